@@ -1,0 +1,49 @@
+# Two commands do all: `make run` serves the registry, `make test` tests it. Both set up what they need.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+export HOST PORT
+
+BIN := .venv/bin
+RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
+DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
+
+.PHONY: help run test lint format messages
+
+help:  ## Tell what there is.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (127.0.0.1:8000).
+	@$(BIN)/python manage.py quickstart
+	@exec $(BIN)/gunicorn --config gunicorn.conf.py
+
+test: $(DEV_STAMP)  ## Run every test, on SQLite and on PostgreSQL. ARGS goes to pytest.
+	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(DEV_STAMP)  ## Check style, types, migrations and the production settings.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	ENV_FILE=.env.example $(BIN)/python manage.py makemigrations --check --dry-run
+	ENV_FILE=.env.example $(BIN)/python manage.py check --deploy --fail-level WARNING --database default
+
+format: $(DEV_STAMP)  ## Bring the code into its form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.
+	$(BIN)/python -m devices.locale.messages
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+
+$(RUN_STAMP): | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP) | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

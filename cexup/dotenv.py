@@ -1,0 +1,23 @@
+"""Write the .env of a first start."""
+
+import os
+import secrets
+from pathlib import Path
+
+FIRST_ENV = """\
+# Written by the first `make run`, for trying the registry on this machine. .env.example lists every variable.
+SECRET_KEY={secret_key}
+# Plain HTTP, as on 127.0.0.1. In production leave HTTPS on: cookies and redirects depend on it.
+HTTPS=0
+"""
+
+
+def write_if_missing(path: Path) -> bool:
+    """Write a file that only its owner may read, with a fresh SECRET_KEY; return whether there was none."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w") as file:
+        file.write(FIRST_ENV.format(secret_key=secrets.token_urlsafe(50)))
+    return True

@@ -1,0 +1,34 @@
+"""Is it up, and does it work: for load balancers and supervisors, without a key."""
+
+import logging
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
+
+logger = logging.getLogger(__name__)
+
+
+@login_not_required
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200: the process is up."""
+    return _answer(200, "OK", "The process is up.")
+
+
+@login_not_required
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200: the database answers. 503: it does not, so send nothing here."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        logger.exception("The database does not answer.")
+        return _answer(503, "SERVICE_UNAVAILABLE", "The database does not answer.")
+    return _answer(200, "OK", "The database answers.")
+
+
+def _answer(code: int, status: str, message: str) -> JsonResponse:
+    return JsonResponse({"status": status, "code": code, "message": message, "data": []}, status=code)

@@ -1,0 +1,16 @@
+from django.contrib import admin
+from django.urls import include, path
+
+from cexup import health
+
+urlpatterns = [
+    path("api/", include("devices.api.urls")),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+]
+
+handler400 = "devices.api.envelope.bad_request"
+handler403 = "devices.api.envelope.permission_denied"
+handler404 = "devices.api.envelope.page_not_found"
+handler500 = "devices.api.envelope.server_error"

@@ -1,0 +1,56 @@
+"""gunicorn's threaded worker, answering what is no HTTP with the same envelope as everything else."""
+
+import json
+import socket
+import time
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.gthread import ThreadWorker
+
+DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 2.0
+
+
+class EnvelopeWorker(ThreadWorker):
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer a request that never reached the application: by default that would be a page of HTML."""
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("Not a request: %s", type(exc).__name__)
+        _answer(client, _status(exc))
+
+
+def _status(exc: ParseException) -> HTTPStatus:
+    if isinstance(exc, LimitRequestLine):
+        return HTTPStatus.REQUEST_URI_TOO_LONG
+    if isinstance(exc, LimitRequestHeaders):
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return HTTPStatus.BAD_REQUEST
+
+
+def _answer(client: socket.socket, status: HTTPStatus) -> None:
+    message = f"This is no request that can be read: {status.phrase}."
+    problem = {"field": None, "code": "http", "message": message}
+    body = json.dumps(
+        {"status": status.name, "code": status.value, "message": message, "data": [], "errors": [problem]}
+    ).encode()
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    try:
+        client.settimeout(DRAIN_SECONDS)
+        client.sendall(head.encode() + body)
+        client.shutdown(socket.SHUT_WR)
+        _drain(client)
+    except OSError:
+        return  # the client has gone, and with it whoever would read the answer
+
+
+def _drain(client: socket.socket) -> None:
+    """Read what the client is still sending: closed on unread data, it would be reset and never see the answer."""
+    end, left = time.monotonic() + DRAIN_SECONDS, DRAIN_BYTES
+    while left > 0 and time.monotonic() < end and (chunk := client.recv(65536)):
+        left -= len(chunk)

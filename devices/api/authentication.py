@@ -1,0 +1,60 @@
+"""Who asks: the API key in the `x-api-key` header."""
+
+import logging
+import time
+from datetime import timedelta
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from devices import keys
+from devices.models import ApiKey
+
+HEADER = "x-api-key"
+LAST_USED_EVERY = timedelta(minutes=1)
+
+logger = logging.getLogger(__name__)
+_last_noted: dict[int, float] = {}  # when this process last tried to note a key's use, by the key's id
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """Set `request.auth` to the key. A key that is unknown, revoked or expired is answered like none at all."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
+        sent = request.headers.get(HEADER)
+        if sent is None:
+            return None
+        if not keys.is_plausible(sent):
+            raise AuthenticationFailed
+        try:
+            key = ApiKey.objects.working().select_related("hospital").get(digest=keys.digest(sent))
+        except ApiKey.DoesNotExist:
+            raise AuthenticationFailed from None
+        note_use(key)
+        return AnonymousUser(), key
+
+    def authenticate_header(self, request: Request) -> str:
+        return HEADER
+
+
+def note_use(key: ApiKey) -> None:
+    """Write down that the key was used, at most once a minute, and without ever failing the request.
+
+    A process tries once a minute a key, so that a database that does not take writes delays no other request.
+    """
+    at, tick = timezone.now(), time.monotonic()
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_EVERY)
+    if key.last_used_at and key.last_used_at > at - LAST_USED_EVERY:
+        return
+    if tick - _last_noted.get(key.pk, -LAST_USED_EVERY.total_seconds()) < LAST_USED_EVERY.total_seconds():
+        return
+    _last_noted[key.pk] = tick
+    try:
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at)
+    except DatabaseError:
+        logger.warning("The use of API key %s could not be written down.", key.pk, exc_info=True)

@@ -1,0 +1,85 @@
+"""Read what a client sent in a body: its shape here, its fields in drafts.py."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+
+from devices import drafts, registry
+from devices.api.errors import TooLarge
+from devices.api.naming import in_snake_case, spelling
+from devices.drafts import Draft
+from devices.problems import Problem, Refused
+
+MAX_ID = 2**63 - 1
+
+
+def read_devices(request: Request) -> list[Draft]:
+    """Return the posted devices: a list, or one object as a list of one.
+
+    Raises:
+        Refused: with everything that is wrong, also what the registry would refuse of the rest.
+        TooLarge: there are more than one request may bring.
+    """
+    body = _read_body(request)
+    rows = body if isinstance(body, list) else [body]
+    if not rows:
+        raise Refused([Problem(None, "empty", _("The list is empty: send at least one device."))])
+    if len(rows) > settings.API_MAX_DEVICES:
+        raise TooLarge(_("A list may have at most %(limit)d devices.") % {"limit": settings.API_MAX_DEVICES})
+    names = spelling(request.auth)
+    read, problems = [], []
+    for index, row in enumerate(rows):
+        draft, wrong = _read_row(row, names, drafts.REQUIRED)
+        read.append(draft)
+        problems += [problem._replace(index=index) for problem in wrong]
+    if problems:
+        rest = registry.twice(read) + registry.beyond_reach(read, request.auth) + registry.taken(read)
+        raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
+    return read
+
+
+def read_device(request: Request, required: tuple[str, ...]) -> Draft:
+    """Return the one device of the body.
+
+    Raises:
+        Refused: with everything that is wrong.
+    """
+    draft, problems = _read_row(_read_body(request), spelling(request.auth), required)
+    if problems:
+        raise Refused(problems)
+    return draft
+
+
+def read_lookup(request: Request) -> dict[str, int | str]:
+    """Return what names the device in the body, as a filter: its `id`, or else its `device_mac`.
+
+    Raises:
+        Refused: neither is there, or what is there can name no device.
+    """
+    body = _read_body(request)
+    row = in_snake_case(body, spelling(request.auth)) if isinstance(body, dict) else {}
+    if row.get("id") is not None:
+        if type(row["id"]) is not int or not 0 < row["id"] <= MAX_ID:
+            raise Refused([Problem("id", "invalid", _("This is not the id of a device."))])
+        return {"pk": row["id"]}
+    draft, problems = drafts.read({"device_mac": row["device_mac"]} if "device_mac" in row else {}, ("device_mac",))
+    if problems:
+        hint = Problem("id", "required", _("Name the device by its id or its device_mac."))
+        raise Refused([hint, *problems] if problems[0].code == "required" else problems)
+    return {"device_mac": draft["device_mac"]}
+
+
+def _read_body(request: Request) -> Any:
+    body = request.data
+    if request.META.get("CONTENT_LENGTH") in (None, "", "0"):
+        raise Refused([Problem(None, "required", _("A body is required: send JSON."))])
+    return body
+
+
+def _read_row(row: Any, names: Mapping[str, str], required: tuple[str, ...]) -> tuple[Draft, list[Problem]]:
+    if not isinstance(row, dict):
+        return {}, [Problem(None, "invalid", _("A device must be a JSON object, with its fields by name."))]
+    return drafts.read(in_snake_case(row, names), required)

@@ -1,0 +1,149 @@
+"""Say it: the one shape of every answer under /api/, success or not."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from django.core.exceptions import PermissionDenied
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.encoding import force_str
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
+
+from devices.api.authentication import HEADER
+from devices.api.errors import Unavailable
+from devices.api.naming import spelling
+from devices.problems import Problem, Refused
+
+logger = logging.getLogger("django.request")
+
+# RFC 9110's names where Python's differ from version to version.
+STATUS_NAMES = {413: "CONTENT_TOO_LARGE", 422: "UNPROCESSABLE_CONTENT"}
+MESSAGES = {
+    400: _("The request was not understood; nothing was changed."),
+    401: _("The x-api-key header is missing, or its key does not open the registry."),
+    403: _("This API key may not do this; nothing was changed."),
+    404: _("There is nothing here."),
+    405: _("This address does not answer to this method."),
+    409: _("Another device is in the way; nothing was changed."),
+    415: _("Send the body as application/json."),
+    500: _("Something went wrong on our side. It was logged; the X-Request-ID names this request."),
+}
+
+
+class JSONRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return b"" if data is None else orjson.dumps(data, default=_text)
+
+
+def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> Response:
+    return Response(_envelope(code, message, data) | more, status=code)
+
+
+def failure(problems: Iterable[Problem], code: int, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the body of an error. A lone problem is the message too: it says more than the status does."""
+    problems = list(problems)
+    message = problems[0].message if len(problems) == 1 else MESSAGES[code]
+    return _envelope(code, message, []) | {"errors": [_entry(problem, names or {}) for problem in problems]}
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
+    """Turn whatever a view raised into an envelope: the only place where exceptions become answers."""
+    request = context["request"]
+    if isinstance(exc, (OperationalError, InterfaceError)):
+        logger.error("The database failed a request: %s", request.path, exc_info=exc)
+        exc = Unavailable()
+    if isinstance(exc, Http404):
+        exc = exceptions.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    names = spelling(request.auth) if _is_authenticated(request) else {}
+    if isinstance(exc, Refused):
+        return Response(failure(exc.problems, exc.status, names), status=exc.status)
+    if not isinstance(exc, exceptions.APIException):
+        logger.error("A request failed: %s", request.path, exc_info=exc)
+        got_request_exception.send(sender=type(context["view"]), request=request._request)
+        return Response(failure([Problem(None, "error", MESSAGES[500])], 500), status=500)
+    headers = {}
+    if auth_header := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(wait)
+    return Response(failure(_problems(exc), exc.status_code, names), status=exc.status_code, headers=headers)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _outside_views(request, 400) or defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _outside_views(request, 403) or defaults.permission_denied(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _outside_views(request, 404) or defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _outside_views(request, 500) or defaults.server_error(request)
+
+
+def _outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
+    """Return the envelope for what failed under /api/ before or after its view: in a middleware, say."""
+    if not request.path.startswith("/api/"):
+        return None
+    problem = Problem(None, status_name(code).lower(), MESSAGES[code])
+    body = orjson.dumps(failure([problem], code), default=_text)
+    return HttpResponse(body, status=code, content_type=JSONRenderer.media_type)
+
+
+def status_name(code: int) -> str:
+    return STATUS_NAMES.get(code) or HTTPStatus(code).name
+
+
+def _envelope(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
+    return {"status": status_name(code), "code": code, "message": message, "data": data}
+
+
+def _entry(problem: Problem, names: Mapping[str, str]) -> dict[str, Any]:
+    field = names.get(problem.field, problem.field) if problem.field else None
+    entry = {"field": field, "code": problem.code, "message": problem.message}
+    return entry if problem.index is None else entry | {"index": problem.index}
+
+
+def _problems(exc: exceptions.APIException) -> list[Problem]:
+    if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        return [Problem(HEADER, "not_authenticated", MESSAGES[401])]
+    if isinstance(exc.detail, dict):
+        return [
+            Problem(None if field == "non_field_errors" else field, detail.code, str(detail))
+            for field, details in exc.detail.items()
+            for detail in details
+        ]
+    details = exc.detail if isinstance(exc.detail, list) else [exc.detail]
+    return [Problem(None, detail.code, str(detail)) for detail in details]
+
+
+def _is_authenticated(request: Any) -> bool:
+    """Tell whether authentication has succeeded, without trying it again on a request that it has just failed."""
+    return getattr(request, "_auth", None) is not None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Promise):
+        return force_str(value)
+    raise TypeError(f"{type(value)} is no JSON")

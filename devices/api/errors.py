@@ -1,0 +1,29 @@
+"""What the API refuses besides what DRF's own exceptions say."""
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import status
+from rest_framework.exceptions import APIException
+
+
+class Retired(APIException):
+    status_code = status.HTTP_410_GONE
+    default_detail = _("This device was taken out of the registry.")
+    default_code = "retired"
+
+
+class LengthRequired(APIException):
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_detail = _("Send the body with a Content-Length, not in chunks.")
+    default_code = "length_required"
+
+
+class TooLarge(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
+class Unavailable(APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = _("The database does not answer. Try again in a moment.")
+    default_code = "unavailable"
+    wait = 1  # seconds, sent as Retry-After

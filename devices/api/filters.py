@@ -1,0 +1,107 @@
+"""What part: the query parameters of the list. Their values are read like the fields of a device."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+from django_filters import rest_framework as filters
+from rest_framework.request import Request
+
+from devices import drafts
+from devices.models import Device, DeviceQuerySet
+from devices.problems import Problem, Refused
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
+ORDERINGS = [sign + field for field in ("id", "device_name", "updated_at") for sign in ("", "-")]
+MAY_BE_EMPTY = {"search"}
+
+
+class CleanedField(forms.Field):
+    """A form's field that reads its text by one of the cleaners of drafts.py."""
+
+    def __init__(self, *, cleaner: Callable[[object], str | None], **options: Any) -> None:
+        self.cleaner = cleaner
+        super().__init__(**options)
+
+    def to_python(self, value: Any) -> str | None:
+        return None if value in self.empty_values else self.cleaner(value)
+
+
+class CleanedFilter(filters.CharFilter):
+    field_class = CleanedField
+
+
+class InstantField(forms.Field):
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
+        if not (str(value).isascii() and str(value).isdecimal() and int(value[:20]) <= MAX_MILLISECONDS):
+            raise ValidationError(
+                _("Send milliseconds since 1970 UTC, from 0 to %(limit)d.") % {"limit": MAX_MILLISECONDS}, "invalid"
+            )
+        return EPOCH + timedelta(milliseconds=int(value))
+
+
+class InstantFilter(filters.Filter):
+    field_class = InstantField
+
+
+def _clean_holder_name(value: object) -> str:
+    return drafts.clean_holder(value) or drafts.UNKNOWN
+
+
+class DeviceFilter(filters.FilterSet):
+    device_name = CleanedFilter(cleaner=drafts.clean_text)
+    device_mac = CleanedFilter(cleaner=drafts.clean_mac)
+    device_type = CleanedFilter(cleaner=drafts.clean_type)
+    device_holder = CleanedFilter(cleaner=_clean_holder_name, method="filter_holder")
+    search = CleanedFilter(cleaner=drafts.clean_text, method="filter_search")
+    updated_since = InstantFilter(field_name="updated_at", lookup_expr="gte")
+    created_since = InstantFilter(field_name="created_at", lookup_expr="gte")
+    ordering = filters.ChoiceFilter(
+        choices=[(ordering, ordering) for ordering in ORDERINGS],
+        method="filter_ordering",
+        error_messages={"invalid_choice": _("Send one of: %(orderings)s.") % {"orderings": ", ".join(ORDERINGS)}},
+    )
+
+    class Meta:
+        model = Device
+        fields: list[str] = []
+
+    def filter_holder(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
+        return devices.held_by(value)
+
+    def filter_search(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
+        return devices.search(value)
+
+    def filter_ordering(self, devices: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
+        return devices.order_by(value, "id")
+
+
+LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
+
+
+def check_parameters(request: Request, known: set[str]) -> None:
+    """Refuse what would be passed over in silence: a misspelt filter would return every hospital's devices.
+
+    Raises:
+        Refused: a parameter is unknown, stands twice, or is empty.
+    """
+    problems = []
+    for name, values in request.query_params.lists():
+        if name not in known:
+            message = _("There is no parameter of this name. Known here: %(known)s.") % {
+                "known": ", ".join(sorted(known)) or "–"
+            }
+            problems.append(Problem(name, "unknown_parameter", message))
+        elif len(values) > 1:
+            problems.append(Problem(name, "repeated", _("This parameter may be sent once only.")))
+        elif not values[0] and name not in MAY_BE_EMPTY:
+            problems.append(Problem(name, "blank", _("This parameter has no value: send one, or leave it out.")))
+    if problems:
+        raise Refused(problems)

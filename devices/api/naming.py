@@ -1,0 +1,29 @@
+"""The two spellings of a device's fields: snake_case, and camelCase for the keys of the first web client."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from devices.models import ApiKey
+
+FIELDS = ("id", "device_name", "device_mac", "device_type", "device_holder", "created_at", "updated_at")
+CAMEL_CASE = {
+    "device_name": "deviceName",
+    "device_mac": "deviceMac",
+    "device_type": "deviceType",
+    "device_holder": "deviceHolder",
+    "created_at": "createdAt",
+    "updated_at": "updatedAt",
+}
+
+
+def spelling(key: object) -> Mapping[str, str]:
+    """Return how the key spells the fields that it spells in another way than the registry."""
+    return CAMEL_CASE if isinstance(key, ApiKey) and key.naming == ApiKey.Naming.CAMEL_CASE else {}
+
+
+def in_snake_case(row: Mapping[str, Any], spelling: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the posted row under the registry's names. Where both spellings stand, snake_case wins:
+    the client sends back the camelCase that it was given, and adds what it has edited."""
+    if not spelling:
+        return row
+    return {name: row[sent] for name, sent in spelling.items() if sent in row} | row

@@ -1,0 +1,104 @@
+"""Which page: by its number, or, at a cost that does not grow with depth, by the id before or after it."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+
+from devices.models import Device, DeviceQuerySet
+from devices.problems import Problem, Refused
+
+DEFAULT_SIZE, MAX_SIZE = 20, 1000
+MAX_PAGE = 1_000_000_000
+MAX_ID = 2**63 - 1
+POSITIONS = ("page", "after", "before")
+
+
+class DevicePagination(BasePagination):
+    """Cut a page out of a query set and describe it.
+
+    Whoever follows `next` in the default order goes on after the last id they saw: devices that are registered or
+    removed meanwhile shift nothing, and the database finds the place in the index at once. In another order the
+    pages are counted.
+    """
+
+    def paginate_queryset(self, queryset: DeviceQuerySet, request: Request, view: Any = None) -> list[Device]:
+        self.request = request
+        self.in_default_order = queryset.query.order_by == ("id",)
+        self._read_parameters()
+        self.total = queryset.count()
+        if self.before is not None:
+            rows = list(queryset.filter(pk__lt=self.before).order_by("-id")[: self.size + 1])
+            self.has_more = len(rows) > self.size
+            self.rows = rows[: self.size][::-1]
+            return self.rows
+        if self.after is not None:
+            queryset, offset = queryset.filter(pk__gt=self.after), 0
+        else:
+            offset = (self.page - settings.API_FIRST_PAGE) * self.size
+        rows = list(queryset[offset : offset + self.size + 1])
+        self.has_more = len(rows) > self.size
+        self.rows = rows[: self.size]
+        return self.rows
+
+    def describe(self) -> dict[str, Any]:
+        """Return the `pagination` of the envelope."""
+        return {
+            "page": self.page if self.after is None and self.before is None else None,
+            "size": self.size,
+            "total": self.total,
+            "total_pages": self._total_pages(),
+            "next": self._next(),
+            "previous": self._previous(),
+        }
+
+    def _read_parameters(self) -> None:
+        problems: list[Problem] = []
+        first = settings.API_FIRST_PAGE
+        self.page = self._number("page", first, MAX_PAGE, problems) if "page" in self.request.query_params else first
+        self.size = self._number("size", 1, MAX_SIZE, problems) if "size" in self.request.query_params else DEFAULT_SIZE
+        sent = [name for name in POSITIONS if name in self.request.query_params]
+        self.after = self._number("after", 0, MAX_ID, problems) if "after" in sent else None
+        self.before = self._number("before", 0, MAX_ID, problems) if "before" in sent else None
+        if len(sent) > 1:
+            problems.append(Problem(sent[1], "conflict", _("Send only one of page, after and before.")))
+        elif sent and sent != ["page"] and not self.in_default_order:
+            problems.append(Problem(sent[0], "conflict", _("This works in the order of ids only; send page instead.")))
+        if problems:
+            raise Refused(problems)
+
+    def _number(self, name: str, low: int, high: int, problems: list[Problem]) -> int:
+        text = self.request.query_params[name]
+        if text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high:
+            return int(text)
+        message = _("Send a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
+        problems.append(Problem(name, "out_of_range", message))
+        return low
+
+    def _total_pages(self) -> int:
+        return -(-self.total // self.size)
+
+    def _next(self) -> str | None:
+        if self.before is not None:
+            return self._link(after=self.rows[-1].pk if self.rows else max(self.before - 1, 0))
+        if not self.has_more:
+            return None
+        return self._link(after=self.rows[-1].pk) if self.in_default_order else self._link(page=self.page + 1)
+
+    def _previous(self) -> str | None:
+        if self.before is not None:
+            return self._link(before=self.rows[0].pk) if self.has_more else None
+        if self.after is not None:
+            return self._link(before=self.rows[0].pk if self.rows else self.after + 1) if self.after else None
+        first = settings.API_FIRST_PAGE
+        if self.page == first or not self.total:
+            return None
+        return self._link(page=min(self.page - 1, first + self._total_pages() - 1))
+
+    def _link(self, **position: int) -> str:
+        kept = {k: v for k, v in self.request.query_params.items() if k not in (*POSITIONS, "size")}
+        query = urlencode({**position, "size": self.size, **kept})
+        return self.request.build_absolute_uri(f"{self.request.path}?{query}")

@@ -1,0 +1,27 @@
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+
+from devices.api.errors import TooLarge
+
+
+class JSONParser(BaseParser):
+    """Read JSON in UTF-8, after a look at how much there is."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        length = int((parser_context or {})["request"].META["CONTENT_LENGTH"])
+        if length > settings.API_MAX_BODY:
+            raise TooLarge(_("A request may have at most %(limit)d bytes.") % {"limit": settings.API_MAX_BODY})
+        try:
+            return orjson.loads(stream.read())
+        except orjson.JSONDecodeError as error:
+            raise ParseError(_("The body is not JSON in UTF-8: %(error)s.") % {"error": error}) from error

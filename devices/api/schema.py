@@ -1,0 +1,173 @@
+"""What /api/schema says of the routes: the documented operationIds, every parameter, every answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework import serializers
+
+from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
+from devices.api.pagination import DEFAULT_SIZE, MAX_ID, MAX_PAGE, MAX_SIZE
+from devices.api.serializers import DeviceSerializer
+from devices.drafts import DeviceType
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "devices.api.authentication.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": "x-api-key"}
+
+
+class Answer(serializers.Serializer[Any]):
+    """The envelope."""
+
+    status = serializers.CharField(help_text="The HTTP status' name in capitals.")
+    code = serializers.IntegerField(help_text="The HTTP status.")
+    message = serializers.CharField(help_text="A sentence for people, in English or Indonesian.")
+
+
+class Pagination(serializers.Serializer[Any]):
+    page = serializers.IntegerField(allow_null=True, help_text="Null on a page reached by `after` or `before`.")
+    size = serializers.IntegerField()
+    total = serializers.IntegerField(help_text="Exact.")
+    total_pages = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+class Devices(Answer):
+    data = DeviceSerializer(many=True)  # type: ignore[assignment]
+    pagination = Pagination()
+
+
+class RegisteredDevices(Answer):
+    data = DeviceSerializer(many=True)  # type: ignore[assignment]
+
+
+class OneDevice(Answer):
+    data = DeviceSerializer()  # type: ignore[assignment]
+
+
+class Nothing(Answer):
+    data = serializers.ListField(child=serializers.JSONField(), max_length=0)  # type: ignore[assignment]
+
+
+class Entry(serializers.Serializer[Any]):
+    field = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+    code = serializers.CharField()
+    message = serializers.CharField()
+    index = serializers.IntegerField(required=False, help_text="The place in a posted list, from 0.")
+
+
+class Failure(Nothing):
+    errors = Entry(many=True)  # type: ignore[assignment]
+
+
+def _answers(good: dict[int, Any], *bad: int) -> dict[int, Any]:
+    return good | dict.fromkeys(sorted([*bad, 401, 403, 503]), Failure)
+
+
+def _integer(name: str, low: int, high: int, description: str, default: int | None = None) -> OpenApiParameter:
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    if default is not None:
+        schema["default"] = default
+    return OpenApiParameter(name, schema, description=description)
+
+
+def _text(name: str, description: str, enum: Sequence[str] | None = None) -> OpenApiParameter:
+    return OpenApiParameter(name, str, description=description, enum=enum)
+
+
+ID = OpenApiParameter("id_device", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The device's id.")
+FIRST = settings.API_FIRST_PAGE
+PAGE = _integer("page", FIRST, MAX_PAGE, "The number of the page.", FIRST)
+SIZE = _integer("size", 1, MAX_SIZE, "How many devices a page has.", DEFAULT_SIZE)
+WITHOUT_EFFECT = [
+    OpenApiParameter(name, str, description="Accepted, without effect.", allow_blank=False) for name in ("page", "size")
+]
+LIST = [
+    PAGE,
+    SIZE,
+    _integer("after", 0, MAX_ID, "Only ids greater than this. `next` uses it: follow that, and miss nothing."),
+    _integer("before", 0, MAX_ID, "Only ids smaller than this: the page that ends there. `previous` uses it."),
+    _text("device_name", "The device of exactly this name."),
+    _text("device_mac", "The device of this address, in any notation."),
+    _text("device_type", "Devices of this type, in any case.", DeviceType.values),
+    _text("device_holder", "Devices of the hospital of this name, in any case; `unknown`: of no hospital."),
+    _text("search", "A part of a name, a MAC or a holder, in any case."),
+    _integer("updated_since", 0, MAX_MILLISECONDS, "Changed at this instant or later; milliseconds since 1970 UTC."),
+    _integer("created_since", 0, MAX_MILLISECONDS, "Registered at this instant or later; likewise."),
+    _text("ordering", "The order; `id` breaks ties.", ORDERINGS),
+]
+ONE_OR_MANY = PolymorphicProxySerializer(
+    component_name="DeviceOrDevices",
+    serializers=[DeviceSerializer(many=True), DeviceSerializer],
+    resource_type_field_name=None,
+)
+
+documented = extend_schema_view(
+    list=extend_schema(
+        operation_id="getAll",
+        summary="List devices",
+        filters=False,
+        parameters=LIST,
+        responses=_answers({200: Devices}, 400),
+    ),
+    retrieve=extend_schema(
+        operation_id="get",
+        summary="Read a device",
+        parameters=[ID, *WITHOUT_EFFECT],
+        responses=_answers({200: OneDevice}, 400, 404, 410),
+    ),
+    create=extend_schema(
+        operation_id="create",
+        summary="Register devices, all or none",
+        request=ONE_OR_MANY,
+        responses=_answers({201: RegisteredDevices}, 400, 409, 411, 413, 415),
+    ),
+    update=extend_schema(
+        operation_id="update",
+        summary="Replace a device's fields; a holder left out stays",
+        parameters=[ID],
+        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
+    ),
+    update_named=extend_schema(
+        operation_id="updateNamed",
+        summary="Replace the fields of the device that the body names, by id or else by device_mac",
+        request=DeviceSerializer,
+        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
+    ),
+    partial_update=extend_schema(
+        operation_id="change",
+        summary="Change the given fields of a device",
+        parameters=[ID],
+        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
+    ),
+    destroy=extend_schema(
+        operation_id="delete",
+        summary="Take a device out of the registry",
+        parameters=[ID],
+        responses=_answers({200: Nothing}, 400, 404, 410),
+    ),
+)
+
+
+def distinct_operations(endpoints: list[tuple[str, str, str, Any]], **_kwargs: Any) -> list[Any]:
+    """Leave out the twins with a trailing slash."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
+
+
+def name_field_route(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """Name POST /api/device apart from POST /api/devices, which does the same: an operationId is unique."""
+    result["paths"]["/api/device"]["post"]["operationId"] = "createAtDevice"
+    return result

@@ -1,0 +1,43 @@
+"""A device as the API tells it."""
+
+from datetime import datetime
+from typing import Any
+
+from rest_framework import serializers
+
+from devices.api.naming import FIELDS, spelling
+from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType
+from devices.models import Device
+
+
+class DeviceSerializer(serializers.Serializer[Device]):
+    """Documents the fields, and writes them. They are read by drafts.py, like an import's and a form's."""
+
+    id = serializers.IntegerField(read_only=True, help_text="Given by the registry, never reused.")
+    device_name = serializers.CharField(max_length=MAX_LENGTH, help_text="Unique.")
+    device_mac = serializers.CharField(
+        max_length=MAX_LENGTH, help_text="Unique. Sent in any usual notation, returned in capitals with colons."
+    )
+    device_type = serializers.ChoiceField(choices=DeviceType.choices, help_text="Sent in any case.")
+    device_holder = serializers.CharField(
+        max_length=MAX_LENGTH, required=False, help_text="The hospital's name; `unknown` is no hospital."
+    )
+    created_at = serializers.IntegerField(read_only=True, help_text="Milliseconds since 1970 UTC.")
+    updated_at = serializers.IntegerField(read_only=True, help_text="Milliseconds since 1970 UTC.")
+
+    def to_representation(self, device: Device) -> dict[str, Any]:
+        row = {
+            "id": device.pk,
+            "device_name": device.device_name,
+            "device_mac": device.device_mac,
+            "device_type": device.device_type,
+            "device_holder": device.device_holder.name if device.device_holder else UNKNOWN,
+            "created_at": milliseconds(device.created_at),
+            "updated_at": milliseconds(device.updated_at),
+        }
+        names = spelling(self.context["request"].auth)
+        return {names.get(field, field): row[field] for field in FIELDS} if names else row
+
+
+def milliseconds(instant: datetime) -> int:
+    return round(instant.timestamp() * 1000)

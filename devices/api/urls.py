@@ -1,0 +1,22 @@
+"""The routes of the contract. Each answers with and without a trailing slash, without a redirect."""
+
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from devices.api.views import DeviceViewSet, NoSuchRoute
+
+routes = {
+    "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
+    "device": DeviceViewSet.as_view({"post": "create", "put": "update_named"}),
+    "device/<int:id_device>": DeviceViewSet.as_view(
+        {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+    ),
+    "schema": SpectacularJSONAPIView.as_view(),
+    "docs": SpectacularSwaggerView.as_view(url="/api/schema"),
+}
+
+urlpatterns = [
+    *(path(route, view) for route, view in routes.items()),
+    *(path(f"{route}/", view) for route, view in routes.items()),
+    re_path("", NoSuchRoute.as_view()),
+]

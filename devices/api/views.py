@@ -1,0 +1,107 @@
+"""The documented routes: one domain call a view."""
+
+from typing import Any, NoReturn
+
+from django.utils.translation import gettext_lazy as _
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from devices import origin, registry
+from devices.api import bodies, envelope, schema
+from devices.api.errors import LengthRequired, Retired
+from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters
+from devices.api.pagination import DevicePagination
+from devices.api.serializers import DeviceSerializer
+from devices.drafts import REQUIRED
+from devices.models import Device, DeviceQuerySet, Through
+
+MAX_ID = 2**63 - 1
+
+
+@schema.documented
+class DeviceViewSet(GenericViewSet[Device]):
+    """List, read, register, update and retire devices, within the reach of the request's key."""
+
+    serializer_class = DeviceSerializer
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = DeviceFilter
+    pagination_class = DevicePagination
+
+    # The query parameters that an action knows; to all others any parameter is unknown.
+    parameters = {"list": LIST_PARAMETERS, "retrieve": {"page", "size"}}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.action:
+            check_parameters(request, self.parameters.get(self.action, set()))
+        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            raise LengthRequired
+
+    def get_queryset(self) -> DeviceQuerySet:
+        return Device.objects.visible_to(self.request.auth).select_related("device_holder").order_by("id")
+
+    def list(self, request: Request) -> Response:
+        devices = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        data = self.get_serializer(devices, many=True).data
+        return envelope.success(data, _("Devices found."), pagination=self.paginator.describe())
+
+    def retrieve(self, request: Request, id_device: int) -> Response:
+        device = self.get_queryset().filter(pk=_int64(id_device)).first()
+        if device is None:
+            self._absent(id_device)
+        self.check_object_permissions(request, device)
+        return envelope.success(self.get_serializer(device).data, _("Device found."))
+
+    def create(self, request: Request) -> Response:
+        devices = registry.register(bodies.read_devices(request), self._origin())
+        return envelope.success(self.get_serializer(devices, many=True).data, _("Devices registered."), 201)
+
+    def update(self, request: Request, id_device: int) -> Response:
+        return self._update(REQUIRED, pk=_int64(id_device))
+
+    def update_named(self, request: Request) -> Response:
+        return self._update(REQUIRED, **bodies.read_lookup(request))
+
+    def partial_update(self, request: Request, id_device: int) -> Response:
+        return self._update((), pk=_int64(id_device))
+
+    def destroy(self, request: Request, id_device: int) -> Response:
+        if not registry.retire(self.get_queryset().filter(pk=_int64(id_device)), self._origin()):
+            self._absent(id_device)
+        return envelope.success([], _("Device taken out of the registry."))
+
+    def _update(self, required: tuple[str, ...], **lookup: int | str) -> Response:
+        device = self.get_queryset().filter(**lookup)
+        draft = bodies.read_device(self.request, required)
+        try:
+            updated = registry.update(device, draft, self._origin())
+        except Device.DoesNotExist:
+            self._absent(lookup.get("pk"))
+        return envelope.success(self.get_serializer(updated).data, _("Device updated."))
+
+    def _origin(self) -> origin.Origin:
+        return origin.of_request(self.request._request, Through.API, self.request.auth)
+
+    def _absent(self, id_device: Any) -> NoReturn:
+        if isinstance(id_device, int) and registry.was_retired(_int64(id_device), self.request.auth):
+            raise Retired
+        raise NotFound(_("No device is registered under this id."))
+
+
+class NoSuchRoute(APIView):
+    """Whatever else is asked for under /api/: closed without a key, and with one, nothing."""
+
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound(_("There is no such address. /api/docs lists those that there are."))
+
+
+def _int64(number: int) -> int:
+    """Return the number if it can be an id, else one that none has: a database cannot be asked for more."""
+    return number if number <= MAX_ID else 0

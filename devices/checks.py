@@ -1,0 +1,28 @@
+"""What is checked before a start: `python manage.py check --database default`."""
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connections
+
+MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
+MIN_POSTGRESQL = 15
+
+
+@register(Tags.database)
+def database_is_supported(databases: list[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    return [problem for alias in databases or [] for problem in _check(connections[alias])]
+
+
+def _check(connection: Any) -> list[CheckMessage]:
+    if connection.vendor == "sqlite":
+        if connection.Database.sqlite_version_info < MIN_SQLITE:
+            hint = "Use a Python that was built with SQLite 3.35 or later."
+            return [Error("SQLite is too old.", hint=hint, id="devices.E001")]
+    elif connection.vendor == "postgresql":
+        if connection.pg_version // 10_000 < MIN_POSTGRESQL:
+            return [Error("PostgreSQL is too old.", hint="Use PostgreSQL 15 or later.", id="devices.E002")]
+    else:
+        hint = "Let DATABASE_URL begin with sqlite:// or postgres://."
+        return [Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003")]
+    return []

@@ -1,0 +1,113 @@
+"""Read what somebody says of a device: the one place where the rules of its fields stand.
+
+The API, the admin's forms, an import and the commands all read through here; models.py keeps the same rules as
+constraints of the database. A draft is a plain dict, because a POST may bring 10,000 of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from devices import mac
+from devices.problems import Problem
+
+MAX_LENGTH = 255
+UNKNOWN = "unknown"  # the holder of a device that no hospital holds
+
+
+class DeviceType(models.TextChoices):
+    CONSUMER = "CONSUMER", _("Consumer")
+    CORPORATE = "CORPORATE", _("Corporate")
+
+
+class Draft(TypedDict, total=False):
+    """Fields in the form in which they are kept. `device_holder` is a hospital's name, None for no hospital."""
+
+    device_name: str
+    device_mac: str
+    device_type: str
+    device_holder: str | None
+
+
+REQUIRED = ("device_name", "device_mac", "device_type")
+
+
+def fold(name: str) -> str:
+    """Return what two spellings of one hospital's name have in common: no space around, no difference of case."""
+    return name.strip().casefold()
+
+
+def clean_text(value: object) -> str:
+    """Return the text trimmed: 1–255 characters that every database can keep, in one line."""
+    if value is None:
+        raise ValidationError(_("This field may not be null."), code="null")
+    if not isinstance(value, str):
+        raise ValidationError(_("This must be a string."), code="invalid")
+    text = value.strip()
+    if not text:
+        raise ValidationError(_("This field may not be blank."), code="blank")
+    if len(text) > MAX_LENGTH:
+        raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
+    if not text.isprintable() and any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in text):
+        raise ValidationError(_("This has control characters or broken Unicode in it."), code="characters")
+    return text
+
+
+def clean_mac(value: object) -> str:
+    """Return the address in capitals with colons, or, where the settings allow it, a maker's code in its place."""
+    text = clean_text(value)
+    if address := mac.read(text):
+        return address
+    if not settings.DEVICES_ALLOW_NON_MAC:
+        raise ValidationError(
+            _("This is not a MAC address. Send 12 or 16 hexadecimal digits, such as D0:61:AE:D4:58:94."), code="mac"
+        )
+    if code := mac.read_makers_code(text):
+        return code
+    raise ValidationError(
+        _("This is neither a MAC address nor a maker's code of 4 to 64 visible ASCII characters."), code="mac"
+    )
+
+
+def clean_type(value: object) -> str:
+    text = clean_text(value).upper()
+    if text not in DeviceType.values:
+        raise ValidationError(
+            _("This is not a device type. Send one of: %(types)s."),
+            "invalid_choice",
+            {"types": ", ".join(DeviceType.values)},
+        )
+    return text
+
+
+def clean_holder(value: object) -> str | None:
+    text = clean_text(value)
+    return None if fold(text) == UNKNOWN else text
+
+
+CLEANERS: dict[str, Callable[[object], str | None]] = {
+    "device_name": clean_text,
+    "device_mac": clean_mac,
+    "device_type": clean_type,
+    "device_holder": clean_holder,
+}
+
+
+def read(row: Mapping[str, Any], required: tuple[str, ...] = REQUIRED) -> tuple[Draft, list[Problem]]:
+    """Read one posted device; fields that a device does not have are ignored. Return it, and what is wrong with it."""
+    draft: dict[str, str | None] = {}
+    problems = []
+    for field, clean in CLEANERS.items():
+        if field not in row:
+            if field in required:
+                problems.append(Problem(field, "required", _("This field is required.")))
+            continue
+        try:
+            draft[field] = clean(row[field])
+        except ValidationError as error:
+            problems.append(Problem(field, error.code or "invalid", error.messages[0]))
+    return draft, problems  # type: ignore[return-value]

@@ -1,0 +1,42 @@
+import os
+import secrets
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from devices import credentials, origin
+from devices.models import ApiKey
+
+
+class Command(BaseCommand):
+    help = (
+        "Make a fresh checkout ready to serve: migrate, collect static files, and, where there are none yet, create "
+        "the superuser `admin` and a first read-write API key. Both are printed once. Run again, it changes nothing."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        address = f"http://{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+        self._create_superuser(address)
+        self._create_key(address)
+        self.stdout.write(f"The registry serves on {address}; its documentation is at {address}/api/docs")
+
+    def _create_superuser(self, address: str) -> None:
+        users = get_user_model().objects
+        if users.filter(is_superuser=True).exists():
+            return
+        password = secrets.token_urlsafe(12)
+        users.create_superuser("admin", password=password)
+        self.stdout.write(f"\nAdmin: {address}/admin/\n  user      admin\n  password  {password}\n")
+
+    def _create_key(self, address: str) -> None:
+        if ApiKey.objects.exists():
+            return
+        issued = credentials.issue("First client", origin.COMMAND)
+        self.stdout.write(
+            f"API key, read-write, for all hospitals. It is shown this once:\n  {issued.text}\n"
+            f"Try it in another terminal:\n  curl -H 'x-api-key: {issued.text}' {address}/api/devices\n"
+        )

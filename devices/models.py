@@ -1,0 +1,212 @@
+"""The tables: hospitals, devices, API keys, and the history of each.
+
+The rules of a field stand twice on purpose: drafts.py tells a person what is wrong, the constraints here make sure
+that nothing else gets in, whoever writes.
+"""
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Length, Trim, Upper
+from django.db.models.lookups import LessThanOrEqual
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from devices import mac
+from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
+
+
+def now() -> datetime:
+    """Return the present to the millisecond: as precisely as the API tells it, so that no client can tell apart
+    what it cannot see."""
+    instant = timezone.now()
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+class Through(models.TextChoices):
+    API = "api", _("API")
+    ADMIN = "admin", _("Admin")
+    IMPORT = "import", _("Import")
+    COMMAND = "command", _("Command")
+
+
+class ChangeRecord(models.Model):
+    """What a row of history tells besides the values: through what, by which key, from where, in which request."""
+
+    history_through = models.CharField(_("through"), max_length=8, choices=Through, blank=True)
+    history_api_key = models.ForeignKey(
+        "devices.ApiKey",
+        verbose_name=_("API key"),
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+    )
+    history_address = models.GenericIPAddressField(_("address"), null=True)
+    history_request_id = models.CharField(_("request"), max_length=128, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+def _history(**options: object) -> HistoricalRecords:
+    return HistoricalRecords(
+        bases=[ChangeRecord],
+        history_id_field=models.BigAutoField(),
+        history_change_reason_field=models.CharField(max_length=255, null=True),
+        user_db_constraint=False,
+        **options,
+    )
+
+
+class HospitalQuerySet(models.QuerySet["Hospital"]):
+    def named(self, name: str) -> Self:
+        return self.filter(name_folded=fold(name))
+
+
+class Hospital(models.Model):
+    """A hospital, which holds devices. Names that differ only in case or surrounding space are one hospital."""
+
+    name = models.CharField(_("name"), max_length=MAX_LENGTH)
+    # Folded here and not by the database: SQLite folds ASCII only. Folding makes at most three characters of one.
+    name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True, editable=False)
+    created_at = models.DateTimeField(_("registered at"), default=now, editable=False)
+    updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
+
+    objects = HospitalQuerySet.as_manager()
+    history = _history()
+
+    class Meta:
+        verbose_name = _("hospital")
+        verbose_name_plural = _("hospitals")
+        constraints = [
+            models.CheckConstraint(name="hospital_name_trimmed", condition=Q(name=Trim("name")) & ~Q(name="")),
+            models.CheckConstraint(name="hospital_name_known", condition=~Q(name_folded__in=["", UNKNOWN])),
+            models.CheckConstraint(name="hospital_name_length", condition=LessThanOrEqual(Length("name"), MAX_LENGTH)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        self.name_folded = fold(self.name)
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class DeviceQuerySet(models.QuerySet["Device"]):
+    def visible_to(self, key: "ApiKey") -> Self:
+        """Return what the key may see: its hospital's devices, or all where it is bound to no hospital."""
+        return self if key.hospital_id is None else self.filter(device_holder=key.hospital_id)
+
+    def held_by(self, name: str) -> Self:
+        """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`)."""
+        if fold(name) == UNKNOWN:
+            return self.filter(device_holder=None)
+        return self.filter(device_holder__name_folded=fold(name))
+
+    def search(self, text: str) -> Self:
+        """Return the devices that have the text, in any case, in their name, MAC or holder."""
+        found = (
+            Q(device_name__icontains=text)
+            | Q(device_mac__contains=text.upper())
+            | Q(device_holder__name_folded__contains=fold(text))
+        )
+        if part := mac.read_part(text):
+            found |= Q(device_mac__contains=part)
+        if fold(text) == UNKNOWN:
+            found |= Q(device_holder=None)
+        return self.filter(found)
+
+
+class Device(models.Model):
+    """A device that may send vital signs. Written through registry.py only, which writes its history too."""
+
+    device_name = models.CharField(_("name"), max_length=MAX_LENGTH, unique=True)
+    device_mac = models.CharField(_("MAC address"), max_length=64, unique=True)
+    device_type = models.CharField(_("type"), max_length=16, choices=DeviceType)
+    device_holder = models.ForeignKey(
+        Hospital, verbose_name=_("hospital"), null=True, blank=True, on_delete=models.PROTECT, related_name="devices"
+    )
+    created_at = models.DateTimeField(_("registered at"), default=now, editable=False)
+    updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
+
+    objects = DeviceQuerySet.as_manager()
+    history = _history()
+
+    class Meta:
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
+        indexes = [
+            models.Index(fields=["device_holder", "id"], name="device_by_holder"),
+            models.Index(fields=["updated_at", "id"], name="device_by_change"),
+            models.Index(fields=["created_at", "id"], name="device_by_registration"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="device_name_trimmed", condition=Q(device_name=Trim("device_name")) & ~Q(device_name="")
+            ),
+            models.CheckConstraint(
+                name="device_name_length", condition=LessThanOrEqual(Length("device_name"), MAX_LENGTH)
+            ),
+            models.CheckConstraint(
+                name="device_mac_normal",
+                condition=Q(device_mac=Upper("device_mac"))
+                & LessThanOrEqual(4, Length("device_mac"))
+                & LessThanOrEqual(Length("device_mac"), 64),
+            ),
+            models.CheckConstraint(name="device_type_known", condition=Q(device_type__in=DeviceType.values)),
+        ]
+
+    def __str__(self) -> str:
+        return self.device_name
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def working(self) -> Self:
+        """Return the keys that open the registry now: neither revoked nor expired."""
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        return self.filter(unexpired, revoked_at=None)
+
+
+class ApiKey(models.Model):
+    """A client application's key. The key itself is not here: only its digest, and the part that names it."""
+
+    class Naming(models.TextChoices):
+        SNAKE_CASE = "snake_case", "snake_case"
+        CAMEL_CASE = "camelCase", "camelCase"
+
+    name = models.CharField(_("client application"), max_length=MAX_LENGTH)
+    prefix = models.CharField(_("key begins with"), max_length=8, blank=True, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hospital = models.ForeignKey(
+        Hospital, verbose_name=_("hospital"), null=True, blank=True, on_delete=models.PROTECT, related_name="api_keys"
+    )
+    read_only = models.BooleanField(_("read-only"), default=False)
+    naming = models.CharField(_("naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
+    legacy = models.BooleanField(_("legacy"), default=False, editable=False)
+    created_at = models.DateTimeField(_("issued at"), default=now, editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+    history = _history(excluded_fields=["digest", "last_used_at"])
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        constraints = [
+            models.CheckConstraint(name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase"])),
+            models.CheckConstraint(name="apikey_named_or_legacy", condition=Q(legacy=True) ^ ~Q(prefix="")),
+            models.UniqueConstraint(name="apikey_prefix_unique", fields=["prefix"], condition=~Q(prefix="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def may_hold(self, holder: Hospital | None) -> bool:
+        """Tell whether a device of this holder is within the key's reach."""
+        return self.hospital_id is None or (holder is not None and holder.pk == self.hospital_id)

@@ -1,0 +1,34 @@
+"""What can be wrong with what a client sent: one shape for the API, the admin, an import and a command."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from django.utils.functional import Promise
+
+UNIQUE = "unique"  # another registered device has it
+FORBIDDEN = "forbidden"  # this caller may not
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: `field` is None for what belongs to no field, `index` for what stands in no list."""
+
+    field: str | None
+    code: str
+    message: str | Promise
+    index: int | None = None
+
+
+class Refused(Exception):
+    """Nothing was written, because of these problems: all that were found, not only the first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__(f"{len(self.problems)} problems")
+
+    @property
+    def status(self) -> int:
+        """409 if what is sent only conflicts with what is registered, 403 if it also asks too much, else 400."""
+        codes = {problem.code for problem in self.problems}
+        if codes == {UNIQUE}:
+            return 409
+        return 403 if codes <= {UNIQUE, FORBIDDEN} else 400

@@ -1,0 +1,343 @@
+"""The verbs of the registry: register, update, transfer, retire, restore.
+
+Every write of a device goes through here, from the API, the admin, an import or a command: in one transaction with
+its history, within the reach of whoever asks, and with every problem named if it cannot be.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils.translation import gettext_lazy as _
+
+from devices import sql
+from devices.drafts import Draft, fold
+from devices.models import ApiKey, Device, DeviceQuerySet, Hospital, now
+from devices.origin import Origin
+from devices.problems import FORBIDDEN, UNIQUE, Problem, Refused
+
+TAKEN = {
+    "device_name": _("A device with this name is already registered."),
+    "device_mac": _("A device with this MAC address is already registered."),
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ADDED, CHANGED, REMOVED = "+", "~", "-"
+RESTORED = "restored"  # the change reason that tells a restored device from a new one
+
+DEADLOCK = "40P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+ATTEMPTS = 5
+
+
+def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
+    """Run the verb in a transaction, and again if another writer was in the way and may be gone by now.
+
+    That is: PostgreSQL ended it to resolve a deadlock, or refused a row for another that has vanished meanwhile.
+    Within somebody else's transaction it is only a part of it: that transaction is lost, and theirs to repeat.
+    """
+
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        attempts = 1 if connection.in_atomic_block else ATTEMPTS
+        for attempt in range(1, attempts + 1):
+            try:
+                with transaction.atomic():
+                    return verb(*args, **kwargs)
+            except IntegrityError:
+                if attempt == attempts:
+                    raise
+            except OperationalError as error:
+                if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or attempt == attempts:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    return run
+
+
+@in_one_transaction
+def register(drafts: Sequence[Draft], origin: Origin) -> list[Device]:
+    """Register all of the devices or none, and return them in the order of the drafts.
+
+    Drafts are complete (drafts.read); a holder left out is the key's hospital, or none. A hospital named for the
+    first time is registered with its devices. The number of queries does not grow with the number of drafts.
+
+    Raises:
+        Refused: a draft repeats another, is beyond the key's reach, or is taken.
+    """
+    if problems := twice(drafts) + beyond_reach(drafts, origin.api_key):
+        raise Refused(problems + taken(drafts))
+    hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
+    own = origin.api_key.hospital if origin.api_key else None
+    holders = [own or _holder(draft, hospitals) for draft in drafts]
+    at = now()
+    try:
+        with transaction.atomic():
+            ids = sql.insert(
+                Device,
+                {
+                    "device_name": [draft["device_name"] for draft in drafts],
+                    "device_mac": [draft["device_mac"] for draft in drafts],
+                    "device_type": [draft["device_type"] for draft in drafts],
+                    "device_holder_id": [holder and holder.pk for holder in holders],
+                    "created_at": [at] * len(drafts),
+                    "updated_at": [at] * len(drafts),
+                },
+            )
+    except IntegrityError as error:
+        raise _refusal(taken(drafts), error) from error
+    record(Device, ids, ADDED, origin)
+    return [
+        Device(
+            pk=pk,
+            device_name=draft["device_name"],
+            device_mac=draft["device_mac"],
+            device_type=draft["device_type"],
+            device_holder=holder,
+            created_at=at,
+            updated_at=at,
+        )
+        for pk, draft, holder in zip(ids, drafts, holders, strict=True)
+    ]
+
+
+@in_one_transaction
+def update(devices: DeviceQuerySet, changes: Draft, origin: Origin) -> Device:
+    """Give the one device of the query set the values of the draft; what the draft leaves out stays.
+
+    A draft that changes nothing leaves no trace: no history, and `updated_at` stays.
+
+    Raises:
+        Device.DoesNotExist: the query set has none.
+        Refused: the name or the MAC is another device's, or the holder is beyond the key's reach.
+    """
+    device = devices.select_related("device_holder").select_for_update(of=("self",)).get()
+    try:
+        _change([(device, changes)], origin)
+    except Refused as refused:
+        raise Refused(_unlisted(refused.problems)) from refused
+    return device
+
+
+@in_one_transaction
+def update_many(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
+    """Give each device its own new values; return how many differ from what they were.
+
+    Raises:
+        Refused: a name or a MAC is another device's; `index` is the place in the sequence.
+    """
+    return _change(changes, origin)
+
+
+@in_one_transaction
+def transfer(devices: DeviceQuerySet, hospital: Hospital | None, origin: Origin) -> int:
+    """Make the hospital (or nobody) the holder of these devices; return how many it did not hold before."""
+    ids = _locked(devices.exclude(device_holder=hospital))
+    Device.objects.filter(pk__in=sql.any_of(ids)).update(device_holder=hospital, updated_at=now())
+    record(Device, ids, CHANGED, origin)
+    return len(ids)
+
+
+@in_one_transaction
+def retire(devices: DeviceQuerySet, origin: Origin) -> int:
+    """Take the devices out of the registry; return how many there were. Their history stays."""
+    ids = _locked(devices)
+    record(Device, ids, REMOVED, origin)
+    sql.delete(Device, ids)
+    return len(ids)
+
+
+@in_one_transaction
+def restore(device_id: int, origin: Origin) -> Device:
+    """Bring a retired device back as it was, under its old id.
+
+    Raises:
+        Device.DoesNotExist: no device with this id was retired.
+        Refused: its name or its MAC is another device's by now.
+    """
+    last = Device.history.filter(id=device_id).order_by("history_id").last()
+    if last is None or last.history_type != REMOVED:
+        raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
+    device: Device = last.instance
+    device.updated_at = now()
+    try:
+        with transaction.atomic():
+            Device.objects.bulk_create([device])
+    except IntegrityError as error:
+        draft = Draft(device_name=device.device_name, device_mac=device.device_mac)
+        raise _refusal(_unlisted(taken([draft])), error) from error
+    record(Device, [device.pk], ADDED, origin, history_change_reason=RESTORED)
+    return device
+
+
+def was_retired(device_id: int, key: ApiKey) -> bool:
+    """Tell whether this was a device within the key's reach, until somebody took it out of the registry."""
+    last = Device.history.filter(id=device_id).order_by("history_id").last()
+    return last is not None and last.history_type == REMOVED and key.hospital_id in (None, last.device_holder_id)
+
+
+def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
+    """Return the hospitals of these names by their folded names, after registering those seen for the first time."""
+    spellings: dict[str, str] = {}
+    for name in names:
+        if name is not None:
+            spellings.setdefault(fold(name), name)
+    if not spellings:
+        return {}
+    known = _hospitals(spellings)
+    if missing := sorted(spellings.keys() - known.keys()):
+        at = now()
+        ids = sql.insert(
+            Hospital,
+            {
+                "name": [spellings[folded] for folded in missing],
+                "name_folded": missing,
+                "created_at": [at] * len(missing),
+                "updated_at": [at] * len(missing),
+            },
+            ignore_conflicts=True,
+        )
+        record(Hospital, ids, ADDED, origin)
+        known = _hospitals(spellings)
+    return known
+
+
+def record(
+    model: type[Device] | type[Hospital] | type[ApiKey],
+    ids: Sequence[int],
+    history_type: str,
+    origin: Origin,
+    history_change_reason: str | None = None,
+) -> None:
+    """Write the rows, as they stand, into the model's history."""
+    if not ids:
+        return
+    sql.record_history(
+        model,
+        ids,
+        history_type,
+        now(),
+        history_change_reason=history_change_reason,
+        history_user_id=origin.user_id,
+        history_api_key_id=origin.api_key and origin.api_key.pk,
+        history_through=origin.through.value,
+        history_address=origin.address,
+        history_request_id=origin.request_id,
+    )
+
+
+def twice(drafts: Sequence[Draft]) -> list[Problem]:
+    """Return a problem for each draft that has the name or the MAC of one before it."""
+    problems = []
+    for field in TAKEN:
+        first: dict[object, int] = {}
+        for index, draft in enumerate(drafts):
+            if field not in draft:
+                continue
+            earlier = first.setdefault(draft.get(field), index)
+            if earlier != index:
+                message = _("The device at index %(index)d of this list has the same.") % {"index": earlier}
+                problems.append(Problem(field, "duplicate", message, index))
+    return problems
+
+
+def beyond_reach(drafts: Sequence[Draft], key: ApiKey | None) -> list[Problem]:
+    """Return a problem for each draft whose holder is not the hospital that the key is bound to."""
+    if key is None or key.hospital is None:
+        return []
+    return [
+        Problem("device_holder", FORBIDDEN, _("This API key may register devices of its own hospital only."), index)
+        for index, draft in enumerate(drafts)
+        if "device_holder" in draft and fold(draft["device_holder"] or "") != key.hospital.name_folded
+    ]
+
+
+def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> list[Problem]:
+    """Return a problem for each name and MAC that a registered device has.
+
+    `owners` maps a device's id to the place of the draft that is about it: a device may keep what it has.
+    A problem never tells which device it is, nor whose.
+    """
+    owners = owners or {}
+    found = [
+        Device.objects.filter(**{f"{field}__in": sql.any_of([draft[field] for draft in drafts if field in draft])})  # type: ignore[literal-required]
+        for field in TAKEN
+    ]
+    columns = ("pk", *TAKEN)
+    holders: dict[str, dict[str, int]] = {field: {} for field in TAKEN}
+    for pk, *values in found[0].values_list(*columns).union(*(more.values_list(*columns) for more in found[1:])):
+        for field, value in zip(TAKEN, values, strict=True):
+            holders[field][value] = pk
+    return [
+        Problem(field, UNIQUE, message, index)
+        for index, draft in enumerate(drafts)
+        for field, message in TAKEN.items()
+        if (pk := holders[field].get(draft.get(field, ""))) is not None and owners.get(pk) != index  # type: ignore[call-overload]
+    ]
+
+
+def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
+    drafts = [draft for _device, draft in changes]
+    owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
+    if problems := twice(drafts) + beyond_reach(drafts, origin.api_key):
+        raise Refused(problems + taken(drafts, owners))
+    hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
+    changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
+    if not changed:
+        return 0
+    at = now()
+    for device in changed:
+        device.updated_at = at
+    try:
+        with transaction.atomic():
+            sql.update(
+                Device,
+                [device.pk for device in changed],
+                {
+                    "device_name": [device.device_name for device in changed],
+                    "device_mac": [device.device_mac for device in changed],
+                    "device_type": [device.device_type for device in changed],
+                    "device_holder_id": [device.device_holder_id for device in changed],
+                    "updated_at": [at] * len(changed),
+                },
+            )
+    except IntegrityError as error:
+        raise _refusal(taken(drafts, owners), error) from error
+    record(Device, [device.pk for device in changed], CHANGED, origin)
+    return len(changed)
+
+
+def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:
+    """Explain the database's refusal; unexplained (what was in the way has gone meanwhile), the error itself."""
+    return Refused(problems) if problems else error
+
+
+def _unlisted(problems: list[Problem]) -> list[Problem]:
+    return [problem._replace(index=None) for problem in problems]
+
+
+def _hospitals(folded: Iterable[str]) -> dict[str, Hospital]:
+    found = Hospital.objects.filter(name_folded__in=sql.any_of(list(folded)))
+    return {hospital.name_folded: hospital for hospital in found}
+
+
+def _locked(devices: DeviceQuerySet) -> list[int]:
+    return list(devices.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
+
+
+def _holder(draft: Draft, hospitals: Mapping[str, Hospital]) -> Hospital | None:
+    name = draft.get("device_holder")
+    return hospitals[fold(name)] if name is not None else None
+
+
+def _apply(device: Device, draft: Draft, hospitals: Mapping[str, Hospital]) -> bool:
+    """Set on the device what the draft says; return whether anything differs from what it was."""
+    new = {field: value for field, value in draft.items() if field != "device_holder"}
+    if "device_holder" in draft:
+        new["device_holder"] = _holder(draft, hospitals)
+    changed = {field: value for field, value in new.items() if getattr(device, field) != value}
+    for field, value in changed.items():
+        setattr(device, field, value)
+    return bool(changed)

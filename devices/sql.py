@@ -1,0 +1,119 @@
+"""What Django's ORM does not say: many rows in one statement, with one parameter a column, on both databases.
+
+`bulk_create` sends a parameter a value and SQLite takes few of them, so its number of statements grows with the
+list. Here PostgreSQL gets an array a column and SQLite the rows as JSON, and one statement does for any number.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, models
+from django.db.models.expressions import RawSQL
+from django.db.models.sql.compiler import SQLCompiler
+
+_ARRAY_TYPES = {int: "bigint[]", str: "text[]"}
+
+
+def any_of(values: Sequence[int] | Sequence[str]) -> RawSQL:
+    """Return the right side of `__in` for any number of values, as one parameter."""
+    if connection.vendor == "postgresql":
+        array = _ARRAY_TYPES[type(values[0])] if values else "bigint[]"
+        return RawSQL(f"SELECT unnest(%s::{array})", [list(values)])
+    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(values)])
+
+
+def insert(
+    model: type[models.Model], columns: Mapping[str, Sequence[Any]], *, ignore_conflicts: bool = False
+) -> list[int]:
+    """Insert one row for each place of the columns; return the ids given, in the order of the rows.
+
+    Both databases number the rows in the order of the SELECT, but may return them in another.
+    """
+    source, params = _rows(model, columns)
+    names = ", ".join(connection.ops.quote_name(_column(model, name)) for name in columns)
+    conflict = "ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {_table(model)} ({names}) SELECT {names} FROM {source} WHERE true ORDER BY place {conflict} RETURNING id",
+            params,
+        )
+        return sorted(id for (id,) in cursor.fetchall())
+
+
+def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> int:
+    """Give each row its own new values in one statement; return how many rows there were."""
+    source, params = _rows(model, {"id": ids, **columns})
+    assignments = ", ".join(f"{name} = new.{name}" for name in (_column(model, name) for name in columns))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_table(model)} SET {assignments} FROM {source} WHERE {_table(model)}.id = new.id", params
+        )
+        return cursor.rowcount
+
+
+def delete(model: type[models.Model], ids: Sequence[int]) -> None:
+    """Delete the rows without loading them for signals that nobody listens to."""
+    condition, params = any_of(ids).as_sql(None, connection)  # type: ignore[arg-type]
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {_table(model)} WHERE id IN {condition}", params)
+
+
+def record_history(
+    model: Any, ids: Sequence[int], history_type: str, history_date: datetime, **attributes: Any
+) -> None:
+    """Copy the rows as they stand into the model's history, without a detour through Python."""
+    record = model.history.model
+    copied = [field.attname for field in model._meta.concrete_fields if _has_field(record, field.name)]
+    constants = {"history_type": history_type, "history_date": history_date, **attributes}
+    rows = (
+        model.objects.filter(pk__in=any_of(ids))
+        .order_by("pk")
+        .values_list(*copied, *(_Constant(value, record._meta.get_field(name)) for name, value in constants.items()))
+    )
+    columns = ", ".join(_column(record, name) for name in [*copied, *constants])
+    select, params = rows.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {_table(record)} ({columns}) {select}", params)
+
+
+class _Constant(models.Value):
+    """A value in a SELECT list, with its type: PostgreSQL would take any literal there for text."""
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
+        sql, params = self.as_sql(compiler, connection)
+        return f"{sql}::{_type(self.output_field)}", params
+
+
+def _rows(model: type[models.Model], columns: Mapping[str, Sequence[Any]]) -> tuple[str, list[Any]]:
+    """Return SQL for a table `new` of the columns and `place`, and its parameters."""
+    fields = [model._meta.get_field(name) for name in columns]
+    names = [_column(model, name) for name in columns]
+    prepared = [
+        [field.get_db_prep_save(value, connection) for value in values]
+        for field, values in zip(fields, columns.values(), strict=True)
+    ]
+    if connection.vendor == "postgresql":
+        arrays = ", ".join(f"%s::{_type(field)}[]" for field in fields)
+        return f"unnest({arrays}) WITH ORDINALITY AS new({', '.join(names)}, place)", prepared
+    extracts = ", ".join(f"json_extract(value, '$[{i}]') AS {name}" for i, name in enumerate(names))
+    rows = json.dumps(list(zip(*prepared, strict=True)))
+    return f"(SELECT {extracts}, key AS place FROM json_each(%s)) AS new", [rows]
+
+
+def _table(model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    return str(model._meta.get_field(name).column)
+
+
+def _type(field: "models.Field[Any, Any]") -> str:
+    """Return the column's type without its length: a cast to `varchar(255)` would cut a longer text in silence."""
+    return str(field.db_type(connection)).partition("(")[0]
+
+
+def _has_field(model: type[models.Model], name: str) -> bool:
+    return any(field.name == name for field in model._meta.concrete_fields)

@@ -1,0 +1,16 @@
+"""A plugin that is loaded before the settings are: tests see nothing of the .env and the shell they run in."""
+
+import os
+
+os.environ.update(
+    ENV_FILE=os.devnull,
+    SECRET_KEY="tests-only-" + "x" * 40,
+    DEBUG="0",
+    HTTPS="0",
+    ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
+    CORS_ALLOWED_ORIGINS="https://app.example.org",
+    LOG_LEVEL="WARNING",
+)
+os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "sqlite:///tests.sqlite3")
+for variable in ("API_FIRST_PAGE", "DEVICES_ALLOW_NON_MAC", "TRUSTED_PROXIES", "TIME_ZONE"):
+    os.environ.pop(variable, None)
