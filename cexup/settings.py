@@ -77,7 +77,11 @@ TEMPLATES = [
 
 # Without a lock taken at BEGIN, two SQLite writers that both read first deadlock, and the busy timeout does not
 # apply to them. https://www.sqlite.org/lang_transaction.html
-SQLITE_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 5, "init_command": "PRAGMA journal_mode=WAL;"}
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 5,  # seconds
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
+}
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),

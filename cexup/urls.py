@@ -2,9 +2,11 @@ from django.contrib import admin
 from django.urls import include, path
 
 from cexup import health
+from devices.api.views import NoSuchRoute
 
 urlpatterns = [
     path("api/", include("devices.api.urls")),
+    path("api", NoSuchRoute.as_view()),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

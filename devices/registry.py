@@ -82,9 +82,8 @@ def register(drafts: Sequence[Draft], origin: Origin) -> list[Device]:
                     "device_mac": [draft["device_mac"] for draft in drafts],
                     "device_type": [draft["device_type"] for draft in drafts],
                     "device_holder_id": [holder and holder.pk for holder in holders],
-                    "created_at": [at] * len(drafts),
-                    "updated_at": [at] * len(drafts),
                 },
+                {"created_at": at, "updated_at": at},
             )
     except IntegrityError as error:
         raise _refusal(taken(drafts), error) from error
@@ -135,7 +134,7 @@ def update_many(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
 def transfer(devices: DeviceQuerySet, hospital: Hospital | None, origin: Origin) -> int:
     """Make the hospital (or nobody) the holder of these devices; return how many it did not hold before."""
     ids = _locked(devices.exclude(device_holder=hospital))
-    Device.objects.filter(pk__in=sql.any_of(ids)).update(device_holder=hospital, updated_at=now())
+    Device.objects.filter(pk__in=sql.any_id(ids)).update(device_holder=hospital, updated_at=now())
     record(Device, ids, CHANGED, origin)
     return len(ids)
 
@@ -191,12 +190,8 @@ def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hos
         at = now()
         ids = sql.insert(
             Hospital,
-            {
-                "name": [spellings[folded] for folded in missing],
-                "name_folded": missing,
-                "created_at": [at] * len(missing),
-                "updated_at": [at] * len(missing),
-            },
+            {"name": [spellings[folded] for folded in missing], "name_folded": missing},
+            {"created_at": at, "updated_at": at},
             ignore_conflicts=True,
         )
         record(Hospital, ids, ADDED, origin)
@@ -262,7 +257,7 @@ def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> l
     """
     owners = owners or {}
     found = [
-        Device.objects.filter(**{f"{field}__in": sql.any_of([draft[field] for draft in drafts if field in draft])})  # type: ignore[literal-required]
+        Device.objects.filter(**{f"{field}__in": sql.any_text([draft[field] for draft in drafts if field in draft])})  # type: ignore[literal-required]
         for field in TAKEN
     ]
     columns = ("pk", *TAKEN)
@@ -300,8 +295,8 @@ def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
                     "device_mac": [device.device_mac for device in changed],
                     "device_type": [device.device_type for device in changed],
                     "device_holder_id": [device.device_holder_id for device in changed],
-                    "updated_at": [at] * len(changed),
                 },
+                {"updated_at": at},
             )
     except IntegrityError as error:
         raise _refusal(taken(drafts, owners), error) from error
@@ -319,7 +314,7 @@ def _unlisted(problems: list[Problem]) -> list[Problem]:
 
 
 def _hospitals(folded: Iterable[str]) -> dict[str, Hospital]:
-    found = Hospital.objects.filter(name_folded__in=sql.any_of(list(folded)))
+    found = Hospital.objects.filter(name_folded__in=sql.any_text(list(folded)))
     return {hospital.name_folded: hospital for hospital in found}
 
 

@@ -7,55 +7,66 @@ list. Here PostgreSQL gets an array a column and SQLite the rows as JSON, and on
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection, models
 from django.db.models.expressions import RawSQL
 from django.db.models.sql.compiler import SQLCompiler
 
-_ARRAY_TYPES = {int: "bigint[]", str: "text[]"}
+
+def any_id(ids: Sequence[int]) -> RawSQL:
+    """Return the right side of `__in` for any number of ids, as one parameter."""
+    return _any_of(ids, "bigint[]")
 
 
-def any_of(values: Sequence[int] | Sequence[str]) -> RawSQL:
-    """Return the right side of `__in` for any number of values, as one parameter."""
-    if connection.vendor == "postgresql":
-        array = _ARRAY_TYPES[type(values[0])] if values else "bigint[]"
-        return RawSQL(f"SELECT unnest(%s::{array})", [list(values)])
-    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(values)])
+def any_text(texts: Sequence[str]) -> RawSQL:
+    """Return the right side of `__in` for any number of texts, as one parameter."""
+    return _any_of(texts, "text[]")
 
 
 def insert(
-    model: type[models.Model], columns: Mapping[str, Sequence[Any]], *, ignore_conflicts: bool = False
+    model: type[models.Model],
+    columns: Mapping[str, Sequence[Any]],
+    constants: Mapping[str, Any],
+    *,
+    ignore_conflicts: bool = False,
 ) -> list[int]:
-    """Insert one row for each place of the columns; return the ids given, in the order of the rows.
+    """Insert one row for each place of the columns, all with the constants; return the ids in the order of the rows.
 
     Both databases number the rows in the order of the SELECT, but may return them in another.
     """
     source, params = _rows(model, columns)
-    names = ", ".join(connection.ops.quote_name(_column(model, name)) for name in columns)
+    names = [_column(model, name) for name in columns]
+    values, more = _values(model, constants)
     conflict = "ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {_table(model)} ({names}) SELECT {names} FROM {source} WHERE true ORDER BY place {conflict} RETURNING id",
-            params,
+            f"INSERT INTO {_table(model)} ({', '.join([*names, *values])}) "
+            f"SELECT {', '.join([*names, *values.values()])} FROM {source} WHERE true ORDER BY place {conflict} "
+            "RETURNING id",
+            [*more, *params],
         )
-        return sorted(id for (id,) in cursor.fetchall())
+        return sorted(row[0] for row in cursor.fetchall())
 
 
-def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> int:
-    """Give each row its own new values in one statement; return how many rows there were."""
+def update(
+    model: type[models.Model], ids: Sequence[int], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]
+) -> None:
+    """Give each row its own new values, and all of them the constants."""
     source, params = _rows(model, {"id": ids, **columns})
-    assignments = ", ".join(f"{name} = new.{name}" for name in (_column(model, name) for name in columns))
+    values, more = _values(model, constants)
+    values |= {name: f"new.{name}" for name in (_column(model, name) for name in columns)}
+    assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_table(model)} SET {assignments} FROM {source} WHERE {_table(model)}.id = new.id", params
+            f"UPDATE {_table(model)} SET {assignments} FROM {source} WHERE {_table(model)}.id = new.id",
+            [*more, *params],
         )
-        return cursor.rowcount
 
 
 def delete(model: type[models.Model], ids: Sequence[int]) -> None:
     """Delete the rows without loading them for signals that nobody listens to."""
-    condition, params = any_of(ids).as_sql(None, connection)  # type: ignore[arg-type]
+    condition, params = any_id(ids).as_sql(None, connection)  # type: ignore[arg-type]
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {_table(model)} WHERE id IN {condition}", params)
 
@@ -68,7 +79,7 @@ def record_history(
     copied = [field.attname for field in model._meta.concrete_fields if _has_field(record, field.name)]
     constants = {"history_type": history_type, "history_date": history_date, **attributes}
     rows = (
-        model.objects.filter(pk__in=any_of(ids))
+        model.objects.filter(pk__in=any_id(ids))
         .order_by("pk")
         .values_list(*copied, *(_Constant(value, record._meta.get_field(name)) for name, value in constants.items()))
     )
@@ -86,9 +97,26 @@ class _Constant(models.Value):
         return f"{sql}::{_type(self.output_field)}", params
 
 
+def _any_of(values: Sequence[Any], array: str) -> RawSQL:
+    if connection.vendor == "postgresql":
+        return RawSQL(f"SELECT unnest(%s::{array})", [list(values)])  # noqa: S611
+    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(values)])
+
+
+def _values(model: type[models.Model], constants: Mapping[str, Any]) -> tuple[dict[str, str], list[Any]]:
+    """Return SQL for each constant by its column, and its parameters."""
+    fields = [_field(model, name) for name in constants]
+    typed = "%s::{}" if connection.vendor == "postgresql" else "%s"
+    sql = {field.column: typed.format(_type(field)) for field in fields}
+    params = [
+        field.get_db_prep_save(value, connection) for field, value in zip(fields, constants.values(), strict=True)
+    ]
+    return sql, params
+
+
 def _rows(model: type[models.Model], columns: Mapping[str, Sequence[Any]]) -> tuple[str, list[Any]]:
     """Return SQL for a table `new` of the columns and `place`, and its parameters."""
-    fields = [model._meta.get_field(name) for name in columns]
+    fields = [_field(model, name) for name in columns]
     names = [_column(model, name) for name in columns]
     prepared = [
         [field.get_db_prep_save(value, connection) for value in values]
@@ -107,7 +135,11 @@ def _table(model: type[models.Model]) -> str:
 
 
 def _column(model: type[models.Model], name: str) -> str:
-    return str(model._meta.get_field(name).column)
+    return _field(model, name).column
+
+
+def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":
+    return cast("models.Field[Any, Any]", model._meta.get_field(name))
 
 
 def _type(field: "models.Field[Any, Any]") -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from rest_framework.request import Request
@@ -66,7 +67,7 @@ class DeviceFilter(filters.FilterSet):
     ordering = filters.ChoiceFilter(
         choices=[(ordering, ordering) for ordering in ORDERINGS],
         method="filter_ordering",
-        error_messages={"invalid_choice": _("Send one of: %(orderings)s.") % {"orderings": ", ".join(ORDERINGS)}},
+        error_messages={"invalid_choice": format_lazy(_("Send one of: {orderings}."), orderings=", ".join(ORDERINGS))},
     )
 
     class Meta:

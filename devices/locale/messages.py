@@ -1,0 +1,49 @@
+"""Collect the strings to translate and compile the translations: `make messages`. Needs no gettext installed."""
+
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+APP = Path(__file__).resolve().parent.parent
+PO = APP / "locale" / "id" / "LC_MESSAGES" / "django.po"
+MO = PO.with_suffix(".mo")
+METHODS = [("tests/**", "ignore"), ("migrations/**", "ignore"), ("**.py", "python")]
+
+
+def collect() -> Catalog:
+    """Return the catalogue of all strings that the code marks."""
+    catalog = Catalog(project="registry", charset="utf-8")
+    for file, line, message, comments, context in extract_from_dir(str(APP), METHODS):
+        catalog.add(message, None, [(f"devices/{file}", line)], auto_comments=comments, context=context)
+    return catalog
+
+
+def translations() -> Catalog:
+    with PO.open("rb") as file:
+        return read_po(file, locale="id")
+
+
+def compiled(catalog: Catalog) -> bytes:
+    file = BytesIO()
+    write_mo(file, catalog)
+    return file.getvalue()
+
+
+def main() -> None:
+    catalog = translations() if PO.exists() else Catalog(locale="id")
+    catalog.update(collect(), no_fuzzy_matching=True)
+    catalog.obsolete.clear()
+    PO.parent.mkdir(parents=True, exist_ok=True)
+    with PO.open("wb") as file:
+        write_po(file, catalog, width=120, sort_output=True, omit_header=False)
+    MO.write_bytes(compiled(catalog))
+    missing = [message.id for message in catalog if message.id and not message.string]
+    print(f"{len(catalog)} strings, {len(missing)} without a translation.", *missing, sep="\n  ")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from devices import spreadsheets
+from devices.drafts import UNKNOWN
+from devices.models import Device
+
+ROWS_AT_ONCE = 5_000
+
+
+class Command(BaseCommand):
+    help = (
+        "Write all devices to a CSV or XLSX file, in the order of their ids, in the columns that import_devices reads."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", metavar="FILE", help="a path that ends in .csv or .xlsx; - for CSV on stdout")
+
+    def handle(self, *args: Any, file: str, **options: Any) -> None:
+        try:
+            ending = spreadsheets.ending_of(file)
+            if file == "-":
+                count = spreadsheets.write(sys.stdout.buffer, ending, self._rows())
+            else:
+                with open(file, "wb") as stream:  # noqa: PTH123
+                    count = spreadsheets.write(stream, ending, self._rows())
+        except OSError as error:
+            raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
+        except spreadsheets.Unreadable as error:
+            raise CommandError(str(error)) from error
+        self.stderr.write(f"{count} devices exported.")
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        columns = ("device_name", "device_mac", "device_type", "device_holder__name")
+        rows = Device.objects.order_by("id").values_list(*columns).iterator(chunk_size=ROWS_AT_ONCE)
+        for name, mac, kind, holder in tqdm(rows, unit=" devices", unit_scale=True, disable=None):
+            yield name, mac, kind, holder or UNKNOWN

@@ -1,0 +1,125 @@
+"""The cast: two hospitals with a key each, an unbound key, a read-only one, an outsider without any."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+
+from devices import credentials, registry
+from devices.api import authentication
+from devices.models import ApiKey, Device, Hospital
+from devices.origin import COMMAND
+
+MAC = "D0:61:AE:D4:58:94"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
+    """Keep SQLite's test database in a file, as in production: in memory, locks work in another way."""
+    database = django_settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "registry.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings: Any) -> None:
+    backend = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": backend}
+
+
+@pytest.fixture(autouse=True)
+def _no_use_noted_yet() -> Iterator[None]:
+    yield
+    authentication._last_noted.clear()
+
+
+class Api:
+    """A client application: it sends its key and JSON, and gets the envelope back."""
+
+    def __init__(self, key: str | None, **headers: str) -> None:
+        self.headers = headers if key is None else {"x-api-key": key, **headers}
+        self.client = Client(raise_request_exception=False)
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        return self.client.generic(method, path, data, "application/json", headers={**self.headers, **headers})
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self("GET", path, **headers)
+
+    def post(self, path: str, body: Any, **headers: str) -> Any:
+        return self("POST", path, body, **headers)
+
+    def put(self, path: str, body: Any, **headers: str) -> Any:
+        return self("PUT", path, body, **headers)
+
+    def patch(self, path: str, body: Any, **headers: str) -> Any:
+        return self("PATCH", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> Any:
+        return self("DELETE", path, **headers)
+
+
+@pytest.fixture
+def rs_a(db: None) -> Hospital:
+    return registry.name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
+
+
+@pytest.fixture
+def rs_b(db: None) -> Hospital:
+    return registry.name_hospitals(["RS Sehat"], COMMAND)["rs sehat"]
+
+
+def issue(name: str, **settings: Any) -> credentials.Issued:
+    return credentials.issue(name, COMMAND, **settings)
+
+
+@pytest.fixture
+def api(db: None) -> Api:
+    """Unbound, read-write."""
+    return Api(issue("unbound").text)
+
+
+@pytest.fixture
+def reader(db: None) -> Api:
+    return Api(issue("reader", read_only=True).text)
+
+
+@pytest.fixture
+def api_a(rs_a: Hospital) -> Api:
+    return Api(issue("ward app of RS Harapan", hospital=rs_a).text)
+
+
+@pytest.fixture
+def api_b(rs_b: Hospital) -> Api:
+    return Api(issue("ward app of RS Sehat", hospital=rs_b).text)
+
+
+@pytest.fixture
+def camel(db: None) -> Api:
+    return Api(issue("web", naming=ApiKey.Naming.CAMEL_CASE).text)
+
+
+@pytest.fixture
+def outsider() -> Api:
+    return Api(None)
+
+
+def draft(number: int, **fields: Any) -> dict[str, Any]:
+    """A device that can be posted; its name and its MAC follow from the number."""
+    mac = ":".join(f"{number:012X}"[i : i + 2] for i in range(0, 12, 2))
+    return {"device_name": f"Cuff {number}", "device_mac": mac, "device_type": "CONSUMER", **fields}
+
+
+def register(*drafts: dict[str, Any]) -> list[Device]:
+    return registry.register(drafts, COMMAND)  # type: ignore[arg-type]
+
+
+def errors(response: Any) -> list[tuple[str | None, str]]:
+    """What an error answer finds wrong: field and code."""
+    return [(error["field"], error["code"]) for error in response.json()["errors"]]

@@ -1,0 +1,208 @@
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from devices import registry
+from devices.models import Device
+from devices.origin import COMMAND
+from devices.tests.conftest import Api, draft, errors, register
+
+
+def ids(response: Any) -> list[int]:
+    assert response.status_code == 200, response.content
+    return [device["id"] for device in response.json()["data"]]
+
+
+def follow(api: Api, url: str, step: str = "next") -> list[int]:
+    seen = []
+    while url:
+        parts = urlsplit(url)
+        body = api.get(f"{parts.path}?{parts.query}").json()
+        seen += [device["id"] for device in body["data"]]
+        url = body["pagination"][step]
+    return seen
+
+
+def test_devices_are_listed_by_ascending_id_in_the_documented_shape(api: Api) -> None:
+    [device] = register(draft(1, device_holder="RS Harapan"))
+    body = api.get("/api/devices").json()
+    milliseconds = round(device.created_at.timestamp() * 1000)
+    assert body == {
+        "status": "OK",
+        "code": 200,
+        "message": "Devices found.",
+        "data": [
+            {
+                "id": device.pk,
+                "device_name": "Cuff 1",
+                "device_mac": "00:00:00:00:00:01",
+                "device_type": "CONSUMER",
+                "device_holder": "RS Harapan",
+                "created_at": milliseconds,
+                "updated_at": milliseconds,
+            }
+        ],
+        "pagination": {"page": 1, "size": 20, "total": 1, "total_pages": 1, "next": None, "previous": None},
+    }
+
+
+def test_a_page_has_twenty_devices_unless_asked(api: Api) -> None:
+    devices = register(*map(draft, range(1, 46)))
+    first = api.get("/api/devices")
+    assert ids(first) == [device.pk for device in devices[:20]]
+    assert first.json()["pagination"] == {
+        "page": 1,
+        "size": 20,
+        "total": 45,
+        "total_pages": 3,
+        "next": f"http://testserver/api/devices?after={devices[19].pk}&size=20",
+        "previous": None,
+    }
+    assert ids(api.get("/api/devices?page=3&size=20")) == [device.pk for device in devices[40:]]
+    assert len(ids(api.get("/api/devices?size=1000"))) == 45
+
+
+def test_beyond_the_end_is_an_empty_list(api: Api) -> None:
+    register(*map(draft, range(1, 6)))
+    response = api.get("/api/devices?page=9&size=2")
+    assert ids(response) == []
+    pagination = response.json()["pagination"]
+    assert (pagination["total"], pagination["next"]) == (5, None)
+    assert pagination["previous"] == "http://testserver/api/devices?page=3&size=2"
+
+
+def test_pages_may_count_from_zero(api: Api, settings: Any) -> None:
+    settings.API_FIRST_PAGE = 0
+    devices = register(*map(draft, range(1, 5)))
+    assert ids(api.get("/api/devices?page=0&size=2")) == [device.pk for device in devices[:2]]
+    assert ids(api.get("/api/devices?page=1&size=2")) == [device.pk for device in devices[2:]]
+    assert api.get("/api/devices?size=2").json()["pagination"]["page"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("size=0", "size"),
+        ("size=1001", "size"),
+        ("size=ten", "size"),
+        ("size=", "size"),
+        ("page=0", "page"),
+        ("page=-1", "page"),
+        ("page=abc", "page"),
+        ("page=1.5", "page"),
+        ("page=%D9%A1", "page"),
+        (f"page={10**30}", "page"),
+        ("after=-1", "after"),
+        (f"after={2**63}", "after"),
+        ("page=1&after=3", "after"),
+        ("ordering=-id&after=3", "after"),
+        ("devicetype=CONSUMER", "devicetype"),
+        ("device_type=PHONE", "device_type"),
+        ("device_type=", "device_type"),
+        ("device_mac=12345", "device_mac"),
+        ("device_name=a%00b", "device_name"),
+        ("search=a%00b", "search"),
+        ("device_holder=", "device_holder"),
+        ("device_holder=A&device_holder=B", "device_holder"),
+        ("updated_since=abc", "updated_since"),
+        ("updated_since=-1", "updated_since"),
+        (f"created_since={10**30}", "created_since"),
+        ("ordering=device_mac", "ordering"),
+    ],
+)
+def test_a_parameter_that_cannot_be_meant_is_refused_by_name(api: Api, query: str, name: str) -> None:
+    response = api.get(f"/api/devices?{query}")
+    assert response.status_code == 400
+    assert [field for field, _code in errors(response)] == [name]
+
+
+def test_a_refused_page_names_the_range(api: Api) -> None:
+    assert api.get("/api/devices?size=1001").json()["errors"][0]["message"] == "Send a whole number from 1 to 1000."
+
+
+def test_following_next_gives_each_device_that_stays_exactly_once(api: Api) -> None:
+    devices = register(*map(draft, range(1, 31)))
+    first = api.get("/api/devices?size=7").json()
+    registry.retire(Device.objects.filter(pk__in=[devices[0].pk, devices[3].pk, devices[20].pk]), COMMAND)
+    register(draft(99))
+    rest = follow(api, first["pagination"]["next"])
+    seen = [device["id"] for device in first["data"]] + rest
+    assert len(seen) == len(set(seen))
+    assert {device.pk for device in devices} - set(seen) == {devices[20].pk}
+
+
+def test_previous_leads_back_to_the_beginning(api: Api) -> None:
+    devices = [device.pk for device in register(*map(draft, range(1, 11)))]
+    body = api.get(f"/api/devices?after={devices[7]}&size=3").json()
+    assert body["pagination"]["page"] is None
+    parts = urlsplit(body["pagination"]["previous"])
+    assert ids(api.get(f"{parts.path}?{parts.query}")) == devices[5:8]
+    assert sorted(follow(api, body["pagination"]["previous"], "previous")) == devices[:8]
+
+
+def test_links_keep_the_filters(api: Api) -> None:
+    wanted = register(*(draft(n, device_type="CORPORATE") for n in range(1, 6)))
+    register(*(draft(n) for n in range(6, 11)))
+    seen = follow(api, "http://testserver/api/devices?device_type=corporate&size=2")
+    assert seen == [device.pk for device in wanted]
+
+
+@pytest.mark.parametrize("ordering", ["device_name", "-device_name", "-id", "updated_at", "-updated_at"])
+def test_other_orders_are_walked_completely_too(api: Api, ordering: str) -> None:
+    devices = register(*map(draft, range(1, 12)))
+    seen = follow(api, f"http://testserver/api/devices?ordering={ordering}&size=3")
+    name = ordering.lstrip("-")
+    expected = sorted(devices, key=lambda device: device.pk)
+    if name != "id":
+        expected.sort(key=lambda device: getattr(device, name), reverse=ordering.startswith("-"))
+    else:
+        expected.reverse()
+    assert seen == [device.pk for device in expected]
+
+
+def test_each_filter_finds_what_it_names(api: Api) -> None:
+    cuff, watch, oximeter = register(
+        draft(1, device_holder="RS Harapan"),
+        draft(2, device_name="Watch 2", device_type="CORPORATE", device_mac="D0:61:AE:D4:58:94"),
+        draft(3, device_name="Oximeter 100%", device_holder="RS Sehat"),
+    )
+    found = {
+        "device_name=Watch%202": [watch],
+        "device_mac=d061.aed4.5894": [watch],
+        "device_type=consumer": [cuff, oximeter],
+        "device_holder=%20rs%20harapan": [cuff],
+        "device_holder=Unknown": [watch],
+        "device_holder=RS%20Nowhere": [],
+        "search=wat": [watch],
+        "search=SEHAT": [oximeter],
+        "search=d0-61-ae": [watch],
+        "search=D061AED4": [watch],
+        "search=61:ae": [watch],
+        "search=0%25": [oximeter],
+        "search=_": [],
+        "search=unknown": [watch],
+        "search=": [cuff, watch, oximeter],
+        f"updated_since={10**13}": [],
+        "created_since=0": [cuff, watch, oximeter],
+        "device_type=CONSUMER&device_holder=RS%20Sehat": [oximeter],
+    }
+    for query, devices in found.items():
+        response = api.get(f"/api/devices?{query}")
+        assert ids(response) == [device.pk for device in devices], query
+        assert response.json()["pagination"]["total"] == len(devices), query
+
+
+def test_since_includes_its_own_instant(api: Api) -> None:
+    register(draft(1))
+    at = api.get("/api/devices").json()["data"][0]["updated_at"]
+    assert len(ids(api.get(f"/api/devices?updated_since={at}"))) == 1
+    assert len(ids(api.get(f"/api/devices?updated_since={at + 1}"))) == 0
+
+
+def test_a_list_takes_three_queries(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    register(*(draft(n, device_holder=f"RS {n}") for n in range(1, 51)))
+    api.get("/api/devices")
+    with django_assert_num_queries(3):
+        assert len(ids(api.get("/api/devices?size=50&search=cuff"))) == 50

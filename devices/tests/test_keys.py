@@ -1,0 +1,43 @@
+import re
+
+import pytest
+
+from devices import keys
+
+
+def test_an_issued_key_has_the_documented_form() -> None:
+    issued = keys.issue()
+    assert re.fullmatch(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]{46}", issued.text)
+    assert issued.name == issued.text[4:12]
+    assert keys.is_plausible(issued.text)
+    assert len({keys.issue().text for _ in range(100)}) == 100
+
+
+def test_the_checksum_is_crc32_in_base62() -> None:
+    # crc32(b"cxp_AAAAAAAA_" + b"A" * 40) is 1,130,284,389, and that is 1·62⁵ + 14·62⁴ + 30·62³ + …
+    import zlib
+
+    text = "cxp_AAAAAAAA_" + "A" * 40
+    number = 0
+    for character in keys._checksum(text):
+        number = number * 62 + "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".index(character)
+    assert number == zlib.crc32(text.encode())
+
+
+def test_every_single_mistyped_character_is_noticed() -> None:
+    text = keys.issue().text
+    for place in range(len("cxp_"), len(text)):
+        for other in "0aZ":
+            if other != text[place]:
+                assert not keys.is_plausible(text[:place] + other + text[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "cxp_", "cxp_short", "x" * 15, "x" * 256, "cxp_" + "x" * 100, "with space in the key", "kunci-é" * 3]
+)
+def test_what_cannot_be_a_key_is_told_without_a_query(text: str) -> None:
+    assert not keys.is_plausible(text)
+
+
+def test_a_digest_is_sha256() -> None:
+    assert keys.digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
