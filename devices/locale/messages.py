@@ -1,5 +1,6 @@
 """Collect the strings to translate and compile the translations: `make messages`. Needs no gettext installed."""
 
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -11,12 +12,20 @@ from babel.messages.pofile import read_po, write_po
 APP = Path(__file__).resolve().parent.parent
 PO = APP / "locale" / "id" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
+FIXED = datetime(2026, 11, 23, tzinfo=UTC)
 METHODS = [("tests/**", "ignore"), ("migrations/**", "ignore"), ("**.py", "python")]
 
 
 def collect() -> Catalog:
     """Return the catalogue of all strings that the code marks."""
-    catalog = Catalog(project="registry", charset="utf-8")
+    catalog = Catalog(
+        locale="id",
+        project="cexup device registry",
+        header_comment="# Indonesian translations of the device registry. `make messages` collects and compiles.",
+        creation_date=FIXED,  # a date that moved with every run would be all that changes
+        revision_date=FIXED,
+        fuzzy=False,
+    )
     for file, line, message, comments, context in extract_from_dir(str(APP), METHODS):
         catalog.add(message, None, [(f"devices/{file}", line)], auto_comments=comments, context=context)
     return catalog
@@ -34,12 +43,14 @@ def compiled(catalog: Catalog) -> bytes:
 
 
 def main() -> None:
-    catalog = translations() if PO.exists() else Catalog(locale="id")
-    catalog.update(collect(), no_fuzzy_matching=True)
-    catalog.obsolete.clear()
+    catalog = collect()
+    if PO.exists():
+        for message in translations():
+            if message.id in catalog and message.id:
+                catalog[message.id].string = message.string
     PO.parent.mkdir(parents=True, exist_ok=True)
     with PO.open("wb") as file:
-        write_po(file, catalog, width=120, sort_output=True, omit_header=False)
+        write_po(file, catalog, width=120, sort_output=True)
     MO.write_bytes(compiled(catalog))
     missing = [message.id for message in catalog if message.id and not message.string]
     print(f"{len(catalog)} strings, {len(missing)} without a translation.", *missing, sep="\n  ")  # noqa: T201

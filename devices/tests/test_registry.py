@@ -1,0 +1,197 @@
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, transaction
+
+from devices import credentials, registry, sql
+from devices.models import ApiKey, Device, Hospital, Through
+from devices.origin import COMMAND, Origin
+from devices.problems import Refused
+from devices.tests.conftest import Api, draft, issue, register
+
+pytestmark = pytest.mark.django_db
+
+
+def one(device: Device) -> Any:
+    return Device.objects.filter(pk=device.pk)
+
+
+def history(device: Device) -> list[Any]:
+    return list(Device.history.filter(id=device.pk).order_by("history_id"))
+
+
+def test_every_verb_writes_its_history_with_the_values_as_they_were(rs_b: Hospital) -> None:
+    [device] = register(draft(1, device_holder="RS Harapan"))
+    registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
+    registry.transfer(one(device), rs_b, COMMAND)
+    registry.retire(one(device), COMMAND)
+    registry.restore(device.pk, COMMAND)
+    told = [
+        (row.history_type, row.device_name, row.device_holder.name, row.history_change_reason)
+        for row in history(device)
+    ]
+    assert told == [
+        ("+", "Cuff 1", "RS Harapan", None),
+        ("~", "Renamed", "RS Harapan", None),
+        ("~", "Renamed", "RS Sehat", None),
+        ("-", "Renamed", "RS Sehat", None),
+        ("+", "Renamed", "RS Sehat", "restored"),
+    ]
+
+
+def test_history_tells_who_through_what_from_where_and_in_which_request() -> None:
+    key = issue("ward app")
+    Api(key.text).post("/api/devices", draft(1), **{"x-request-id": "request-7"})
+    [row] = Device.history.all()
+    assert (row.history_api_key, row.history_user, row.history_through) == (key.key, None, Through.API)
+    assert (row.history_address, row.history_request_id) == ("127.0.0.1", "request-7")
+
+    user = get_user_model().objects.create_user("sari")
+    origin = Origin(Through.ADMIN, user_id=user.pk, address="2001:db8::1", request_id="request-8")
+    registry.transfer(Device.objects.all(), None, origin)
+    registry.retire(Device.objects.all(), origin)
+    last = Device.history.latest("history_id")
+    assert (last.history_api_key, last.history_user, last.history_through) == (None, user, Through.ADMIN)
+    assert (last.history_address, last.history_request_id) == ("2001:db8::1", "request-8")
+
+
+def test_the_address_behind_proxies_is_the_one_that_ours_saw(api: Api, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = 2
+    api.post("/api/devices", draft(1), **{"x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.1"})
+    api.post("/api/devices", draft(2), **{"x-forwarded-for": "6.6.6.6"})
+    api.post("/api/devices", draft(3), **{"x-forwarded-for": "x, nonsense, 10.0.0.1"})
+    settings.TRUSTED_PROXIES = 0
+    api.post("/api/devices", draft(4), **{"x-forwarded-for": "6.6.6.6"})
+    addresses = Device.history.order_by("history_id").values_list("history_address", flat=True)
+    assert list(addresses) == ["192.0.2.7", "127.0.0.1", None, "127.0.0.1"]
+
+
+def test_a_list_of_devices_and_a_new_hospital_have_their_history_too() -> None:
+    register(draft(1, device_holder="RS Baru"), draft(2), draft(3, device_holder="RS Baru"))
+    assert Device.history.filter(history_type="+").count() == 3
+    assert [row.name for row in Hospital.history.all()] == ["RS Baru"]
+
+
+def test_a_change_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise RuntimeError("the history cannot be written")
+
+    [device] = register(draft(1))
+    monkeypatch.setattr(sql, "record_history", fail)
+    for change in (
+        lambda: registry.register([draft(2, device_holder="RS Baru")], COMMAND),
+        lambda: registry.update(one(device), {"device_name": "x"}, COMMAND),
+        lambda: registry.transfer(one(device), Hospital.objects.create(name="RS C"), COMMAND),
+        lambda: registry.retire(one(device), COMMAND),
+    ):
+        with pytest.raises(RuntimeError, match="the history cannot be written"):
+            change()
+    assert list(Device.objects.values_list("device_name", "device_holder")) == [("Cuff 1", None)]
+    assert not Hospital.objects.filter(name="RS Baru").exists()
+
+
+def test_changing_nothing_writes_nothing() -> None:
+    [device] = register(draft(1, device_holder="RS Harapan"))
+    same = registry.update(one(device), draft(1, device_holder="rs harapan"), COMMAND)
+    assert same.updated_at == device.updated_at
+    assert registry.transfer(one(device), device.device_holder, COMMAND) == 0
+    assert len(history(device)) == 1
+
+
+def test_each_device_gets_its_own_values_and_only_what_differs_counts() -> None:
+    a, b, c = register(draft(1), draft(2), draft(3))
+    changed = registry.update_many(
+        [(a, {"device_name": "A"}), (b, draft(2)), (c, {"device_holder": "RS Baru", "device_type": "CORPORATE"})],
+        COMMAND,
+    )
+    assert changed == 2
+    rows = Device.objects.order_by("pk").values_list("device_name", "device_type", "device_holder__name")
+    assert list(rows) == [
+        ("A", "CONSUMER", None),
+        ("Cuff 2", "CONSUMER", None),
+        ("Cuff 3", "CORPORATE", "RS Baru"),
+    ]
+    assert Device.history.filter(history_type="~").count() == 2
+
+
+def test_a_restored_device_has_its_old_id_and_its_registration_date() -> None:
+    [device] = register(draft(1, device_holder="RS Harapan"))
+    registry.retire(one(device), COMMAND)
+    restored = registry.restore(device.pk, COMMAND)
+    kept = Device.objects.get()
+    assert (kept.pk, kept.created_at, kept.device_holder) == (device.pk, device.created_at, device.device_holder)
+    assert restored.updated_at >= device.updated_at
+    assert register(draft(2))[0].pk > device.pk
+
+
+def test_what_was_never_retired_cannot_be_restored() -> None:
+    [device] = register(draft(1))
+    for pk in (device.pk, 4711):
+        with pytest.raises(Device.DoesNotExist):
+            registry.restore(pk, COMMAND)
+
+
+def test_a_device_whose_mac_has_been_taken_meanwhile_is_not_restored() -> None:
+    [device] = register(draft(1))
+    registry.retire(one(device), COMMAND)
+    register(draft(2, device_mac=draft(1)["device_mac"]))
+    with pytest.raises(Refused) as refused:
+        registry.restore(device.pk, COMMAND)
+    assert [(problem.field, problem.code) for problem in refused.value.problems] == [("device_mac", "unique")]
+
+
+def test_the_history_of_keys_has_every_change_but_no_digest() -> None:
+    issued = issue("app")
+    credentials.rotate(issued.key, COMMAND)
+    credentials.revoke(issued.key, COMMAND)
+    rows = ApiKey.history.filter(id=issued.key.pk).order_by("history_id")
+    assert [(row.history_type, bool(row.expires_at), bool(row.revoked_at)) for row in rows] == [
+        ("+", False, False),
+        ("~", True, False),
+        ("~", True, True),
+    ]
+
+
+# --- The database keeps the rules by itself, whoever writes
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"device_name": " Cuff"},
+        {"device_name": ""},
+        {"device_mac": "d0:61:ae:d4:58:94"},
+        {"device_mac": "ABC"},
+        {"device_type": "PHONE"},
+        {"device_type": "consumer"},
+    ],
+)
+def test_the_database_refuses_what_breaks_a_rule(wrong: dict[str, str]) -> None:
+    register(draft(1))
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Device.objects.update(**wrong)
+
+
+@pytest.mark.parametrize("field", ["device_name", "device_mac"])
+def test_the_database_refuses_a_second_device_of_one_name_or_mac(field: str) -> None:
+    a, b = register(draft(1), draft(2))
+    with pytest.raises(IntegrityError), transaction.atomic():
+        one(b).update(**{field: getattr(a, field)})
+
+
+@pytest.mark.parametrize("name", ["", " RS A", "RS A ", "unknown", "UNKNOWN", "rs harapan"])
+def test_the_database_refuses_a_hospital_that_is_none_or_twice(rs_a: Hospital, name: str) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Hospital.objects.create(name=name)
+
+
+def test_the_database_refuses_a_key_that_is_neither_issued_nor_legacy() -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ApiKey.objects.create(name="x", digest="0" * 64)
+
+
+def test_a_hospital_that_holds_a_device_cannot_be_deleted(rs_a: Hospital) -> None:
+    register(draft(1, device_holder=rs_a.name))
+    with pytest.raises(IntegrityError), transaction.atomic():
+        rs_a.delete()
