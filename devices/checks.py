@@ -1,5 +1,6 @@
 """What is checked before a start: `python manage.py check --database default`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -10,7 +11,7 @@ MIN_POSTGRESQL = 15
 
 
 @register(Tags.database)
-def database_is_supported(databases: list[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     return [problem for alias in databases or [] for problem in _check(connections[alias])]
 
 

@@ -1,7 +1,7 @@
 """Import a fleet: many lines, matched by MAC, all of them or none."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from django.db import transaction
@@ -64,7 +64,7 @@ def _import_batch(batch: list[Row], origin: Origin, seen: dict[int, int], outcom
         draft, wrong = drafts.read(row)
         wrong += _repeated(draft, number, seen)
         read.append(draft)
-        problems += [problem._replace(index=number) for problem in wrong]
+        problems += [replace(problem, index=number) for problem in wrong]
     known = _registered(read)
     places = {known[draft["device_mac"]].pk: i for i, draft in enumerate(read) if draft.get("device_mac") in known}
     if problems:
@@ -110,4 +110,4 @@ def _registered(read: list[Draft]) -> dict[str, Device]:
 
 
 def _by_line(problems: list[Problem], lines: list[int]) -> list[Problem]:
-    return [problem._replace(index=lines[problem.index or 0]) for problem in problems]
+    return [replace(problem, index=lines[problem.index or 0]) for problem in problems]

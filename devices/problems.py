@@ -1,7 +1,7 @@
 """What can be wrong with what a client sent: one shape for the API, the admin, an import and a command."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from django.utils.functional import Promise
 
@@ -9,7 +9,8 @@ UNIQUE = "unique"  # another registered device has it
 FORBIDDEN = "forbidden"  # this caller may not
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Problem:
     """One thing that is wrong: `field` is None for what belongs to no field, `index` for what stands in no list."""
 
     field: str | None

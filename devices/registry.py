@@ -5,6 +5,7 @@ its history, within the reach of whoever asks, and with every problem named if i
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -310,7 +311,7 @@ def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:
 
 
 def _unlisted(problems: list[Problem]) -> list[Problem]:
-    return [problem._replace(index=None) for problem in problems]
+    return [replace(problem, index=None) for problem in problems]
 
 
 def _hospitals(folded: Iterable[str]) -> dict[str, Hospital]:

@@ -6,7 +6,7 @@ and read back without. https://owasp.org/www-community/attacks/CSV_Injection
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -29,7 +29,7 @@ class Unreadable(Exception):
     """The file cannot be read as a list of devices; the message says why."""
 
 
-def read(file: BinaryIO, ending: str) -> Iterator[Row]:
+def read(file: BinaryIO, ending: str) -> Generator[Row, None, None]:
     """Give each line that is not blank: its number in the file, from 1, and its cells by our column names.
 
     A cell that is empty is left out. Columns that are not a device's are passed over.
@@ -39,13 +39,14 @@ def read(file: BinaryIO, ending: str) -> Iterator[Row]:
     """
     lines = _read_xlsx(file) if ending == ".xlsx" else _read_csv(file)
     columns: list[str | None] | None = None
-    for number, cells in lines:
-        if not any(cells):
-            continue
-        if columns is None:
-            columns = _columns(cells)
-            continue
-        yield number, {column: cell for column, cell in zip(columns, cells, strict=False) if column and cell}
+    with closing(lines):
+        for number, cells in lines:
+            if not any(cells):
+                continue
+            if columns is None:
+                columns = _columns(cells)
+                continue
+            yield number, {column: cell for column, cell in zip(columns, cells, strict=False) if column and cell}
     if columns is None:
         raise Unreadable("The file is empty. Its first line must have the headings: " + ", ".join(COLUMNS) + ".")
 
@@ -69,7 +70,7 @@ def _columns(headings: list[str]) -> list[str | None]:
     return columns
 
 
-def _read_csv(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def _read_csv(file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     try:
         first = text.readline()
@@ -86,7 +87,7 @@ def _read_csv(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
         text.detach()
 
 
-def _read_xlsx(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def _read_xlsx(file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:

@@ -107,7 +107,7 @@ def _values(model: type[models.Model], constants: Mapping[str, Any]) -> tuple[di
     """Return SQL for each constant by its column, and its parameters."""
     fields = [_field(model, name) for name in constants]
     typed = "%s::{}" if connection.vendor == "postgresql" else "%s"
-    sql = {field.column: typed.format(_type(field)) for field in fields}
+    sql = {str(field.column): typed.format(_type(field)) for field in fields}
     params = [
         field.get_db_prep_save(value, connection) for field, value in zip(fields, constants.values(), strict=True)
     ]
@@ -135,7 +135,7 @@ def _table(model: type[models.Model]) -> str:
 
 
 def _column(model: type[models.Model], name: str) -> str:
-    return _field(model, name).column
+    return str(_field(model, name).column)
 
 
 def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
 from devices import keys
@@ -40,6 +40,17 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return HEADER
+
+
+def key_of(request: Request) -> ApiKey:
+    """Return the key that the request came with.
+
+    Raises:
+        NotAuthenticated: there is none, and the view should not have been reached.
+    """
+    if not isinstance(request.auth, ApiKey):
+        raise NotAuthenticated
+    return request.auth
 
 
 def note_use(key: ApiKey) -> None:

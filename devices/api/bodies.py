@@ -1,6 +1,7 @@
 """Read what a client sent in a body: its shape here, its fields in drafts.py."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
 from devices import drafts, registry
+from devices.api.authentication import key_of
 from devices.api.errors import TooLarge
 from devices.api.naming import in_snake_case, spelling
 from devices.drafts import Draft
@@ -29,14 +31,14 @@ def read_devices(request: Request) -> list[Draft]:
         raise Refused([Problem(None, "empty", _("The list is empty: send at least one device."))])
     if len(rows) > settings.API_MAX_DEVICES:
         raise TooLarge(_("A list may have at most %(limit)d devices.") % {"limit": settings.API_MAX_DEVICES})
-    names = spelling(request.auth)
+    names = spelling(key_of(request))
     read, problems = [], []
     for index, row in enumerate(rows):
         draft, wrong = _read_row(row, names, drafts.REQUIRED)
         read.append(draft)
-        problems += [problem._replace(index=index) for problem in wrong]
+        problems += [replace(problem, index=index) for problem in wrong]
     if problems:
-        rest = registry.twice(read) + registry.beyond_reach(read, request.auth) + registry.taken(read)
+        rest = registry.twice(read) + registry.beyond_reach(read, key_of(request)) + registry.taken(read)
         raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
     return read
 
@@ -47,7 +49,7 @@ def read_device(request: Request, required: tuple[str, ...]) -> Draft:
     Raises:
         Refused: with everything that is wrong.
     """
-    draft, problems = _read_row(_read_body(request), spelling(request.auth), required)
+    draft, problems = _read_row(_read_body(request), spelling(key_of(request)), required)
     if problems:
         raise Refused(problems)
     return draft
@@ -60,7 +62,7 @@ def read_lookup(request: Request) -> dict[str, int | str]:
         Refused: neither is there, or what is there can name no device.
     """
     body = _read_body(request)
-    row = in_snake_case(body, spelling(request.auth)) if isinstance(body, dict) else {}
+    row = in_snake_case(body, spelling(key_of(request))) if isinstance(body, dict) else {}
     if row.get("id") is not None:
         if type(row["id"]) is not int or not 0 < row["id"] <= MAX_ID:
             raise Refused([Problem("id", "invalid", _("This is not the id of a device."))])

@@ -128,14 +128,12 @@ def _entry(problem: Problem, names: Mapping[str, str]) -> dict[str, Any]:
 def _problems(exc: exceptions.APIException) -> list[Problem]:
     if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         return [Problem(HEADER, "not_authenticated", MESSAGES[401])]
-    if isinstance(exc.detail, dict):
-        return [
-            Problem(None if field == "non_field_errors" else field, detail.code, str(detail))
-            for field, details in exc.detail.items()
-            for detail in details
-        ]
-    details = exc.detail if isinstance(exc.detail, list) else [exc.detail]
-    return [Problem(None, detail.code, str(detail)) for detail in details]
+    by_field: Any = exc.detail if isinstance(exc.detail, dict) else {None: exc.detail}
+    return [
+        Problem(field, detail.code, str(detail))
+        for field, details in by_field.items()
+        for detail in (details if isinstance(details, list) else [details])
+    ]
 
 
 def _is_authenticated(request: Any) -> bool:

@@ -26,4 +26,4 @@ def in_snake_case(row: Mapping[str, Any], spelling: Mapping[str, str]) -> Mappin
     the client sends back the camelCase that it was given, and adds what it has edited."""
     if not spelling:
         return row
-    return {name: row[sent] for name, sent in spelling.items() if sent in row} | row
+    return {name: row[sent] for name, sent in spelling.items() if sent in row} | dict(row)

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from devices.api.authentication import key_of
 from devices.models import ApiKey, Device
 
 if TYPE_CHECKING:  # rest_framework.views imports this module, as the default of its views
@@ -24,4 +25,4 @@ class HasApiKey(BasePermission):
         return request.method in SAFE_METHODS or not request.auth.read_only
 
     def has_object_permission(self, request: Request, view: "APIView", obj: object) -> bool:
-        return isinstance(obj, Device) and request.auth.may_hold(obj.device_holder)
+        return isinstance(obj, Device) and key_of(request).may_hold(obj.device_holder)

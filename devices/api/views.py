@@ -12,6 +12,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from devices import origin, registry
 from devices.api import bodies, envelope, schema
+from devices.api.authentication import key_of
 from devices.api.errors import LengthRequired, Retired
 from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters
 from devices.api.pagination import DevicePagination
@@ -42,12 +43,13 @@ class DeviceViewSet(GenericViewSet[Device]):
             raise LengthRequired
 
     def get_queryset(self) -> DeviceQuerySet:
-        return Device.objects.visible_to(self.request.auth).select_related("device_holder").order_by("id")
+        return Device.objects.visible_to(key_of(self.request)).select_related("device_holder").order_by("id")
 
     def list(self, request: Request) -> Response:
-        devices = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        pages = DevicePagination()
+        devices = pages.paginate_queryset(self.filter_queryset(self.get_queryset()), request, self)
         data = self.get_serializer(devices, many=True).data
-        return envelope.success(data, _("Devices found."), pagination=self.paginator.describe())
+        return envelope.success(data, _("Devices found."), pagination=pages.describe())
 
     def retrieve(self, request: Request, id_device: int) -> Response:
         device = self.get_queryset().filter(pk=_int64(id_device)).first()
@@ -63,6 +65,7 @@ class DeviceViewSet(GenericViewSet[Device]):
     def update(self, request: Request, id_device: int) -> Response:
         return self._update(REQUIRED, pk=_int64(id_device))
 
+    @schema.named_update
     def update_named(self, request: Request) -> Response:
         return self._update(REQUIRED, **bodies.read_lookup(request))
 
@@ -84,10 +87,10 @@ class DeviceViewSet(GenericViewSet[Device]):
         return envelope.success(self.get_serializer(updated).data, _("Device updated."))
 
     def _origin(self) -> origin.Origin:
-        return origin.of_request(self.request._request, Through.API, self.request.auth)
+        return origin.of_request(self.request._request, Through.API, key_of(self.request))
 
     def _absent(self, id_device: Any) -> NoReturn:
-        if isinstance(id_device, int) and registry.was_retired(_int64(id_device), self.request.auth):
+        if isinstance(id_device, int) and registry.was_retired(_int64(id_device), key_of(self.request)):
             raise Retired
         raise NotFound(_("No device is registered under this id."))
 

@@ -1,12 +1,14 @@
 import sys
+from contextlib import closing
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from devices import fleets, spreadsheets
+from devices import fleets
 from devices.origin import IMPORT
 from devices.problems import Problem, Refused
+from devices.spreadsheets import Unreadable, ending_of, read
 
 
 class Command(BaseCommand):
@@ -22,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, file: str, dry_run: bool, **options: Any) -> None:
         try:
-            ending = spreadsheets.ending_of(file)
+            ending = ending_of(file)
             if file == "-":
                 outcome = self._import(sys.stdin.buffer, ending, dry_run)
             else:
@@ -30,7 +32,7 @@ class Command(BaseCommand):
                     outcome = self._import(stream, ending, dry_run)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-        except spreadsheets.Unreadable as error:
+        except Unreadable as error:
             raise CommandError(str(error)) from error
         except Refused as refused:
             self._tell(refused.problems)
@@ -42,8 +44,8 @@ class Command(BaseCommand):
         )
 
     def _import(self, stream: BinaryIO, ending: str, dry_run: bool) -> fleets.Outcome:
-        with tqdm(unit=" lines", unit_scale=True, disable=None) as bar:
-            return fleets.import_fleet(spreadsheets.read(stream, ending), IMPORT, dry_run=dry_run, progress=bar.update)
+        with tqdm(unit=" lines", unit_scale=True, disable=None) as bar, closing(read(stream, ending)) as rows:
+            return fleets.import_fleet(rows, IMPORT, dry_run=dry_run, progress=bar.update)
 
     def _tell(self, problems: list[Problem]) -> None:
         for problem in sorted(problems, key=lambda problem: problem.index or 0):

@@ -1,0 +1,89 @@
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from openapi_spec_validator import validate
+
+from devices.api.urls import routes
+from devices.drafts import MAX_LENGTH
+from devices.tests.conftest import Api, draft
+
+
+@pytest.fixture
+def schema(client: Client) -> Any:
+    response = client.get("/api/schema")
+    assert response.status_code == 200
+    return json.loads(response.content)
+
+
+def test_the_schema_is_openapi_31_and_valid(schema: Any) -> None:
+    assert schema["openapi"].startswith("3.1.")
+    validate(schema)
+
+
+def test_the_documented_operation_ids_are_kept(schema: Any) -> None:
+    operations = {
+        (method, path): operation["operationId"]
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations == {
+        ("get", "/api/devices"): "getAll",
+        ("post", "/api/devices"): "create",
+        ("get", "/api/device/{id_device}"): "get",
+        ("put", "/api/device/{id_device}"): "update",
+        ("patch", "/api/device/{id_device}"): "change",
+        ("delete", "/api/device/{id_device}"): "delete",
+        ("post", "/api/device"): "createAtDevice",
+        ("put", "/api/device"): "updateNamed",
+    }
+
+
+def test_the_schema_and_the_router_name_the_same_routes(schema: Any) -> None:
+    routed = {
+        ("/api/" + re.sub(r"<int:(\w+)>", r"{\1}", route), method)
+        for route, view in routes.items()
+        for method in getattr(view, "actions", {})
+        if method != "head"
+    }
+    assert routed == {(path, method) for path, methods in schema["paths"].items() for method in methods}
+
+
+def test_the_schema_tells_the_fields_as_they_are(schema: Any) -> None:
+    components = schema["components"]["schemas"]
+    assert components["DeviceRequest"]["required"] == ["device_mac", "device_name", "device_type"]
+    assert components["DeviceRequest"]["properties"]["device_name"]["maxLength"] == MAX_LENGTH
+    assert list(components["Device"]["properties"]) == [
+        "id",
+        "device_name",
+        "device_mac",
+        "device_type",
+        "device_holder",
+        "created_at",
+        "updated_at",
+    ]
+    path = schema["paths"]["/api/device/{id_device}"]["get"]
+    assert [parameter["name"] for parameter in path["parameters"]] == ["id_device", "page", "size"]
+    assert path["parameters"][0]["schema"]["format"] == "int64"
+    assert schema["components"]["securitySchemes"]["ApiKey"] == {"type": "apiKey", "in": "header", "name": "x-api-key"}
+
+
+def test_each_list_parameter_is_in_the_schema_and_works(api: Api, schema: Any) -> None:
+    api.post("/api/devices", draft(1))
+    for parameter in schema["paths"]["/api/devices"]["get"]["parameters"]:
+        example = {"integer": 1, "string": "CONSUMER"}[parameter["schema"]["type"]]
+        value = {"device_mac": "000000000001", "ordering": "-id"}.get(parameter["name"], example)
+        assert api.get(f"/api/devices?{parameter['name']}={value}").status_code == 200, parameter["name"]
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/docs/", "/api/schema/"])
+def test_the_documentation_needs_no_key_and_no_other_host(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 200
+    assert not re.findall(rb"(?:src|href)=\"(?:https?:)?//", response.content)
+
+
+def test_a_wrong_key_does_not_close_the_documentation() -> None:
+    assert Api("wrong").get("/api/schema").status_code == 200

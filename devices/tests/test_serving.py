@@ -1,0 +1,203 @@
+"""What surrounds the registry: probes, settings, checks, the first start, and the server itself."""
+
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.db import OperationalError, connection
+from django.test import Client
+
+from cexup import dotenv
+from devices.checks import database_is_supported
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.django_db
+def test_probes_need_no_key(client: Client) -> None:
+    assert client.get("/healthz").json()["message"] == "The process is up."
+    assert client.get("/readyz").json()["message"] == "The database answers."
+    assert client.post("/healthz").status_code == 405
+
+
+def test_a_process_whose_database_is_gone_is_up_but_not_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any) -> None:
+        raise OperationalError("the database has gone")
+
+    monkeypatch.setattr(type(connection), "cursor", fail)
+    assert client.get("/healthz").status_code == 200
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (503, "SERVICE_UNAVAILABLE")
+    assert b"has gone" not in response.content
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "SECRET_KEY": "x" * 50}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={k: v for k, v in {**clean, **environment}.items() if v != "-"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SECRET_KEY", "-"),
+        ("SECRET_KEY", "short"),
+        ("DEBUG", "maybe"),
+        ("API_FIRST_PAGE", "2"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("TRUSTED_PROXIES", "many"),
+        ("HTTPS", "perhaps"),
+        ("LOG_LEVEL", "LOUD"),
+        ("DEVICES_ALLOW_NON_MAC", "2"),
+    ],
+)
+def test_a_malformed_setting_stops_the_start_with_its_name(variable: str, value: str) -> None:
+    result = manage("check", **{variable: value})
+    assert result.returncode != 0
+    assert variable in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_is_off_and_https_on_unless_set() -> None:
+    code = "from django.conf import settings as s; print(s.DEBUG, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT)"
+    assert manage("shell", "-v0", "-c", code).stdout.split() == ["False", "True", "True"]
+
+
+def test_the_production_settings_pass_the_deployment_checks() -> None:
+    result = manage("check", "--deploy", "--fail-level", "WARNING", ENV_FILE=".env.example", SECRET_KEY="-")
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_setting_is_in_the_example_and_in_the_manual() -> None:
+    read = set(re.findall(r'env\.\w+\(\s*"(\w+)"', (ROOT / "cexup/settings.py").read_text()))
+    read |= set(re.findall(r'environ\.get\("(\w+)"', (ROOT / "gunicorn.conf.py").read_text()))
+    example = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert read == example
+    manual = (ROOT / "docs/operations.md").read_text()
+    assert {name for name in read if f"`{name}`" not in manual} == set()
+
+
+def test_the_first_env_is_for_its_owner_only_and_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    assert dotenv.write_if_missing(path) is True
+    first = path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(re.search(r"^SECRET_KEY=(\S+)$", first, re.MULTILINE)[1]) >= 50  # type: ignore[index]
+    assert dotenv.write_if_missing(path) is False
+    assert path.read_text() == first
+
+
+class Old:
+    vendor = "sqlite"
+    pg_version = 140011
+
+    class Database:
+        sqlite_version_info = (3, 34, 1)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "id_", "hint"),
+    [
+        ("sqlite", "devices.E001", "Use a Python that was built with SQLite 3.35 or later."),
+        ("postgresql", "devices.E002", "Use PostgreSQL 15 or later."),
+        ("mysql", "devices.E003", "Let DATABASE_URL begin with sqlite:// or postgres://."),
+    ],
+)
+def test_a_database_that_will_not_do_is_told_by_a_check(
+    vendor: str, id_: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Old, "vendor", vendor)
+    monkeypatch.setattr("devices.checks.connections", {"default": Old()})
+    [error] = database_is_supported(databases=["default"])
+    assert (error.id, error.hint) == (id_, hint)
+
+
+@pytest.mark.django_db
+def test_the_database_of_the_tests_will_do() -> None:
+    assert checks.run_checks(databases=["default"], tags=[checks.Tags.database]) == []
+
+
+# --- The server, with what is no HTTP
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    database = tmp_path_factory.mktemp("server") / "registry.sqlite3"
+    environment = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1", "DATABASE_URL": f"sqlite:///{database}"}
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"],
+        cwd=ROOT,
+        env=environment,
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def talk(port: int, request: bytes) -> tuple[int, dict[str, str], Any]:
+    """Send the bytes; return the status, the headers and the JSON of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *headers = head.decode().split("\r\n")
+    return int(status.split()[1]), dict(line.lower().split(": ", 1) for line in headers), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /api/devices HTTP/1.1\r\nHost: localhost\r\nx-api-key: " + b"x" * 100_000 + b"\r\n\r\n", 431),
+        (b"GET /api/devices HTTP/1.1\r\nHost: localhost\r\nx-api-key: a\nb\r\n\r\n", 400),
+        (b"GET /api/devices?" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /api/devices HTTP/1.1\r\nHost: localhost\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431),
+    ],
+)
+def test_what_is_no_request_is_answered_in_the_envelope(server: int, request_: bytes, status: int) -> None:
+    code, headers, body = talk(server, request_)
+    assert (code, body["code"]) == (status, status)
+    assert headers["content-type"] == "application/json"
+    assert body["errors"]
+
+
+def test_a_key_that_is_not_ascii_is_no_key(server: int) -> None:
+    request = "GET /api/devices HTTP/1.1\r\nHost: localhost\r\nx-api-key: kunci-é-测试-kunci-kunci\r\nConnection: close\r\n\r\n"
+    code, _headers, body = talk(server, request.encode())
+    assert (code, body["status"]) == (401, "UNAUTHORIZED")
+
+
+def test_a_body_in_chunks_is_told_to_come_whole(server: int) -> None:
+    request = (
+        b"POST /api/devices HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    assert talk(server, request + b"2\r\n[]\r\n0\r\n\r\n")[0] == 401  # a stranger is told nothing but that
