@@ -25,7 +25,7 @@ test: $(DEV_STAMP)  ## Run every test, on SQLite and on PostgreSQL. ARGS goes to
 lint: $(DEV_STAMP)  ## Check style, types, migrations and the production settings.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	ENV_FILE=.env.example $(BIN)/mypy
 	ENV_FILE=.env.example $(BIN)/python manage.py makemigrations --check --dry-run
 	ENV_FILE=.env.example $(BIN)/python manage.py check --deploy --fail-level WARNING --database default
 
