@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test lint format messages
+.PHONY: help run test lint format docs messages
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ lint: $(DEV_STAMP)  ## Check style, types, migrations and the production setting
 format: $(DEV_STAMP)  ## Bring the code into its form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(DEV_STAMP)  ## Run the examples of docs/api.md and write their answers.
+	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k manual
 
 messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.
 	$(BIN)/python -m devices.locale.messages

@@ -8,7 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.text import format_lazy
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 from rest_framework.request import Request
 
@@ -67,7 +68,9 @@ class DeviceFilter(filters.FilterSet):
     ordering = filters.ChoiceFilter(
         choices=[(ordering, ordering) for ordering in ORDERINGS],
         method="filter_ordering",
-        error_messages={"invalid_choice": format_lazy(_("Send one of: {orderings}."), orderings=", ".join(ORDERINGS))},
+        error_messages={
+            "invalid_choice": format_lazy(gettext_lazy("Send one of: {orderings}."), orderings=", ".join(ORDERINGS))
+        },
     )
 
     class Meta:
@@ -96,13 +99,16 @@ def check_parameters(request: Request, known: set[str]) -> None:
     problems = []
     for name, values in request.query_params.lists():
         if name not in known:
-            message = _("There is no parameter of this name. Known here: %(known)s.") % {
-                "known": ", ".join(sorted(known)) or "–"
-            }
-            problems.append(Problem(name, "unknown_parameter", message))
+            problems.append(Problem(name, "unknown_parameter", _known(known)))
         elif len(values) > 1:
             problems.append(Problem(name, "repeated", _("This parameter may be sent once only.")))
         elif not values[0] and name not in MAY_BE_EMPTY:
             problems.append(Problem(name, "blank", _("This parameter has no value: send one, or leave it out.")))
     if problems:
         raise Refused(problems)
+
+
+def _known(known: set[str]) -> str:
+    if not known:
+        return _("This address takes no parameters.")
+    return _("There is no parameter of this name. Known here: %(known)s.") % {"known": ", ".join(sorted(known))}

@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -13,6 +13,7 @@ APP = Path(__file__).resolve().parent.parent
 PO = APP / "locale" / "id" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
 FIXED = datetime(2026, 11, 23, tzinfo=UTC)
+KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_lazy": None}
 METHODS = [("tests/**", "ignore"), ("migrations/**", "ignore"), ("**.py", "python")]
 
 
@@ -26,7 +27,7 @@ def collect() -> Catalog:
         revision_date=FIXED,
         fuzzy=False,
     )
-    for file, line, message, comments, context in extract_from_dir(str(APP), METHODS):
+    for file, line, message, comments, context in extract_from_dir(str(APP), METHODS, keywords=KEYWORDS):
         catalog.add(message, None, [(f"devices/{file}", line)], auto_comments=comments, context=context)
     return catalog
 

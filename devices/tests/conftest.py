@@ -1,7 +1,13 @@
 """The cast: two hospitals with a key each, an unbound key, a read-only one, an outsider without any."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +129,36 @@ def register(*drafts: dict[str, Any]) -> list[Device]:
 def errors(response: Any) -> list[tuple[str | None, str]]:
     """What an error answer finds wrong: field and code."""
     return [(error["field"], error["code"]) for error in response.json()["errors"]]
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def server_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a server of its own, on an SQLite of its own, and of the commands that go with it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    database = tmp_path_factory.mktemp("server") / "registry.sqlite3"
+    return {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": f"sqlite:///{database}"}
+
+
+@pytest.fixture(scope="session")
+def server(server_environment: dict[str, str]) -> Iterator[int]:
+    """The port of a gunicorn that serves as `make run` does."""
+    run = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(run, cwd=ROOT, env=server_environment, check=True)
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
+    process = subprocess.Popen(gunicorn, cwd=ROOT, env=server_environment)
+    port = int(server_environment["PORT"])
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)

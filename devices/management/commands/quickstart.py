@@ -1,8 +1,12 @@
 import os
 import secrets
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
@@ -18,7 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("collectstatic", verbosity=0, interactive=False)
+        if _static_files_are_stale():
+            call_command("collectstatic", verbosity=0, interactive=False)
         address = f"http://{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
         self._create_superuser(address)
         self._create_key(address)
@@ -40,3 +45,16 @@ class Command(BaseCommand):
             f"API key, read-write, for all hospitals. It is shown this once:\n  {issued.text}\n"
             f"Try it in another terminal:\n  curl -H 'x-api-key: {issued.text}' {address}/api/devices\n"
         )
+
+
+def _static_files_are_stale() -> bool:
+    """Tell whether anything is newer than what was collected last: to collect takes seconds, to look does not."""
+    manifest = Path(settings.STATIC_ROOT, "staticfiles.json")
+    if not manifest.exists():
+        return True
+    collected = datetime.fromtimestamp(manifest.stat().st_mtime, UTC)
+    return any(
+        storage.get_modified_time(path) > collected
+        for finder in finders.get_finders()
+        for path, storage in finder.list([])
+    )
