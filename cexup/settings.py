@@ -168,6 +168,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
 }
 
+# --- The admin -------------------------------------------------------------------------------------------------
+
+UNFOLD = {"SITE_TITLE": _("Device registry"), "SITE_HEADER": _("Device registry"), "SITE_SYMBOL": "ecg_heart"}
+
 # --- Languages, times, files -----------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"

@@ -109,6 +109,7 @@ LIST = [
     _integer("created_since", 0, MAX_MILLISECONDS, "Registered at this instant or later; likewise."),
     _text("ordering", "The order; `id` breaks ties.", ORDERINGS),
 ]
+TAGS = ["Devices"]
 ONE_OR_MANY = PolymorphicProxySerializer(
     component_name="DeviceOrDevices",
     serializers=[DeviceSerializer(many=True), DeviceSerializer],
@@ -118,6 +119,7 @@ ONE_OR_MANY = PolymorphicProxySerializer(
 
 documented = extend_schema_view(
     list=extend_schema(
+        tags=TAGS,
         operation_id="getAll",
         summary="List devices",
         filters=False,
@@ -125,30 +127,35 @@ documented = extend_schema_view(
         responses=_answers({200: Devices}, 400),
     ),
     retrieve=extend_schema(
+        tags=TAGS,
         operation_id="get",
         summary="Read a device",
         parameters=[ID, *WITHOUT_EFFECT],
         responses=_answers({200: OneDevice}, 400, 404, 410),
     ),
     create=extend_schema(
+        tags=TAGS,
         operation_id="create",
         summary="Register devices, all or none",
         request=ONE_OR_MANY,
         responses=_answers({201: RegisteredDevices}, 400, 409, 411, 413, 415),
     ),
     update=extend_schema(
+        tags=TAGS,
         operation_id="update",
         summary="Replace a device's fields; a holder left out stays",
         parameters=[ID],
         responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
     ),
     partial_update=extend_schema(
+        tags=TAGS,
         operation_id="change",
         summary="Change the given fields of a device",
         parameters=[ID],
         responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
     ),
     destroy=extend_schema(
+        tags=TAGS,
         operation_id="delete",
         summary="Take a device out of the registry",
         parameters=[ID],
@@ -158,6 +165,7 @@ documented = extend_schema_view(
 
 # Not one of DRF's own actions, so it is documented where it stands.
 named_update = extend_schema(
+    tags=TAGS,
     operation_id="updateNamed",
     summary="Replace the fields of the device that the body names, by id or else by device_mac",
     request=DeviceSerializer,
