@@ -1,11 +1,10 @@
 # Two commands do all: `make run` serves the registry, `make test` tests it. Both set up what they need.
 
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8000
-export HOST PORT
 
 BIN := .venv/bin
+# The settings of the example, with a key of this run: the example's own is refused.
+PRODUCTION = ENV_FILE=.env.example SECRET_KEY=$$(head -c 48 /dev/urandom | base64 | tr -d '\n')
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
@@ -25,9 +24,9 @@ test: $(DEV_STAMP)  ## Run every test, on SQLite and on PostgreSQL. ARGS goes to
 lint: $(DEV_STAMP)  ## Check style, types, migrations and the production settings.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	ENV_FILE=.env.example $(BIN)/mypy
-	ENV_FILE=.env.example $(BIN)/python manage.py makemigrations --check --dry-run
-	ENV_FILE=.env.example $(BIN)/python manage.py check --deploy --fail-level WARNING --database default
+	$(PRODUCTION) $(BIN)/mypy
+	$(PRODUCTION) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING --database default
 
 format: $(DEV_STAMP)  ## Bring the code into its form.
 	$(BIN)/ruff check --fix .

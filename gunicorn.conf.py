@@ -2,12 +2,18 @@
 
 import multiprocessing
 import os
+from pathlib import Path
 
-bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+from environs import Env
+
+env = Env()
+env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
+
+bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"
 wsgi_app = "cexup.wsgi"
 worker_class = "cexup.worker.EnvelopeWorker"
-workers = int(os.environ.get("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8)))
-threads = int(os.environ.get("WEB_THREADS", 4))
+workers = env.int("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8))
+threads = env.int("WEB_THREADS", 4)
 timeout = 60
 graceful_timeout = 30
 keepalive = 5

@@ -5,11 +5,13 @@ import logging
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 logger = logging.getLogger(__name__)
 
 
+@csrf_exempt
 @login_not_required
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -17,6 +19,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
     return _answer(200, "OK", "The process is up.")
 
 
+@csrf_exempt
 @login_not_required
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:

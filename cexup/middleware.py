@@ -1,11 +1,15 @@
 """What every request passes, whatever it asks for."""
 
+import logging
 import re
 import uuid
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
 
+OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
+current_request_id = ContextVar("current_request_id", default="-")
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -23,6 +27,30 @@ class RequestIdMiddleware:
         sent = request.headers.get("X-Request-ID", "")
         request_id = sent if SANE_REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
+        current_request_id.set(request_id)
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
         return response
+
+
+class RequestIdFilter(logging.Filter):
+    """Put the id of the request that a thread is at into what it logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = current_request_id.get()
+        return True
+
+
+class OldLanguageCodeMiddleware:
+    """Read Indonesian's old language code, `in`, as the present one, `id`: Java and so Android sent it until Java 17.
+
+    https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Locale.html#legacy_language_codes
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
+            request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
+        return self.get_response(request)

@@ -1,5 +1,5 @@
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from cexup import health
 from devices.api.views import NoSuchRoute
@@ -8,8 +8,8 @@ urlpatterns = [
     path("api/", include("devices.api.urls")),
     path("api", NoSuchRoute.as_view()),
     path("admin/", admin.site.urls),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
+    re_path("^healthz/?$", health.healthz),
+    re_path("^readyz/?$", health.readyz),
 ]
 
 handler400 = "devices.api.envelope.bad_request"

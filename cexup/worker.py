@@ -3,11 +3,14 @@
 import json
 import socket
 import time
+import uuid
 from http import HTTPStatus
 from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
+
+from devices.problems import status_name
 
 DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 2.0
 
@@ -34,11 +37,11 @@ def _answer(client: socket.socket, status: HTTPStatus) -> None:
     message = f"This is no request that can be read: {status.phrase}."
     problem = {"field": None, "code": "http", "message": message}
     body = json.dumps(
-        {"status": status.name, "code": status.value, "message": message, "data": [], "errors": [problem]}
+        {"status": status_name(status), "code": status.value, "message": message, "data": [], "errors": [problem]}
     ).encode()
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-ID: {uuid.uuid4().hex}\r\nConnection: close\r\n\r\n"
     )
     try:
         client.settimeout(DRAIN_SECONDS)

@@ -4,6 +4,7 @@ The API, the admin's forms, an import and the commands all read through here; mo
 constraints of the database. A draft is a plain dict, because a POST may bring 10,000 of them.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
@@ -33,6 +34,9 @@ class Draft(TypedDict, total=False):
     device_holder: str | None
 
 
+# Control characters, lone surrogates, and what stands for broken bytes (U+FFFD) or is no character.
+_UNKEEPABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
+
 REQUIRED = ("device_name", "device_mac", "device_type")
 
 
@@ -52,7 +56,7 @@ def clean_text(value: object) -> str:
         raise ValidationError(_("This field may not be blank."), code="blank")
     if len(text) > MAX_LENGTH:
         raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
-    if not text.isprintable() and any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in text):
+    if _UNKEEPABLE.search(text):
         raise ValidationError(_("This has control characters or broken Unicode in it."), code="characters")
     return text
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Literal
 
 from django.db import transaction
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from devices import drafts, registry, sql
 from devices.drafts import Draft
@@ -14,7 +15,14 @@ from devices.origin import Origin
 from devices.problems import Problem, Refused
 from devices.spreadsheets import Row
 
+Unique = Literal["device_name", "device_mac"]
+
 LINES_AT_ONCE = 5_000
+
+REPEATED = {
+    "device_name": _("Line %(line)d of the file has the same name."),
+    "device_mac": _("Line %(line)d of the file has the same MAC address."),
+}
 
 
 @dataclass
@@ -39,6 +47,9 @@ def import_fleet(
     2. Within one transaction, register and update; where lines are refused, note them and go on, to name them all.
     3. If any was refused, or for a dry run, take everything back.
 
+    What some thousand lines were refused for is not written while later ones are tried, and a name is compared with
+    those of its own thousands and of the registry: a file with many wrong lines may need a second look.
+
     Raises:
         Refused: nothing was imported; `index` of each problem is the line's number in the file.
     """
@@ -60,13 +71,14 @@ def import_fleet(
 def _import_batch(batch: list[Row], origin: Origin, seen: dict[int, int], outcome: Outcome) -> None:
     lines = [number for number, _row in batch]
     read, problems = [], []
+    names: dict[int, int] = {}
     for number, row in batch:
         draft, wrong = drafts.read(row)
-        wrong += _repeated(draft, number, seen)
+        wrong += _repeated(draft, number, "device_name", names) + _repeated(draft, number, "device_mac", seen)
         read.append(draft)
         problems += [replace(problem, index=number) for problem in wrong]
     known = _registered(read)
-    places = {known[draft["device_mac"]].pk: i for i, draft in enumerate(read) if draft.get("device_mac") in known}
+    places = {known[draft["device_mac"]]: i for i, draft in enumerate(read) if draft.get("device_mac") in known}
     if problems:
         rest = registry.beyond_reach(read, origin.api_key) + registry.taken(read, places)
         raise Refused(problems + _by_line(rest, lines))
@@ -93,20 +105,21 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _repeated(draft: Draft, number: int, seen: dict[int, int]) -> list[Problem]:
-    """Return a problem if an earlier line has the MAC. Hashes are kept, not addresses: a million are 100 MB less."""
-    if "device_mac" not in draft:
+def _repeated(
+    draft: Draft, number: int, field: Literal["device_name", "device_mac"], seen: dict[int, int]
+) -> list[Problem]:
+    """Return a problem if an earlier line has the same. Hashes are kept, not texts: a million are 100 MB less."""
+    if field not in draft:
         return []
-    earlier = seen.setdefault(hash(draft["device_mac"]), number)
-    if earlier == number:
-        return []
-    return [Problem("device_mac", "duplicate", _("Line %(line)d of the file has the same.") % {"line": earlier})]
+    earlier = seen.setdefault(hash(draft[field]), number)
+    return [] if earlier == number else [Problem(field, "duplicate", REPEATED[field] % {"line": earlier})]
 
 
-def _registered(read: list[Draft]) -> dict[str, Device]:
+def _registered(read: list[Draft]) -> dict[str, int]:
+    """Return the ids of the registered devices among these by their MACs."""
     macs = [draft["device_mac"] for draft in read if "device_mac" in draft]
-    devices = Device.objects.filter(device_mac__in=sql.any_text(macs)).select_related("device_holder")
-    return {device.device_mac: device for device in devices.select_for_update(of=("self",))}
+    devices = Device.objects.filter(device_mac__in=sql.any_text(macs))
+    return dict(devices.select_for_update().values_list("device_mac", "pk"))
 
 
 def _by_line(problems: list[Problem], lines: list[int]) -> list[Problem]:

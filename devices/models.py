@@ -4,10 +4,11 @@ The rules of a field stand twice on purpose: drafts.py tells a person what is wr
 that nothing else gets in, whoever writes.
 """
 
+import re
 from datetime import datetime
 from typing import Self
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Length, Trim, Upper
 from django.db.models.lookups import LessThanOrEqual
@@ -17,6 +18,8 @@ from simple_history.models import HistoricalRecords
 
 from devices import mac
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
+
+MAX_ID = 2**63 - 1
 
 
 def now() -> datetime:
@@ -109,11 +112,11 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
     def search(self, text: str) -> Self:
         """Return the devices that have the text, in any case, in their name, MAC or holder."""
-        found = (
-            Q(device_name__icontains=text)
-            | Q(device_mac__contains=text.upper())
-            | Q(device_holder__name_folded__contains=fold(text))
-        )
+        # SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters.
+        in_name = Q(device_name__icontains=text)
+        if connection.vendor == "sqlite" and not text.isascii():
+            in_name = Q(device_name__iregex=re.escape(text))
+        found = in_name | Q(device_mac__contains=text.upper()) | Q(device_holder__name_folded__contains=fold(text))
         if part := mac.read_part(text):
             found |= Q(device_mac__contains=part)
         if fold(text) == UNKNOWN:
@@ -207,6 +210,6 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def may_hold(self, holder: Hospital | None) -> bool:
-        """Tell whether a device of this holder is within the key's reach."""
-        return self.hospital_id is None or (holder is not None and holder.pk == self.hospital_id)
+    def may_hold(self, hospital_id: int | None) -> bool:
+        """Tell whether a device that this hospital holds (or nobody) is within the key's reach."""
+        return self.hospital_id in (None, hospital_id)

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from django.utils.functional import Promise
+
+# RFC 9110's names where Python's differ from version to version.
+STATUS_NAMES = {413: "CONTENT_TOO_LARGE", 414: "URI_TOO_LONG", 422: "UNPROCESSABLE_CONTENT"}
 
 UNIQUE = "unique"  # another registered device has it
 FORBIDDEN = "forbidden"  # this caller may not
@@ -33,3 +37,8 @@ class Refused(Exception):
         if codes == {UNIQUE}:
             return 409
         return 403 if codes <= {UNIQUE, FORBIDDEN} else 400
+
+
+def status_name(code: int) -> str:
+    """Return the `status` of an envelope: the HTTP status' name in capitals."""
+    return STATUS_NAMES.get(code) or HTTPStatus(code).name

@@ -22,6 +22,10 @@ TAKEN = {
     "device_name": _("A device with this name is already registered."),
     "device_mac": _("A device with this MAC address is already registered."),
 }
+TWICE = {
+    "device_name": _("The device at index %(index)d of this list has the same name."),
+    "device_mac": _("The device at index %(index)d of this list has the same MAC address."),
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +41,7 @@ def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
     """Run the verb in a transaction, and again if another writer was in the way and may be gone by now.
 
     That is: PostgreSQL ended it to resolve a deadlock, or refused a row for another that has vanished meanwhile.
+    Who tries again waits for the others who do, or lists that overlap would go on ending each other.
     Within somebody else's transaction it is only a part of it: that transaction is lost, and theirs to repeat.
     """
 
@@ -46,6 +51,8 @@ def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
         for attempt in range(1, attempts + 1):
             try:
                 with transaction.atomic():
+                    if attempt > 1:
+                        sql.queue_up()
                     return verb(*args, **kwargs)
             except IntegrityError:
                 if attempt == attempts:
@@ -122,13 +129,19 @@ def update(devices: DeviceQuerySet, changes: Draft, origin: Origin) -> Device:
 
 
 @in_one_transaction
-def update_many(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
-    """Give each device its own new values; return how many differ from what they were.
+def update_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> int:
+    """Give the device of each id its own new values; return how many differ from what they were.
+
+    A name or a MAC that another device of the sequence gives up counts as taken: databases compare row by row.
 
     Raises:
+        KeyError: no device has one of the ids.
         Refused: a name or a MAC is another device's; `index` is the place in the sequence.
     """
-    return _change(changes, origin)
+    ids = sql.any_id([pk for pk, _draft in changes])
+    devices = Device.objects.filter(pk__in=ids).select_related("device_holder").select_for_update(of=("self",))
+    by_id = {device.pk: device for device in devices.order_by("pk")}
+    return _change([(by_id[pk], draft) for pk, draft in changes], origin)
 
 
 @in_one_transaction
@@ -175,7 +188,7 @@ def restore(device_id: int, origin: Origin) -> Device:
 def was_retired(device_id: int, key: ApiKey) -> bool:
     """Tell whether this was a device within the key's reach, until somebody took it out of the registry."""
     last = Device.history.filter(id=device_id).order_by("history_id").last()
-    return last is not None and last.history_type == REMOVED and key.hospital_id in (None, last.device_holder_id)
+    return last is not None and last.history_type == REMOVED and key.may_hold(last.device_holder_id)
 
 
 def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
@@ -227,15 +240,14 @@ def record(
 def twice(drafts: Sequence[Draft]) -> list[Problem]:
     """Return a problem for each draft that has the name or the MAC of one before it."""
     problems = []
-    for field in TAKEN:
+    for field, same in TWICE.items():
         first: dict[object, int] = {}
         for index, draft in enumerate(drafts):
             if field not in draft:
                 continue
             earlier = first.setdefault(draft.get(field), index)
             if earlier != index:
-                message = _("The device at index %(index)d of this list has the same.") % {"index": earlier}
-                problems.append(Problem(field, "duplicate", message, index))
+                problems.append(Problem(field, "duplicate", same % {"index": earlier}, index))
     return problems
 
 

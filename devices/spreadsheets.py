@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
+from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 import openpyxl
@@ -90,11 +91,11 @@ def _read_csv(file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
 def _read_xlsx(file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:
-        raise Unreadable("The file is no XLSX workbook.") from error
-    with closing(book):
-        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
-            yield number, [_unescaped(_text(cell)) for cell in cells]
+        with closing(book):
+            for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
+                yield number, [_unescaped(_text(cell)) for cell in cells]
+    except (BadZipFile, InvalidFileException, ParseError, KeyError, IndexError, OSError, ValueError) as error:
+        raise Unreadable("The file is no XLSX workbook, or a damaged one.") from error
 
 
 def _write_csv(file: BinaryIO, rows: Iterable[Iterable[str]]) -> int:

@@ -13,6 +13,8 @@ from django.db import connection, models
 from django.db.models.expressions import RawSQL
 from django.db.models.sql.compiler import SQLCompiler
 
+QUEUE = 7_316_001  # an arbitrary number: the name of the lock
+
 
 def any_id(ids: Sequence[int]) -> RawSQL:
     """Return the right side of `__in` for any number of ids, as one parameter."""
@@ -69,6 +71,13 @@ def delete(model: type[models.Model], ids: Sequence[int]) -> None:
     condition, params = any_id(ids).as_sql(None, connection)  # type: ignore[arg-type]
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {_table(model)} WHERE id IN {condition}", params)
+
+
+def queue_up() -> None:
+    """Wait until no other transaction that queued up is running. SQLite's writers stand in one line anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [QUEUE])
 
 
 def record_history(

@@ -3,14 +3,16 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
 
 from devices import origin, registry
 from devices.drafts import CLEANERS, Draft
 from devices.models import Device, DeviceQuerySet, Through
+from devices.problems import Refused
 
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -51,6 +53,17 @@ class DeviceAdmin(ModelAdmin):
         if not search_term or not isinstance(queryset, DeviceQuerySet):
             return queryset, False
         return queryset.search(search_term), False
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Tell what is in the way also if somebody was faster than this form, between its check and its writing."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+        except Refused as refused:
+            for problem in refused.problems:
+                messages.error(request, str(problem.message))
+            return redirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)

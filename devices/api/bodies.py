@@ -13,9 +13,8 @@ from devices.api.authentication import key_of
 from devices.api.errors import TooLarge
 from devices.api.naming import in_snake_case, spelling
 from devices.drafts import Draft
+from devices.models import MAX_ID
 from devices.problems import Problem, Refused
-
-MAX_ID = 2**63 - 1
 
 
 def read_devices(request: Request) -> list[Draft]:

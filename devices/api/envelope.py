@@ -1,12 +1,11 @@
 """Say it: the one shape of every answer under /api/, success or not."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from http import HTTPStatus
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -21,12 +20,10 @@ from rest_framework.response import Response
 from devices.api.authentication import HEADER
 from devices.api.errors import Unavailable
 from devices.api.naming import spelling
-from devices.problems import Problem, Refused
+from devices.problems import Problem, Refused, status_name
 
 logger = logging.getLogger("django.request")
 
-# RFC 9110's names where Python's differ from version to version.
-STATUS_NAMES = {413: "CONTENT_TOO_LARGE", 422: "UNPROCESSABLE_CONTENT"}
 MESSAGES = {
     400: _("The request was not understood; nothing was changed."),
     401: _("The x-api-key header is missing, or its key does not open the registry."),
@@ -54,36 +51,34 @@ def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> 
     return Response(_envelope(code, message, data) | more, status=code)
 
 
-def failure(problems: Iterable[Problem], code: int, names: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the body of an error. A lone problem is the message too: it says more than the status does."""
-    problems = list(problems)
-    message = problems[0].message if len(problems) == 1 else MESSAGES[code]
-    return _envelope(code, message, []) | {"errors": [_entry(problem, names or {}) for problem in problems]}
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """Turn whatever a view raised into an envelope: the only place where exceptions become answers.
 
-
-def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
-    """Turn whatever a view raised into an envelope: the only place where exceptions become answers."""
+    It is a plain response, written already: the view's own renderer may be one of HTML.
+    """
     request = context["request"]
     if isinstance(exc, (OperationalError, InterfaceError)):
         logger.error("The database failed a request: %s", request.path, exc_info=exc)
         exc = Unavailable()
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
+    elif isinstance(exc, SuspiciousOperation):
+        exc = exceptions.ParseError(MESSAGES[400])
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
     names = spelling(request.auth) if _is_authenticated(request) else {}
     if isinstance(exc, Refused):
-        return Response(failure(exc.problems, exc.status, names), status=exc.status)
+        return _failed(exc.problems, exc.status, names)
     if not isinstance(exc, exceptions.APIException):
         logger.error("A request failed: %s", request.path, exc_info=exc)
         got_request_exception.send(sender=type(context["view"]), request=request._request)
-        return Response(failure([Problem(None, "error", MESSAGES[500])], 500), status=500)
-    headers = {}
+        return _failed([Problem(None, "error", MESSAGES[500])], 500)
+    response = _failed(_problems(exc), exc.status_code, names)
     if auth_header := getattr(exc, "auth_header", None):
-        headers["WWW-Authenticate"] = auth_header
+        response["WWW-Authenticate"] = auth_header
     if wait := getattr(exc, "wait", None):
-        headers["Retry-After"] = str(wait)
-    return Response(failure(_problems(exc), exc.status_code, names), status=exc.status_code, headers=headers)
+        response["Retry-After"] = str(wait)
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -106,13 +101,14 @@ def _outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
     """Return the envelope for what failed under /api/ before or after its view: in a middleware, say."""
     if not request.path.startswith("/api/"):
         return None
-    problem = Problem(None, status_name(code).lower(), MESSAGES[code])
-    body = orjson.dumps(failure([problem], code), default=_text)
-    return HttpResponse(body, status=code, content_type=JSONRenderer.media_type)
+    return _failed([Problem(None, status_name(code).lower(), MESSAGES[code])], code)
 
 
-def status_name(code: int) -> str:
-    return STATUS_NAMES.get(code) or HTTPStatus(code).name
+def _failed(problems: list[Problem], code: int, names: Mapping[str, str] | None = None) -> HttpResponse:
+    """Return an error's answer. A lone problem is the message too: it says more than the status does."""
+    message = problems[0].message if len(problems) == 1 else MESSAGES[code]
+    body = _envelope(code, message, []) | {"errors": [_entry(problem, names or {}) for problem in problems]}
+    return HttpResponse(orjson.dumps(body, default=_text), status=code, content_type=JSONRenderer.media_type)
 
 
 def _envelope(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
@@ -128,6 +124,8 @@ def _entry(problem: Problem, names: Mapping[str, str]) -> dict[str, Any]:
 def _problems(exc: exceptions.APIException) -> list[Problem]:
     if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         return [Problem(HEADER, "not_authenticated", MESSAGES[401])]
+    if isinstance(exc, (exceptions.MethodNotAllowed, exceptions.UnsupportedMediaType)):
+        return [Problem(None, exc.default_code, MESSAGES[exc.status_code])]
     by_field: Any = exc.detail if isinstance(exc.detail, dict) else {None: exc.detail}
     return [
         Problem(field, detail.code, str(detail))

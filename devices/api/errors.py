@@ -11,12 +11,6 @@ class Retired(APIException):
     default_code = "retired"
 
 
-class LengthRequired(APIException):
-    status_code = status.HTTP_411_LENGTH_REQUIRED
-    default_detail = _("Send the body with a Content-Length, not in chunks.")
-    default_code = "length_required"
-
-
 class TooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"

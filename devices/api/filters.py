@@ -1,6 +1,6 @@
 """What part: the query parameters of the list. Their values are read like the fields of a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from devices import drafts
 from devices.models import Device, DeviceQuerySet
-from devices.problems import Problem, Refused
+from devices.problems import Problem
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
@@ -42,7 +42,7 @@ class InstantField(forms.Field):
     def to_python(self, value: Any) -> datetime | None:
         if value in self.empty_values:
             return None
-        if not (str(value).isascii() and str(value).isdecimal() and int(value[:20]) <= MAX_MILLISECONDS):
+        if not (value.isascii() and value.isdecimal() and len(value) <= 15 and int(value) <= MAX_MILLISECONDS):
             raise ValidationError(
                 _("Send milliseconds since 1970 UTC, from 0 to %(limit)d.") % {"limit": MAX_MILLISECONDS}, "invalid"
             )
@@ -77,6 +77,14 @@ class DeviceFilter(filters.FilterSet):
         model = Device
         fields: list[str] = []
 
+    def problems(self) -> list[Problem]:
+        """Return what is wrong with the values that were sent."""
+        return [
+            Problem(name, error.code or "invalid", error.messages[0])
+            for name, errors in self.form.errors.as_data().items()
+            for error in errors
+        ]
+
     def filter_holder(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
         return devices.held_by(value)
 
@@ -84,28 +92,28 @@ class DeviceFilter(filters.FilterSet):
         return devices.search(value)
 
     def filter_ordering(self, devices: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
-        return devices.order_by(value, "id")
+        return devices.order_by(*dict.fromkeys([value, "id"]))
 
 
 LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 
-def check_parameters(request: Request, known: set[str]) -> None:
-    """Refuse what would be passed over in silence: a misspelt filter would return every hospital's devices.
+def check_parameters(request: Request, known: set[str], ignored: Set[str] = frozenset()) -> list[Problem]:
+    """Return a problem for what would be passed over in silence: a parameter that is unknown, stands twice or is empty.
 
-    Raises:
-        Refused: a parameter is unknown, stands twice, or is empty.
+    A misspelt filter would otherwise return every hospital's devices.
     """
     problems = []
     for name, values in request.query_params.lists():
+        if name in ignored:
+            continue
         if name not in known:
-            problems.append(Problem(name, "unknown_parameter", _known(known)))
+            problems.append(Problem(name, "unknown_parameter", _known(known | ignored)))
         elif len(values) > 1:
             problems.append(Problem(name, "repeated", _("This parameter may be sent once only.")))
         elif not values[0] and name not in MAY_BE_EMPTY:
             problems.append(Problem(name, "blank", _("This parameter has no value: send one, or leave it out.")))
-    if problems:
-        raise Refused(problems)
+    return problems
 
 
 def _known(known: set[str]) -> str:

@@ -9,17 +9,16 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 
-from devices.models import Device
-from devices.problems import Problem, Refused
+from devices.models import MAX_ID, Device
+from devices.problems import Problem
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
-MAX_ID = 2**63 - 1
 POSITIONS = ("page", "after", "before")
 
 
 class DevicePagination(BasePagination):
-    """Cut a page out of a query set and describe it.
+    """Cut a page out of a query set and describe it: `read`, then `paginate_queryset`, then `describe`.
 
     Whoever follows `next` in the default order goes on after the last id they saw: devices that are registered or
     removed meanwhile shift nothing, and the database finds the place in the index at once. In another order the
@@ -29,9 +28,6 @@ class DevicePagination(BasePagination):
     def paginate_queryset(  # type: ignore[override]  # narrower: it cuts devices only
         self, queryset: QuerySet[Device], request: Request, view: Any = None
     ) -> list[Device]:
-        self.request = request
-        self.in_default_order = queryset.query.order_by == ("id",)
-        self._read_parameters()
         self.total = queryset.count()
         if self.before is not None:
             rows = list(queryset.filter(pk__lt=self.before).order_by("-id")[: self.size + 1])
@@ -58,7 +54,10 @@ class DevicePagination(BasePagination):
             "previous": self._previous(),
         }
 
-    def _read_parameters(self) -> None:
+    def read(self, request: Request) -> list[Problem]:
+        """Read which page is asked for; return what is wrong with the parameters."""
+        self.request = request
+        self.in_default_order = request.query_params.get("ordering", "id") == "id"
         problems: list[Problem] = []
         first = settings.API_FIRST_PAGE
         self.page = self._number("page", first, MAX_PAGE, problems) if "page" in self.request.query_params else first
@@ -70,11 +69,12 @@ class DevicePagination(BasePagination):
             problems.append(Problem(sent[1], "conflict", _("Send only one of page, after and before.")))
         elif sent and sent != ["page"] and not self.in_default_order:
             problems.append(Problem(sent[0], "conflict", _("This works in the order of ids only; send page instead.")))
-        if problems:
-            raise Refused(problems)
+        return problems
 
     def _number(self, name: str, low: int, high: int, problems: list[Problem]) -> int:
         text = self.request.query_params[name]
+        if not text:
+            return low  # check_parameters has told that there is no value
         if text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high:
             return int(text)
         message = _("Send a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
@@ -95,7 +95,8 @@ class DevicePagination(BasePagination):
         if self.before is not None:
             return self._link(before=self.rows[0].pk) if self.has_more else None
         if self.after is not None:
-            return self._link(before=self.rows[0].pk if self.rows else self.after + 1) if self.after else None
+            first_id = self.rows[0].pk if self.rows else min(self.after + 1, MAX_ID)
+            return self._link(before=first_id) if self.after else None
         first = settings.API_FIRST_PAGE
         if self.page == first or not self.total:
             return None

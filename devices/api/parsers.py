@@ -1,3 +1,4 @@
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -8,6 +9,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
 from devices.api.errors import TooLarge
+
+DRAINED = 64 * 1024 * 1024  # bytes
 
 
 class JSONParser(BaseParser):
@@ -20,8 +23,20 @@ class JSONParser(BaseParser):
     ) -> Any:
         length = int((parser_context or {})["request"].META["CONTENT_LENGTH"])
         if length > settings.API_MAX_BODY:
+            _drain(stream)
             raise TooLarge(_("A request may have at most %(limit)d bytes.") % {"limit": settings.API_MAX_BODY})
+        body = stream.read()
+        if len(body) < length:
+            raise ParseError(_("The body ended before its Content-Length."))
         try:
-            return orjson.loads(stream.read())
+            return orjson.loads(body.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError as error:
             raise ParseError(_("The body is not JSON in UTF-8: %(error)s.") % {"error": error}) from error
+
+
+def _drain(stream: IO[Any]) -> None:
+    """Read what the client is sending: most read an answer only after they have sent all. Beyond the limit, they
+    are cut off."""
+    left = DRAINED
+    while left > 0 and (chunk := stream.read(min(left, 65536))):
+        left -= len(chunk)

@@ -25,4 +25,4 @@ class HasApiKey(BasePermission):
         return request.method in SAFE_METHODS or not request.auth.read_only
 
     def has_object_permission(self, request: Request, view: "APIView", obj: object) -> bool:
-        return isinstance(obj, Device) and key_of(request).may_hold(obj.device_holder)
+        return isinstance(obj, Device) and key_of(request).may_hold(obj.device_holder_id)

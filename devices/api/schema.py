@@ -15,9 +15,10 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
-from devices.api.pagination import DEFAULT_SIZE, MAX_ID, MAX_PAGE, MAX_SIZE
-from devices.api.serializers import DeviceSerializer
+from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
+from devices.api.serializers import DeviceSerializer, NamedDeviceSerializer
 from devices.drafts import DeviceType
+from devices.models import MAX_ID
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -121,6 +122,7 @@ documented = extend_schema_view(
     list=extend_schema(
         tags=TAGS,
         operation_id="getAll",
+        description="By ascending id. Follow `pagination.next` from the first page to get every device exactly once.",
         summary="List devices",
         filters=False,
         parameters=LIST,
@@ -129,6 +131,7 @@ documented = extend_schema_view(
     retrieve=extend_schema(
         tags=TAGS,
         operation_id="get",
+        description="A device that was taken out is 410; one beyond the key's reach, or never there, 404.",
         summary="Read a device",
         parameters=[ID, *WITHOUT_EFFECT],
         responses=_answers({200: OneDevice}, 400, 404, 410),
@@ -136,27 +139,31 @@ documented = extend_schema_view(
     create=extend_schema(
         tags=TAGS,
         operation_id="create",
+        description="A list, or one object. On an error nothing is registered, and `errors` lists all that is wrong.",
         summary="Register devices, all or none",
         request=ONE_OR_MANY,
-        responses=_answers({201: RegisteredDevices}, 400, 409, 411, 413, 415),
+        responses=_answers({201: RegisteredDevices}, 400, 409, 413, 415),
     ),
     update=extend_schema(
         tags=TAGS,
         operation_id="update",
+        description="A row can be sent back as it was read: what the registry sets itself is ignored.",
         summary="Replace a device's fields; a holder left out stays",
         parameters=[ID],
-        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
+        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 413, 415),
     ),
     partial_update=extend_schema(
         tags=TAGS,
         operation_id="change",
+        description="What is left out stays as it is.",
         summary="Change the given fields of a device",
         parameters=[ID],
-        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
+        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 413, 415),
     ),
     destroy=extend_schema(
         tags=TAGS,
         operation_id="delete",
+        description="Its history stays, its id is never given again, its name and MAC are free.",
         summary="Take a device out of the registry",
         parameters=[ID],
         responses=_answers({200: Nothing}, 400, 404, 410),
@@ -167,9 +174,10 @@ documented = extend_schema_view(
 named_update = extend_schema(
     tags=TAGS,
     operation_id="updateNamed",
+    description="A holder left out stays. What the registry sets itself is ignored.",
     summary="Replace the fields of the device that the body names, by id or else by device_mac",
-    request=DeviceSerializer,
-    responses=_answers({200: OneDevice}, 400, 404, 409, 410, 411, 413, 415),
+    request=NamedDeviceSerializer,
+    responses=_answers({200: OneDevice}, 400, 404, 409, 410, 413, 415),
 )
 
 

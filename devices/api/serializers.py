@@ -7,13 +7,15 @@ from rest_framework import serializers
 
 from devices.api.naming import FIELDS, spelling
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType
-from devices.models import Device
+from devices.models import MAX_ID, Device
 
 
 class DeviceSerializer(serializers.Serializer[Device]):
-    """Documents the fields, and writes them. They are read by drafts.py, like an import's and a form's."""
+    """A device."""
 
-    id = serializers.IntegerField(read_only=True, help_text="Given by the registry, never reused.")
+    # This documents the fields, and writes them. What reads them is drafts.py, for an import and a form as well.
+
+    id = serializers.IntegerField(read_only=True, min_value=1, max_value=MAX_ID, help_text="Given by the registry.")
     device_name = serializers.CharField(max_length=MAX_LENGTH, help_text="Unique.")
     device_mac = serializers.CharField(
         max_length=MAX_LENGTH, help_text="Unique. Sent in any usual notation, returned in capitals with colons."
@@ -22,8 +24,8 @@ class DeviceSerializer(serializers.Serializer[Device]):
     device_holder = serializers.CharField(
         max_length=MAX_LENGTH, required=False, help_text="The hospital's name; `unknown` is no hospital."
     )
-    created_at = serializers.IntegerField(read_only=True, help_text="Milliseconds since 1970 UTC.")
-    updated_at = serializers.IntegerField(read_only=True, help_text="Milliseconds since 1970 UTC.")
+    created_at = serializers.IntegerField(read_only=True, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
+    updated_at = serializers.IntegerField(read_only=True, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
 
     def to_representation(self, device: Device) -> dict[str, Any]:
         row = {
@@ -37,6 +39,12 @@ class DeviceSerializer(serializers.Serializer[Device]):
         }
         names = spelling(self.context["request"].auth)
         return {names.get(field, field): row[field] for field in FIELDS} if names else row
+
+
+class NamedDeviceSerializer(DeviceSerializer):
+    """A device that is named by its `id`, or else by its `device_mac`."""
+
+    id = serializers.IntegerField(required=False, min_value=1, max_value=MAX_ID)
 
 
 def milliseconds(instant: datetime) -> int:

@@ -1,5 +1,6 @@
 """The documented routes: one domain call a view."""
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.utils.translation import gettext_lazy as _
@@ -13,14 +14,13 @@ from rest_framework.viewsets import GenericViewSet
 from devices import origin, registry
 from devices.api import bodies, envelope, schema
 from devices.api.authentication import key_of
-from devices.api.errors import LengthRequired, Retired
+from devices.api.errors import Retired
 from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters
 from devices.api.pagination import DevicePagination
 from devices.api.serializers import DeviceSerializer
 from devices.drafts import REQUIRED
-from devices.models import Device, DeviceQuerySet, Through
-
-MAX_ID = 2**63 - 1
+from devices.models import MAX_ID, Device, DeviceQuerySet, Through
+from devices.problems import Problem, Refused
 
 
 @schema.documented
@@ -32,24 +32,18 @@ class DeviceViewSet(GenericViewSet[Device]):
     filterset_class = DeviceFilter
     pagination_class = DevicePagination
 
-    # The query parameters that an action knows; to all others any parameter is unknown.
-    parameters = {"list": LIST_PARAMETERS, "retrieve": {"page", "size"}}
-
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if self.action:
-            check_parameters(request, self.parameters.get(self.action, set()))
-        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
-            raise LengthRequired
+        if self.action and (problems := self._parameter_problems(request)):
+            raise Refused(problems)
 
     def get_queryset(self) -> DeviceQuerySet:
         return Device.objects.visible_to(key_of(self.request)).select_related("device_holder").order_by("id")
 
     def list(self, request: Request) -> Response:
-        pages = DevicePagination()
-        devices = pages.paginate_queryset(self.filter_queryset(self.get_queryset()), request, self)
+        devices = self.pages.paginate_queryset(self.filter_queryset(self.get_queryset()), request, self)
         data = self.get_serializer(devices, many=True).data
-        return envelope.success(data, _("Devices found."), pagination=pages.describe())
+        return envelope.success(data, _("Devices found."), pagination=self.pages.describe())
 
     def retrieve(self, request: Request, id_device: int) -> Response:
         device = self.get_queryset().filter(pk=_int64(id_device)).first()
@@ -77,6 +71,16 @@ class DeviceViewSet(GenericViewSet[Device]):
             self._absent(id_device)
         return envelope.success([], _("Device taken out of the registry."))
 
+    def _parameter_problems(self, request: Request) -> Sequence[Problem]:
+        """Return everything that is wrong with the query parameters, of whichever part."""
+        if self.action == "retrieve":
+            return check_parameters(request, set(), ignored={"page", "size"})
+        problems = check_parameters(request, LIST_PARAMETERS if self.action == "list" else set())
+        if self.action == "list":
+            self.pages = DevicePagination()
+            problems += DeviceFilter(request.query_params).problems() + self.pages.read(request)
+        return problems
+
     def _update(self, required: tuple[str, ...], **lookup: int | str) -> Response:
         device = self.get_queryset().filter(**lookup)
         draft = bodies.read_device(self.request, required)
@@ -92,7 +96,7 @@ class DeviceViewSet(GenericViewSet[Device]):
     def _absent(self, id_device: Any) -> NoReturn:
         if isinstance(id_device, int) and registry.was_retired(_int64(id_device), key_of(self.request)):
             raise Retired
-        raise NotFound(_("No device is registered under this id."))
+        raise NotFound(_("No such device is registered."))
 
 
 class NoSuchRoute(APIView):

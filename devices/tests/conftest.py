@@ -169,3 +169,10 @@ def server(server_environment: dict[str, str]) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def server_key(server: int, server_environment: dict[str, str]) -> str:
+    create = [sys.executable, "manage.py", "create_api_key", "tests"]
+    result = subprocess.run(create, cwd=ROOT, env=server_environment, capture_output=True, text=True, check=True)
+    return result.stdout.strip()

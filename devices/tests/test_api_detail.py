@@ -18,7 +18,7 @@ def test_one_device_is_an_object(api: Api, device: Device) -> None:
     assert response.json()["data"]["device_name"] == "Cuff 1"
 
 
-@pytest.mark.parametrize("query", ["page=1&size=20", "page=abc", "size=0"])
+@pytest.mark.parametrize("query", ["page=1&size=20", "page=abc", "size=0", "page=", "page=1&page=2"])
 def test_page_and_size_are_accepted_without_effect(api: Api, device: Device, query: str) -> None:
     assert api.get(f"/api/device/{device.pk}?{query}").json() == api.get(f"/api/device/{device.pk}").json()
 

@@ -5,8 +5,10 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from devices.api import envelope, views
+from cexup.middleware import RequestIdFilter
+from devices.api import views
 from devices.models import DeviceQuerySet
+from devices.problems import status_name
 from devices.tests.conftest import Api, draft, errors, register
 
 
@@ -27,6 +29,25 @@ def test_a_method_that_is_not_there_is_told_which_are(api: Api, method: str, pat
     assert (response.status_code, response.json()["status"]) == (405, "METHOD_NOT_ALLOWED")
     assert method not in response["Allow"].split(", ")
     assert errors(response) == [(None, "method_not_allowed")]
+
+
+def test_a_method_that_a_page_has_not_is_an_envelope_too(api: Api) -> None:
+    for path in ("/api/docs", "/api/schema"):
+        response = api.post(path, {}, **{"accept-language": "id"})
+        assert (response.status_code, response["Content-Type"]) == (405, "application/json")
+        assert response.json()["message"] == "Alamat ini tidak melayani metode tersebut."
+
+
+def test_the_log_of_a_failure_names_its_request(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_args: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(views.DeviceViewSet, "get_queryset", fail)
+    caplog.handler.addFilter(RequestIdFilter())
+    api.get("/api/devices", **{"x-request-id": "request-9"})
+    assert {record.request_id for record in caplog.records} == {"request-9"}
 
 
 def test_an_uncaught_exception_is_an_envelope_without_a_trace(
@@ -84,10 +105,11 @@ def test_the_answer_is_json_whatever_is_accepted(api: Api, accept: str) -> None:
 
 
 def test_the_names_of_statuses_are_the_same_in_every_python() -> None:
-    assert [envelope.status_name(code) for code in (200, 410, 413, 422)] == [
+    assert [status_name(code) for code in (200, 410, 413, 414, 422)] == [
         "OK",
         "GONE",
         "CONTENT_TOO_LARGE",
+        "URI_TOO_LONG",
         "UNPROCESSABLE_CONTENT",
     ]
 
@@ -112,6 +134,9 @@ def test_any_other_request_id_is_replaced(api: Api, sent: str, path: str) -> Non
         ("id", "Perangkat ditemukan."),
         ("id-ID,id;q=0.9,en;q=0.8", "Perangkat ditemukan."),
         ("en;q=0.9,id;q=0.8", "Devices found."),
+        ("in-ID, en;q=0.5", "Perangkat ditemukan."),
+        ("IN", "Perangkat ditemukan."),
+        ("en-IN", "Devices found."),
     ],
 )
 def test_the_message_is_in_the_clients_language(api: Api, accepted: str, message: str) -> None:

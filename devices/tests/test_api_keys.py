@@ -162,10 +162,22 @@ def test_the_last_use_is_noted_once_a_minute(db: None, django_assert_num_queries
     assert abs(timezone.now() - first) < timedelta(minutes=1)
     api.get("/api/devices")
     assert ApiKey.objects.get().last_used_at == first
-    authentication._last_noted.clear()
     ApiKey.objects.update(last_used_at=first - timedelta(seconds=61))
+    api.get("/api/devices")  # this process has tried within the minute
+    assert ApiKey.objects.get().last_used_at < first
+    authentication._last_noted.clear()
     api.get("/api/devices")
     assert ApiKey.objects.get().last_used_at > first
+
+
+def test_another_process_does_not_note_again_within_the_minute(
+    db: None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    api = Api(issue("app").text)
+    api.get("/api/devices")
+    authentication._last_noted.clear()
+    with django_assert_num_queries(3):
+        api.get("/api/devices")
 
 
 def test_a_use_that_cannot_be_noted_fails_no_request(

@@ -1,5 +1,5 @@
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
@@ -109,6 +109,8 @@ def test_pages_may_count_from_zero(api: Api, settings: Any) -> None:
         ("updated_since=abc", "updated_since"),
         ("updated_since=-1", "updated_since"),
         (f"created_since={10**30}", "created_since"),
+        (f"updated_since={'0' * 20}{'9' * 25}", "updated_since"),
+        ("device_name=%ff", "device_name"),
         ("ordering=device_mac", "ordering"),
     ],
 )
@@ -116,6 +118,37 @@ def test_a_parameter_that_cannot_be_meant_is_refused_by_name(api: Api, query: st
     response = api.get(f"/api/devices?{query}")
     assert response.status_code == 400
     assert [field for field, _code in errors(response)] == [name]
+
+
+def test_everything_that_is_wrong_with_the_parameters_is_listed(api: Api) -> None:
+    response = api.get("/api/devices?size=0&page=x&hospital=1&updated_since=q&device_type=Z")
+    assert {field for field, _code in errors(response)} == {"size", "page", "hospital", "updated_since", "device_type"}
+
+
+def test_too_many_parameters_are_refused(api: Api) -> None:
+    assert api.get("/api/devices?" + "&".join("a" * 1001)).status_code == 400
+
+
+def test_the_default_order_may_be_named(api: Api) -> None:
+    devices = register(*map(draft, range(1, 4)))
+    response = api.get("/api/devices?ordering=id&size=2")
+    assert response.json()["pagination"]["next"].endswith(f"?after={devices[1].pk}&size=2&ordering=id")
+    assert ids(api.get(f"/api/devices?ordering=id&after={devices[1].pk}")) == [devices[2].pk]
+
+
+def test_every_link_works(api: Api) -> None:
+    register(draft(1))
+    for query in (f"after={2**63 - 1}", "before=0", "before=1", "page=7"):
+        for link in ("next", "previous"):
+            if url := api.get(f"/api/devices?{query}").json()["pagination"][link]:
+                assert api.get(url.removeprefix("http://testserver")).status_code == 200, (query, url)
+
+
+def test_search_knows_no_case_in_any_alphabet(api: Api) -> None:
+    register(draft(1, device_name="Žluťoučký .* kůň"), draft(2))
+    for text in ("žluťoučký", "ŽLUŤOUČKÝ", "KŮŇ", "ý .* k"):
+        assert len(ids(api.get(f"/api/devices?search={quote(text)}"))) == 1, text
+    assert ids(api.get("/api/devices?search=%C5%BE.%2A")) == []
 
 
 def test_a_refused_page_names_the_range(api: Api) -> None:

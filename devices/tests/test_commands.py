@@ -78,8 +78,11 @@ def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
         (["app", "--hospital", "unknown"], "--hospital: “unknown” means no hospital."),
         (["app", "--hospital", " "], "--hospital: This field may not be blank."),
         (["app", "--value", "short"], "A legacy key has 16 to 255 visible ASCII characters"),
-        ([" "], "NAME must have 1 to 255 characters."),
-        (["x" * 256], "NAME must have 1 to 255 characters."),
+        (["app", "--expires", "9999-12-31"], "--expires must be a day such as 2027-12-31."),
+        (["app", "--hospital", "RS Baru", "--value", "short"], "A legacy key has 16 to 255 visible ASCII characters"),
+        ([" "], "NAME: This field may not be blank."),
+        (["a\0b"], "NAME: This has control characters or broken Unicode in it."),
+        (["x" * 256], "NAME: This has more than 255 characters."),
     ],
 )
 def test_a_key_that_cannot_be_issued_is_an_error(arguments: list[str], message: str) -> None:
@@ -212,7 +215,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(tmp_path: Path) -> None:
         ("fleet.csv", "MAC,TYPE,device_mac,ID\n", "more than one heading for device_mac."),
         ("fleet.csv", HEADINGS.encode() + b"RS M\xfcller,1,2,3\n", "The file is not in UTF-8."),
         ("fleet.csv", HEADINGS + '"Cuff 1,00\n', "The file is no CSV"),
-        ("fleet.xlsx", "no workbook", "The file is no XLSX workbook."),
+        ("fleet.xlsx", "no workbook", "The file is no XLSX workbook, or a damaged one."),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, lines: str | bytes, message: str) -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from devices import credentials, registry, sql
 from devices.models import ApiKey, Device, Hospital, Through
@@ -102,7 +102,11 @@ def test_changing_nothing_writes_nothing() -> None:
 def test_each_device_gets_its_own_values_and_only_what_differs_counts() -> None:
     a, b, c = register(draft(1), draft(2), draft(3))
     changed = registry.update_many(
-        [(a, {"device_name": "A"}), (b, draft(2)), (c, {"device_holder": "RS Baru", "device_type": "CORPORATE"})],
+        [
+            (a.pk, {"device_name": "A"}),
+            (b.pk, draft(2)),
+            (c.pk, {"device_holder": "RS Baru", "device_type": "CORPORATE"}),
+        ],
         COMMAND,
     )
     assert changed == 2
@@ -113,6 +117,40 @@ def test_each_device_gets_its_own_values_and_only_what_differs_counts() -> None:
         ("Cuff 3", "CORPORATE", "RS Baru"),
     ]
     assert Device.history.filter(history_type="~").count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("failure", ["a deadlock", "a row that has gone meanwhile"])
+def test_what_another_writer_broke_is_tried_again(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deadlock(Exception):
+        sqlstate = "40P01"
+
+    def fail(error: Exception) -> None:
+        raise error from Deadlock()
+
+    [device] = register(draft(1))
+    failures = [OperationalError("deadlock") if failure == "a deadlock" else IntegrityError("unique")] * 2
+    insert, update = sql.insert, sql.update
+    monkeypatch.setattr(sql, "insert", lambda *a, **k: fail(failures.pop()) if failures else insert(*a, **k))
+    registry.register([draft(2)], COMMAND)
+    assert not failures
+    failures = [OperationalError("deadlock") if failure == "a deadlock" else IntegrityError("unique")] * 2
+    monkeypatch.setattr(sql, "update", lambda *a, **k: fail(failures.pop()) if failures else update(*a, **k))
+    assert registry.update_many([(device.pk, {"device_name": "Renamed"})], COMMAND) == 1
+    assert list(Device.objects.order_by("pk").values_list("device_name", flat=True)) == ["Renamed", "Cuff 2"]
+
+
+def test_any_other_failure_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        tries.append(1)
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(sql, "insert", fail)
+    with pytest.raises(OperationalError, match="disk full"):
+        registry.register([draft(1)], COMMAND)
+    assert len(tries) == 1
 
 
 def test_a_restored_device_has_its_old_id_and_its_registration_date() -> None:

@@ -72,6 +72,21 @@ def test_updates_of_one_device_are_all_kept_in_its_history() -> None:
     assert told[-1] == Device.objects.get().device_name
 
 
+def test_updates_of_different_fields_lose_none_of_them() -> None:
+    key = issue("app").text
+    [device] = register(draft(1))
+    changes = [{"device_name": "New"}, {"device_type": "CORPORATE"}, {"device_mac": MAC}, {"device_holder": "RS Baru"}]
+    responses = at_once(4, lambda n: Api(key).patch(f"/api/device/{device.pk}", changes[n]))
+    assert Counter(response.status_code for response in responses) == {200: 4}
+    kept = Device.objects.get()
+    assert (kept.device_name, kept.device_type, kept.device_mac, kept.device_holder.name) == (  # type: ignore[union-attr]
+        "New",
+        "CORPORATE",
+        MAC,
+        "RS Baru",
+    )
+
+
 def test_two_devices_that_want_one_name_get_it_once() -> None:
     key = issue("app").text
     devices = register(*map(draft, range(8)))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import socket
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from django.test import Client
 
 from cexup import dotenv
 from devices.checks import database_is_supported
+from devices.tests.conftest import draft
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_probes_need_no_key(client: Client) -> None:
     assert client.get("/healthz").json()["message"] == "The process is up."
     assert client.get("/readyz").json()["message"] == "The database answers."
-    assert client.post("/healthz").status_code == 405
+    for path in ("/healthz/", "/readyz/"):
+        assert client.get(path).status_code == 200
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post("/healthz").status_code == strict.post("/readyz").status_code == 405
 
 
 def test_a_process_whose_database_is_gone_is_up_but_not_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +62,8 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     [
         ("SECRET_KEY", "-"),
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "change-me-before-use-9f3Kq7Lw2Zt8Vb5Nx1Rc6Hd4Jm0Ps"),
+        ("PORT", "http"),
         ("DEBUG", "maybe"),
         ("API_FIRST_PAGE", "2"),
         ("TRUSTED_PROXIES", "-1"),
@@ -79,13 +86,14 @@ def test_debug_is_off_and_https_on_unless_set() -> None:
 
 
 def test_the_production_settings_pass_the_deployment_checks() -> None:
-    result = manage("check", "--deploy", "--fail-level", "WARNING", ENV_FILE=".env.example", SECRET_KEY="-")
+    key = secrets.token_urlsafe(50)
+    result = manage("check", "--deploy", "--fail-level", "WARNING", ENV_FILE=".env.example", SECRET_KEY=key)
     assert result.returncode == 0, result.stderr
 
 
 def test_every_setting_is_in_the_example_and_in_the_manual() -> None:
     read = set(re.findall(r'env\.\w+\(\s*"(\w+)"', (ROOT / "cexup/settings.py").read_text()))
-    read |= set(re.findall(r"""environ\.get\(["'](\w+)""", (ROOT / "gunicorn.conf.py").read_text()))
+    read |= set(re.findall(r"""env\.\w+\(["'](\w+)""", (ROOT / "gunicorn.conf.py").read_text()))
     example = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert read == example
     manual = (ROOT / "docs/operations.md").read_text()
@@ -135,10 +143,12 @@ def test_the_database_of_the_tests_will_do() -> None:
 # --- The server, with what is no HTTP
 
 
-def talk(port: int, request: bytes) -> tuple[int, dict[str, str], Any]:
+def talk(port: int, request: bytes, half_close: bool = False) -> tuple[int, dict[str, str], Any]:
     """Send the bytes; return the status, the headers and the JSON of the answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(request)
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
         answer = b""
         while chunk := connection.recv(65536):
             answer += chunk
@@ -161,6 +171,7 @@ def test_what_is_no_request_is_answered_in_the_envelope(server: int, request_: b
     code, headers, body = talk(server, request_)
     assert (code, body["code"]) == (status, status)
     assert headers["content-type"] == "application/json"
+    assert re.fullmatch("[0-9a-f]{32}", headers["x-request-id"])
     assert body["errors"]
 
 
@@ -168,6 +179,32 @@ def test_a_key_that_is_not_ascii_is_no_key(server: int) -> None:
     headers = "Host: localhost\r\nx-api-key: kunci-é-测试-kunci-kunci\r\nConnection: close"
     code, _headers, body = talk(server, f"GET /api/devices HTTP/1.1\r\n{headers}\r\n\r\n".encode())
     assert (code, body["status"]) == (401, "UNAUTHORIZED")
+
+
+def test_a_body_in_chunks_is_read_whole(server: int, server_key: str) -> None:
+    device = json.dumps(draft(1)).encode()
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in device) + b"0\r\n\r\n"
+    code, _headers, answer = talk(server, post(server_key, "Transfer-Encoding: chunked") + body)
+    assert (code, answer["data"][0]["device_name"]) == (201, "Cuff 1")
+
+
+def test_a_body_that_ends_too_early_is_not_taken_for_whole(server: int, server_key: str) -> None:
+    device = json.dumps(draft(2)).encode()
+    code, _headers, answer = talk(server, post(server_key, "Content-Length: 1000") + device, half_close=True)
+    assert (code, answer["message"]) == (400, "The body ended before its Content-Length.")
+
+
+def test_a_body_that_is_too_large_is_told_so_after_it_was_sent(server: int, server_key: str) -> None:
+    length = 30 * 2**20
+    code, _headers, answer = talk(server, post(server_key, f"Content-Length: {length}") + b" " * length)
+    assert (code, answer["status"]) == (413, "CONTENT_TOO_LARGE")
+    chunk = b"%x\r\n" % (9 * 2**20) + b" " * (9 * 2**20) + b"\r\n0\r\n\r\n"
+    assert talk(server, post(server_key, "Transfer-Encoding: chunked") + chunk)[0] == 413
+
+
+def post(key: str, length: str) -> bytes:
+    headers = ["Host: localhost", f"x-api-key: {key}", "Content-Type: application/json", length, "Connection: close"]
+    return "\r\n".join(["POST /api/devices HTTP/1.1", *headers, "", ""]).encode()
 
 
 def test_a_stranger_who_sends_chunks_is_told_nothing_but_that_there_is_no_key(server: int) -> None:

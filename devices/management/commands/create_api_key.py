@@ -4,10 +4,11 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from devices import credentials, registry
-from devices.drafts import MAX_LENGTH, clean_holder
+from devices.drafts import clean_holder, clean_text
 from devices.models import ApiKey, Hospital
 from devices.origin import COMMAND
 
@@ -32,8 +33,14 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, name: str, **options: Any) -> None:
-        if not 0 < len(name.strip()) <= MAX_LENGTH:
-            raise CommandError(f"NAME must have 1 to {MAX_LENGTH} characters.")
+        try:
+            name = clean_text(name)
+        except ValidationError as error:
+            raise CommandError(f"NAME: {error.messages[0]}") from error
+        with transaction.atomic():
+            self._create(name, options)
+
+    def _create(self, name: str, options: dict[str, Any]) -> None:
         settings: dict[str, Any] = {
             "read_only": options["read_only"],
             "naming": options["naming"],
@@ -42,13 +49,13 @@ class Command(BaseCommand):
         }
         value = options["value"]
         if value is None:
-            issued = credentials.issue(name.strip(), COMMAND, **settings)
+            issued = credentials.issue(name, COMMAND, **settings)
             self.stderr.write(f"Key {issued.key.pk} issued for {issued.key}. It is shown this once:")
             self.stdout.write(issued.text)
             return
         try:
             text = sys.stdin.readline().strip() if value == "-" else value
-            key = credentials.take_over(text, name.strip(), COMMAND, **settings)
+            key = credentials.take_over(text, name, COMMAND, **settings)
         except credentials.KeyRefused as error:
             raise CommandError(str(error)) from error
         self.stderr.write(f"Key {key.pk} taken over for {key}, marked as legacy: it may be guessed, so rotate it soon.")
@@ -73,9 +80,9 @@ def _end_of_day(text: str | None) -> datetime | None:
         return None
     try:
         day = date.fromisoformat(text)
-    except ValueError as error:
+        end = timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
+    except (ValueError, OverflowError) as error:
         raise CommandError("--expires must be a day such as 2027-12-31.") from error
-    end = timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
     if end <= timezone.now():
         raise CommandError(f"--expires: {text} has passed.")
     return end

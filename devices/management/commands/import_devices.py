@@ -3,6 +3,7 @@ from contextlib import closing
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from tqdm import tqdm
 
 from devices import fleets
@@ -34,6 +35,8 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         except Unreadable as error:
             raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"Nothing was imported: the database failed. {error}") from error
         except Refused as refused:
             self._tell(refused.problems)
             wrong = len({problem.index for problem in refused.problems})

@@ -1,4 +1,3 @@
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,8 @@ from django.core.management.base import BaseCommand
 from devices import credentials, origin
 from devices.models import ApiKey
 
+EVERYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104  (what gunicorn may listen on, but nobody can call)
+
 
 class Command(BaseCommand):
     help = (
@@ -24,7 +25,8 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         if _static_files_are_stale():
             call_command("collectstatic", verbosity=0, interactive=False)
-        address = f"http://{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+        host = "127.0.0.1" if settings.HOST in EVERYWHERE else settings.HOST
+        address = f"http://{host}:{settings.PORT}"
         self._create_superuser(address)
         self._create_key(address)
         self.stdout.write(f"The registry serves on {address}; its documentation is at {address}/api/docs")
