@@ -45,7 +45,7 @@ def test_the_first_session_of_the_readme_works_when_pasted(server: int, server_e
     [session] = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     session = session.replace(".venv/bin/python", sys.executable).replace(":8000", f":{server}")
     result = subprocess.run(
-        ["bash", "-euc", session.replace("curl ", "curl -sS -w '\\n' ")],
+        ["bash", "-euc", session],
         cwd=ROOT,
         env=server_environment,
         capture_output=True,
