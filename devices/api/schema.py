@@ -10,6 +10,7 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     PolymorphicProxySerializer,
     extend_schema,
+    extend_schema_serializer,
     extend_schema_view,
 )
 from rest_framework import serializers
@@ -46,6 +47,7 @@ class Pagination(serializers.Serializer[Any]):
     previous = serializers.URLField(allow_null=True)
 
 
+@extend_schema_serializer(many=False)  # the envelope of a list is no list
 class Devices(Answer):
     data = DeviceSerializer(many=True)  # type: ignore[assignment]
     pagination = Pagination()

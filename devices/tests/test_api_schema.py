@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from devices.api.urls import routes
@@ -68,6 +69,29 @@ def test_the_schema_tells_the_fields_as_they_are(schema: Any) -> None:
     assert [parameter["name"] for parameter in path["parameters"]] == ["id_device", "page", "size"]
     assert path["parameters"][0]["schema"]["format"] == "int64"
     assert schema["components"]["securitySchemes"]["ApiKey"] == {"type": "apiKey", "in": "header", "name": "x-api-key"}
+
+
+def test_every_kind_of_answer_is_as_the_schema_says(api: Api, schema: Any) -> None:
+    created = api.post("/api/devices", [draft(1), draft(2, device_holder="RS Harapan")])
+    first, second = (device["id"] for device in created.json()["data"])
+    answers = [
+        ("/api/devices", "post", created),
+        ("/api/device", "post", api.post("/api/device", draft(1))),
+        ("/api/devices", "get", api.get("/api/devices?size=1")),
+        ("/api/devices", "get", api.get("/api/devices?page=9")),
+        ("/api/devices", "get", api.get("/api/devices?size=0")),
+        ("/api/device/{id_device}", "get", api.get(f"/api/device/{first}")),
+        ("/api/device/{id_device}", "put", api.put(f"/api/device/{first}", draft(3))),
+        ("/api/device/{id_device}", "patch", api.patch(f"/api/device/{first}", {"device_name": ""})),
+        ("/api/device", "put", api.put("/api/device", draft(4, id=second))),
+        ("/api/device/{id_device}", "delete", api.delete(f"/api/device/{first}")),
+        ("/api/device/{id_device}", "get", api.get(f"/api/device/{first}")),
+        ("/api/devices", "get", Api(None).get("/api/devices")),
+    ]
+    for path, method, answer in answers:
+        documented = schema["paths"][path][method]["responses"][str(answer.status_code)]
+        told = documented["content"]["application/json"]["schema"] | {"components": schema["components"]}
+        Draft202012Validator(told).validate(answer.json())
 
 
 def test_each_list_parameter_is_in_the_schema_and_works(api: Api, schema: Any) -> None:
