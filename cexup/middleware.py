@@ -2,10 +2,13 @@
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, logout
 from django.http import HttpRequest, HttpResponse
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
@@ -53,4 +56,20 @@ class OldLanguageCodeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
             request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
+        return self.get_response(request)
+
+
+class SessionEndMiddleware:
+    """End a session some hours after its user signed in, however busy it is. Idle ones end by their cookie's age."""
+
+    BEGAN_AT = "began_at"  # seconds since 1970 UTC
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
+            began_at = request.session.setdefault(self.BEGAN_AT, time.time())
+            if time.time() - began_at > settings.SESSION_MAX_AGE:
+                logout(request)
         return self.get_response(request)

@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 
 from devices import origin, registry
@@ -64,6 +65,10 @@ class DeviceAdmin(ModelAdmin):
             for problem in refused.problems:
                 messages.error(request, str(problem.message))
             return redirect(request.get_full_path())
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Lead to the device's changes, of which Django's own log knows only those made here."""
+        return redirect(f"{reverse('admin:devices_historicaldevice_changelist')}?id={object_id}")
 
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)

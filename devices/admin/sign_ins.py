@@ -1,0 +1,47 @@
+"""Who signed in, who tried to, and what somebody sees who tried too often."""
+
+from http import HTTPStatus
+from typing import Any
+
+from axes.models import AccessFailureLog, AccessLog
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from devices.admin.hospitals import ReadOnlyAdmin
+
+
+def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
+    """Answer a sign-in that is locked: 429, and a page that says for how long."""
+    minutes = int(settings.AXES_COOLOFF_TIME.total_seconds() // 60)
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Too many failed sign-ins"),
+        "explanation": _(
+            "This user is locked for this address for %(minutes)d minutes. Wait, or ask an operator for a new password."
+        )
+        % {"minutes": minutes},
+    }
+    return render(request, "admin/locked_out.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
+
+
+@admin.register(AccessLog)
+class SignInAdmin(ReadOnlyAdmin):
+    list_display = ("attempt_time", "username", "ip_address", "logout_time", "user_agent")
+    list_filter = ("attempt_time",)
+    search_fields = ("username", "ip_address")
+    fields = ("attempt_time", "username", "ip_address", "user_agent", "logout_time")
+    ordering = ("-attempt_time",)
+    show_full_result_count = False
+
+
+@admin.register(AccessFailureLog)
+class FailedSignInAdmin(ReadOnlyAdmin):
+    list_display = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
+    list_filter = ("locked_out", "attempt_time")
+    search_fields = ("username", "ip_address")
+    fields = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
+    ordering = ("-attempt_time",)
+    show_full_result_count = False

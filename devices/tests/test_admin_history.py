@@ -1,0 +1,85 @@
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from devices import registry
+from devices.models import Device
+from devices.origin import COMMAND
+from devices.tests.conftest import Api, draft, issue, register
+
+CHANGES = "/admin/devices/historicaldevice/"
+
+
+@pytest.fixture
+def operator(db: None, client: Client) -> Client:
+    client.force_login(get_user_model().objects.create_superuser("operator"))
+    return client
+
+
+def restore(client: Client, *changes: Any) -> str:
+    chosen = {"action": "restore", "_selected_action": [change.history_id for change in changes]}
+    return client.post(CHANGES, chosen, follow=True).content.decode()
+
+
+def last_change(device_id: int) -> Any:
+    return Device.history.filter(id=device_id).latest("history_id")
+
+
+def test_a_devices_history_tells_who_and_from_where_with_both_values(operator: Client) -> None:
+    [device] = register(draft(1), draft(2))[:1]
+    Api(issue("ward app").text).patch(
+        f"/api/device/{device.pk}", {"device_name": "<b>New", "device_holder": "RS Harapan"}
+    )
+    response = operator.get(f"/admin/devices/device/{device.pk}/history/", follow=True)
+    page = response.content.decode()
+    assert "name: Cuff 1 → &lt;b&gt;New" in page
+    assert "hospital: unknown → RS Harapan" in page
+    assert "API key ward app" in page
+    assert "127.0.0.1" in page
+    assert "Cuff 2" not in page
+
+
+def test_the_number_of_queries_does_not_grow_with_the_changes(operator: Client) -> None:
+    counts = set()
+    for start in (0, 50):
+        devices = register(*map(draft, range(start + 1, start + 21)))
+        registry.transfer(Device.objects.filter(pk__in=[device.pk for device in devices]), None, COMMAND)
+        with CaptureQueriesContext(connection) as queries:
+            assert operator.get(CHANGES).status_code == 200
+        counts.add(len(queries))
+    assert len(counts) == 1
+
+
+def test_a_device_that_was_taken_out_is_restored_under_its_old_id(operator: Client) -> None:
+    [device] = register(draft(1))
+    registry.retire(Device.objects.all(), COMMAND)
+    assert "Cuff 1 was restored." in restore(operator, last_change(device.pk))
+    assert Device.objects.get().pk == device.pk
+    assert last_change(device.pk).history_user.username == "operator"
+    assert "Cuff 1 is registered: there is nothing to restore." in restore(operator, last_change(device.pk))
+
+
+def test_what_has_been_taken_meanwhile_is_told(operator: Client) -> None:
+    [device] = register(draft(1))
+    registry.retire(Device.objects.all(), COMMAND)
+    register(draft(1))
+    page = restore(operator, last_change(device.pk))
+    assert "A device with this name is already registered." in page
+    assert Device.objects.count() == 1
+
+
+def test_staff_without_rights_neither_see_nor_restore(db: None, client: Client) -> None:
+    from django.contrib.auth.models import Permission
+
+    [device] = register(draft(1))
+    registry.retire(Device.objects.all(), COMMAND)
+    nurse = get_user_model().objects.create_user("nurse", is_staff=True)
+    client.force_login(nurse)
+    assert client.get(CHANGES).status_code == 403
+    nurse.user_permissions.add(Permission.objects.get(codename="view_historicaldevice"))
+    restore(client, last_change(device.pk))
+    assert not Device.objects.exists()

@@ -1,0 +1,109 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.utils import timezone
+
+from cexup.middleware import SessionEndMiddleware
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def operator(db: None) -> Any:
+    return get_user_model().objects.create_superuser("operator", password=PASSWORD)
+
+
+def sign_in(client: Client, password: str, address: str = "192.0.2.1", username: str = "operator") -> int:
+    data = {"username": username, "password": password, "next": "/admin/"}
+    return client.post("/admin/login/", data, REMOTE_ADDR=address).status_code
+
+
+def test_five_failures_lock_the_user_from_that_address(operator: Any, client: Client) -> None:
+    assert [sign_in(client, "wrong") for _ in range(5)] == [200, 200, 200, 200, 429]
+    assert sign_in(client, PASSWORD) == 429
+    assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
+
+
+def test_another_user_of_the_address_is_not_locked(operator: Any, client: Client) -> None:
+    get_user_model().objects.create_superuser("colleague", password=PASSWORD)
+    for _ in range(5):
+        sign_in(client, "wrong")
+    assert sign_in(client, PASSWORD, username="colleague") == 302
+
+
+def test_the_lock_ends_after_fifteen_minutes_also_if_somebody_goes_on_trying(
+    operator: Any, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = timezone.now()
+
+    def at(minute: int, password: str) -> int:
+        monkeypatch.setattr("axes.handlers.proxy.now", lambda: begin + timedelta(minutes=minute))
+        return sign_in(client, password)
+
+    for minute in (0, 0, 0, 0, 0, 7, 14):
+        at(minute, "wrong")
+    assert at(14, PASSWORD) == 429
+    assert at(16, PASSWORD) == 302
+
+
+@pytest.mark.parametrize(("hops", "status"), [(0, 429), (1, 302)])
+def test_an_address_is_believed_as_far_as_the_proxies_are_ours(
+    operator: Any, client: Client, settings: Any, hops: int, status: int
+) -> None:
+    settings.TRUSTED_PROXIES = hops
+    data = {"username": "operator", "password": "wrong"}
+    for number in range(5):
+        client.post("/admin/login/", data, headers={"x-forwarded-for": f"198.51.100.{number}"})
+    response = client.post("/admin/login/", {**data, "password": PASSWORD}, headers={"x-forwarded-for": "198.51.100.9"})
+    assert response.status_code == status
+
+
+def test_the_page_of_a_lock_says_for_how_long_in_both_languages(operator: Any, client: Client) -> None:
+    for _ in range(5):
+        sign_in(client, "wrong")
+    data = {"username": "operator", "password": PASSWORD}
+    for language, text in (("en", "locked for this address for 15 minutes"), ("id", "selama 15 menit")):
+        response = client.post("/admin/login/", data, REMOTE_ADDR="192.0.2.1", headers={"accept-language": language})
+        assert text in response.content.decode()
+
+
+def test_sign_ins_and_failures_are_listed_for_operators_and_nobody_else(operator: Any, client: Client) -> None:
+    for _ in range(5):
+        sign_in(client, "wrong password, in clear")
+    assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
+    assert AccessLog.objects.count() == 1
+    assert list(AccessFailureLog.objects.values_list("locked_out", flat=True)).count(True) == 1
+    for path, address in (("accesslog", "192.0.2.2"), ("accessfailurelog", "192.0.2.1")):
+        page = client.get(f"/admin/axes/{path}/").content.decode()
+        assert address in page
+        assert "in clear" not in page
+    assert not AccessAttempt.objects.filter(post_data__contains="in clear").exists()
+    client.force_login(get_user_model().objects.create_user("nurse", is_staff=True))
+    assert client.get("/admin/axes/accesslog/").status_code == 403
+
+
+def test_an_idle_session_ends_after_thirty_minutes(operator: Any, client: Client) -> None:
+    sign_in(client, PASSWORD)
+    response = client.get("/admin/")
+    assert response.cookies["sessionid"]["max-age"] == 30 * 60
+
+
+def test_a_busy_session_ends_after_twelve_hours(operator: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign_in(client, PASSWORD)
+    assert client.get("/admin/").status_code == 200
+    session = client.session
+    session[SessionEndMiddleware.BEGAN_AT] -= 12 * 60 * 60 - 60
+    session.save()
+    assert client.get("/admin/").status_code == 200
+    session[SessionEndMiddleware.BEGAN_AT] -= 120
+    session.save()
+    assert client.get("/admin/").status_code == 302
+
+
+def test_the_api_asks_for_no_session(operator: Any, client: Client) -> None:
+    response = client.get("/api/devices")
+    assert "sessionid" not in response.cookies
