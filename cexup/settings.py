@@ -147,6 +147,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "devices.origin.client_address"
 AXES_LOCKOUT_CALLABLE = "devices.admin.sign_ins.locked_out"
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_VERBOSE = False  # no line at every start
 AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read only
 
 AUTH_PASSWORD_VALIDATORS = [
