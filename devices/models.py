@@ -137,7 +137,7 @@ class Device(models.Model):
     updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
 
     objects = DeviceQuerySet.as_manager()
-    history = _history()
+    history = _history(verbose_name=_("change of a device"), verbose_name_plural=_("changes of devices"))
 
     class Meta:
         verbose_name = _("device")
