@@ -56,16 +56,27 @@ def take_over(text: str, name: str, origin: Origin, **settings: Any) -> ApiKey:
     Raises:
         KeyRefused: it has the form of a key issued here, is too short to be a secret, or is known already.
     """
-    if not keys.is_legacy(text):
-        raise KeyRefused(
-            _("A legacy key has %(low)d to %(high)d visible ASCII characters, and does not begin with cxp_.")
-            % {"low": keys.MIN_LEGACY_LENGTH, "high": keys.MAX_LEGACY_LENGTH}
-        )
+    check_legacy(text)
     try:
         with transaction.atomic():
             return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), origin)
     except IntegrityError as error:
         raise KeyRefused(_("This key is known already.")) from error
+
+
+def check_legacy(text: str) -> None:
+    """Check that the key can be taken over.
+
+    Raises:
+        KeyRefused: it has the form of a key issued here, is too short to be a secret, or is known already.
+    """
+    if not keys.is_legacy(text):
+        raise KeyRefused(
+            _("A legacy key has %(low)d to %(high)d visible ASCII characters, and does not begin with cxp_.")
+            % {"low": keys.MIN_LEGACY_LENGTH, "high": keys.MAX_LEGACY_LENGTH}
+        )
+    if ApiKey.objects.filter(digest=keys.digest(text)).exists():
+        raise KeyRefused(_("This key is known already."))
 
 
 @transaction.atomic

@@ -1,0 +1,110 @@
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from devices.models import ApiKey, Hospital
+from devices.tests.conftest import Api, issue
+
+KEYS = "/admin/devices/apikey/"
+LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
+
+
+@pytest.fixture
+def operator(db: None, client: Client) -> Client:
+    client.force_login(get_user_model().objects.create_superuser("operator"))
+    return client
+
+
+def form(**fields: Any) -> dict[str, Any]:
+    return {"name": "ward app", "naming": "snake_case", "hospital": "", "value": "", **fields}
+
+
+def act(client: Client, action: str, *keys: ApiKey, confirmed: bool = True) -> Any:
+    chosen = {"action": action, "_selected_action": [key.pk for key in keys]}
+    return client.post(KEYS, chosen | ({"confirmed": "yes"} if confirmed else {}), follow=True)
+
+
+def shown_key(response: Any) -> str:
+    [text] = re.findall(r"cxp_\w{8}_\w{46}", response.content.decode())
+    assert "no-store" in response["Cache-Control"]
+    return text
+
+
+def test_a_key_is_issued_and_shown_once(operator: Client, rs_a: Hospital) -> None:
+    text = shown_key(operator.post(f"{KEYS}add/", form(hospital=rs_a.pk, read_only="on", naming="camelCase")))
+    key = ApiKey.objects.get()
+    assert (key.hospital, key.read_only, key.naming, key.prefix) == (rs_a, True, "camelCase", text[4:12])
+    assert Api(text).get("/api/devices").status_code == 200
+    assert ApiKey.history.get().history_user.username == "operator"
+    for page in (KEYS, f"{KEYS}{key.pk}/change/", "/admin/", f"{KEYS}{key.pk}/history/"):
+        content = operator.get(page, follow=True).content.decode()
+        assert text not in content
+        assert key.digest not in content
+    kept = [str(entry.__dict__) for entry in LogEntry.objects.all()]
+    assert not [row for row in [*kept, *(str(s.get_decoded()) for s in Session.objects.all())] if text[13:] in row]
+
+
+def test_a_legacy_key_is_taken_over_and_never_shown(operator: Client) -> None:
+    response = operator.post(f"{KEYS}add/", form(value=LEGACY), follow=True)
+    assert LEGACY not in response.content.decode()
+    assert Api(LEGACY).get("/api/devices").status_code == 200
+    again = operator.post(f"{KEYS}add/", form(value=LEGACY))
+    assert "This key is known already." in again.content.decode()
+    assert LEGACY not in again.content.decode()
+    assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.parametrize(("fields", "field"), [({"name": " "}, "name"), ({"value": "short"}, "value")])
+def test_what_is_wrong_is_told_beside_its_field(operator: Client, fields: dict[str, str], field: str) -> None:
+    response = operator.post(f"{KEYS}add/", form(**fields))
+    assert list(response.context["adminform"].form.errors) == [field]
+    assert not ApiKey.objects.exists()
+
+
+def test_keys_are_revoked_after_a_page_that_says_what_will_happen(operator: Client) -> None:
+    first, second = issue("first"), issue("second")
+    page = act(operator, "revoke", first.key, confirmed=False).content.decode()
+    assert "stop working at once" in page
+    assert "first" in page
+    assert Api(first.text).get("/api/devices").status_code == 200
+    act(operator, "revoke", first.key)
+    assert Api(first.text).get("/api/devices").status_code == 401
+    assert Api(second.text).get("/api/devices").status_code == 200
+
+
+def test_a_rotated_key_is_shown_once_and_the_old_one_runs_out(operator: Client) -> None:
+    old = issue("app", read_only=True)
+    assert "24 hours more" in act(operator, "rotate", old.key, confirmed=False).content.decode()
+    assert ApiKey.objects.count() == 1
+    text = shown_key(act(operator, "rotate", old.key))
+    assert Api(text).get("/api/devices").status_code == Api(old.text).get("/api/devices").status_code == 200
+    old.key.refresh_from_db()
+    assert timedelta(hours=23) < old.key.expires_at - timezone.now() <= timedelta(hours=24)
+
+
+def test_only_one_working_key_is_rotated_at_a_time(operator: Client) -> None:
+    first, second = issue("first"), issue("second")
+    assert "Choose one key" in act(operator, "rotate", first.key, second.key).content.decode()
+    act(operator, "revoke", first.key)
+    assert "revoked or expired" in act(operator, "rotate", first.key).content.decode()
+    assert ApiKey.objects.count() == 2
+
+
+def test_staff_who_are_no_operators_do_nothing_with_keys(db: None, client: Client) -> None:
+    issued = issue("app")
+    nurse = get_user_model().objects.create_user("nurse", is_staff=True)
+    nurse.user_permissions.set(Permission.objects.filter(codename__endswith="_apikey"))
+    client.force_login(nurse)
+    assert client.post(f"{KEYS}add/", form()).status_code == 403
+    act(client, "revoke", issued.key)
+    act(client, "rotate", issued.key)
+    assert ApiKey.objects.count() == 1
+    assert Api(issued.text).get("/api/devices").status_code == 200
