@@ -5,8 +5,11 @@ import logging
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+
+from devices.api import envelope
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +19,7 @@ logger = logging.getLogger(__name__)
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """200: the process is up."""
-    return _answer(200, "OK", "The process is up.")
+    return _answer(200, _("The process is up."))
 
 
 @csrf_exempt
@@ -29,9 +32,9 @@ def readyz(request: HttpRequest) -> JsonResponse:
             cursor.execute("SELECT 1")
     except DatabaseError:
         logger.exception("The database does not answer.")
-        return _answer(503, "SERVICE_UNAVAILABLE", "The database does not answer.")
-    return _answer(200, "OK", "The database answers.")
+        return _answer(503, _("The database does not answer."))
+    return _answer(200, _("The database answers."))
 
 
-def _answer(code: int, status: str, message: str) -> JsonResponse:
-    return JsonResponse({"status": status, "code": code, "message": message, "data": []}, status=code)
+def _answer(code: int, message: str) -> JsonResponse:
+    return JsonResponse(envelope.body(code, message, []), status=code)

@@ -30,14 +30,14 @@ class RequestIdMiddleware:
         sent = request.headers.get("X-Request-ID", "")
         request_id = sent if SANE_REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
-        current_request_id.set(request_id)
+        current_request_id.set(request_id)  # until the thread's next request: Django logs errors after all middleware
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
         return response
 
 
 class RequestIdFilter(logging.Filter):
-    """Put the id of the request that a thread is at into what it logs."""
+    """Put the id of the request that a thread is at, or was at last, into what it logs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = current_request_id.get()

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cexup.settings")
@@ -18,8 +19,6 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     A body in chunks (Node's http.request sends such by default) is read first, up to a byte more than may be.
     """
     if environ.get("wsgi.input_terminated") and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-        from django.conf import settings
-
         body = environ["wsgi.input"].read(settings.API_MAX_BODY + 1)
         environ = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     return django(environ, start_response)

@@ -105,9 +105,7 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _repeated(
-    draft: Draft, number: int, field: Literal["device_name", "device_mac"], seen: dict[int, int]
-) -> list[Problem]:
+def _repeated(draft: Draft, number: int, field: Unique, seen: dict[int, int]) -> list[Problem]:
     """Return a problem if an earlier line has the same. Hashes are kept, not texts: a million are 100 MB less."""
     if field not in draft:
         return []

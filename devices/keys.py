@@ -42,7 +42,7 @@ def issue() -> IssuedKey:
 
 def digest(text: str) -> str:
     """Return what is kept of a key: its SHA-256, 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_plausible(text: str) -> bool:

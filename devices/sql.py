@@ -67,7 +67,7 @@ def update(
 
 
 def delete(model: type[models.Model], ids: Sequence[int]) -> None:
-    """Delete the rows without loading them for signals that nobody listens to."""
+    """Delete the rows without loading them for the signals, which would write their history a second time."""
     condition, params = any_id(ids).as_sql(None, connection)  # type: ignore[arg-type]
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {_table(model)} WHERE id IN {condition}", params)

@@ -1,6 +1,7 @@
 """API keys in the admin, for operators: issue, take over, rotate, revoke. A key is shown once, on the page that answers
 its issuing, and is kept nowhere: in no message, session or log."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -9,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -34,6 +36,12 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def clean_name(self) -> str:
         return drafts.clean_text(self.cleaned_data["name"])
+
+    def clean_expires_at(self) -> datetime | None:
+        end: datetime | None = self.cleaned_data["expires_at"]
+        if end and end <= timezone.now():
+            raise ValidationError(_("This has passed: the key would never work."))
+        return end
 
     def clean_value(self) -> str:
         text: str = self.cleaned_data["value"]

@@ -11,7 +11,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from devices import origin, registry
-from devices.admin.hospitals import ReadOnlyAdmin
+from devices.admin.read_only import ReadOnlyAdmin
 from devices.drafts import UNKNOWN, DeviceType
 from devices.models import Device, Through
 from devices.problems import Refused

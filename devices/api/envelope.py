@@ -14,6 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
@@ -48,7 +49,7 @@ class JSONRenderer(BaseRenderer):
 
 
 def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> Response:
-    return Response(_envelope(code, message, data) | more, status=code)
+    return Response(body(code, message, data) | more, status=code)
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
@@ -66,7 +67,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         exc = exceptions.ParseError(MESSAGES[400])
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
-    names = spelling(request.auth) if _is_authenticated(request) else {}
+    in_body = request.method not in SAFE_METHODS  # else what is wrong is a parameter, which has one spelling
+    names = spelling(request.auth) if in_body and _is_authenticated(request) else {}
     if isinstance(exc, Refused):
         return _failed(exc.problems, exc.status, names)
     if not isinstance(exc, exceptions.APIException):
@@ -107,11 +109,12 @@ def _outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
 def _failed(problems: list[Problem], code: int, names: Mapping[str, str] | None = None) -> HttpResponse:
     """Return an error's answer. A lone problem is the message too: it says more than the status does."""
     message = problems[0].message if len(problems) == 1 else MESSAGES[code]
-    body = _envelope(code, message, []) | {"errors": [_entry(problem, names or {}) for problem in problems]}
-    return HttpResponse(orjson.dumps(body, default=_text), status=code, content_type=JSONRenderer.media_type)
+    told = body(code, message, []) | {"errors": [_entry(problem, names or {}) for problem in problems]}
+    return HttpResponse(orjson.dumps(told, default=_text), status=code, content_type=JSONRenderer.media_type)
 
 
-def _envelope(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
+def body(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
+    """Return the envelope itself, for whoever answers outside the API."""
     return {"status": status_name(code), "code": code, "message": message, "data": data}
 
 

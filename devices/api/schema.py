@@ -126,7 +126,6 @@ documented = extend_schema_view(
         operation_id="getAll",
         description="By ascending id. Follow `pagination.next` from the first page to get every device exactly once.",
         summary="List devices",
-        filters=False,
         parameters=LIST,
         responses=_answers({200: Devices}, 400),
     ),

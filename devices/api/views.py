@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.utils.translation import gettext_lazy as _
-from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,9 +27,6 @@ class DeviceViewSet(GenericViewSet[Device]):
     """List, read, register, update and retire devices, within the reach of the request's key."""
 
     serializer_class = DeviceSerializer
-    filter_backends = [DjangoFilterBackend]
-    filterset_class = DeviceFilter
-    pagination_class = DevicePagination
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -41,7 +37,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return Device.objects.visible_to(key_of(self.request)).select_related("device_holder").order_by("id")
 
     def list(self, request: Request) -> Response:
-        devices = self.pages.paginate_queryset(self.filter_queryset(self.get_queryset()), request, self)
+        devices = self.pages.cut(self.filters.qs)
         data = self.get_serializer(devices, many=True).data
         return envelope.success(data, _("Devices found."), pagination=self.pages.describe())
 
@@ -77,8 +73,9 @@ class DeviceViewSet(GenericViewSet[Device]):
             return check_parameters(request, set(), ignored={"page", "size"})
         problems = check_parameters(request, LIST_PARAMETERS if self.action == "list" else set())
         if self.action == "list":
+            self.filters = DeviceFilter(request.query_params, self.get_queryset())
             self.pages = DevicePagination()
-            problems += DeviceFilter(request.query_params).problems() + self.pages.read(request)
+            problems += self.filters.problems() + self.pages.read(request)
         return problems
 
     def _update(self, required: tuple[str, ...], **lookup: int | str) -> Response:

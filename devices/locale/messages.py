@@ -10,6 +10,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 APP = Path(__file__).resolve().parent.parent
+PLACES = ("devices", "cexup")
 PO = APP / "locale" / "id" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
 FIXED = datetime(2026, 11, 23, tzinfo=UTC)
@@ -27,8 +28,10 @@ def collect() -> Catalog:
         revision_date=FIXED,
         fuzzy=False,
     )
-    for file, line, message, comments, context in extract_from_dir(str(APP), METHODS, keywords=KEYWORDS):
-        catalog.add(message, None, [(f"devices/{file}", line)], auto_comments=comments, context=context)
+    for place in PLACES:
+        found = extract_from_dir(str(APP.parent / place), METHODS, keywords=KEYWORDS)
+        for file, line, message, comments, context in found:
+            catalog.add(message, None, [(f"{place}/{file}", line)], auto_comments=comments, context=context)
     return catalog
 
 

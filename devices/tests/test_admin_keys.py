@@ -62,7 +62,14 @@ def test_a_legacy_key_is_taken_over_and_never_shown(operator: Client) -> None:
     assert ApiKey.objects.count() == 1
 
 
-@pytest.mark.parametrize(("fields", "field"), [({"name": " "}, "name"), ({"value": "short"}, "value")])
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": " "}, "name"),
+        ({"value": "short"}, "value"),
+        ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "expires_at"),
+    ],
+)
 def test_what_is_wrong_is_told_beside_its_field(operator: Client, fields: dict[str, str], field: str) -> None:
     response = operator.post(f"{KEYS}add/", form(**fields))
     assert list(response.context["adminform"].form.errors) == [field]

@@ -212,6 +212,10 @@ def test_errors_name_the_field_as_the_key_spells_it(camel: Api) -> None:
     ]
 
 
+def test_a_parameter_has_one_spelling_for_every_key(camel: Api) -> None:
+    assert errors(camel.get("/api/devices?device_type=PHONE")) == [("device_type", "invalid_choice")]
+
+
 def test_other_keys_know_no_camel_case(api: Api) -> None:
     [device] = register(draft(1))
     api.patch(f"/api/device/{device.pk}", {"deviceName": "Ignored"})

@@ -3,7 +3,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django import urls
+from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.db import DatabaseError, models
+from django.http import HttpResponse
+from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIRequestFactory
@@ -200,8 +205,11 @@ def test_a_view_that_says_nothing_of_access_is_closed(db: None) -> None:
     assert response.status_code == 401
 
 
-def test_a_plain_view_that_says_nothing_of_access_asks_for_a_log_in(db: None, client: Any) -> None:
-    from django.conf import settings
+@pytest.mark.urls(__name__)
+def test_a_plain_view_that_says_nothing_of_access_asks_for_a_log_in(db: None, client: Client) -> None:
+    assert client.get("/forgotten").status_code == 302
+    client.force_login(get_user_model().objects.create_user("somebody"))
+    assert client.get("/forgotten").content == b"reached"
 
-    assert "django.contrib.auth.middleware.LoginRequiredMiddleware" in settings.MIDDLEWARE
-    assert client.get("/admin/").status_code == 302
+
+urlpatterns = [urls.path("forgotten", lambda request: HttpResponse("reached")), urls.path("admin/", admin.site.urls)]

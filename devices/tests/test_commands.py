@@ -269,7 +269,7 @@ def test_what_was_exported_imports_unchanged_formulae_and_all(tmp_path: Path, na
     assert list(Device.objects.order_by("pk").values_list("device_name", flat=True)) == names
 
 
-def test_a_fleet_goes_through_a_pipe(stdin: Any, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fleet_goes_through_a_pipe(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     register(draft(1, device_holder="RS Harapan"))
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer))
@@ -284,7 +284,7 @@ def test_a_fleet_goes_through_a_pipe(stdin: Any, capfdbinary: Any, monkeypatch: 
 # --- Trying it
 
 
-def test_seeded_devices_are_unique_and_spread_and_the_same_for_one_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeded_devices_are_unique_and_spread_and_the_same_for_one_seed() -> None:
     out, _err = run("seed_devices", "2000", "--seed", "7")
     assert re.match(r"2000 devices registered in [0-9.]+ s, ", out)
     run("seed_devices", "500", "--seed", "7")

@@ -1,4 +1,5 @@
 import re
+import zlib
 
 import pytest
 
@@ -14,9 +15,6 @@ def test_an_issued_key_has_the_documented_form() -> None:
 
 
 def test_the_checksum_is_crc32_in_base62() -> None:
-    # crc32(b"cxp_AAAAAAAA_" + b"A" * 40) is 1,130,284,389, and that is 1·62⁵ + 14·62⁴ + 30·62³ + …
-    import zlib
-
     text = "cxp_AAAAAAAA_" + "A" * 40
     number = 0
     for character in keys._checksum(text):

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from devices import credentials, origin
 from devices.models import ApiKey
 
-EVERYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104  (what gunicorn may listen on, but nobody can call)
+EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104  (what gunicorn may listen on, but nobody can call)
 
 
 class Command(BaseCommand):
