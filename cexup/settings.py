@@ -32,6 +32,7 @@ WSGI_APPLICATION = "cexup.wsgi.application"
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -134,7 +135,11 @@ CORS_ALLOW_HEADERS = [
 CORS_EXPOSE_HEADERS = ["etag", "retry-after", "x-request-id"]
 
 LOGIN_URL = "admin:login"
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+    "devices.people.HospitalAdminRights",
+]
 SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session ends
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
@@ -196,7 +201,11 @@ SPECTACULAR_SETTINGS = {
 
 # --- The admin -------------------------------------------------------------------------------------------------
 
-UNFOLD = {"SITE_TITLE": _("Device registry"), "SITE_HEADER": _("Device registry"), "SITE_SYMBOL": "ecg_heart"}
+UNFOLD = {
+    "SITE_TITLE": _("Device registry"),
+    "SITE_HEADER": _("Device registry"),
+    "SITE_SYMBOL": "ecg_heart",
+}
 
 # --- Languages, times, files -----------------------------------------------------------------------------------
 

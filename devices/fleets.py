@@ -80,7 +80,7 @@ def _import_batch(batch: list[Row], origin: Origin, seen: dict[int, int], outcom
     known = _registered(read)
     places = {known[draft["device_mac"]]: i for i, draft in enumerate(read) if draft.get("device_mac") in known}
     if problems:
-        rest = registry.beyond_reach(read, origin.api_key) + registry.taken(read, places)
+        rest = registry.beyond_reach(read, origin.reach) + registry.taken(read, places)
         raise Refused(problems + _by_line(rest, lines))
     new = [i for i, draft in enumerate(read) if draft["device_mac"] not in known]
     old = [i for i, draft in enumerate(read) if draft["device_mac"] in known]

@@ -6,8 +6,10 @@ that nothing else gets in, whoever writes.
 
 import re
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Length, Trim, Upper
@@ -18,6 +20,9 @@ from simple_history.models import HistoricalRecords
 
 from devices import mac
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
+
+if TYPE_CHECKING:
+    from devices.reach import Reach
 
 MAX_ID = 2**63 - 1
 
@@ -69,6 +74,9 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
     def named(self, name: str) -> Self:
         return self.filter(name_folded=fold(name))
 
+    def within(self, reach: "Reach") -> Self:
+        return self if reach.ids is None else self.filter(pk__in=reach.ids)
+
 
 class Hospital(models.Model):
     """A hospital, which holds devices. Names that differ only in case or surrounding space are one hospital."""
@@ -76,6 +84,9 @@ class Hospital(models.Model):
     name = models.CharField(_("name"), max_length=MAX_LENGTH)
     # Folded here and not by the database: SQLite folds ASCII only. Folding makes at most three characters of one.
     name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True, editable=False)
+    admins = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, verbose_name=_("hospital admins"), related_name="hospitals", blank=True
+    )
     created_at = models.DateTimeField(_("registered at"), default=now, editable=False)
     updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
 
@@ -99,10 +110,24 @@ class Hospital(models.Model):
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
+class Person(User):
+    """Whoever signs in to the admin: Django's user, under the name that people here use. See people.py."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+
 class DeviceQuerySet(models.QuerySet["Device"]):
-    def visible_to(self, key: "ApiKey") -> Self:
-        """Return what the key may see: its hospital's devices, or all where it is bound to no hospital."""
-        return self if key.hospital_id is None else self.filter(device_holder=key.hospital_id)
+    def within(self, reach: "Reach") -> Self:
+        """Return what whoever has this reach may see."""
+        if reach.ids is None:
+            return self
+        return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
 
     def held_by(self, name: str) -> Self:
         """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`)."""
@@ -209,7 +234,3 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def may_hold(self, hospital_id: int | None) -> bool:
-        """Tell whether a device that this hospital holds (or nobody) is within the key's reach."""
-        return self.hospital_id in (None, hospital_id)

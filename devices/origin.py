@@ -6,18 +6,24 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.http import HttpRequest
 
+from devices import reach
 from devices.models import ApiKey, Through
+from devices.reach import EVERYTHING, Reach
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What history keeps of a change besides its values. Exactly one of user and key, or neither for a command."""
+    """What history keeps of a change besides its values, and how far the change may reach.
+
+    Exactly one of user and key, or neither for a command.
+    """
 
     through: Through
     user_id: int | None = None
     api_key: ApiKey | None = None
     address: str | None = None
     request_id: str = ""
+    reach: Reach = EVERYTHING
 
 
 COMMAND = Origin(Through.COMMAND)
@@ -32,6 +38,7 @@ def of_request(request: HttpRequest, through: Through, api_key: ApiKey | None = 
         api_key=api_key,
         address=client_address(request),
         request_id=request.request_id,  # type: ignore[attr-defined]
+        reach=reach.of_key(api_key) if api_key else reach.of_user(request.user),
     )
 
 

@@ -17,6 +17,7 @@ from devices.drafts import Draft, fold
 from devices.models import ApiKey, Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
 from devices.problems import FORBIDDEN, UNIQUE, Problem, Refused
+from devices.reach import Reach
 
 TAKEN = {
     "device_name": _("A device with this name is already registered."),
@@ -75,10 +76,10 @@ def register(drafts: Sequence[Draft], origin: Origin) -> list[Device]:
     Raises:
         Refused: a draft repeats another, is beyond the key's reach, or is taken.
     """
-    if problems := twice(drafts) + beyond_reach(drafts, origin.api_key):
+    if problems := twice(drafts) + beyond_reach(drafts, origin.reach, new=True):
         raise Refused(problems + taken(drafts))
     hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
-    own = origin.api_key.hospital if origin.api_key else None
+    own = origin.reach.own
     holders = [own or _holder(draft, hospitals) for draft in drafts]
     at = now()
     try:
@@ -146,7 +147,13 @@ def update_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> int:
 
 @in_one_transaction
 def transfer(devices: DeviceQuerySet, hospital: Hospital | None, origin: Origin) -> int:
-    """Make the hospital (or nobody) the holder of these devices; return how many it did not hold before."""
+    """Make the hospital (or nobody) the holder of these devices; return how many it did not hold before.
+
+    Raises:
+        Refused: the hospital is beyond the reach.
+    """
+    if not origin.reach.includes(hospital.pk if hospital else None):
+        raise Refused([Problem("device_holder", FORBIDDEN, origin.reach.refusal)])
     ids = _locked(devices.exclude(device_holder=hospital))
     Device.objects.filter(pk__in=sql.any_id(ids)).update(device_holder=hospital, updated_at=now())
     record(Device, ids, CHANGED, origin)
@@ -167,11 +174,11 @@ def restore(device_id: int, origin: Origin) -> Device:
     """Bring a retired device back as it was, under its old id.
 
     Raises:
-        Device.DoesNotExist: no device with this id was retired.
+        Device.DoesNotExist: no device with this id, and within the reach, was retired.
         Refused: its name or its MAC is another device's by now.
     """
     last = Device.history.filter(id=device_id).order_by("history_id").last()
-    if last is None or last.history_type != REMOVED:
+    if last is None or last.history_type != REMOVED or not origin.reach.includes(last.device_holder_id):
         raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
     device: Device = last.instance
     device.updated_at = now()
@@ -185,10 +192,10 @@ def restore(device_id: int, origin: Origin) -> Device:
     return device
 
 
-def was_retired(device_id: int, key: ApiKey) -> bool:
-    """Tell whether this was a device within the key's reach, until somebody took it out of the registry."""
+def was_retired(device_id: int, reach: Reach) -> bool:
+    """Tell whether this was a device within the reach, until somebody took it out of the registry."""
     last = Device.history.filter(id=device_id).order_by("history_id").last()
-    return last is not None and last.history_type == REMOVED and key.may_hold(last.device_holder_id)
+    return last is not None and last.history_type == REMOVED and reach.includes(last.device_holder_id)
 
 
 def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
@@ -251,14 +258,19 @@ def twice(drafts: Sequence[Draft]) -> list[Problem]:
     return problems
 
 
-def beyond_reach(drafts: Sequence[Draft], key: ApiKey | None) -> list[Problem]:
-    """Return a problem for each draft whose holder is not the hospital that the key is bound to."""
-    if key is None or key.hospital is None:
+def beyond_reach(drafts: Sequence[Draft], reach: Reach, *, new: bool = False) -> list[Problem]:
+    """Return a problem for each draft whose holder is none of the hospitals within the reach.
+
+    A draft of a new device that names no holder means the only hospital there is; of several it must name one.
+    """
+    if reach.hospitals is None:
         return []
+    names = {hospital.name_folded for hospital in reach.hospitals}
+    must_name = new and reach.own is None
     return [
-        Problem("device_holder", FORBIDDEN, _("This API key may register devices of its own hospital only."), index)
+        Problem("device_holder", FORBIDDEN, reach.refusal, index)
         for index, draft in enumerate(drafts)
-        if "device_holder" in draft and fold(draft["device_holder"] or "") != key.hospital.name_folded
+        if ("device_holder" in draft or must_name) and fold(draft.get("device_holder") or "") not in names
     ]
 
 
@@ -289,7 +301,7 @@ def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> l
 def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
     drafts = [draft for _device, draft in changes]
     owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
-    if problems := twice(drafts) + beyond_reach(drafts, origin.api_key):
+    if problems := twice(drafts) + beyond_reach(drafts, origin.reach):
         raise Refused(problems + taken(drafts, owners))
     hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
     changed = [device for device, draft in changes if _apply(device, draft, hospitals)]

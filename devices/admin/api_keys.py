@@ -12,10 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from devices import credentials, drafts, origin
+from devices.admin.access import OnlyForOperators, is_operator
 from devices.models import ApiKey, Through
 
 SETTINGS = ("hospital", "read_only", "naming", "expires_at")
@@ -54,7 +54,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(OnlyForOperators):
     form = ApiKeyForm
     fields = ("name", *SETTINGS, "value")
     autocomplete_fields = ("hospital",)
@@ -79,16 +79,14 @@ class ApiKeyAdmin(ModelAdmin):
         shown = ("name", "prefix", *SETTINGS, "legacy", "created_at", "revoked_at", "last_used_at")
         return self.fields if obj is None else shown
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
-
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
-    has_operator_permission = has_add_permission
+    def has_operator_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Tell it also if somebody took the same key over between this form's check and its writing."""

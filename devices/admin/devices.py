@@ -1,31 +1,55 @@
 """Devices in the admin: searched, filtered, registered, changed, retired."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from unfold.admin import ModelAdmin
+from django.utils.html import format_html
 
-from devices import origin, registry
+from devices import origin, reach, registry
+from devices.admin.access import WithinReach
+from devices.admin.filters import DaysFilter, HolderFilter
 from devices.drafts import CLEANERS, Draft
-from devices.models import Device, DeviceQuerySet, Through
+from devices.models import Device, DeviceQuerySet, Hospital, Through
 from devices.problems import Refused
+from devices.reach import Reach
 
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+    reach = Reach()  # of whoever fills it in; DeviceAdmin sets it
+
     class Meta:
         model = Device
         fields = ("device_name", "device_mac", "device_type", "device_holder")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        holder = cast("forms.ModelChoiceField[Hospital]", self.fields["device_holder"])
+        holder.queryset = Hospital.objects.within(self.reach)
+        holder.required = self.reach.hospitals is not None
+        holder.initial = self.reach.own
 
     def clean_device_name(self) -> str | None:
         return CLEANERS["device_name"](self.cleaned_data["device_name"])
 
     def clean_device_mac(self) -> str | None:
         return CLEANERS["device_mac"](self.cleaned_data["device_mac"])
+
+    def validate_unique(self) -> None:
+        """Say which device has the name or the MAC, and lead to it, where whoever asks may see it."""
+        for field, message in registry.TAKEN.items():
+            if field not in self.cleaned_data:
+                continue
+            other = Device.objects.filter(**{field: self.cleaned_data[field]}).exclude(pk=self.instance.pk).first()
+            if other and self.reach.includes(other.device_holder_id):
+                url = reverse("admin:devices_device_change", args=[other.pk])
+                self.add_error(field, format_html('{} <a href="{}" class="underline">{}</a>', message, url, other))
+            elif other:
+                self.add_error(field, message)
 
     def draft(self) -> Draft:
         holder = self.cleaned_data["device_holder"]
@@ -38,10 +62,16 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(Device)
-class DeviceAdmin(ModelAdmin):
+class DeviceAdmin(WithinReach):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "device_type", "device_holder", "updated_at")
-    list_filter = ("device_type", "updated_at", "created_at")
+    list_filter = (
+        ("device_holder", HolderFilter),
+        "device_type",
+        ("updated_at", DaysFilter),
+        ("created_at", DaysFilter),
+    )
+    list_filter_submit = True
     list_select_related = ("device_holder",)
     search_fields = ("device_name",)  # the box is shown; get_search_results is what searches
     autocomplete_fields = ("device_holder",)
@@ -54,6 +84,11 @@ class DeviceAdmin(ModelAdmin):
         if not search_term or not isinstance(queryset, DeviceQuerySet):
             return queryset, False
         return queryset.search(search_term), False
+
+    def get_form(self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
+        form.reach = reach.of_user(request.user)
+        return form
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -68,17 +103,19 @@ class DeviceAdmin(ModelAdmin):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Lead to the device's changes, of which Django's own log knows only those made here."""
+        if self.get_object(request, object_id) is None:
+            raise Http404
         return redirect(f"{reverse('admin:devices_historicaldevice_changelist')}?id={object_id}")
 
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)
         if change:
-            registry.update(Device.objects.filter(pk=obj.pk), form.draft(), by)
+            registry.update(Device.objects.within(by.reach).filter(pk=obj.pk), form.draft(), by)
         else:
             obj.pk = registry.register([form.draft()], by)[0].pk
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
-        self.delete_queryset(request, Device.objects.filter(pk=obj.pk))
+        self.delete_queryset(request, Device.objects.within(reach.of_user(request.user)).filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         registry.retire(queryset, origin.of_request(request, Through.ADMIN))

@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 
-from devices.admin.read_only import ReadOnlyAdmin
+from devices.admin.access import OnlyToRead, WithinReach
 from devices.models import Hospital
 
 
 @admin.register(Hospital)
-class HospitalAdmin(ReadOnlyAdmin):
+class HospitalAdmin(OnlyToRead, WithinReach):
+    narrowed_by = "pk"
     list_display = ("name", "created_at")
     search_fields = ("name",)
     ordering = ("name",)

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from devices.admin.read_only import ReadOnlyAdmin
+from devices.admin.access import OnlyForOperators, OnlyToRead
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
@@ -28,7 +28,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
 
 
 @admin.register(AccessLog)
-class SignInAdmin(ReadOnlyAdmin):
+class SignInAdmin(OnlyToRead, OnlyForOperators):
     list_display = ("attempt_time", "username", "ip_address", "logout_time", "user_agent")
     list_filter = ("attempt_time",)
     search_fields = ("username", "ip_address")
@@ -38,7 +38,7 @@ class SignInAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AccessFailureLog)
-class FailedSignInAdmin(ReadOnlyAdmin):
+class FailedSignInAdmin(OnlyToRead, OnlyForOperators):
     list_display = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
     list_filter = ("locked_out", "attempt_time")
     search_fields = ("username", "ip_address")

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from devices import drafts, registry
+from devices import drafts, reach, registry
 from devices.api.authentication import key_of
 from devices.api.errors import TooLarge
 from devices.api.naming import in_snake_case, spelling
@@ -37,7 +37,7 @@ def read_devices(request: Request) -> list[Draft]:
         read.append(draft)
         problems += [replace(problem, index=index) for problem in wrong]
     if problems:
-        rest = registry.twice(read) + registry.beyond_reach(read, key_of(request)) + registry.taken(read)
+        rest = registry.twice(read) + registry.beyond_reach(read, reach.of_key(key_of(request))) + registry.taken(read)
         raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
     return read
 

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from devices import reach
 from devices.api.authentication import key_of
 from devices.models import ApiKey, Device
 
@@ -25,4 +26,4 @@ class HasApiKey(BasePermission):
         return request.method in SAFE_METHODS or not request.auth.read_only
 
     def has_object_permission(self, request: Request, view: "APIView", obj: object) -> bool:
-        return isinstance(obj, Device) and key_of(request).may_hold(obj.device_holder_id)
+        return isinstance(obj, Device) and reach.of_key(key_of(request)).includes(obj.device_holder_id)

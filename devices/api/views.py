@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from devices import origin, registry
+from devices import origin, reach, registry
 from devices.api import bodies, envelope, schema
 from devices.api.authentication import key_of
 from devices.api.errors import Retired
@@ -34,7 +34,7 @@ class DeviceViewSet(GenericViewSet[Device]):
             raise Refused(problems)
 
     def get_queryset(self) -> DeviceQuerySet:
-        return Device.objects.visible_to(key_of(self.request)).select_related("device_holder").order_by("id")
+        return Device.objects.within(reach.of_key(key_of(self.request))).select_related("device_holder").order_by("id")
 
     def list(self, request: Request) -> Response:
         devices = self.pages.cut(self.filters.qs)
@@ -91,7 +91,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return origin.of_request(self.request._request, Through.API, key_of(self.request))
 
     def _absent(self, id_device: Any) -> NoReturn:
-        if isinstance(id_device, int) and registry.was_retired(_int64(id_device), key_of(self.request)):
+        if isinstance(id_device, int) and registry.was_retired(_int64(id_device), reach.of_key(key_of(self.request))):
             raise Retired
         raise NotFound(_("No such device is registered."))
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.test import Client
 
-from devices import credentials, registry
+from devices import credentials, people, registry
 from devices.api import authentication
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
@@ -121,6 +122,31 @@ def camel(db: None) -> Api:
 @pytest.fixture
 def outsider() -> Api:
     return Api(None)
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    """Signed in to the admin, for the vendor."""
+    return _signed_in(get_user_model().objects.create_superuser("operator"))
+
+
+@pytest.fixture
+def ratna(rs_a: Hospital) -> Client:
+    """Signed in to the admin, for RS Harapan."""
+    return _signed_in(people.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
+
+
+def _signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def devices(rs_a: Hospital, rs_b: Hospital) -> dict[str, Device]:
+    """One device of each hospital, and one that no hospital holds."""
+    a, b, free = register(draft(1, device_holder=rs_a.name), draft(2, device_holder=rs_b.name), draft(3))
+    return {"a": a, "b": b, "free": free}
 
 
 def draft(number: int, **fields: Any) -> dict[str, Any]:

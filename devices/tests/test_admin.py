@@ -7,13 +7,6 @@ from django.test import Client
 from devices.models import ApiKey, Device, Hospital, Through
 from devices.tests.conftest import draft, issue, register
 
-
-@pytest.fixture
-def operator(db: None, client: Client) -> Client:
-    client.force_login(get_user_model().objects.create_superuser("operator"))
-    return client
-
-
 LIST = "/admin/devices/device/"
 
 

@@ -1,6 +1,5 @@
 from typing import Any
 
-import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
@@ -12,12 +11,6 @@ from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
 
 CHANGES = "/admin/devices/historicaldevice/"
-
-
-@pytest.fixture
-def operator(db: None, client: Client) -> Client:
-    client.force_login(get_user_model().objects.create_superuser("operator"))
-    return client
 
 
 def restore(client: Client, *changes: Any) -> str:

@@ -17,12 +17,6 @@ KEYS = "/admin/devices/apikey/"
 LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 
 
-@pytest.fixture
-def operator(db: None, client: Client) -> Client:
-    client.force_login(get_user_model().objects.create_superuser("operator"))
-    return client
-
-
 def form(**fields: Any) -> dict[str, Any]:
     return {"name": "ward app", "naming": "snake_case", "hospital": "", "value": "", **fields}
 

@@ -9,13 +9,7 @@ from devices import registry
 from devices.api.permissions import HasApiKey
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, issue, register
-
-
-@pytest.fixture
-def devices(rs_a: Hospital, rs_b: Hospital) -> dict[str, Device]:
-    a, b, free = register(draft(1, device_holder=rs_a.name), draft(2, device_holder=rs_b.name), draft(3))
-    return {"a": a, "b": b, "free": free}
+from devices.tests.conftest import Api, draft, errors, issue
 
 
 def names(response: Any) -> list[str]:

@@ -1,0 +1,59 @@
+"""Who may open which page of the admin: each is for operators only, or narrowed to what is within reach."""
+
+from typing import Any, NoReturn
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from unfold.admin import ModelAdmin
+
+from devices import reach
+
+
+def is_operator(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and request.user.is_superuser)
+
+
+class OnlyForOperators(ModelAdmin):
+    """Pages of the vendor's own, whatever permissions somebody was given in the database."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request)
+
+
+class OnlyToRead(ModelAdmin):
+    """Tables that are shown and not changed here: what changes them has verbs of its own."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class WithinReach(ModelAdmin):
+    """Pages that hospital admins have too. What is beyond their reach is 404, as if it had never been."""
+
+    narrowed_by = "device_holder"  # the column that has the hospital's id
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        within = reach.of_user(request.user).ids
+        return rows if within is None else rows.filter(**{f"{self.narrowed_by}__in": within})
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
+        raise Http404

@@ -1,0 +1,155 @@
+"""The people who sign in to the admin: one form makes a hospital admin, and a link lets them choose a password."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.views import PasswordResetConfirmView
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.forms import AuthenticationForm
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from devices import drafts, people
+from devices.admin.access import OnlyForOperators
+from devices.models import Hospital, Person
+
+admin.site.unregister(User)  # rights follow from being a hospital's admin: there is nothing to tick
+admin.site.unregister(Group)
+
+
+class SignInForm(AuthenticationForm):
+    def clean_username(self) -> str:
+        text: str = self.cleaned_data["username"]
+        return text if User.objects.filter(username=text).exists() else people.login_name(text)
+
+
+admin.site.login_form = SignInForm
+
+
+class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+    first_name = forms.CharField(label=_("Name"), max_length=150, widget=UnfoldAdminTextInputWidget)
+    email = forms.EmailField(
+        label=_("E-mail"),
+        help_text=_("They sign in with it."),
+        max_length=150,  # of the user name, which it becomes
+        widget=UnfoldAdminEmailInputWidget,
+    )
+    hospitals = forms.ModelMultipleChoiceField(
+        Hospital.objects.order_by("name"), label=_("Hospitals"), widget=UnfoldAdminSelect2MultipleWidget
+    )
+
+    class Meta:
+        model = Person
+        fields = ("first_name", "email", "is_active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["hospitals"].initial = self.instance.hospitals.all()
+            self.fields["hospitals"].required = not self.instance.is_superuser
+
+    def clean_first_name(self) -> str:
+        return drafts.clean_text(self.cleaned_data["first_name"])
+
+    def clean_email(self) -> str:
+        email = people.login_name(self.cleaned_data["email"])
+        if Person.objects.filter(username=email).exclude(pk=self.instance.pk).exists():
+            raise ValidationError(_("Somebody signs in with this address already."))
+        return email
+
+
+@admin.register(Person)
+class PersonAdmin(OnlyForOperators):
+    form = PersonForm
+    list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
+    list_filter = (("hospitals", AutocompleteSelectFilter), "is_superuser", "is_active", "last_login")
+    list_filter_submit = True
+    search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
+    ordering = ("first_name", "username")
+    actions = ("send_link",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
+        people: QuerySet[Person] = super().get_queryset(request).prefetch_related("hospitals")
+        return people
+
+    def get_fields(self, request: HttpRequest, obj: Person | None = None) -> Any:
+        fields = ("first_name", "email", "hospitals")
+        return fields if obj is None else (*fields, "is_active")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
+        return False  # history names them: whoever leaves is made inactive
+
+    @admin.display(description=_("hospitals"))
+    def at(self, person: Person) -> str:
+        return ", ".join(sorted(hospital.name for hospital in person.hospitals.all())) or "–"
+
+    def save_model(self, request: HttpRequest, obj: Person, form: PersonForm, change: bool) -> None:
+        name, email = form.cleaned_data["first_name"], form.cleaned_data["email"]
+        if not change:
+            obj.pk = people.invite(name, email, form.cleaned_data["hospitals"]).pk
+            return
+        if not obj.is_superuser:  # an operator's name was chosen on the command line
+            obj.username = email
+        obj.save()
+        obj.hospitals.set(form.cleaned_data["hospitals"])
+
+    def response_add(self, request: HttpRequest, obj: Person, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show_link(request, Person.objects.get(pk=obj.pk))  # with the password that it has not
+
+    @admin.action(description=_("New link to choose a password"), permissions=["change"])
+    def send_link(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
+        chosen = list(queryset[:2])
+        if len(chosen) != 1:
+            messages.error(request, _("Choose one person: the link is theirs alone."))
+            return None
+        return self._show_link(request, chosen[0])
+
+    def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.model._meta,
+            "title": str(person),
+            "warning": _(
+                "Send this link to %(name)s only: whoever opens it chooses the password for %(email)s. "
+                "It works once, and for three days."
+            )
+            % {"name": person, "email": person.username},
+            "text": request.build_absolute_uri(people.password_link(person)),
+            "copy": _("Copy"),
+            "copied": _("Copied"),
+        }
+        return render(request, "admin/key_issued.html", context)
+
+
+class ChoosePassword(PasswordResetConfirmView):
+    template_name = "admin/choose_password.html"
+    success_url = reverse_lazy("admin:login")
+    title = _("Choose a password")
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        for field in form.fields.values():
+            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+        return form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        gone = _("This link has been used, or is older than three days. Ask an operator for a new one.")
+        context = {**admin.site.each_context(self.request), "gone": gone, "save": _("Save the password")}
+        return context | super().get_context_data(**kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        messages.success(self.request, _("Your password is set. You can sign in now."))
+        return response

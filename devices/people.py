@@ -1,0 +1,60 @@
+"""The people of the back-office: operators, who see all, and hospital admins, whose rights follow from being that.
+
+Nobody ticks permissions. A person signs in with their e-mail address and a password that they choose themselves,
+through a link that works once and for three days (PASSWORD_RESET_TIMEOUT).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.models import User
+from django.contrib.auth.tokens import default_token_generator
+from django.db import transaction
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from devices import reach
+from devices.models import Hospital
+
+RIGHTS = frozenset(
+    {
+        "devices.add_device",
+        "devices.change_device",
+        "devices.delete_device",
+        "devices.view_device",
+        "devices.view_historicaldevice",
+        "devices.view_hospital",
+    }
+)
+
+
+class HospitalAdminRights(BaseBackend):
+    """Give a hospital admin what one needs, over the devices within reach; to the operators Django gives everything."""
+
+    def get_user_permissions(self, user_obj: Any, obj: object = None) -> set[str]:
+        return set(RIGHTS) if reach.of_user(user_obj).hospitals else set()
+
+    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+        return app_label == "devices" and bool(reach.of_user(user_obj).hospitals)
+
+
+@transaction.atomic
+def invite(name: str, email: str, hospitals: Iterable[Hospital]) -> User:
+    """Make somebody an admin of these hospitals. They cannot sign in before they have chosen a password."""
+    user = get_user_model().objects.create_user(login_name(email), email, first_name=name, is_staff=True)
+    user.hospitals.set(hospitals)
+    return user
+
+
+def login_name(text: str) -> str:
+    """Return the user name of an e-mail address: people do not always type it in the same case."""
+    return text.strip().lower() if "@" in text else text.strip()
+
+
+def password_link(user: User) -> str:
+    """Return the path of the page on which the person chooses a password. A password chosen makes it stop working."""
+    who = urlsafe_base64_encode(force_bytes(user.pk))
+    return reverse("choose_password", args=[who, default_token_generator.make_token(user)])

@@ -1,0 +1,103 @@
+"""Operators make hospital admins, who choose a password and sign in."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+
+from devices.models import Hospital, Person
+
+PEOPLE = "/admin/devices/person/"
+
+
+def make(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
+    form = {"first_name": "Ibu Ratna", "email": "Ratna@RS-Harapan.example", **fields}
+    return client.post(f"{PEOPLE}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]})
+
+
+def link(response: Any) -> str:
+    found = re.search(r"http://testserver(/admin/choose-password/[^<\s]+)", response.content.decode())
+    assert found
+    return found[1]
+
+
+def choose_password(client: Client, path: str, password: str) -> Any:
+    form_url = client.get(path, follow=True).request["PATH_INFO"]
+    return client.post(form_url, {"new_password1": password, "new_password2": password}, follow=True)
+
+
+def test_one_form_makes_a_hospital_admin_who_signs_in(operator: Client, rs_a: Hospital) -> None:
+    path = link(make(operator, rs_a))
+    ratna = Client()
+    page = choose_password(ratna, path, "pagi-cerah-7").content.decode()
+    assert "Your password is set." in page
+    signed_in = ratna.post("/admin/login/", {"username": "RATNA@rs-harapan.example", "password": "pagi-cerah-7"})
+    assert signed_in.status_code == 302
+    assert ratna.get("/admin/devices/device/").status_code == 200
+
+
+def test_the_link_works_once(operator: Client, rs_a: Hospital) -> None:
+    path = link(make(operator, rs_a))
+    choose_password(Client(), path, "pagi-cerah-7")
+    page = Client().get(path, follow=True).content.decode()
+    assert "This link has been used" in page
+    assert "new_password1" not in page
+
+
+def test_a_weak_password_is_refused(operator: Client, rs_a: Hospital) -> None:
+    path = link(make(operator, rs_a))
+    assert "too common" in choose_password(Client(), path, "password123").content.decode()
+    assert not User.objects.get(username="ratna@rs-harapan.example").has_usable_password()
+
+
+def test_a_new_link_is_made_for_who_lost_the_password(operator: Client, ratna: Client) -> None:
+    person = Person.objects.get(first_name="Ibu Ratna")
+    response = operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk})
+    assert "Your password is set." in choose_password(Client(), link(response), "sore-teduh-8").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"first_name": " "}, "first_name"), ({"email": "ratna"}, "email"), ({"email": "RATNA@rs.example"}, "email")],
+)
+def test_what_is_wrong_is_told_beside_its_field(
+    operator: Client, ratna: Client, rs_a: Hospital, fields: dict[str, str], field: str
+) -> None:
+    response = make(operator, rs_a, **fields)
+    assert list(response.context["adminform"].form.errors) == [field]
+
+
+def test_a_hospital_admin_has_a_hospital(operator: Client, db: None) -> None:
+    assert list(make(operator).context["adminform"].form.errors) == ["hospitals"]
+
+
+def test_who_leaves_is_made_inactive_and_sees_nothing_more(operator: Client, ratna: Client, rs_a: Hospital) -> None:
+    person = Person.objects.get(first_name="Ibu Ratna")
+    form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_a.pk]}
+    assert operator.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
+    assert ratna.get("/admin/devices/device/").status_code == 302
+    assert operator.get(f"{PEOPLE}{person.pk}/delete/").status_code == 403
+
+
+def test_who_moves_to_another_hospital_sees_that_one(
+    operator: Client, ratna: Client, rs_b: Hospital, devices: Any
+) -> None:
+    person = Person.objects.get(first_name="Ibu Ratna")
+    form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_b.pk], "is_active": "on"}
+    operator.post(f"{PEOPLE}{person.pk}/change/", form)
+    page = ratna.get("/admin/devices/device/").content.decode()
+    assert ("Cuff 1" in page, "Cuff 2" in page) == (False, True)
+
+
+def test_there_are_no_permissions_to_tick(ratna: Client) -> None:
+    assert not {User, Group, Permission} & set(admin.site._registry)
+
+
+def test_permissions_ticked_in_the_database_open_no_page_of_the_operators(ratna: Client) -> None:
+    User.objects.get(first_name="Ibu Ratna").user_permissions.set(Permission.objects.all())
+    for page in ("apikey", "person"):
+        assert ratna.get(f"/admin/devices/{page}/").status_code == 403
+    assert ratna.get("/admin/axes/accesslog/").status_code == 403
