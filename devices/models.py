@@ -5,7 +5,7 @@ that nothing else gets in, whoever writes.
 """
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
@@ -197,6 +197,21 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Return the keys that open the registry now: neither revoked nor expired."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
         return self.filter(unexpired, revoked_at=None)
+
+    def ended(self) -> Self:
+        return self.filter(Q(expires_at__lte=timezone.now()) | ~Q(revoked_at=None))
+
+    def never_used(self) -> Self:
+        return self.working().filter(last_used_at=None)
+
+    def idle(self, since: timedelta = timedelta(days=90)) -> Self:
+        """Return the working keys that were issued before and not used since."""
+        at = timezone.now() - since
+        return self.working().filter(Q(last_used_at__lt=at) | Q(last_used_at=None), created_at__lt=at)
+
+    def expiring(self, within: timedelta = timedelta(days=30)) -> Self:
+        """Return the working keys that will soon be none any more."""
+        return self.working().filter(expires_at__lt=timezone.now() + within)
 
 
 class ApiKey(models.Model):

@@ -13,7 +13,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils.translation import gettext_lazy as _
 
 from devices import sql
-from devices.drafts import Draft, fold
+from devices.drafts import DeviceType, Draft, fold
 from devices.models import ApiKey, Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
 from devices.problems import FORBIDDEN, UNIQUE, Problem, Refused
@@ -154,10 +154,13 @@ def transfer(devices: DeviceQuerySet, hospital: Hospital | None, origin: Origin)
     """
     if not origin.reach.includes(hospital.pk if hospital else None):
         raise Refused([Problem("device_holder", FORBIDDEN, origin.reach.refusal)])
-    ids = _locked(devices.exclude(device_holder=hospital))
-    Device.objects.filter(pk__in=sql.any_id(ids)).update(device_holder=hospital, updated_at=now())
-    record(Device, ids, CHANGED, origin)
-    return len(ids)
+    return _give_all(devices, origin, device_holder=hospital)
+
+
+@in_one_transaction
+def change_type(devices: DeviceQuerySet, device_type: DeviceType, origin: Origin) -> int:
+    """Give all of these devices the type; return how many had another."""
+    return _give_all(devices, origin, device_type=device_type)
 
 
 @in_one_transaction
@@ -327,6 +330,13 @@ def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
         raise _refusal(taken(drafts, owners), error) from error
     record(Device, [device.pk for device in changed], CHANGED, origin)
     return len(changed)
+
+
+def _give_all(devices: DeviceQuerySet, origin: Origin, **value: Hospital | DeviceType | None) -> int:
+    ids = _locked(devices.exclude(**value))
+    Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=now())
+    record(Device, ids, CHANGED, origin)
+    return len(ids)
 
 
 def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:

@@ -1,7 +1,7 @@
 """API keys in the admin, for operators: issue, take over, rotate, revoke. A key is shown once, on the page that answers
 its issuing, and is kept nowhere: in no message, session or log."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -12,11 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminPasswordWidget
+from django.utils.translation import ngettext_lazy
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from devices import credentials, drafts, origin
+from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, is_operator
-from devices.models import ApiKey, Through
+from devices.models import ApiKey, ApiKeyQuerySet, Through
 
 SETTINGS = ("hospital", "read_only", "naming", "expires_at")
 
@@ -53,6 +56,45 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return text
 
 
+STATES = {
+    "working": (_("works"), ApiKeyQuerySet.working),
+    "expiring": (_("expires within 30 days"), ApiKeyQuerySet.expiring),
+    "never_used": (_("never used"), ApiKeyQuerySet.never_used),
+    "idle": (_("not used for 90 days"), ApiKeyQuerySet.idle),
+    "ended": (_("revoked or expired"), ApiKeyQuerySet.ended),
+}
+
+
+class StateFilter(DropdownFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(state, label) for state, (label, _narrow) in STATES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:
+        if self.value() not in STATES:
+            return queryset
+        _label, narrow = STATES[self.value()]
+        return narrow(queryset)
+
+
+class RotateForm(forms.Form):
+    overlap = forms.TypedChoiceField(
+        label=_("The old key works for"),
+        choices=[
+            (0, _("not a moment longer")),
+            (1, _("1 hour")),
+            (24, _("24 hours")),
+            (7 * 24, _("7 days")),
+            (30 * 24, _("30 days")),
+        ],
+        coerce=int,
+        initial=24,
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(OnlyForOperators):
     form = ApiKeyForm
@@ -69,7 +111,8 @@ class ApiKeyAdmin(OnlyForOperators):
         "revoked_at",
         "last_used_at",
     )
-    list_filter = ("read_only", "legacy", "expires_at", "revoked_at", "last_used_at")
+    list_filter = (StateFilter, ("hospital", AutocompleteSelectFilter), "read_only", "legacy")
+    list_filter_submit = True
     list_select_related = ("hospital",)
     search_fields = ("name", "prefix")
     ordering = ("-id",)
@@ -112,13 +155,20 @@ class ApiKeyAdmin(OnlyForOperators):
 
     @admin.action(description=_("Revoke"), permissions=["operator"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        if "confirmed" not in request.POST:
-            explanation = _("These keys stop working at once, everywhere. This cannot be undone.")
-            return self._confirm(request, queryset, "revoke", _("Revoke"), explanation)
-        by = origin.of_request(request, Through.ADMIN)
-        count = sum(credentials.revoke(key, by) for key in queryset)
-        messages.success(request, _("%(count)d keys revoked.") % {"count": count})
-        return None
+        return confirmation.carry_out(
+            self,
+            request,
+            queryset,
+            lambda by: sum(credentials.revoke(key, by) for key in queryset),
+            action="revoke",
+            title=_("Revoke"),
+            will=ngettext_lazy(
+                "%(count)d key will stop working at once, everywhere. This cannot be undone.",
+                "%(count)d keys will stop working at once, everywhere. This cannot be undone.",
+                "count",
+            ),
+            done=ngettext_lazy("%(count)d key was revoked.", "%(count)d keys were revoked.", "count"),
+        )
 
     @admin.action(description=_("Rotate"), permissions=["operator"])
     def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
@@ -126,29 +176,17 @@ class ApiKeyAdmin(OnlyForOperators):
         if len(keys) != 1:
             messages.error(request, _("Choose one key to rotate: its successor is shown once."))
             return None
-        if "confirmed" not in request.POST:
-            explanation = _("A new key with the same settings is made. The old one works for 24 hours more.")
-            return self._confirm(request, queryset, "rotate", _("Rotate"), explanation)
+        form = RotateForm(confirmation.sent(request))
+        will = _("A new key with the same settings is made. The old one works on for as long as you choose.")
+        if asked := confirmation.ask(self, request, queryset, action="rotate", title=_("Rotate"), will=will, form=form):
+            return asked
+        overlap = timedelta(hours=form.cleaned_data["overlap"])
         try:
-            issued = credentials.rotate(keys[0], origin.of_request(request, Through.ADMIN))
+            issued = credentials.rotate(keys[0], origin.of_request(request, Through.ADMIN), overlap)
         except credentials.KeyRefused as refused:
             messages.error(request, str(refused))
             return redirect(request.get_full_path())
         return self._show_once(request, issued)
-
-    def _confirm(
-        self, request: HttpRequest, queryset: QuerySet[ApiKey], action: str, title: Any, explanation: Any
-    ) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.model._meta,
-            "title": title,
-            "explanation": explanation,
-            "objects": queryset,
-            "action": action,
-            "cancel_url": request.get_full_path(),
-        }
-        return render(request, "admin/confirm_action.html", context)
 
     def _show_once(self, request: HttpRequest, issued: credentials.Issued) -> HttpResponse:
         context = {

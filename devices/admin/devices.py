@@ -9,11 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from devices import origin, reach, registry
 from devices.admin.access import WithinReach
+from devices.admin.device_actions import DeviceActions
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.drafts import CLEANERS, Draft
+from devices.makers import maker
 from devices.models import Device, DeviceQuerySet, Hospital, Through
 from devices.problems import Refused
 from devices.reach import Reach
@@ -62,9 +65,9 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(Device)
-class DeviceAdmin(WithinReach):
+class DeviceAdmin(DeviceActions, WithinReach):
     form = DeviceForm
-    list_display = ("device_name", "device_mac", "device_type", "device_holder", "updated_at")
+    list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (
         ("device_holder", HolderFilter),
         "device_type",
@@ -114,8 +117,10 @@ class DeviceAdmin(WithinReach):
         else:
             obj.pk = registry.register([form.draft()], by)[0].pk
 
-    def delete_model(self, request: HttpRequest, obj: Device) -> None:
-        self.delete_queryset(request, Device.objects.within(reach.of_user(request.user)).filter(pk=obj.pk))
+    @admin.display(description=_("maker"))
+    def maker(self, device: Device) -> str:
+        return maker(device.device_mac) or "–"
 
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        registry.retire(queryset, origin.of_request(request, Through.ADMIN))
+    def delete_model(self, request: HttpRequest, obj: Device) -> None:
+        by = origin.of_request(request, Through.ADMIN)
+        registry.retire(Device.objects.within(by.reach).filter(pk=obj.pk), by)

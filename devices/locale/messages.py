@@ -14,7 +14,7 @@ PLACES = ("devices", "cexup")
 PO = APP / "locale" / "id" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
 FIXED = datetime(2026, 11, 23, tzinfo=UTC)
-KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_lazy": None}
+KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_lazy": None, "ngettext_lazy": (1, 2)}
 METHODS = [("tests/**", "ignore"), ("migrations/**", "ignore"), ("**.py", "python")]
 
 

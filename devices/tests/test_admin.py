@@ -25,14 +25,6 @@ def test_a_device_is_registered_changed_and_retired_through_the_registry(operato
     assert {(row.history_user.username, row.history_through) for row in told} == {("operator", Through.ADMIN)}
 
 
-def test_a_selection_is_retired_with_its_history(operator: Client) -> None:
-    devices = register(*map(draft, range(3)))
-    chosen = {"action": "delete_selected", "_selected_action": [device.pk for device in devices[:2]], "post": "yes"}
-    assert operator.post(LIST, chosen).status_code == 302
-    assert list(Device.objects.all()) == devices[2:]
-    assert Device.history.filter(history_type="-").count() == 2
-
-
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

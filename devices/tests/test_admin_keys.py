@@ -22,8 +22,8 @@ def form(**fields: Any) -> dict[str, Any]:
 
 
 def act(client: Client, action: str, *keys: ApiKey, confirmed: bool = True) -> Any:
-    chosen = {"action": action, "_selected_action": [key.pk for key in keys]}
-    return client.post(KEYS, chosen | ({"confirmed": "yes"} if confirmed else {}), follow=True)
+    chosen = {"action": action, "_selected_action": [key.pk for key in keys], "overlap": "24"}
+    return client.post(KEYS, chosen | ({"confirmed": str(len(keys))} if confirmed else {}), follow=True)
 
 
 def shown_key(response: Any) -> str:
@@ -83,12 +83,45 @@ def test_keys_are_revoked_after_a_page_that_says_what_will_happen(operator: Clie
 
 def test_a_rotated_key_is_shown_once_and_the_old_one_runs_out(operator: Client) -> None:
     old = issue("app", read_only=True)
-    assert "24 hours more" in act(operator, "rotate", old.key, confirmed=False).content.decode()
+    assert "for as long as you choose" in act(operator, "rotate", old.key, confirmed=False).content.decode()
     assert ApiKey.objects.count() == 1
     text = shown_key(act(operator, "rotate", old.key))
     assert Api(text).get("/api/devices").status_code == Api(old.text).get("/api/devices").status_code == 200
     old.key.refresh_from_db()
     assert timedelta(hours=23) < old.key.expires_at - timezone.now() <= timedelta(hours=24)
+
+
+def test_a_key_that_leaked_ends_the_moment_it_is_rotated(operator: Client) -> None:
+    old = issue("app")
+    chosen = {"action": "rotate", "_selected_action": old.key.pk, "confirmed": "1", "overlap": "0"}
+    assert Api(shown_key(operator.post(KEYS, chosen))).get("/api/devices").status_code == 200
+    assert Api(old.text).get("/api/devices").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("state", "names"),
+    [
+        ("working", {"new", "busy", "idle", "ends soon"}),
+        ("expiring", {"ends soon"}),
+        ("never_used", {"new", "idle", "ends soon"}),
+        ("idle", {"idle"}),
+        ("ended", {"revoked", "expired"}),
+        ("x", {"new", "busy", "idle", "ends soon", "revoked", "expired"}),
+    ],
+)
+def test_keys_are_found_by_their_state(operator: Client, state: str, names: set[str]) -> None:
+    at = timezone.now()
+    settings: dict[str, dict[str, Any]] = {
+        "new": {},
+        "busy": {"last_used_at": at, "created_at": at - timedelta(days=100)},
+        "idle": {"created_at": at - timedelta(days=100)},
+        "ends soon": {"expires_at": at + timedelta(days=29)},
+        "revoked": {"revoked_at": at},
+        "expired": {"expires_at": at},
+    }
+    for name, values in settings.items():
+        ApiKey.objects.filter(pk=issue(name).key.pk).update(**values)
+    assert {key.name for key in operator.get(f"{KEYS}?state={state}").context["cl"].result_list} == names
 
 
 def test_only_one_working_key_is_rotated_at_a_time(operator: Client) -> None:

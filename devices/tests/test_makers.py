@@ -1,0 +1,17 @@
+import pytest
+
+from devices.makers import maker
+
+
+@pytest.mark.parametrize(
+    ("address", "company"),
+    [
+        ("00:1B:63:84:45:E6", "Apple, Inc."),
+        ("00:1B:63:FF:FE:84:45:E6", "Apple, Inc."),
+        ("02:1B:63:84:45:E6", None),  # administered locally: phones make these up
+        ("FC:FF:FF:00:00:01", None),  # given to nobody
+        ("ABPM-0042", None),  # a maker's code
+    ],
+)
+def test_a_maker_is_read_off_the_address(address: str, company: str | None) -> None:
+    assert maker(address) == company
