@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
+from devices import counts
 from devices.models import MAX_ID, Device
 from devices.problems import Problem
 
@@ -25,7 +26,7 @@ class DevicePagination:
     """
 
     def cut(self, queryset: QuerySet[Device]) -> list[Device]:
-        self.total = queryset.count()
+        self.total = counts.total(queryset)
         if self.before is not None:
             rows = list(queryset.filter(pk__lt=self.before).order_by("-id")[: self.size + 1])
             self.has_more = len(rows) > self.size

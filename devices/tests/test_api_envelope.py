@@ -6,8 +6,8 @@ from django.db import OperationalError
 from django.test import Client
 
 from cexup.middleware import RequestIdFilter
+from devices import counts
 from devices.api import views
-from devices.models import DeviceQuerySet
 from devices.problems import status_name
 from devices.tests.conftest import Api, draft, errors, register
 
@@ -80,7 +80,7 @@ def test_a_database_that_fails_is_unavailable_for_a_moment(api: Api, monkeypatch
     def fail(*_args: Any) -> None:
         raise OperationalError("connection to 10.0.0.1 refused")
 
-    monkeypatch.setattr(DeviceQuerySet, "count", fail)
+    monkeypatch.setattr(counts, "total", fail)
     response = api.get("/api/devices")
     assert (response.status_code, response.json()["status"]) == (503, "SERVICE_UNAVAILABLE")
     assert response["Retry-After"] == "1"

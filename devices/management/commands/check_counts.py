@@ -1,0 +1,33 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from devices import counts
+from devices.drafts import UNKNOWN
+from devices.models import Hospital
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare the counts of devices, which the database keeps by triggers, with the devices themselves, and tell "
+        "every difference. There is none, unless somebody switched the triggers off: to load a table by itself, say."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--repair", action="store_true", help="put the counts right, while others write or not")
+
+    def handle(self, *args: Any, repair: bool, **options: Any) -> None:
+        differences = counts.differences()
+        names = dict(
+            Hospital.objects.filter(pk__in={pk for _all, pk, _type, _n in differences}).values_list("pk", "name")
+        )
+        for everywhere, pk, device_type, number in differences:
+            holder = "all hospitals" if everywhere else names.get(pk or 0, pk or UNKNOWN)
+            self.stderr.write(f"{holder}, {device_type}: {number:+d}")
+        if repair:
+            counts.repair()
+            self.stdout.write(f"{len(differences)} counts repaired.")
+        elif differences:
+            raise CommandError(f"{len(differences)} counts are wrong: run check_counts --repair.")
+        else:
+            self.stdout.write("Every count is right.")

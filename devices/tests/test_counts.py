@@ -1,0 +1,309 @@
+"""The counts that the database keeps: always the devices themselves, whoever writes them and how."""
+
+import io
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
+from django.db.models import Count, Q
+from pytest_django import DjangoAssertNumQueries
+
+from devices import counts, reach, registry, triggers
+from devices.models import Device, DeviceCount, Hospital
+from devices.origin import COMMAND
+from devices.tests.conftest import Api, draft, issue, register
+from devices.tests.test_registry_races import at_once
+
+POSTGRESQL = connection.vendor == "postgresql"
+
+
+def counted() -> dict[tuple[int | None, str], int]:
+    """The counts as they should be, from the devices themselves."""
+    rows = Device.objects.order_by().values_list("device_holder_id", "device_type").annotate(number=Count("pk"))
+    return {(holder, device_type): number for holder, device_type, number in rows}
+
+
+def fleet() -> list[Device]:
+    return register(
+        *(draft(n, device_holder="RS Harapan") for n in range(4)),
+        *(draft(n, device_holder="RS Sehat", device_type="CORPORATE") for n in range(4, 7)),
+        *(draft(n) for n in range(7, 9)),
+    )
+
+
+def write_in_sql(statement: str) -> Callable[[], object]:
+    def write() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    return write
+
+
+def merge() -> None:
+    wrong, right = Hospital.objects.order_by("pk")
+    registry.transfer(Device.objects.filter(device_holder=wrong), right, COMMAND)
+    wrong.delete()
+
+
+def restore() -> None:
+    first = Device.objects.order_by("pk").first()
+    registry.retire(Device.objects.all(), COMMAND)
+    registry.restore(first.pk, COMMAND)  # type: ignore[union-attr]
+
+
+WRITES = {
+    "register": lambda: register(*(draft(n, device_holder=f"RS {n % 7}") for n in range(100, 200))),
+    "update": lambda: registry.update(Device.objects.filter(pk=Device.objects.first().pk), draft(0), COMMAND),  # type: ignore[union-attr,arg-type]
+    "transfer": lambda: registry.transfer(Device.objects.all(), None, COMMAND),
+    "retire": lambda: registry.retire(Device.objects.filter(device_type="CORPORATE"), COMMAND),
+    "restore": restore,
+    "merge": merge,
+    "retype": write_in_sql("UPDATE devices_device SET device_type = 'CORPORATE' WHERE device_holder_id IS NULL"),
+    "rename": write_in_sql("UPDATE devices_device SET device_name = device_name || 'x'"),
+    "delete": write_in_sql("DELETE FROM devices_device WHERE device_type = 'CONSUMER'"),
+    "delete all": write_in_sql("DELETE FROM devices_device"),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_whatever_is_written_the_counts_are_the_devices(write: Callable[[], object]) -> None:
+    fleet()
+    write()
+    assert counts.by_holder_and_type() == counted()
+    assert counts.total(Device.objects.all()) == Device.objects.count()
+    assert counts.differences() == []
+
+
+@pytest.mark.django_db
+def test_what_is_taken_back_was_never_counted() -> None:
+    fleet()
+    with transaction.atomic():
+        register(draft(50))
+        registry.retire(Device.objects.filter(device_holder=None), COMMAND)
+        transaction.set_rollback(True)
+    assert counts.by_holder_and_type() == counted()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no TRUNCATE")
+def test_an_emptied_table_counts_nothing() -> None:
+    fleet()
+    write_in_sql("TRUNCATE devices_device")()
+    assert counts.by_holder_and_type() == {}
+    register(draft(1))
+    assert counts.total(Device.objects.all()) == 1
+
+
+@pytest.mark.django_db
+def test_totals_by_holder_and_type_and_both_are_read_from_the_counts(rs_a: Hospital, rs_b: Hospital) -> None:
+    fleet()
+    both = reach.Reach((rs_a, rs_b))
+    from_counts = [
+        Device.objects.all(),
+        Device.objects.order_by("-device_name").select_related("device_holder"),
+        Device.objects.within(reach.Reach((rs_a,))),
+        Device.objects.within(both),
+        Device.objects.within(reach.Reach()),
+        Device.objects.within(both).held_by("rs harapan").filter(device_type="CONSUMER"),
+        Device.objects.within(reach.Reach((rs_a,))).held_by("RS Sehat"),
+        Device.objects.held_by("unknown"),
+        Device.objects.held_by("RS Nowhere"),
+        Device.objects.filter(device_type="CORPORATE"),
+        Device.objects.filter(device_type__in=["CORPORATE", "CONSUMER"], device_holder__isnull=False),
+    ]
+    expected = [devices.count() for devices in from_counts]
+    assert expected == [9, 9, 4, 7, 0, 4, 0, 2, 0, 3, 7]
+    DeviceCount.objects.filter(number__gt=0).update(number=1_000_000)
+    assert all(counts.total(devices) % 1_000_000 == 0 for devices in from_counts)
+
+
+@pytest.mark.django_db
+def test_any_other_total_is_counted(rs_a: Hospital) -> None:
+    devices = fleet()
+    issue("first", hospital=rs_a)
+    issue("second", hospital=rs_a)
+    others = [
+        Device.objects.filter(device_name="Cuff 1"),
+        Device.objects.filter(pk__gt=devices[3].pk),
+        Device.objects.search("sehat"),
+        Device.objects.exclude(device_type="CONSUMER"),
+        Device.objects.filter(Q(device_type="CONSUMER") | Q(device_holder=None)),
+        Device.objects.filter(~Q(device_holder=rs_a)),
+        Device.objects.filter(device_holder__in=Hospital.objects.named("RS Sehat")),
+        Device.objects.filter(device_holder__name__startswith="RS H"),
+        Device.objects.filter(device_holder__api_keys__revoked_at=None),
+        Device.objects.order_by("pk")[2:5],
+        Device.objects.none(),
+        Device.objects.values("device_holder").distinct(),
+        Device.objects.values("device_holder").annotate(number=Count("pk")),
+        Device.objects.filter(device_type="CONSUMER").union(Device.objects.filter(device_holder=None)),
+    ]
+    expected = [1, 5, 3, 3, 6, 5, 3, 4, 13, 3, 0, 3, 3, 6]
+    assert [counts.total(devices) for devices in others] == expected
+
+
+@pytest.mark.django_db
+def test_counts_of_some_hospitals_are_theirs_alone(
+    rs_a: Hospital, rs_b: Hospital, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    fleet()
+    with django_assert_num_queries(1):
+        assert counts.by_holder_and_type() == {
+            (rs_a.pk, "CONSUMER"): 4,
+            (rs_b.pk, "CORPORATE"): 3,
+            (None, "CONSUMER"): 2,
+        }
+    assert counts.by_holder_and_type([rs_b.pk]) == {(rs_b.pk, "CORPORATE"): 3}
+    assert counts.by_holder_and_type([rs_a.pk, None]) == {(rs_a.pk, "CONSUMER"): 4, (None, "CONSUMER"): 2}
+    assert counts.by_holder_and_type([]) == {}
+
+
+@pytest.mark.django_db
+def test_a_count_has_few_rows_however_much_is_written() -> None:
+    for n in range(300):
+        register(draft(n, device_holder="RS Harapan"))
+    assert DeviceCount.objects.count() <= triggers.FOLD_EVERY + 3
+    assert counts.by_holder_and_type() == counted()
+
+
+# --- Checked and repaired
+
+
+@pytest.mark.django_db
+def test_wrong_counts_are_told_and_repaired() -> None:
+    fleet()
+    out, err = io.StringIO(), io.StringIO()
+    call_command("check_counts", stdout=out)
+    assert out.getvalue() == "Every count is right.\n"
+    DeviceCount.objects.filter(device_type="CORPORATE").delete()
+    with pytest.raises(CommandError, match=r"^2 counts are wrong: run check_counts --repair\.$"):
+        call_command("check_counts", stderr=err)
+    assert sorted(err.getvalue().splitlines()) == ["RS Sehat, CORPORATE: +3", "all hospitals, CORPORATE: +3"]
+    call_command("check_counts", "--repair", stdout=out, stderr=err)
+    assert out.getvalue().endswith("2 counts repaired.\n")
+    assert counts.differences() == []
+    assert counts.by_holder_and_type() == counted()
+
+
+@pytest.mark.django_db
+def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
+    fleet()
+    triggers.remove(connection)
+    assert triggers.missing(connection)
+    Device.objects.filter(device_holder=None).delete()
+    call_command("migrate", verbosity=0)
+    assert not triggers.missing(connection)
+    assert counts.by_holder_and_type() == counted()
+    register(draft(99))
+    assert counts.by_holder_and_type() == counted()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_counts_can_be_migrated_away_and_back() -> None:
+    fleet()
+    try:
+        call_command("migrate", "devices", "0002", verbosity=0)
+        write_in_sql("DELETE FROM devices_device WHERE device_type = 'CORPORATE'")()
+    finally:
+        call_command("migrate", verbosity=0)
+    assert counts.total(Device.objects.all()) == Device.objects.count() == 6
+    assert counts.differences() == []
+
+
+# --- While others write
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_total_lies_between_what_was_committed_before_and_after_and_is_right_in_the_end(rs_a: Hospital) -> None:
+    key = issue("app").text
+    lock, writing = threading.Lock(), threading.Semaphore(0)
+    begun, done = {"+": 0, "-": 0}, {"+": 0, "-": 0}
+
+    def tell(account: dict[str, int], sign: str, number: int) -> None:
+        with lock:
+            account[sign] += number
+
+    def write(thread: int) -> None:
+        for n in range(25):
+            first = (thread * 100 + n) * 10
+            tell(begun, "+", 10)
+            posted = [draft(first + m, device_holder=f"RS {(thread + m) % 3}") for m in range(10)]
+            response = Api(key).post("/api/devices", posted)
+            assert response.status_code == 201
+            tell(done, "+", 10)
+            tell(begun, "-", 1)
+            assert Api(key).delete(f"/api/device/{response.json()['data'][n % 10]['id']}").status_code == 200
+            tell(done, "-", 1)
+            moved = Device.objects.filter(device_name__startswith=f"Cuff {thread}")
+            registry.transfer(
+                moved.filter(device_type="CONSUMER", pk__lt=response.json()["data"][2]["id"]), rs_a, COMMAND
+            )
+        writing.release()
+
+    def read() -> int:
+        seen = 0
+        while seen < 10 or not writing.acquire(blocking=False):
+            with lock:
+                least, most = done["+"], done["-"]
+            total = Api(key).get("/api/devices?size=1").json()["pagination"]["total"]
+            with lock:
+                least, most = least - begun["-"], begun["+"] - most
+            assert least <= total <= most
+            seen += 1
+        return seen
+
+    at_once(5, lambda thread: write(thread) if thread else read())
+    assert Device.objects.count() == 4 * 25 * 9
+    assert Api(key).get("/api/devices").json()["pagination"]["total"] == 4 * 25 * 9
+    assert counts.by_holder_and_type() == counted()
+    assert counts.differences() == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one writer at a time, and no rows to fold")
+def test_nobody_waits_for_a_fold() -> None:
+    for n in range(20):
+        register(draft(n))
+
+    def fold() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+            cursor.execute("SELECT devices_fold_counts()")
+
+    def write_and_fold() -> None:
+        try:
+            with transaction.atomic():
+                register(draft(100))
+                fold()
+        finally:
+            connections.close_all()
+
+    with transaction.atomic():
+        fold()
+        other = threading.Thread(target=write_and_fold)
+        other.start()
+        other.join(10)
+        assert counts.total(Device.objects.all()) == 21
+    assert Device.objects.filter(device_name="Cuff 100").exists()
+    assert counts.by_holder_and_type() == counted()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_repairing_while_others_write_leaves_the_counts_right() -> None:
+    fleet()
+    DeviceCount.objects.filter(everywhere=False).delete()
+
+    def act(thread: int) -> Any:
+        for n in range(10):
+            if thread:
+                register(draft(thread * 100 + n))
+            else:
+                counts.repair()
+
+    at_once(4, act)
+    assert counts.differences() == []
+    assert counts.by_holder_and_type() == counted()
