@@ -17,6 +17,6 @@ def _company(prefix: str) -> str | None:
     if int(prefix[:2], 16) & 0b10:  # administered locally: https://standards.ieee.org/ieee/802c/7029/
         return None
     try:
-        return OUI(prefix.replace(":", "-")).registration().org
+        return str(OUI(prefix.replace(":", "-")).records[0]["org"])
     except NotRegisteredError:
         return None

@@ -5,6 +5,7 @@ that nothing else gets in, whoever writes.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from devices import mac
+from devices import mac, sql
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
 
 if TYPE_CHECKING:
@@ -71,8 +72,18 @@ def _history(**options: object) -> HistoricalRecords:
 
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
-    def named(self, name: str) -> Self:
-        return self.filter(name_folded=fold(name))
+    def called(self, names: Iterable[str]) -> dict[str, "Hospital"]:
+        """Return the hospitals that these folded names mean, by name: their present ones, or else their former ones."""
+        wanted = set(names)
+        found = {hospital.name_folded: hospital for hospital in self.filter(name_folded__in=sql.any_text(list(wanted)))}
+        if missing := wanted - found.keys():
+            former = FormerName.objects.filter(name_folded__in=sql.any_text(list(missing)), hospital__in=self)
+            found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
+        return found
+
+    def successor(self, hospital_id: int | None) -> "Hospital | None":
+        """Return the hospital of this id, or the one that it was merged into."""
+        return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
 
     def within(self, reach: "Reach") -> Self:
         return self if reach.ids is None else self.filter(pk__in=reach.ids)
@@ -110,6 +121,27 @@ class Hospital(models.Model):
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
+class FormerName(models.Model):
+    """What a hospital was called before it was renamed, or what another was called that was merged into it.
+
+    Applications in the field go on sending it, and mean this hospital. `former_id` is the id that the other hospital
+    had: history still has it.
+    """
+
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="former_names")
+    name = models.CharField(_("name"), max_length=MAX_LENGTH)
+    name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True)
+    former_id = models.BigIntegerField(null=True, db_index=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        verbose_name = _("former name")
+        verbose_name_plural = _("former names")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Person(User):
     """Whoever signs in to the admin: Django's user, under the name that people here use. See people.py."""
 
@@ -133,7 +165,8 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`)."""
         if fold(name) == UNKNOWN:
             return self.filter(device_holder=None)
-        return self.filter(device_holder__name_folded=fold(name))
+        hospital = Hospital.objects.called([fold(name)]).get(fold(name))
+        return self.filter(device_holder=hospital) if hospital else self.none()
 
     def search(self, text: str) -> Self:
         """Return the devices that have the text, in any case, in their name, MAC or holder."""

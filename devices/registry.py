@@ -181,9 +181,11 @@ def restore(device_id: int, origin: Origin) -> Device:
         Refused: its name or its MAC is another device's by now.
     """
     last = Device.history.filter(id=device_id).order_by("history_id").last()
-    if last is None or last.history_type != REMOVED or not origin.reach.includes(last.device_holder_id):
+    holder = Hospital.objects.successor(last.device_holder_id) if last else None
+    if last is None or last.history_type != REMOVED or not origin.reach.includes(holder.pk if holder else None):
         raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
     device: Device = last.instance
+    device.device_holder = holder  # None also where its hospital is gone for good
     device.updated_at = now()
     try:
         with transaction.atomic():
@@ -198,7 +200,10 @@ def restore(device_id: int, origin: Origin) -> Device:
 def was_retired(device_id: int, reach: Reach) -> bool:
     """Tell whether this was a device within the reach, until somebody took it out of the registry."""
     last = Device.history.filter(id=device_id).order_by("history_id").last()
-    return last is not None and last.history_type == REMOVED and reach.includes(last.device_holder_id)
+    if last is None or last.history_type != REMOVED:
+        return False
+    holder = Hospital.objects.successor(last.device_holder_id)
+    return reach.includes(holder.pk if holder else None)
 
 
 def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
@@ -209,8 +214,10 @@ def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hos
             spellings.setdefault(fold(name), name)
     if not spellings:
         return {}
-    known = _hospitals(spellings)
+    known = Hospital.objects.called(spellings)
     if missing := sorted(spellings.keys() - known.keys()):
+        sql.queue_up()  # behind whoever is renaming or merging: the name may be a former one by then
+        missing = sorted(spellings.keys() - Hospital.objects.called(spellings).keys())
         at = now()
         ids = sql.insert(
             Hospital,
@@ -219,7 +226,7 @@ def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hos
             ignore_conflicts=True,
         )
         record(Hospital, ids, ADDED, origin)
-        known = _hospitals(spellings)
+        known = Hospital.objects.called(spellings)
     return known
 
 
@@ -268,12 +275,19 @@ def beyond_reach(drafts: Sequence[Draft], reach: Reach, *, new: bool = False) ->
     """
     if reach.hospitals is None:
         return []
-    names = {hospital.name_folded for hospital in reach.hospitals}
     must_name = new and reach.own is None
+    named = {
+        index: fold(draft.get("device_holder") or "")
+        for index, draft in enumerate(drafts)
+        if "device_holder" in draft or must_name
+    }
+    allowed = {hospital.name_folded for hospital in reach.hospitals}
+    if strange := set(named.values()) - allowed:
+        allowed |= Hospital.objects.within(reach).called(strange).keys()
     return [
         Problem("device_holder", FORBIDDEN, reach.refusal, index)
-        for index, draft in enumerate(drafts)
-        if ("device_holder" in draft or must_name) and fold(draft.get("device_holder") or "") not in names
+        for index, name in named.items()
+        if name not in allowed
     ]
 
 
@@ -346,11 +360,6 @@ def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:
 
 def _unlisted(problems: list[Problem]) -> list[Problem]:
     return [replace(problem, index=None) for problem in problems]
-
-
-def _hospitals(folded: Iterable[str]) -> dict[str, Hospital]:
-    found = Hospital.objects.filter(name_folded__in=sql.any_text(list(folded)))
-    return {hospital.name_folded: hospital for hospital in found}
 
 
 def _locked(devices: DeviceQuerySet) -> list[int]:

@@ -133,7 +133,7 @@ def test_any_other_total_is_counted(rs_a: Hospital) -> None:
         Device.objects.exclude(device_type="CONSUMER"),
         Device.objects.filter(Q(device_type="CONSUMER") | Q(device_holder=None)),
         Device.objects.filter(~Q(device_holder=rs_a)),
-        Device.objects.filter(device_holder__in=Hospital.objects.named("RS Sehat")),
+        Device.objects.filter(device_holder__in=Hospital.objects.filter(name="RS Sehat")),
         Device.objects.filter(device_holder__name__startswith="RS H"),
         Device.objects.filter(device_holder__api_keys__revoked_at=None),
         Device.objects.order_by("pk")[2:5],

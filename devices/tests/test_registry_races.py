@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from devices import credentials
+from devices import credentials, hospitals, registry
 from devices.api import views
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
@@ -124,3 +124,20 @@ def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch
         return status
 
     assert at_once(2, act) == [200, 401]
+
+
+def test_devices_registered_during_a_merge_are_of_the_hospital_that_stays() -> None:
+    key = issue("app").text
+    stays = registry.name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
+    for turn in range(5):
+        misspelt = registry.name_hospitals([f"RS Harapn {turn}"], COMMAND)[f"rs harapn {turn}"]
+
+        def act(number: int, turn: int = turn, misspelt: Hospital = misspelt) -> int:
+            if number == 0:
+                return int(hospitals.merge([misspelt], stays, COMMAND) is None)
+            posted = draft(turn * 100 + number, device_holder=misspelt.name)
+            return int(Api(key).post("/api/devices", posted).status_code)
+
+        assert Counter(at_once(8, act)) == {0: 1, 201: 7}
+    assert list(Hospital.objects.all()) == [stays]
+    assert Device.objects.filter(device_holder=stays).count() == 35

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from devices import credentials, registry
-from devices.drafts import clean_holder, clean_text
+from devices.drafts import clean_holder, clean_text, fold
 from devices.models import ApiKey, Hospital
 from devices.origin import COMMAND
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
             raise CommandError(f"--hospital: {error.messages[0]}") from error
         if holder is None:
             raise CommandError("--hospital: “unknown” means no hospital. Leave it out for a key to all devices.")
-        if not Hospital.objects.named(holder).exists():
+        if not Hospital.objects.called([fold(holder)]):
             self.stderr.write(f"The hospital {holder} is new, and is registered with this key.")
         [hospital] = registry.name_hospitals([holder], COMMAND).values()
         return hospital
