@@ -5,14 +5,14 @@ that nothing else gets in, whoever writes.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Length, Trim, Upper
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
@@ -61,9 +61,50 @@ class ChangeRecord(models.Model):
         abstract = True
 
 
-def _history(**options: object) -> HistoricalRecords:
-    return HistoricalRecords(
-        bases=[ChangeRecord],
+class DeviceChangeRecord(ChangeRecord):
+    """What a row of a device's history tells besides.
+
+    `history_holder_before` is the hospital that held the device just before this change: null if none did, and for a
+    device that was not registered then (`+`, also when it was restored). It is filled for every kind of change, so it
+    is the same as `device_holder` unless the device changed hands. The changes of one hospital, in order, are those
+    where it is the `device_holder`, and those by which a device LEFT it; both are found by an index.
+    """
+
+    history_holder_before = models.ForeignKey(
+        "devices.Hospital",
+        verbose_name=_("hospital before"),
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+
+    class Meta:
+        abstract = True
+
+
+# The changes by which a device left the hospital that held it: to another, or to none. The condition of an index.
+BEFORE = F("history_holder_before")
+LEFT = Q(history_holder_before__isnull=False) & (
+    Q(device_holder__isnull=True) | Q(device_holder__lt=BEFORE) | Q(device_holder__gt=BEFORE)
+)
+
+
+class IndexedHistory(HistoricalRecords):
+    """A history whose table has indexes of its own, which simple_history has no option for."""
+
+    def __init__(self, *args: Any, indexes: Sequence[models.Index] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.indexes = indexes
+
+    def get_meta_options(self, model: type[models.Model]) -> dict[str, Any]:
+        return {**super().get_meta_options(model), "indexes": list(self.indexes)}
+
+
+def _history(bases: Sequence[type[models.Model]] = (ChangeRecord,), **options: Any) -> IndexedHistory:
+    return IndexedHistory(
+        bases=bases,
         history_id_field=models.BigAutoField(),
         history_change_reason_field=models.CharField(max_length=255, null=True),
         user_db_constraint=False,
@@ -195,7 +236,17 @@ class Device(models.Model):
     updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
 
     objects = DeviceQuerySet.as_manager()
-    history = _history(verbose_name=_("change of a device"), verbose_name_plural=_("changes of devices"))
+    history = _history(
+        bases=[DeviceChangeRecord],
+        verbose_name=_("change of a device"),
+        verbose_name_plural=_("changes of devices"),
+        no_db_index=["id", "device_holder"],  # they begin these
+        indexes=[
+            models.Index(fields=["id", "history_id"], name="change_by_device"),
+            models.Index(fields=["device_holder", "history_id"], name="change_by_holder"),
+            models.Index(fields=["history_holder_before", "history_id"], name="change_by_departure", condition=LEFT),
+        ],
+    )
 
     class Meta:
         verbose_name = _("device")

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from devices import sql
@@ -27,6 +28,11 @@ TWICE = {
     "device_name": _("The device at index %(index)d of this list has the same name."),
     "device_mac": _("The device at index %(index)d of this list has the same MAC address."),
 }
+
+# Of a device whose change is being written: who held it at its last one.
+HOLDER_BEFORE = Subquery(
+    Device.history.filter(id=OuterRef("pk")).order_by("-history_id").values("device_holder_id")[:1]
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -237,9 +243,13 @@ def record(
     origin: Origin,
     history_change_reason: str | None = None,
 ) -> None:
-    """Write the rows, as they stand, into the model's history."""
+    """Write the rows, as they stand, into the model's history.
+
+    Of devices that are changed or removed, the caller has locked the rows: the order of a device's changes is theirs.
+    """
     if not ids:
         return
+    more = {"history_holder_before_id": None if history_type == ADDED else HOLDER_BEFORE} if model is Device else {}
     sql.record_history(
         model,
         ids,
@@ -251,6 +261,7 @@ def record(
         history_through=origin.through.value,
         history_address=origin.address,
         history_request_id=origin.request_id,
+        **more,
     )
 
 

@@ -83,14 +83,17 @@ def queue_up() -> None:
 def record_history(
     model: Any, ids: Sequence[int], history_type: str, history_date: datetime, **attributes: Any
 ) -> None:
-    """Copy the rows as they stand into the model's history, without a detour through Python."""
+    """Copy the rows as they stand into the model's history, without a detour through Python.
+
+    An attribute is a value, the same for all, or an expression that gives each row its own.
+    """
     record = model.history.model
     copied = [field.attname for field in model._meta.concrete_fields if _has_field(record, field.name)]
     constants = {"history_type": history_type, "history_date": history_date, **attributes}
     rows = (
         model.objects.filter(pk__in=any_id(ids))
         .order_by("pk")
-        .values_list(*copied, *(_Constant(value, record._meta.get_field(name)) for name, value in constants.items()))
+        .values_list(*copied, *(_expression(value, record._meta.get_field(name)) for name, value in constants.items()))
     )
     columns = ", ".join(_column(record, name) for name in [*copied, *constants])
     select, params = rows.query.sql_with_params()
@@ -104,6 +107,10 @@ class _Constant(models.Value):
     def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         sql, params = self.as_sql(compiler, connection)
         return f"{sql}::{_type(self.output_field)}", params
+
+
+def _expression(value: Any, field: "models.Field[Any, Any]") -> Any:
+    return value if hasattr(value, "resolve_expression") else _Constant(value, field)
 
 
 def _any_of(values: Sequence[Any], array: str) -> RawSQL:

@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import Q
 
 from devices import credentials, registry, sql
-from devices.models import ApiKey, Device, Hospital, Through
+from devices.models import LEFT, ApiKey, Device, Hospital, Through
 from devices.origin import COMMAND, Origin
 from devices.problems import Refused
 from devices.tests.conftest import Api, draft, issue, register
@@ -38,6 +39,49 @@ def test_every_verb_writes_its_history_with_the_values_as_they_were(rs_b: Hospit
         ("-", "Renamed", "RS Sehat", None),
         ("+", "Renamed", "RS Sehat", "restored"),
     ]
+
+
+def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Hospital) -> None:
+    [device] = register(draft(1, device_holder="RS Harapan"))
+    registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
+    registry.update(one(device), {"device_holder": "RS Sehat"}, COMMAND)
+    registry.transfer(one(device), None, COMMAND)
+    registry.update_many([(device.pk, {"device_holder": "RS Baru"})], COMMAND)
+    registry.retire(one(device), COMMAND)
+    registry.restore(device.pk, COMMAND)
+    told = [
+        (row.history_type, getattr(row.history_holder_before, "name", None), getattr(row.device_holder, "name", None))
+        for row in history(device)
+    ]
+    assert told == [
+        ("+", None, "RS Harapan"),
+        ("~", "RS Harapan", "RS Harapan"),
+        ("~", "RS Harapan", "RS Sehat"),
+        ("~", "RS Sehat", None),
+        ("~", None, "RS Baru"),
+        ("-", "RS Baru", "RS Baru"),
+        ("+", None, "RS Baru"),
+    ]
+    left = Device.history.filter(LEFT).order_by("history_id").values_list("history_holder_before__name", flat=True)
+    assert list(left) == ["RS Harapan", "RS Sehat"]
+
+
+@pytest.mark.parametrize(
+    ("index", "condition"),
+    [
+        ("change_by_holder", Q(device_holder=7)),
+        ("change_by_departure", LEFT & Q(history_holder_before=7)),
+        ("change_by_device", Q(id=7)),
+    ],
+)
+def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: str, condition: Q) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+    plan = Device.history.filter(condition, history_id__gt=3).order_by("history_id")[:20].explain()
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan
 
 
 def test_history_tells_who_through_what_from_where_and_in_which_request() -> None:
