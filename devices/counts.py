@@ -26,13 +26,16 @@ TABLES = {Device._meta.db_table, Hospital._meta.db_table}
 
 
 def total(devices: QuerySet[Device]) -> int:
-    """Return how many devices the query set has.
+    """Return how many devices the query set has: from the counts, or by counting where they do not know."""
+    number = known(devices)
+    return devices.count() if number is None else number
 
-    One that asks for holders and types only, each by plain values, is answered from the counts; any other is counted.
-    """
-    conditions = _conditions(devices.query)
+
+def known(devices: QuerySet[Any]) -> int | None:
+    """Return the number where the counts have it: of devices by holders and types only, each by plain values."""
+    conditions = _conditions(devices.query) if devices.model is Device else None
     if conditions is None:
-        return devices.count()
+        return None
     everywhere = not any(field in BY_HOLDER for field, _condition in conditions)
     rows = DeviceCount.objects.filter(*(condition for _field, condition in conditions), everywhere=everywhere)
     return rows.aggregate(number=Sum("number"))["number"] or 0

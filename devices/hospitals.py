@@ -15,6 +15,8 @@ from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
 from devices.problems import UNIQUE, Problem, Refused
 
+MEANS_ANOTHER = _("This is %(name)s, or was a name of it. Merge the two instead.")
+
 
 @dataclass
 class Moved:
@@ -38,8 +40,7 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
         return
     other = Hospital.objects.called([fold(name)]).get(fold(name))
     if other and other != hospital:
-        message = _("This is %(name)s, or was a name of it. Merge the two instead.") % {"name": other.name}
-        raise Refused([Problem("name", UNIQUE, message)])
+        raise Refused([Problem("name", UNIQUE, MEANS_ANOTHER % {"name": other.name})])
     if hospital.name_folded != fold(name):
         hospital.former_names.filter(name_folded=fold(name)).delete()
         hospital.former_names.create(name=hospital.name, name_folded=hospital.name_folded)

@@ -2,11 +2,14 @@
 
 from typing import Any, NoReturn
 
+from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
 
 from devices import reach
+from devices.problems import Refused
 
 
 def is_operator(request: HttpRequest) -> bool:
@@ -57,3 +60,18 @@ class WithinReach(ModelAdmin):
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404
+
+
+class WritesByVerbs(ModelAdmin):
+    """Forms whose writing a verb may refuse, with problems that a person is told."""
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Tell what is in the way also if somebody was faster than this form, between its check and its writing."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+        except Refused as refused:
+            for problem in refused.problems:
+                messages.error(request, str(problem.message))
+            return redirect(request.get_full_path())

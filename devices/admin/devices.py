@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -12,13 +12,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from devices import origin, reach, registry
-from devices.admin.access import WithinReach
+from devices.admin.access import WithinReach, WritesByVerbs
 from devices.admin.device_actions import DeviceActions
 from devices.admin.filters import DaysFilter, HolderFilter
+from devices.admin.pagination import LargePaginator
 from devices.drafts import CLEANERS, Draft
 from devices.makers import maker
 from devices.models import Device, DeviceQuerySet, Hospital, Through
-from devices.problems import Refused
 from devices.reach import Reach
 
 
@@ -65,7 +65,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(Device)
-class DeviceAdmin(DeviceActions, WithinReach):
+class DeviceAdmin(DeviceActions, WritesByVerbs, WithinReach):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (
@@ -79,6 +79,8 @@ class DeviceAdmin(DeviceActions, WithinReach):
     search_fields = ("device_name",)  # the box is shown; get_search_results is what searches
     autocomplete_fields = ("device_holder",)
     ordering = ("-id",)
+    sortable_by = ("device_name", "device_mac", "updated_at")  # what has an index
+    paginator = LargePaginator
     show_full_result_count = False
 
     def get_search_results(
@@ -92,17 +94,6 @@ class DeviceAdmin(DeviceActions, WithinReach):
         form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
         form.reach = reach.of_user(request.user)
         return form
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """Tell what is in the way also if somebody was faster than this form, between its check and its writing."""
-        try:
-            return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
-        except Refused as refused:
-            for problem in refused.problems:
-                messages.error(request, str(problem.message))
-            return redirect(request.get_full_path())
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Lead to the device's changes, of which Django's own log knows only those made here."""

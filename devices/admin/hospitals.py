@@ -1,14 +1,139 @@
-"""Hospitals in the admin: read for now. Devices name them, and registering a device registers its hospital."""
+"""Hospitals in the admin: operators rename and merge them, hospital admins see their own."""
 
-from django.contrib import admin
+from typing import Any
 
-from devices.admin.access import OnlyToRead, WithinReach
-from devices.models import Hospital
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelect2Widget
+
+from devices import drafts, hospitals, origin, registry
+from devices.admin import confirmation
+from devices.admin.access import WithinReach, WritesByVerbs, is_operator
+from devices.models import ApiKey, DeviceCount, Hospital, Through
+
+
+class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+    class Meta:
+        model = Hospital
+        fields = ("name",)
+
+    def clean_name(self) -> str:
+        name = drafts.clean_holder(self.cleaned_data["name"])
+        if name is None:
+            raise ValidationError(_("“unknown” means no hospital."))
+        other = Hospital.objects.called([drafts.fold(name)]).get(drafts.fold(name))
+        if other and other.pk != self.instance.pk:
+            raise ValidationError(hospitals.MEANS_ANOTHER % {"name": other.name})
+        return name
+
+
+class MergeForm(forms.Form):
+    into = forms.ModelChoiceField(Hospital.objects.none(), label=_("Into"), widget=UnfoldAdminSelect2Widget)
+
+    def __init__(self, *args: Any, chosen: list[Hospital], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        targets = Hospital.objects.exclude(pk__in=[hospital.pk for hospital in chosen]).order_by("name")
+        self.fields["into"].queryset = targets  # type: ignore[attr-defined]
 
 
 @admin.register(Hospital)
-class HospitalAdmin(OnlyToRead, WithinReach):
+class HospitalAdmin(WritesByVerbs, WithinReach):
+    form = HospitalForm
     narrowed_by = "pk"
-    list_display = ("name", "created_at")
-    search_fields = ("name",)
+    search_fields = ("name", "former_names__name")
     ordering = ("name",)
+    actions = ("merge",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Hospital]:
+        counts = DeviceCount.objects.filter(device_holder=OuterRef("pk"), everywhere=False).order_by()
+        devices = counts.values("device_holder").annotate(sum=Sum("number")).values("sum")
+        keys = ApiKey.objects.working().filter(hospital=OuterRef("pk")).order_by().values("hospital")
+        rows: QuerySet[Hospital] = super().get_queryset(request)
+        return rows.annotate(
+            number_of_devices=Coalesce(Subquery(devices), 0),
+            number_of_admins=Count("admins"),
+            number_of_keys=Coalesce(Subquery(keys.annotate(sum=Count("pk")).values("sum")), 0),
+        )
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        shown = ("name", "devices", "admins")
+        return (*shown, "keys", "created_at") if is_operator(request) else (*shown, "created_at")
+
+    def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("name",)
+        return ("name", "former_names", "devices", "admins", *(("keys",) if is_operator(request) else ()))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Hospital | None = None) -> tuple[str, ...]:
+        return self.get_fields(request, obj)[1:]
+
+    @admin.display(description=_("devices"), ordering="number_of_devices")
+    def devices(self, hospital: Hospital) -> Any:
+        return _link("device", f"device_holder__id__exact={hospital.pk}", hospital.number_of_devices)  # type: ignore[attr-defined]
+
+    @admin.display(description=_("hospital admins"), ordering="number_of_admins")
+    def admins(self, hospital: Hospital) -> Any:
+        return hospital.number_of_admins  # type: ignore[attr-defined]
+
+    @admin.display(description=_("API keys"), ordering="number_of_keys")
+    def keys(self, hospital: Hospital) -> Any:
+        return _link("apikey", f"hospital__id__exact={hospital.pk}&state=working", hospital.number_of_keys)  # type: ignore[attr-defined]
+
+    @admin.display(description=_("former names"))
+    def former_names(self, hospital: Hospital) -> str:
+        return ", ".join(sorted(row.name for row in hospital.former_names.all())) or "–"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Hospital | None = None) -> bool:
+        return is_operator(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Hospital | None = None) -> bool:
+        return False  # merging is what makes one go: its devices' history names it
+
+    def save_model(self, request: HttpRequest, obj: Hospital, form: HospitalForm, change: bool) -> None:
+        by = origin.of_request(request, Through.ADMIN)
+        name = form.cleaned_data["name"]
+        if change:
+            hospitals.rename(obj, name, by)
+        else:
+            obj.pk = registry.name_hospitals([name], by)[drafts.fold(name)].pk
+
+    @admin.action(description=_("Merge into another hospital"), permissions=["change"])
+    def merge(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> HttpResponse | None:
+        chosen: list[Any] = list(queryset)
+        numbers = {
+            "devices": sum(hospital.number_of_devices for hospital in chosen),
+            "admins": sum(hospital.number_of_admins for hospital in chosen),
+            "keys": ApiKey.objects.filter(hospital__in=[hospital.pk for hospital in chosen]).count(),
+        }
+        form = MergeForm(confirmation.sent(request), chosen=chosen)
+        will = _(
+            "What belongs to these hospitals goes to the one that you choose here: devices: %(devices)d, hospital "
+            "admins: %(admins)d, API keys: %(keys)d. Their names will mean that hospital from then on."
+        )
+        if asked := confirmation.ask(
+            self, request, queryset, action="merge", title=_("Merge"), will=will % numbers, form=form
+        ):
+            return asked
+        by = origin.of_request(request, Through.ADMIN)
+        into = form.cleaned_data["into"]
+        moved = hospitals.merge(chosen, into, by)
+        text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
+        counts = {"devices": moved.devices, "admins": moved.admins, "keys": moved.keys}
+        messages.success(request, text % {"name": into, **counts})
+        return None
+
+
+def _link(page: str, query: str, number: int) -> Any:
+    return format_html(
+        '<a href="{}?{}" class="underline">{}</a>', reverse(f"admin:devices_{page}_changelist"), query, number
+    )
