@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +15,7 @@ COUNTED = 10_000  # rows: a number that is greater tells nobody more, and takes 
 class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     """Tells the exact number of rows where the counts have it or it is small, else that there are more."""
 
+    object_list: QuerySet[Any]
     template_name = "admin/pagination_large.html"
     more_than = _("more than")
 
