@@ -126,6 +126,11 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
         """Return the hospital of this id, or the one that it was merged into."""
         return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
 
+    def ids_ever(self) -> list[int]:
+        """Return the ids of these hospitals and of those that were merged into them: history has both."""
+        former = FormerName.objects.filter(hospital__in=self).values_list("former_id", flat=True)
+        return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
+
     def within(self, reach: "Reach") -> Self:
         return self if reach.ids is None else self.filter(pk__in=reach.ids)
 

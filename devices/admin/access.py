@@ -10,6 +10,7 @@ from unfold.admin import ModelAdmin
 
 from devices import reach
 from devices.problems import Refused
+from devices.reach import Reach
 
 
 def is_operator(request: HttpRequest) -> bool:
@@ -55,8 +56,11 @@ class WithinReach(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        within = reach.of_user(request.user).ids
-        return rows if within is None else rows.filter(**{f"{self.narrowed_by}__in": within})
+        within = reach.of_user(request.user)
+        return rows if within.ids is None else self.narrowed(rows, within)
+
+    def narrowed(self, rows: QuerySet[Any], within: Reach) -> QuerySet[Any]:
+        return rows.filter(**{f"{self.narrowed_by}__in": within.ids})
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404

@@ -1,66 +1,97 @@
 """Every change of a device: who, when, through what, from where, and the values before and after."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NoReturn
 
 from django.contrib import admin, messages
-from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
-from django.http import HttpRequest
+from django.db.models import Case, Expression, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest
 from django.utils.html import format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from devices import origin, reach, registry
 from devices.admin.access import OnlyToRead, WithinReach
-from devices.admin.filters import HolderFilter
+from devices.admin.filters import DaysFilter, HolderFilter
+from devices.admin.pagination import LargePaginator
 from devices.drafts import UNKNOWN, DeviceType
-from devices.models import Device, Through
+from devices.models import LEFT, Device, FormerName, Hospital, HospitalQuerySet, Through
 from devices.problems import Refused
+from devices.reach import Reach
 
 Change = Device.history.model
 
-SHOWN = {
-    "device_name": _("name"),
-    "device_mac": _("MAC address"),
-    "device_type": _("type"),
-    "device_holder__name": _("hospital"),
-}
+FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
 ACTIONS = {registry.ADDED: _("registered"), registry.CHANGED: _("changed"), registry.REMOVED: _("taken out")}
+
+
+def changes_of(hospitals: HospitalQuerySet) -> Q:
+    """Return the condition for what happened to devices while these held them, their leaving included."""
+    ids = hospitals.ids_ever()
+    return Q(device_holder_id__in=ids) | (LEFT & Q(history_holder_before_id__in=ids))
+
+
+class PastHolderFilter(HolderFilter):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        narrowed = super().queryset(request, queryset)
+        if narrowed is None or not self.value():
+            return narrowed
+        return queryset.filter(changes_of(Hospital.objects.filter(pk=self.value())))
 
 
 @admin.register(Change)
 class ChangeAdmin(OnlyToRead, WithinReach):
-    list_display = (
-        "history_date",
-        "device_name",
-        "device_mac",
-        "action",
-        "changes",
-        "who",
+    list_display = ("history_date", "device", "mac", "action", "changes", "who", "history_through", "address")
+    list_filter = (
+        ("device_holder", PastHolderFilter),
+        "history_type",
         "history_through",
-        "address",
+        ("history_date", DaysFilter),
     )
-    list_filter = (("device_holder", HolderFilter), "history_type", "history_through", "history_date")
+    list_filter_submit = True
     list_display_links = None
     list_select_related = ("history_user", "history_api_key")
     search_fields = ("device_name", "device_mac", "history_request_id")
     ordering = ("-history_id",)
-    list_filter_submit = True
+    sortable_by = ()
     actions = ("restore",)
+    paginator = LargePaginator
     show_full_result_count = False
 
+    def narrowed(self, rows: QuerySet[Any], within: Reach) -> QuerySet[Any]:
+        return rows.filter(changes_of(Hospital.objects.within(within)))
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Lay beside each change what the device was before, if whoever asks might see it then."""
+        """Lay beside each change what the device was before; of what another hospital held, nothing is told."""
+        within = reach.of_user(request.user)
+        ids = None if within.ids is None else Hospital.objects.within(within).ids_ever()
         same_device = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
         last = same_device.order_by("-history_id")
-        changes: QuerySet[Any] = super().get_queryset(request).select_related("device_holder")
-        changes = changes.annotate(holder_before=Subquery(last.values("device_holder_id")[:1]))
-        within = reach.of_user(request.user).ids
-        seen = Q(pk__gt=0) if within is None else Q(holder_before__in=within)
-        before = {f"before_{name}": Case(When(seen, then=Subquery(last.values(name)[:1]))) for name in SHOWN}
-        annotated: QuerySet[Any] = changes.annotate(**before)
+        changes: QuerySet[Any] = super().get_queryset(request)
+        annotated: QuerySet[Any] = changes.annotate(
+            seen_before=_is_any("history_holder_before_id", ids),
+            seen_after=_is_any("device_holder_id", ids),
+            holder=_name_of("device_holder"),
+            before_holder=_name_of("history_holder_before"),
+            **{f"before_{field}": Subquery(last.values(field)[:1]) for field in FIELDS},
+        )
         return annotated
 
-    @admin.display(description=_("change"), ordering="history_type")
+    def change_view(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise Http404  # the list has it all, and only what may be seen
+
+    history_view = change_view
+
+    @admin.display(description=_("name"))
+    def device(self, change: Any) -> str:
+        return str(change.device_name if change.seen_after else change.before_device_name)
+
+    @admin.display(description=_("MAC address"))
+    def mac(self, change: Any) -> str:
+        return str(change.device_mac if change.seen_after else change.before_device_mac)
+
+    @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
         return _("restored") if change.history_change_reason == registry.RESTORED else ACTIONS[change.history_type]
 
@@ -68,12 +99,12 @@ class ChangeAdmin(OnlyToRead, WithinReach):
     def changes(self, change: Any) -> Any:
         if change.history_type != registry.CHANGED:
             return "–"
-        if change.before_device_name is None:
+        if not change.seen_after:
+            return _("went to another hospital")
+        if not change.seen_before and change.holder != change.before_holder:
             return _("came from elsewhere")
-        rows = [
-            (label, _value(name, getattr(change, f"before_{name}")), _value(name, _after(change, name)))
-            for name, label in SHOWN.items()
-        ]
+        rows = [(label, *_values(change, field)) for field, label in FIELDS.items()]
+        rows.append((_("hospital"), change.before_holder or UNKNOWN, change.holder or UNKNOWN))
         return format_html_join("", "<div>{}: {} → {}</div>", [row for row in rows if row[1] != row[2]])
 
     @admin.display(description=_("who"))
@@ -97,19 +128,27 @@ class ChangeAdmin(OnlyToRead, WithinReach):
                 device = registry.restore(change.id, by)
             except Device.DoesNotExist:
                 text = _("%(name)s is registered: there is nothing to restore.")
-                messages.warning(request, text % {"name": change.device_name})
+                messages.warning(request, text % {"name": self.device(change)})
             except Refused as refused:
                 for problem in refused.problems:
-                    messages.error(request, f"{change.device_name}: {problem.message}")
+                    messages.error(request, f"{self.device(change)}: {problem.message}")
             else:
                 messages.success(request, _("%(name)s was restored.") % {"name": device})
 
 
-def _after(change: Any, name: str) -> Any:
-    return getattr(change.device_holder, "name", None) if name == "device_holder__name" else getattr(change, name)
+def _is_any(column: str, ids: Collection[int] | None) -> Expression:
+    return Value(True) if ids is None else Case(When(**{f"{column}__in": ids}, then=True), default=False)
 
 
-def _value(name: str, value: Any) -> Any:
-    if name == "device_type":
-        return DeviceType(value).label
-    return value or UNKNOWN
+def _name_of(column: str) -> Coalesce:
+    """Return the name of the hospital that the column names, also if it was merged into another since."""
+    merged = FormerName.objects.filter(former_id=OuterRef(f"{column}_id"))
+    return Coalesce(f"{column}__name", Subquery(merged.values("name")[:1]))
+
+
+def _values(change: Any, field: str) -> tuple[Any, Any]:
+    """Return what the field was and became, as people call it."""
+    before, after = getattr(change, f"before_{field}"), getattr(change, field)
+    if field == "device_type":
+        return DeviceType(before).label, DeviceType(after).label
+    return before, after

@@ -35,6 +35,6 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
     def page(self, number: Any) -> Page[Any]:
         """Find the page by its ids alone, which an index has, and only then read its rows."""
         page = super().page(number)
-        ids = [pk for (pk,) in page.object_list.values_list("pk")]
-        page.object_list = self.object_list.filter(pk__in=ids)
+        rows: QuerySet[Any] = page.object_list  # type: ignore[assignment]
+        page.object_list = self.object_list.filter(pk__in=list(rows.values_list("pk", flat=True)))
         return page

@@ -5,8 +5,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devices import registry
-from devices.models import Device
+from devices import hospitals, registry
+from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
 
@@ -76,3 +76,15 @@ def test_staff_without_rights_neither_see_nor_restore(db: None, client: Client) 
     nurse.user_permissions.add(Permission.objects.get(codename="view_historicaldevice"))
     restore(client, last_change(device.pk))
     assert not Device.objects.exists()
+
+
+def test_the_changes_of_one_hospital_are_found_and_its_merged_names_told(
+    operator: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
+) -> None:
+    registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, COMMAND)
+    page = operator.get(f"{CHANGES}?device_holder__id__exact={rs_a.pk}")
+    assert {row.device_name for row in page.context["cl"].result_list} == {"Cuff 1"}
+    hospitals.merge([rs_b], rs_a, COMMAND)
+    page = operator.get(f"{CHANGES}?id={devices['a'].pk}")
+    assert "hospital: RS Harapan → RS Sehat" in page.content.decode()
+    assert "hospital: RS Sehat → RS Harapan" in page.content.decode()

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from devices import people, registry
+from devices import hospitals, people, registry
 from devices.admin.access import OnlyForOperators, WithinReach
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
@@ -98,6 +98,40 @@ def test_history_begins_when_the_device_came_and_tells_nothing_of_before(
     assert "Cuff of Harapan" in page
     assert "came from elsewhere" in page
     assert not [secret for secret in ("Secret of Sehat", "RS Sehat", "Cuff 2", "Cuff 3") if secret in page]
+
+
+def test_history_tells_that_a_device_left_and_nothing_of_what_it_became(
+    ratna: Client, devices: dict[str, Device], rs_b: Hospital
+) -> None:
+    new = {"device_name": "Secret of Sehat", "device_mac": MAC, "device_holder": rs_b.name}
+    registry.update(Device.objects.filter(pk=devices["a"].pk), new, COMMAND)  # type: ignore[arg-type]
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), COMMAND)
+    response = ratna.get(CHANGES)
+    page = response.content.decode()
+    assert [row.history_type for row in response.context["cl"].result_list] == ["~", "+"]
+    assert "went to another hospital" in page
+    assert page.count("Cuff 1") == 2
+    secrets = ["Secret of Sehat", MAC, "RS Sehat"]
+    for row in Device.history.all():
+        for view in ("change", "history", "delete"):
+            answer = ratna.get(f"{CHANGES}{row.pk}/{view}/")
+            assert answer.status_code in (403, 404)
+            page += answer.content.decode()
+    page += ratna.post(
+        CHANGES, {"action": "restore", "_selected_action": [row.pk for row in Device.history.all()]}, follow=True
+    ).content.decode()
+    assert not [secret for secret in secrets if secret in page]
+
+
+def test_history_of_a_hospital_has_that_of_those_merged_into_it(
+    ratna: Client, operator: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
+) -> None:
+    registry.retire(Device.objects.filter(pk=devices["b"].pk), COMMAND)
+    hospitals.merge([rs_b], rs_a, COMMAND)
+    found = ratna.get(CHANGES).context["cl"].result_list
+    assert [(row.history_type, row.device_name) for row in found] == [("-", "Cuff 2"), ("+", "Cuff 2"), ("+", "Cuff 1")]
+    chosen = operator.get(f"{CHANGES}?device_holder__id__exact={rs_a.pk}").context["cl"].result_list
+    assert list(chosen) == list(found)
 
 
 def test_a_retired_device_is_restored_by_its_own_hospital_only(ratna: Client, devices: dict[str, Device]) -> None:
