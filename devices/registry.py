@@ -4,6 +4,7 @@ Every write of a device goes through here, from the API, the admin, an import or
 its history, within the reach of whoever asks, and with every problem named if it cannot be.
 """
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -139,11 +140,11 @@ def update(devices: DeviceQuerySet, changes: Draft, origin: Origin) -> Device:
 def update_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> int:
     """Give the device of each id its own new values; return how many differ from what they were.
 
-    A name or a MAC that another device of the sequence gives up counts as taken: databases compare row by row.
+    Devices of the sequence may take names and MACs from each other.
 
     Raises:
         KeyError: no device has one of the ids.
-        Refused: a name or a MAC is another device's; `index` is the place in the sequence.
+        Refused: a name or a MAC is another device's, which keeps it; `index` is the place in the sequence.
     """
     ids = sql.any_id([pk for pk, _draft in changes])
     devices = Device.objects.filter(pk__in=ids).select_related("device_holder").select_for_update(of=("self",))
@@ -303,9 +304,10 @@ def beyond_reach(drafts: Sequence[Draft], reach: Reach, *, new: bool = False) ->
 
 
 def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> list[Problem]:
-    """Return a problem for each name and MAC that a registered device has.
+    """Return a problem for each name and MAC that a registered device has, and keeps.
 
-    `owners` maps a device's id to the place of the draft that is about it: a device may keep what it has.
+    `owners` maps a device's id to the place of the draft that is about it: a device may keep what it has, or give it up
+    to another draft by having another one itself.
     A problem never tells which device it is, nor whose.
     """
     owners = owners or {}
@@ -322,7 +324,8 @@ def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> l
         Problem(field, UNIQUE, message, index)
         for index, draft in enumerate(drafts)
         for field, message in TAKEN.items()
-        if (pk := holders[field].get(draft.get(field, ""))) is not None and owners.get(pk) != index  # type: ignore[call-overload]
+        if (pk := holders[field].get(draft.get(field, ""))) is not None  # type: ignore[call-overload]
+        and ((own := owners.get(pk)) is None or (own != index and field not in drafts[own]))
     ]
 
 
@@ -332,6 +335,7 @@ def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
     if problems := twice(drafts) + beyond_reach(drafts, origin.reach):
         raise Refused(problems + taken(drafts, owners))
     hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
+    held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in TAKEN}
     changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
     if not changed:
         return 0
@@ -340,6 +344,7 @@ def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
         device.updated_at = at
     try:
         with transaction.atomic():
+            _step_aside(changed, held)
             sql.update(
                 Device,
                 [device.pk for device in changed],
@@ -362,6 +367,23 @@ def _give_all(devices: DeviceQuerySet, origin: Origin, **value: Hospital | Devic
     Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=now())
     record(Device, ids, CHANGED, origin)
     return len(ids)
+
+
+def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]) -> None:
+    """Free the names and MACs that devices take from each other, for a moment: databases compare row by row.
+
+    `held` has the id of the device that had a value before, for each field.
+    """
+    taken_from = {
+        pk
+        for device in changed
+        for field in TAKEN
+        if (pk := held[field].get(getattr(device, field), device.pk)) != device.pk
+    }
+    ids = sorted(taken_from & {device.pk for device in changed})
+    if ids:
+        nobodys = [f"~{pk}~{secrets.token_hex(8).upper()}" for pk in ids]
+        sql.update(Device, ids, dict.fromkeys(TAKEN, nobodys), {})
 
 
 def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:

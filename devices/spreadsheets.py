@@ -1,148 +1,160 @@
 """Read and write fleets as CSV or XLSX, line by line, whatever their length.
 
-A cell that begins like a formula is written with an apostrophe before it, since a spreadsheet program would run it,
-and read back without. https://owasp.org/www-community/attacks/CSV_Injection
+What a file is, its content says and not its name: cells between delimiters (delimited.py) or a workbook (workbooks.py).
+Its headings are found (headings.py), and what Excel has spoilt is told of each cell (cells.py).
 """
 
 import csv
 import io
-from collections.abc import Generator, Iterable
-from contextlib import closing
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile
+from typing import BinaryIO, NamedTuple
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
+from django.utils.translation import gettext as _
 
-COLUMNS = ("device_name", "device_mac", "device_type", "device_holder")
-# The field's spreadsheet calls a device's name its ID. Beside a device_name, an id is the registry's own.
-FIELD_HEADINGS = {"id": "device_name", "mac": "device_mac", "type": "device_type", "holder": "device_holder"}
-REQUIRED = COLUMNS[:3]
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-DELIMITERS = ",;\t"
+from devices import cells, delimited, headings, workbooks
+from devices.cells import Spoilt
+from devices.delimited import WINDOWS
+from devices.headings import COLUMNS, ID, Unreadable
+from devices.workbooks import Lines
 
-Row = tuple[int, dict[str, str]]
+__all__ = [
+    "COLUMNS",
+    "EXPORTED",
+    "WINDOWS",
+    "Row",
+    "Sheet",
+    "Unreadable",
+    "csv_chunks",
+    "ending_of",
+    "reading",
+    "write",
+]
+
+ENDINGS = (".csv", ".xlsx")
+EXPORTED = (ID, *COLUMNS)
+CHUNK = 64 * 1024  # characters
 
 
-class Unreadable(Exception):
-    """The file cannot be read as a list of devices; the message says why."""
+class Row(NamedTuple):
+    """A line of the file: its number, from 1; its cells by our column names, empty ones left out; the spoilt ones."""
+
+    number: int
+    cells: dict[str, str]
+    spoilt: dict[str, Spoilt]
 
 
-def read(file: BinaryIO, ending: str) -> Generator[Row, None, None]:
-    """Give each line that is not blank: its number in the file, from 1, and its cells by our column names.
+@dataclass
+class Sheet:
+    """An open file: its rows, which are read once and while it is open, and what is to be told of it."""
 
-    A cell that is empty is left out. Columns that are not a device's are passed over.
+    rows: Iterator[Row]
+    passed_over: tuple[str, ...]  # headings that are not known
+    has_holders: bool
+    encoding: str | None  # of a text file
+
+
+@contextmanager
+def reading(file: BinaryIO, most: int | None = None) -> Iterator[Sheet]:
+    """Open a file that can be sought in, and find its headings. Lines that are blank or repeat these are left out.
 
     Raises:
-        Unreadable: it is no CSV in UTF-8 and no XLSX, or a heading is missing.
+        Unreadable: also while its rows are read: it is none of ours, a heading is missing, or it has more rows than
+        `most`.
     """
-    lines = _read_xlsx(file) if ending == ".xlsx" else _read_csv(file)
-    columns: list[str | None] | None = None
-    with closing(lines):
-        for number, cells in lines:
-            if not any(cells):
-                continue
-            if columns is None:
-                columns = _columns(cells)
-                continue
-            yield number, {column: cell for column, cell in zip(columns, cells, strict=False) if column and cell}
-    if columns is None:
-        raise Unreadable("The file is empty. Its first line must have the headings: " + ", ".join(COLUMNS) + ".")
+    if workbooks.is_one(file):
+        with workbooks.tables(file) as tables:
+            yield _first_with_headings(tables, most)
+    else:
+        encoding = delimited.encoding_of(file)
+        yield _sheet(delimited.lines(file, encoding), most, encoding)
 
 
-def write(file: BinaryIO, ending: str, rows: Iterable[Iterable[str]]) -> int:
-    """Write the headings and the rows, each with the cells of COLUMNS; return how many rows there were."""
-    return _write_xlsx(file, rows) if ending == ".xlsx" else _write_csv(file, rows)
+def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> int:
+    """Write the headings and the rows, each with the cells of the columns; return how many rows there were.
+
+    Raises:
+        Unreadable: there are more rows than a worksheet has.
+    """
+    if ending == ".xlsx":
+        return workbooks.write(file, columns, (list(map(cells.escaped, row)) for row in rows))
+    counted = itertools.count()
+    file.writelines(csv_chunks((row for row, _place in zip(rows, counted, strict=False)), columns))
+    return next(counted)
 
 
-def _columns(headings: list[str]) -> list[str | None]:
-    names = [heading.strip().casefold() for heading in headings]
-    known = dict.fromkeys(COLUMNS) | FIELD_HEADINGS if "device_name" not in names else dict.fromkeys(COLUMNS)
-    columns = [known.get(name) or (name if name in COLUMNS else None) for name in names]
-    if missing := [column for column in REQUIRED if column not in columns]:
-        raise Unreadable(
-            f"The first line has no heading {', '.join(missing)}. "
-            f"It must have {', '.join(COLUMNS)}; or ID, MAC, TYPE, HOLDER. It has: {', '.join(headings)}."
-        )
-    if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
-        raise Unreadable(f"The first line has more than one heading for {', '.join(twice)}.")
-    return columns
-
-
-def _read_csv(file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    try:
-        first = text.readline()
-        delimiter = max(DELIMITERS, key=first.count)
-        yield 1, next(csv.reader([first], delimiter=delimiter), [])
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-        for cells in reader:
-            yield reader.line_num + 1, [_unescaped(cell) for cell in cells]
-    except UnicodeDecodeError as error:
-        raise Unreadable("The file is not in UTF-8. Save it as “CSV UTF-8”, or as XLSX.") from error
-    except csv.Error as error:
-        raise Unreadable(f"The file is no CSV: {error}, near line {reader.line_num + 1}.") from error
-    finally:
-        text.detach()
-
-
-def _read_xlsx(file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
-    try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        with closing(book):
-            for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
-                yield number, [_unescaped(_text(cell)) for cell in cells]
-    except (BadZipFile, InvalidFileException, ParseError, KeyError, IndexError, OSError, ValueError) as error:
-        raise Unreadable("The file is no XLSX workbook, or a damaged one.") from error
-
-
-def _write_csv(file: BinaryIO, rows: Iterable[Iterable[str]]) -> int:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    writer, count = csv.writer(text), 0
-    writer.writerow(COLUMNS)
-    for count, row in enumerate(rows, start=1):  # noqa: B007  (count is what is returned)
-        writer.writerow(map(_escaped, row))
-    text.flush()
-    text.detach()
-    return count
-
-
-def _write_xlsx(file: BinaryIO, rows: Iterable[Iterable[str]]) -> int:
-    book, count = openpyxl.Workbook(write_only=True), 0
-    sheet = book.create_sheet("Devices")
-    sheet.append(COLUMNS)
-    for count, row in enumerate(rows, start=1):  # noqa: B007
-        sheet.append([_escaped(cell) for cell in row])
-    book.save(file)
-    return count
-
-
-def _text(cell: object) -> str:
-    """Return a cell's text; a whole number without the point that the spreadsheet gave it."""
-    if cell is None:
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def _escaped(cell: str) -> str:
-    return f"'{cell}" if cell.startswith((*FORMULA, "'")) else cell
-
-
-def _unescaped(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith((*FORMULA, "'")) else cell
+def csv_chunks(rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> Iterator[bytes]:
+    """Give a CSV in pieces, after the byte-order mark without which Excel takes it for Windows-1252."""
+    buffer = io.StringIO("\ufeff")
+    buffer.seek(0, io.SEEK_END)
+    writer = csv.writer(buffer)
+    for row in itertools.chain([columns], rows):
+        writer.writerow(map(cells.escaped, row))
+        if buffer.tell() > CHUNK:
+            yield buffer.getvalue().encode()
+            buffer = io.StringIO()
+            writer = csv.writer(buffer)
+    yield buffer.getvalue().encode()
 
 
 def ending_of(name: str) -> str:
-    """Return `.csv` or `.xlsx`, by the file's ending; `-` is CSV.
+    """Return `.csv` or `.xlsx`, by the ending of the file to write; `-` is CSV.
 
     Raises:
         Unreadable: it has another.
     """
     ending = ".csv" if name == "-" else Path(name).suffix.lower()
-    if ending not in (".csv", ".xlsx"):
-        raise Unreadable(f"{name} ends neither in .csv nor in .xlsx.")
+    if ending not in ENDINGS:
+        raise Unreadable(_("%(name)s ends neither in .csv nor in .xlsx.") % {"name": name})
     return ending
+
+
+def _first_with_headings(tables: list[Lines], most: int | None) -> Sheet:
+    """Return the first worksheet that has the headings; a cover sheet may come before it.
+
+    Raises:
+        Unreadable: none has them; the message is about the first.
+    """
+    errors = []
+    for table in tables:
+        try:
+            return _sheet(table, most)
+        except Unreadable as error:
+            errors.append(error)
+    raise errors[0] if errors else Unreadable(_("The workbook has no worksheet."))
+
+
+def _sheet(lines: Lines, most: int | None, encoding: str | None = None) -> Sheet:
+    filled = ((number, line) for number, line in lines if not all(map(_is_blank, line)))
+    first = list(itertools.islice(filled, headings.LINES_SEARCHED))
+    found = headings.find([[_text(cell) for cell in line] for _number, line in first])
+    above = [tuple(map(_text, line)) for _number, line in first[: found.lines]]
+    below = itertools.chain(first[found.lines :], filled)
+    rows = _rows((line for line in below if tuple(map(_text, line[1])) not in above), found.columns, most)
+    return Sheet(rows, found.passed_over, "device_holder" in found.columns, encoding)
+
+
+def _rows(lines: Lines, columns: Sequence[str | None], most: int | None) -> Iterator[Row]:
+    places = [(place, column) for place, column in enumerate(columns) if column]
+    for count, (number, line) in enumerate(lines, start=1):
+        if most is not None and count > most:
+            raise Unreadable(_("The file has more than %(most)d devices. Divide it.") % {"most": most})
+        row = Row(number, {}, {})
+        for place, column in places:
+            text, spoilt = cells.read(column, line[place] if place < len(line) else None)
+            if text:
+                row.cells[column] = text
+            if spoilt:
+                row.spoilt[column] = spoilt
+        yield row
+
+
+def _is_blank(cell: object) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell).strip()

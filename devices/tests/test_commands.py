@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
-from devices import credentials, fleets, registry
+from devices import credentials, fleets
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
@@ -163,7 +163,7 @@ def test_a_file_registers_what_is_new_and_changes_what_is_known(tmp_path: Path) 
     [
         "ID,MAC,TYPE,HOLDER\nCuff 1,000000000001,CONSUMER,RS Harapan\n",
         "\ufeffid;mac;type;holder\r\nCuff 1;000000000001;CONSUMER;RS Harapan\r\n",
-        "holder\tname\ttype\tMAC\tdevice_name\tid\nRS Harapan\t?\tCONSUMER\t000000000001\tCuff 1\t7\n",
+        "holder\tname\ttype\tMAC\tdevice_name\tid\nRS Harapan\t?\tCONSUMER\t000000000001\tCuff 1\t\n",
         'ID,MAC,TYPE,HOLDER,NOTE\n"Cuff 1","000000000001",CONSUMER,"RS Harapan","two\nlines"\n',
     ],
 )
@@ -211,13 +211,12 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [
-        ("fleet.txt", "x", "ends neither in .csv nor in .xlsx."),
         ("fleet.csv", "", "The file is empty."),
-        ("fleet.csv", "name,address\n", "The first line has no heading device_name, device_mac, device_type."),
-        ("fleet.csv", "MAC,TYPE,device_mac,ID\n", "more than one heading for device_mac."),
-        ("fleet.csv", HEADINGS.encode() + b"RS M\xfcller,1,2,3\n", "The file is not in UTF-8."),
+        ("fleet.csv", "name,address\n", "These headings are missing: device_mac, device_type."),
+        ("fleet.csv", "MAC,TYPE,device_mac,ID\n", "More than one heading stands for device_mac: MAC, device_mac."),
+        ("fleet.csv", HEADINGS.encode() + b"\x81,1,2,3\n", "neither XLSX nor text in a known encoding."),
         ("fleet.csv", HEADINGS + '"Cuff 1,00\n', "The file is no CSV"),
-        ("fleet.xlsx", "no workbook", "The file is no XLSX workbook, or a damaged one."),
+        ("fleet.xlsx", "PK\x03\x04 no workbook", "The file is no XLSX workbook, or a damaged one."),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, lines: str | bytes, message: str) -> None:
@@ -260,13 +259,11 @@ def test_what_was_exported_imports_unchanged_formulae_and_all(tmp_path: Path, na
     _out, err = run("export_devices", str(path))
     assert err == f"{len(names)} devices exported.\n"
     if name.endswith(".csv"):
-        assert not re.search(r"^[=+\-@]", path.read_text(), re.MULTILINE)
+        assert not re.search(r",[=+\-@]", path.read_text())
     else:
         cells = [cell for row in openpyxl.load_workbook(path).active.iter_rows() for cell in row]
         assert not [cell for cell in cells if cell.data_type == "f"]
     assert run("import_devices", str(path))[0] == f"0 registered, 0 changed, {len(names)} unchanged.\n"
-    registry.retire(Device.objects.all(), COMMAND)
-    run("import_devices", str(path))
     assert list(Device.objects.order_by("pk").values_list("device_name", flat=True)) == names
 
 
@@ -275,8 +272,9 @@ def test_a_fleet_goes_through_a_pipe(stdin: Any, monkeypatch: pytest.MonkeyPatch
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer))
     run("export_devices", "-")
-    assert buffer.getvalue().decode() == HEADINGS.replace("\n", "\r\n") + (
-        "Cuff 1,00:00:00:00:00:01,CONSUMER,RS Harapan\r\n"
+    pk = Device.objects.get().pk
+    assert buffer.getvalue().decode() == "\ufeffid," + HEADINGS.replace("\n", "\r\n") + (
+        f"{pk},Cuff 1,00:00:00:00:00:01,CONSUMER,RS Harapan\r\n"
     )
     stdin(buffer.getvalue())
     assert run("import_devices", "-")[0] == "0 registered, 0 changed, 1 unchanged.\n"

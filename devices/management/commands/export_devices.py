@@ -5,11 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from devices import spreadsheets
-from devices.drafts import UNKNOWN
+from devices import fleets, spreadsheets
 from devices.models import Device
-
-ROWS_AT_ONCE = 5_000
 
 
 class Command(BaseCommand):
@@ -35,7 +32,4 @@ class Command(BaseCommand):
         self.stderr.write(f"{count} devices exported.")
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
-        columns = ("device_name", "device_mac", "device_type", "device_holder__name")
-        rows = Device.objects.order_by("id").values_list(*columns).iterator(chunk_size=ROWS_AT_ONCE)
-        for name, mac, kind, holder in tqdm(rows, unit=" devices", unit_scale=True, disable=None):
-            yield name, mac, kind, holder or UNKNOWN
+        yield from tqdm(fleets.exported(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)

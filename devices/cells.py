@@ -1,0 +1,129 @@
+"""What a cell of a spreadsheet says, and what a spreadsheet program has made of it.
+
+Excel reads what is typed into a cell, and keeps what it understood: of a MAC address of digits a number, of a name such
+as `1-2` a date, and it runs what begins like a formula. Cells are therefore written with an apostrophe before whatever
+it would run or change, and read back without. https://owasp.org/www-community/attacks/CSV_Injection
+"""
+
+import re
+from datetime import date, time, timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from devices import mac
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Spoilt(StrEnum):
+    """What Excel has put in the place of what somebody typed, so that nobody can tell any more what that was."""
+
+    NUMBER = "number"
+    DATE = "date"
+    ERROR = "error"
+
+
+REASONS = {
+    Spoilt.NUMBER: _(
+        "Excel has turned this into a number, and digits were lost. Format the column as text, type it again, and "
+        "choose the file again."
+    ),
+    Spoilt.DATE: _(
+        "Excel has turned this into a date. Format the column as text, type it again, and choose the file again."
+    ),
+    Spoilt.ERROR: _("This cell has an error of Excel in it. Type the value again, and choose the file again."),
+}
+
+EXACT = 10**15  # from here on Excel keeps the first 15 digits of a number only
+ERRORS = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
+
+_IN_POWERS = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]?\d+", re.IGNORECASE)
+_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?:[ T]\d.*)?|\d{1,2}[- ][A-Z]{3,9}[- ]\d{2,4}", re.IGNORECASE)
+_FEW_DIGITS = re.compile(r"\d{6,11}")
+
+# What a spreadsheet program may read as a number, date, time or truth value, in English or Indonesian.
+_SHORT_NUMBER = re.compile(r"0|[1-9]\d{0,10}")
+_CHANGEABLE = re.compile(
+    r"""
+      [\d.,($][\d.,:/%()eEaApPmM\ +$-]*
+    | (?:\d{1,4}[\ ./-]?)?
+      (?:jan|feb|mar|apr|may|mei|jun|jul|aug|agu|agt|ags|sep|oct|okt|nov|dec|des)[a-z]*[\ ./-]?\d{0,4}
+    | true|false|benar|salah
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def read(column: str, cell: object) -> tuple[str, Spoilt | None]:
+    """Return the cell's text, trimmed, and what Excel has spoilt it with, if it is no longer what was typed."""
+    if cell is None:
+        return "", None
+    if isinstance(cell, str):
+        return _read_text(column, cell.strip())
+    if isinstance(cell, date | time | timedelta):
+        return str(cell), Spoilt.DATE
+    if isinstance(cell, bool):
+        return str(cell).upper(), None
+    if isinstance(cell, int | float):
+        return _read_number(column, cell)
+    return str(cell), None
+
+
+def escaped(text: str) -> str:
+    """Return what stands for the text in a file: itself, or with an apostrophe before it."""
+    return f"'{text}" if text.startswith((*FORMULA, "'")) or _would_change(text) else text
+
+
+def unescaped(text: str) -> str:
+    """Return what `escaped` was given."""
+    return text[1:] if text.startswith("'") and escaped(text[1:]) == text else text
+
+
+def _read_text(column: str, text: str) -> tuple[str, Spoilt | None]:
+    if text.startswith("'"):
+        return unescaped(text), None
+    if text in ERRORS:
+        return text, Spoilt.ERROR
+    if column not in ("device_mac", "device_name") or (column == "device_mac" and _is_mac(text)):
+        return text, None
+    if _IN_POWERS.fullmatch(text):
+        return text, Spoilt.NUMBER
+    if column == "device_mac":  # a name may be any text, an address is no date
+        return text, _spoilt_mac(text)
+    return text, None
+
+
+def _spoilt_mac(text: str) -> Spoilt | None:
+    if _DATE.fullmatch(text):
+        return Spoilt.DATE
+    return Spoilt.NUMBER if _FEW_DIGITS.fullmatch(text) else None  # the zeros that it began with were lost
+
+
+def _read_number(column: str, number: float) -> tuple[str, Spoilt | None]:
+    whole = number == number // 1  # neither for a fraction, nor for what is infinite or none
+    text = str(int(number)) if whole else str(number)
+    if column == "device_mac":
+        return text, None if whole and _is_certain(text) else Spoilt.NUMBER
+    return text, Spoilt.NUMBER if abs(number) >= EXACT else None
+
+
+def _is_certain(digits: str) -> bool:
+    """Tell whether a number can have been one MAC only: with 12 digits, and not two zeros at the end.
+
+    112233445500 may have been typed as such, or as 1122334455E2, which is an address too.
+    """
+    return len(digits) == 12 and digits.isdigit() and not digits.endswith("00")
+
+
+def _is_mac(text: str) -> bool:
+    if mac.read(text):
+        return True
+    return settings.DEVICES_ALLOW_NON_MAC and not _IN_POWERS.fullmatch(text) and mac.read_makers_code(text) is not None
+
+
+def _would_change(text: str) -> bool:
+    if _SHORT_NUMBER.fullmatch(text) or text.count(":") > 2:  # no time, but a MAC
+        return False
+    return _CHANGEABLE.fullmatch(text) is not None

@@ -1,0 +1,89 @@
+"""Read a text file of cells: commas, semicolons or tabs between them, in whatever encoding an office has saved it."""
+
+import codecs
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from django.utils.translation import gettext as _
+
+from devices import headings
+from devices.headings import Unreadable
+
+DELIMITERS = ",;\t|"
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+WINDOWS = "cp1252"  # what Excel writes for “CSV” on a PC in Western Europe or Indonesia
+AT_ONCE = 64 * 1024  # bytes, or characters
+
+
+def encoding_of(file: BinaryIO) -> str:
+    """Return the file's encoding: as its byte-order mark says, else UTF-8 if it is that throughout, else Windows-1252.
+
+    Raises:
+        Unreadable: it is none of them.
+    """
+    file.seek(0)
+    head = file.read(AT_ONCE)
+    for mark, encoding in BOMS.items():
+        if head.startswith(mark):
+            return _one_of(file, encoding)
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if head and head[first::2].count(0) > len(head) // 5:  # Latin letters are half zeros in UTF-16
+            return _one_of(file, encoding)
+    return _one_of(file, "utf-8", WINDOWS)
+
+
+def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
+    """Give each record's cells with the number of the line on which it begins, from 1.
+
+    Raises:
+        Unreadable: a quote is not closed, or stands where none may.
+    """
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding=encoding, newline="")
+    try:
+        delimiter = _delimiter(text.read(AT_ONCE))
+        text.seek(0)
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        begins = 1
+        for cells in reader:
+            yield begins, cells
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise Unreadable(
+            _("The file is no CSV: %(error)s, near line %(line)d.") % {"error": error, "line": begins}
+        ) from error
+    finally:
+        text.detach()
+
+
+def _one_of(file: BinaryIO, *encodings: str) -> str:
+    for encoding in encodings:
+        if _decodes(file, encoding):
+            return encoding
+    raise Unreadable(_("The file is neither XLSX nor text in a known encoding. Save it as XLSX, or as “CSV UTF-8”."))
+
+
+def _decodes(file: BinaryIO, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    file.seek(0)
+    try:
+        while chunk := file.read(AT_ONCE):
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _delimiter(sample: str) -> str:
+    """Return what stands between the cells: with it, most headings are found in one of the first lines."""
+    first = sample.splitlines(keepends=True)[: headings.LINES_SEARCHED]
+
+    def found(delimiter: str) -> tuple[int, int]:
+        records = itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED)
+        return max(map(headings.known_in, records), default=0), "".join(first[:1]).count(delimiter)
+
+    return max(DELIMITERS, key=found)

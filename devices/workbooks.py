@@ -1,0 +1,140 @@
+"""Read an XLSX workbook from a stranger, and write one, row by row.
+
+A workbook is a ZIP of XML: small on the way, and of any size when unpacked. Its parts are measured before any is read
+(a part never gives more than its directory says), rows and columns are counted, and defusedxml refuses entities.
+"""
+
+import itertools
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+from xml.etree.ElementTree import ParseError
+
+import openpyxl
+from django.utils.translation import gettext as _
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.xml import DEFUSEDXML
+
+from devices.headings import Unreadable
+
+if not DEFUSEDXML:
+    raise ImportError("openpyxl does not find defusedxml, or is told not to use it.")
+
+ZIP, OLE = b"PK\x03\x04", bytes.fromhex("D0CF11E0A1B11AE1")
+ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # what Office calls the part that a password opens
+WORKSHEETS = "xl/worksheets/"
+
+MAX_PARTS = 1_000
+MAX_WORKSHEETS = 128 * 2**20  # bytes of all worksheets, unpacked; they are read row by row
+MAX_REST = 32 * 2**20  # bytes of all else, unpacked; texts and styles are held in memory
+MAX_STYLES = 4 * 2**20
+MAX_ROWS, MAX_COLUMNS = 1_048_576, 50  # Excel's own, and more than any list of devices has
+
+# What openpyxl and zipfile let through of a workbook that is damaged, or made to do damage.
+DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    InvalidFileException,
+    ParseError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+TEXT = "@"  # the format of a cell whose content is left as it is
+WIDTHS = {"id": 10, "device_mac": 24, "device_type": 14}  # in characters; 30 for the others
+
+Lines = Iterator[tuple[int, Sequence[object]]]
+
+
+def is_one(file: BinaryIO) -> bool:
+    """Tell whether the file begins like a workbook, of whatever age."""
+    file.seek(0)
+    return file.read(8).startswith((ZIP, OLE))
+
+
+@contextmanager
+def tables(file: BinaryIO) -> Iterator[list[Lines]]:
+    """Give the lines of each worksheet that is not hidden: their number in the sheet, and their cells' values.
+
+    Raises:
+        Unreadable: it is none, an old or a protected one, damaged, or too large when unpacked.
+    """
+    _check(file)
+    file.seek(0)
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+    except DAMAGES as error:
+        raise Unreadable(_("The file is no XLSX workbook, or a damaged one.")) from error
+    try:
+        yield [_lines(sheet) for sheet in book.worksheets if sheet.sheet_state == "visible"]
+    finally:
+        book.close()
+
+
+def write(file: BinaryIO, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Write the headings and the rows, all as text, which Excel leaves as it is; return how many rows there were.
+
+    Cells that somebody fills in later are text too.
+
+    Raises:
+        Unreadable: there are more rows than a worksheet has.
+    """
+    book, count = openpyxl.Workbook(write_only=True), 0
+    sheet = book.create_sheet("Devices")
+    cells = [WriteOnlyCell(sheet) for _heading in headings]  # one a column, written again and again
+    for letter, heading, cell in zip("ABCDEFGH", headings, cells, strict=False):
+        column = sheet.column_dimensions[letter]
+        column.number_format = cell.number_format = TEXT
+        column.width = WIDTHS.get(heading, 30)
+    sheet.freeze_panes = "A2"
+    for count, row in enumerate(itertools.chain([headings], rows)):
+        if count == MAX_ROWS:
+            break
+        for cell, text in zip(cells, row, strict=True):
+            cell.value, cell.data_type = text, "s"
+        sheet.append(cells)
+    book.save(file)  # also where it is of no use: this deletes openpyxl's temporary file
+    if count == MAX_ROWS:
+        raise Unreadable(_("A worksheet has room for %(most)d devices. Choose CSV.") % {"most": MAX_ROWS - 1})
+    return count
+
+
+def _check(file: BinaryIO) -> None:
+    """Refuse what is no workbook, or would be too large, before any of it is unpacked."""
+    file.seek(0)
+    if file.read(8) == OLE:
+        file.seek(0)
+        if ENCRYPTED in file.read():
+            raise Unreadable(_("The workbook is protected by a password. Save it without, and choose it again."))
+        raise Unreadable(_("The file is in Excel's old format (.xls). Save it as XLSX, and choose it again."))
+    try:
+        with zipfile.ZipFile(file) as archive:
+            parts = archive.infolist()
+    except DAMAGES as error:
+        raise Unreadable(_("The file is no XLSX workbook, or a damaged one.")) from error
+    if any(part.flag_bits & 1 for part in parts):
+        raise Unreadable(_("The workbook is protected by a password. Save it without, and choose it again."))
+    sheets = sum(part.file_size for part in parts if part.filename.startswith(WORKSHEETS))
+    rest = sum(part.file_size for part in parts) - sheets
+    styles = sum(part.file_size for part in parts if part.filename.endswith("styles.xml"))
+    if len(parts) > MAX_PARTS or sheets > MAX_WORKSHEETS or rest > MAX_REST or styles > MAX_STYLES:
+        raise Unreadable(_("The workbook is too large when unpacked. Save the list of devices alone, as CSV."))
+
+
+def _lines(sheet: Any) -> Lines:
+    rows = sheet.iter_rows(min_row=1, max_row=MAX_ROWS, max_col=MAX_COLUMNS, values_only=True)
+    try:
+        yield from enumerate(rows, start=1)
+    except DAMAGES as error:
+        raise Unreadable(_("The file is no XLSX workbook, or a damaged one.")) from error
