@@ -16,7 +16,7 @@ from devices import drafts, registry, sql
 from devices.cells import REASONS
 from devices.drafts import UNKNOWN, Draft, fold
 from devices.headings import ID
-from devices.models import MAX_ID, Device, DeviceQuerySet
+from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.origin import Origin
 from devices.problems import Problem, Refused
 from devices.reach import Reach
@@ -236,14 +236,26 @@ def _registered(devices: DeviceQuerySet) -> dict[int, dict[str, str]]:
     }
 
 
-def _name_holders(lines: list[Line], reach: Reach) -> None:
-    """Give a new device that names no holder the only hospital within reach; of several it must name one."""
+def new_hospitals(lines: Sequence[Line]) -> list[str]:
+    """Return the names of hospitals that would be registered with these lines' devices, in order."""
+    names: dict[str, str] = {}
     for line in lines:
-        if line.device_id is not None or "device_holder" in line.row.cells or reach.hospitals is None:
-            continue
-        if reach.own:
+        if not line.problems and (holder := line.draft.get("device_holder")):
+            names.setdefault(fold(holder), holder)
+    known = Hospital.objects.called(names)
+    return sorted(name for folded, name in names.items() if folded not in known)
+
+
+def _name_holders(lines: list[Line], reach: Reach) -> None:
+    """Call each hospital what it is called now, and give a new device that names none the only one within reach."""
+    names = {fold(holder) for line in lines if (holder := line.draft.get("device_holder"))}
+    known = Hospital.objects.within(reach).called(names) if names else {}
+    for line in lines:
+        if holder := line.draft.get("device_holder"):
+            line.draft["device_holder"] = known[fold(holder)].name if fold(holder) in known else holder
+        elif line.device_id is None and "device_holder" not in line.row.cells and reach.own:
             line.draft["device_holder"] = reach.own.name
-        else:
+        elif line.device_id is None and "device_holder" not in line.row.cells and reach.hospitals is not None:
             line.problems.append(Problem("device_holder", "required", WHICH_HOSPITAL))
 
 
@@ -252,12 +264,8 @@ def _kind(line: Line) -> Kind:
         return Kind.WRONG
     if line.device_id is None:
         return Kind.NEW
-    same = all(_comparable(name, line.old[name]) == _comparable(name, value) for name, value in line.new.items())
+    same = all(line.old[name] == value for name, value in line.new.items())
     return Kind.UNCHANGED if same else Kind.CHANGED
-
-
-def _comparable(name: str, value: str) -> str:
-    return fold(value) if name == "device_holder" else value
 
 
 @contextmanager

@@ -6,10 +6,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from devices import fleets
+from devices import fleets, hospitals
 from devices.fleets import Kind, Line, Outcome
 from devices.models import Device, Hospital, Through
-from devices.origin import IMPORT, Origin
+from devices.origin import COMMAND, IMPORT, Origin
 from devices.problems import Refused
 from devices.reach import EVERYTHING, Reach
 from devices.spreadsheets import Row
@@ -173,3 +173,22 @@ def test_planning_writes_nothing_and_takes_as_many_queries_for_any_number_of_lin
         assert {query["sql"].split()[0].strip("(") for query in queries.captured_queries} == {"SELECT"}
         counts.append(len(queries))
     assert counts[0] == counts[1] == 3
+
+
+def test_a_former_name_means_the_hospital_and_changes_nothing(devices: dict[str, Device], rs_a: Hospital) -> None:
+    hospitals.rename(rs_a, "RS Harapan Kita", COMMAND)
+    [line] = lines = plan(EVERYTHING, draft(1, device_holder="RS Harapan"))
+    assert (line.kind, line.new["device_holder"]) == (Kind.UNCHANGED, "RS Harapan Kita")
+    assert fleets.new_hospitals(lines) == []
+
+
+def test_hospitals_that_an_import_would_register_are_known_before(devices: dict[str, Device]) -> None:
+    lines = plan(
+        EVERYTHING,
+        draft(7, device_holder="RS Baru"),
+        draft(8, device_holder="rs baru"),
+        draft(9, device_holder="RS Sehat"),
+        draft(10, device_holder="RS Salah", device_type="PHONE"),
+        draft(11, device_holder="unknown"),
+    )
+    assert fleets.new_hospitals(lines) == ["RS Baru"]
