@@ -13,13 +13,14 @@ class DevicesConfig(AppConfig):
     def ready(self) -> None:
         from devices import checks  # noqa: F401  (registers the start-up checks)
 
-        post_migrate.connect(_keep_counts, sender=self)
+        post_migrate.connect(_complete, sender=self)
 
 
-def _keep_counts(sender: DevicesConfig, using: str, apps: Any = None, **_kwargs: Any) -> None:
-    """Let the database keep the counts, unless it was migrated back to before there were any."""
-    from devices import triggers
+def _complete(sender: DevicesConfig, using: str, apps: Any = None, **_kwargs: Any) -> None:
+    """Put in place what Django's migrations do not keep, unless they went back to before there was any."""
+    from devices import triggers, trigrams
 
     tables = sender.get_models() if apps is None else apps.get_app_config(sender.label).get_models()
     if "devices_devicecount" in {model._meta.db_table for model in tables}:
         triggers.install(connections[using])
+        trigrams.install(connections[using])

@@ -1,0 +1,51 @@
+"""A part of a name is found with pg_trgm and without it; with it, by an index."""
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from devices import trigrams
+from devices.models import Device
+from devices.tests.conftest import draft, register
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no trigrams"),
+]
+
+
+def indexes() -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexname FROM pg_indexes WHERE indexname LIKE '%%_by_part'")
+        return {row[0] for row in cursor.fetchall()}
+
+
+def has_extension() -> bool:
+    with connection.cursor() as cursor:
+        return trigrams._is(cursor, trigrams.USABLE)
+
+
+def test_the_indexes_are_there_where_the_extension_is() -> None:
+    assert indexes() == (set(trigrams.INDEXES) if has_extension() else set())
+
+
+def test_a_server_without_the_extension_migrates_and_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP EXTENSION IF EXISTS pg_trgm CASCADE")
+    monkeypatch.setattr(trigrams, "MAY_CREATE", "SELECT false")
+    call_command("migrate", verbosity=0)
+    assert indexes() == set()
+    register(draft(1))
+    assert Device.objects.search("uff").count() == 1
+
+
+def test_a_search_reads_the_indexes_and_not_the_table() -> None:
+    if not has_extension():
+        pytest.skip("This server has no pg_trgm.")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_indexscan = off")
+    plan = Device.objects.search("58:94").order_by("-updated_at").explain()
+    assert plan.count("Bitmap Index Scan on device_by_part") >= 2, plan
+    changes = Device.history.filter(device_name__icontains="5894").explain()
+    assert "Bitmap Index Scan on change_by_part" in changes, changes
