@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corsheaders.defaults import default_headers
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 from environs import Env, validate
 
@@ -63,6 +64,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "cexup.middleware.ContentSecurityPolicyMiddleware",
     "cexup.middleware.SessionEndMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -134,7 +136,7 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["etag", "retry-after", "x-request-id"]
 
-LOGIN_URL = "admin:login"
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
@@ -201,16 +203,39 @@ SPECTACULAR_SETTINGS = {
 
 # --- The admin -------------------------------------------------------------------------------------------------
 
+TEAL = {  # Tailwind's
+    "50": "oklch(98.4% .014 180.72)",
+    "100": "oklch(95.3% .051 180.801)",
+    "200": "oklch(91% .096 180.426)",
+    "300": "oklch(85.5% .138 181.071)",
+    "400": "oklch(77.7% .152 181.912)",
+    "500": "oklch(70.4% .14 182.503)",
+    "600": "oklch(51.1% .096 186.391)",
+    "700": "oklch(43.7% .078 188.216)",
+    "800": "oklch(38.6% .063 188.416)",
+    "900": "oklch(32% .055 190)",
+    "950": "oklch(27.7% .046 192.524)",
+}
+
 UNFOLD = {
     "SITE_TITLE": _("Device registry"),
     "SITE_HEADER": _("Device registry"),
     "SITE_SYMBOL": "ecg_heart",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("devices/favicon.svg")},
+    ],
+    "SHOW_LANGUAGES": True,
+    "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
+    "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
+    "COLORS": {"primary": TEAL},
 }
 
 # --- Languages, times, files -----------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
+LANGUAGE_COOKIE_SECURE, LANGUAGE_COOKIE_HTTPONLY, LANGUAGE_COOKIE_SAMESITE = HTTPS, True, "Lax"
 USE_TZ = True  # kept in UTC
 TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # shown in the admin
 

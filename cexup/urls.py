@@ -1,11 +1,16 @@
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
 from cexup import health
 from devices.admin.people import ChoosePassword
 from devices.api.views import NoSuchRoute
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("language", login_not_required(set_language), name="set_language"),
     path("api/", include("devices.api.urls")),
     path("api", NoSuchRoute.as_view()),
     path("admin/choose-password/<uidb64>/<token>/", ChoosePassword.as_view(), name="choose_password"),

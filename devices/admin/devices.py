@@ -15,7 +15,7 @@ from devices import origin, reach, registry
 from devices.admin.access import WithinReach, WritesByVerbs
 from devices.admin.device_actions import DeviceActions
 from devices.admin.filters import DaysFilter, HolderFilter
-from devices.admin.pagination import LargePaginator
+from devices.admin.pagination import LargeList
 from devices.drafts import CLEANERS, Draft
 from devices.makers import maker
 from devices.models import Device, DeviceQuerySet, Hospital, Through
@@ -65,7 +65,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(Device)
-class DeviceAdmin(DeviceActions, WritesByVerbs, WithinReach):
+class DeviceAdmin(DeviceActions, WritesByVerbs, WithinReach, LargeList):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (
@@ -80,8 +80,6 @@ class DeviceAdmin(DeviceActions, WritesByVerbs, WithinReach):
     autocomplete_fields = ("device_holder",)
     ordering = ("-id",)
     sortable_by = ("device_name", "device_mac", "updated_at")  # what has an index
-    paginator = LargePaginator
-    show_full_result_count = False
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Device], search_term: str

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from devices import origin, reach, registry
 from devices.admin.access import OnlyToRead, WithinReach
 from devices.admin.filters import DaysFilter, HolderFilter
-from devices.admin.pagination import LargePaginator
+from devices.admin.pagination import LargeList
 from devices.drafts import UNKNOWN, DeviceType
 from devices.models import LEFT, Device, FormerName, Hospital, HospitalQuerySet, Through
 from devices.problems import Refused
@@ -41,7 +41,7 @@ class PastHolderFilter(HolderFilter):
 
 
 @admin.register(Change)
-class ChangeAdmin(OnlyToRead, WithinReach):
+class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
     list_display = ("history_date", "device", "mac", "action", "changes", "who", "history_through", "address")
     list_filter = (
         ("device_holder", PastHolderFilter),
@@ -56,8 +56,6 @@ class ChangeAdmin(OnlyToRead, WithinReach):
     ordering = ("-history_id",)
     sortable_by = ()
     actions = ("restore",)
-    paginator = LargePaginator
-    show_full_result_count = False
 
     def narrowed(self, rows: QuerySet[Any], within: Reach) -> QuerySet[Any]:
         return rows.filter(changes_of(Hospital.objects.within(within)))

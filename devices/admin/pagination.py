@@ -1,11 +1,16 @@
-"""Pages of lists that may have a million rows."""
+"""Lists that may have a million rows, and their pages."""
 
 from typing import Any
 
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+
+from unfold.admin import ModelAdmin
 
 from devices import counts
 
@@ -18,6 +23,10 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
     object_list: QuerySet[Any]
     template_name = "admin/pagination_large.html"
     more_than = _("more than")
+
+    @property
+    def text(self) -> str:
+        return number_format(self.count, use_l10n=True, force_grouping=True)
 
     @cached_property
     def count(self) -> int:
@@ -38,3 +47,20 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
         rows: QuerySet[Any] = page.object_list  # type: ignore[assignment]
         page.object_list = self.object_list.filter(pk__in=list(rows.values_list("pk", flat=True)))
         return page
+
+
+class LargeChangeList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        """Take the number of all rows from the pages, where nothing narrows them: they have counted it already."""
+        super().get_results(request)
+        if not self.has_active_filters and not self.query:
+            self.full_result_count = self.result_count
+
+
+class LargeList(ModelAdmin):
+    list_per_page = 50
+    paginator = LargePaginator
+    show_full_result_count = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LargeChangeList

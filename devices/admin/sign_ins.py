@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from devices.admin.access import OnlyForOperators, OnlyToRead
+from devices.admin.pagination import LargeList
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
@@ -28,20 +29,18 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
 
 
 @admin.register(AccessLog)
-class SignInAdmin(OnlyToRead, OnlyForOperators):
+class SignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
     list_display = ("attempt_time", "username", "ip_address", "logout_time", "user_agent")
     list_filter = ("attempt_time",)
     search_fields = ("username", "ip_address")
     fields = ("attempt_time", "username", "ip_address", "user_agent", "logout_time")
     ordering = ("-attempt_time",)
-    show_full_result_count = False
 
 
 @admin.register(AccessFailureLog)
-class FailedSignInAdmin(OnlyToRead, OnlyForOperators):
+class FailedSignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
     list_display = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
     list_filter = ("locked_out", "attempt_time")
     search_fields = ("username", "ip_address")
     fields = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
     ordering = ("-attempt_time",)
-    show_full_result_count = False

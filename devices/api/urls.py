@@ -1,7 +1,7 @@
 """The routes of the contract. Each answers with and without a trailing slash, without a redirect."""
 
 from django.urls import path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from devices.api.views import DeviceViewSet, NoSuchRoute
 
@@ -12,7 +12,7 @@ routes = {
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
     ),
     "schema": SpectacularJSONAPIView.as_view(),
-    "docs": SpectacularSwaggerView.as_view(url="/api/schema"),
+    "docs": SpectacularSwaggerSplitView.as_view(url="/api/schema"),
 }
 
 urlpatterns = [
