@@ -2,10 +2,12 @@
 
 from typing import Any, NoReturn
 
+from django import forms
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import get_language
 from unfold.admin import ModelAdmin
 
 from devices import reach
@@ -17,7 +19,19 @@ def is_operator(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_superuser)
 
 
-class OnlyForOperators(ModelAdmin):
+class Page(ModelAdmin):
+    """What all pages have: the words of the boxes to choose from in the reader's language, which unfold leaves out."""
+
+    @property
+    def media(self) -> forms.Media:
+        vendor = "admin/js/vendor"
+        language = get_language()
+        words = [f"{vendor}/select2/i18n/{language}.js"] if language != "en" else []
+        libraries = [f"{vendor}/jquery/jquery.min.js", f"{vendor}/select2/select2.full.js"]
+        return super().media + forms.Media(js=[*libraries, *words, "admin/js/jquery.init.js"])  # type: ignore[no-any-return]
+
+
+class OnlyForOperators(Page):
     """Pages of the vendor's own, whatever permissions somebody was given in the database."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -36,7 +50,7 @@ class OnlyForOperators(ModelAdmin):
         return is_operator(request)
 
 
-class OnlyToRead(ModelAdmin):
+class OnlyToRead(Page):
     """Tables that are shown and not changed here: what changes them has verbs of its own."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -49,7 +63,7 @@ class OnlyToRead(ModelAdmin):
         return False
 
 
-class WithinReach(ModelAdmin):
+class WithinReach(Page):
     """Pages that hospital admins have too. What is beyond their reach is 404, as if it had never been."""
 
     narrowed_by = "device_holder"  # the column that has the hospital's id
@@ -66,7 +80,7 @@ class WithinReach(ModelAdmin):
         raise Http404
 
 
-class WritesByVerbs(ModelAdmin):
+class WritesByVerbs(Page):
     """Forms whose writing a verb may refuse, with problems that a person is told."""
 
     def changeform_view(

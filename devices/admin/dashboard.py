@@ -124,7 +124,7 @@ def _by_week(within: Reach) -> list[Figure]:
     mondays = [this_week - timedelta(weeks=weeks) for weeks in reversed(range(WEEKS))]
     key = f"registrations:{this_week}:{'all' if within.ids is None else sorted(within.ids)}".replace(" ", "")
     devices = Device.objects.within(within)
-    numbers = cache.get_or_set(key, lambda: [_registered(devices, monday) for monday in mondays], CACHED_FOR)
+    numbers: Any = cache.get_or_set(key, lambda: [_registered(devices, monday) for monday in mondays], CACHED_FOR)
     return _with_shares(
         Figure(
             date_format(monday, "j M"),

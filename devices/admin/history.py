@@ -42,7 +42,7 @@ class PastHolderFilter(HolderFilter):
 
 @admin.register(Change)
 class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
-    list_display = ("history_date", "device", "mac", "action", "changes", "who", "history_through", "address")
+    list_display = ("at", "device", "mac", "action", "changes", "who", "history_through", "address")
     list_filter = (
         ("device_holder", PastHolderFilter),
         "history_type",
@@ -80,6 +80,10 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
         raise Http404  # the list has it all, and only what may be seen
 
     history_view = change_view
+
+    @admin.display(description=_("when"))
+    def at(self, change: Any) -> Any:
+        return change.history_date
 
     @admin.display(description=_("name"))
     def device(self, change: Any) -> str:

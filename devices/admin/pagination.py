@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
-
 from unfold.admin import ModelAdmin
 
 from devices import counts

@@ -30,6 +30,10 @@ admin.site.unregister(Group)
 
 
 class SignInForm(AuthenticationForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("E-mail or user name")
+
     def clean_username(self) -> str:
         text: str = self.cleaned_data["username"]
         return text if User.objects.filter(username=text).exists() else people.login_name(text)
