@@ -150,7 +150,7 @@ def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:
             "device": page.device(change),
             "action": page.action(change),
             "changes": page.changes(change),
-            "who": page.who(change),
+            "who": change.get_history_through_display() if page.who(change) == "–" else page.who(change),
             "url": _list("historicaldevice", id=change.id),
         }
         for change in changes[:CHANGES]
