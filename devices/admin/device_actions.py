@@ -1,17 +1,20 @@
 """What can be done to many devices at once: each after a page that says what will happen to how many."""
 
+from tempfile import TemporaryFile
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import reach, registry
+from devices import fleets, reach, registry, spreadsheets
 from devices.admin import confirmation
 from devices.drafts import DeviceType
 from devices.models import DeviceQuerySet, Hospital
@@ -44,8 +47,14 @@ class TypeForm(forms.Form):
     device_type = forms.ChoiceField(label=_("Type"), choices=DeviceType.choices, widget=UnfoldAdminSelectWidget)
 
 
+class ExportForm(forms.Form):
+    ending = forms.ChoiceField(
+        label=_("Format"), choices=[(".xlsx", _("Excel (XLSX)")), (".csv", "CSV")], widget=UnfoldAdminSelectWidget
+    )
+
+
 class DeviceActions(ModelAdmin):
-    actions = ("transfer", "change_type", "retire")
+    actions = ("transfer", "change_type", "export", "retire")
 
     @admin.action(description=_("Transfer to another hospital"), permissions=["change"])
     def transfer(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
@@ -85,6 +94,22 @@ class DeviceActions(ModelAdmin):
             form=form,
         )
 
+    @admin.action(description=_("Export"), permissions=["view"])
+    def export(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponseBase | None:
+        form = ExportForm(confirmation.sent(request))
+        will = ngettext_lazy(
+            "%(count)d device will be written to a file, which can be edited and imported again.",
+            "%(count)d devices will be written to a file, which can be edited and imported again.",
+            "count",
+        )
+        if asked := confirmation.ask(self, request, queryset, action="export", title=_("Export"), will=will, form=form):
+            return asked
+        try:
+            return _download(queryset, form.cleaned_data["ending"])
+        except spreadsheets.Unreadable as error:  # more rows than a worksheet has
+            messages.error(request, str(error))
+            return None
+
     @admin.action(description=_("Take out of the registry"), permissions=["delete"])
     def retire(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
         return confirmation.carry_out(
@@ -107,3 +132,15 @@ class DeviceActions(ModelAdmin):
                 "count",
             ),
         )
+
+
+def _download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
+    """Answer the file piece by piece: it is never in memory as a whole."""
+    rows, name = fleets.exported(devices), f"devices-{timezone.localdate()}{ending}"
+    if ending == ".csv":
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingHttpResponse(spreadsheets.csv_chunks(rows), content_type="text/csv", headers=headers)
+    file = TemporaryFile()  # noqa: SIM115  (the response closes it)
+    spreadsheets.write(file, ending, rows)
+    file.seek(0)
+    return FileResponse(file, as_attachment=True, filename=name)

@@ -1,5 +1,6 @@
 """What is done to many devices at once: a page that says to how many, then one transaction with its history."""
 
+import io
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from devices import fleets, spreadsheets
 from devices.models import Device, Hospital
+from devices.reach import EVERYTHING
 from devices.tests.conftest import draft, register
 
 LIST = "/admin/devices/device/"
@@ -73,6 +76,28 @@ def test_the_type_of_devices_is_changed(operator: Client) -> None:
     assert "1 device was changed." in page
     assert set(Device.objects.values_list("device_type", flat=True)) == {"CORPORATE"}
     assert Device.history.filter(history_type="~").count() == 1
+
+
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+def test_a_selection_is_exported_as_a_file_that_imports_again(
+    operator: Client, devices: dict[str, Device], ending: str
+) -> None:
+    chosen = (devices["a"], devices["b"])
+    assert "2 devices will be written to a file" in act(operator, "export", *chosen).content.decode()
+    response = act(operator, "export", *chosen, confirmed="2", ending=ending)
+    assert response["Content-Disposition"].endswith(f'{ending}"')
+    file = io.BytesIO(b"".join(response.streaming_content))
+    with spreadsheets.reading(file) as sheet:
+        lines = fleets.plan(sheet.rows, EVERYTHING)
+    assert [(line.kind, line.draft["device_name"]) for line in lines] == [
+        (fleets.Kind.UNCHANGED, "Cuff 1"),
+        (fleets.Kind.UNCHANGED, "Cuff 2"),
+    ]
+
+
+def test_a_hospital_admin_exports_nothing_of_others(ratna: Client, devices: dict[str, Device]) -> None:
+    response = act(ratna, "export", *devices.values(), confirmed="1", ending=".csv")
+    assert b"".join(response.streaming_content).decode().count("Cuff") == 1
 
 
 def test_devices_are_taken_out(operator: Client) -> None:
