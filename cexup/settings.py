@@ -231,6 +231,13 @@ UNFOLD = {
     "COLORS": {"primary": TEAL},
 }
 
+IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file
+FILE_UPLOAD_HANDLERS = [
+    "devices.admin.upload_limit.LimitedUpload",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+
 # --- Languages, times, files -----------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"

@@ -36,6 +36,7 @@ REASONS = {
     Spoilt.ERROR: _("This cell has an error of Excel in it. Type the value again, and choose the file again."),
 }
 
+LONGEST = 300  # characters that are looked at: more than any field may have
 EXACT = 10**15  # from here on Excel keeps the first 15 digits of a number only
 ERRORS = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
 
@@ -61,7 +62,7 @@ def read(column: str, cell: object) -> tuple[str, Spoilt | None]:
     if cell is None:
         return "", None
     if isinstance(cell, str):
-        return _read_text(column, cell.strip())
+        return _read_text(column, cell.strip()[:LONGEST])
     if isinstance(cell, date | time | timedelta):
         return str(cell), Spoilt.DATE
     if isinstance(cell, bool):

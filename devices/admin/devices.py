@@ -15,6 +15,7 @@ from devices import origin, reach, registry
 from devices.admin.access import WithinReach, WritesByVerbs
 from devices.admin.device_actions import DeviceActions
 from devices.admin.filters import DaysFilter, HolderFilter
+from devices.admin.imports import Imports
 from devices.admin.pagination import LargeList
 from devices.drafts import CLEANERS, Draft
 from devices.makers import maker
@@ -65,7 +66,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(Device)
-class DeviceAdmin(DeviceActions, WritesByVerbs, WithinReach, LargeList):
+class DeviceAdmin(DeviceActions, Imports, WritesByVerbs, WithinReach, LargeList):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (

@@ -1,0 +1,144 @@
+"""Keep what somebody has chosen to import, between the page that shows what it would do and their word to do it.
+
+The lines are kept in the database, which every worker process shares. They are their owner's alone, for an hour; each
+file that is chosen takes the place of the one before.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from devices import fleets, registry, spreadsheets, sql
+from devices.cells import Spoilt
+from devices.drafts import MAX_LENGTH
+from devices.fleets import Line, Outcome
+from devices.models import Upload, UploadedLine, now
+from devices.origin import Origin
+from devices.spreadsheets import Row, Unreadable
+
+KEPT = timedelta(hours=1)
+MOST_LINES = 100_000
+
+
+class Changed(Exception):
+    """The registry is no longer what it was when the lines were shown: they would do something else."""
+
+
+def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
+    """Read a file, find out what its lines would do, and keep that for the person whom the origin names.
+
+    Raises:
+        Unreadable: it is none of ours, or too long.
+    """
+    with spreadsheets.reading(file, MOST_LINES) as sheet:
+        rows = list(sheet.rows)
+        notes = {
+            "passed_over": [heading[:MAX_LENGTH] for heading in sheet.passed_over],
+            "no_holders": not sheet.has_holders,
+            "windows": sheet.encoding == spreadsheets.WINDOWS,
+        }
+    if not rows:
+        raise Unreadable(_("The file has headings, and no device beneath them."))
+    lines = fleets.plan(rows, origin.reach)
+    with transaction.atomic():
+        Upload.objects.filter(Q(user=origin.user_id) | Q(created_at__lt=now() - KEPT)).delete()
+        upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
+        _keep(upload, lines)
+    return upload
+
+
+def find(upload_id: UUID, origin: Origin) -> Upload:
+    """Return what this person has chosen.
+
+    Raises:
+        Upload.DoesNotExist: it was imported, replaced, is too old, or somebody else's.
+    """
+    return Upload.objects.get(pk=upload_id, user=origin.user_id, created_at__gte=now() - KEPT)
+
+
+@transaction.atomic
+def look_again(upload: Upload, origin: Origin) -> bool:
+    """Find out anew what the lines would do, say it in the present language, and return whether anything differs."""
+    before = upload.digest
+    lines = fleets.plan(_rows(upload), origin.reach)
+    upload.lines.all().delete()
+    _keep(upload, lines)
+    return upload.digest != before
+
+
+@registry.in_one_transaction
+def confirm(upload_id: UUID, origin: Origin) -> Outcome:
+    """Do what the lines were said to do, all of it, and forget them.
+
+    Raises:
+        Upload.DoesNotExist: as `find`.
+        Changed: they would do something else by now; nothing was done.
+        Refused: lines are wrong, or somebody was faster; nothing was done.
+    """
+    find(upload_id, origin)
+    upload = Upload.objects.select_for_update().get(pk=upload_id)
+    lines = fleets.plan(_rows(upload), origin.reach, lock=True)
+    if _digest(lines, fleets.new_hospitals(lines)) != upload.digest:
+        raise Changed
+    outcome = fleets.carry_out(lines, origin)
+    upload.delete()
+    return outcome
+
+
+def content(line: UploadedLine) -> dict[str, Any]:
+    """Return what is kept of a line: `cells` of the file, `old` and `new` values, `problems` as (field, code, text)."""
+    kept: dict[str, Any] = orjson.loads(line.content)
+    return kept
+
+
+def _keep(upload: Upload, lines: Sequence[Line]) -> None:
+    hospitals = fleets.new_hospitals(lines)
+    upload.notes = {**upload.notes, "new_hospitals": hospitals}
+    upload.counts = Counter(line.kind.value for line in lines)
+    upload.digest = _digest(lines, hospitals)
+    upload.language = get_language() or ""
+    upload.save()
+    columns: dict[str, list[Any]] = {
+        "number": [line.row.number for line in lines],
+        "kind": [line.kind.value for line in lines],
+        "content": [_content(line) for line in lines],
+    }
+    sql.insert(UploadedLine, columns, {"upload_id": upload.pk})
+
+
+def _content(line: Line) -> str:
+    problems = [(problem.field, problem.code, str(problem.message)) for problem in line.problems]
+    kept = {
+        "cells": line.row.cells,
+        "spoilt": line.row.spoilt,
+        "old": line.old,
+        "new": line.new,
+        "problems": problems,
+    }
+    return orjson.dumps(kept).decode()
+
+
+def _rows(upload: Upload) -> Iterator[Row]:
+    for line in upload.lines.order_by("number").iterator():
+        kept = content(line)
+        spoilt = {column: Spoilt(reason) for column, reason in kept["spoilt"].items()}
+        yield Row(line.number, kept["cells"], spoilt)
+
+
+def _digest(lines: Sequence[Line], hospitals: Sequence[str]) -> str:
+    """Return what differs if anything that was shown does, in whatever language."""
+    digest = hashlib.sha256(orjson.dumps(hospitals))
+    for line in lines:
+        problems = [(problem.field, problem.code) for problem in line.problems]
+        shown = (line.row.number, line.kind, line.device_id, line.old, line.new, problems)
+        digest.update(orjson.dumps(shown))
+    return digest.hexdigest()
