@@ -13,7 +13,8 @@ bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"
 wsgi_app = "cexup.wsgi"
 worker_class = "cexup.worker.EnvelopeWorker"
 workers = env.int("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8))
-threads = env.int("WEB_THREADS", 4)
+# A request that waits for changes holds a thread, so there is one for each that may: they take none from the others.
+threads = env.int("WEB_THREADS", 4) + env.int("FEED_WAITERS", 8)
 timeout = 60
 graceful_timeout = 30
 keepalive = 5

@@ -172,6 +172,7 @@ AUTH_PASSWORD_VALIDATORS = [
 API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
+FEED_WAITERS = env.int("FEED_WAITERS", 8, validate=validate.Range(min=0, max=1000))  # requests of a worker process
 DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 
 REST_FRAMEWORK = {

@@ -10,6 +10,7 @@ from typing import Any
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from cexup.stopping import stopping
 from devices.problems import status_name
 
 DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 2.0
@@ -23,6 +24,11 @@ class EnvelopeWorker(ThreadWorker):
             return
         self.log.warning("Not a request: %s", type(exc).__name__)
         _answer(client, _status(exc))
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop, and let go whoever is waiting for changes: they would hold up the stop for as long as they may wait."""
+        stopping.set()
+        super().handle_exit(sig, frame)
 
 
 def _status(exc: ParseException) -> HTTPStatus:

@@ -46,6 +46,7 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
         hospital.former_names.create(name=hospital.name, name_folded=hospital.name_folded)
     Hospital.objects.filter(pk=hospital.pk).update(name=name, name_folded=fold(name), updated_at=now())
     registry.record(Hospital, [hospital.pk], registry.CHANGED, origin)
+    registry.retell(Device.objects.filter(device_holder=hospital), origin)
 
 
 @registry.in_one_transaction

@@ -15,6 +15,17 @@ from django.db.models.sql.compiler import SQLCompiler
 
 QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 
+# The locks by which PostgreSQL knows from which change on a transaction writes: 16 bits that name them (they stand in
+# migration 0007 too), and 48 with the number of the last change that there was before. docs/decisions/0009.
+WRITING = 7316
+SETTLED = f"""
+    SELECT coalesce((SELECT max(history_id) FROM {{history}}), 0), (
+        SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {WRITING}
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()
+    )
+"""
+
 
 def any_id(ids: Sequence[int]) -> RawSQL:
     """Return the right side of `__in` for any number of ids, as one parameter."""
@@ -99,6 +110,22 @@ def record_history(
     select, params = rows.query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {_table(record)} ({columns}) {select}", params)
+
+
+def settled_history(model: Any) -> int:
+    """Return the number of the last row of history before which, and at which, no other can come in any more.
+
+    Rows get their numbers in the order in which they are written, and become visible in the order in which their
+    transactions commit. In one statement PostgreSQL first fixes what it sees, then looks who is writing; so whoever
+    has a number up to the greatest that it sees either is seen himself or holds a lock. SQLite's writers stand in one
+    line, in which both orders are the same.
+    """
+    history = _table(model.history.model)
+    query = SETTLED if connection.vendor == "postgresql" else "SELECT coalesce(max(history_id), 0), NULL FROM {history}"
+    with connection.cursor() as cursor:
+        cursor.execute(query.format(history=history))
+        last, written_before = cursor.fetchone()
+        return int(last if written_before is None else min(last, written_before))
 
 
 class _Constant(models.Value):

@@ -11,6 +11,12 @@ class Retired(APIException):
     default_code = "retired"
 
 
+class CursorTooOld(APIException):
+    status_code = status.HTTP_410_GONE
+    default_detail = _("Changes behind this cursor are no longer kept. Drop your copy and begin again, without since.")
+    default_code = "cursor_too_old"
+
+
 class TooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"

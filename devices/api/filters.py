@@ -116,6 +116,20 @@ def check_parameters(request: Request, known: set[str], ignored: Set[str] = froz
     return problems
 
 
+def whole_number(
+    request: Request, name: str, low: int, high: int, problems: list[Problem], default: int | None = None
+) -> int:
+    """Return the parameter's number, or the default where it was not sent; add what is wrong to the problems."""
+    text = request.query_params.get(name)
+    if not text:
+        return low if default is None else default  # not sent, or check_parameters has told that it has no value
+    if text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high:
+        return int(text)
+    message = _("Send a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
+    problems.append(Problem(name, "out_of_range", message))
+    return low
+
+
 def _known(known: set[str]) -> str:
     if not known:
         return _("This address takes no parameters.")

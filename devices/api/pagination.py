@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
 from devices import counts
+from devices.api.filters import whole_number
 from devices.models import MAX_ID, Device
 from devices.problems import Problem
 
@@ -58,26 +59,16 @@ class DevicePagination:
         self.in_default_order = request.query_params.get("ordering", "id") == "id"
         problems: list[Problem] = []
         first = settings.API_FIRST_PAGE
-        self.page = self._number("page", first, MAX_PAGE, problems) if "page" in self.request.query_params else first
-        self.size = self._number("size", 1, MAX_SIZE, problems) if "size" in self.request.query_params else DEFAULT_SIZE
+        self.page = whole_number(request, "page", first, MAX_PAGE, problems)
+        self.size = whole_number(request, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
         sent = [name for name in POSITIONS if name in self.request.query_params]
-        self.after = self._number("after", 0, MAX_ID, problems) if "after" in sent else None
-        self.before = self._number("before", 0, MAX_ID, problems) if "before" in sent else None
+        self.after = whole_number(request, "after", 0, MAX_ID, problems) if "after" in sent else None
+        self.before = whole_number(request, "before", 0, MAX_ID, problems) if "before" in sent else None
         if len(sent) > 1:
             problems.append(Problem(sent[1], "conflict", _("Send only one of page, after and before.")))
         elif sent and sent != ["page"] and not self.in_default_order:
             problems.append(Problem(sent[0], "conflict", _("This works in the order of ids only; send page instead.")))
         return problems
-
-    def _number(self, name: str, low: int, high: int, problems: list[Problem]) -> int:
-        text = self.request.query_params[name]
-        if not text:
-            return low  # check_parameters has told that there is no value
-        if text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high:
-            return int(text)
-        message = _("Send a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
-        problems.append(Problem(name, "out_of_range", message))
-        return low
 
     def _total_pages(self) -> int:
         return -(-self.total // self.size)

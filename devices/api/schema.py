@@ -19,6 +19,7 @@ from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
 from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
 from devices.api.serializers import DeviceSerializer, NamedDeviceSerializer
 from devices.drafts import DeviceType
+from devices.feed import ACTIONS
 from devices.models import MAX_ID
 
 
@@ -76,6 +77,24 @@ class Failure(Nothing):
     errors = Entry(many=True)  # type: ignore[assignment]
 
 
+class ChangeSerializer(serializers.Serializer[Any]):
+    cursor = serializers.CharField(help_text="Go on behind this change with `since`.")
+    action = serializers.ChoiceField(choices=ACTIONS)
+    at = serializers.IntegerField(max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
+    device = DeviceSerializer(help_text="As it was after the change; a deleted one, as it was before.")
+
+
+class Following(serializers.Serializer[Any]):
+    size = serializers.IntegerField()
+    next = serializers.URLField(help_text="Where to go on, also when there is nothing new yet.")
+
+
+@extend_schema_serializer(many=False)
+class Changes(Answer):
+    data = ChangeSerializer(many=True)  # type: ignore[assignment]
+    pagination = Following()
+
+
 def _answers(good: dict[int, Any], *bad: int) -> dict[int, Any]:
     return good | dict.fromkeys(sorted([*bad, 401, 403, 503]), Failure)
 
@@ -112,6 +131,7 @@ LIST = [
     _integer("created_since", 0, MAX_MILLISECONDS, "Registered at this instant or later; likewise."),
     _text("ordering", "The order; `id` breaks ties.", ORDERINGS),
 ]
+MAX_WAIT = 30  # seconds
 TAGS = ["Devices"]
 ONE_OR_MANY = PolymorphicProxySerializer(
     component_name="DeviceOrDevices",
@@ -179,6 +199,21 @@ named_update = extend_schema(
     summary="Replace the fields of the device that the body names, by id or else by device_mac",
     request=NamedDeviceSerializer,
     responses=_answers({200: OneDevice}, 400, 404, 409, 410, 413, 415),
+)
+
+
+followed = extend_schema(
+    tags=TAGS,
+    operation_id="getChanges",
+    description="In one order that never changes. Follow `pagination.next`: nothing is left out or told twice. A "
+    "hospital's key is told of a device that leaves its hospital as `deleted`, of one that comes as `created`.",
+    summary="Follow what happens to the devices",
+    parameters=[
+        _text("since", "A cursor; left out: from the beginning; `now`: only what comes."),
+        _integer("size", 1, MAX_SIZE, "How many changes a page has.", DEFAULT_SIZE),
+        _integer("wait", 0, MAX_WAIT, "Seconds to hold the request until there is something.", 0),
+    ],
+    responses=_answers({200: Changes}, 400, 410),
 )
 
 

@@ -3,10 +3,12 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
+from devices.api.changes import ChangeViewSet
 from devices.api.views import DeviceViewSet, NoSuchRoute
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
+    "devices/changes": ChangeViewSet.as_view({"get": "follow"}),
     "device": DeviceViewSet.as_view({"post": "create", "put": "update_named"}),
     "device/<int:id_device>": DeviceViewSet.as_view(
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}

@@ -33,6 +33,7 @@ def test_the_documented_operation_ids_are_kept(schema: Any) -> None:
     assert operations == {
         ("get", "/api/devices"): "getAll",
         ("post", "/api/devices"): "create",
+        ("get", "/api/devices/changes"): "getChanges",
         ("get", "/api/device/{id_device}"): "get",
         ("put", "/api/device/{id_device}"): "update",
         ("patch", "/api/device/{id_device}"): "change",
@@ -86,6 +87,8 @@ def test_every_kind_of_answer_is_as_the_schema_says(api: Api, schema: Any) -> No
         ("/api/device", "put", api.put("/api/device", draft(4, id=second))),
         ("/api/device/{id_device}", "delete", api.delete(f"/api/device/{first}")),
         ("/api/device/{id_device}", "get", api.get(f"/api/device/{first}")),
+        ("/api/devices/changes", "get", api.get("/api/devices/changes?size=2")),
+        ("/api/devices/changes", "get", api.get("/api/devices/changes?since=x")),
         ("/api/devices", "get", Api(None).get("/api/devices")),
     ]
     for path, method, answer in answers:

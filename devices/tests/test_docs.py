@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devices import registry
+from devices.models import ChangeFeed
 from devices.tests.conftest import Api, issue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,7 @@ def test_the_examples_of_the_api_manual_answer_as_they_say(monkeypatch: pytest.M
     seconds = count()
     begin = datetime(2021, 11, 2, 2, 48, 2, 937000, tzinfo=UTC)
     monkeypatch.setattr(registry, "now", lambda: begin + timedelta(seconds=next(seconds)))
+    ChangeFeed.objects.create(pk=1, key=b"manual")
     api = Api(issue("manual").text)
 
     def run(example: re.Match[str]) -> str:

@@ -1,0 +1,151 @@
+"""Requests that wait for a change: told as soon as there is one, and in nobody's way."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from django.db import connection
+
+from devices import registry
+from devices.api import waiting
+from devices.origin import COMMAND
+from devices.tests.conftest import ROOT, Api, draft, issue, register
+from devices.tests.test_api_changes import PATH, told
+from devices.tests.test_registry_races import at_once
+
+NOW = f"{PATH}?since=now&wait=30"
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Look often, and count each time that a request that waits lies down, without a connection."""
+    turns, give_back = threading.Semaphore(0), waiting._give_back_connection
+
+    def lie_down() -> None:
+        give_back()
+        assert connection.connection is None
+        turns.release()
+
+    monkeypatch.setattr(waiting, "_give_back_connection", lie_down)
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(waiting, "_seen_at", -1.0)
+    return turns
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_waits_holds_no_connection_and_is_told_when_there_is_a_change(asleep: threading.Semaphore) -> None:
+    key = issue("ward app").text
+
+    def act(number: int) -> Any:
+        if number == 0:
+            return Api(key).get(NOW)
+        for _ in range(3):
+            assert asleep.acquire(timeout=20)
+        return register(draft(1))
+
+    assert told(at_once(2, act)[0]) == [("created", "Cuff 1")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threading.Semaphore) -> None:
+    hospital = registry.name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
+    key = issue("ward app", hospital=hospital).text
+
+    def act(number: int) -> Any:
+        if number == 0:
+            return Api(key).get(NOW)
+        for device in (draft(1), draft(2), draft(3, device_holder="RS Harapan")):
+            for _ in range(3):
+                assert asleep.acquire(timeout=20)
+            register(device)
+        return None
+
+    assert told(at_once(2, act)[0]) == [("created", "Cuff 3")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(1))
+    key = issue("ward app").text
+    answered = threading.Event()
+
+    def act(number: int) -> Any:
+        if number == 0:
+            return Api(key).get(NOW)
+        assert asleep.acquire(timeout=20)
+        second = Api(key).get(NOW)
+        assert not answered.is_set()
+        register(draft(1))
+        return second
+
+    first, second = at_once(2, act)
+    assert (told(first), told(second)) == ([("created", "Cuff 1")], [])
+    assert told(Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))) == told(first)
+
+
+def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
+    response = api.get(f"{PATH}?since=now&wait=1")
+    assert told(response) == []
+    assert response.json()["pagination"]["next"].endswith("&wait=1")
+
+
+@pytest.fixture
+def small_server(tmp_path: Path, server_environment: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
+    """A gunicorn with one thread for work and two that may wait: its address, a key, and the process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    own = {"PORT": port, "WEB_THREADS": "1", "FEED_WAITERS": "2", "DATABASE_URL": f"sqlite:///{tmp_path / 'r.sqlite3'}"}
+    environment = server_environment | own
+    run = [sys.executable, "manage.py"]
+    subprocess.run([*run, "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
+    create = [*run, "create_api_key", "tests"]
+    key = subprocess.run(create, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
+    process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(port))) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}", key, process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def test_those_who_wait_leave_the_server_to_the_others_and_let_it_stop(small_server: tuple[str, str, Any]) -> None:
+    address, key, process = small_server
+
+    def get(path: str) -> Any:
+        with urlopen(Request(address + path, headers={"x-api-key": key}), timeout=25) as response:
+            return json.load(response)
+
+    with ThreadPoolExecutor(8) as pool:
+        waiters = [pool.submit(get, NOW) for _ in range(6)]
+        answered = {waiter for waiter in waiters if _done(waiter, among=waiters)}
+        assert len(answered) == 4
+        for _ in range(20):
+            assert get("/api/devices")["data"] == []
+        assert [waiter.done() for waiter in waiters].count(True) == 4
+        process.send_signal(signal.SIGTERM)
+        assert all(waiter.result(25)["data"] == [] for waiter in waiters)
+    assert process.wait(25) == 0
+
+
+def _done(waiter: Any, among: list[Any]) -> bool:
+    """Tell whether it is answered, once as many as the server does not let wait are."""
+    while sum(other.done() for other in among) < 4:
+        time.sleep(0.05)
+    return bool(waiter.done())
