@@ -16,7 +16,7 @@ from django.db.models.sql.compiler import SQLCompiler
 QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 
 # The locks by which PostgreSQL knows from which change on a transaction writes: 16 bits that name them (they stand in
-# migration 0007 too), and 48 with the number of the last change that there was before. docs/decisions/0009.
+# migration 0008 too), and 48 with the number of the last change that there was before. docs/decisions/0009.
 WRITING = 7316
 SETTLED = f"""
     SELECT coalesce((SELECT max(history_id) FROM {{history}}), 0), (

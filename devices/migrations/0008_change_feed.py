@@ -32,7 +32,7 @@ def untell(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('devices', '0006_device_indexes'),
+        ('devices', '0007_uploads'),
     ]
 
     operations = [
