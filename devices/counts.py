@@ -7,8 +7,9 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import BigIntegerField, Q, QuerySet, Subquery, Sum
 from django.db.models.expressions import Col
+from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Lookup
 from django.db.models.sql import Query
 from django.db.models.sql.where import AND
@@ -33,12 +34,17 @@ def total(devices: QuerySet[Device]) -> int:
 
 def known(devices: QuerySet[Any]) -> int | None:
     """Return the number where the counts have it: of devices by holders and types only, each by plain values."""
-    conditions = _conditions(devices.query) if devices.model is Device else None
-    if conditions is None:
+    rows = _rows(devices)
+    return None if rows is None else rows.aggregate(number=Sum("number"))["number"] or 0
+
+
+def expression(devices: QuerySet[Device]) -> Subquery | None:
+    """Return what is `known` in a form that another query can ask along with what it asks."""
+    rows = _rows(devices)
+    if rows is None:
         return None
-    everywhere = not any(field in BY_HOLDER for field, _condition in conditions)
-    rows = DeviceCount.objects.filter(*(condition for _field, condition in conditions), everywhere=everywhere)
-    return rows.aggregate(number=Sum("number"))["number"] or 0
+    number = Cast(Coalesce(Sum("number"), 0), BigIntegerField())
+    return Subquery(rows.order_by().values("everywhere").annotate(total=number).values("total"))
 
 
 def by_holder_and_type(hospital_ids: Collection[int | None] | None = None) -> dict[tuple[int | None, str], int]:
@@ -67,6 +73,15 @@ def repair() -> None:
         sql.queue_up()  # two who repaired at once would both add it
         triggers.install(connection)
         triggers.reconcile(connection)
+
+
+def _rows(devices: QuerySet[Any]) -> QuerySet[DeviceCount] | None:
+    """Return the rows whose sum is the number of devices, None if there are none such."""
+    conditions = _conditions(devices.query) if devices.model is Device else None
+    if conditions is None:
+        return None
+    everywhere = not any(field in BY_HOLDER for field, _condition in conditions)
+    return DeviceCount.objects.filter(*(condition for _field, condition in conditions), everywhere=everywhere)
 
 
 def _conditions(query: Query) -> list[tuple[Any, Q]] | None:

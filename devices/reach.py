@@ -5,7 +5,7 @@ Every query of the API and of the admin is narrowed by a reach (`DeviceQuerySet.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +21,7 @@ class Reach:
     """The hospitals whose devices are within reach; None for all of them and the devices that no hospital holds."""
 
     hospitals: "tuple[Hospital, ...] | None" = ()
-    refusal: "str | Promise" = ""  # what a write beyond it is told
+    refusal: "str | Promise" = field(default="", compare=False)  # what a write beyond it is told
 
     @property
     def ids(self) -> Collection[int] | None:

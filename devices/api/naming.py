@@ -15,10 +15,12 @@ CAMEL_CASE = {
     "updated_at": "updatedAt",
 }
 
+NAMINGS: Mapping[str, Mapping[str, str]] = {ApiKey.Naming.SNAKE_CASE: {}, ApiKey.Naming.CAMEL_CASE: CAMEL_CASE}
+
 
 def spelling(key: object) -> Mapping[str, str]:
     """Return how the key spells the fields that it spells in another way than the registry."""
-    return CAMEL_CASE if isinstance(key, ApiKey) and key.naming == ApiKey.Naming.CAMEL_CASE else {}
+    return NAMINGS[key.naming] if isinstance(key, ApiKey) else {}
 
 
 def in_snake_case(row: Mapping[str, Any], spelling: Mapping[str, str]) -> Mapping[str, Any]:

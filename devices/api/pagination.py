@@ -1,21 +1,37 @@
 """Which page: by its number, or, at a cost that does not grow with depth, by the id before or after it."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import BigIntegerField, QuerySet, Value
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
 from devices import counts
+from devices.api.as_json import AsJSON
 from devices.api.filters import whole_number
 from devices.models import MAX_ID, Device
+from devices.prepared import Parameter, Prepared
 from devices.problems import Problem
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
+
+
+def prepare(devices: QuerySet[Device], position: str, names: Mapping[str, str]) -> Prepared:
+    """Return what asks for a page: of each device its id and its JSON, and the total, if there are counts of it.
+
+    The page begins after or before an id, or, if it is found by its number, at an offset.
+    """
+    total = counts.expression(devices) or Value(None, output_field=BigIntegerField())
+    if position == "after":
+        devices = devices.filter(pk__gt=Parameter("after"))
+    elif position == "before":
+        devices = devices.filter(pk__lt=Parameter("before")).order_by("-id")
+    return Prepared(devices.values_list("pk", AsJSON(names), total))
 
 
 class DevicePagination:
@@ -26,21 +42,16 @@ class DevicePagination:
     pages are counted.
     """
 
-    def cut(self, queryset: QuerySet[Device]) -> list[Device]:
-        self.total = counts.total(queryset)
-        if self.before is not None:
-            rows = list(queryset.filter(pk__lt=self.before).order_by("-id")[: self.size + 1])
-            self.has_more = len(rows) > self.size
-            self.rows = rows[: self.size][::-1]
-            return self.rows
-        if self.after is not None:
-            queryset, offset = queryset.filter(pk__gt=self.after), 0
-        else:
-            offset = (self.page - settings.API_FIRST_PAGE) * self.size
-        rows = list(queryset[offset : offset + self.size + 1])
+    def cut(self, devices: QuerySet[Device], page: Prepared) -> list[str]:
+        """Return the devices of the page as JSON. `page` is what `prepare` has made of the devices."""
+        backwards = self.before is not None
+        offset = (self.page - settings.API_FIRST_PAGE) * self.size if self.position == "page" else 0
+        rows = page.rows(self.size + 1, offset, after=self.after, before=self.before)
+        self.total = rows[0][2] if rows and rows[0][2] is not None else counts.total(devices)
         self.has_more = len(rows) > self.size
-        self.rows = rows[: self.size]
-        return self.rows
+        rows = rows[: self.size][:: -1 if backwards else 1]
+        self.ids = [pk for pk, _text, _total in rows]
+        return [text for _pk, text, _total in rows]
 
     def describe(self) -> dict[str, Any]:
         """Return the `pagination` of the envelope."""
@@ -62,6 +73,7 @@ class DevicePagination:
         self.page = whole_number(request, "page", first, MAX_PAGE, problems)
         self.size = whole_number(request, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
         sent = [name for name in POSITIONS if name in self.request.query_params]
+        self.position = sent[0] if sent else "page"
         self.after = whole_number(request, "after", 0, MAX_ID, problems) if "after" in sent else None
         self.before = whole_number(request, "before", 0, MAX_ID, problems) if "before" in sent else None
         if len(sent) > 1:
@@ -75,16 +87,16 @@ class DevicePagination:
 
     def _next(self) -> str | None:
         if self.before is not None:
-            return self._link(after=self.rows[-1].pk if self.rows else max(self.before - 1, 0))
+            return self._link(after=self.ids[-1] if self.ids else max(self.before - 1, 0))
         if not self.has_more:
             return None
-        return self._link(after=self.rows[-1].pk) if self.in_default_order else self._link(page=self.page + 1)
+        return self._link(after=self.ids[-1]) if self.in_default_order else self._link(page=self.page + 1)
 
     def _previous(self) -> str | None:
         if self.before is not None:
-            return self._link(before=self.rows[0].pk) if self.has_more else None
+            return self._link(before=self.ids[0]) if self.has_more else None
         if self.after is not None:
-            first_id = self.rows[0].pk if self.rows else min(self.after + 1, MAX_ID)
+            first_id = self.ids[0] if self.ids else min(self.after + 1, MAX_ID)
             return self._link(before=first_id) if self.after else None
         first = settings.API_FIRST_PAGE
         if self.page == first or not self.total:

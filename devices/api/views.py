@@ -1,8 +1,10 @@
 """The documented routes: one domain call a view."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
+import orjson
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -12,14 +14,18 @@ from rest_framework.viewsets import GenericViewSet
 
 from devices import origin, reach, registry
 from devices.api import bodies, envelope, schema
+from devices.api.as_json import AsJSON
 from devices.api.authentication import key_of
 from devices.api.errors import Retired
 from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters
-from devices.api.pagination import DevicePagination
+from devices.api.naming import NAMINGS, spelling
+from devices.api.pagination import DevicePagination, prepare
 from devices.api.serializers import DeviceSerializer
 from devices.drafts import REQUIRED
 from devices.models import MAX_ID, Device, DeviceQuerySet, Through
+from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
+from devices.reach import Reach
 
 
 @schema.documented
@@ -27,6 +33,7 @@ class DeviceViewSet(GenericViewSet[Device]):
     """List, read, register, update and retire devices, within the reach of the request's key."""
 
     serializer_class = DeviceSerializer
+    filters: DeviceFilter | None  # None: no filter was sent
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -34,19 +41,27 @@ class DeviceViewSet(GenericViewSet[Device]):
             raise Refused(problems)
 
     def get_queryset(self) -> DeviceQuerySet:
-        return Device.objects.within(reach.of_key(key_of(self.request))).select_related("device_holder").order_by("id")
+        return _devices(reach.of_key(key_of(self.request)))
 
     def list(self, request: Request) -> Response:
-        devices = self.pages.cut(self.filters.qs)
-        data = self.get_serializer(devices, many=True).data
-        return envelope.success(data, _("Devices found."), pagination=self.pages.describe())
+        key = key_of(request)
+        if self.filters:
+            devices = self.filters.qs
+            page = prepare(devices, self.pages.position, spelling(key))
+        else:
+            devices = self.get_queryset()
+            page = _page(reach.of_key(key), self.pages.position, key.naming)
+        rows = self.pages.cut(devices, page)
+        return envelope.success(
+            orjson.Fragment(f"[{','.join(rows)}]"), _("Devices found."), pagination=self.pages.describe()
+        )
 
     def retrieve(self, request: Request, id_device: int) -> Response:
-        device = self.get_queryset().filter(pk=_int64(id_device)).first()
-        if device is None:
+        key = key_of(request)
+        rows = _device(reach.of_key(key), key.naming).rows(id=_int64(id_device))
+        if not rows:
             self._absent(id_device)
-        self.check_object_permissions(request, device)
-        return envelope.success(self.get_serializer(device).data, _("Device found."))
+        return envelope.success(orjson.Fragment(rows[0][0]), _("Device found."))
 
     def create(self, request: Request) -> Response:
         devices = registry.register(bodies.read_devices(request), self._origin())
@@ -73,9 +88,12 @@ class DeviceViewSet(GenericViewSet[Device]):
             return check_parameters(request, set(), ignored={"page", "size"})
         problems = check_parameters(request, LIST_PARAMETERS if self.action == "list" else set())
         if self.action == "list":
-            self.filters = DeviceFilter(request.query_params, self.get_queryset())
             self.pages = DevicePagination()
-            problems += self.filters.problems() + self.pages.read(request)
+            problems += self.pages.read(request)
+            self.filters = None
+            if DeviceFilter.base_filters.keys() & request.query_params.keys():
+                self.filters = DeviceFilter(request.query_params, self.get_queryset())
+                problems += self.filters.problems()
         return problems
 
     def _update(self, required: tuple[str, ...], **lookup: int | str) -> Response:
@@ -104,6 +122,21 @@ class NoSuchRoute(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise NotFound(_("There is no such address. /api/docs lists those that there are."))
+
+
+def _devices(within: Reach) -> DeviceQuerySet:
+    return Device.objects.within(within).order_by("id")
+
+
+@lru_cache(maxsize=1000)
+def _page(within: Reach, position: str, naming: str) -> Prepared:
+    """Return what asks for a page of all devices within reach: what most lists ask."""
+    return prepare(_devices(within), position, NAMINGS[naming])
+
+
+@lru_cache(maxsize=1000)
+def _device(within: Reach, naming: str) -> Prepared:
+    return Prepared(_devices(within).filter(pk=Parameter("id")).values_list(AsJSON(NAMINGS[naming])))
 
 
 def _int64(number: int) -> int:

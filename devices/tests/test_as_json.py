@@ -1,0 +1,59 @@
+"""What the database writes of a device is what the serializer makes of it."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import orjson
+import pytest
+
+from devices.api.as_json import AsJSON
+from devices.api.naming import NAMINGS
+from devices.api.serializers import DeviceSerializer
+from devices.models import ApiKey, Device
+from devices.prepared import Parameter, Prepared
+from devices.tests.conftest import draft, issue, register
+
+pytestmark = pytest.mark.django_db
+
+NAMES = [
+    'say "hi"',
+    "back\\slash",
+    "Žluťoučký кůň 测试",
+    "😀 \u2028",
+    "</script>%s{}",
+    "1e5",
+    "null",
+    "x" * 255,
+    "it's",
+]
+INSTANTS = [
+    datetime(2026, 11, 24, 2, 3, 4, tzinfo=UTC),
+    datetime(2026, 11, 24, 2, 3, 4, 999_000, tzinfo=UTC),
+    datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC),
+    datetime(2099, 12, 31, 23, 59, 59, 7_000, tzinfo=UTC),
+]
+
+
+@pytest.mark.parametrize("naming", ApiKey.Naming.values)
+def test_the_database_writes_what_the_serializer_does(naming: str) -> None:
+    register(*(draft(n, device_name=name, device_holder=name) for n, name in enumerate(NAMES)), draft(99))
+    register(*(draft(n, device_mac=f'"\\{n}') for n in (200, 201)))
+    for n, device in enumerate(Device.objects.all()):
+        instants = {"created_at": INSTANTS[n % 4], "updated_at": INSTANTS[-n % 4]}
+        Device.objects.filter(pk=device.pk).update(**instants)
+    request = SimpleNamespace(auth=issue("app", naming=naming).key)
+    devices = Device.objects.order_by("pk")
+    told = [orjson.loads(text) for (text,) in Prepared(devices.values_list(AsJSON(NAMINGS[naming]))).rows()]
+    assert told == DeviceSerializer(devices, many=True, context={"request": request}).data
+
+
+def test_what_is_prepared_is_asked_again_with_other_values() -> None:
+    devices = register(*map(draft, range(5)))
+    after = Prepared(
+        Device.objects.filter(pk__gt=Parameter("after")).order_by("pk").values_list("device_name", "created_at")
+    )
+    expected = [(device.device_name, device.created_at) for device in devices]
+    assert after.rows(after=0) == expected
+    assert after.rows(after=devices[1].pk) == expected[2:]
+    assert after.rows(2, 1, after=devices[0].pk) == expected[2:4]
+    assert Prepared(Device.objects.none().values_list("pk")).rows() == []
