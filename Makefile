@@ -8,7 +8,7 @@ PRODUCTION = ENV_FILE=.env.example SECRET_KEY=$$(head -c 48 /dev/urandom | base6
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test lint format docs messages
+.PHONY: help run test lint format bench-admin docs messages
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ lint: $(DEV_STAMP)  ## Check style, types, migrations and the production setting
 format: $(DEV_STAMP)  ## Bring the code into its form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-admin: $(DEV_STAMP)  ## Time the pages of the back-office with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
+	$(BIN)/python bench/admin.py $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api.md and write their answers.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k manual

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 from devices import drafts, hospitals, origin, registry
 from devices.admin import confirmation
 from devices.admin.access import WithinReach, WritesByVerbs, is_operator
+from devices.admin.pagination import LargeList
 from devices.models import ApiKey, DeviceCount, Hospital, Through
 
 
@@ -44,7 +45,7 @@ class MergeForm(forms.Form):
 
 
 @admin.register(Hospital)
-class HospitalAdmin(WritesByVerbs, WithinReach):
+class HospitalAdmin(WritesByVerbs, WithinReach, LargeList):
     form = HospitalForm
     narrowed_by = "pk"
     search_fields = ("name", "former_names__name")
