@@ -226,6 +226,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("devices/favicon.svg")},
     ],
+    "STYLES": [lambda request: static("devices/pages.css")],
     "SHOW_LANGUAGES": True,
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import Case, Expression, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -107,7 +107,8 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
             return _("came from elsewhere")
         rows = [(label, *_values(change, field)) for field, label in FIELDS.items()]
         rows.append((_("hospital"), change.before_holder or UNKNOWN, change.holder or UNKNOWN))
-        return format_html_join("", "<div>{}: {} → {}</div>", [row for row in rows if row[1] != row[2]])
+        told = format_html_join("", "<div>{}: {} → {}</div>", [row for row in rows if row[1] != row[2]])
+        return format_html("<div>{}</div>", told)
 
     @admin.display(description=_("who"))
     def who(self, change: Any) -> Any:
