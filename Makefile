@@ -1,6 +1,8 @@
 # Two commands do all: `make run` serves the registry, `make test` tests it. Both set up what they need.
 
 PYTHON ?= python3
+CHROMIUM ?= /usr/bin/chromium
+export CHROMIUM
 
 BIN := .venv/bin
 # The settings of the example, with a key of this run: the example's own is refused.
@@ -8,7 +10,7 @@ PRODUCTION = ENV_FILE=.env.example SECRET_KEY=$$(head -c 48 /dev/urandom | base6
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test lint format bench-admin docs messages
+.PHONY: help run test test-browser lint format bench-admin docs messages
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,9 +19,18 @@ run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (127.0.0.1:8000).
 	@$(BIN)/python manage.py quickstart
 	@exec $(BIN)/gunicorn --config gunicorn.conf.py
 
-test: $(DEV_STAMP)  ## Run every test, on SQLite and on PostgreSQL. ARGS goes to pytest.
+test: $(DEV_STAMP)  ## Run every test, on SQLite, in the browser, on PostgreSQL. With ARGS, which go to pytest, not in the browser.
 	$(BIN)/python -m pytest -n auto $(ARGS)
+ifneq ($(ARGS),)
+else ifeq ($(wildcard $(CHROMIUM)),)
+	@echo "The browser tests are left out: there is no Chromium at $(CHROMIUM). CHROMIUM=/path names another."
+else
+	$(BIN)/python -m pytest tests/browser
+endif
 	$(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -n auto $(ARGS)
+
+test-browser: $(DEV_STAMP)  ## Run the tests in a real browser, CHROMIUM. ARGS goes to pytest.
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(DEV_STAMP)  ## Check style, types, migrations and the production settings.
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +171,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def server_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a server of its own, on an SQLite of its own, and of the commands that go with it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    database = tmp_path_factory.mktemp("server") / "registry.sqlite3"
-    return {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": f"sqlite:///{database}"}
+    return served_from(f"sqlite:///{tmp_path_factory.mktemp('server') / 'registry.sqlite3'}")
 
 
 @pytest.fixture(scope="session")
@@ -182,9 +179,24 @@ def server(server_environment: dict[str, str]) -> Iterator[int]:
     """The port of a gunicorn that serves as `make run` does."""
     run = [sys.executable, "manage.py", "migrate", "-v0"]
     subprocess.run(run, cwd=ROOT, env=server_environment, check=True)
+    with serving(server_environment) as port:
+        yield port
+
+
+def served_from(database_url: str) -> dict[str, str]:
+    """Return the environment of a server of its own, on a free port, that serves from this database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    return {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": database_url}
+
+
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[int]:
+    """Run gunicorn, and give its port once it answers."""
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
-    process = subprocess.Popen(gunicorn, cwd=ROOT, env=server_environment)
-    port = int(server_environment["PORT"])
+    process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
+    port = int(environment["PORT"])
     try:
         for _ in range(200):
             with socket.socket() as probe:
