@@ -7,16 +7,19 @@ bring an earlier one.
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
+from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from devices import registry, sql
 from devices.cursors import Cursor
-from devices.models import LEFT, ChangeFeed, Device, FormerName
+from devices.models import LEFT, ChangeFeed, Device, FormerName, Hospital
 from devices.reach import Reach
 
 Change = Device.history.model
+LAST = Change.objects.order_by("-history_id")
 
 CREATED, UPDATED, DELETED, RESTORED = ACTIONS = ("created", "updated", "deleted", "restored")
 COLUMNS = (
@@ -77,7 +80,43 @@ def state() -> ChangeFeed:
 
 def settled() -> int:
     """Return the position up to which nothing can come in any more."""
-    return sql.settled_history(Device)
+    last, _named, _pruned_to, written_from = sql.fetch_one(_last_of_all(connection.vendor))
+    return int(last) if written_from is None else min(last, written_from)
+
+
+def version(reach: Reach) -> str | None:
+    """Return what changes with every change within the reach; None while an earlier one than the last may come.
+
+    The last change of a hospital is one of what it holds, or one by which something left it. What the names of
+    hospitals mean, and what was pruned, count as well.
+    """
+    if reach.ids is None:
+        found = sql.fetch_one(_last_of_all(connection.vendor))
+    else:
+        ids = list(reach.ids)
+        found = sql.fetch_one(_last_of_hospitals(connection.vendor, len(ids)), ids * 2)
+    *last, named, pruned_to, written_from = found
+    if written_from is not None and written_from < max(last):
+        return None
+    return f"{max(last)}-{named}-{pruned_to}"
+
+
+@cache
+def _last_of_all(_vendor: str) -> str:
+    return _last(LAST)
+
+
+@cache
+def _last_of_hospitals(_vendor: str, number: int) -> str:
+    """Return SQL that takes so many ids of hospitals twice."""
+    ids = range(number)
+    return _last(LAST.filter(device_holder__in=ids), LAST.filter(LEFT, history_holder_before__in=ids))
+
+
+def _last(*changes: QuerySet[Any]) -> str:
+    names = Hospital.history.order_by("-history_id")
+    numbers = [rows.values_list("history_id", flat=True) for rows in (*changes, names)]
+    return sql.last_changes(*numbers, ChangeFeed.objects.values_list("pruned_to", flat=True))
 
 
 def is_too_old(cursor: Cursor, pruned_to: int) -> bool:

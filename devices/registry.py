@@ -118,17 +118,32 @@ def register(drafts: Sequence[Draft], origin: Origin) -> list[Device]:
     ]
 
 
+class Outdated(Exception):
+    """The device is no longer what whoever wants to change it has seen; nothing was written."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        super().__init__(f"device {device.pk}")
+
+
+def _anything(_device: Device) -> bool:
+    return True
+
+
 @in_one_transaction
-def update(devices: DeviceQuerySet, changes: Draft, origin: Origin) -> Device:
+def update(
+    devices: DeviceQuerySet, changes: Draft, origin: Origin, expected: Callable[[Device], bool] = _anything
+) -> Device:
     """Give the one device of the query set the values of the draft; what the draft leaves out stays.
 
     A draft that changes nothing leaves no trace: no history, and `updated_at` stays.
 
     Raises:
         Device.DoesNotExist: the query set has none.
+        Outdated: the device, locked by then, is not as expected.
         Refused: the name or the MAC is another device's, or the holder is beyond the key's reach.
     """
-    device = devices.select_related("device_holder").select_for_update(of=("self",)).get()
+    device = _locked_device(devices, expected)
     try:
         _change([(device, changes)], origin)
     except Refused as refused:
@@ -186,6 +201,17 @@ def retire(devices: DeviceQuerySet, origin: Origin) -> int:
     record(Device, ids, REMOVED, origin)
     sql.delete(Device, ids)
     return len(ids)
+
+
+@in_one_transaction
+def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Device], bool] = _anything) -> None:
+    """Take the one device of the query set out of the registry. Its history stays.
+
+    Raises:
+        Device.DoesNotExist: the query set has none.
+        Outdated: the device, locked by then, is not as expected.
+    """
+    retire(Device.objects.filter(pk=_locked_device(devices, expected).pk), origin)
 
 
 @in_one_transaction
@@ -402,6 +428,14 @@ def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:
 
 def _unlisted(problems: list[Problem]) -> list[Problem]:
     return [replace(problem, index=None) for problem in problems]
+
+
+def _locked_device(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
+    # Not with its hospital: PostgreSQL would lay the hospital of before beside a device that it had to wait for.
+    device = devices.select_related(None).select_for_update(of=("self",)).get()
+    if not expected(device):
+        raise Outdated(device)
+    return device
 
 
 def _locked(devices: DeviceQuerySet) -> list[int]:

@@ -18,12 +18,10 @@ QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 # The locks by which PostgreSQL knows from which change on a transaction writes: 16 bits that name them (they stand in
 # migration 0008 too), and 48 with the number of the last change that there was before. docs/decisions/0009.
 WRITING = 7316
-SETTLED = f"""
-    SELECT coalesce((SELECT max(history_id) FROM {{history}}), 0), (
-        SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
-        WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {WRITING}
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()
-    )
+OPEN_FROM = f"""
+    SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {WRITING}
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()
 """
 
 
@@ -112,20 +110,23 @@ def record_history(
         cursor.execute(f"INSERT INTO {_table(record)} ({columns}) {select}", params)
 
 
-def settled_history(model: Any) -> int:
-    """Return the number of the last row of history before which, and at which, no other can come in any more.
+def last_changes(*numbers: "models.QuerySet[Any, int]") -> str:
+    """Return SQL for the first number of each query set, and the one behind which somebody is writing; else 0 and NULL.
 
-    Rows get their numbers in the order in which they are written, and become visible in the order in which their
-    transactions commit. In one statement PostgreSQL first fixes what it sees, then looks who is writing; so whoever
-    has a number up to the greatest that it sees either is seen himself or holds a lock. SQLite's writers stand in one
-    line, in which both orders are the same.
+    Rows of history get their numbers in the order in which they are written, and become visible in the order in which
+    their transactions commit. In one statement PostgreSQL first fixes what it sees, then looks who is writing; so
+    whoever has a number up to the greatest that it sees either is seen himself or holds a lock, and lower numbers
+    come from those only who hold one. SQLite's writers stand in one line, in which both orders are the same.
     """
-    history = _table(model.history.model)
-    query = SETTLED if connection.vendor == "postgresql" else "SELECT coalesce(max(history_id), 0), NULL FROM {history}"
+    columns = [f"coalesce(({query_set[:1].query.sql_with_params()[0]}), 0)" for query_set in numbers]
+    open_from = f"({OPEN_FROM})" if connection.vendor == "postgresql" else "NULL"
+    return f"SELECT {', '.join([*columns, open_from])}"
+
+
+def fetch_one(query: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
     with connection.cursor() as cursor:
-        cursor.execute(query.format(history=history))
-        last, written_before = cursor.fetchone()
-        return int(last if written_before is None else min(last, written_before))
+        cursor.execute(query, params)
+        return tuple(cursor.fetchone())
 
 
 class _Constant(models.Value):

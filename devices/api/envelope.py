@@ -52,6 +52,11 @@ def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> 
     return Response(body(code, message, data) | more, status=code)
 
 
+def refusal(code: int, problem: Problem, data: Any) -> Response:
+    """Return an answer that refuses, and tells something all the same."""
+    return Response(body(code, problem.message, data) | {"errors": [_entry(problem, {})]}, status=code)
+
+
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """Turn whatever a view raised into an envelope: the only place where exceptions become answers.
 

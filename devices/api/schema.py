@@ -8,6 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiParameter,
+    OpenApiResponse,
     PolymorphicProxySerializer,
     extend_schema,
     extend_schema_serializer,
@@ -84,6 +85,12 @@ class ChangeSerializer(serializers.Serializer[Any]):
     device = DeviceSerializer(help_text="As it was after the change; a deleted one, as it was before.")
 
 
+class Outdated(OneDevice):
+    """The device as it is now."""
+
+    errors = Entry(many=True)  # type: ignore[assignment]
+
+
 class Following(serializers.Serializer[Any]):
     size = serializers.IntegerField()
     next = serializers.URLField(help_text="Where to go on, also when there is nothing new yet.")
@@ -110,6 +117,11 @@ def _text(name: str, description: str, enum: Sequence[str] | None = None) -> Ope
     return OpenApiParameter(name, str, description=description, enum=enum)
 
 
+NOT_MODIFIED = OpenApiResponse(description="What If-None-Match names has not changed.")
+IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="Only if this is its ETag.")
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="Only if this is not its ETag."
+)
 ID = OpenApiParameter("id_device", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The device's id.")
 FIRST = settings.API_FIRST_PAGE
 PAGE = _integer("page", FIRST, MAX_PAGE, "The number of the page.", FIRST)
@@ -146,16 +158,16 @@ documented = extend_schema_view(
         operation_id="getAll",
         description="By ascending id. Follow `pagination.next` from the first page to get every device exactly once.",
         summary="List devices",
-        parameters=LIST,
-        responses=_answers({200: Devices}, 400),
+        parameters=[*LIST, IF_NONE_MATCH],
+        responses=_answers({200: Devices, 304: NOT_MODIFIED}, 400),
     ),
     retrieve=extend_schema(
         tags=TAGS,
         operation_id="get",
         description="A device that was taken out is 410; one beyond the key's reach, or never there, 404.",
         summary="Read a device",
-        parameters=[ID, *WITHOUT_EFFECT],
-        responses=_answers({200: OneDevice}, 400, 404, 410),
+        parameters=[ID, *WITHOUT_EFFECT, IF_NONE_MATCH],
+        responses=_answers({200: OneDevice, 304: NOT_MODIFIED}, 400, 404, 410),
     ),
     create=extend_schema(
         tags=TAGS,
@@ -170,24 +182,24 @@ documented = extend_schema_view(
         operation_id="update",
         description="A row can be sent back as it was read: what the registry sets itself is ignored.",
         summary="Replace a device's fields; a holder left out stays",
-        parameters=[ID],
-        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 413, 415),
+        parameters=[ID, IF_MATCH],
+        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415),
     ),
     partial_update=extend_schema(
         tags=TAGS,
         operation_id="change",
         description="What is left out stays as it is.",
         summary="Change the given fields of a device",
-        parameters=[ID],
-        responses=_answers({200: OneDevice}, 400, 404, 409, 410, 413, 415),
+        parameters=[ID, IF_MATCH],
+        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415),
     ),
     destroy=extend_schema(
         tags=TAGS,
         operation_id="delete",
         description="Its history stays, its id is never given again, its name and MAC are free.",
         summary="Take a device out of the registry",
-        parameters=[ID],
-        responses=_answers({200: Nothing}, 400, 404, 410),
+        parameters=[ID, IF_MATCH],
+        responses=_answers({200: Nothing, 412: Outdated}, 400, 404, 410),
     ),
 )
 
@@ -198,7 +210,8 @@ named_update = extend_schema(
     description="A holder left out stays. What the registry sets itself is ignored.",
     summary="Replace the fields of the device that the body names, by id or else by device_mac",
     request=NamedDeviceSerializer,
-    responses=_answers({200: OneDevice}, 400, 404, 409, 410, 413, 415),
+    parameters=[IF_MATCH],
+    responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415),
 )
 
 

@@ -28,15 +28,7 @@ class DeviceSerializer(serializers.Serializer[Device]):
     updated_at = serializers.IntegerField(read_only=True, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
 
     def to_representation(self, device: Device) -> dict[str, Any]:
-        row = {
-            "id": device.pk,
-            "device_name": device.device_name,
-            "device_mac": device.device_mac,
-            "device_type": device.device_type,
-            "device_holder": device.device_holder.name if device.device_holder else UNKNOWN,
-            "created_at": milliseconds(device.created_at),
-            "updated_at": milliseconds(device.updated_at),
-        }
+        row = tell(device)
         names = spelling(self.context["request"].auth)
         return {names.get(field, field): row[field] for field in FIELDS} if names else row
 
@@ -45,6 +37,19 @@ class NamedDeviceSerializer(DeviceSerializer):
     """A device that is named by its `id`, or else by its `device_mac`."""
 
     id = serializers.IntegerField(required=False, min_value=1, max_value=MAX_ID)
+
+
+def tell(device: Device) -> dict[str, Any]:
+    """Return all that is told of a device, under the registry's own names."""
+    return {
+        "id": device.pk,
+        "device_name": device.device_name,
+        "device_mac": device.device_mac,
+        "device_type": device.device_type,
+        "device_holder": device.device_holder.name if device.device_holder else UNKNOWN,
+        "created_at": milliseconds(device.created_at),
+        "updated_at": milliseconds(device.updated_at),
+    }
 
 
 def milliseconds(instant: datetime) -> int:

@@ -5,15 +5,15 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 import orjson
+from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from devices import origin, reach, registry
-from devices.api import bodies, envelope, schema
+from devices.api import bodies, envelope, etags, schema
 from devices.api.as_json import AsJSON
 from devices.api.authentication import key_of
 from devices.api.errors import Retired
@@ -43,43 +43,56 @@ class DeviceViewSet(GenericViewSet[Device]):
     def get_queryset(self) -> DeviceQuerySet:
         return _devices(reach.of_key(key_of(self.request)))
 
-    def list(self, request: Request) -> Response:
+    def list(self, request: Request) -> HttpResponse:
         key = key_of(request)
+        tag = etags.of_list(reach.of_key(key))
+        if unchanged := etags.not_modified(request, tag):
+            return unchanged
         if self.filters:
             devices = self.filters.qs
             page = prepare(devices, self.pages.position, spelling(key))
         else:
             devices = self.get_queryset()
             page = _page(reach.of_key(key), self.pages.position, key.naming)
-        rows = self.pages.cut(devices, page)
-        return envelope.success(
-            orjson.Fragment(f"[{','.join(rows)}]"), _("Devices found."), pagination=self.pages.describe()
-        )
+        rows = orjson.Fragment(f"[{','.join(self.pages.cut(devices, page))}]")
+        return etags.put_on(envelope.success(rows, _("Devices found."), pagination=self.pages.describe()), tag)
 
-    def retrieve(self, request: Request, id_device: int) -> Response:
+    def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         key = key_of(request)
         rows = _device(reach.of_key(key), key.naming).rows(id=_int64(id_device))
         if not rows:
             self._absent(id_device)
-        return envelope.success(orjson.Fragment(rows[0][0]), _("Device found."))
+        tag = etags.of_json(rows[0][0])
+        if unchanged := etags.not_modified(request, tag):
+            return unchanged
+        return etags.put_on(envelope.success(orjson.Fragment(rows[0][0]), _("Device found.")), tag)
 
-    def create(self, request: Request) -> Response:
+    def create(self, request: Request) -> HttpResponse:
+        etags.refuse_if_match(request)
         devices = registry.register(bodies.read_devices(request), self._origin())
-        return envelope.success(self.get_serializer(devices, many=True).data, _("Devices registered."), 201)
+        data = self.get_serializer(devices, many=True).data
+        tag = etags.of_device(devices[0]) if len(devices) == 1 else None
+        return etags.put_on(envelope.success(data, _("Devices registered."), 201), tag)
 
-    def update(self, request: Request, id_device: int) -> Response:
+    def update(self, request: Request, id_device: int) -> HttpResponse:
         return self._update(REQUIRED, pk=_int64(id_device))
 
     @schema.named_update
-    def update_named(self, request: Request) -> Response:
+    def update_named(self, request: Request) -> HttpResponse:
         return self._update(REQUIRED, **bodies.read_lookup(request))
 
-    def partial_update(self, request: Request, id_device: int) -> Response:
+    def partial_update(self, request: Request, id_device: int) -> HttpResponse:
         return self._update((), pk=_int64(id_device))
 
-    def destroy(self, request: Request, id_device: int) -> Response:
-        if not registry.retire(self.get_queryset().filter(pk=_int64(id_device)), self._origin()):
+    def destroy(self, request: Request, id_device: int) -> HttpResponse:
+        try:
+            registry.retire_one(
+                self.get_queryset().filter(pk=_int64(id_device)), self._origin(), etags.Expected(request)
+            )
+        except Device.DoesNotExist:
             self._absent(id_device)
+        except registry.Outdated as outdated:
+            return self._outdated(outdated.device)
         return envelope.success([], _("Device taken out of the registry."))
 
     def _parameter_problems(self, request: Request) -> Sequence[Problem]:
@@ -96,14 +109,26 @@ class DeviceViewSet(GenericViewSet[Device]):
                 problems += self.filters.problems()
         return problems
 
-    def _update(self, required: tuple[str, ...], **lookup: int | str) -> Response:
+    def _update(self, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
         device = self.get_queryset().filter(**lookup)
+        expected = etags.Expected(self.request)
         draft = bodies.read_device(self.request, required)
         try:
-            updated = registry.update(device, draft, self._origin())
+            updated = registry.update(device, draft, self._origin(), expected)
         except Device.DoesNotExist:
             self._absent(lookup.get("pk"))
-        return envelope.success(self.get_serializer(updated).data, _("Device updated."))
+        except registry.Outdated as outdated:
+            return self._outdated(outdated.device)
+        told = envelope.success(self.get_serializer(updated).data, _("Device updated."))
+        return etags.put_on(told, etags.of_device(updated))
+
+    def _outdated(self, device: Device) -> HttpResponse:
+        """Tell what the device is now, for the client to merge its change into, or to ask its user."""
+        message = _("The device has changed since; nothing was written. Here is what it is now.")
+        data = self.get_serializer(device).data
+        return etags.put_on(
+            envelope.refusal(412, Problem("if-match", "outdated", message), data), etags.of_device(device)
+        )
 
     def _origin(self) -> origin.Origin:
         return origin.of_request(self.request._request, Through.API, key_of(self.request))

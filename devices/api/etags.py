@@ -1,0 +1,109 @@
+"""ETags: what a client has seen, so that nobody is sent what they have, and nobody overwrites what they have not seen.
+
+A device's tag is a digest of all that is told of it, so it changes with anything that a client could see, the name of
+its hospital included, and two versions that look the same are the same. A list's is the number of the last change
+within the key's reach: nothing is read or written to know that a list has not changed.
+
+All tags are weak (RFC 9110, 8.8.1): keys of two namings and languages are told the same in other words. For that
+reason If-Match is compared weakly as well, where the RFC would have it fail.
+"""
+
+import re
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from django.http import HttpResponse, HttpResponseNotModified
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from devices import feed
+from devices.api.authentication import HEADER
+from devices.api.serializers import tell
+from devices.models import Device
+from devices.problems import Problem, Refused
+from devices.reach import Reach
+
+_TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+ANY = "*"
+
+
+def of_device(device: Device) -> str:
+    return _of_values(list(tell(device).values()))
+
+
+def of_json(told: str) -> str:
+    """Return the tag of a device that the database has told, in whichever naming."""
+    return _of_values(list(orjson.loads(told).values()))
+
+
+def of_list(reach: Reach) -> str | None:
+    """Return the tag of every list within the reach; None while somebody writes who may still change what it means."""
+    version = feed.version(reach)
+    return version and f'W/"list-{version}"'
+
+
+def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
+    if tag:
+        response["ETag"] = tag
+    patch_vary_headers(response, [HEADER])
+    return response
+
+
+def not_modified(request: Request, tag: str | None) -> HttpResponse | None:
+    """Return 304 without a body if the client has what the tag stands for."""
+    sent = request.headers.get("If-None-Match")
+    if sent is None or tag is None:
+        return None
+    known = _read(sent)
+    return put_on(HttpResponseNotModified(), tag) if known and (ANY in known or _opaque(tag) in known) else None
+
+
+class Expected:
+    """What the client has seen of the device that it changes, by its If-Match; nothing if it sent none."""
+
+    def __init__(self, request: Request) -> None:
+        """Read the header.
+
+        Raises:
+            Refused: it has no tag in it.
+        """
+        sent = request.headers.get("If-Match")
+        self.tags = None if sent is None else _read(sent)
+        if sent is not None and not self.tags:
+            message = _('If-Match needs the ETag of a device, such as W/"7-5d41402abc4b2a76", or *.')
+            raise Refused([Problem("if-match", "etag", message)])
+
+    def __call__(self, device: Device) -> bool:
+        """Tell whether the device is as the client has seen it."""
+        return self.tags is None or ANY in self.tags or _opaque(of_device(device)) in self.tags
+
+
+def refuse_if_match(request: Request) -> None:
+    """Refuse what would otherwise be passed over in silence: what is new has no version that a client has seen."""
+    if "If-Match" in request.headers:
+        message = _("If-Match says which version of a device to change: send it with PUT, PATCH or DELETE.")
+        raise Refused([Problem("if-match", "etag", message)])
+
+
+def _read(header: str) -> set[str] | None:
+    """Return what stands between the quotes of each tag; None if anything else stands there."""
+    if header.strip() == ANY:
+        return {ANY}
+    tags, place = set(), 0
+    while place < len(header):
+        found = _TAG.match(header, place)
+        if not found:
+            return None
+        tags.add(found[1])
+        place = found.end()
+    return tags
+
+
+def _of_values(values: list[Any]) -> str:
+    return f'W/"{values[0]}-{blake2b(orjson.dumps(values), digest_size=12).hexdigest()}"'
+
+
+def _opaque(tag: str) -> str:
+    return tag.removeprefix("W/").strip('"')
