@@ -88,3 +88,12 @@ def test_the_changes_of_one_hospital_are_found_and_its_merged_names_told(
     page = operator.get(f"{CHANGES}?id={devices['a'].pk}")
     assert "hospital: RS Harapan → RS Sehat" in page.content.decode()
     assert "hospital: RS Sehat → RS Harapan" in page.content.decode()
+
+
+def test_a_change_is_found_by_a_part_of_a_name_a_mac_and_its_request(operator: Client) -> None:
+    [device] = register(draft(1, device_mac="D0:61:AE:D4:58:94"), draft(2))[:1]
+    Api(issue("ward app").text).patch(f"/api/device/{device.pk}", {"device_type": "CORPORATE"})
+    request_id = last_change(device.pk).history_request_id
+    for text, types in {"uff 1": ["~", "+"], "d061.aed4": ["~", "+"], request_id: ["~"], "zzz": []}.items():
+        found = operator.get(CHANGES, {"q": text}).context["cl"].result_list
+        assert [(row.id, row.history_type) for row in found] == [(device.pk, kind) for kind in types]

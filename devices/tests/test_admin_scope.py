@@ -111,6 +111,7 @@ def test_history_tells_that_a_device_left_and_nothing_of_what_it_became(
     assert [row.history_type for row in response.context["cl"].result_list] == ["~", "+"]
     assert "went to another hospital" in page
     assert page.count("Cuff 1") == 2
+    assert not ratna.get(f"{CHANGES}?q=Secret").context["cl"].result_list
     secrets = ["Secret of Sehat", MAC, "RS Sehat"]
     for row in Device.history.all():
         for view in ("change", "history", "delete"):
