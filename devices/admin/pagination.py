@@ -34,7 +34,7 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
 
     @cached_property
     def _counted(self) -> int:
-        return self.object_list.order_by()[: COUNTED + 1].count()
+        return self.object_list.order_by().values("pk")[: COUNTED + 1].count()
 
     @property
     def has_more(self) -> bool:
