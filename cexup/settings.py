@@ -94,13 +94,21 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
 }
 
+# What is asked again and again is planned once a connection.
+POSTGRESQL_OPTIONS = {"server_side_binding": True, "prepare_threshold": 5}
+
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"].setdefault("OPTIONS", {}).update(SQLITE_OPTIONS)
-else:
-    DATABASES["default"].update(CONN_MAX_AGE=env.int("DATABASE_CONN_MAX_AGE", 600), CONN_HEALTH_CHECKS=True)
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"].update(
+        ENGINE="cexup.postgresql",
+        CONN_MAX_AGE=env.int("DATABASE_CONN_MAX_AGE", 600),
+        CONN_HEALTH_CHECKS=True,
+        OPTIONS=POSTGRESQL_OPTIONS | DATABASES["default"].get("OPTIONS", {}),
+    )
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -24,6 +24,7 @@ from devices import mac, sql
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
 
 if TYPE_CHECKING:
+    from devices.prepared import Parameter
     from devices.reach import Reach
 
 MAX_ID = 2**63 - 1
@@ -333,9 +334,9 @@ class ChangeFeed(models.Model):
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def working(self) -> Self:
-        """Return the keys that open the registry now: neither revoked nor expired."""
-        unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    def working(self, at: "datetime | Parameter | None" = None) -> Self:
+        """Return the keys that open the registry now (or at another time): neither revoked nor expired."""
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=at or timezone.now())
         return self.filter(unexpired, revoked_at=None)
 
     def ended(self) -> Self:

@@ -4,7 +4,7 @@ Django takes longer to make SQL of a query set than the database to answer it. W
 made into SQL once a process; with the same text each time, PostgreSQL need not plan it again either.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import connection, models
@@ -13,26 +13,38 @@ from django.db.models.sql.compiler import SQLCompiler
 
 
 class Parameter(Expression):
-    """A value that is told when the query set is asked: `filter(pk__gt=Parameter("after"))`."""
+    """A value that is told when the query set is asked: `filter(pk__gt=Parameter("after"))`.
 
-    def __init__(self, name: str) -> None:
+    A value that the database keeps in another form than Python, such as an instant, is put into it by the field.
+    """
+
+    def __init__(self, name: str, field: "models.Field[Any, Any] | None" = None) -> None:
         super().__init__()
         self.name = name
+        self.kept_as = field
+
+    def of(self, values: Mapping[str, Any]) -> Any:
+        value = values[self.name]
+        return self.kept_as.get_db_prep_value(value, connection) if self.kept_as else value
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
         return "%s", [self]
 
 
 class Prepared:
-    """A query set of values, as SQL. Asked, it gives rows as `values_list` does; its parameters are given by name."""
+    """A query set of values, as SQL. Asked, it gives rows as `values_list` does; its parameters are given by name.
 
-    def __init__(self, rows: "models.QuerySet[Any, tuple[Any, ...]]") -> None:
+    Rows of integers and texts may be left as they are sent: of a thousand rows Django would look at each.
+    """
+
+    def __init__(self, rows: "models.QuerySet[Any, tuple[Any, ...]]", *, as_sent: bool = False) -> None:
         compiler = rows.query.get_compiler(rows.db, elide_empty=False)
         self.sql, self.params = compiler.as_sql()
-        self.converters = compiler.get_converters([column[0] for column in compiler.select])
+        columns = [] if as_sent else [column[0] for column in compiler.select]
+        self.converters = compiler.get_converters(columns)
 
     def rows(self, limit: int | None = None, offset: int = 0, **values: Any) -> list[tuple[Any, ...]]:
-        params = [values[value.name] if isinstance(value, Parameter) else value for value in self.params]
+        params = [value.of(values) if isinstance(value, Parameter) else value for value in self.params]
         sql = self.sql
         if limit is not None:
             sql, params = f"{sql} LIMIT %s OFFSET %s", [*params, limit, offset]

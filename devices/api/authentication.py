@@ -3,17 +3,19 @@
 import logging
 import time
 from datetime import timedelta
+from functools import cache
 
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError
-from django.db.models import Q
+from django.db import DEFAULT_DB_ALIAS, DatabaseError
+from django.db.models import DateTimeField, Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
 from devices import keys
-from devices.models import ApiKey
+from devices.models import ApiKey, Hospital
+from devices.prepared import Parameter, Prepared
 
 HEADER = "x-api-key"
 LAST_USED_EVERY = timedelta(minutes=1)
@@ -31,15 +33,35 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         if not keys.is_plausible(sent):
             raise AuthenticationFailed
-        try:
-            key = ApiKey.objects.working().select_related("hospital").get(digest=keys.digest(sent))
-        except ApiKey.DoesNotExist:
-            raise AuthenticationFailed from None
+        key = working_key(keys.digest(sent))
+        if key is None:
+            raise AuthenticationFailed
         note_use(key)
         return AnonymousUser(), key
 
     def authenticate_header(self, request: Request) -> str:
         return HEADER
+
+
+KEY, HOSPITAL = ([field.attname for field in model._meta.concrete_fields] for model in (ApiKey, Hospital))
+
+
+@cache
+def _working_keys() -> Prepared:
+    columns = [*KEY, *(f"hospital__{column}" for column in HOSPITAL)]
+    keys = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
+    return Prepared(keys.values_list(*columns))
+
+
+def working_key(digest: str) -> ApiKey | None:
+    """Return the key with this digest, and its hospital, if it opens the registry now."""
+    rows = _working_keys().rows(at=timezone.now(), digest=digest)
+    if not rows:
+        return None
+    key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, rows[0][: len(KEY)])
+    if key.hospital_id:
+        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL, rows[0][len(KEY) :])
+    return key
 
 
 def key_of(request: Request) -> ApiKey:
@@ -59,11 +81,11 @@ def note_use(key: ApiKey) -> None:
     A process tries once a minute a key, so that a database that does not take writes delays no other request.
     """
     at, tick = timezone.now(), time.monotonic()
-    stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_EVERY)
     if key.last_used_at and key.last_used_at > at - LAST_USED_EVERY:
         return
     if tick - _last_noted.get(key.pk, -LAST_USED_EVERY.total_seconds()) < LAST_USED_EVERY.total_seconds():
         return
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_EVERY)
     _last_noted[key.pk] = tick
     try:
         ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at)

@@ -31,7 +31,7 @@ def prepare(devices: QuerySet[Device], position: str, names: Mapping[str, str]) 
         devices = devices.filter(pk__gt=Parameter("after"))
     elif position == "before":
         devices = devices.filter(pk__lt=Parameter("before")).order_by("-id")
-    return Prepared(devices.values_list("pk", AsJSON(names), total))
+    return Prepared(devices.values_list("pk", AsJSON(names), total), as_sent=True)
 
 
 class DevicePagination:
