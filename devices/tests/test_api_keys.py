@@ -179,6 +179,7 @@ def test_another_process_does_not_note_again_within_the_minute(
     db: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     api = Api(issue("app").text)
+    register(draft(1))
     api.get("/api/devices")
     authentication._last_noted.clear()
     with django_assert_num_queries(3):
