@@ -27,8 +27,8 @@ class Spoilt(StrEnum):
 
 REASONS = {
     Spoilt.NUMBER: _(
-        "Excel has turned this into a number, and digits were lost. Format the column as text, type it again, and "
-        "choose the file again."
+        "Excel has turned this into a number, and nobody can tell any more what it was. Format the column as text, "
+        "type it again, and choose the file again."
     ),
     Spoilt.DATE: _(
         "Excel has turned this into a date. Format the column as text, type it again, and choose the file again."

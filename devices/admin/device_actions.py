@@ -1,21 +1,19 @@
 """What can be done to many devices at once: each after a page that says what will happen to how many."""
 
-from tempfile import TemporaryFile
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import fleets, reach, registry, spreadsheets
-from devices.admin import confirmation
+from devices import reach, registry, spreadsheets
+from devices.admin import confirmation, exports
 from devices.drafts import DeviceType
 from devices.models import DeviceQuerySet, Hospital
 from devices.reach import Reach
@@ -105,7 +103,7 @@ class DeviceActions(ModelAdmin):
         if asked := confirmation.ask(self, request, queryset, action="export", title=_("Export"), will=will, form=form):
             return asked
         try:
-            return _download(queryset, form.cleaned_data["ending"])
+            return exports.download(queryset, form.cleaned_data["ending"])
         except spreadsheets.Unreadable as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None
@@ -132,15 +130,3 @@ class DeviceActions(ModelAdmin):
                 "count",
             ),
         )
-
-
-def _download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
-    """Answer the file piece by piece: it is never in memory as a whole."""
-    rows, name = fleets.exported(devices), f"devices-{timezone.localdate()}{ending}"
-    if ending == ".csv":
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(spreadsheets.csv_chunks(rows), content_type="text/csv", headers=headers)
-    file = TemporaryFile()  # noqa: SIM115  (the response closes it)
-    spreadsheets.write(file, ending, rows)
-    file.seek(0)
-    return FileResponse(file, as_attachment=True, filename=name)

@@ -86,7 +86,7 @@ def test_a_selection_is_exported_as_a_file_that_imports_again(
     assert "2 devices will be written to a file" in act(operator, "export", *chosen).content.decode()
     response = act(operator, "export", *chosen, confirmed="2", ending=ending)
     assert response["Content-Disposition"].endswith(f'{ending}"')
-    file = io.BytesIO(b"".join(response.streaming_content))
+    file = io.BytesIO(b"".join(response))
     with spreadsheets.reading(file) as sheet:
         lines = fleets.plan(sheet.rows, EVERYTHING)
     assert [(line.kind, line.draft["device_name"]) for line in lines] == [
@@ -97,7 +97,7 @@ def test_a_selection_is_exported_as_a_file_that_imports_again(
 
 def test_a_hospital_admin_exports_nothing_of_others(ratna: Client, devices: dict[str, Device]) -> None:
     response = act(ratna, "export", *devices.values(), confirmed="1", ending=".csv")
-    assert b"".join(response.streaming_content).decode().count("Cuff") == 1
+    assert b"".join(response).decode().count("Cuff") == 1
 
 
 def test_devices_are_taken_out(operator: Client) -> None:

@@ -344,7 +344,7 @@ def test_the_button_is_shown_to_those_who_may(ratna: Client, operator: Client) -
 )
 def test_a_file_that_cannot_be_read_is_told_on_the_page(operator: Client, content: bytes, told: str) -> None:
     answer = choose(operator, content)
-    assert answer.status_code == 422
+    assert answer.status_code == 200
     assert told in answer.content.decode()
     assert not Upload.objects.exists()
 
@@ -357,7 +357,7 @@ def test_without_a_file_the_page_asks_for_one(operator: Client) -> None:
 def test_a_file_that_is_too_large_is_not_taken(operator: Client, settings: Any, times: int) -> None:
     settings.IMPORT_MAX_BYTES = 2**20
     answer = choose(operator, b"x" * times * 2**20)
-    assert answer.status_code == 422
+    assert answer.status_code == 200
     assert "The file is larger than 1 MB." in answer.content.decode()
 
 
