@@ -131,9 +131,9 @@ def _sheet(lines: Lines, most: int | None, encoding: str | None = None) -> Sheet
     filled = ((number, line) for number, line in lines if not all(map(_is_blank, line)))
     first = list(itertools.islice(filled, headings.LINES_SEARCHED))
     found = headings.find([[_text(cell) for cell in line] for _number, line in first])
-    above = [tuple(map(_text, line)) for _number, line in first[: found.lines]]
+    above = {tuple(line) for _number, line in first[: found.lines]}
     below = itertools.chain(first[found.lines :], filled)
-    rows = _rows((line for line in below if tuple(map(_text, line[1])) not in above), found.columns, most)
+    rows = _rows((line for line in below if tuple(line[1]) not in above), found.columns, most)
     return Sheet(rows, found.passed_over, "device_holder" in found.columns, encoding)
 
 

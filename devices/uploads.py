@@ -26,7 +26,7 @@ from devices.origin import Origin
 from devices.spreadsheets import Row, Unreadable
 
 KEPT = timedelta(hours=1)
-MOST_LINES = 100_000
+MOST_LINES = 60_000  # of which the memory of one request is 300 MB
 
 
 class Changed(Exception):
@@ -107,12 +107,14 @@ def _keep(upload: Upload, lines: Sequence[Line]) -> None:
     upload.digest = _digest(lines, hospitals)
     upload.language = get_language() or ""
     upload.save()
-    columns: dict[str, list[Any]] = {
-        "number": [line.row.number for line in lines],
-        "kind": [line.kind.value for line in lines],
-        "content": [_content(line) for line in lines],
-    }
-    sql.insert(UploadedLine, columns, {"upload_id": upload.pk})
+    for start in range(0, len(lines), fleets.LINES_AT_ONCE):
+        some = lines[start : start + fleets.LINES_AT_ONCE]
+        columns: dict[str, list[Any]] = {
+            "number": [line.row.number for line in some],
+            "kind": [line.kind.value for line in some],
+            "content": [_content(line) for line in some],
+        }
+        sql.insert(UploadedLine, columns, {"upload_id": upload.pk})
 
 
 def _content(line: Line) -> str:

@@ -28,7 +28,7 @@ ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # what Office calls the part
 WORKSHEETS = "xl/worksheets/"
 
 MAX_PARTS = 1_000
-MAX_WORKSHEETS = 128 * 2**20  # bytes of all worksheets, unpacked; they are read row by row
+MAX_WORKSHEETS = 64 * 2**20  # bytes of all worksheets, unpacked; they are read row by row
 MAX_REST = 32 * 2**20  # bytes of all else, unpacked; texts and styles are held in memory
 MAX_STYLES = 4 * 2**20
 MAX_ROWS, MAX_COLUMNS = 1_048_576, 50  # Excel's own, and more than any list of devices has
