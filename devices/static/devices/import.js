@@ -30,10 +30,16 @@ document.querySelectorAll("form[data-working]").forEach((form) => {
     rest(true);
   });
   // Whoever comes back by the browser's button finds a form that works.
-  window.addEventListener("pageshow", () => rest(false));
+  window.addEventListener("pageshow", (event) => event.persisted && rest(false));
 
   if (!drop) return;
-  file.addEventListener("change", fits);
+  const name = drop.querySelector("[data-name]");
+  const choose = () => {
+    fits();
+    name.textContent = file.files[0] ? file.files[0].name : "";
+  };
+  drop.classList.add("is-enhanced"); // the browser's own words are in its language, not in the page's
+  file.addEventListener("change", choose);
   ["dragenter", "dragover"].forEach((name) =>
     drop.addEventListener(name, (event) => {
       event.preventDefault();
@@ -45,6 +51,6 @@ document.querySelectorAll("form[data-working]").forEach((form) => {
     event.preventDefault();
     if (!event.dataTransfer.files.length) return;
     file.files = event.dataTransfer.files;
-    fits();
+    choose();
   });
 });
