@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from devices.reach import Reach
 
 MAX_ID = 2**63 - 1
+IDEMPOTENCY_KEY_LENGTH = 255
 
 
 def now() -> datetime:
@@ -428,3 +429,22 @@ class UploadedLine(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+class RememberedAnswer(models.Model):
+    """The first answer to a request that came with an Idempotency-Key, written in the transaction of the request."""
+
+    api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=IDEMPOTENCY_KEY_LENGTH)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    etag = models.CharField(max_length=64, blank=True)
+    body = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(name="answer_is_the_first", fields=["api_key", "key"])]
+
+    def __str__(self) -> str:
+        return f"{self.status} at {self.created_at}"

@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 STATUS_NAMES = {413: "CONTENT_TOO_LARGE", 414: "URI_TOO_LONG", 422: "UNPROCESSABLE_CONTENT"}
 
 UNIQUE = "unique"  # another registered device has it
+DUPLICATE = "duplicate"  # an earlier item of the same list has it
 FORBIDDEN = "forbidden"  # this caller may not
 
 

@@ -18,7 +18,7 @@ from devices import sql
 from devices.drafts import DeviceType, Draft, fold
 from devices.models import ApiKey, Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
-from devices.problems import FORBIDDEN, UNIQUE, Problem, Refused
+from devices.problems import DUPLICATE, FORBIDDEN, UNIQUE, Problem, Refused
 from devices.reach import Reach
 
 TAKEN = {
@@ -145,7 +145,7 @@ def update(
     """
     device = _locked_device(devices, expected)
     try:
-        _change([(device, changes)], origin)
+        change([(device, changes)], origin)
     except Refused as refused:
         raise Refused(_unlisted(refused.problems)) from refused
     return device
@@ -164,7 +164,7 @@ def update_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> int:
     ids = sql.any_id([pk for pk, _draft in changes])
     devices = Device.objects.filter(pk__in=ids).select_related("device_holder").select_for_update(of=("self",))
     by_id = {device.pk: device for device in devices.order_by("pk")}
-    return _change([(by_id[pk], draft) for pk, draft in changes], origin)
+    return len(change([(by_id[pk], draft) for pk, draft in changes], origin))
 
 
 @in_one_transaction
@@ -311,7 +311,7 @@ def twice(drafts: Sequence[Draft]) -> list[Problem]:
                 continue
             earlier = first.setdefault(draft.get(field), index)
             if earlier != index:
-                problems.append(Problem(field, "duplicate", same % {"index": earlier}, index))
+                problems.append(Problem(field, DUPLICATE, same % {"index": earlier}, index))
     return problems
 
 
@@ -364,7 +364,12 @@ def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> l
     ]
 
 
-def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
+def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Device]:
+    """Give each device, which the caller has locked, its own new values; return those that were otherwise.
+
+    Raises:
+        Refused: as update_many.
+    """
     drafts = [draft for _device, draft in changes]
     owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
     if problems := twice(drafts) + beyond_reach(drafts, origin.reach):
@@ -373,7 +378,7 @@ def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
     held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in TAKEN}
     changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
     if not changed:
-        return 0
+        return []
     at = now()
     for device in changed:
         device.updated_at = at
@@ -394,7 +399,7 @@ def _change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> int:
     except IntegrityError as error:
         raise _refusal(taken(drafts, owners), error) from error
     record(Device, [device.pk for device in changed], CHANGED, origin)
-    return len(changed)
+    return changed
 
 
 def _give_all(devices: DeviceQuerySet, origin: Origin, **value: Hospital | DeviceType | None) -> int:

@@ -7,6 +7,7 @@ list. Here PostgreSQL gets an array a column and SQLite the rows as JSON, and on
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, cast
 
 from django.db import connection, models
@@ -18,6 +19,7 @@ QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 # The locks by which PostgreSQL knows from which change on a transaction writes: 16 bits that name them (they stand in
 # migration 0008 too), and 48 with the number of the last change that there was before. docs/decisions/0009.
 WRITING = 7316
+ASKING = 7317  # likewise, with 48 bits of a digest: a request with an Idempotency-Key is running
 OPEN_FROM = f"""
     SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
     WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {WRITING}
@@ -87,6 +89,18 @@ def queue_up() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [QUEUE])
+
+
+def try_lock(name: str) -> bool:
+    """Take the lock of this name until the transaction ends; return whether it was free.
+
+    On SQLite whoever is in a transaction has the only lock there is.
+    """
+    if connection.vendor != "postgresql":
+        return True
+    number = ASKING << 48 | int.from_bytes(blake2b(name.encode(), digest_size=6).digest())
+    [taken] = fetch_one("SELECT pg_try_advisory_xact_lock(%s)", [number])
+    return bool(taken)
 
 
 def record_history(

@@ -24,6 +24,20 @@ def read_devices(request: Request) -> list[Draft]:
         Refused: with everything that is wrong, also what the registry would refuse of the rest.
         TooLarge: there are more than one request may bring.
     """
+    read, problems = read_each_device(request)
+    if problems:
+        rest = registry.twice(read) + registry.beyond_reach(read, reach.of_key(key_of(request))) + registry.taken(read)
+        raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
+    return read
+
+
+def read_each_device(request: Request) -> tuple[list[Draft], list[Problem]]:
+    """Return the posted devices, and what is wrong with the fields of each.
+
+    Raises:
+        Refused: there is nothing.
+        TooLarge: there are more than one request may bring.
+    """
     body = _read_body(request)
     rows = body if isinstance(body, list) else [body]
     if not rows:
@@ -36,10 +50,7 @@ def read_devices(request: Request) -> list[Draft]:
         draft, wrong = _read_row(row, names, drafts.REQUIRED)
         read.append(draft)
         problems += [replace(problem, index=index) for problem in wrong]
-    if problems:
-        rest = registry.twice(read) + registry.beyond_reach(read, reach.of_key(key_of(request))) + registry.taken(read)
-        raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
-    return read
+    return read, problems
 
 
 def read_device(request: Request, required: tuple[str, ...]) -> Draft:

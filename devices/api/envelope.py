@@ -1,7 +1,8 @@
 """Say it: the one shape of every answer under /api/, success or not."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -109,6 +110,11 @@ def _outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
     if not request.path.startswith("/api/"):
         return None
     return _failed([Problem(None, status_name(code).lower(), MESSAGES[code])], code)
+
+
+def entries(problems: Iterable[Problem], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what stands in `errors` for these problems, without the place in a list."""
+    return [_entry(replace(problem, index=None), names) for problem in problems]
 
 
 def _failed(problems: list[Problem], code: int, names: Mapping[str, str] | None = None) -> HttpResponse:

@@ -11,6 +11,19 @@ class Retired(APIException):
     default_code = "retired"
 
 
+class StillRunning(APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = _("The first request with this Idempotency-Key is still running. Ask again in a moment.")
+    default_code = "still_running"
+    wait = 1  # seconds, sent as Retry-After
+
+
+class KeyReused(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_detail = _("This Idempotency-Key came with another request before. Use a new one for each.")
+    default_code = "key_reused"
+
+
 class CursorTooOld(APIException):
     status_code = status.HTTP_410_GONE
     default_detail = _("Changes behind this cursor are no longer kept. Drop your copy and begin again, without since.")

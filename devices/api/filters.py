@@ -1,6 +1,6 @@
 """What part: the query parameters of the list. Their values are read like the fields of a device."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -114,6 +114,16 @@ def check_parameters(request: Request, known: set[str], ignored: Set[str] = froz
         elif not values[0] and name not in MAY_BE_EMPTY:
             problems.append(Problem(name, "blank", _("This parameter has no value: send one, or leave it out.")))
     return problems
+
+
+def choice(request: Request, name: str, allowed: Sequence[str], problems: list[Problem]) -> str:
+    """Return the parameter's value, or the first that is allowed; add what is wrong to the problems."""
+    value = request.query_params.get(name) or allowed[0]  # check_parameters tells that a value is missing
+    if value not in allowed:
+        message = _("Send one of: {orderings}.").format(orderings=", ".join(allowed))
+        problems.append(Problem(name, "invalid_choice", message))
+        return allowed[0]
+    return value
 
 
 def whole_number(

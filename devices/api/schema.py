@@ -19,9 +19,12 @@ from rest_framework import serializers
 from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
 from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
 from devices.api.serializers import DeviceSerializer, NamedDeviceSerializer
+from devices.bulk import STATUSES
 from devices.drafts import DeviceType
 from devices.feed import ACTIONS
-from devices.models import MAX_ID
+from devices.models import IDEMPOTENCY_KEY_LENGTH, MAX_ID
+
+REHEARSED = "Given by the registry; null in a dry run."
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -55,8 +58,12 @@ class Devices(Answer):
     pagination = Pagination()
 
 
+class RegisteredDeviceSerializer(DeviceSerializer):
+    id = serializers.IntegerField(read_only=True, allow_null=True, min_value=1, max_value=MAX_ID, help_text=REHEARSED)
+
+
 class RegisteredDevices(Answer):
-    data = DeviceSerializer(many=True)  # type: ignore[assignment]
+    data = RegisteredDeviceSerializer(many=True)  # type: ignore[assignment]
 
 
 class OneDevice(Answer):
@@ -91,6 +98,17 @@ class Outdated(OneDevice):
     errors = Entry(many=True)  # type: ignore[assignment]
 
 
+class ResultSerializer(serializers.Serializer[Any]):
+    index = serializers.IntegerField(help_text="The place in the posted list, from 0.")
+    status = serializers.ChoiceField(choices=STATUSES)
+    device = RegisteredDeviceSerializer(required=False)
+    errors = Entry(many=True, required=False)  # type: ignore[assignment]
+
+
+class Results(Answer):
+    data = ResultSerializer(many=True)  # type: ignore[assignment]
+
+
 class Following(serializers.Serializer[Any]):
     size = serializers.IntegerField()
     next = serializers.URLField(help_text="Where to go on, also when there is nothing new yet.")
@@ -117,6 +135,18 @@ def _text(name: str, description: str, enum: Sequence[str] | None = None) -> Ope
     return OpenApiParameter(name, str, description=description, enum=enum)
 
 
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_LENGTH},
+    OpenApiParameter.HEADER,
+    description="Do it once: the same key is given the first answer again, for 24 hours.",
+)
+DRY_RUN = _text("dry_run", "Answer what would happen, and write nothing.", ["false", "true"])
+WRITING = [IDEMPOTENCY_KEY, DRY_RUN]
+BULK = [
+    _text("mode", "`partial`: register what is right, and tell the rest.", ["all", "partial"]),
+    _text("on_conflict", "`update`: give a device that is known by its MAC the posted values.", ["refuse", "update"]),
+]
 NOT_MODIFIED = OpenApiResponse(description="What If-None-Match names has not changed.")
 IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="Only if this is its ETag.")
 IF_NONE_MATCH = OpenApiParameter(
@@ -174,32 +204,33 @@ documented = extend_schema_view(
         operation_id="create",
         description="A list, or one object. On an error nothing is registered, and `errors` lists all that is wrong.",
         summary="Register devices, all or none",
+        parameters=[*BULK, *WRITING],
         request=ONE_OR_MANY,
-        responses=_answers({201: RegisteredDevices}, 400, 409, 413, 415),
+        responses=_answers({201: RegisteredDevices, 207: Results}, 400, 409, 413, 415, 422),
     ),
     update=extend_schema(
         tags=TAGS,
         operation_id="update",
         description="A row can be sent back as it was read: what the registry sets itself is ignored.",
         summary="Replace a device's fields; a holder left out stays",
-        parameters=[ID, IF_MATCH],
-        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415),
+        parameters=[ID, *WRITING, IF_MATCH],
+        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415, 422),
     ),
     partial_update=extend_schema(
         tags=TAGS,
         operation_id="change",
         description="What is left out stays as it is.",
         summary="Change the given fields of a device",
-        parameters=[ID, IF_MATCH],
-        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415),
+        parameters=[ID, *WRITING, IF_MATCH],
+        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415, 422),
     ),
     destroy=extend_schema(
         tags=TAGS,
         operation_id="delete",
         description="Its history stays, its id is never given again, its name and MAC are free.",
         summary="Take a device out of the registry",
-        parameters=[ID, IF_MATCH],
-        responses=_answers({200: Nothing, 412: Outdated}, 400, 404, 410),
+        parameters=[ID, *WRITING, IF_MATCH],
+        responses=_answers({200: Nothing, 412: Outdated}, 400, 404, 409, 410, 422),
     ),
 )
 
@@ -210,8 +241,8 @@ named_update = extend_schema(
     description="A holder left out stays. What the registry sets itself is ignored.",
     summary="Replace the fields of the device that the body names, by id or else by device_mac",
     request=NamedDeviceSerializer,
-    parameters=[IF_MATCH],
-    responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415),
+    parameters=[*WRITING, IF_MATCH],
+    responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415, 422),
 )
 
 

@@ -8,16 +8,17 @@ import orjson
 from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from devices import origin, reach, registry
-from devices.api import bodies, envelope, etags, schema
+from devices import bulk, origin, reach, registry
+from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
 from devices.api.authentication import key_of
 from devices.api.errors import Retired
-from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters
+from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
 from devices.api.naming import NAMINGS, spelling
 from devices.api.pagination import DevicePagination, prepare
 from devices.api.serializers import DeviceSerializer
@@ -26,6 +27,9 @@ from devices.models import MAX_ID, Device, DeviceQuerySet, Through
 from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
 from devices.reach import Reach
+
+BULK_PARAMETERS = {"mode", "on_conflict"}
+FALSE_OR_TRUE, MODES, ON_CONFLICT = ("false", "true"), ("all", "partial"), ("refuse", "update")
 
 
 @schema.documented
@@ -67,46 +71,86 @@ class DeviceViewSet(GenericViewSet[Device]):
             return unchanged
         return etags.put_on(envelope.success(orjson.Fragment(rows[0][0]), _("Device found.")), tag)
 
+    @writing.writes
     def create(self, request: Request) -> HttpResponse:
         etags.refuse_if_match(request)
+        if self.partial or self.update_known:
+            return self._create_each(request)
         devices = registry.register(bodies.read_devices(request), self._origin())
-        data = self.get_serializer(devices, many=True).data
-        tag = etags.of_device(devices[0]) if len(devices) == 1 else None
-        return etags.put_on(envelope.success(data, _("Devices registered."), 201), tag)
+        told = envelope.success(self._tell_new(devices), self._message(_("Devices registered.")), 201)
+        return self._tagged(told, devices[0]) if len(devices) == 1 else told
 
+    @writing.writes
     def update(self, request: Request, id_device: int) -> HttpResponse:
         return self._update(REQUIRED, pk=_int64(id_device))
 
     @schema.named_update
+    @writing.writes
     def update_named(self, request: Request) -> HttpResponse:
         return self._update(REQUIRED, **bodies.read_lookup(request))
 
+    @writing.writes
     def partial_update(self, request: Request, id_device: int) -> HttpResponse:
         return self._update((), pk=_int64(id_device))
 
+    @writing.writes
     def destroy(self, request: Request, id_device: int) -> HttpResponse:
+        device = self.get_queryset().filter(pk=_int64(id_device))
         try:
-            registry.retire_one(
-                self.get_queryset().filter(pk=_int64(id_device)), self._origin(), etags.Expected(request)
-            )
+            registry.retire_one(device, self._origin(), etags.Expected(request))
         except Device.DoesNotExist:
             self._absent(id_device)
         except registry.Outdated as outdated:
             return self._outdated(outdated.device)
-        return envelope.success([], _("Device taken out of the registry."))
+        return envelope.success([], self._message(_("Device taken out of the registry.")))
+
+    def _create_each(self, request: Request) -> HttpResponse:
+        drafts, malformed = bodies.read_each_device(request)
+        results = bulk.register_each(drafts, malformed, self._origin(), partial=self.partial, update=self.update_known)
+        names = spelling(key_of(request))
+        told = []
+        for index, result in enumerate(results):
+            item: dict[str, Any] = {"index": index, "status": result.status}
+            if result.device is None:
+                item["errors"] = envelope.entries(result.problems, names)
+            elif result.status == bulk.CREATED:
+                [item["device"]] = self._tell_new([result.device])
+            else:
+                item["device"] = self.get_serializer(result.device).data
+            told.append(item)
+        return envelope.success(told, self._message(_("Each device was dealt with by itself.")), 207)
+
+    def _tell_new(self, devices: Sequence[Device]) -> Any:
+        data = self.get_serializer(devices, many=True).data
+        return [{**row, "id": None} for row in data] if self.dry_run else data
+
+    def _message(self, message: str) -> str:
+        return _("This is what would happen. Nothing was written.") if self.dry_run else message
+
+    def _tagged(self, told: HttpResponse, device: Device) -> HttpResponse:
+        return told if self.dry_run else etags.put_on(told, etags.of_device(device))
 
     def _parameter_problems(self, request: Request) -> Sequence[Problem]:
         """Return everything that is wrong with the query parameters, of whichever part."""
         if self.action == "retrieve":
             return check_parameters(request, set(), ignored={"page", "size"})
-        problems = check_parameters(request, LIST_PARAMETERS if self.action == "list" else set())
-        if self.action == "list":
-            self.pages = DevicePagination()
-            problems += self.pages.read(request)
-            self.filters = None
-            if DeviceFilter.base_filters.keys() & request.query_params.keys():
-                self.filters = DeviceFilter(request.query_params, self.get_queryset())
-                problems += self.filters.problems()
+        if request.method not in SAFE_METHODS:
+            return self._writing_problems(request)
+        self.pages = DevicePagination()
+        problems = check_parameters(request, LIST_PARAMETERS) + self.pages.read(request)
+        self.filters = None
+        if DeviceFilter.base_filters.keys() & request.query_params.keys():
+            self.filters = DeviceFilter(request.query_params, self.get_queryset())
+            problems += self.filters.problems()
+        return problems
+
+    def _writing_problems(self, request: Request) -> Sequence[Problem]:
+        """Read how to write, and return what is wrong with it."""
+        problems = check_parameters(request, {"dry_run"} | (BULK_PARAMETERS if self.action == "create" else set()))
+        self.dry_run = choice(request, "dry_run", FALSE_OR_TRUE, problems) == "true"
+        if self.action == "create":
+            self.partial = choice(request, "mode", MODES, problems) == "partial"
+            self.update_known = choice(request, "on_conflict", ON_CONFLICT, problems) == "update"
         return problems
 
     def _update(self, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
@@ -119,8 +163,8 @@ class DeviceViewSet(GenericViewSet[Device]):
             self._absent(lookup.get("pk"))
         except registry.Outdated as outdated:
             return self._outdated(outdated.device)
-        told = envelope.success(self.get_serializer(updated).data, _("Device updated."))
-        return etags.put_on(told, etags.of_device(updated))
+        told = envelope.success(self.get_serializer(updated).data, self._message(_("Device updated.")))
+        return self._tagged(told, updated)
 
     def _outdated(self, device: Device) -> HttpResponse:
         """Tell what the device is now, for the client to merge its change into, or to ask its user."""

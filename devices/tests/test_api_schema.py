@@ -79,6 +79,8 @@ def test_every_kind_of_answer_is_as_the_schema_says(api: Api, schema: Any) -> No
     answers = [
         ("/api/devices", "post", created),
         ("/api/device", "post", api.post("/api/device", draft(1))),
+        ("/api/devices", "post", api.post("/api/devices?mode=partial", [draft(1), draft(7)])),
+        ("/api/devices", "post", api.post("/api/devices?dry_run=true", [draft(8)])),
         ("/api/devices", "get", api.get("/api/devices?size=1")),
         ("/api/devices", "get", api.get("/api/devices?page=9")),
         ("/api/devices", "get", api.get("/api/devices?size=0")),

@@ -1,0 +1,134 @@
+"""What every route that writes knows: to rehearse, and to do the same request once.
+
+A request with `dry_run=true` is carried out, answered and taken back. A request with an Idempotency-Key is carried out
+once: its answer is kept in the transaction of what it writes, so there are both or neither, whenever the process is
+killed (draft-ietf-httpapi-idempotency-key-header, and Stripe's behaviour as the model).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec
+
+import orjson
+from django.db import transaction
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from devices import registry, sql
+from devices.api import etags
+from devices.api.authentication import key_of
+from devices.api.envelope import JSONRenderer
+from devices.api.errors import KeyReused, StillRunning
+from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, RememberedAnswer
+from devices.problems import Problem, Refused
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+KEPT = timedelta(hours=24)
+
+_VISIBLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+P = ParamSpec("P")
+Act = Callable[[], HttpResponse]
+
+
+def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
+    """Let a viewset's action be rehearsed, and be done once for one Idempotency-Key."""
+
+    @wraps(action)
+    def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        key = _read_key(request)
+        act = partial(action, view, request, *args, **kwargs)
+        if view.dry_run:
+            return _rehearse(act)
+        return act() if key is None else _once(key_of(request), key, _fingerprint(request), partial(_answer, view, act))
+
+    return run
+
+
+@registry.in_one_transaction
+def _rehearse(act: Act) -> HttpResponse:
+    response = act()
+    transaction.set_rollback(True)
+    return response
+
+
+@registry.in_one_transaction
+def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse:
+    """Return the first answer to this key of the API key, whatever it was; if there is none yet, act.
+
+    1. Lock the key, until the transaction ends. Where somebody else has it, the first request is still running.
+    2. If there is an answer of the last 24 hours, return it; an older one is as good as none, and is written over.
+    3. Act, and keep the answer in the same transaction. What the database itself fails at is not kept: nothing came
+       of it.
+
+    Raises:
+        StillRunning: the first request with this key is not answered yet.
+        KeyReused: the key came with another request before.
+    """
+    if not sql.try_lock(f"{api_key.pk}:{key}"):
+        raise StillRunning
+    kept = RememberedAnswer.objects.filter(api_key=api_key, key=key).first()
+    if kept and kept.created_at > timezone.now() - KEPT:
+        if kept.fingerprint != fingerprint:
+            raise KeyReused
+        response = _respond(kept)
+        response[REPLAYED] = "true"
+        return response
+    told = act()
+    answer = RememberedAnswer(
+        pk=kept and kept.pk,
+        api_key=api_key,
+        key=key,
+        fingerprint=fingerprint,
+        status=told.status_code,
+        etag=told.get("ETag", ""),
+        body=told.content,
+    )
+    answer.save(force_insert=kept is None, force_update=kept is not None)
+    return _respond(answer)
+
+
+def _answer(view: Any, act: Act) -> HttpResponse:
+    """Return what the action answers, written; what it refuses is an answer too."""
+    try:
+        response = act()
+    except (Refused, APIException) as exc:
+        response = view.handle_exception(exc)
+    if isinstance(response, Response):
+        content = JSONRenderer().render(response.data)
+        return HttpResponse(content, status=response.status_code, headers=dict(response.items()))
+    return response
+
+
+def _respond(answer: RememberedAnswer) -> HttpResponse:
+    response = HttpResponse(bytes(answer.body), status=answer.status, content_type=JSONRenderer.media_type)
+    return etags.put_on(response, answer.etag)
+
+
+def _fingerprint(request: Request) -> str:
+    """Return a digest of what is asked for. A body that says the same in another spelling of JSON is the same."""
+    body = b"" if request.method == "DELETE" else orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
+    route = request.get_full_path().replace("/?", "?").rstrip("/")
+    asked = [request.method or "", route, request.headers.get("If-Match", "")]
+    return hashlib.sha256("\0".join(asked).encode() + b"\0" + body).hexdigest()
+
+
+def _read_key(request: Request) -> str | None:
+    """Return the request's Idempotency-Key.
+
+    Raises:
+        Refused: it is empty, too long, or not of visible characters.
+    """
+    sent = request.headers.get(HEADER)
+    if sent is None or (len(sent) <= IDEMPOTENCY_KEY_LENGTH and _VISIBLE.fullmatch(sent)):
+        return sent
+    message = _("An Idempotency-Key has 1 to %(limit)d visible ASCII characters.") % {"limit": IDEMPOTENCY_KEY_LENGTH}
+    raise Refused([Problem(HEADER.lower(), "invalid", message)])

@@ -1,0 +1,115 @@
+"""Register a list of devices item by item: what is right although others are not, and what is known already."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from django.db import transaction
+
+from devices import registry, sql
+from devices.drafts import Draft
+from devices.models import Device, Hospital
+from devices.origin import Origin
+from devices.problems import DUPLICATE, UNIQUE, Problem, Refused
+from devices.reach import Reach
+
+CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
+CONFLICT, INVALID = "conflict", "invalid"
+STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one item: the device, or the problems for which there is none."""
+
+    status: str
+    device: Device | None = None
+    problems: Sequence[Problem] = ()
+
+
+@registry.in_one_transaction
+def register_each(
+    drafts: Sequence[Draft], malformed: Iterable[Problem], origin: Origin, *, partial: bool, update: bool
+) -> list[Result]:
+    """Register the devices, and return what became of each in the order of the drafts.
+
+    With `update`, a draft whose MAC is that of a device within the reach gives that device its values. With `partial`,
+    items that are wrong are left out; without, one that is wrong refuses all.
+
+    1. Lock the devices that are known by their MACs.
+    2. Find what is wrong with each draft; of two that are the same, the first that is right stays.
+    3. Write the rest. If another writer was faster, what he wrote is known by now: begin again.
+
+    Raises:
+        Refused: something is wrong (not `partial`), or others were faster each time; `index` is the place in the list.
+    """
+    malformed = list(malformed)
+    for attempt in range(1, registry.ATTEMPTS + 1):
+        known = _known(drafts, origin.reach) if update else {}
+        wrong = _wrong(drafts, malformed, known, origin.reach)
+        if wrong and not partial:
+            raise Refused(problem for index in sorted(wrong) for problem in wrong[index])
+        try:
+            with transaction.atomic():
+                right = [index for index in range(len(drafts)) if index not in wrong]
+                results = _write(drafts, right, known, origin)
+        except Refused:
+            if attempt == registry.ATTEMPTS:
+                raise
+        else:
+            results |= {index: Result(_status(problems), problems=problems) for index, problems in wrong.items()}
+            return [results[index] for index in range(len(drafts))]
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _known(drafts: Sequence[Draft], reach: Reach) -> dict[int, Device]:
+    """Return the registered devices by the place of the first draft that has their MAC, locked."""
+    places: dict[str, int] = {}
+    for index, draft in enumerate(drafts):
+        if "device_mac" in draft:
+            places.setdefault(draft["device_mac"], index)
+    found = Device.objects.within(reach).filter(device_mac__in=sql.any_text(list(places)))
+    devices = list(found.select_for_update(of=("self",)).order_by("pk"))
+    hospitals = Hospital.objects.in_bulk({device.device_holder_id for device in devices if device.device_holder_id})
+    for device in devices:
+        device.device_holder = hospitals.get(device.device_holder_id)  # type: ignore[arg-type]
+    return {places[device.device_mac]: device for device in devices}
+
+
+def _wrong(
+    drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], reach: Reach
+) -> dict[int, list[Problem]]:
+    owners = {device.pk: index for index, device in known.items()}
+    wrong: dict[int, list[Problem]] = {}
+    for problem in [*malformed, *registry.beyond_reach(drafts, reach, new=True), *registry.taken(drafts, owners)]:
+        wrong.setdefault(problem.index or 0, []).append(replace(problem, index=problem.index or 0))
+    first: dict[tuple[str, object], int] = {}
+    for index, draft in enumerate(drafts):
+        if index in wrong:
+            continue
+        values = [(field, draft[field]) for field in registry.TWICE]  # type: ignore[literal-required]
+        earlier = {field: first[field, value] for field, value in values if (field, value) in first}
+        if earlier:
+            wrong[index] = [
+                Problem(field, DUPLICATE, registry.TWICE[field] % {"index": place}, index)
+                for field, place in earlier.items()
+            ]
+        else:
+            first |= dict.fromkeys(values, index)
+    return wrong
+
+
+def _write(
+    drafts: Sequence[Draft], right: Sequence[int], known: Mapping[int, Device], origin: Origin
+) -> dict[int, Result]:
+    old = [index for index in right if index in known]
+    new = [index for index in right if index not in known]
+    changed = {device.pk for device in registry.change([(known[index], drafts[index]) for index in old], origin)}
+    registered = registry.register([drafts[index] for index in new], origin) if new else []
+    results = {index: Result(CREATED, device) for index, device in zip(new, registered, strict=True)}
+    for index in old:
+        results[index] = Result(UPDATED if known[index].pk in changed else UNCHANGED, known[index])
+    return results
+
+
+def _status(problems: Iterable[Problem]) -> str:
+    return CONFLICT if {problem.code for problem in problems} <= {UNIQUE, DUPLICATE} else INVALID

@@ -1,0 +1,190 @@
+"""POST in other modes: item by item, onto what is known, and as a rehearsal."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from devices.models import Device, Hospital
+from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.tests.test_registry_races import at_once
+
+DEVICES = "/api/devices"
+PARTIAL, UPDATE = f"{DEVICES}?mode=partial", f"{DEVICES}?on_conflict=update"
+
+
+def results(response: Any) -> list[Any]:
+    """Each item's status, with its device's name or the codes of its errors."""
+    assert (response.status_code, response.json()["status"]) == (207, "MULTI_STATUS"), response.content
+    items = response.json()["data"]
+    assert [item["index"] for item in items] == list(range(len(items)))
+    return [
+        (item["status"], item["device"]["device_name"] if "device" in item else [e["code"] for e in item["errors"]])
+        for item in items
+    ]
+
+
+def test_what_is_right_is_registered_and_the_rest_is_told(api: Api) -> None:
+    register(draft(1))
+    response = api.post(
+        PARTIAL,
+        [draft(2), draft(1), draft(3, device_mac="x"), "no device", draft(2, device_name="Twin"), draft(4)],
+    )
+    assert results(response) == [
+        ("created", "Cuff 2"),
+        ("conflict", ["unique", "unique"]),
+        ("invalid", ["mac"]),
+        ("invalid", ["invalid"]),
+        ("conflict", ["duplicate"]),
+        ("created", "Cuff 4"),
+    ]
+    assert response.json()["data"][0]["device"] == api.get(f"{DEVICES}?device_name=Cuff%202").json()["data"][0]
+    assert sorted(Device.objects.values_list("device_name", flat=True)) == ["Cuff 1", "Cuff 2", "Cuff 4"]
+
+
+def test_of_two_that_are_the_same_the_first_that_is_right_stays(api: Api) -> None:
+    response = api.post(PARTIAL, [draft(1, device_type="PHONE"), draft(1), draft(1), draft(2, device_name="Cuff 1")])
+    assert results(response) == [
+        ("invalid", ["invalid_choice"]),
+        ("created", "Cuff 1"),
+        ("conflict", ["duplicate", "duplicate"]),
+        ("conflict", ["duplicate"]),
+    ]
+
+
+def test_a_list_of_which_nothing_is_right_registers_nothing(api: Api) -> None:
+    assert results(api.post(PARTIAL, [draft(1, device_name="")])) == [("invalid", ["blank"])]
+    assert errors(api.post(PARTIAL, [])) == [(None, "empty")]
+    assert not Device.history.exists()
+
+
+def test_what_is_known_by_its_mac_is_updated(api: Api) -> None:
+    register(draft(1, device_holder="RS Harapan"), draft(2))
+    response = api.post(UPDATE, [draft(1, device_name="Renamed", device_mac="000000000001"), draft(2), draft(3)])
+    assert results(response) == [("updated", "Renamed"), ("unchanged", "Cuff 2"), ("created", "Cuff 3")]
+    assert response.json()["data"][0]["device"]["device_holder"] == "RS Harapan"
+    assert [item["device"] for item in response.json()["data"]] == api.get(DEVICES).json()["data"]
+    assert Counter(Device.history.values_list("history_type", flat=True)) == {"+": 3, "~": 1}
+
+
+def test_without_partial_an_update_of_many_is_all_or_nothing(api: Api) -> None:
+    register(draft(1), draft(2))
+    response = api.post(UPDATE, [draft(1, device_name="Renamed"), draft(3, device_name="Cuff 2"), draft(4)])
+    assert (response.status_code, errors(response)) == (409, [("device_name", "unique")])
+    assert response.json()["errors"][0]["index"] == 1
+    response = api.post(UPDATE, [draft(1, device_name="Renamed"), draft(1), draft(5, device_type="x")])
+    assert (response.status_code, len(errors(response))) == (400, 2)
+    assert Device.history.count() == 2
+
+
+def test_both_modes_go_together(api: Api) -> None:
+    register(draft(1), draft(2))
+    response = api.post(
+        f"{PARTIAL}&on_conflict=update", [draft(1, device_name="Renamed"), draft(2, device_name="Renamed"), draft(3)]
+    )
+    assert results(response) == [("updated", "Renamed"), ("conflict", ["duplicate"]), ("created", "Cuff 3")]
+
+
+@pytest.mark.parametrize("query", ["mode=partial&on_conflict=update", "on_conflict=update"])
+def test_a_hospitals_key_updates_its_own_only_and_learns_nothing_of_the_others(
+    api_a: Api, devices: dict[str, Device], query: str
+) -> None:
+    posted = [draft(1, device_name="Ours"), draft(2, device_name="Theirs"), draft(4)]
+    response = api_a.post(f"{DEVICES}?{query}", posted)
+    if "partial" in query:
+        assert results(response) == [("updated", "Ours"), ("conflict", ["unique"]), ("created", "Cuff 4")]
+    else:
+        assert response.status_code == 409
+    assert b"Sehat" not in response.content
+    devices["b"].refresh_from_db()
+    assert devices["b"].device_name == "Cuff 2"
+
+
+def test_a_holder_beyond_reach_is_an_items_own_fault(api_a: Api, rs_b: Hospital) -> None:
+    response = api_a.post(PARTIAL, [draft(1, device_holder="RS Sehat"), draft(2)])
+    assert results(response) == [("invalid", ["forbidden"]), ("created", "Cuff 2")]
+
+
+def test_a_camel_case_key_is_told_in_its_own_names(camel: Api) -> None:
+    data = camel.post(PARTIAL, [draft(1), {"deviceName": "x"}]).json()["data"]
+    assert data[0]["device"]["deviceName"] == "Cuff 1"
+    assert {error["field"] for error in data[1]["errors"]} == {"deviceMac", "deviceType"}
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "code"),
+    [
+        ("mode=x", "mode", "invalid_choice"),
+        ("mode=", "mode", "blank"),
+        ("on_conflict=merge", "on_conflict", "invalid_choice"),
+        ("dry_run=yes", "dry_run", "invalid_choice"),
+        ("dryrun=true", "dryrun", "unknown_parameter"),
+    ],
+)
+def test_a_mode_that_there_is_not_is_refused(api: Api, query: str, field: str, code: str) -> None:
+    response = api.post(f"{DEVICES}?{query}", draft(1))
+    assert (response.status_code, errors(response)) == (400, [(field, code)])
+    assert not Device.objects.exists()
+
+
+def test_a_key_that_may_only_read_updates_nothing(reader: Api) -> None:
+    register(draft(1))
+    response = reader.post(f"{PARTIAL}&on_conflict=update", draft(1, device_name="x"))
+    assert (response.status_code, errors(response)) == (403, [(None, "read_only")])
+    assert Device.history.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("query", ["mode=partial", "on_conflict=update", "mode=partial&on_conflict=update"])
+def test_lists_that_overlap_leave_each_device_once(query: str) -> None:
+    key = issue("app").text
+    posts = [[draft(n, device_type=kind) for n in range(40)] for kind in ("CONSUMER", "CORPORATE") * 3]
+    responses = at_once(6, lambda n: Api(key).post(f"{DEVICES}?{query}", posts[n][:: 1 if n % 2 else -1]))
+    told = Counter(status for response in responses for status, _what in results(response))
+    assert (Device.objects.count(), told["created"]) == (40, 40)
+    assert sum(told.values()) == 240
+    assert told["updated"] == Device.history.filter(history_type="~").count()
+
+
+# --- Rehearsals
+
+
+def test_a_rehearsal_answers_what_would_happen_and_writes_nothing(api: Api) -> None:
+    [device] = register(draft(1, device_holder="RS Harapan"))
+    path = f"/api/device/{device.pk}"
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", DEVICES, [draft(2, device_holder="RS Baru"), draft(3)]),
+        ("POST", DEVICES, [draft(4), draft(1)]),
+        ("POST", f"{PARTIAL}&on_conflict=update", [draft(1, device_name="New"), draft(5), "x"]),
+        ("PUT", path, draft(1, device_name="")),
+        ("PUT", path, draft(6)),
+        ("PATCH", path, {"device_type": "corporate"}),
+        ("DELETE", path, None),
+    ]
+    for method, url, body in requests:
+        before = (list(Device.objects.values()), Device.history.count(), Hospital.objects.count())
+        rehearsed = api(method, f"{url}{'&' if '?' in url else '?'}dry_run=true", body)
+        assert (list(Device.objects.values()), Device.history.count(), Hospital.objects.count()) == before
+        real = api(method, url, body)
+        assert rehearsed.status_code == real.status_code
+        assert timeless(rehearsed.json()) == timeless(real.json()), (method, url)
+        assert "ETag" not in rehearsed
+
+
+def timeless(answer: Any) -> Any:
+    """Leave out what only the real thing gives: the ids of new devices, instants, and that it was done."""
+    if isinstance(answer, list):
+        return [timeless(item) for item in answer]
+    if not isinstance(answer, dict):
+        return answer
+    given = {"id", "created_at", "updated_at"} | ({"message"} if "code" in answer and "status" in answer else set())
+    return {key: timeless(value) for key, value in answer.items() if key not in given}
+
+
+def test_the_ids_of_devices_that_would_be_registered_are_not_known(api: Api) -> None:
+    assert [row["id"] for row in api.post(f"{DEVICES}?dry_run=true", [draft(1), draft(2)]).json()["data"]] == [None] * 2
+
+
+def test_a_rehearsal_needs_the_right_to_do_it(reader: Api, api_a: Api, devices: dict[str, Device]) -> None:
+    assert reader.delete(f"/api/device/{devices['a'].pk}?dry_run=true").status_code == 403
+    assert api_a.delete(f"/api/device/{devices['b'].pk}?dry_run=true").status_code == 404

@@ -1,0 +1,238 @@
+"""Idempotency-Key: a client that was not answered asks again, and what it asked for is done once."""
+
+import threading
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from devices import registry, sql
+from devices.api import writing
+from devices.models import ApiKey, Device, RememberedAnswer
+from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.tests.test_registry_races import at_once
+
+DEVICES = "/api/devices"
+KEY = {"idempotency-key": "3f0e7a52-1c55-4bb0-8d6c-2f1b6a0f7c11"}
+
+
+def same(first: Any, again: Any) -> bool:
+    replayed = ("Idempotency-Replayed" in first, again.headers.get("Idempotency-Replayed"))
+    return (first.status_code, first.content, first.get("ETag"), replayed) == (
+        again.status_code,
+        again.content,
+        again.get("ETag"),
+        (False, "true"),
+    )
+
+
+@pytest.mark.django_db
+def test_the_first_answer_is_given_again_and_nothing_is_done_twice(api: Api) -> None:
+    first = api.post(DEVICES, [draft(1)], **KEY)
+    assert first.status_code == 201
+    assert same(first, api.post(DEVICES, [draft(1)], **KEY))
+    assert Device.history.count() == 1
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_each_route_that_writes_remembers(api: Api, method: str) -> None:
+    [device] = register(draft(1))
+    path, body = f"/api/device/{device.pk}", None if method == "DELETE" else draft(2)
+    first = api(method, path, body, **KEY)
+    assert first.status_code == 200
+    assert same(first, api(method, path, body, **KEY))
+    assert Device.history.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", DEVICES, {"device_name": "x"}, 400),
+        ("POST", DEVICES, draft(1), 409),
+        ("PUT", "/api/device/4711", draft(2), 404),
+        ("PUT", "/api/device", draft(5), 404),
+    ],
+)
+def test_a_refusal_is_an_answer_too(api: Api, method: str, path: str, body: Any, status: int) -> None:
+    register(draft(1))
+    first = api(method, path, body, **KEY)
+    assert first.status_code == status
+    Device.objects.all().delete()
+    assert same(first, api(method, path, body, **KEY))
+    assert not Device.objects.exists()
+
+
+def test_a_change_that_was_outdated_stays_so(api: Api) -> None:
+    [device] = register(draft(1))
+    path, headers = f"/api/device/{device.pk}", {**KEY, "if-match": '"old"'}
+    first = api.patch(path, {"device_name": "New"}, **headers)
+    assert first.status_code == 412
+    assert same(first, api.patch(path, {"device_name": "New"}, **headers))
+
+
+def test_the_same_request_may_be_spelt_otherwise(api: Api) -> None:
+    first = api.post(DEVICES, draft(1), **KEY)
+    turned = dict(reversed(draft(1).items()))
+    assert same(first, api.post(f"{DEVICES}/", turned, **KEY))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", DEVICES, draft(2)),
+        ("POST", DEVICES, [draft(1)]),
+        ("POST", "/api/device", draft(1)),
+        ("POST", f"{DEVICES}?mode=partial", draft(1)),
+        ("DELETE", "/api/device/1", None),
+    ],
+)
+def test_a_key_that_came_with_another_request_is_refused(api: Api, method: str, path: str, body: Any) -> None:
+    api.post(DEVICES, draft(1), **KEY)
+    response = api(method, path, body, **KEY)
+    assert (response.status_code, response.json()["status"]) == (422, "UNPROCESSABLE_CONTENT")
+    assert errors(response) == [(None, "key_reused")]
+    assert Device.history.count() == 1
+
+
+def test_two_api_keys_may_have_the_same_idempotency_key(api: Api, api_a: Api) -> None:
+    assert api.post(DEVICES, draft(1), **KEY).status_code == api_a.post(DEVICES, draft(2), **KEY).status_code == 201
+    assert RememberedAnswer.objects.count() == 2
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 256, "a\tb", "é"])
+def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
+    response = api.post(DEVICES, draft(1), **{"idempotency-key": key})
+    assert (response.status_code, errors(response)) == (400, [("idempotency-key", "invalid")])
+    assert not Device.objects.exists()
+
+
+def test_a_key_of_255_characters_is_one(api: Api) -> None:
+    assert api.post(DEVICES, draft(1), **{"idempotency-key": "x" * 255}).status_code == 201
+
+
+def test_after_a_day_the_key_is_new(api: Api) -> None:
+    api.post(DEVICES, draft(1), **KEY)
+    RememberedAnswer.objects.update(created_at=timezone.now() - timedelta(hours=24))
+    response = api.post(DEVICES, draft(2), **KEY)
+    assert (response.status_code, "Idempotency-Replayed" in response) == (201, False)
+    assert same(response, api.post(DEVICES, draft(2), **KEY))
+    assert RememberedAnswer.objects.count() == 1
+
+
+def test_what_may_not_be_done_is_not_remembered(reader: Api, outsider: Api, api: Api) -> None:
+    for client in (reader, outsider):
+        assert client.post(DEVICES, draft(1), **KEY).status_code in (401, 403)
+    api.post(f"{DEVICES}?mode=x", draft(1), **KEY)
+    api.post(DEVICES, b"{", **KEY)
+    api.get(DEVICES, **KEY)
+    assert not RememberedAnswer.objects.exists()
+
+
+def test_a_key_that_may_only_read_by_now_is_not_replayed_to(api: Api) -> None:
+    api.post(DEVICES, draft(1), **KEY)
+    ApiKey.objects.update(read_only=True)
+    assert api.post(DEVICES, draft(1), **KEY).status_code == 403
+
+
+def test_a_rehearsal_is_not_remembered(api: Api) -> None:
+    assert api.post(f"{DEVICES}?dry_run=true", draft(1), **KEY).status_code == 201
+    assert not RememberedAnswer.objects.exists()
+    assert api.post(DEVICES, draft(1), **KEY).status_code == 201
+
+
+def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise OperationalError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RememberedAnswer, "save", fail)
+        response = api.post(DEVICES, draft(1), **KEY)
+        assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert not Device.objects.exists()
+    assert api.post(DEVICES, draft(1), **KEY).status_code == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_at_once_have_one_effect() -> None:
+    key = issue("app").text
+    responses = at_once(20, lambda n: Api(key).post(DEVICES, draft(1), **KEY))
+    assert set(Counter(response.status_code for response in responses)) <= {201, 409}
+    first, *more = [response for response in responses if response.status_code == 201]
+    assert {response.content for response in more} <= {first.content}
+    assert [("Idempotency-Replayed" in response) for response in (first, *more)].count(False) == 1
+    for response in responses:
+        if response.status_code == 409:
+            assert (errors(response), response["Retry-After"]) == ([(None, "still_running")], "1")
+    assert Device.history.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_the_first_is_running_the_second_is_told_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = issue("app").text
+    running, asked = threading.Event(), threading.Event()
+    take = sql.insert
+
+    def slowly(*args: Any, **kwargs: Any) -> list[int]:
+        running.set()
+        if connection.vendor == "postgresql":  # on SQLite the second waits for the first, and gets its answer
+            assert asked.wait(20)
+        return take(*args, **kwargs)
+
+    monkeypatch.setattr(sql, "insert", slowly)
+
+    def act(number: int) -> Any:
+        if number == 0:
+            return Api(key).post(DEVICES, draft(1), **KEY)
+        assert running.wait(20)
+        response = Api(key).post(DEVICES, draft(1), **KEY)
+        asked.set()
+        return response
+
+    first, second = at_once(2, act)
+    assert (first.status_code, second.status_code) == (201, 409 if connection.vendor == "postgresql" else 201)
+    assert same(first, Api(key).post(DEVICES, draft(1), **KEY))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that is killed loses its transaction: at any point before the commit, and at none after it."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_args: Any, **_kwargs: Any) -> None:
+        raise Killed
+
+    key = issue("app").text
+    for module, name in ((sql, "insert"), (registry, "record"), (RememberedAnswer, "save"), (writing, "_respond")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, killed)
+            with pytest.raises(Killed):
+                Api(key).post(DEVICES, draft(1), **KEY)
+        assert not Device.objects.exists()
+        assert not RememberedAnswer.objects.exists()
+    assert Api(key).post(DEVICES, draft(1), **KEY).status_code == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lists_that_deadlock_are_tried_again_with_a_key_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deadlock(Exception):
+        sqlstate = "40P01"
+
+    failures, insert = [1, 2], sql.insert
+
+    def fail_twice(*args: Any, **kwargs: Any) -> list[int]:
+        if failures:
+            failures.pop()
+            raise OperationalError("deadlock") from Deadlock()
+        return insert(*args, **kwargs)
+
+    monkeypatch.setattr(sql, "insert", fail_twice)
+    key = issue("app").text
+    assert Api(key).post(DEVICES, draft(1), **KEY).status_code == 201
+    assert RememberedAnswer.objects.count() == 1
