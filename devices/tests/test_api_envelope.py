@@ -2,8 +2,9 @@ import re
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from cexup.middleware import RequestIdFilter
 from devices import counts
@@ -220,3 +221,13 @@ def test_other_keys_know_no_camel_case(api: Api) -> None:
     [device] = register(draft(1))
     api.patch(f"/api/device/{device.pk}", {"deviceName": "Ignored"})
     assert api.get(f"/api/device/{device.pk}").json()["data"]["device_name"] == "Cuff 1"
+
+
+def test_the_api_asks_for_no_session_and_keeps_the_headers_of_every_page(api: Api) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        response = api.get("/api/devices", cookie="sessionid=abcdefghijklmnopqrstuvwxyz123456; csrftoken=x")
+    assert response.status_code == 200
+    assert not [query for query in queries if "session" in query["sql"]]
+    assert response["X-Frame-Options"] == "DENY"
+    assert "default-src 'self'" in response["Content-Security-Policy"]
+    assert api.get("/admin/login/").cookies
