@@ -15,7 +15,16 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from devices import people
 from devices.models import Hospital
@@ -31,6 +40,8 @@ from devices.tests.conftest import (  # noqa: F401  (fixtures)
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 AS_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses root
 NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+THEIRS = {"locale": "en", "timezone_id": "Asia/Jakarta", "viewport": WIDE}  # unless a test says otherwise
+PATIENCE = 15_000  # milliseconds that a page may take on a busy machine before a test gives up
 PASSWORD = "pagi-cerah-7"
 
 # What a page can only tell itself. It is put into each page before the page's own scripts.
@@ -83,10 +94,15 @@ class Watch:
             self.seen.append(f"{response.status}: {response.request.method} {response.url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def browser() -> Iterator[Browser]:
-    # Playwright runs an event loop in this thread, which Django takes for asynchronous code; nothing here is.
+    """Start Chromium before the database is made.
+
+    Playwright runs an event loop in this thread, which Django takes for asynchronous code, though none of it is. It
+    gives such code connections of its own: one that was made before would be another.
+    """
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*AS_ROOT, "--disable-quic"])
         yield browser
@@ -106,6 +122,11 @@ def address(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@pytest.fixture(autouse=True)
+def committed(transactional_db: None, django_db_serialized_rollback: None) -> None:
+    """Let the server see what a test writes, and find again, under the same ids, what the migrations wrote."""
+
+
 @pytest.fixture
 def watch(address: str) -> Iterator[Watch]:
     watch = Watch(urlsplit(address).netloc)
@@ -117,18 +138,18 @@ Visit = Callable[..., Page]
 
 
 @pytest.fixture
-def visit(browser: Browser, address: str, watch: Watch, transactional_db: None) -> Iterator[Visit]:
+def visit(browser: Browser, address: str, watch: Watch, committed: None) -> Iterator[Visit]:
     """Opens a browser of somebody's own, who is signed in already or, without a user, is not."""
     contexts = []
 
     def visit(path: str, user: User | None = None, **options: Any) -> Page:
-        context = browser.new_context(**{"base_url": address, "locale": "en", "viewport": WIDE, **options})
+        context = browser.new_context(**{**THEIRS, "base_url": address, **options})
         contexts.append(context)
         watch.over(context)
         if user:
             context.add_cookies([{"name": "sessionid", "value": session_of(user), "url": address}])
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.goto(path)
         return page
 
@@ -144,7 +165,7 @@ def session_of(user: User) -> str:
 
 
 @pytest.fixture
-def operator(transactional_db: None) -> User:
+def operator(committed: None) -> User:
     return User.objects.create_superuser("operator", password=PASSWORD)
 
 

@@ -1,0 +1,39 @@
+"""What happened to a device, told beside what it was before, and undone."""
+
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
+
+from devices import registry
+from devices.models import Device
+from devices.origin import COMMAND
+from tests.browser.conftest import Visit
+from tests.browser.test_devices import act
+
+CHANGES = "/admin/devices/historicaldevice/"
+
+
+def test_a_change_is_told_with_the_values_before_and_after(
+    visit: Visit, ratna: User, devices: dict[str, Device]
+) -> None:
+    page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", ratna)
+    page.get_by_label("Name").fill("Ward 3, bed 2")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto(f"/admin/devices/device/{devices['a'].pk}/history/")
+    change = page.get_by_role("row", name="changed")
+    expect(change).to_contain_text("name: Cuff 1 → Ward 3, bed 2")
+    expect(change).to_contain_text("ratna@rs.example")
+    expect(change).to_contain_text("127.0.0.1")
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
+
+
+def test_a_device_that_was_taken_out_is_found_among_the_changes_and_restored(
+    visit: Visit, ratna: User, devices: dict[str, Device]
+) -> None:
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), COMMAND)
+    page = visit(CHANGES, ratna)
+    page.get_by_role("textbox", name="Type to search").fill("Cuff 1")
+    page.keyboard.press("Enter")
+    act(page, "Restore the devices that were taken out", "taken out")
+    expect(page.get_by_text("Cuff 1 was restored.")).to_be_visible()
+    assert Device.objects.get(device_name="Cuff 1").pk == devices["a"].pk
+    expect(page.get_by_role("row", name="restored")).to_be_visible()
