@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from django.utils.translation import gettext as _
@@ -44,7 +44,8 @@ def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
     try:
-        delimiter = _delimiter(text.read(AT_ONCE))
+        sample = text.read(AT_ONCE).splitlines(keepends=True)
+        delimiter = delimiter_of(sample[: headings.LINES_SEARCHED])
         text.seek(0)
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         begins = 1
@@ -78,12 +79,16 @@ def _decodes(file: BinaryIO, encoding: str) -> bool:
     return True
 
 
-def _delimiter(sample: str) -> str:
-    """Return what stands between the cells: with it, most headings are found in one of the first lines."""
-    first = sample.splitlines(keepends=True)[: headings.LINES_SEARCHED]
+def delimiter_of(first: Sequence[str]) -> str:
+    """Return what stands between the cells of these lines: with it, most headings are found in one of them."""
 
     def found(delimiter: str) -> tuple[int, int]:
         records = itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED)
         return max(map(headings.known_in, records), default=0), "".join(first[:1]).count(delimiter)
 
     return max(DELIMITERS, key=found)
+
+
+def divided(text: str, delimiter: str) -> list[str]:
+    """Return the cells of one line."""
+    return next(csv.reader([text], delimiter=delimiter), [])

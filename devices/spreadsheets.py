@@ -19,7 +19,7 @@ from devices import cells, delimited, headings, workbooks
 from devices.cells import Spoilt
 from devices.delimited import WINDOWS
 from devices.headings import COLUMNS, ID, Unreadable
-from devices.workbooks import Lines
+from devices.workbooks import Line, Lines
 
 __all__ = [
     "COLUMNS",
@@ -128,13 +128,32 @@ def _first_with_headings(tables: list[Lines], most: int | None) -> Sheet:
 
 
 def _sheet(lines: Lines, most: int | None, encoding: str | None = None) -> Sheet:
-    filled = ((number, line) for number, line in lines if not all(map(_is_blank, line)))
+    filled: Lines = ((number, line) for number, line in lines if not all(map(_is_blank, line)))
     first = list(itertools.islice(filled, headings.LINES_SEARCHED))
+    if max((headings.known_in(list(map(_text, line))) for _number, line in first), default=0) < 2:
+        first, filled = _divided(first, filled)
     found = headings.find([[_text(cell) for cell in line] for _number, line in first])
     above = {tuple(line) for _number, line in first[: found.lines]}
     below = itertools.chain(first[found.lines :], filled)
     rows = _rows((line for line in below if tuple(line[1]) not in above), found.columns, most)
     return Sheet(rows, found.passed_over, "device_holder" in found.columns, encoding)
+
+
+def _divided(first: list[Line], rest: Lines) -> tuple[list[Line], Lines]:
+    """Divide lines that stand in one cell each, if that gives headings; else return them as they are.
+
+    So looks a CSV with commas that was saved by an Excel which looks for semicolons, as Indonesia's does.
+    """
+    texts = [_text(line[0]) for _number, line in first if line]
+    delimiter = delimited.delimiter_of(texts)
+    if max((headings.known_in(delimited.divided(text, delimiter)) for text in texts), default=0) < 2:
+        return first, rest
+
+    def divide(line: Line) -> Line:
+        whole = ";".join("" if cell is None else str(cell) for cell in line[1]).rstrip(";")
+        return line[0], delimited.divided(whole, delimiter)
+
+    return list(map(divide, first)), map(divide, rest)
 
 
 def _rows(lines: Lines, columns: Sequence[str | None], most: int | None) -> Iterator[Row]:

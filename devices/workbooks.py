@@ -54,7 +54,8 @@ DAMAGES = (
 TEXT = "@"  # the format of a cell whose content is left as it is
 WIDTHS = {"id": 10, "device_mac": 24, "device_type": 14}  # in characters; 30 for the others
 
-Lines = Iterator[tuple[int, Sequence[object]]]
+Line = tuple[int, Sequence[object]]
+Lines = Iterator[Line]
 
 
 def is_one(file: BinaryIO) -> bool:

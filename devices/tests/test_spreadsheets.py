@@ -78,6 +78,15 @@ def test_what_is_no_text_is_said_to_be_none(content: bytes) -> None:
     assert error(content).startswith("The file is neither XLSX nor text in a known encoding.")
 
 
+def test_lines_that_stand_in_one_cell_each_are_divided() -> None:
+    lines = ["Daftar alat", "ID,MAC,TYPE,HOLDER", ",".join(LINE), 'Cuff 2,x,y,"RS A, B"']
+    rows = [CELLS, {"device_name": "Cuff 2", "device_mac": "x", "device_type": "y", "device_holder": "RS A, B"}]
+    quoted = "\n".join('"' + line.replace('"', '""') + '"' for line in lines)
+    for content in (workbook(*([line] for line in lines)), quoted.encode()):
+        assert [row.cells for row in read(content)] == rows
+    assert read(workbook([lines[1]], ["Cuff 2,x,y,RS A", " B"]))[0].cells["device_holder"] == "RS A; B"
+
+
 def test_a_quote_that_is_not_closed_is_told_with_its_line() -> None:
     assert error(b'ID,MAC,TYPE\na,b,c\n"d,e,f\n') == "The file is no CSV: unexpected end of data, near line 3."
 
