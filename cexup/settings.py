@@ -11,6 +11,7 @@ from typing import Any
 
 from corsheaders.defaults import default_headers
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from environs import Env, validate
 
@@ -43,6 +44,9 @@ INSTALLED_APPS = [
     "axes",
     "corsheaders",
     "django_filters",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
@@ -67,6 +71,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "cexup.middleware.SessionEndMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "devices.admin.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -166,6 +172,10 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_VERBOSE = False  # no line at every start
 AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read only
 
+# A second factor for whoever signs in to the admin: `required` in production, where HTTPS is on, unless set.
+STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
+OTP_TOTP_ISSUER = "Cexup"
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -237,6 +247,7 @@ UNFOLD = {
     ],
     "STYLES": [lambda request: static("devices/pages.css")],
     "SHOW_LANGUAGES": True,
+    "ACCOUNT": {"navigation": [{"title": _("Two-factor sign-in"), "link": reverse_lazy("second_factor_set_up")}]},
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
     "COLORS": {"primary": TEAL},

@@ -6,6 +6,7 @@ from django.views.i18n import set_language
 
 from cexup import health
 from devices.admin.people import ChoosePassword
+from devices.admin.second_factor import CheckSecondFactor, SetUpSecondFactor
 from devices.api.views import NoSuchRoute
 
 urlpatterns = [
@@ -14,6 +15,8 @@ urlpatterns = [
     path("api/", include("devices.api.urls")),
     path("api", NoSuchRoute.as_view()),
     path("admin/choose-password/<uidb64>/<token>/", ChoosePassword.as_view(), name="choose_password"),
+    path("admin/second-factor/", CheckSecondFactor.as_view(), name="second_factor"),
+    path("admin/second-factor/set-up/", SetUpSecondFactor.as_view(), name="second_factor_set_up"),
     path("admin/", admin.site.urls),
     re_path("^healthz/?$", health.healthz),
     re_path("^readyz/?$", health.readyz),

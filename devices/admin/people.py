@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
+from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.forms import AuthenticationForm
@@ -21,9 +22,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from devices import drafts, people
+from devices import drafts, people, second_factor
+from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators
 from devices.models import Hospital, Person
+from devices.origin import Origin
 
 admin.site.unregister(User)  # rights follow from being a hospital's admin: there is nothing to tick
 admin.site.unregister(Group)
@@ -82,7 +85,7 @@ class PersonAdmin(OnlyForOperators):
     list_filter_submit = True
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
-    actions = ("send_link",)
+    actions = ("send_link", "reset_second_factor")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
         people: QuerySet[Person] = super().get_queryset(request).prefetch_related("hospitals")
@@ -119,6 +122,33 @@ class PersonAdmin(OnlyForOperators):
             messages.error(request, _("Choose one person: the link is theirs alone."))
             return None
         return self._show_link(request, chosen[0])
+
+    @admin.action(description=_("Reset two-factor sign-in"), permissions=["change"])
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
+        def reset(by: Origin) -> int:
+            for person in queryset:
+                second_factor.reset(person)
+                self.log_change(request, person, gettext("Two-factor sign-in was reset."))
+            return len(queryset)
+
+        return confirmation.carry_out(
+            self,
+            request,
+            queryset,
+            reset,
+            action="reset_second_factor",
+            title=_("Reset two-factor sign-in"),
+            will=ngettext_lazy(
+                "%(count)d person signs in with the password alone, until they set it up anew. Make sure who asks.",
+                "%(count)d people sign in with the password alone, until they set it up anew. Make sure who asks.",
+                "count",
+            ),
+            done=ngettext_lazy(
+                "Two-factor sign-in of %(count)d person was reset.",
+                "Two-factor sign-in of %(count)d people was reset.",
+                "count",
+            ),
+        )
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
         context = {

@@ -1,0 +1,197 @@
+"""The second factor's pages: set it up, give a code at signing in, renew the recovery codes; and who must have it."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import django_otp
+import segno
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.generic import FormView
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from devices import second_factor
+from devices.origin import client_address
+
+logger = logging.getLogger(__name__)
+
+for secret in (TOTPDevice, StaticDevice):  # their pages would show them
+    admin.site.unregister(secret)
+
+
+class SecondFactorMiddleware:
+    """Let nobody into the admin who has a second factor, or must have one (STAFF_OTP), and has not given it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if page := self._page_instead(request):
+            return redirect(f"{page}?{urlencode({'next': request.get_full_path()}, safe='/')}")
+        return self.get_response(request)
+
+    def _page_instead(self, request: HttpRequest) -> str | None:
+        user: Any = request.user
+        if not request.path.startswith("/admin/") or not user.is_authenticated or user.is_verified():
+            return None
+        if request.path in {reverse("admin:logout"), reverse("admin:jsi18n")}:
+            return None
+        check, set_up = reverse("second_factor"), reverse("second_factor_set_up")
+        if second_factor.is_set_up(user):
+            return None if request.path == check else check
+        return set_up if settings.STAFF_OTP == "required" and request.path != set_up else None
+
+
+class CodeForm(forms.Form):
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=20,
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"autocomplete": "one-time-code", "inputmode": "text", "autofocus": True, "spellcheck": "false"}
+        ),
+    )
+
+    def __init__(self, *args: Any, user: Any, checks: Callable[[Any, str], Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user, self.checks = user, checks
+
+    def clean_code(self) -> str:
+        text: str = self.cleaned_data["code"]
+        try:
+            self.device = self.checks(self.user, text)
+        except second_factor.Wait as wait:
+            message = ngettext(
+                "Too many wrong codes. Try again in %(count)d second.",
+                "Too many wrong codes. Try again in %(count)d seconds.",
+                wait.seconds,
+            )
+            raise ValidationError(message % {"count": wait.seconds}) from wait
+        if self.device is None:
+            raise ValidationError(_("This code is wrong, or was used already. Wait for the next one."))
+        return text
+
+
+class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+    form_class = CodeForm
+    title: Any = ""
+    checks: Callable[[Any, str], Any]
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "user": self.request.user, "checks": type(self).checks}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        words = {"title": self.title, "submit": _("Continue"), "cancel": _("Sign out")}
+        return {**admin.site.each_context(self.request), **words, **super().get_context_data(**kwargs)}
+
+    def form_invalid(self, form: CodeForm) -> HttpResponse:
+        logger.warning("A wrong second factor for user %s from %s.", self.request.user.pk, client_address(self.request))
+        return super().form_invalid(form)
+
+    def form_valid(self, form: CodeForm) -> HttpResponse:
+        self.request.session.cycle_key()
+        django_otp.login(self.request, form.device)
+        return self.go_on(form)
+
+    def go_on(self, form: CodeForm) -> HttpResponse:
+        wanted = self.request.GET.get("next", "")
+        safe = url_has_allowed_host_and_scheme(wanted, {self.request.get_host()}, self.request.is_secure())
+        return redirect(wanted if safe else "admin:index")
+
+
+class CheckSecondFactor(SecondFactorPage):
+    template_name = "admin/second_factor.html"
+    title = _("Enter a code")
+    checks = second_factor.check
+    extra_context = {
+        "explanation": _("Your authenticator app shows a code of six digits. Without your phone, use a recovery code.")
+    }
+
+
+class SetUpSecondFactor(SecondFactorPage):
+    """Shows the secret to an app until a code proves that the app has it; then what there is to do with it."""
+
+    template_name = "admin/second_factor_set_up.html"
+    title = _("Two-factor sign-in")
+    checks = second_factor.confirm
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if second_factor.is_set_up(request.user):
+            return self._show_state(request)
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not second_factor.is_set_up(request.user):
+            return super().post(request, *args, **kwargs)
+        if "renew" in request.POST:
+            return self._show_codes(request)
+        if "turn_off" in request.POST and settings.STAFF_OTP == "optional":
+            second_factor.reset(_user(request))
+            messages.success(request, str(_("Two-factor sign-in is off.")))
+        return redirect("second_factor_set_up")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        device = second_factor.begin(_user(self.request))
+        qr = segno.make(second_factor.address_of(device), error="m")
+        return {
+            **super().get_context_data(**kwargs),
+            "explanation": _(
+                "Scan this with an authenticator app, such as Google Authenticator, Aegis or 2FAS, or type the secret "
+                "into it. Then enter the code that it shows."
+            ),
+            "qr": qr.svg_data_uri(scale=5, border=2, light="#fff"),
+            "qr_label": _("QR code for the authenticator app"),
+            "secret": second_factor.secret_of(device),
+        }
+
+    def go_on(self, form: CodeForm) -> HttpResponse:
+        return self._show_codes(self.request)
+
+    def _show_codes(self, request: HttpRequest) -> HttpResponse:
+        context = {
+            **admin.site.each_context(request),
+            "title": self.title,
+            "warning": _(
+                "Write these recovery codes down and keep them safe: each signs you in once if you have lost your "
+                "phone. They are shown this once, and never again."
+            ),
+            "text": "\n".join(second_factor.new_recovery_codes(_user(request))),
+            "copy": _("Copy"),
+            "copied": _("Copied"),
+            "continue_url": reverse("admin:index"),
+            "continue_label": _("Continue"),
+        }
+        return render(request, "admin/key_issued.html", context)
+
+    def _show_state(self, request: HttpRequest) -> HttpResponse:
+        left = second_factor.recovery_codes_left(_user(request))
+        state = ngettext(
+            "Two-factor sign-in is on. %(count)d recovery code is left.",
+            "Two-factor sign-in is on. %(count)d recovery codes are left.",
+            left,
+        )
+        context = {
+            **admin.site.each_context(request),
+            "title": self.title,
+            "state": state % {"count": left},
+            "renew": _("New recovery codes"),
+            "turn_off": _("Turn it off") if settings.STAFF_OTP == "optional" else "",
+        }
+        return render(request, "admin/second_factor_state.html", context)
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # noqa: S101  (LoginRequiredMiddleware lets in nobody else)
+    return request.user

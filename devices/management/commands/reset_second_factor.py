@@ -1,0 +1,23 @@
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from devices import second_factor
+
+
+class Command(BaseCommand):
+    help = (
+        "Let somebody who has lost phone and recovery codes sign in to the admin with the password alone, until they "
+        "set up two-factor sign-in anew. Operators can do this for others in the admin too."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", metavar="USERNAME", help="what the person signs in with")
+
+    def handle(self, *args: Any, username: str, **options: Any) -> None:
+        user = get_user_model().objects.filter(username=username).first()
+        if user is None:
+            raise CommandError(f"Nobody signs in as {username}.")
+        second_factor.reset(user)
+        self.stderr.write(f"Two-factor sign-in of {username} was reset.")

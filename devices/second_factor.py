@@ -1,0 +1,103 @@
+"""A second factor for the admin: codes of an authenticator app (TOTP, RFC 6238), and ten recovery codes.
+
+Each code works once. Wrong ones make the next try wait, twice as long each time (django-otp's throttling).
+"""
+
+from base64 import b32encode
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+from django_otp import verify_token
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+RECOVERY_CODES = 10
+DIGITS = 6
+
+
+class Wait(Exception):
+    """Too many wrong codes were sent: none is looked at for so many seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"Wait for {seconds} seconds.")
+
+
+def is_set_up(user: Any) -> bool:
+    return bool(TOTPDevice.objects.filter(user=user, confirmed=True).exists())
+
+
+def begin(user: User) -> TOTPDevice:
+    """Return the secret that an app is to learn, the same until it has been confirmed by a code of the app."""
+    device, _is_new = TOTPDevice.objects.get_or_create(user=user, confirmed=False, defaults={"name": "app"})
+    return device  # type: ignore[no-any-return]
+
+
+def secret_of(device: TOTPDevice) -> str:
+    """Return the secret as people type it where they cannot scan: base32, in groups of four."""
+    text = b32encode(device.bin_key).decode().rstrip("=")
+    return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+def address_of(device: TOTPDevice) -> str:
+    """Return the otpauth: URI that a QR code holds. https://github.com/google/google-authenticator/wiki/Key-Uri-Format"""
+    return str(device.config_url)
+
+
+@transaction.atomic
+def confirm(user: User, code: str) -> TOTPDevice | None:
+    """Take the secret in use if the code is the app's; None if it is not.
+
+    Raises:
+        Wait: too many wrong codes were sent.
+    """
+    device = begin(user)
+    if _checked(user, device, code) is None:
+        return None
+    TOTPDevice.objects.filter(user=user).exclude(pk=device.pk).delete()
+    device.confirmed = True
+    device.save(update_fields=["confirmed"])
+    return device
+
+
+def check(user: Any, code: str) -> TOTPDevice | StaticDevice | None:
+    """Return what the code is of, the app or the recovery codes; None if it is wrong or was used before.
+
+    Raises:
+        Wait: too many wrong codes were sent.
+    """
+    text = "".join(code.split()).lower()
+    model = TOTPDevice if len(text) == DIGITS and text.isdecimal() else StaticDevice
+    device = model.objects.filter(user=user, confirmed=True).first()
+    return _checked(user, device, text) if device else None
+
+
+@transaction.atomic
+def new_recovery_codes(user: User) -> list[str]:
+    """Return new recovery codes, in place of all that there were. No page shows them again."""
+    StaticDevice.objects.filter(user=user).delete()
+    device = StaticDevice.objects.create(user=user, name="recovery")
+    codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
+    StaticToken.objects.bulk_create(StaticToken(device=device, token=code) for code in codes)
+    return codes
+
+
+def recovery_codes_left(user: User) -> int:
+    return int(StaticToken.objects.filter(device__user=user).count())
+
+
+@transaction.atomic
+def reset(user: User) -> None:
+    """Forget the app and the recovery codes, of somebody who has lost them."""
+    TOTPDevice.objects.filter(user=user).delete()
+    StaticDevice.objects.filter(user=user).delete()
+
+
+def _checked(user: User, device: Any, code: str) -> Any:
+    allowed, reason = device.verify_is_allowed()
+    if not allowed:
+        until = (reason or {}).get("locked_until", timezone.now())
+        raise Wait(max(1, round((until - timezone.now()).total_seconds())))
+    return verify_token(user, device.persistent_id, code)

@@ -1,0 +1,171 @@
+"""A second factor for the admin: set up with an app, asked for at each sign-in, each code once."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django_otp.oath import TOTP
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from devices import second_factor
+
+CHECK, SET_UP = "/admin/second-factor/", "/admin/second-factor/set-up/"
+LIST = "/admin/devices/device/"
+
+
+def code_of(user: User, later: int = 0) -> str:
+    """What the person's app shows, now or so many steps of 30 s later."""
+    totp = TOTP(TOTPDevice.objects.get(user=user).bin_key)
+    totp.time = time.time() + 30 * later
+    return f"{totp.token():06d}"
+
+
+def set_up(client: Client, user: User) -> list[str]:
+    """Set up the second factor in a browser that is signed in; return the recovery codes that are shown."""
+    client.get(SET_UP)
+    page = client.post(SET_UP, {"code": code_of(user)}).content.decode()
+    [shown] = re.findall(r'<code id="key"[^>]*>([^<]+)</code>', page)
+    return str(shown).split()
+
+
+def signed_in_anew(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def person(ratna: Client) -> User:
+    return User.objects.get(first_name="Ibu Ratna")
+
+
+def test_set_up_with_the_apps_code_and_asked_for_at_the_next_sign_in(ratna: Client, person: User) -> None:
+    assert len(set_up(ratna, person)) == 10
+    assert ratna.get(LIST).status_code == 200
+    again = signed_in_anew(person)
+    assert again.get(LIST).headers["Location"] == f"{CHECK}?next=/admin/devices/device/"
+    TOTPDevice.objects.update(last_t=-1)  # half a minute has gone by
+    answer = again.post(f"{CHECK}?next={LIST}", {"code": code_of(person)})
+    assert (answer.status_code, answer.headers["Location"]) == (302, LIST)
+    assert again.get(LIST).status_code == 200
+
+
+def test_no_page_of_the_admin_opens_without_the_code(ratna: Client, person: User) -> None:
+    set_up(ratna, person)
+    again = signed_in_anew(person)
+    for path in ("/admin/", LIST, f"{LIST}add/", SET_UP, "/admin/password_change/", "/admin/autocomplete/"):
+        for method in (again.get, again.post):
+            assert method(path).headers["Location"].startswith(CHECK), path
+    assert again.post(SET_UP, {"turn_off": "1"}).status_code == 302
+    assert second_factor.is_set_up(person)
+
+
+def test_a_code_works_once(ratna: Client, person: User) -> None:
+    code_of_app = set_up(ratna, person) and code_of(person)
+    again = signed_in_anew(person)
+    page = again.post(CHECK, {"code": code_of_app}).content.decode()
+    assert "was used already" in page
+    assert again.get(LIST).status_code == 302
+
+
+def test_a_recovery_code_works_once(ratna: Client, person: User) -> None:
+    first = set_up(ratna, person)[0]
+    assert signed_in_anew(person).post(CHECK, {"code": f" {first.upper()} "}).status_code == 302
+    assert "wrong" in signed_in_anew(person).post(CHECK, {"code": first}).content.decode()
+    assert "9 recovery codes are left" in ratna.get(SET_UP).content.decode()
+
+
+def test_new_recovery_codes_end_the_old_ones(ratna: Client, person: User) -> None:
+    old = set_up(ratna, person)[0]
+    ratna.post(SET_UP, {"renew": "1"})
+    assert "wrong" in signed_in_anew(person).post(CHECK, {"code": old}).content.decode()
+    assert "10 recovery codes are left" in ratna.get(SET_UP).content.decode()
+
+
+def test_who_guesses_has_to_wait(ratna: Client, person: User) -> None:
+    set_up(ratna, person)
+    again = signed_in_anew(person)
+    pages = [again.post(CHECK, {"code": "000000"}).content.decode() for _ in range(3)]
+    assert "Too many wrong codes. Try again in" in pages[-1]
+    TOTPDevice.objects.update(last_t=-1)
+    again.post(CHECK, {"code": code_of(person)})  # even the right one, until then
+    assert again.get(LIST).status_code == 302
+
+
+def test_a_code_of_somebody_else_opens_nothing(ratna: Client, person: User, operator: Client) -> None:
+    set_up(ratna, person)
+    boss = User.objects.get(username="operator")
+    codes = set_up(operator, boss)
+    again = signed_in_anew(person)
+    assert "wrong" in again.post(CHECK, {"code": codes[0]}).content.decode()
+
+
+def test_a_wrong_code_sets_nothing_up(ratna: Client, person: User) -> None:
+    ratna.get(SET_UP)
+    assert "wrong" in ratna.post(SET_UP, {"code": "000000"}).content.decode()
+    assert not second_factor.is_set_up(person)
+    assert ratna.get(LIST).status_code == 200
+
+
+def test_where_it_is_required_it_is_set_up_at_the_first_sign_in(ratna: Client, person: User, settings: Any) -> None:
+    settings.STAFF_OTP = "required"
+    assert ratna.get(LIST).headers["Location"].startswith(SET_UP)
+    assert "otpauth" not in ratna.get(SET_UP).content.decode()  # it is in the QR code, and typed as the secret
+    set_up(ratna, person)
+    assert ratna.get(LIST).status_code == 200
+    assert "Turn it off" not in ratna.get(SET_UP).content.decode()
+    ratna.post(SET_UP, {"turn_off": "1"})
+    assert second_factor.is_set_up(person)
+
+
+def test_where_it_is_optional_it_can_be_turned_off(ratna: Client, person: User) -> None:
+    set_up(ratna, person)
+    ratna.post(SET_UP, {"turn_off": "1"})
+    assert signed_in_anew(person).get(LIST).status_code == 200
+
+
+def test_the_api_knows_no_second_factor(api: Any, settings: Any) -> None:
+    settings.STAFF_OTP = "required"
+    assert api.get("/api/devices").status_code == 200
+
+
+def test_an_operator_resets_it_for_somebody_and_that_is_recorded(operator: Client, ratna: Client, person: User) -> None:
+    set_up(ratna, person)
+    chosen = {"action": "reset_second_factor", "_selected_action": person.pk}
+    assert "Make sure who asks." in operator.post("/admin/devices/person/", chosen).content.decode()
+    operator.post("/admin/devices/person/", {**chosen, "confirmed": "1"})
+    assert signed_in_anew(person).get(LIST).status_code == 200
+    entry = LogEntry.objects.get()
+    assert (entry.user.username, entry.object_id) == ("operator", str(person.pk))
+    assert "reset" in entry.get_change_message()
+
+
+def test_the_last_operator_is_let_in_by_a_command(operator: Client) -> None:
+    boss = User.objects.get(username="operator")
+    set_up(operator, boss)
+    call_command("reset_second_factor", "operator")
+    assert not second_factor.is_set_up(boss)
+    with pytest.raises(CommandError, match=r"^Nobody signs in as nobody\.$"):
+        call_command("reset_second_factor", "nobody")
+
+
+def test_the_next_page_is_one_of_ours(ratna: Client, person: User) -> None:
+    codes = set_up(ratna, person)
+    for code, page in zip(codes, ("https://evil.example/", "//evil.example", "javascript:alert(1)"), strict=False):
+        answer = signed_in_anew(person).post(f"{CHECK}?next={page}", {"code": code})
+        assert answer.headers["Location"] == "/admin/"
+
+
+def test_the_secret_is_on_no_page_once_it_is_set_up(operator: Client, ratna: Client, person: User) -> None:
+    ratna.get(SET_UP)
+    secret = second_factor.secret_of(TOTPDevice.objects.get(user=person))
+    assert secret in ratna.get(SET_UP).content.decode()
+    set_up(ratna, person)
+    pages = [ratna.get(SET_UP), operator.get(f"/admin/devices/person/{person.pk}/change/")]
+    assert not [page for page in pages if secret in page.content.decode()]
+    assert operator.get("/admin/otp_totp/totpdevice/").status_code == 404
