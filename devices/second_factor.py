@@ -32,7 +32,7 @@ def is_set_up(user: Any) -> bool:
 def begin(user: User) -> TOTPDevice:
     """Return the secret that an app is to learn, the same until it has been confirmed by a code of the app."""
     device, _is_new = TOTPDevice.objects.get_or_create(user=user, confirmed=False, defaults={"name": "app"})
-    return device  # type: ignore[no-any-return]
+    return device
 
 
 def secret_of(device: TOTPDevice) -> str:

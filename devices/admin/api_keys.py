@@ -1,6 +1,7 @@
 """API keys in the admin, for operators: issue, take over, rotate, revoke. A key is shown once, on the page that answers
 its issuing, and is kept nowhere: in no message, session or log."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,7 +57,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return text
 
 
-STATES = {
+STATES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "working": (_("works"), ApiKeyQuerySet.working),
     "expiring": (_("expires within 30 days"), ApiKeyQuerySet.expiring),
     "never_used": (_("never used"), ApiKeyQuerySet.never_used),
@@ -76,7 +77,8 @@ class StateFilter(DropdownFilter):
         if self.value() not in STATES:
             return queryset
         _label, narrow = STATES[self.value()]
-        return narrow(queryset)
+        narrowed: ApiKeyQuerySet = narrow(queryset)
+        return narrowed
 
 
 class RotateForm(forms.Form):

@@ -87,7 +87,7 @@ class CodeForm(forms.Form):
 class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     form_class = CodeForm
     title: Any = ""
-    checks: Callable[[Any, str], Any]
+    checks: Any  # of second_factor.py: what a code is looked at with
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "user": self.request.user, "checks": type(self).checks}
