@@ -93,7 +93,7 @@ class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no
         return {**super().get_form_kwargs(), "user": self.request.user, "checks": type(self).checks}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        words = {"title": self.title, "submit": _("Continue"), "cancel": _("Sign out")}
+        words = {"title": self.title, "go_on_label": _("Continue"), "cancel": _("Sign out")}
         return {**admin.site.each_context(self.request), **words, **super().get_context_data(**kwargs)}
 
     def form_invalid(self, form: CodeForm) -> HttpResponse:
