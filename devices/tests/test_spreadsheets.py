@@ -8,7 +8,7 @@ from typing import Any
 import openpyxl
 import pytest
 from django.utils import translation
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices import cells, spreadsheets, workbooks
@@ -222,6 +222,7 @@ def test_names_that_are_numbers_are_read_as_they_were_typed() -> None:
 # --- What is written, and read back
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12))
 def test_whatever_is_escaped_is_read_back(text: str) -> None:
     assert cells.unescaped(cells.escaped(text)) == text
@@ -315,6 +316,8 @@ def test_a_file_with_more_lines_than_asked_for_is_refused() -> None:
         read(text.encode(), most=3)
 
 
+@pytest.mark.filterwarnings("ignore:::openpyxl")  # of a date out of bounds, say, which it reads as an error
+@settings(deadline=None)
 @given(st.data())
 def test_a_workbook_with_any_byte_changed_is_read_or_refused(data: st.DataObject) -> None:
     content = bytearray(MADE)
