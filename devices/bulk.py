@@ -71,7 +71,7 @@ def _known(drafts: Sequence[Draft], reach: Reach) -> dict[int, Device]:
     devices = list(found.select_for_update(of=("self",)).order_by("pk"))
     hospitals = Hospital.objects.in_bulk({device.device_holder_id for device in devices if device.device_holder_id})
     for device in devices:
-        device.device_holder = hospitals.get(device.device_holder_id)  # type: ignore[arg-type]
+        device.device_holder = hospitals[device.device_holder_id] if device.device_holder_id else None
     return {places[device.device_mac]: device for device in devices}
 
 

@@ -78,6 +78,10 @@ def state() -> ChangeFeed:
     return known or ChangeFeed.objects.get_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})[0]
 
 
+def pruned_to() -> int:
+    return ChangeFeed.objects.values_list("pruned_to", flat=True).first() or 0
+
+
 def settled() -> int:
     """Return the position up to which nothing can come in any more."""
     last, _named, _pruned_to, written_from = sql.fetch_one(_last_of_all(connection.vendor))

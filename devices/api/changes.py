@@ -47,6 +47,8 @@ class ChangeViewSet(GenericViewSet[Device]):
         page = read(cursor.position)
         if not page.events and wait:
             page = waiting.until_there_is_something(read, page, wait)
+        if feed.is_too_old(cursor, feed.pruned_to()):  # pruned while we read; that is noted before it is done
+            raise CursorTooOld
         names = spelling(request.auth)
         data = [self._event(event, cursor, names) for event in page.events]
         following = {"since": self._write(cursor, page.end), "size": size} | ({"wait": wait} if wait else {})

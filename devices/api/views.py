@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import orjson
 from django.http import HttpResponse
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import SAFE_METHODS
@@ -124,7 +125,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         data = self.get_serializer(devices, many=True).data
         return [{**row, "id": None} for row in data] if self.dry_run else data
 
-    def _message(self, message: str) -> str:
+    def _message(self, message: str | Promise) -> str | Promise:
         return _("This is what would happen. Nothing was written.") if self.dry_run else message
 
     def _tagged(self, told: HttpResponse, device: Device) -> HttpResponse:

@@ -84,7 +84,7 @@ def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse
         return response
     told = act()
     answer = RememberedAnswer(
-        pk=kept and kept.pk,
+        pk=kept.pk if kept else None,
         api_key=api_key,
         key=key,
         fingerprint=fingerprint,

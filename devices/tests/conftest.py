@@ -168,6 +168,13 @@ def errors(response: Any) -> list[tuple[str | None, str]]:
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture
+def unused_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def server_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a server of its own, on an SQLite of its own, and of the commands that go with it."""

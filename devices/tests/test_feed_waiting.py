@@ -100,11 +100,11 @@ def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
 
 
 @pytest.fixture
-def small_server(tmp_path: Path, server_environment: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
+def small_server(
+    tmp_path: Path, server_environment: dict[str, str], unused_port: str
+) -> Iterator[tuple[str, str, Any]]:
     """A gunicorn with one thread for work and two that may wait: its address, a key, and the process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = unused_port
     own = {"PORT": port, "WEB_THREADS": "1", "FEED_WAITERS": "2", "DATABASE_URL": f"sqlite:///{tmp_path / 'r.sqlite3'}"}
     environment = server_environment | own
     run = [sys.executable, "manage.py"]

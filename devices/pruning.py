@@ -1,0 +1,48 @@
+"""Remove what is no longer needed, some thousand rows at a time, so that nobody waits for it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Exists, Max, Min, OuterRef, QuerySet
+from django.utils import timezone
+
+from devices import feed, registry
+from devices.models import ChangeFeed, RememberedAnswer
+
+ANSWERS_KEPT = timedelta(hours=24)
+ROWS_AT_ONCE = 5_000
+
+
+def answers(*, dry_run: bool = False) -> int:
+    """Remove the answers that nobody is given any more; return how many there were."""
+    old = RememberedAnswer.objects.filter(created_at__lte=timezone.now() - ANSWERS_KEPT)
+    return old.count() if dry_run else old.delete()[0]
+
+
+def changes(older_than: timedelta, *, dry_run: bool = False) -> int:
+    """Remove the changes of devices of before then that later ones of before then have overtaken; return how many.
+
+    1. Find the last change that is that old and settled: up to there is pruned.
+    2. Note it first: from then on a follower who is not that far is told to begin again, before a change is missing.
+    3. Remove what has been overtaken up to there. What remains of each device is its last change there, so that
+       whoever begins again learns of each that there is, and a device that was taken out can still be restored.
+    """
+    old = feed.Change.objects.filter(history_date__lt=timezone.now() - older_than, history_id__lte=feed.settled())
+    end = old.aggregate(last=Max("history_id"))["last"]
+    if end is None:
+        return 0
+    later = feed.Change.objects.filter(id=OuterRef("id"), history_id__gt=OuterRef("history_id"), history_id__lte=end)
+    overtaken = feed.Change.objects.filter(Exists(later), history_id__lte=end)
+    if dry_run:
+        return int(overtaken.count())
+    feed.state()
+    ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
+    first = feed.Change.objects.aggregate(first=Min("history_id"))["first"]
+    some = range(first, end + 1, ROWS_AT_ONCE)
+    return sum(_remove(overtaken.filter(history_id__range=(low, low + ROWS_AT_ONCE - 1))) for low in some)
+
+
+@registry.in_one_transaction
+def _remove(rows: QuerySet[Any]) -> int:
+    count, _by_model = rows.delete()
+    return int(count)

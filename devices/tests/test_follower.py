@@ -1,0 +1,198 @@
+"""A copy of the registry that is kept over its API, however often its keeper and the server are killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psycopg
+import pytest
+from psycopg import sql as pg
+
+from devices.tests.conftest import ROOT, draft
+
+SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # the longer, the more is killed
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[str]:
+    """A database of its own, of the kind that is tested."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    if not url:
+        yield f"sqlite:///{tmp_path / 'registry.sqlite3'}"
+        return
+    name = f"follow_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(pg.SQL("CREATE DATABASE {}").format(pg.Identifier(name)))
+        yield f"{url.rsplit('/', 1)[0]}/{name}"
+        connection.execute(pg.SQL("DROP DATABASE {} WITH (FORCE)").format(pg.Identifier(name)))
+
+
+class Stage:
+    """A server, a follower, and what they are started with: both can be killed at any time."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment, self.folder = environment, folder
+        self.address = f"http://127.0.0.1:{environment['PORT']}"
+        self.copy = folder / "copy.jsonl"
+        self.key_file = folder / "key"
+        self.manage("migrate", "-v0")
+        self.key_file.write_text(self.manage("create_api_key", "tests").stdout)
+        self.running: dict[str, subprocess.Popen[Any]] = {}
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        run = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(run, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
+
+    def start(self, which: str) -> None:
+        command = {
+            "server": ["-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"],
+            "follower": ["manage.py", "follow_changes", *self.arguments()],
+        }[which]
+        quiet = subprocess.DEVNULL
+        self.running[which] = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=self.environment,
+            start_new_session=True,
+            stdout=quiet,
+            stderr=quiet,
+        )
+
+    def kill(self, which: str) -> None:
+        if process := self.running.pop(which, None):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+
+    def arguments(self) -> list[str]:
+        files = {"--key-file": self.key_file, "--state": self.folder / "state.sqlite3", "--out": self.copy}
+        return [self.address, *(str(part) for pair in files.items() for part in pair)]
+
+    def ask(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
+        """Send a request until it is answered; a write always with the same Idempotency-Key."""
+        headers = {"x-api-key": self.key_file.read_text().strip(), "content-type": "application/json"}
+        headers |= {"idempotency-key": key} if key else {}
+        data = None if body is None else json.dumps(body).encode()
+        while True:
+            try:
+                with urlopen(Request(self.address + path, data, headers, method=method), timeout=10) as response:
+                    return json.load(response)
+            except HTTPError as error:
+                told = json.load(error)
+                if error.code not in (409, 503) or (told["errors"][0]["code"] not in ("still_running", "unavailable")):
+                    raise AssertionError((method, path, told)) from error
+            except (OSError, ValueError):
+                pass  # killed before it could answer
+            time.sleep(0.05)
+
+    def devices(self) -> list[dict[str, Any]]:
+        rows, path = [], "/api/devices?size=1000"
+        while path:
+            page = self.ask("GET", path)
+            rows += page["data"]
+            path = (page["pagination"]["next"] or "").removeprefix(self.address)
+        return rows
+
+    def copied(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.copy.read_text().splitlines()]
+
+
+@pytest.fixture
+def stage(database: str, server_environment: dict[str, str], tmp_path: Path, unused_port: str) -> Iterator[Stage]:
+    environment = {**server_environment, "DATABASE_URL": database, "PORT": unused_port, "WEB_CONCURRENCY": "2"}
+    stage = Stage(environment, tmp_path)
+    try:
+        yield stage
+    finally:
+        for which in list(stage.running):
+            stage.kill(which)
+
+
+def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
+    """Register, change, transfer and retire devices, each exactly once, whoever is killed."""
+    chance = random.Random(number)  # noqa: S311  (what a writer does, no secret)
+    turn = 0
+    while time.monotonic() < until:
+        turn += 1
+        name = 1000 * number + turn
+        posted = draft(name, device_holder=f"RS {chance.randrange(3)}")
+        device = stage.ask("POST", "/api/devices", posted, key=uuid.uuid4().hex)["data"][0]
+        path = f"/api/device/{device['id']}"
+        kind = chance.randrange(4)
+        if kind == 0:
+            stage.ask("PATCH", path, {"device_name": f"Renamed {name}"}, key=uuid.uuid4().hex)
+        elif kind == 1:
+            stage.ask("PATCH", path, {"device_holder": f"RS {chance.randrange(3)}"}, key=uuid.uuid4().hex)
+        elif kind == 2:
+            stage.ask("DELETE", path, key=uuid.uuid4().hex)
+            continue
+        done.append(device["device_mac"])
+
+
+def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) -> None:
+    for which in ("server", "follower"):
+        stage.start(which)
+    stage.ask("GET", "/api/devices")
+    until = time.monotonic() + SECONDS
+    done: list[str] = []
+    writers = [threading.Thread(target=write, args=(stage, number, until, done)) for number in range(1, 4)]
+    for writer in writers:
+        writer.start()
+    chance, killed = random.Random(7), 0  # noqa: S311
+    while time.monotonic() < until:
+        time.sleep(0.5 + chance.random())
+        for which in chance.sample(["server", "follower", "both"], 1):
+            names = ["server", "follower"] if which == "both" else [which]
+            for name in names:
+                stage.kill(name)
+            for name in names:
+                stage.start(name)
+            killed += len(names)
+    for writer in writers:
+        writer.join(120)
+    assert not any(writer.is_alive() for writer in writers)
+    stage.kill("follower")
+    stage.manage("follow_changes", *stage.arguments(), "--once")
+    devices = stage.devices()
+    assert stage.copied() == devices
+    assert sorted(device["device_mac"] for device in devices) == sorted(done)
+    assert killed > SECONDS / 3
+
+
+def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Stage) -> None:
+    stage.start("server")
+    first = stage.ask("POST", "/api/devices", draft(1))["data"][0]
+    stage.ask("POST", "/api/devices", draft(2))
+    stage.manage("follow_changes", *stage.arguments(), "--once")
+    assert len(stage.copied()) == 2
+    stage.ask("DELETE", f"/api/device/{first['id']}")
+    code = (
+        "from devices.models import *; from django.utils import timezone; from datetime import timedelta;"
+        "Device.history.update(history_date=timezone.now() - timedelta(days=9))"
+    )
+    stage.manage("shell", "-v0", "-c", code)
+    stage.manage("prune", "--changes", "8")
+    result = stage.manage("follow_changes", *stage.arguments(), "--once")
+    assert "beginning again" in result.stderr
+    assert result.stdout == "1 devices.\n"
+    assert stage.copied() == stage.devices()
+
+
+def test_a_key_that_opens_nothing_stops_the_follower(stage: Stage) -> None:
+    stage.start("server")
+    stage.ask("GET", "/api/devices")
+    stage.key_file.write_text("cxp_nothing")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        stage.manage("follow_changes", *stage.arguments(), "--once")
+    assert "answers 401: The x-api-key header is missing" in failed.value.stderr
+    assert "Traceback" not in failed.value.stderr
