@@ -70,7 +70,7 @@ PAGES = {
     "hospitals to choose from": f"{CHOICES}&term=1",
     "people": f"{LISTS}/person/",
     "API keys": f"{LISTS}/apikey/",
-    "sign-ins": "/admin/axes/accesslog/",
+    "sign-ins": f"{LISTS}/signin/",
 }
 OF_OPERATORS_ONLY = {"people", "API keys", "sign-ins", "without a hospital"}
 

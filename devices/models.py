@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
+from axes.models import AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, models
@@ -201,6 +202,26 @@ class Person(User):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
+
+
+class SignIn(AccessLog):
+    """A sign-in to the admin, as django-axes keeps it."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = _("sign-in")
+        verbose_name_plural = _("sign-ins")
+
+
+class FailedSignIn(AccessFailureLog):
+    """A try to sign in that failed, or was locked, as django-axes keeps it. Never the password."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = _("failed sign-in")
+        verbose_name_plural = _("failed sign-ins")
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 from typing import Any
 
-from axes.models import AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from devices.admin.access import OnlyForOperators, OnlyToRead
 from devices.admin.pagination import LargeList
+from devices.models import FailedSignIn, SignIn
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
@@ -28,7 +28,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
     return render(request, "admin/locked_out.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
 
 
-@admin.register(AccessLog)
+@admin.register(SignIn)
 class SignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
     list_display = ("attempt_time", "username", "ip_address", "logout_time", "user_agent")
     list_filter = ("attempt_time",)
@@ -37,7 +37,7 @@ class SignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
     ordering = ("-attempt_time",)
 
 
-@admin.register(AccessFailureLog)
+@admin.register(FailedSignIn)
 class FailedSignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
     list_display = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
     list_filter = ("locked_out", "attempt_time")

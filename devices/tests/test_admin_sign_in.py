@@ -77,13 +77,13 @@ def test_sign_ins_and_failures_are_listed_for_operators_and_nobody_else(operator
     assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
     assert AccessLog.objects.count() == 1
     assert list(AccessFailureLog.objects.values_list("locked_out", flat=True)).count(True) == 1
-    for path, address in (("accesslog", "192.0.2.2"), ("accessfailurelog", "192.0.2.1")):
-        page = client.get(f"/admin/axes/{path}/").content.decode()
+    for path, address in (("signin", "192.0.2.2"), ("failedsignin", "192.0.2.1")):
+        page = client.get(f"/admin/devices/{path}/").content.decode()
         assert address in page
         assert "in clear" not in page
     assert not AccessAttempt.objects.filter(post_data__contains="in clear").exists()
     client.force_login(get_user_model().objects.create_user("nurse", is_staff=True))
-    assert client.get("/admin/axes/accesslog/").status_code == 403
+    assert client.get("/admin/devices/signin/").status_code == 403
 
 
 def test_an_idle_session_ends_after_thirty_minutes(operator: Any, client: Client) -> None:
