@@ -19,6 +19,7 @@ from devices.problems import Problem
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
+DEEP = 1000  # devices: a page behind so many is found by the id that it begins with
 
 
 def prepare(devices: QuerySet[Device], position: str, names: Mapping[str, str]) -> Prepared:
@@ -45,13 +46,19 @@ class DevicePagination:
     def cut(self, devices: QuerySet[Device], page: Prepared) -> list[str]:
         """Return the devices of the page as JSON. `page` is what `prepare` has made of the devices."""
         backwards = self.before is not None
-        offset = (self.page - settings.API_FIRST_PAGE) * self.size if self.position == "page" else 0
-        rows = page.rows(self.size + 1, offset, after=self.after, before=self.before)
+        rows = self._rows(devices, page)
         self.total = rows[0][2] if rows and rows[0][2] is not None else counts.total(devices)
         self.has_more = len(rows) > self.size
         rows = rows[: self.size][:: -1 if backwards else 1]
         self.ids = [pk for pk, _text, _total in rows]
         return [text for _pk, text, _total in rows]
+
+    def _rows(self, devices: QuerySet[Device], page: Prepared) -> list[tuple[int, str, int | None]]:
+        """Return the rows of the page, and one more if there is one."""
+        if self.is_deep:
+            first = counts.id_at(devices, self.offset)
+            return [] if first is None else page.rows(self.size + 1, after=first - 1)
+        return page.rows(self.size + 1, self.offset, after=self.after, before=self.before)
 
     def describe(self) -> dict[str, Any]:
         """Return the `pagination` of the envelope."""
@@ -73,9 +80,11 @@ class DevicePagination:
         self.page = whole_number(request, "page", first, MAX_PAGE, problems)
         self.size = whole_number(request, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
         sent = [name for name in POSITIONS if name in self.request.query_params]
-        self.position = sent[0] if sent else "page"
         self.after = whole_number(request, "after", 0, MAX_ID, problems) if "after" in sent else None
         self.before = whole_number(request, "before", 0, MAX_ID, problems) if "before" in sent else None
+        self.offset = (self.page - first) * self.size
+        self.is_deep = self.offset >= DEEP and self.in_default_order
+        self.position = "after" if self.is_deep else sent[0] if sent else "page"
         if len(sent) > 1:
             problems.append(Problem(sent[1], "conflict", _("Send only one of page, after and before.")))
         elif sent and sent != ["page"] and not self.in_default_order:

@@ -5,6 +5,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from devices import registry
+from devices.api import pagination
 from devices.models import Device
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, register
@@ -71,6 +72,23 @@ def test_beyond_the_end_is_an_empty_list(api: Api) -> None:
     pagination = response.json()["pagination"]
     assert (pagination["total"], pagination["next"]) == (5, None)
     assert pagination["previous"] == "http://testserver/api/devices?page=3&size=2"
+
+
+@pytest.mark.parametrize("query", ["", "&device_type=CONSUMER", "&device_holder=RS%20Harapan", "&search=cuff"])
+def test_a_deep_page_is_that_page_from_whichever_end_it_was_found(
+    api: Api, api_a: Api, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    devices = register(*(draft(n, device_holder="RS Harapan") for n in range(1, 48)))
+    registry.retire(Device.objects.filter(pk__in=[devices[5].pk, devices[30].pk]), COMMAND)
+    kept = [device.pk for device in devices if device not in (devices[5], devices[30])]
+    monkeypatch.setattr(pagination, "DEEP", 4)
+    for client in (api, api_a):
+        for page in range(1, 14):
+            response = client.get(f"/api/devices?page={page}&size=4{query}")
+            assert ids(response) == kept[(page - 1) * 4 : page * 4]
+            told = response.json()["pagination"]
+            assert (told["page"], told["total"], told["next"] is None) == (page, 45, page >= 12)
+        assert ids(client.get("/api/devices?ordering=-id&page=3&size=5")) == kept[::-1][10:15]
 
 
 def test_pages_may_count_from_zero(api: Api, settings: Any) -> None:
