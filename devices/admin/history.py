@@ -126,8 +126,10 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
             return _("came from elsewhere")
         rows = [(label, *_values(change, field)) for field, label in FIELDS.items()]
         rows.append((_("hospital"), change.before_holder or UNKNOWN, change.holder or UNKNOWN))
-        told = format_html_join("", "<div>{}: {} → {}</div>", [row for row in rows if row[1] != row[2]])
-        return format_html("<div>{}</div>", told)
+        different = [row for row in rows if row[1] != row[2]]
+        if not different:
+            return _("its hospital was renamed")
+        return format_html("<div>{}</div>", format_html_join("", "<div>{}: {} → {}</div>", different))
 
     @admin.display(description=_("who"))
     def who(self, change: Any) -> Any:

@@ -85,6 +85,10 @@ def test_the_changes_of_one_hospital_are_found_and_its_merged_names_told(
     page = operator.get(f"{CHANGES}?device_holder__id__exact={rs_a.pk}")
     assert {row.device_name for row in page.context["cl"].result_list} == {"Cuff 1"}
     hospitals.merge([rs_b], rs_a, COMMAND)
+    hospitals.rename(rs_a, "RSUD Harapan", COMMAND)
+    page = operator.get(f"{CHANGES}?id={devices['a'].pk}")
+    assert "its hospital was renamed" in page.content.decode()
+    hospitals.rename(rs_a, "RS Harapan", COMMAND)
     page = operator.get(f"{CHANGES}?id={devices['a'].pk}")
     assert "hospital: RS Harapan → RS Sehat" in page.content.decode()
     assert "hospital: RS Sehat → RS Harapan" in page.content.decode()
