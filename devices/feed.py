@@ -6,55 +6,37 @@ bring an earlier one.
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, Protocol
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from devices import registry, sql
 from devices.cursors import Cursor
 from devices.models import LEFT, ChangeFeed, Device, FormerName, Hospital
+from devices.prepared import Parameter, Prepared
 from devices.reach import Reach
 
 Change = Device.history.model
 LAST = Change.objects.order_by("-history_id")
 
 CREATED, UPDATED, DELETED, RESTORED = ACTIONS = ("created", "updated", "deleted", "restored")
-COLUMNS = (
-    "history_id",
-    "history_type",
-    "history_change_reason",
-    "history_date",
-    "history_holder_before_id",
-    "id",
-    "device_name",
-    "device_mac",
-    "device_type",
-    "device_holder_id",
+COLUMNS = ("history_id", "history_type", "history_change_reason", "history_holder_before_id")
+# Of a hospital that was merged into another, only what it became is left.
+HOLDER = Coalesce(
     "device_holder__name",
-    "created_at",
-    "updated_at",
+    Subquery(FormerName.objects.filter(former_id=OuterRef("device_holder_id")).values("hospital__name")[:1]),
 )
 
 
-class Row(NamedTuple):
-    """A change, and the device as it was after it."""
+class Telling(Protocol):
+    """How what is told is made by the database: expressions of a change, for an instant and for the device."""
 
-    position: int
-    kind: str
-    reason: str | None
-    at: datetime
-    holder_before_id: int | None
-    device_id: int
-    device_name: str
-    device_mac: str
-    device_type: str
-    holder_id: int | None
-    holder: str | None
-    created_at: datetime
-    updated_at: datetime
+    def instant(self, name: str) -> Any: ...
+    def device(self, holder: Any) -> Any: ...
+    def __hash__(self) -> int: ...
 
 
 class Event(NamedTuple):
@@ -62,8 +44,8 @@ class Event(NamedTuple):
 
     position: int
     action: str
-    at: datetime
-    device: Row
+    at: Any
+    device: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +110,7 @@ def is_too_old(cursor: Cursor, pruned_to: int) -> bool:
     return cursor.position < pruned_to and cursor.floor < pruned_to
 
 
-def read(after: int, size: int, reach: Reach, pruned_to: int = 0) -> Page:
+def read(after: int, size: int, reach: Reach, telling: Telling, pruned_to: int = 0) -> Page:
     """Return the next events behind a position, at a cost that depends neither on it nor on how many there are.
 
     1. Ask how far the changes are settled, then, in another statement, read them that far: whoever was still writing
@@ -139,37 +121,51 @@ def read(after: int, size: int, reach: Reach, pruned_to: int = 0) -> Page:
     end = settled()
     if end <= after:
         return Page([], after)
-    changes = Change.objects.filter(history_id__gt=after, history_id__lte=end).order_by("history_id")
-    held = changes if reach.ids is None else changes.filter(device_holder__in=reach.ids)
-    rows = _rows(held[:size])
-    events = [Event(row.position, _action(row, reach, pruned_to), row.at, row) for row in rows]
+    held = _held(connection.vendor, reach, telling).rows(limit=size, after=after, end=end)
+    events = [
+        Event(position, _action(position, kind, reason, before, reach, pruned_to), at, told)
+        for position, kind, reason, before, at, told in held
+    ]
     if reach.ids is not None:
-        left = changes.filter(LEFT, history_holder_before__in=reach.ids).exclude(device_holder__in=reach.ids)
-        events = sorted(events + _departures(left.filter(history_id__gt=pruned_to)[:size]))[:size]
+        left = _left(connection.vendor, reach).rows(limit=size, after=max(after, pruned_to), end=end)
+        events = sorted(events + _departures(left, telling))[:size]
     return Page(events, events[-1].position if len(events) == size else end)
 
 
-def _departures(left: QuerySet[Any]) -> list[Event]:
-    """Return them with the devices as they were before: what they became is not the business of who had them."""
+def _between() -> QuerySet[Any]:
+    changes: QuerySet[Any] = Change.objects.order_by("history_id")
+    return changes.filter(history_id__gt=Parameter("after"), history_id__lte=Parameter("end"))
+
+
+@lru_cache(maxsize=1000)
+def _held(_vendor: str, reach: Reach, telling: Telling) -> Prepared:
+    changes = _between() if reach.ids is None else _between().filter(device_holder__in=reach.ids)
+    rows = changes.values_list(*COLUMNS, telling.instant("history_date"), telling.device(HOLDER))
+    return Prepared(rows, as_sent=True)
+
+
+@lru_cache(maxsize=1000)
+def _left(_vendor: str, reach: Reach) -> Prepared:
     last = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
-    found = list(left.values_list("history_id", "history_date", Subquery(last.values("history_id")[:1])))
-    before = {row.position: row for row in _rows(Change.objects.filter(pk__in=[row[2] for row in found]))}
-    return [Event(position, DELETED, at, before[previous]) for position, at, previous in found]
+    left = _between().filter(LEFT, history_holder_before__in=reach.ids).exclude(device_holder__in=reach.ids)
+    return Prepared(left.values_list("history_id", Subquery(last.values("history_id")[:1])), as_sent=True)
 
 
-def _rows(changes: QuerySet[Any]) -> list[Row]:
-    rows = [Row(*values) for values in changes.values_list(*COLUMNS)]
-    if gone := {row.holder_id for row in rows if row.holder_id is not None and row.holder is None}:
-        names = dict(FormerName.objects.filter(former_id__in=gone).values_list("former_id", "hospital__name"))
-        rows = [row._replace(holder=row.holder or names.get(row.holder_id)) for row in rows]
-    return rows
+def _departures(left: list[tuple[Any, ...]], telling: Telling) -> list[Event]:
+    """Return them with the devices as they were before: what they became is not the business of who had them."""
+    if not left:
+        return []
+    changes = Change.objects.filter(pk__in=[pk for pair in left for pk in pair])
+    rows = changes.values_list("history_id", telling.instant("history_date"), telling.device(HOLDER))
+    told = {position: (at, device) for position, at, device in rows}
+    return [Event(position, DELETED, told[position][0], told[before][1]) for position, before in left]
 
 
-def _action(row: Row, reach: Reach, pruned_to: int) -> str:
-    if row.kind == registry.REMOVED:
+def _action(position: int, kind: str, reason: str | None, before: int | None, reach: Reach, pruned_to: int) -> str:
+    if kind == registry.REMOVED:
         return DELETED
-    if row.position <= pruned_to:
+    if position <= pruned_to:
         return CREATED
-    if row.kind == registry.ADDED:
-        return RESTORED if row.reason == registry.RESTORED else CREATED
-    return UPDATED if reach.includes(row.holder_before_id) else CREATED
+    if kind == registry.ADDED:
+        return RESTORED if reason == registry.RESTORED else CREATED
+    return UPDATED if reach.includes(before) else CREATED

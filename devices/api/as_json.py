@@ -7,11 +7,27 @@ its filters leave is decided there as ever: `devices.values_list("pk", AsJSON(na
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Func, TextField
+from django.db.models import BigIntegerField, Func, TextField
+from django.db.models.expressions import Combinable
 from django.db.models.sql.compiler import SQLCompiler
 
 from devices.api.naming import FIELDS
 from devices.drafts import UNKNOWN
+
+
+class Milliseconds(Func):
+    """An instant in milliseconds since 1970 UTC."""
+
+    ON_POSTGRESQL = "(date_part('epoch', %(expressions)s) * 1000)::bigint"
+    ON_SQLITE = "CAST(round((julianday(%(expressions)s) - 2440587.5) * 86400000) AS integer)"
+
+    output_field = BigIntegerField()
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template=self.ON_POSTGRESQL)
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template=self.ON_SQLITE)
 
 
 class AsJSON(Func):
@@ -23,19 +39,19 @@ class AsJSON(Func):
 
     output_field = TextField()
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        super().__init__(*(field if field != "device_holder" else "device_holder__name" for field in FIELDS))
+    def __init__(self, names: Mapping[str, str], holder: "str | Combinable" = "device_holder__name") -> None:
+        super().__init__(*(field if field != "device_holder" else holder for field in FIELDS))
         self.names = [names.get(field, field) for field in FIELDS]
 
     def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
-        instant = "(date_part('epoch', {}) * 1000)::bigint"
+        instant = Milliseconds.ON_POSTGRESQL.replace("%(expressions)s", "{}")
         values = self._values(compiler, "to_json({})", f"to_json(coalesce({{}}, '{UNKNOWN}'))", instant)
         marks = "{" + "," * (len(FIELDS) - 1)
         parts = (f"""'{mark}"{name}":', {value}""" for mark, name, value in zip(marks, self.names, values, strict=True))
         return f"concat({', '.join(parts)}, '}}')", []
 
     def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, list[Any]]:
-        instant = "CAST(round((julianday({}) - 2440587.5) * 86400000) AS integer)"
+        instant = Milliseconds.ON_SQLITE.replace("%(expressions)s", "{}")
         values = self._values(compiler, "{}", f"ifnull({{}}, '{UNKNOWN}')", instant)
         pairs = (f"'{name}', {value}" for name, value in zip(self.names, values, strict=True))
         return f"json_object({', '.join(pairs)})", []

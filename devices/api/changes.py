@@ -1,10 +1,10 @@
 """GET /api/devices/changes: what happened to the devices after a cursor, and what comes."""
 
-from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,15 +12,14 @@ from rest_framework.viewsets import GenericViewSet
 
 from devices import cursors, feed, reach
 from devices.api import envelope, schema, waiting
+from devices.api.as_json import AsJSON, Milliseconds
 from devices.api.authentication import key_of
 from devices.api.errors import CursorTooOld
 from devices.api.filters import check_parameters, whole_number
-from devices.api.naming import FIELDS, spelling
+from devices.api.naming import NAMINGS
 from devices.api.pagination import DEFAULT_SIZE, MAX_SIZE
-from devices.api.serializers import milliseconds
 from devices.cursors import Cursor
-from devices.drafts import UNKNOWN
-from devices.feed import Event, Row
+from devices.feed import Event
 from devices.models import Device
 from devices.problems import Problem, Refused
 
@@ -43,15 +42,17 @@ class ChangeViewSet(GenericViewSet[Device]):
             raise Refused(problems)
         if cursor.scope != self._scope() or feed.is_too_old(cursor, state.pruned_to):
             raise CursorTooOld
-        read = partial(feed.read, size=size, reach=reach.of_key(key_of(request)), pruned_to=state.pruned_to)
+        key = key_of(request)
+        within, telling = reach.of_key(key), _telling(key.naming)
+        read = partial(feed.read, size=size, reach=within, telling=telling, pruned_to=state.pruned_to)
         page = read(cursor.position)
         if not page.events and wait:
             page = waiting.until_there_is_something(read, page, wait)
         if feed.is_too_old(cursor, feed.pruned_to()):  # pruned while we read; that is noted before it is done
             raise CursorTooOld
-        names = spelling(request.auth)
-        data = [self._event(event, cursor, names) for event in page.events]
-        following = {"since": self._write(cursor, page.end), "size": size} | ({"wait": wait} if wait else {})
+        pen = cursors.Pen(cursor, self.key)
+        data = orjson.Fragment(f"[{','.join(_event(event, pen) for event in page.events)}]")
+        following = {"since": pen.write(page.end), "size": size} | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
         return envelope.success(data, _("Changes found."), pagination={"size": size, "next": url})
 
@@ -71,26 +72,23 @@ class ChangeViewSet(GenericViewSet[Device]):
     def _scope(self) -> int:
         return key_of(self.request).hospital_id or 0
 
-    def _write(self, cursor: Cursor, position: int) -> str:
-        return cursors.write(cursor._replace(position=position), self.key)
 
-    def _event(self, event: Event, cursor: Cursor, names: Any) -> dict[str, Any]:
-        return {
-            "cursor": self._write(cursor, event.position),
-            "action": event.action,
-            "at": milliseconds(event.at),
-            "device": _device(event.device, names),
-        }
+class Telling:
+    """Have the database tell instants in milliseconds and devices as JSON, in the key's naming."""
+
+    def __init__(self, naming: str) -> None:
+        self.names = NAMINGS[naming]
+
+    def instant(self, name: str) -> Milliseconds:
+        return Milliseconds(name)
+
+    def device(self, holder: Any) -> AsJSON:
+        return AsJSON(self.names, holder)
 
 
-def _device(row: Row, names: Any) -> dict[str, Any]:
-    values: Sequence[Any] = (
-        row.device_id,
-        row.device_name,
-        row.device_mac,
-        row.device_type,
-        row.holder or UNKNOWN,
-        milliseconds(row.created_at),
-        milliseconds(row.updated_at),
-    )
-    return {names.get(field, field): value for field, value in zip(FIELDS, values, strict=True)}
+_telling = cache(Telling)  # one each: what the feed has prepared for it is found by it
+
+
+def _event(event: Event, pen: cursors.Pen) -> str:
+    cursor = pen.write(event.position)
+    return f'{{"cursor":"{cursor}","action":"{event.action}","at":{event.at},"device":{event.device}}}'

@@ -9,11 +9,12 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any, Concatenate, ParamSpec
 
 import orjson
 from django.db import transaction
+from django.db.models import DateTimeField
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -27,11 +28,13 @@ from devices.api.authentication import key_of
 from devices.api.envelope import JSONRenderer
 from devices.api.errors import KeyReused, StillRunning
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, RememberedAnswer
+from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEPT = timedelta(hours=24)
+TOLD = ("status", "etag", "body")
 
 _VISIBLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
@@ -75,25 +78,26 @@ def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse
     """
     if not sql.try_lock(f"{api_key.pk}:{key}"):
         raise StillRunning
-    kept = RememberedAnswer.objects.filter(api_key=api_key, key=key).first()
-    if kept and kept.created_at > timezone.now() - KEPT:
-        if kept.fingerprint != fingerprint:
+    known = _remembered().rows(api_key=api_key.pk, key=key, since=timezone.now() - KEPT)
+    if known:
+        [(kept_fingerprint, *told)] = known
+        if kept_fingerprint != fingerprint:
             raise KeyReused
-        response = _respond(kept)
+        response = _respond(*told)
         response[REPLAYED] = "true"
         return response
-    told = act()
-    answer = RememberedAnswer(
-        pk=kept.pk if kept else None,
-        api_key=api_key,
-        key=key,
-        fingerprint=fingerprint,
-        status=told.status_code,
-        etag=told.get("ETag", ""),
-        body=told.content,
-    )
-    answer.save(force_insert=kept is None, force_update=kept is not None)
-    return _respond(answer)
+    answer = act()
+    told = [answer.status_code, answer.get("ETag", ""), answer.content]
+    row = {"api_key_id": api_key.pk, "key": key, "fingerprint": fingerprint, "created_at": timezone.now()}
+    sql.put(RememberedAnswer, row | dict(zip(TOLD, told, strict=True)), unique=["api_key_id", "key"])
+    return _respond(*told)
+
+
+@cache
+def _remembered() -> Prepared:
+    since = Parameter("since", DateTimeField())
+    answers = RememberedAnswer.objects.filter(api_key=Parameter("api_key"), key=Parameter("key"), created_at__gt=since)
+    return Prepared(answers.values_list("fingerprint", *TOLD))
 
 
 def _answer(view: Any, act: Act) -> HttpResponse:
@@ -108,9 +112,9 @@ def _answer(view: Any, act: Act) -> HttpResponse:
     return response
 
 
-def _respond(answer: RememberedAnswer) -> HttpResponse:
-    response = HttpResponse(bytes(answer.body), status=answer.status, content_type=JSONRenderer.media_type)
-    return etags.put_on(response, answer.etag)
+def _respond(status: int, etag: str, body: bytes) -> HttpResponse:
+    response = HttpResponse(bytes(body), status=status, content_type=JSONRenderer.media_type)
+    return etags.put_on(response, etag)
 
 
 def _fingerprint(request: Request) -> str:

@@ -148,7 +148,7 @@ def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, m
         raise OperationalError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(RememberedAnswer, "save", fail)
+        patch.setattr(sql, "put", fail)
         response = api.post(DEVICES, draft(1), **KEY)
         assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert not Device.objects.exists()
@@ -209,7 +209,7 @@ def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_n
         raise Killed
 
     key = issue("app").text
-    for module, name in ((sql, "insert"), (registry, "record"), (RememberedAnswer, "save"), (writing, "_respond")):
+    for module, name in ((sql, "insert"), (registry, "record"), (sql, "put"), (writing, "_respond")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
             with pytest.raises(Killed):

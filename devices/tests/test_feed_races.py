@@ -1,5 +1,6 @@
 """Following the changes while others write: PostgreSQL commits in another order than transactions begin."""
 
+import json
 import random
 import threading
 import time
@@ -10,6 +11,8 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from devices import feed, registry
+from devices.api.changes import Telling
+from devices.api.serializers import tell
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.problems import Refused
@@ -17,16 +20,18 @@ from devices.reach import EVERYTHING, Reach
 from devices.tests.conftest import draft, register
 from devices.tests.test_registry_races import at_once
 
+TELLING = Telling("snake_case")
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def names(events: list[feed.Event]) -> list[str]:
-    return [event.device.device_name for event in events]
+    return [json.loads(event.device)["device_name"] for event in events]
 
 
 def read_all(after: int = 0, size: int = 100, reach: Reach = EVERYTHING) -> list[feed.Event]:
     events: list[feed.Event] = []
-    while (page := feed.read(after, size, reach)).events:
+    while (page := feed.read(after, size, reach, TELLING)).events:
         events, after = events + page.events, page.end
     return events
 
@@ -130,16 +135,16 @@ def pause(chance: random.Random) -> None:
         time.sleep(chance.random() * 0.01)
 
 
-def copy(events: list[feed.Event]) -> dict[int, tuple[Any, ...]]:
+def copy(events: list[feed.Event]) -> dict[int, Any]:
     """What somebody has who does as the events say."""
-    devices: dict[int, tuple[Any, ...]] = {}
+    devices: dict[int, Any] = {}
     for event in events:
-        row = event.device
+        device = json.loads(event.device)
         if event.action == "deleted":
-            del devices[row.device_id]
+            del devices[device["id"]]
         else:
-            assert (event.action == "updated") == (row.device_id in devices)
-            devices[row.device_id] = (row.device_name, row.holder_id, row.updated_at)
+            assert (event.action == "updated") == (device["id"] in devices)
+            devices[device["id"]] = device
     return devices
 
 
@@ -159,7 +164,7 @@ def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital,
         after, seen, last = 0, [], False
         while not last:
             last = len(finished) == WRITERS
-            while (page := feed.read(after, 1 + number * 3, reaches[number])).events:
+            while (page := feed.read(after, 1 + number * 3, reaches[number], TELLING)).events:
                 seen, after = seen + page.events, page.end
         return seen
 
@@ -169,7 +174,5 @@ def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital,
     assert [event.position for event in first] == [event.position for event in second] == history
     for seen, reach in ((first, EVERYTHING), (of_a, Reach((rs_a,)))):
         assert seen == read_all(reach=reach)
-        assert copy(seen) == {
-            device.pk: (device.device_name, device.device_holder_id, device.updated_at)
-            for device in Device.objects.within(reach)
-        }
+        registered = Device.objects.within(reach).select_related("device_holder")
+        assert copy(seen) == {device.pk: tell(device) for device in registered}
