@@ -12,6 +12,7 @@ _NOTATION = re.compile(
     """,
     re.VERBOSE,
 )
+_AS_KEPT = re.compile("[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?")
 _SEPARATORS = str.maketrans("", "", ":.-")
 _MAKERS_CODE = re.compile(r"[!-~]{4,64}")
 _PART = re.compile(r"[0-9A-F:.-]*[0-9A-F][0-9A-F:.-]*")
@@ -20,6 +21,8 @@ _PART = re.compile(r"[0-9A-F:.-]*[0-9A-F][0-9A-F:.-]*")
 def read(text: str) -> str | None:
     """Return the address as `D0:61:AE:D4:58:94` (48 bits) or with eight pairs (64 bits); None if it is none."""
     digits = text.strip().upper()
+    if _AS_KEPT.fullmatch(digits):
+        return digits
     if not _NOTATION.fullmatch(digits):
         return None
     return _in_pairs(digits.translate(_SEPARATORS))

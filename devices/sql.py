@@ -29,12 +29,12 @@ OPEN_FROM = f"""
 
 def any_id(ids: Sequence[int]) -> RawSQL:
     """Return the right side of `__in` for any number of ids, as one parameter."""
-    return _any_of(ids, "bigint[]")
+    return _any_of(ids, "bigint")
 
 
 def any_text(texts: Sequence[str]) -> RawSQL:
     """Return the right side of `__in` for any number of texts, as one parameter."""
-    return _any_of(texts, "text[]")
+    return _any_of(texts, "text")
 
 
 def insert(
@@ -179,10 +179,11 @@ def _expression(value: Any, field: "models.Field[Any, Any]") -> Any:
     return value if hasattr(value, "resolve_expression") else _Constant(value, field)
 
 
-def _any_of(values: Sequence[Any], array: str) -> RawSQL:
+def _any_of(values: Sequence[Any], kind: str) -> RawSQL:
+    texts = orjson.dumps(list(values)).decode()
     if connection.vendor == "postgresql":
-        return RawSQL(f"SELECT unnest(%s::{array})", [list(values)])  # noqa: S611
-    return RawSQL("SELECT value FROM json_each(%s)", [orjson.dumps(list(values)).decode()])
+        return RawSQL(f"SELECT value::{kind} FROM json_array_elements_text(%s) AS value", [texts])  # noqa: S611
+    return RawSQL("SELECT value FROM json_each(%s)", [texts])
 
 
 def _values(model: type[models.Model], constants: Mapping[str, Any]) -> tuple[dict[str, str], list[Any]]:
