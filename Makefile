@@ -7,10 +7,12 @@ export CHROMIUM
 BIN := .venv/bin
 # The settings of the example, with a key of this run: the example's own is refused.
 PRODUCTION = ENV_FILE=.env.example SECRET_KEY=$$(head -c 48 /dev/urandom | base64 | tr -d '\n')
+COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test test-browser lint format bench-admin docs messages
+.PHONY: help run test test-browser lint format bench-admin docs messages requirements
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +53,11 @@ docs: $(DEV_STAMP)  ## Run the examples of docs/api.md and write their answers.
 
 messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.
 	$(BIN)/python -m devices.locale.messages
+
+requirements: $(DEV_STAMP)  ## Make requirements.txt and requirements-dev.txt of their .in files, with hashes.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	$(COMPILE) --output-file requirements.txt requirements.in
+	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is " + sys.version)'
