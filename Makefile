@@ -12,7 +12,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet 
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test test-browser lint format bench-admin docs messages requirements
+.PHONY: help run test test-browser lint format bench-admin docs screenshots messages requirements
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ bench-admin: $(DEV_STAMP)  ## Time the pages of the back-office with 1,000,000 d
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api.md and write their answers.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k manual
+
+screenshots: $(DEV_STAMP)  ## Take the pictures of docs/backoffice.md and README.md from the running registry.
+	WRITE_IMAGES=1 $(BIN)/python -m pytest -q tests/browser/test_guide.py -k words
 
 messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.
 	$(BIN)/python -m devices.locale.messages
