@@ -40,21 +40,11 @@ def known(devices: QuerySet[Any]) -> int | None:
 
 def expression(devices: QuerySet[Device]) -> Subquery | None:
     """Return what is `known` in a form that another query can ask along with what it asks."""
-    total = _total(devices)
-    return None if total is None else Subquery(total)
-
-
-def id_at(devices: QuerySet[Device], place: int) -> int | None:
-    """Return the id of the device at this place, from 0, in the order of ids; None beyond the end.
-
-    It is looked for along the index, from the nearer end. From the far end the place follows from the number, which is
-    asked in the same statement: a device that is registered meanwhile shifts nothing.
-    """
-    ids = devices.order_by("id").values_list("pk", flat=True)
-    number = known(devices)
-    if number is None or place < number // 2:
-        return ids[place : place + 1].first()
-    return sql.at_place_from_end(ids.reverse(), _total(devices), place) if place < number else None
+    rows = _rows(devices)
+    if rows is None:
+        return None
+    number = Cast(Coalesce(Sum("number"), 0), BigIntegerField())
+    return Subquery(rows.order_by().values("everywhere").annotate(total=number).values("total"))
 
 
 def by_holder_and_type(hospital_ids: Collection[int | None] | None = None) -> dict[tuple[int | None, str], int]:
@@ -92,15 +82,6 @@ def _rows(devices: QuerySet[Any]) -> QuerySet[DeviceCount] | None:
         return None
     everywhere = not any(field in BY_HOLDER for field, _condition in conditions)
     return DeviceCount.objects.filter(*(condition for _field, condition in conditions), everywhere=everywhere)
-
-
-def _total(devices: QuerySet[Device]) -> Any:
-    """Return a query of one row, the number as `total`, if there are counts of it."""
-    rows = _rows(devices)
-    if rows is None:
-        return None
-    number = Cast(Coalesce(Sum("number"), 0), BigIntegerField())
-    return rows.order_by().values("everywhere").annotate(total=number).values("total")
 
 
 def _conditions(query: Query) -> list[tuple[Any, Q]] | None:

@@ -11,8 +11,10 @@ from typing import Any, cast
 
 import orjson
 from django.db import connection, models
-from django.db.models.expressions import RawSQL
+from django.db.models.expressions import Expression, RawSQL
 from django.db.models.sql.compiler import SQLCompiler
+
+from devices.prepared import Parameter
 
 QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 
@@ -97,15 +99,31 @@ def delete(model: type[models.Model], ids: Sequence[int]) -> None:
         cursor.execute(f"DELETE FROM {_table(model)} WHERE id IN {condition}", params)
 
 
-def at_place_from_end(backwards: Any, total: Any, place: int) -> Any:
-    """Return the value at a place, from 0, of what is given in reverse order; `total` is a query of their number."""
-    select, params = backwards.query.sql_with_params()
-    number, more = total.query.sql_with_params()
-    offset = f"SELECT CASE WHEN total > %s THEN total - 1 - %s ELSE total END FROM ({number}) AS told"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{select} LIMIT 1 OFFSET ({offset})", [*params, place, place, *more])
-        row = cursor.fetchone()
-    return row and row[0]
+class IdAt(Expression):
+    """The id at a place, from 0, of rows in the order of their ids; null beyond the end. The place is a parameter.
+
+    It is looked for along the index alone, and from the nearer end where the number of rows is known. From the far end
+    the place follows from that number: both are as of one instant, so a row that is added meanwhile shifts nothing.
+    """
+
+    def __init__(self, rows: "models.QuerySet[Any]", number: Expression | None) -> None:
+        super().__init__(output_field=models.BigIntegerField())
+        self.ids = rows.order_by("id").values("id")
+        self.number = number
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+        place = Parameter("place")
+        forwards, params = self.ids.query.sql_with_params()
+        from_start = f"({forwards} LIMIT 1 OFFSET %s)"
+        if self.number is None:
+            return from_start, [*params, place]
+        backwards, same = self.ids.reverse().query.sql_with_params()
+        number, more = compiler.compile(self.number)
+        from_end = f"({backwards} LIMIT 1 OFFSET {number} - 1 - %s)"
+        return (
+            f"CASE WHEN %s < {number} / 2 THEN {from_start} WHEN %s < {number} THEN {from_end} END",
+            [place, *more, *params, place, place, *more, *same, *more, place],
+        )
 
 
 def queue_up() -> None:

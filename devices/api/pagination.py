@@ -9,7 +9,7 @@ from django.db.models import BigIntegerField, QuerySet, Value
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from devices import counts
+from devices import counts, sql
 from devices.api.as_json import AsJSON
 from devices.api.filters import whole_number
 from devices.models import MAX_ID, Device
@@ -19,20 +19,23 @@ from devices.problems import Problem
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
-DEEP = 1000  # devices: a page behind so many is found by the id that it begins with
+DEEP = 1000  # devices: behind so many a page is found by its first id
 
 
 def prepare(devices: QuerySet[Device], position: str, names: Mapping[str, str]) -> Prepared:
     """Return what asks for a page: of each device its id and its JSON, and the total, if there are counts of it.
 
-    The page begins after or before an id, or, if it is found by its number, at an offset.
+    The page begins after or before an id, at an offset, or, if that is deep, with the id at a place.
     """
-    total = counts.expression(devices) or Value(None, output_field=BigIntegerField())
+    total = counts.expression(devices)
     if position == "after":
         devices = devices.filter(pk__gt=Parameter("after"))
     elif position == "before":
         devices = devices.filter(pk__lt=Parameter("before")).order_by("-id")
-    return Prepared(devices.values_list("pk", AsJSON(names), total), as_sent=True)
+    elif position == "place":
+        devices = devices.filter(pk__gte=sql.IdAt(devices, total))
+    unknown = Value(None, output_field=BigIntegerField())
+    return Prepared(devices.values_list("pk", AsJSON(names), total or unknown), as_sent=True)
 
 
 class DevicePagination:
@@ -46,19 +49,13 @@ class DevicePagination:
     def cut(self, devices: QuerySet[Device], page: Prepared) -> list[str]:
         """Return the devices of the page as JSON. `page` is what `prepare` has made of the devices."""
         backwards = self.before is not None
-        rows = self._rows(devices, page)
+        offset = self.offset if self.position == "page" else 0
+        rows = page.rows(self.size + 1, offset, after=self.after, before=self.before, place=self.offset)
         self.total = rows[0][2] if rows and rows[0][2] is not None else counts.total(devices)
         self.has_more = len(rows) > self.size
         rows = rows[: self.size][:: -1 if backwards else 1]
         self.ids = [pk for pk, _text, _total in rows]
         return [text for _pk, text, _total in rows]
-
-    def _rows(self, devices: QuerySet[Device], page: Prepared) -> list[tuple[int, str, int | None]]:
-        """Return the rows of the page, and one more if there is one."""
-        if self.is_deep:
-            first = counts.id_at(devices, self.offset)
-            return [] if first is None else page.rows(self.size + 1, after=first - 1)
-        return page.rows(self.size + 1, self.offset, after=self.after, before=self.before)
 
     def describe(self) -> dict[str, Any]:
         """Return the `pagination` of the envelope."""
@@ -83,8 +80,8 @@ class DevicePagination:
         self.after = whole_number(request, "after", 0, MAX_ID, problems) if "after" in sent else None
         self.before = whole_number(request, "before", 0, MAX_ID, problems) if "before" in sent else None
         self.offset = (self.page - first) * self.size
-        self.is_deep = self.offset >= DEEP and self.in_default_order
-        self.position = "after" if self.is_deep else sent[0] if sent else "page"
+        is_deep = self.offset >= DEEP and self.in_default_order
+        self.position = "place" if is_deep else sent[0] if sent else "page"
         if len(sent) > 1:
             problems.append(Problem(sent[1], "conflict", _("Send only one of page, after and before.")))
         elif sent and sent != ["page"] and not self.in_default_order:
