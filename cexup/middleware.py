@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
@@ -75,11 +76,11 @@ class ApiMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.answer = convert_exception_to_response(_Views()._get_response)
+        self.answer = convert_exception_to_response(_Views()._get_response)  # type: ignore[attr-defined]
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        answer = self.answer if request.path_info.startswith("/api/") else self.get_response
-        return answer(request)
+        answer: Any = self.answer if request.path_info.startswith("/api/") else self.get_response
+        return answer(request)  # type: ignore[no-any-return]
 
 
 class SessionEndMiddleware:

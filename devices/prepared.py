@@ -19,15 +19,15 @@ class Parameter(Expression):
     """
 
     def __init__(self, name: str, field: "models.Field[Any, Any] | None" = None) -> None:
-        super().__init__()
+        super().__init__(output_field=field)
         self.name = name
-        self.kept_as = field
+        self.kept_as: Any = field
 
     def of(self, values: Mapping[str, Any]) -> Any:
         value = values[self.name]
         return self.kept_as.get_db_prep_value(value, connection) if self.kept_as else value
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         return "%s", [self]
 
 
@@ -35,23 +35,34 @@ class Prepared:
     """A query set of values, as SQL. Asked, it gives rows as `values_list` does; its parameters are given by name.
 
     Rows of integers and texts may be left as they are sent: of a thousand rows Django would look at each.
+    Behind an INSERT they go into a table instead.
     """
 
-    def __init__(self, rows: "models.QuerySet[Any, tuple[Any, ...]]", *, as_sent: bool = False) -> None:
+    def __init__(
+        self, rows: "models.QuerySet[Any, tuple[Any, ...]]", insert: str = "", *, as_sent: bool = False
+    ) -> None:
         compiler = rows.query.get_compiler(rows.db, elide_empty=False)
-        self.sql, self.params = compiler.as_sql()
+        select, self.params = compiler.as_sql()
+        self.sql = f"{insert} {select}".lstrip()
         columns = [] if as_sent else [column[0] for column in compiler.select]
         self.converters = compiler.get_converters(columns)
 
     def rows(self, limit: int | None = None, offset: int = 0, **values: Any) -> list[tuple[Any, ...]]:
-        params = [value.of(values) if isinstance(value, Parameter) else value for value in self.params]
-        sql = self.sql
+        sql, params = self.sql, self._values(values)
         if limit is not None:
             sql, params = f"{sql} LIMIT %s OFFSET %s", [*params, limit, offset]
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
             rows = cursor.fetchall()
         return list(map(self._converted, rows)) if self.converters else rows
+
+    def run(self, **values: Any) -> None:
+        """Run a statement that gives no rows."""
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, self._values(values))
+
+    def _values(self, values: Mapping[str, Any]) -> list[Any]:
+        return [value.of(values) if isinstance(value, Parameter) else value for value in self.params]
 
     def _converted(self, row: Iterable[Any]) -> tuple[Any, ...]:
         """Return the row as Python has it: SQLite keeps an instant as a text, say."""

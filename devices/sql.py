@@ -6,15 +6,16 @@ list. Here the database gets the rows as JSON, in one parameter, and one stateme
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from hashlib import blake2b
 from typing import Any, cast
 
 import orjson
 from django.db import connection, models
-from django.db.models.expressions import Expression, RawSQL
+from django.db.models.expressions import Expression, RawSQL, Subquery
 from django.db.models.sql.compiler import SQLCompiler
 
-from devices.prepared import Parameter
+from devices.prepared import Parameter, Prepared
 
 QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 
@@ -31,12 +32,12 @@ OPEN_FROM = f"""
 
 def any_id(ids: Sequence[int]) -> RawSQL:
     """Return the right side of `__in` for any number of ids, as one parameter."""
-    return _any_of(ids, "bigint")
+    return _any_of(_texts(ids), "bigint")
 
 
 def any_text(texts: Sequence[str]) -> RawSQL:
     """Return the right side of `__in` for any number of texts, as one parameter."""
-    return _any_of(texts, "text")
+    return _any_of(_texts(texts), "text")
 
 
 def insert(
@@ -106,12 +107,12 @@ class IdAt(Expression):
     the place follows from that number: both are as of one instant, so a row that is added meanwhile shifts nothing.
     """
 
-    def __init__(self, rows: "models.QuerySet[Any]", number: Expression | None) -> None:
+    def __init__(self, rows: "models.QuerySet[Any]", number: Subquery | None) -> None:
         super().__init__(output_field=models.BigIntegerField())
         self.ids = rows.order_by("id").values("id")
         self.number = number
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         place = Parameter("place")
         forwards, params = self.ids.query.sql_with_params()
         from_start = f"({forwards} LIMIT 1 OFFSET %s)"
@@ -152,18 +153,25 @@ def record_history(
 
     An attribute is a value, the same for all, or an expression that gives each row its own.
     """
+    values = {"history_type": history_type, "history_date": history_date, **attributes}
+    expressions = {name: value for name, value in values.items() if hasattr(value, "resolve_expression")}
+    copy = _copy(model, tuple(values), expressions) if expressions else _copy_of_values(model, tuple(values))
+    copy.run(ids=_texts(ids), **values)
+
+
+@cache
+def _copy_of_values(model: Any, names: tuple[str, ...]) -> Prepared:
+    return _copy(model, names, {})
+
+
+def _copy(model: Any, names: Sequence[str], expressions: Mapping[str, Any]) -> Prepared:
+    """Return what copies rows into the history of their model, with these attributes."""
     record = model.history.model
     copied = [field.attname for field in model._meta.concrete_fields if _has_field(record, field.name)]
-    constants = {"history_type": history_type, "history_date": history_date, **attributes}
-    rows = (
-        model.objects.filter(pk__in=any_id(ids))
-        .order_by("pk")
-        .values_list(*copied, *(_expression(value, record._meta.get_field(name)) for name, value in constants.items()))
-    )
-    columns = ", ".join(_column(record, name) for name in [*copied, *constants])
-    select, params = rows.query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {_table(record)} ({columns}) {select}", params)
+    attributes = [expressions.get(name) or _Told(name, record._meta.get_field(name)) for name in names]
+    rows = model.objects.filter(pk__in=_any_of(Parameter("ids"), "bigint")).order_by("pk")
+    columns = ", ".join(_column(record, name) for name in [*copied, *names])
+    return Prepared(rows.values_list(*copied, *attributes), f"INSERT INTO {_table(record)} ({columns})", as_sent=True)
 
 
 def last_changes(*numbers: "models.QuerySet[Any, int]") -> str:
@@ -185,23 +193,22 @@ def fetch_one(query: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
         return tuple(cursor.fetchone())
 
 
-class _Constant(models.Value):
-    """A value in a SELECT list, with its type: PostgreSQL would take any literal there for text."""
+class _Told(Parameter):
+    """A parameter in a SELECT list, with its type: PostgreSQL would take any there for text."""
 
-    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
-        sql, params = self.as_sql(compiler, connection)
-        return f"{sql}::{_type(self.output_field)}", params
-
-
-def _expression(value: Any, field: "models.Field[Any, Any]") -> Any:
-    return value if hasattr(value, "resolve_expression") else _Constant(value, field)
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+        return f"%s::{_type(self.kept_as)}", [self]
 
 
-def _any_of(values: Sequence[Any], kind: str) -> RawSQL:
-    texts = orjson.dumps(list(values)).decode()
+def _any_of(texts: "str | Parameter", kind: str) -> RawSQL:
+    """Return the right side of `__in` for the values of a JSON list."""
     if connection.vendor == "postgresql":
         return RawSQL(f"SELECT value::{kind} FROM json_array_elements_text(%s) AS value", [texts])  # noqa: S611
     return RawSQL("SELECT value FROM json_each(%s)", [texts])
+
+
+def _texts(values: Sequence[Any]) -> str:
+    return orjson.dumps(list(values)).decode()
 
 
 def _values(model: type[models.Model], constants: Mapping[str, Any]) -> tuple[dict[str, str], list[Any]]:

@@ -50,7 +50,7 @@ class AsJSON(Func):
         parts = (f"""'{mark}"{name}":', {value}""" for mark, name, value in zip(marks, self.names, values, strict=True))
         return f"concat({', '.join(parts)}, '}}')", []
 
-    def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
         instant = Milliseconds.ON_SQLITE.replace("%(expressions)s", "{}")
         values = self._values(compiler, "{}", f"ifnull({{}}, '{UNKNOWN}')", instant)
         pairs = (f"'{name}', {value}" for name, value in zip(self.names, values, strict=True))
