@@ -107,12 +107,12 @@ POSTGRESQL_OPTIONS = {"server_side_binding": True, "prepare_threshold": 5}
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
 }
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", 600)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"].setdefault("OPTIONS", {}).update(SQLITE_OPTIONS)
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"].update(
         ENGINE="cexup.postgresql",
-        CONN_MAX_AGE=env.int("DATABASE_CONN_MAX_AGE", 600),
         CONN_HEALTH_CHECKS=True,
         OPTIONS=POSTGRESQL_OPTIONS | DATABASES["default"].get("OPTIONS", {}),
     )
