@@ -64,10 +64,19 @@ def pruned_to() -> int:
     return ChangeFeed.objects.values_list("pruned_to", flat=True).first() or 0
 
 
+class Ahead(Exception):
+    """The position is behind the last change that there is: a backup of before it was restored."""
+
+
 def settled() -> int:
     """Return the position up to which nothing can come in any more."""
+    return _ends()[1]
+
+
+def _ends() -> tuple[int, int]:
+    """Return the position of the last change, and that up to which nothing can come in any more."""
     last, _named, _pruned_to, written_from = sql.fetch_one(_last_of_all(connection.vendor))
-    return int(last) if written_from is None else min(last, written_from)
+    return last, last if written_from is None else min(last, written_from)
 
 
 def version(reach: Reach) -> str | None:
@@ -117,8 +126,13 @@ def read(after: int, size: int, reach: Reach, telling: Telling, pruned_to: int =
        at the first is excluded by its answer, all others have committed before the second began.
     2. Of a hospital, read also the changes by which devices left it, and merge the two.
     3. Where changes have been pruned, what is left of each device is one change, which tells that it is there.
+
+    Raises:
+        Ahead: there is no change yet at the position.
     """
-    end = settled()
+    last, end = _ends()
+    if after > last:
+        raise Ahead
     if end <= after:
         return Page([], after)
     held = _held(connection.vendor, reach, telling).rows(limit=size, after=after, end=end)

@@ -45,7 +45,10 @@ class ChangeViewSet(GenericViewSet[Device]):
         key = key_of(request)
         within, telling = reach.of_key(key), _telling(key.naming)
         read = partial(feed.read, size=size, reach=within, telling=telling, pruned_to=state.pruned_to)
-        page = read(cursor.position)
+        try:
+            page = read(cursor.position)
+        except feed.Ahead as ahead:
+            raise CursorTooOld from ahead
         if not page.events and wait:
             page = waiting.until_there_is_something(read, page, wait)
         if feed.is_too_old(cursor, feed.pruned_to()):  # pruned while we read; that is noted before it is done

@@ -189,6 +189,13 @@ def test_a_cursor_behind_which_changes_were_pruned_is_gone(api: Api) -> None:
     assert len(follow(api, f"{PATH}?size=1")[0]) == 3
 
 
+def test_a_cursor_of_after_the_backup_that_was_restored_is_gone(api: Api) -> None:
+    register(draft(1), draft(2))
+    cursors = [event["cursor"] for event in api.get(PATH).json()["data"]]
+    Device.history.latest("history_id").delete()
+    assert [api.get(f"{PATH}?since={cursor}").status_code for cursor in cursors] == [200, 410]
+
+
 def test_a_cursor_of_a_key_that_saw_something_else_is_gone(api: Api, api_a: Api, devices: dict[str, Device]) -> None:
     cursor = api_a.get(PATH).json()["data"][0]["cursor"]
     assert api.get(f"{PATH}?since={cursor}").status_code == 410
