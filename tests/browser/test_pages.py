@@ -42,12 +42,12 @@ PAGES = {
     "devices_apikey_add": "/admin/devices/apikey/add/",
     "devices_apikey_change": "/admin/devices/apikey/{key}/change/",
     "devices_apikey_history": "/admin/devices/apikey/{key}/history/",
-    "axes_accesslog_changelist": "/admin/axes/accesslog/",
-    "axes_accesslog_change": "/admin/axes/accesslog/{sign_in}/change/",
-    "axes_accesslog_history": "/admin/axes/accesslog/{sign_in}/history/",
-    "axes_accessfailurelog_changelist": "/admin/axes/accessfailurelog/",
-    "axes_accessfailurelog_change": "/admin/axes/accessfailurelog/{failure}/change/",
-    "axes_accessfailurelog_history": "/admin/axes/accessfailurelog/{failure}/history/",
+    "devices_signin_changelist": "/admin/devices/signin/",
+    "devices_signin_change": "/admin/devices/signin/{sign_in}/change/",
+    "devices_signin_history": "/admin/devices/signin/{sign_in}/history/",
+    "devices_failedsignin_changelist": "/admin/devices/failedsignin/",
+    "devices_failedsignin_change": "/admin/devices/failedsignin/{failure}/change/",
+    "devices_failedsignin_history": "/admin/devices/failedsignin/{failure}/history/",
 }
 SIGNED_OUT = {"login": "/admin/login/", "choose_password": "{link}"}
 ELSEWHERE = {  # shown by other tests, after what leads to them
@@ -65,7 +65,7 @@ NO_PAGES = {  # parts of pages, files, and what only leads on
 }
 REFUSED = {  # to everybody: the registry has verbs of its own for these, or none
     *(f"devices_historicaldevice_{page}" for page in ("add", "change", "delete", "history")),
-    *(f"axes_{log}_{page}" for log in ("accesslog", "accessfailurelog") for page in ("add", "delete")),
+    *(f"devices_{model}_{page}" for model in ("signin", "failedsignin") for page in ("add", "delete")),
     *(f"devices_{model}_delete" for model in ("hospital", "person", "apikey")),
 }
 
@@ -184,7 +184,7 @@ def test_what_is_refused_is_refused_to_operators_too(
         "apikey": things["key"],
         "historicaldevice": change,
     }
-    ids |= {"accesslog": things["sign_in"], "accessfailurelog": things["failure"]}
+    ids |= {"signin": things["sign_in"], "failedsignin": things["failure"]}
     page = visit("/admin/", operator)
     for name in REFUSED:
         app, model, view = name.split("_")
