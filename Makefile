@@ -12,7 +12,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet 
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test test-browser lint format bench-admin docs screenshots messages requirements
+.PHONY: help run test test-browser lint format bench bench-admin docs screenshots messages requirements
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ format: $(DEV_STAMP)  ## Bring the code into its form.
 
 bench-admin: $(DEV_STAMP)  ## Time the pages of the back-office with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
 	$(BIN)/python bench/admin.py $(ARGS)
+
+bench: $(DEV_STAMP)  ## Measure the registry beside its peers (20 minutes; needs PostgreSQL and wrk). ARGS goes to it.
+	$(BIN)/python -m bench $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api.md and write their answers.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k manual

@@ -1,0 +1,178 @@
+"""What the bench measures, started on 127.0.0.1 and stopped again: a PostgreSQL, the peers, the registry."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from devices.tests.postgres import _installed_binaries
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = Path(__file__).parent / "peers"
+WORKERS = "2"
+PEER_KEY = "bench-key"
+UVICORN = ["-k", "uvicorn_worker.UvicornWorker"]
+PEER_APPS = {
+    "drf": ["django_site:application"],
+    "ninja": ["django_site:application"],
+    "fastapi_sqlalchemy": [*UVICORN, "fastapi_sqlalchemy:app"],
+    "fastapi_raw": [*UVICORN, "fastapi_raw:app"],
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers, and the keys that open it: for all hospitals, and for one."""
+
+    base: str
+    key: str
+    one_hospitals_key: str = ""
+    pid: int = 0
+    environment: dict[str, str] | None = None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Give the URL of a new PostgreSQL. Nothing is switched off for the bench; all peers are connected at once."""
+    if url := os.environ.get("BENCH_POSTGRES_URL"):
+        yield url.rstrip("/")
+        return
+    binaries = _installed_binaries()
+    if binaries is None:
+        raise SystemExit("Install PostgreSQL 15 or later, or name a server that may be filled in BENCH_POSTGRES_URL.")
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        shutil.chown(folder, user)
+        data, port = Path(folder, "data"), free_port()
+
+        def run(*command: str | Path) -> None:
+            subprocess.run(command, check=True, user=user if os.geteuid() == 0 else None, cwd=folder, stdout=-3)
+
+        run(binaries / "initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=300"
+        run(binaries / "pg_ctl", "-D", data, "-l", Path(folder, "log"), "-o", options, "-w", "start")
+        try:
+            yield f"postgresql://bench:bench@127.0.0.1:{port}"
+        finally:
+            run(binaries / "pg_ctl", "-D", data, "-m", "fast", "stop")
+
+
+def psql(url: str, *arguments: str | Path) -> None:
+    subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", url, *arguments], check=True)
+
+
+def peers_python() -> str:
+    """Return the interpreter of the peers' environment, made where it is missing."""
+    environment = ROOT / ".venv-peers"
+    python = environment / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", PEERS / "requirements.txt"], check=True)
+    return str(python)
+
+
+@contextlib.contextmanager
+def peer(name: str, server: str, devices: int) -> Iterator[Server]:
+    """Serve a peer with so many devices, in a database that is filled where it is missing."""
+    url = _database(server, f"peers_{devices}")
+    if url:
+        psql(url, "-f", PEERS / "schema.sql")
+        psql(url, "-v", f"n={devices}", "-f", PEERS / "load.sql")
+    environment = {**os.environ, "URL": f"{server}/peers_{devices}", "PEER": f"peer_{name}"}
+    port = free_port()
+    gunicorn = [peers_python(), "-m", "gunicorn", "-w", WORKERS, "-b", f"127.0.0.1:{port}", "--log-level", "critical"]
+    with _running([*gunicorn, "--no-control-socket", *PEER_APPS[name]], PEERS, environment) as pid:
+        yield _answering(Server(f"http://127.0.0.1:{port}", PEER_KEY, pid=pid))
+
+
+@contextlib.contextmanager
+def registry(server: str, devices: int) -> Iterator[Server]:
+    """Serve the registry with so many devices of 400 hospitals, on PostgreSQL or on an SQLite file."""
+    port = str(free_port())
+    environment = {
+        **os.environ,
+        "ENV_FILE": os.devnull,
+        "SECRET_KEY": "bench-only-" + "x" * 40,
+        "HTTPS": "0",
+        "LOG_LEVEL": "ERROR",
+        "PORT": port,
+        "WEB_CONCURRENCY": WORKERS,
+        "DATABASE_URL": server if server.startswith("sqlite") else f"{server}/registry_{devices}",
+    }
+    manage = [sys.executable, "manage.py"]
+    lite = server.startswith("sqlite")
+    new = lite or _database(server, f"registry_{devices}")
+    for command in (["migrate", "-v0"], *([["seed_devices", str(devices)]] if new else [])):
+        subprocess.run([*manage, *command], cwd=ROOT, env=environment, check=True, stdout=-3, stderr=-3)
+    if not lite:
+        psql(environment["DATABASE_URL"], "-c", "VACUUM ANALYZE")
+    keys = [
+        subprocess.run(
+            [*manage, "create_api_key", "bench", *more], cwd=ROOT, env=environment, check=True, capture_output=True
+        )
+        .stdout.decode()
+        .strip()
+        for more in ([], ["--hospital", "RS Contoh 001"])
+    ]
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
+    with _running(gunicorn, ROOT, environment) as pid:
+        yield _answering(Server(f"http://127.0.0.1:{port}", *keys, pid, environment))
+
+
+def workers_memory(server: Server) -> list[int]:
+    """Return the proportional set size of each worker process, in MB."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    sizes = []
+    for child in children:
+        rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
+        sizes += [int(line.split()[1]) // 1024 for line in rollup.splitlines() if line.startswith("Pss:")]
+    return sizes
+
+
+def _database(server: str, name: str) -> str | None:
+    """Create the database; return its URL, None if it is there already."""
+    query = ["psql", "-qAt", f"{server}/postgres", "-c"]
+    there = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608
+    if subprocess.run([*query, there], check=True, capture_output=True).stdout:
+        return None
+    subprocess.run([*query, f"CREATE DATABASE {name}"], check=True)
+    return f"{server}/{name}"
+
+
+@contextlib.contextmanager
+def _running(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[int]:
+    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    try:
+        yield process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _answering(server: Server) -> Server:
+    """Wait until the server answers."""
+    request = urllib.request.Request(f"{server.base}/api/devices?size=1", headers={"x-api-key": server.key})
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(request, timeout=5).read()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return server
+    raise SystemExit(f"{server.base} does not answer.")
