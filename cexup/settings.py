@@ -246,6 +246,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("devices/favicon.svg")},
     ],
     "STYLES": [lambda request: static("devices/pages.css")],
+    "SCRIPTS": [lambda request: static("devices/labels.js")],
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {"navigation": [{"title": _("Two-factor sign-in"), "link": reverse_lazy("second_factor_set_up")}]},
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",

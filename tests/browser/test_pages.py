@@ -1,5 +1,6 @@
 """Every page there is: in both languages, wide and narrow, light and dark."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -109,6 +110,10 @@ FAINT = """() => {
 }"""
 
 
+# What a screen reader finds no name for: a line of Playwright's snapshot that says what something is and no more.
+NAMELESS = re.compile(r"^ *- (?:link|button|textbox|searchbox|combobox|checkbox|radio)(?::.*| \[.*)?$", re.MULTILINE)
+
+
 def names(patterns: Iterable[Any]) -> Iterator[str]:
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
@@ -146,6 +151,8 @@ def troubles_of(page: Any, watch: Watch) -> list[str]:
     """Look at the page wide and narrow, light and dark, and return what is wrong with it."""
     for viewport in (WIDE, NARROW):
         page.set_viewport_size(viewport)
+        nameless = NAMELESS.findall(page.locator("body").aria_snapshot())
+        watch.seen += [f"no name, {viewport['width']} px: {line.strip()}" for line in nameless]
         for scheme in ("light", "dark"):
             page.evaluate(SWITCH, scheme)
             watch.seen += [f"faint, {scheme}, {viewport['width']} px: {text}" for text in page.evaluate(FAINT)]

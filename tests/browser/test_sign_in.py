@@ -73,6 +73,13 @@ def test_who_signs_out_is_out(visit: Visit, ratna: User) -> None:
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
+def test_what_the_library_made_for_the_mouse_is_reached_by_keys(visit: Visit, ratna: User) -> None:
+    page = visit("/admin/", ratna)
+    page.get_by_role("button", name="Ibu Ratna").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+
+
 def test_one_form_makes_a_hospital_admin_who_chooses_a_password_and_signs_in(
     visit: Visit, operator: User, rs_a: Hospital
 ) -> None:
