@@ -64,7 +64,7 @@ PAGES = {
     "changes, page 100": f"{LISTS}/historicaldevice/?p=100",
     "changes, search": f"{LISTS}/historicaldevice/?q={{name}}",
     "changes of a hospital": f"{LISTS}/historicaldevice/?device_holder__id__exact={{hospital}}",
-    "changes, deleted": f"{LISTS}/historicaldevice/?history_type__exact=-",
+    "changes, deleted": f"{LISTS}/historicaldevice/?what=taken_out",
     "hospitals": f"{LISTS}/hospital/",
     "a hospital": f"{LISTS}/hospital/{{hospital}}/change/",
     "hospitals to choose from": f"{CHOICES}&term=1",

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
+from django.core.exceptions import BadRequest
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
@@ -59,6 +60,21 @@ class OldLanguageCodeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
             request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
+        return self.get_response(request)
+
+
+class NoNulMiddleware:
+    """Refuse a NUL in the query string, which PostgreSQL cannot be asked for and nobody can mean.
+
+    The API looks at each parameter, and says which one it is.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
+            raise BadRequest("There is a NUL in the query string.")
         return self.get_response(request)
 
 

@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from cexup import health
+from devices.admin.access import choices
 from devices.admin.people import ChoosePassword
 from devices.admin.second_factor import CheckSecondFactor, SetUpSecondFactor
 from devices.api.views import NoSuchRoute
@@ -17,12 +18,13 @@ urlpatterns = [
     path("admin/choose-password/<uidb64>/<token>/", ChoosePassword.as_view(), name="choose_password"),
     path("admin/second-factor/", CheckSecondFactor.as_view(), name="second_factor"),
     path("admin/second-factor/set-up/", SetUpSecondFactor.as_view(), name="second_factor_set_up"),
+    path("admin/autocomplete/", admin.site.admin_view(choices)),
     path("admin/", admin.site.urls),
     re_path("^healthz/?$", health.healthz),
     re_path("^readyz/?$", health.readyz),
 ]
 
-handler400 = "devices.api.envelope.bad_request"
-handler403 = "devices.api.envelope.permission_denied"
-handler404 = "devices.api.envelope.page_not_found"
-handler500 = "devices.api.envelope.server_error"
+handler400 = "cexup.errors.bad_request"
+handler403 = "cexup.errors.permission_denied"
+handler404 = "cexup.errors.page_not_found"
+handler500 = "cexup.errors.server_error"

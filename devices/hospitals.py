@@ -15,6 +15,7 @@ from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
 from devices.problems import UNIQUE, Problem, Refused
 
+GONE = _("This hospital has been merged into another meanwhile.")
 MEANS_ANOTHER = _("This is %(name)s, or was a name of it. Merge the two instead.")
 
 
@@ -32,10 +33,10 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
     """Give the hospital another name; the old one goes on meaning it.
 
     Raises:
-        Refused: another hospital has the name, or had it before.
+        Refused: another hospital has the name, or had it before, or the hospital has been merged meanwhile.
     """
     sql.queue_up()
-    hospital = Hospital.objects.select_for_update().get(pk=hospital.pk)
+    [hospital] = _locked([hospital.pk])
     if hospital.name == name:
         return
     other = Hospital.objects.called([fold(name)]).get(fold(name))
@@ -56,11 +57,13 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
     1. Lock them all, in the order of their ids: nobody registers a device of theirs meanwhile.
     2. Move devices and keys, each with its history; admins, and former names.
     3. Keep each one's name and id as the other's former ones, and take it away.
+
+    Raises:
+        Refused: one of them has been merged meanwhile.
     """
     sql.queue_up()
     gone = [hospital.pk for hospital in hospitals if hospital.pk != into.pk]
-    rows = Hospital.objects.select_for_update().filter(pk__in=[*gone, into.pk]).order_by("pk")
-    locked = {row.pk: row for row in rows}
+    locked = {row.pk: row for row in _locked([*gone, into.pk])}
     into = locked.pop(into.pk)
     moved = Moved(devices=registry.transfer(Device.objects.filter(device_holder__in=locked), into, origin))
     keys = list(ApiKey.objects.filter(hospital__in=locked).values_list("pk", flat=True))
@@ -78,3 +81,10 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
     for former_id, name, folded in names:
         into.former_names.create(name=name, name_folded=folded, former_id=former_id)
     return moved
+
+
+def _locked(ids: list[int]) -> list[Hospital]:
+    found = list(Hospital.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+    if len(found) < len(set(ids)):
+        raise Refused([Problem(None, "gone", GONE)])
+    return found

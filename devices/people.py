@@ -11,14 +11,17 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import gettext_lazy as _
 
 from devices import reach
 from devices.models import Hospital
+from devices.problems import UNIQUE, Problem, Refused
 
+TAKEN = _("Somebody signs in with this address already.")
 RIGHTS = frozenset(
     {
         "devices.add_device",
@@ -43,8 +46,16 @@ class HospitalAdminRights(BaseBackend):
 
 @transaction.atomic
 def invite(name: str, email: str, hospitals: Iterable[Hospital]) -> User:
-    """Make somebody an admin of these hospitals. They cannot sign in before they have chosen a password."""
-    user = get_user_model().objects.create_user(login_name(email), email, first_name=name, is_staff=True)
+    """Make somebody an admin of these hospitals. They cannot sign in before they have chosen a password.
+
+    Raises:
+        Refused: somebody signs in with this address already.
+    """
+    try:
+        with transaction.atomic():
+            user = get_user_model().objects.create_user(login_name(email), email, first_name=name, is_staff=True)
+    except IntegrityError as error:
+        raise Refused([Problem("email", UNIQUE, TAKEN)]) from error
     user.hospitals.set(hospitals)
     return user
 

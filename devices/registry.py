@@ -232,6 +232,27 @@ def restore(device_id: int, origin: Origin) -> Device:
     return device
 
 
+@in_one_transaction
+def restore_many(device_ids: Sequence[int], origin: Origin) -> int:
+    """Bring all of these retired devices back or none; return how many.
+
+    Raises:
+        Refused: something of one of them cannot be had; the message names the device.
+    """
+    problems = []
+    for device_id in device_ids:
+        try:
+            restore(device_id, origin)
+        except Device.DoesNotExist:
+            problems.append(Problem(None, "gone", _("One of these devices cannot be restored.")))
+        except Refused as refused:
+            name = Device.history.filter(id=device_id).latest("history_id").device_name
+            problems += [replace(problem, message=f"{name}: {problem.message}") for problem in refused.problems]
+    if problems:
+        raise Refused(problems)
+    return len(device_ids)
+
+
 def was_retired(device_id: int, reach: Reach) -> bool:
     """Tell whether this was a device within the reach, until somebody took it out of the registry."""
     last = Device.history.filter(id=device_id).order_by("history_id").last()

@@ -29,10 +29,12 @@ def is_set_up(user: Any) -> bool:
     return bool(TOTPDevice.objects.filter(user=user, confirmed=True).exists())
 
 
+@transaction.atomic
 def begin(user: User) -> TOTPDevice:
     """Return the secret that an app is to learn, the same until it has been confirmed by a code of the app."""
-    device, _is_new = TOTPDevice.objects.get_or_create(user=user, confirmed=False, defaults={"name": "app"})
-    return device
+    User.objects.select_for_update().get(pk=user.pk)  # two pages that are opened at once show the same
+    device = TOTPDevice.objects.filter(user=user, confirmed=False).order_by("pk").first()
+    return device or TOTPDevice.objects.create(user=user, confirmed=False, name="app")
 
 
 def secret_of(device: TOTPDevice) -> str:

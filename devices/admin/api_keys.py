@@ -14,12 +14,13 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from devices import credentials, drafts, origin
 from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, is_operator
+from devices.admin.filters import HolderFilter
 from devices.models import ApiKey, ApiKeyQuerySet, Through
 
 SETTINGS = ("hospital", "read_only", "naming", "expires_at")
@@ -113,7 +114,8 @@ class ApiKeyAdmin(OnlyForOperators):
         "revoked_at",
         "last_used_at",
     )
-    list_filter = (StateFilter, ("hospital", AutocompleteSelectFilter), "read_only", "legacy")
+    list_filter = (StateFilter, ("hospital", HolderFilter), "read_only", "legacy")
+    lookups = ("state", "hospital__id__exact", "read_only__exact", "legacy__exact")
     list_filter_submit = True
     list_select_related = ("hospital",)
     search_fields = ("name", "prefix")

@@ -34,6 +34,7 @@ def ask(
     title: Any,
     will: Any,
     form: forms.Form | None = None,
+    name: Callable[[Any], str] = str,
 ) -> HttpResponse | None:
     """Return the page that asks; None once it was answered, the form is valid, and the number is still the same.
 
@@ -46,7 +47,7 @@ def ask(
     if sent(request) and request.POST["confirmed"] != str(count):
         messages.warning(request, _("The number has changed meanwhile. Please look again."))
     across = request.POST.get("select_across") == "1"
-    named = list(chosen[:SHOWN])
+    named = [name(each) for each in chosen[:SHOWN]]
     context = {
         **page.admin_site.each_context(request),
         "opts": page.opts,

@@ -25,6 +25,7 @@ from devices.reach import Reach
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     reach = Reach()  # of whoever fills it in; DeviceAdmin sets it
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)  # which version of the device the form showed
 
     class Meta:
         model = Device
@@ -36,6 +37,8 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         holder.queryset = Hospital.objects.within(self.reach)
         holder.required = self.reach.hospitals is not None
         holder.initial = self.reach.own
+        if self.instance.pk:
+            self.fields["seen"].initial = self.instance.updated_at.isoformat()
 
     def clean_device_name(self) -> str | None:
         return CLEANERS["device_name"](self.cleaned_data["device_name"])
@@ -54,6 +57,9 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
                 self.add_error(field, format_html('{} <a href="{}" class="underline">{}</a>', message, url, other))
             elif other:
                 self.add_error(field, message)
+
+    def is_as_seen(self, device: Device) -> bool:
+        return self.cleaned_data["seen"] in ("", device.updated_at.isoformat())
 
     def draft(self) -> Draft:
         holder = self.cleaned_data["device_holder"]
@@ -79,15 +85,20 @@ class DeviceAdmin(DeviceActions, Imports, WritesByVerbs, WithinReach, LargeList)
     list_select_related = ("device_holder",)
     search_fields = ("device_name",)  # the box is shown; get_search_results is what searches
     autocomplete_fields = ("device_holder",)
+    lookups = (
+        *("device_holder__id__exact", "device_holder__isnull", "device_type__exact"),
+        *("updated_at_from", "updated_at_to", "created_at_from", "created_at_to"),
+    )
     ordering = ("-id",)
     sortable_by = ("device_name", "device_mac", "updated_at")  # what has an index
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Device], search_term: str
     ) -> tuple[QuerySet[Device], bool]:
-        if not search_term or not isinstance(queryset, DeviceQuerySet):
+        text = search_term.strip()
+        if not text or not isinstance(queryset, DeviceQuerySet):
             return queryset, False
-        return queryset.search(search_term), False
+        return queryset.search(text), False
 
     def get_form(self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
@@ -103,7 +114,7 @@ class DeviceAdmin(DeviceActions, Imports, WritesByVerbs, WithinReach, LargeList)
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)
         if change:
-            registry.update(Device.objects.within(by.reach).filter(pk=obj.pk), form.draft(), by)
+            registry.update(Device.objects.within(by.reach).filter(pk=obj.pk), form.draft(), by, form.is_as_seen)
         else:
             obj.pk = registry.register([form.draft()], by)[0].pk
 

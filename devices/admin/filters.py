@@ -14,6 +14,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
 from devices import reach
+from devices.admin.access import is_id
 from devices.models import Hospital
 
 
@@ -33,6 +34,8 @@ class HolderFilter(AutocompleteSelectFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         self.used_parameters = {name: value for name, value in self.used_parameters.items() if value not in ("", [""])}
+        if self.value() and not is_id(str(self.value())):
+            raise IncorrectLookupParameters(self.value())
         return admin.RelatedFieldListFilter.queryset(self, request, queryset)
 
 
@@ -53,4 +56,6 @@ def _midnight(text: str, days_later: int = 0) -> datetime:
         day = forms.DateField().clean(text)
     except ValidationError as error:
         raise IncorrectLookupParameters(text) from error
+    if not 1900 <= day.year < 9999:  # beyond, another time zone's day has no date
+        raise IncorrectLookupParameters(text)
     return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min))

@@ -5,20 +5,22 @@ from collections.abc import Collection
 from typing import Any, NoReturn
 
 from django.contrib import admin, messages
-from django.db.models import Case, Expression, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Exists, Expression, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+from unfold.contrib.filters.admin import DropdownFilter
 
-from devices import mac, origin, reach, registry
+from devices import mac, reach, registry
+from devices.admin import confirmation
 from devices.admin.access import OnlyToRead, WithinReach
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.pagination import LargeList
 from devices.drafts import UNKNOWN, DeviceType
 from devices.models import LEFT, Device, FormerName, Hospital, HospitalQuerySet, Through
-from devices.problems import Refused
 from devices.reach import Reach
 
 Change = Device.history.model
@@ -35,11 +37,43 @@ def changes_of(hospitals: HospitalQuerySet) -> Q:
 
 
 class PastHolderFilter(HolderFilter):
+    """What happened to devices while a hospital held them. One beyond reach has no changes here, wherever they went."""
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         narrowed = super().queryset(request, queryset)
         if narrowed is None or not self.value():
             return narrowed
-        return queryset.filter(changes_of(Hospital.objects.filter(pk=self.value())))
+        within = Hospital.objects.within(reach.of_user(request.user))
+        return queryset.filter(changes_of(within.filter(pk=self.value())))
+
+
+class WhatFilter(DropdownFilter):
+    title = _("change")
+    parameter_name = "what"
+    types = {"registered": registry.ADDED, "changed": registry.CHANGED, "taken_out": registry.REMOVED}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(name, ACTIONS[kind]) for name, kind in self.types.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(history_type=self.types[self.value()]) if self.value() in self.types else queryset
+
+
+class ThroughFilter(DropdownFilter):
+    title = _("through")
+    parameter_name = "through"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return Through.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(history_through=self.value()) if self.value() in Through.values else queryset
+
+
+class WhenFilter(DaysFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("when")
 
 
 @admin.register(Change)
@@ -47,10 +81,11 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
     list_display = ("at", "device", "device_address", "action", "changes", "who", "history_through", "address")
     list_filter = (
         ("device_holder", PastHolderFilter),
-        "history_type",
-        "history_through",
-        ("history_date", DaysFilter),
+        WhatFilter,
+        ThroughFilter,
+        ("history_date", WhenFilter),
     )
+    lookups = ("id", "device_holder__id__exact", "what", "through", "history_date_from", "history_date_to")
     list_filter_submit = True
     list_display_links = None
     list_select_related = ("history_user", "history_api_key")
@@ -106,11 +141,11 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
 
     @admin.display(description=_("name"))
     def device(self, change: Any) -> str:
-        return str(change.device_name if change.seen_after else change.before_device_name)
+        return (change.device_name if change.seen_after else change.before_device_name) or "–"
 
     @admin.display(description=_("MAC address"))
     def device_address(self, change: Any) -> str:
-        return str(change.device_mac if change.seen_after else change.before_device_mac)
+        return (change.device_mac if change.seen_after else change.before_device_mac) or "–"
 
     @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
@@ -124,6 +159,8 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
             return _("went to another hospital")
         if not change.seen_before and change.holder != change.before_holder:
             return _("came from elsewhere")
+        if change.before_device_name is None:  # what it was before has been pruned
+            return "–"
         rows = [(label, *_values(change, field)) for field, label in FIELDS.items()]
         rows.append((_("hospital"), change.before_holder or UNKNOWN, change.holder or UNKNOWN))
         different = [row for row in rows if row[1] != row[2]]
@@ -145,19 +182,28 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
         return bool(request.user.has_perm("devices.add_device"))
 
     @admin.action(description=_("Restore the devices that were taken out"), permissions=["restore"])
-    def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        by = origin.of_request(request, Through.ADMIN)
-        for change in queryset:
-            try:
-                device = registry.restore(change.id, by)
-            except Device.DoesNotExist:
-                text = _("%(name)s is registered: there is nothing to restore.")
-                messages.warning(request, text % {"name": self.device(change)})
-            except Refused as refused:
-                for problem in refused.problems:
-                    messages.error(request, f"{self.device(change)}: {problem.message}")
-            else:
-                messages.success(request, _("%(name)s was restored.") % {"name": device})
+    def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        registered = Device.objects.filter(pk=OuterRef("id"))
+        gone = queryset.filter(~Exists(registered), seen_after=True).order_by().values("id").annotate(last=Max("pk"))
+        chosen = self.get_queryset(request).filter(pk__in=gone.values("last"))
+        if not chosen.exists():
+            messages.warning(request, _("None of these can be restored: they are registered, or were taken elsewhere."))
+            return None
+        return confirmation.carry_out(
+            self,
+            request,
+            chosen,
+            lambda by: registry.restore_many([change.id for change in chosen], by),
+            action="restore",
+            title=_("Restore"),
+            will=ngettext_lazy(
+                "%(count)d device will be registered again, as it was, under its old id.",
+                "%(count)d devices will be registered again, as they were, under their old ids.",
+                "count",
+            ),
+            done=ngettext_lazy("%(count)d device was restored.", "%(count)d devices were restored.", "count"),
+            name=self.device,
+        )
 
 
 def _is_any(column: str, ids: Collection[int] | None) -> Expression:

@@ -18,6 +18,7 @@ from devices.admin import confirmation
 from devices.admin.access import WithinReach, WritesByVerbs, is_operator
 from devices.admin.pagination import LargeList
 from devices.models import ApiKey, DeviceCount, Hospital, Through
+from devices.problems import Refused
 
 
 class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -59,18 +60,18 @@ class HospitalAdmin(WritesByVerbs, WithinReach, LargeList):
         rows: QuerySet[Hospital] = super().get_queryset(request)
         return rows.annotate(
             number_of_devices=Coalesce(Subquery(devices), 0),
-            number_of_admins=Count("admins"),
+            number_of_admins=Count("admins", distinct=True),
             number_of_keys=Coalesce(Subquery(keys.annotate(sum=Count("pk")).values("sum")), 0),
         )
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        shown = ("name", "devices", "admins")
+        shown = ("name", "devices", "people")
         return (*shown, "keys", "created_at") if is_operator(request) else (*shown, "created_at")
 
     def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> tuple[str, ...]:
         if obj is None:
             return ("name",)
-        return ("name", "former_names", "devices", "admins", *(("keys",) if is_operator(request) else ()))
+        return ("name", "earlier_names", "devices", "people", *(("keys",) if is_operator(request) else ()))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Hospital | None = None) -> tuple[str, ...]:
         return self.get_fields(request, obj)[1:]
@@ -80,7 +81,7 @@ class HospitalAdmin(WritesByVerbs, WithinReach, LargeList):
         return _link("device", f"device_holder__id__exact={hospital.pk}", hospital.number_of_devices)  # type: ignore[attr-defined]
 
     @admin.display(description=_("hospital admins"), ordering="number_of_admins")
-    def admins(self, hospital: Hospital) -> Any:
+    def people(self, hospital: Hospital) -> Any:
         return hospital.number_of_admins  # type: ignore[attr-defined]
 
     @admin.display(description=_("API keys"), ordering="number_of_keys")
@@ -88,7 +89,7 @@ class HospitalAdmin(WritesByVerbs, WithinReach, LargeList):
         return _link("apikey", f"hospital__id__exact={hospital.pk}&state=working", hospital.number_of_keys)  # type: ignore[attr-defined]
 
     @admin.display(description=_("former names"))
-    def former_names(self, hospital: Hospital) -> str:
+    def earlier_names(self, hospital: Hospital) -> str:
         return ", ".join(sorted(row.name for row in hospital.former_names.all())) or "–"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -125,9 +126,12 @@ class HospitalAdmin(WritesByVerbs, WithinReach, LargeList):
             self, request, queryset, action="merge", title=_("Merge"), will=will % numbers, form=form
         ):
             return asked
-        by = origin.of_request(request, Through.ADMIN)
         into = form.cleaned_data["into"]
-        moved = hospitals.merge(chosen, into, by)
+        try:
+            moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
+        except Refused as refused:
+            messages.error(request, str(refused.problems[0].message))
+            return None
         text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
         counts = {"devices": moved.devices, "admins": moved.admins, "keys": moved.keys}
         messages.success(request, text % {"name": into, **counts})

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import axes.utils
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
@@ -13,7 +14,7 @@ from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.forms import AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
@@ -24,7 +25,7 @@ from unfold.widgets import (
 
 from devices import drafts, people, second_factor
 from devices.admin import confirmation
-from devices.admin.access import OnlyForOperators
+from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
 from devices.models import Hospital, Person
 from devices.origin import Origin
 
@@ -57,6 +58,8 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         Hospital.objects.order_by("name"), label=_("Hospitals"), widget=UnfoldAdminSelect2MultipleWidget
     )
 
+    asked_by: Any = None  # who fills it in; PersonAdmin sets it
+
     class Meta:
         model = Person
         fields = ("first_name", "email", "is_active")
@@ -70,18 +73,38 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
     def clean_first_name(self) -> str:
         return drafts.clean_text(self.cleaned_data["first_name"])
 
+    def clean_is_active(self) -> bool:
+        if self.instance == self.asked_by and not self.cleaned_data["is_active"]:
+            raise ValidationError(_("You cannot lock yourself out: ask another operator."))
+        return bool(self.cleaned_data["is_active"])
+
     def clean_email(self) -> str:
         email = people.login_name(self.cleaned_data["email"])
         if Person.objects.filter(username=email).exclude(pk=self.instance.pk).exists():
-            raise ValidationError(_("Somebody signs in with this address already."))
+            raise ValidationError(people.TAKEN)
         return email
 
 
+class WorksAtFilter(DropdownFilter):
+    title = _("hospital")
+    parameter_name = "hospital"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(str(pk), name) for pk, name in Hospital.objects.order_by("name").values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Person]) -> QuerySet[Person]:
+        return queryset.filter(hospitals=int(self.value())) if is_id(self.value() or "") else queryset
+
+
 @admin.register(Person)
-class PersonAdmin(OnlyForOperators):
+class PersonAdmin(WritesByVerbs, OnlyForOperators):
     form = PersonForm
     list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
-    list_filter = (("hospitals", AutocompleteSelectFilter), "is_superuser", "is_active", "last_login")
+    list_filter = (WorksAtFilter, "is_superuser", "is_active", "last_login")
+    lookups = (
+        *("hospital", "is_superuser__exact", "is_active__exact"),
+        *("last_login__gte", "last_login__lt", "last_login__isnull"),
+    )
     list_filter_submit = True
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
@@ -97,6 +120,11 @@ class PersonAdmin(OnlyForOperators):
 
     def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
         return False  # history names them: whoever leaves is made inactive
+
+    def get_form(self, request: HttpRequest, obj: Person | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
+        form.asked_by = request.user
+        return form
 
     @admin.display(description=_("hospitals"))
     def at(self, person: Person) -> str:
@@ -121,6 +149,7 @@ class PersonAdmin(OnlyForOperators):
         if len(chosen) != 1:
             messages.error(request, _("Choose one person: the link is theirs alone."))
             return None
+        self.log_change(request, chosen[0], gettext("A link to choose a password was made."))
         return self._show_link(request, chosen[0])
 
     @admin.action(description=_("Reset two-factor sign-in"), permissions=["change"])
@@ -185,5 +214,6 @@ class ChoosePassword(PasswordResetConfirmView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
+        axes.utils.reset(username=self.user.get_username())  # a new password is what the page of a lock advises
         messages.success(self.request, _("Your password is set. You can sign in now."))
         return response

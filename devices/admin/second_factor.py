@@ -1,12 +1,12 @@
 """The second factor's pages: set it up, give a code at signing in, renew the recovery codes; and who must have it."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import django_otp
 import segno
+from axes.models import AccessFailureLog
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
@@ -15,9 +15,11 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -25,8 +27,6 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from devices import second_factor
 from devices.origin import client_address
-
-logger = logging.getLogger(__name__)
 
 for secret in (TOTPDevice, StaticDevice):  # their pages would show them
     admin.site.unregister(secret)
@@ -84,6 +84,7 @@ class CodeForm(forms.Form):
         return text
 
 
+@method_decorator(never_cache, "dispatch")
 class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     form_class = CodeForm
     title: Any = ""
@@ -97,7 +98,12 @@ class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no
         return {**admin.site.each_context(self.request), **words, **super().get_context_data(**kwargs)}
 
     def form_invalid(self, form: CodeForm) -> HttpResponse:
-        logger.warning("A wrong second factor for user %s from %s.", self.request.user.pk, client_address(self.request))
+        AccessFailureLog.objects.create(
+            username=self.request.user.get_username(),
+            ip_address=client_address(self.request),
+            user_agent=self.request.headers.get("User-Agent", "")[:255],
+            path_info=self.request.path[:255],
+        )
         return super().form_invalid(form)
 
     def form_valid(self, form: CodeForm) -> HttpResponse:

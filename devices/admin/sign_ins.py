@@ -32,6 +32,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
 class SignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
     list_display = ("attempt_time", "username", "ip_address", "logout_time", "user_agent")
     list_filter = ("attempt_time",)
+    lookups = ("attempt_time__gte", "attempt_time__lt", "attempt_time__isnull")
     search_fields = ("username", "ip_address")
     fields = ("attempt_time", "username", "ip_address", "user_agent", "logout_time")
     ordering = ("-attempt_time",)
@@ -41,6 +42,7 @@ class SignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
 class FailedSignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
     list_display = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
     list_filter = ("locked_out", "attempt_time")
+    lookups = ("locked_out__exact", "attempt_time__gte", "attempt_time__lt", "attempt_time__isnull")
     search_fields = ("username", "ip_address")
     fields = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
     ordering = ("-attempt_time",)

@@ -13,7 +13,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.encoding import force_str
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import BaseRenderer
@@ -89,23 +88,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     return response
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside_views(request, 400) or defaults.bad_request(request, exception)
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside_views(request, 403) or defaults.permission_denied(request, exception)
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside_views(request, 404) or defaults.page_not_found(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    return _outside_views(request, 500) or defaults.server_error(request)
-
-
-def _outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
+def outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
     """Return the envelope for what failed under /api/ before or after its view: in a middleware, say."""
     if not request.path.startswith("/api/"):
         return None

@@ -14,8 +14,9 @@ CHANGES = "/admin/devices/historicaldevice/"
 
 
 def restore(client: Client, *changes: Any) -> str:
-    chosen = {"action": "restore", "_selected_action": [change.history_id for change in changes]}
-    return client.post(CHANGES, chosen, follow=True).content.decode()
+    chosen = [change.history_id for change in changes]
+    form = {"action": "restore", "_selected_action": chosen, "confirmed": len(changes)}
+    return client.post(CHANGES, form, follow=True).content.decode()
 
 
 def last_change(device_id: int) -> Any:
@@ -50,10 +51,29 @@ def test_the_number_of_queries_does_not_grow_with_the_changes(operator: Client) 
 def test_a_device_that_was_taken_out_is_restored_under_its_old_id(operator: Client) -> None:
     [device] = register(draft(1))
     registry.retire(Device.objects.all(), COMMAND)
-    assert "Cuff 1 was restored." in restore(operator, last_change(device.pk))
+    assert "1 device was restored." in restore(operator, last_change(device.pk))
     assert Device.objects.get().pk == device.pk
     assert last_change(device.pk).history_user.username == "operator"
-    assert "Cuff 1 is registered: there is nothing to restore." in restore(operator, last_change(device.pk))
+    assert "None of these can be restored" in restore(operator, last_change(device.pk))
+
+
+def test_of_a_selection_all_are_restored_or_none_after_a_page_that_says_so(operator: Client) -> None:
+    devices = register(draft(1), draft(2), draft(3))
+    registry.retire(Device.objects.all(), COMMAND)
+    chosen = {"action": "restore", "select_across": "1", "_selected_action": "1"}
+    page = operator.post(CHANGES, chosen).content.decode()
+    assert "3 devices will be registered again" in page
+    assert not Device.objects.exists()
+    [other] = register(draft(2, device_name="Other"))
+    page = operator.post(CHANGES, {**chosen, "confirmed": "3"}, follow=True).content.decode()
+    assert "Cuff 2: A device with this MAC address is already registered." in page
+    assert list(Device.objects.all()) == [other]
+    registry.retire(Device.objects.all(), COMMAND)
+    page = operator.post(CHANGES, {**chosen, "confirmed": "4"}, follow=True).content.decode()
+    assert "Other: A device with this MAC address" in page or "Cuff 2: A device with this MAC" in page
+    chosen = {"action": "restore", "_selected_action": [last_change(device.pk).pk for device in devices]}
+    operator.post(CHANGES, {**chosen, "confirmed": "3"})
+    assert list(Device.objects.order_by("pk")) == devices
 
 
 def test_what_has_been_taken_meanwhile_is_told(operator: Client) -> None:

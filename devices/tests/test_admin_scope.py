@@ -50,8 +50,9 @@ def test_anothers_device_is_not_found(
     response = getattr(ratna, method)(path, form(devices[whose]) | {"post": "yes"})
     assert response.status_code == 404
     assert Device.objects.count() == 3
-    missing = getattr(ratna, method)(path.replace(str(devices[whose].pk), "999999"))
-    assert missing.content == response.content.replace(str(devices[whose].pk).encode(), b"999999")
+    nowhere = path.replace(f"/{devices[whose].pk}/", "/999999/")
+    missing = getattr(ratna, method)(nowhere)
+    assert missing.content.replace(nowhere.encode(), b"") == response.content.replace(path.encode(), b"")
 
 
 @pytest.mark.parametrize("action", ["retire", "export", "transfer", "change_type"])
@@ -138,7 +139,7 @@ def test_history_of_a_hospital_has_that_of_those_merged_into_it(
 def test_a_retired_device_is_restored_by_its_own_hospital_only(ratna: Client, devices: dict[str, Device]) -> None:
     registry.retire(Device.objects.all(), COMMAND)
     last = [Device.history.filter(id=device.pk).latest("history_id").pk for device in devices.values()]
-    ratna.post(CHANGES, {"action": "restore", "_selected_action": last})
+    ratna.post(CHANGES, {"action": "restore", "_selected_action": last, "confirmed": "1"})
     assert list(Device.objects.all()) == [devices["a"]]
 
 
@@ -169,3 +170,39 @@ def test_who_is_not_staff_has_no_rights_even_of_their_hospital(rs_a: Hospital) -
 def test_each_page_of_the_admin_is_for_operators_or_narrowed() -> None:
     for model, page in admin.site._registry.items():
         assert isinstance(page, OnlyForOperators | WithinReach), model
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "device_name__startswith=Secret",
+        "device_mac__startswith=D0:61",
+        "device_type=CORPORATE",
+        "device_holder=2",
+        "device_holder__gt=1",
+        "history_holder_before__in=1,2",
+        "device_name__regex=(((",
+        "id__in=99999999999999999999999",
+    ],
+)
+def test_a_url_narrows_by_what_the_filters_offer_and_by_nothing_else(
+    ratna: Client, operator: Client, devices: dict[str, Device], condition: str
+) -> None:
+    for someone in (ratna, operator):
+        for path in (LIST, CHANGES, "/admin/devices/hospital/"):
+            assert someone.get(f"{path}?{condition}").status_code == 400
+
+
+def test_where_a_device_went_is_not_found_by_the_filter(
+    ratna: Client, devices: dict[str, Device], rs_b: Hospital
+) -> None:
+    registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, COMMAND)
+    for pk in (rs_b.pk, 999_999):
+        assert not ratna.get(f"{CHANGES}?device_holder__id__exact={pk}").context["cl"].result_list
+
+
+@pytest.mark.parametrize(("model", "field"), [("hospital", "devices"), ("hospital", "admins"), ("person", "hospitals")])
+def test_other_relations_give_no_choices(ratna: Client, operator: Client, model: str, field: str) -> None:
+    query = f"app_label=devices&model_name={model}&field_name={field}&term="
+    for someone in (ratna, operator):
+        assert someone.get(f"/admin/autocomplete/?{query}").status_code == 403

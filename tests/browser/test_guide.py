@@ -120,7 +120,7 @@ def look_back(page: Page, shoot: Shoot) -> None:
 
 
 def restore(page: Page, shoot: Shoot) -> None:
-    page.goto(f"{CHANGES}?history_type__exact=-")
+    page.goto(f"{CHANGES}?what=taken_out")
     page.locator("#result_list tbody input.action-select").first.check()
     page.locator("select[name=action]").select_option("restore")
     shoot("restore")

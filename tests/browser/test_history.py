@@ -34,6 +34,8 @@ def test_a_device_that_was_taken_out_is_found_among_the_changes_and_restored(
     page.get_by_role("textbox", name="Type to search").fill("Cuff 1")
     page.keyboard.press("Enter")
     act(page, "Restore the devices that were taken out", "taken out")
-    expect(page.get_by_text("Cuff 1 was restored.")).to_be_visible()
+    expect(page.get_by_text("1 device will be registered again")).to_be_visible()
+    page.get_by_role("button", name="Restore").click()
+    expect(page.get_by_text("1 device was restored.")).to_be_visible()
     assert Device.objects.get(device_name="Cuff 1").pk == devices["a"].pk
     expect(page.get_by_role("row", name="restored")).to_be_visible()
