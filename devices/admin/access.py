@@ -34,7 +34,7 @@ def choices(request: HttpRequest) -> HttpResponse:
     """Give the choices of the fields that forms and filters here have, and of no other relation between tables."""
     if tuple(request.GET.get(name) for name in ("app_label", "model_name", "field_name")) not in CHOICES:
         raise PermissionDenied
-    return admin.site.autocomplete_view(request)  # type: ignore[no-any-return]
+    return admin.site.autocomplete_view(request)
 
 
 def is_id(text: str) -> bool:
@@ -73,7 +73,7 @@ class Page(ModelAdmin):
         if ACTION_CHECKBOX_NAME in sent:
             sent.setlist(ACTION_CHECKBOX_NAME, [pk for pk in sent.getlist(ACTION_CHECKBOX_NAME) if is_id(pk)])
         for field in self.autocomplete_fields:
-            if sent.get(field) and not is_id(sent[field]):
+            if sent.get(field) and not is_id(str(sent[field])):
                 sent[field] = "0"  # which nothing has: the field tells so
         request.POST = sent  # type: ignore[assignment]
 

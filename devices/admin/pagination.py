@@ -49,11 +49,11 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
 
 
 class LargeChangeList(ChangeList):
-    def get_ordering_field(self, field_name: str) -> Any:
+    def get_ordering_field(self, field_name: Any) -> Any:
         """Sort by nothing that has no index, also if the URL asks for it."""
         return super().get_ordering_field(field_name) if self._may_sort_by(field_name) else None
 
-    def _may_sort_by(self, field_name: str) -> bool:
+    def _may_sort_by(self, field_name: Any) -> bool:
         return self.sortable_by is None or field_name in self.sortable_by
 
     def get_results(self, request: HttpRequest) -> None:

@@ -214,6 +214,6 @@ class ChoosePassword(PasswordResetConfirmView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        axes.utils.reset(username=self.user.get_username())  # a new password is what the page of a lock advises
+        axes.utils.reset(username=form.user.get_username())  # a new password is what the page of a lock advises
         messages.success(self.request, _("Your password is set. You can sign in now."))
         return response
