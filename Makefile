@@ -46,7 +46,7 @@ format: $(DEV_STAMP)  ## Bring the code into its form.
 	$(BIN)/ruff format .
 
 bench-admin: $(DEV_STAMP)  ## Time the pages of the back-office with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
-	$(BIN)/python bench/admin.py $(ARGS)
+	$(BIN)/python -m bench.admin $(ARGS)
 
 bench: $(DEV_STAMP)  ## Measure the registry beside its peers (20 minutes; needs PostgreSQL and wrk). ARGS goes to it.
 	$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""Time every page of the back-office with many devices: `make bench-admin`, or `python bench/admin.py --devices N`.
+"""Time every page of the back-office with many devices: `make bench-admin`, or `python -m bench.admin --devices N`.
 
 A PostgreSQL of its own (devices/tests/postgres.py), seeded with N devices; one gunicorn; an operator and a hospital
 admin who are signed in. Each page is asked for once to warm up, then in rounds, all pages in turn, so that a noisy
@@ -13,12 +13,9 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from devices.tests.postgres import throwaway_postgres  # noqa: E402
+from bench.servers import ROOT, free_port
+from devices.tests.postgres import throwaway_postgres
 
 SIGN_IN = """
 from datetime import timedelta
@@ -81,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     with throwaway_postgres() as url:
-        port = _free_port()
+        port = free_port()
         environment = {
             **os.environ,
             "ENV_FILE": os.devnull,
@@ -154,12 +151,6 @@ def _report(who: str, times: dict[str, list[float]]) -> None:
 def _manage(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "manage.py", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:

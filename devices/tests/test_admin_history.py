@@ -70,7 +70,7 @@ def test_of_a_selection_all_are_restored_or_none_after_a_page_that_says_so(opera
     assert list(Device.objects.all()) == [other]
     registry.retire(Device.objects.all(), COMMAND)
     page = operator.post(CHANGES, {**chosen, "confirmed": "4"}, follow=True).content.decode()
-    assert "Other: A device with this MAC address" in page or "Cuff 2: A device with this MAC" in page
+    assert "Cuff 2: A device with this MAC address" in page
     chosen = {"action": "restore", "_selected_action": [last_change(device.pk).pk for device in devices]}
     operator.post(CHANGES, {**chosen, "confirmed": "3"})
     assert list(Device.objects.order_by("pk")) == devices

@@ -1,5 +1,6 @@
 """Operators rename and merge hospitals; hospital admins see their own."""
 
+import re
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ def test_the_list_tells_how_much_belongs_to_each(operator: Client, ratna: Client
     [row] = operator.get(HOSPITALS).context["cl"].result_list
     assert (row.number_of_devices, row.number_of_admins, row.number_of_keys) == (2, 1, 3)
     page = operator.get(HOSPITALS).content.decode()
+    assert re.search(r"field-people[^>]*>\s*1\s*<", page)
     assert f"/admin/devices/device/?device_holder__id__exact={rs_a.pk}" in page
     assert "/admin/devices/apikey/" not in ratna.get(HOSPITALS).content.decode()
 

@@ -101,3 +101,19 @@ def test_permissions_ticked_in_the_database_open_no_page_of_the_operators(ratna:
     for page in ("apikey", "person"):
         assert ratna.get(f"/admin/devices/{page}/").status_code == 403
     assert ratna.get("/admin/devices/signin/").status_code == 403
+
+
+def test_people_are_found_by_their_hospital(operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+    for hospital, names in ((rs_a, ["Ibu Ratna"]), (rs_b, [])):
+        response = operator.get(f"{PEOPLE}?hospital={hospital.pk}")
+        assert [str(person) for person in response.context["cl"].result_list] == names
+        assert 'name="hospital"' in response.content.decode()
+
+
+def test_a_password_that_was_chosen_anew_ends_a_lock(operator: Client, ratna: Client) -> None:
+    person = Person.objects.get(first_name="Ibu Ratna")
+    browser, tried = Client(), {"username": "ratna@rs.example", "password": "wrong"}
+    assert [browser.post("/admin/login/", tried).status_code for _ in range(5)][-1] == 429
+    path = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
+    choose_password(browser, path, "sore-teduh-8")
+    assert browser.post("/admin/login/", tried | {"password": "sore-teduh-8"}).status_code == 302
