@@ -10,8 +10,8 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Case, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce, Greatest
 
 from devices import registry, sql
 from devices.cursors import Cursor
@@ -75,43 +75,35 @@ def settled() -> int:
 
 def _ends() -> tuple[int, int]:
     """Return the position of the last change, and that up to which nothing can come in any more."""
-    last, _named, _pruned_to, written_from = sql.fetch_one(_last_of_all(connection.vendor))
+    last, written_from = sql.fetch_one(_last(connection.vendor))
     return last, last if written_from is None else min(last, written_from)
 
 
-def version(reach: Reach) -> str | None:
-    """Return what changes with every change within the reach; None while an earlier one than the last may come.
+def marks(hospital: str) -> tuple[Any, ...]:
+    """Return what a version is made of: columns for a query set of whatever is bound to a hospital, or to none.
 
     The last change of a hospital is one of what it holds, or one by which something left it. What the names of
     hospitals mean, and what was pruned, count as well.
     """
-    if reach.ids is None:
-        found = sql.fetch_one(_last_of_all(connection.vendor))
-    else:
-        ids = list(reach.ids)
-        found = sql.fetch_one(_last_of_hospitals(connection.vendor, len(ids)), ids * 2)
-    *last, named, pruned_to, written_from = found
-    if written_from is not None and written_from < max(last):
-        return None
-    return f"{max(last)}-{named}-{pruned_to}"
+    held = LAST.filter(device_holder=OuterRef(hospital))
+    left = LAST.filter(LEFT, history_holder_before=OuterRef(hospital))
+    last = Case(When(**{hospital: None}, then=_number(LAST)), default=Greatest(_number(held), _number(left)))
+    pruned_to = Coalesce(Subquery(ChangeFeed.objects.values("pruned_to")[:1]), 0)
+    return last, _number(Hospital.history.order_by("-history_id")), pruned_to, sql.open_from()
+
+
+def version(last: int, named: int, pruned_to: int, open_from: int | None) -> str | None:
+    """Return what changes with every change within the reach; None while an earlier one than the last may come."""
+    return None if open_from is not None and open_from < last else f"{last}-{named}-{pruned_to}"
+
+
+def _number(changes: QuerySet[Any]) -> Coalesce:
+    return Coalesce(Subquery(changes.values("history_id")[:1]), 0)
 
 
 @cache
-def _last_of_all(_vendor: str) -> str:
-    return _last(LAST)
-
-
-@cache
-def _last_of_hospitals(_vendor: str, number: int) -> str:
-    """Return SQL that takes so many ids of hospitals twice."""
-    ids = range(number)
-    return _last(LAST.filter(device_holder__in=ids), LAST.filter(LEFT, history_holder_before__in=ids))
-
-
-def _last(*changes: QuerySet[Any]) -> str:
-    names = Hospital.history.order_by("-history_id")
-    numbers = [rows.values_list("history_id", flat=True) for rows in (*changes, names)]
-    return sql.last_changes(*numbers, ChangeFeed.objects.values_list("pruned_to", flat=True))
+def _last(_vendor: str) -> str:
+    return sql.last_change(LAST.values_list("history_id", flat=True))
 
 
 def is_too_old(cursor: Cursor, pruned_to: int) -> bool:

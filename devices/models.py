@@ -398,6 +398,8 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
 
+    version: str | None = None  # of all devices within its reach, where a request asks for it: authentication.py
+
     objects = ApiKeyQuerySet.as_manager()
     history = _history(excluded_fields=["digest", "last_used_at"])
 

@@ -25,7 +25,7 @@ class Parameter(Expression):
 
     def of(self, values: Mapping[str, Any]) -> Any:
         value = values[self.name]
-        return self.kept_as.get_db_prep_value(value, connection) if self.kept_as else value
+        return self.kept_as.get_db_prep_value(value, connection, prepared=True) if self.kept_as else value
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         return "%s", [self]

@@ -174,17 +174,21 @@ def _copy(model: Any, names: Sequence[str], expressions: Mapping[str, Any]) -> P
     return Prepared(rows.values_list(*copied, *attributes), f"INSERT INTO {_table(record)} ({columns})", as_sent=True)
 
 
-def last_changes(*numbers: "models.QuerySet[Any, int]") -> str:
-    """Return SQL for the first number of each query set, and the one behind which somebody is writing; else 0 and NULL.
+def last_change(numbers: "models.QuerySet[Any, int]") -> str:
+    """Return SQL for the first number of the query set, and the one behind which somebody is writing; else 0 and NULL.
 
     Rows of history get their numbers in the order in which they are written, and become visible in the order in which
     their transactions commit. In one statement PostgreSQL first fixes what it sees, then looks who is writing; so
     whoever has a number up to the greatest that it sees either is seen himself or holds a lock, and lower numbers
     come from those only who hold one. SQLite's writers stand in one line, in which both orders are the same.
     """
-    columns = [f"coalesce(({query_set[:1].query.sql_with_params()[0]}), 0)" for query_set in numbers]
-    open_from = f"({OPEN_FROM})" if connection.vendor == "postgresql" else "NULL"
-    return f"SELECT {', '.join([*columns, open_from])}"
+    number, _params = numbers[:1].query.sql_with_params()
+    return f"SELECT coalesce(({number}), 0), {open_from().sql}"
+
+
+def open_from() -> RawSQL:
+    """Return the number behind which somebody is writing, as an expression; NULL where nobody is."""
+    return RawSQL(f"({OPEN_FROM})" if connection.vendor == "postgresql" else "NULL", [])
 
 
 def fetch_one(query: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:

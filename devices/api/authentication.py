@@ -13,7 +13,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
-from devices import keys
+from devices import feed, keys
 from devices.models import ApiKey, Hospital
 from devices.prepared import Parameter, Prepared
 
@@ -27,13 +27,15 @@ _last_noted: dict[int, float] = {}  # when this process last tried to note a key
 class ApiKeyAuthentication(BaseAuthentication):
     """Set `request.auth` to the key. A key that is unknown, revoked or expired is answered like none at all."""
 
+    with_version = False
+
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         sent = request.headers.get(HEADER)
         if sent is None:
             return None
         if not keys.is_plausible(sent):
             raise AuthenticationFailed
-        key = working_key(keys.digest(sent))
+        key = working_key(keys.digest(sent), with_version=self.with_version)
         if key is None:
             raise AuthenticationFailed
         note_use(key)
@@ -43,24 +45,36 @@ class ApiKeyAuthentication(BaseAuthentication):
         return HEADER
 
 
-KEY, HOSPITAL = ([field.attname for field in model._meta.concrete_fields] for model in (ApiKey, Hospital))
+class VersionAuthentication(ApiKeyAuthentication):
+    """Set the key's `version` too, in the same query: that of all devices within its reach. See feed.py."""
+
+    with_version = True
+
+
+# What a request needs of its key and of the key's hospital; anything else would be asked for when it is used.
+KEY = ["id", "hospital_id", "read_only", "naming", "last_used_at"]
+HOSPITAL = ["id", "name", "name_folded"]
 
 
 @cache
-def _working_keys() -> Prepared:
+def _working_keys(with_version: bool) -> Prepared:
     columns = [*KEY, *(f"hospital__{column}" for column in HOSPITAL)]
     keys = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
-    return Prepared(keys.values_list(*columns))
+    return Prepared(keys.values_list(*columns, *(feed.marks("hospital_id") if with_version else ())))
 
 
-def working_key(digest: str) -> ApiKey | None:
+def working_key(digest: str, *, with_version: bool = False) -> ApiKey | None:
     """Return the key with this digest, and its hospital, if it opens the registry now."""
-    rows = _working_keys().rows(at=timezone.now(), digest=digest)
+    rows = _working_keys(with_version).rows(at=timezone.now(), digest=digest)
     if not rows:
         return None
-    key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, rows[0][: len(KEY)])
+    [row] = rows
+    of_hospital, marks = len(KEY), len(KEY) + len(HOSPITAL)
+    key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, row[:of_hospital])
     if key.hospital_id:
-        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL, rows[0][len(KEY) :])
+        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL, row[of_hospital:marks])
+    if with_version:
+        key.version = feed.version(*row[marks:])
     return key
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
+from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from devices import cursors, feed, reach
@@ -31,7 +31,7 @@ class ChangeViewSet(GenericViewSet[Device]):
     """Follow what happens to the devices, within the reach of the request's key."""
 
     @schema.followed
-    def follow(self, request: Request) -> Response:
+    def follow(self, request: Request) -> HttpResponse:
         problems = check_parameters(request, PARAMETERS)
         size = whole_number(request, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
         wait = whole_number(request, "wait", 0, schema.MAX_WAIT, problems, 0)

@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import BaseRenderer
-from rest_framework.response import Response
 
 from devices.api.authentication import HEADER
 from devices.api.errors import Unavailable
@@ -48,13 +47,13 @@ class JSONRenderer(BaseRenderer):
         return b"" if data is None else orjson.dumps(data, default=_text)
 
 
-def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> Response:
-    return Response(body(code, message, data) | more, status=code)
+def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> HttpResponse:
+    return _answer(code, body(code, message, data) | more)
 
 
-def refusal(code: int, problem: Problem, data: Any) -> Response:
+def refusal(code: int, problem: Problem, data: Any) -> HttpResponse:
     """Return an answer that refuses, and tells something all the same."""
-    return Response(body(code, problem.message, data) | {"errors": [_entry(problem, {})]}, status=code)
+    return _answer(code, body(code, problem.message, data) | {"errors": [_entry(problem, {})]})
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
@@ -104,6 +103,11 @@ def _failed(problems: list[Problem], code: int, names: Mapping[str, str] | None 
     """Return an error's answer. A lone problem is the message too: it says more than the status does."""
     message = problems[0].message if len(problems) == 1 else MESSAGES[code]
     told = body(code, message, []) | {"errors": [_entry(problem, names or {}) for problem in problems]}
+    return _answer(code, told)
+
+
+def _answer(code: int, told: Mapping[str, Any]) -> HttpResponse:
+    """Write the answer, once for all: DRF's Response would be asked for its renderer and written later."""
     return HttpResponse(orjson.dumps(told, default=_text), status=code, content_type=JSONRenderer.media_type)
 
 

@@ -2,7 +2,7 @@
 
 A device's tag is a digest of all that is told of it, so it changes with anything that a client could see, the name of
 its hospital included, and two versions that look the same are the same. A list's is the number of the last change
-within the key's reach: nothing is read or written to know that a list has not changed.
+within the key's reach, which is asked for along with the key: no device is read to know that a list has not changed.
 
 All tags are weak (RFC 9110, 8.8.1): keys of two namings and languages are told the same in other words. For that
 reason If-Match is compared weakly as well, where the RFC would have it fail.
@@ -18,12 +18,10 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from devices import feed
 from devices.api.authentication import HEADER
 from devices.api.serializers import tell
-from devices.models import Device
+from devices.models import ApiKey, Device
 from devices.problems import Problem, Refused
-from devices.reach import Reach
 
 _TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 ANY = "*"
@@ -38,10 +36,9 @@ def of_json(told: str) -> str:
     return _of_values(list(orjson.loads(told).values()))
 
 
-def of_list(reach: Reach) -> str | None:
-    """Return the tag of every list within the reach; None while somebody writes who may still change what it means."""
-    version = feed.version(reach)
-    return version and f'W/"list-{version}"'
+def of_list(key: ApiKey) -> str | None:
+    """Return the tag of every list within the key's reach; None while somebody writes who may still change it."""
+    return key.version and f'W/"list-{key.version}"'
 
 
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:

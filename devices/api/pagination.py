@@ -112,4 +112,4 @@ class DevicePagination:
     def _link(self, **position: int) -> str:
         kept = {k: v for k, v in self.request.query_params.items() if k not in (*POSITIONS, "size")}
         query = urlencode({**position, "size": self.size, **kept})
-        return self.request.build_absolute_uri(f"{self.request.path}?{query}")
+        return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

@@ -8,6 +8,7 @@ import orjson
 from django.http import HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -17,7 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 from devices import bulk, origin, reach, registry
 from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
-from devices.api.authentication import key_of
+from devices.api.authentication import VersionAuthentication, key_of
 from devices.api.errors import Retired
 from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
 from devices.api.naming import NAMINGS, spelling
@@ -45,12 +46,16 @@ class DeviceViewSet(GenericViewSet[Device]):
         if self.action and (problems := self._parameter_problems(request)):
             raise Refused(problems)
 
+    def get_authenticators(self) -> Sequence[BaseAuthentication]:
+        listing = self.request and self.action_map.get((self.request.method or "").lower()) == "list"
+        return [VersionAuthentication()] if listing else super().get_authenticators()
+
     def get_queryset(self) -> DeviceQuerySet:
         return _devices(reach.of_key(key_of(self.request)))
 
     def list(self, request: Request) -> HttpResponse:
         key = key_of(request)
-        tag = etags.of_list(reach.of_key(key))
+        tag = etags.of_list(key)
         if unchanged := etags.not_modified(request, tag):
             return unchanged
         if self.filters:

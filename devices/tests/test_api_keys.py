@@ -182,7 +182,7 @@ def test_another_process_does_not_note_again_within_the_minute(
     register(draft(1))
     api.get("/api/devices")
     authentication._last_noted.clear()
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         api.get("/api/devices")
 
 
