@@ -72,6 +72,9 @@ class DeviceChangeRecord(ChangeRecord):
     device that was not registered then (`+`, also when it was restored). It is filled for every kind of change, so it
     is the same as `device_holder` unless the device changed hands. The changes of one hospital, in order, are those
     where it is the `device_holder`, and those by which a device LEFT it; both are found by an index.
+
+    `history_name_before` and `history_mac_before` are what a change has replaced, null where it replaced nothing. So
+    whatever a device was ever called stands where few rows are: in the device, in the row that took it out, or here.
     """
 
     history_holder_before = models.ForeignKey(
@@ -83,6 +86,8 @@ class DeviceChangeRecord(ChangeRecord):
         db_index=False,
         related_name="+",
     )
+    history_name_before = models.CharField(_("name before"), max_length=MAX_LENGTH, null=True)  # noqa: DJ001
+    history_mac_before = models.CharField(_("MAC address before"), max_length=64, null=True)  # noqa: DJ001
 
     class Meta:
         abstract = True
@@ -240,18 +245,24 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
     def search(self, text: str) -> Self:
         """Return the devices that have the text, in any case, in their name, MAC or holder."""
-        # SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters.
-        found = Q(device_name__icontains=text)
-        if connection.vendor == "sqlite" and not text.isascii():
-            found = Q(device_name__iregex=re.escape(text))
-        for part in {text.upper(), mac.read_part(text)} - {None}:
-            found |= Q(device_mac__contains=part)
+        found = has_part(text)
         # Asked for beforehand: a condition on another table would keep PostgreSQL from using the indexes of this one.
         if holders := list(Hospital.objects.filter(name_folded__contains=fold(text)).values_list("pk", flat=True)):
             found |= Q(device_holder__in=holders)
         if fold(text) == UNKNOWN:
             found |= Q(device_holder=None)
         return self.filter(found)
+
+
+def has_part(text: str) -> Q:
+    """Return the condition for devices that have the text, in any case, in their name or MAC."""
+    # SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters.
+    found = Q(device_name__icontains=text)
+    if connection.vendor == "sqlite" and not text.isascii():
+        found = Q(device_name__iregex=re.escape(text))
+    for part in {text.upper(), mac.read_part(text)} - {None}:
+        found |= Q(device_mac__contains=part)
+    return found
 
 
 class Device(models.Model):
@@ -277,7 +288,7 @@ class Device(models.Model):
         bases=[DeviceChangeRecord],
         verbose_name=_("change of a device"),
         verbose_name_plural=_("changes of devices"),
-        no_db_index=["id", "device_holder"],  # they begin these
+        no_db_index=["id", "device_holder", "device_name", "device_mac"],  # the first two begin these
         indexes=[
             models.Index(fields=["id", "history_id"], name="change_by_device"),
             models.Index(fields=["device_holder", "history_id"], name="change_by_holder"),

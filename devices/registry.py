@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connection, transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.functions import NullIf
 from django.utils.translation import gettext_lazy as _
 
 from devices import sql
@@ -31,10 +32,8 @@ TWICE = {
     "device_mac": _("The device at index %(index)d of this list has the same MAC address."),
 }
 
-# Of a device whose change is being written: who held it at its last one.
-HOLDER_BEFORE = Subquery(
-    Device.history.filter(id=OuterRef("pk")).order_by("-history_id").values("device_holder_id")[:1]
-)
+LAST_CHANGE = Device.history.filter(id=OuterRef("pk")).order_by("-history_id")
+
 
 DEVICE_COLUMNS = ("id", "device_name", "device_mac", "device_type", "device_holder_id", "created_at", "updated_at")
 HOLDER = Device._meta.get_field("device_holder")
@@ -43,6 +42,26 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ADDED, CHANGED, REMOVED = "+", "~", "-"
+
+
+def _at_last_change(field: str) -> Subquery:
+    return Subquery(LAST_CHANGE.values(field)[:1])
+
+
+# What history tells of a device as it was before a change, by the kind of the change. See models.DeviceChangeRecord.
+BEFORE: Mapping[str, Mapping[str, Any]] = {
+    ADDED: {"history_holder_before_id": None, "history_name_before": None, "history_mac_before": None},
+    CHANGED: {
+        "history_holder_before_id": _at_last_change("device_holder_id"),
+        "history_name_before": NullIf(_at_last_change("device_name"), F("device_name")),
+        "history_mac_before": NullIf(_at_last_change("device_mac"), F("device_mac")),
+    },
+    REMOVED: {
+        "history_holder_before_id": _at_last_change("device_holder_id"),
+        "history_name_before": None,
+        "history_mac_before": None,
+    },
+}
 RESTORED = "restored"  # the change reason that tells a restored device from a new one
 
 DEADLOCK = "40P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -299,7 +318,7 @@ def record(
     """
     if not ids:
         return
-    more = {"history_holder_before_id": None if history_type == ADDED else HOLDER_BEFORE} if model is Device else {}
+    more = BEFORE[history_type] if model is Device else {}
     sql.record_history(
         model,
         ids,

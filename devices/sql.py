@@ -188,7 +188,7 @@ def last_change(numbers: "models.QuerySet[Any, int]") -> str:
 
 def open_from() -> RawSQL:
     """Return the number behind which somebody is writing, as an expression; NULL where nobody is."""
-    return RawSQL(f"({OPEN_FROM})" if connection.vendor == "postgresql" else "NULL", [])
+    return RawSQL(f"({OPEN_FROM})" if connection.vendor == "postgresql" else "NULL", [])  # noqa: S611
 
 
 def fetch_one(query: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:

@@ -10,14 +10,21 @@ from typing import Any
 
 from django.db import transaction
 
-# The expressions are those that Django makes of `icontains` and `contains`.
+# The expressions are those that Django makes of `icontains` and `contains`. Of the history, what a device is called now
+# needs no index, since the devices have one: so the history of a new device, most of what is written, costs none.
 INDEXES = {
     "device_by_part": "devices_device USING gin (upper(device_name::text) gin_trgm_ops, device_mac gin_trgm_ops)",
-    "change_by_part": (
+    "former_by_part": (
         "devices_historicaldevice USING gin "
-        "(upper(device_name::text) gin_trgm_ops, upper(device_mac::text) gin_trgm_ops)"
+        "(upper(history_name_before::text) gin_trgm_ops, upper(history_mac_before::text) gin_trgm_ops) "
+        "WHERE history_name_before IS NOT NULL OR history_mac_before IS NOT NULL"
+    ),
+    "retired_by_part": (
+        "devices_historicaldevice USING gin "
+        "(upper(device_name::text) gin_trgm_ops, upper(device_mac::text) gin_trgm_ops) WHERE history_type = '-'"
     ),
 }
+REPLACED = "change_by_part"  # had all of the history, at a third of what it cost to register a device
 
 MISSING = "SELECT to_regclass(%s) IS NULL"
 MAY_CREATE = """
@@ -32,6 +39,7 @@ def install(connection: Any) -> None:
     if connection.vendor != "postgresql":
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX IF EXISTS {REPLACED}")
         missing = [name for name in INDEXES if _is(cursor, MISSING, name)]
         if missing and _is(cursor, MAY_CREATE):
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any, NoReturn
 
 from django.contrib import admin, messages
+from django.db import connection
 from django.db.models import Case, Exists, Expression, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
-from devices import mac, reach, registry
+from devices import mac, models, reach, registry, sql
 from devices.admin import confirmation
 from devices.admin.access import OnlyToRead, WithinReach
 from devices.admin.filters import DaysFilter, HolderFilter
@@ -27,6 +28,7 @@ Change = Device.history.model
 
 REQUEST_ID = re.compile("[0-9a-f]{32}")  # as the registry makes them; a client's own may look like a name
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
+MANY = 1000  # devices whose changes are looked for by their ids
 ACTIONS = {registry.ADDED: _("registered"), registry.CHANGED: _("changed"), registry.REMOVED: _("taken out")}
 
 
@@ -125,10 +127,9 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
             return queryset, False
         if REQUEST_ID.fullmatch(text):
             return queryset.filter(seen_after=True, history_request_id=text), False
-        found = Q(device_name__icontains=text)
-        for part in {text, mac.read_part(text)} - {None}:
-            found |= Q(device_mac__icontains=part)
-        return queryset.filter(found, seen_after=True), False
+        found = queryset.filter(_has_part(text, "device_name", "device_mac"), seen_after=True)
+        ids = _ever_called(text)
+        return (found if ids is None else found.filter(id__in=sql.any_id(ids))), False
 
     def change_view(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise Http404  # the list has it all, and only what may be seen
@@ -204,6 +205,29 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
             done=ngettext_lazy("%(count)d device was restored.", "%(count)d devices were restored.", "count"),
             name=self.device,
         )
+
+
+def _has_part(text: str, name: str, address: str) -> Q:
+    found = Q(**{f"{name}__icontains": text})
+    for part in {text, mac.read_part(text)} - {None}:
+        found |= Q(**{f"{address}__icontains": part})
+    return found
+
+
+def _ever_called(text: str) -> list[int] | None:
+    """Return the devices that have, or once had, the text in their name or MAC; None if they are very many.
+
+    They are found by indexes (trigrams.py). Of very many the list finds some at once, wherever it looks.
+    """
+    if connection.vendor != "postgresql":  # which alone has the indexes
+        return None
+    now = Device.objects.filter(models.has_part(text)).values_list("pk")
+    retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=registry.REMOVED)
+    former = Change.objects.filter(_has_part(text, "history_name_before", "history_mac_before"))
+    ids: set[int] = set()
+    for rows in (now, retired.values_list("id"), former.values_list("id")):
+        ids.update(pk for (pk,) in rows.order_by()[: MANY + 1])
+    return list(ids) if len(ids) <= MANY else None
 
 
 def _is_any(column: str, ids: Collection[int] | None) -> Expression:

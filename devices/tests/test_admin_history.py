@@ -1,11 +1,13 @@
 from typing import Any
 
+import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from devices import hospitals, registry
+from devices.admin import history as admin_history
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
@@ -35,6 +37,27 @@ def test_a_devices_history_tells_who_and_from_where_with_both_values(operator: C
     assert "API key ward app" in page
     assert "127.0.0.1" in page
     assert "Cuff 2" not in page
+
+
+@pytest.mark.parametrize("many", [1000, 0])
+def test_changes_are_found_by_what_the_device_was_called_then(
+    operator: Client, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_history, "MANY", many)  # 0: none are looked for by their ids
+    renamed, removed, other = register(draft(1), draft(2), draft(3))
+    registry.update(Device.objects.filter(pk=renamed.pk), {"device_name": "Timbangan"}, COMMAND)
+    registry.retire(Device.objects.filter(pk=removed.pk), COMMAND)
+    found = {
+        "cuff 1": {(renamed.pk, "+")},
+        "IMBANG": {(renamed.pk, "~")},
+        "uff 2": {(removed.pk, "+"), (removed.pk, "-")},
+        removed.device_mac.replace(":", "-").lower()[6:]: {(removed.pk, "+"), (removed.pk, "-")},
+        "cuff": {(renamed.pk, "+"), (removed.pk, "+"), (removed.pk, "-"), (other.pk, "+")},
+        "nothing like it": set(),
+    }
+    for text, changes in found.items():
+        rows = operator.get(CHANGES, {"q": text}).context["cl"].result_list
+        assert {(row.id, row.history_type) for row in rows} == changes, text
 
 
 def test_the_number_of_queries_does_not_grow_with_the_changes(operator: Client) -> None:

@@ -66,6 +66,23 @@ def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Ho
     assert list(left) == ["RS Harapan", "RS Sehat"]
 
 
+def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
+    [device] = register(draft(1))
+    registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
+    registry.update(one(device), {"device_type": "CORPORATE"}, COMMAND)
+    registry.update_many([(device.pk, {"device_mac": "D0:61:AE:D4:58:FF", "device_name": "Again"})], COMMAND)
+    registry.retire(one(device), COMMAND)
+    registry.restore(device.pk, COMMAND)
+    assert [(row.history_type, row.history_name_before, row.history_mac_before) for row in history(device)] == [
+        ("+", None, None),
+        ("~", "Cuff 1", None),
+        ("~", None, None),
+        ("~", "Renamed", device.device_mac),
+        ("-", None, None),
+        ("+", None, None),
+    ]
+
+
 @pytest.mark.parametrize("index", ["change_by_holder", "change_by_departure", "change_by_device"])
 def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: str) -> None:
     devices = register(*(draft(n, device_holder=f"RS {n % 100}") for n in range(1000)))
