@@ -31,7 +31,7 @@ class EnvelopeWorker(ThreadWorker):
         return kept
 
     def accept(self, listener: Any) -> None:
-        """Take a new connection, after a moment for workers that have fewer: woken together, the quickest had them all."""
+        """Take a new connection, after a moment for workers that have fewer: else the quickest would have them all."""
         time.sleep(min(self.nr_conns, 10) * YIELD_FOR)
         super().accept(listener)
 

@@ -6,10 +6,10 @@ its history, within the reach of whoever asks, and with every problem named if i
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connection, transaction
 from django.db.models import F, OuterRef, Subquery
@@ -96,8 +96,35 @@ def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+@dataclass(frozen=True, slots=True)
+class Registered(Sequence[Device]):
+    """The devices of these drafts, in their order. Each is made when it is looked at: they may be 10,000."""
+
+    ids: Sequence[int]
+    drafts: Sequence[Draft]
+    holders: Sequence[Hospital | None]
+    at: datetime
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Device: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Device]: ...
+    def __getitem__(self, place: int | slice) -> Device | list[Device]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self)))]
+        draft, holder = self.drafts[place], self.holders[place]
+        texts = draft["device_name"], draft["device_mac"], draft["device_type"]
+        values = (self.ids[place], *texts, holder and holder.pk, self.at, self.at)
+        device = Device.from_db(DEFAULT_DB_ALIAS, DEVICE_COLUMNS, values)
+        HOLDER.set_cached_value(device, holder)
+        return device
+
+
 @in_one_transaction
-def register(drafts: Sequence[Draft], origin: Origin) -> list[Device]:
+def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     """Register all of the devices or none, and return them in the order of the drafts.
 
     Drafts are complete (drafts.read); a holder left out is the key's hospital, or none. A hospital named for the
@@ -127,7 +154,7 @@ def register(drafts: Sequence[Draft], origin: Origin) -> list[Device]:
     except IntegrityError as error:
         raise _refusal(taken(drafts), error) from error
     record(Device, ids, ADDED, origin)
-    return [_registered(pk, draft, holder, at) for pk, draft, holder in zip(ids, drafts, holders, strict=True)]
+    return Registered(ids, drafts, holders, at)
 
 
 class Outdated(Exception):
@@ -457,14 +484,6 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
     if ids:
         nobodys = [f"~{pk}~{secrets.token_hex(8).upper()}" for pk in ids]
         sql.update(Device, ids, dict.fromkeys(TAKEN, nobodys), {})
-
-
-def _registered(pk: int, draft: Draft, holder: Hospital | None, at: datetime) -> Device:
-    """Return the device as from the database: of what may be 10,000, Device(…) would check each value's place."""
-    values = (pk, draft["device_name"], draft["device_mac"], draft["device_type"], holder and holder.pk, at, at)
-    device = Device.from_db(DEFAULT_DB_ALIAS, DEVICE_COLUMNS, values)
-    HOLDER.set_cached_value(device, holder)
-    return device
 
 
 def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:

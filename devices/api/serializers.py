@@ -1,5 +1,6 @@
 """A device as the API tells it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from rest_framework import serializers
 from devices.api.naming import FIELDS, spelling
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType
 from devices.models import MAX_ID, Device
+from devices.registry import Registered
 
 
 class DeviceSerializer(serializers.Serializer[Device]):
@@ -28,9 +30,7 @@ class DeviceSerializer(serializers.Serializer[Device]):
     updated_at = serializers.IntegerField(read_only=True, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
 
     def to_representation(self, device: Device) -> dict[str, Any]:
-        row = tell(device)
-        names = spelling(self.context["request"].auth)
-        return {names.get(field, field): row[field] for field in FIELDS} if names else row
+        return spelt(tell(device), spelling(self.context["request"].auth))
 
 
 class NamedDeviceSerializer(DeviceSerializer):
@@ -50,6 +50,28 @@ def tell(device: Device) -> dict[str, Any]:
         "created_at": milliseconds(device.created_at),
         "updated_at": milliseconds(device.updated_at),
     }
+
+
+def tell_registered(devices: Registered) -> list[dict[str, Any]]:
+    """Return what `tell` does of each of the devices, without making them."""
+    at = milliseconds(devices.at)
+    return [
+        {
+            "id": pk,
+            "device_name": draft["device_name"],
+            "device_mac": draft["device_mac"],
+            "device_type": draft["device_type"],
+            "device_holder": holder.name if holder else UNKNOWN,
+            "created_at": at,
+            "updated_at": at,
+        }
+        for pk, draft, holder in zip(devices.ids, devices.drafts, devices.holders, strict=True)
+    ]
+
+
+def spelt(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is told of a device, with its fields spelt as `names` has it."""
+    return {names.get(field, field): row[field] for field in FIELDS} if names else row
 
 
 def milliseconds(instant: datetime) -> int:

@@ -23,7 +23,7 @@ from devices.api.errors import Retired
 from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
 from devices.api.naming import NAMINGS, spelling
 from devices.api.pagination import DevicePagination, prepare
-from devices.api.serializers import DeviceSerializer
+from devices.api.serializers import DeviceSerializer, spelt, tell, tell_registered
 from devices.drafts import REQUIRED
 from devices.models import MAX_ID, Device, DeviceQuerySet, Through
 from devices.prepared import Parameter, Prepared
@@ -46,7 +46,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         if self.action and (problems := self._parameter_problems(request)):
             raise Refused(problems)
 
-    def get_authenticators(self) -> Sequence[BaseAuthentication]:
+    def get_authenticators(self) -> list[BaseAuthentication]:
         listing = self.request and self.action_map.get((self.request.method or "").lower()) == "list"
         return [VersionAuthentication()] if listing else super().get_authenticators()
 
@@ -83,7 +83,8 @@ class DeviceViewSet(GenericViewSet[Device]):
         if self.partial or self.update_known:
             return self._create_each(request)
         devices = registry.register(bodies.read_devices(request), self._origin())
-        told = envelope.success(self._tell_new(devices), self._message(_("Devices registered.")), 201)
+        rows = self._tell_new(tell_registered(devices))
+        told = envelope.success(rows, self._message(_("Devices registered.")), 201)
         return self._tagged(told, devices[0]) if len(devices) == 1 else told
 
     @writing.writes
@@ -120,15 +121,15 @@ class DeviceViewSet(GenericViewSet[Device]):
             if result.device is None:
                 item["errors"] = envelope.entries(result.problems, names)
             elif result.status == bulk.CREATED:
-                [item["device"]] = self._tell_new([result.device])
+                [item["device"]] = self._tell_new([tell(result.device)])
             else:
                 item["device"] = self.get_serializer(result.device).data
             told.append(item)
         return envelope.success(told, self._message(_("Each device was dealt with by itself.")), 207)
 
-    def _tell_new(self, devices: Sequence[Device]) -> Any:
-        data = self.get_serializer(devices, many=True).data
-        return [{**row, "id": None} for row in data] if self.dry_run else data
+    def _tell_new(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        names = spelling(key_of(self.request))
+        return [spelt({**row, "id": None} if self.dry_run else row, names) for row in rows]
 
     def _message(self, message: str | Promise) -> str | Promise:
         return _("This is what would happen. Nothing was written.") if self.dry_run else message
