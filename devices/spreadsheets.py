@@ -80,7 +80,7 @@ def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: S
         Unreadable: there are more rows than a worksheet has.
     """
     if ending == ".xlsx":
-        return workbooks.write(file, columns, (list(map(cells.escaped, row)) for row in rows))
+        return workbooks.write(file, columns, map(cells.escaped_row, rows))
     counted = itertools.count()
     file.writelines(csv_chunks((row for row, _place in zip(rows, counted, strict=False)), columns))
     return next(counted)
@@ -92,7 +92,7 @@ def csv_chunks(rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED)
     buffer.seek(0, io.SEEK_END)
     writer = csv.writer(buffer)
     for row in itertools.chain([columns], rows):
-        writer.writerow(map(cells.escaped, row))
+        writer.writerow(cells.escaped_row(row))
         if buffer.tell() > CHUNK:
             yield buffer.getvalue().encode()
             buffer = io.StringIO()
