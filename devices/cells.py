@@ -44,8 +44,8 @@ _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?:[ T]\d.*)?|\d{1,2}[- ][A-Z
 _FEW_DIGITS = re.compile(r"\d{6,11}")
 
 # What a spreadsheet program would run, or read as a number, date, time or truth value, in English or Indonesian; and
-# what begins like something that was escaped. Not a short number, which it keeps, nor a MAC, which has colons. It is one
-# expression, since an export looks at millions of cells.
+# what begins like something that was escaped. Not a short number, which it keeps, nor a MAC, which has colons. It is
+# one expression, since an export looks at millions of cells.
 _CHANGEABLE = re.compile(
     r"""
       [=+@'\t\r-]
