@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connection, transaction
@@ -20,6 +20,7 @@ from devices import sql
 from devices.drafts import DeviceType, Draft, fold
 from devices.models import ApiKey, Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
+from devices.prepared import Parameter, Prepared
 from devices.problems import DUPLICATE, FORBIDDEN, UNIQUE, Problem, Refused
 from devices.reach import Reach
 
@@ -36,6 +37,7 @@ LAST_CHANGE = Device.history.filter(id=OuterRef("pk")).order_by("-history_id")
 
 
 DEVICE_COLUMNS = ("id", "device_name", "device_mac", "device_type", "device_holder_id", "created_at", "updated_at")
+HOSPITAL_COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 HOLDER = Device._meta.get_field("device_holder")
 
 P = ParamSpec("P")
@@ -316,8 +318,10 @@ def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hos
             spellings.setdefault(fold(name), name)
     if not spellings:
         return {}
-    known = Hospital.objects.called(spellings)
-    if missing := sorted(spellings.keys() - known.keys()):
+    known = _called_at_present(spellings)
+    if spellings.keys() - known.keys():
+        known = Hospital.objects.called(spellings)
+    if spellings.keys() - known.keys():
         sql.queue_up()  # behind whoever is renaming or merging: the name may be a former one by then
         missing = sorted(spellings.keys() - Hospital.objects.called(spellings).keys())
         at = now()
@@ -330,6 +334,19 @@ def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hos
         record(Hospital, ids, ADDED, origin)
         known = Hospital.objects.called(spellings)
     return known
+
+
+@cache
+def _hospitals() -> Prepared:
+    rows = Hospital.objects.filter(name_folded__in=sql.any_text(Parameter("names")))
+    return Prepared(rows.values_list(*HOSPITAL_COLUMNS))
+
+
+def _called_at_present(names: Iterable[str]) -> dict[str, Hospital]:
+    """Return the hospitals of these folded names: what HospitalQuerySet.called finds without looking further."""
+    rows = _hospitals().rows(names=sql.json_list(list(names)))
+    found = (Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL_COLUMNS, row) for row in rows)
+    return {hospital.name_folded: hospital for hospital in found}
 
 
 def record(

@@ -32,12 +32,12 @@ OPEN_FROM = f"""
 
 def any_id(ids: Sequence[int]) -> RawSQL:
     """Return the right side of `__in` for any number of ids, as one parameter."""
-    return _any_of(_texts(ids), "bigint")
+    return _any_of(json_list(ids), "bigint")
 
 
-def any_text(texts: Sequence[str]) -> RawSQL:
-    """Return the right side of `__in` for any number of texts, as one parameter."""
-    return _any_of(_texts(texts), "text")
+def any_text(texts: Sequence[str] | Parameter) -> RawSQL:
+    """Return the right side of `__in` for any number of texts, as one parameter: a JSON list where it is told later."""
+    return _any_of(texts if isinstance(texts, Parameter) else json_list(texts), "text")
 
 
 def insert(
@@ -156,7 +156,7 @@ def record_history(
     values = {"history_type": history_type, "history_date": history_date, **attributes}
     expressions = {name: value for name, value in values.items() if hasattr(value, "resolve_expression")}
     copy = _copy(model, tuple(values), expressions) if expressions else _copy_of_values(model, tuple(values))
-    copy.run(ids=_texts(ids), **values)
+    copy.run(ids=json_list(ids), **values)
 
 
 @cache
@@ -211,7 +211,7 @@ def _any_of(texts: "str | Parameter", kind: str) -> RawSQL:
     return RawSQL("SELECT value FROM json_each(%s)", [texts])
 
 
-def _texts(values: Sequence[Any]) -> str:
+def json_list(values: Sequence[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
