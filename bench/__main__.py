@@ -25,7 +25,7 @@ from pathlib import Path
 from bench import servers
 from bench.servers import ROOT, Server
 
-SMALL, LARGE = 10_000, 1_000_000
+SMALL, LARGE, HUGE = 10_000, 1_000_000, 10_000_000
 PEERS = ("fastapi_raw", "fastapi_sqlalchemy", "ninja", "drf")
 _serial = itertools.count(time.time_ns() // 1000 * 1000)
 
@@ -137,11 +137,16 @@ def _megabytes(used: resource.struct_rusage) -> int:
     return used.ru_maxrss // 1024
 
 
-def duels(small: Server, large: Server, lite: Server, beside: dict[str, Server], raw_large: Server) -> Iterator[Duel]:
+def duels(
+    small: Server, large: Server, lite: Server, beside: dict[str, Server], raw_large: Server, huge: Server | None
+) -> Iterator[Duel]:
     for size in (20, 100, 1000):
         path = f"/api/devices?page=1&size={size}"
         yield Duel(f"list of {size}, 10,000 devices", _beside(small, beside, path), 1.0)
-    yield Duel("detail, 10,000 devices", _beside(small, beside, "/api/device/5000"), 0.6)
+    detail = _beside(small, beside, "/api/device/5000")
+    yield Duel("detail, 10,000 devices", detail, 0.6)
+    if "ninja" in detail:
+        yield Duel("the same", {name: detail[name] for name in ("registry", "ninja")}, 1.5)
     paths = {f"list of {size}": f"/api/devices?page=1&size={size}" for size in (20, 100)}
     paths["the last page of 100"] = f"/api/devices?page={LARGE // 100}&size=100"
     for name, path in paths.items():
@@ -149,6 +154,8 @@ def duels(small: Server, large: Server, lite: Server, beside: dict[str, Server],
     path = "/api/devices?page=1&size=100"
     at_small = {"at 10,000": reads(small, path)}
     yield Duel("list of 100, 1,000,000 devices", {"registry": reads(large, path), **at_small}, 0.8)
+    if huge:
+        yield Duel("list of 100, 10,000,000 devices", {"registry": reads(huge, path), **at_small}, 0.6)
     hospital = reads(large, path, large.one_hospitals_key)
     yield Duel("the same with a hospital's key", {"registry": hospital, "unbound": reads(large, path)}, 0.8)
     yield Duel(
@@ -172,6 +179,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
     parser.add_argument("--peers", default=",".join(PEERS), help="which of them (default: all)")
     parser.add_argument("--cases", default="", help="a regular expression of the names of cases (default: all)")
+    parser.add_argument("--huge", action="store_true", help="measure 10,000,000 too, which take long to fill")
     parser.add_argument("--files", action="store_true", help="measure import and export of 1,000,000 too")
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
@@ -181,13 +189,13 @@ def main() -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         small = stack.enter_context(servers.registry(database, SMALL))
         large = stack.enter_context(servers.registry(database, LARGE))
+        huge = stack.enter_context(servers.registry(database, HUGE)) if arguments.huge else None
         lite = stack.enter_context(servers.registry(f"sqlite:///{folder}/registry.sqlite3", SMALL))
         names = arguments.peers.split(",")
         beside = {name: stack.enter_context(servers.peer(name, database, SMALL)) for name in names}
         raw_large = stack.enter_context(servers.peer("fastapi_raw", database, LARGE))
-        chosen = [
-            duel for duel in duels(small, large, lite, beside, raw_large) if re.search(arguments.cases, duel.name)
-        ]
+        every = duels(small, large, lite, beside, raw_large, huge)
+        chosen = [duel for duel in every if re.search(arguments.cases, duel.name)]
         for line in run(chosen, arguments.rounds, arguments.seconds):
             print(line, flush=True)
         if not arguments.cases:
