@@ -13,6 +13,7 @@ from uuid import uuid4
 from axes.models import AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.db.models import F, Q
 from django.db.models.functions import Length, Trim, Upper
@@ -21,7 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from devices import mac, sql
+from devices import mac, rates, sql
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
 
 if TYPE_CHECKING:
@@ -355,6 +356,14 @@ class ChangeFeed(models.Model):
         return f"pruned to {self.pruned_to}"
 
 
+def validate_rate(text: str) -> None:
+    try:
+        rates.read(text)
+    except rates.Malformed as error:
+        message = _("This is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited.")
+        raise ValidationError(message, "rate") from error
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def working(self, at: "datetime | Parameter | None" = None) -> Self:
         """Return the keys that open the registry now (or at another time): neither revoked nor expired."""
@@ -392,6 +401,14 @@ class ApiKey(models.Model):
     )
     read_only = models.BooleanField(_("read-only"), default=False)
     naming = models.CharField(_("naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
+    rate = models.CharField(  # noqa: DJ001  (null: as API_RATE says, whatever it will say)
+        _("requests at most"),
+        max_length=20,
+        null=True,
+        blank=True,
+        validators=[validate_rate],
+        help_text=_("Such as 600/min, also /s and /h, or unlimited. Left empty, the default of this registry applies."),
+    )
     legacy = models.BooleanField(_("legacy"), default=False, editable=False)
     created_at = models.DateTimeField(_("issued at"), default=now, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
@@ -412,6 +429,23 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PermitCount(models.Model):
+    """How many permits of a name have been used up in a window of time: see leases.py. Written by counters.py alone."""
+
+    name = models.CharField(max_length=80)
+    began_at = models.BigIntegerField()  # seconds since 1970 UTC
+    ends_at = models.BigIntegerField(db_index=True)
+    used = models.BigIntegerField()
+    leased = models.BigIntegerField()  # of these by whoever asked last
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(name="permits_of_a_window", fields=["name", "began_at", "ends_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.used} of {self.name}"
 
 
 class Upload(models.Model):

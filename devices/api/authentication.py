@@ -10,10 +10,11 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from django.db.models import DateTimeField, Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
 from devices import keys
+from devices.api import limits
 from devices.models import ApiKey, Hospital
 from devices.prepared import Parameter, Prepared
 
@@ -25,17 +26,22 @@ _last_noted: dict[int, float] = {}  # when this process last tried to note a key
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Set `request.auth` to the key. A key that is unknown, revoked or expired is answered like none at all."""
+    """Set `request.auth` to the key. One that is unknown, revoked or expired is answered like none at all.
+
+    Raises:
+        AuthenticationFailed: the key opens nothing.
+        TooManyRequests: it has been used too often, or too many that open nothing came from this address.
+    """
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         sent = request.headers.get(HEADER)
         if sent is None:
             return None
-        if not keys.is_plausible(sent):
-            raise AuthenticationFailed
-        key = working_key(keys.digest(sent))
+        limits.refuse_guesses(request, sent)
+        key = working_key(keys.digest(sent)) if keys.is_plausible(sent) else None
         if key is None:
-            raise AuthenticationFailed
+            raise limits.failed(request, sent)
+        limits.admit(request, key)
         note_use(key)
         return AnonymousUser(), key
 
