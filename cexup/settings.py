@@ -104,16 +104,25 @@ TEMPLATES = [
 
 # --- The database ----------------------------------------------------------------------------------------------
 
+# Seconds, of requests only (cexup/serving.py), 0: for as long as it takes.
+DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30, validate=validate.Range(min=0, max=3600))
+DATABASE_LOCK_TIMEOUT = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(min=0, max=3600))
+DATABASE_CONNECT_TIMEOUT = env.int("DATABASE_CONNECT_TIMEOUT", 5, validate=validate.Range(min=2, max=300))
+
 # Without a lock taken at BEGIN, two SQLite writers that both read first deadlock, and the busy timeout does not
 # apply to them. https://www.sqlite.org/lang_transaction.html
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
-    "timeout": 5,  # seconds
+    "timeout": DATABASE_LOCK_TIMEOUT,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
 }
 
 # What is asked again and again is planned once a connection.
-POSTGRESQL_OPTIONS = {"server_side_binding": True, "prepare_threshold": 5}
+POSTGRESQL_OPTIONS = {
+    "server_side_binding": True,
+    "prepare_threshold": 5,
+    "connect_timeout": DATABASE_CONNECT_TIMEOUT,
+}
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -72,7 +72,11 @@ class RedisCounter:
 
 
 class DatabaseCounter:
-    """Counts in the database, in one statement. SQLite, which one may write to at a time, is not waited for long."""
+    """Counts in the database, in one statement.
+
+    SQLite has one writer at a time. For a count it is waited for a fifth as long as for a write: most of those who are
+    counted only want to read, and an import may hold up writers for longer.
+    """
 
     LEFT = "(%s - devices_permitcount.used)"
     SQL = f"""
@@ -83,7 +87,6 @@ class DatabaseCounter:
         WHERE devices_permitcount.used < %s
         RETURNING leased, used
     """  # noqa: S608  (of constants)
-    PATIENCE = 1.0  # seconds
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
@@ -112,16 +115,13 @@ class DatabaseCounter:
         if connection.vendor != "sqlite":
             yield
             return
+        patience = settings.DATABASE_LOCK_TIMEOUT * 1000  # milliseconds
         with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {self.PATIENCE * 1000:.0f}")
+            cursor.execute(f"PRAGMA busy_timeout = {patience // 5}")
             try:
                 yield
             finally:
-                cursor.execute(f"PRAGMA busy_timeout = {self._usual_patience * 1000:.0f}")
-
-    @cached_property
-    def _usual_patience(self) -> float:
-        return float(connection.settings_dict["OPTIONS"].get("timeout", 5))
+                cursor.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 class FirstThatCounts:

@@ -207,7 +207,7 @@ def serving(environment: dict[str, str]) -> Iterator[int]:
     process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
     port = int(environment["PORT"])
     try:
-        for _ in range(200):
+        for _ in range(1200):  # a busy machine takes its time
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
