@@ -162,11 +162,16 @@ def assert_nobody_waited(took: list[float]) -> None:
     assert max(took) < 30
 
 
-def workers_memory(port: int) -> int:
-    """Return what the workers of the server on this port take, in MB."""
+def workers(port: int) -> list[int]:
+    """Return the process ids of the workers of the server on this port."""
     mothers = _children(os.getpid())
     [mother] = [pid for pid in mothers if f"PORT={port}\0" in Path(f"/proc/{pid}/environ").read_text()]
-    rollups = [Path(f"/proc/{worker}/smaps_rollup").read_text() for worker in _children(mother)]
+    return _children(mother)
+
+
+def workers_memory(port: int) -> int:
+    """Return what those workers take, in MB."""
+    rollups = [Path(f"/proc/{worker}/smaps_rollup").read_text() for worker in workers(port)]
     return (
         sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) // 1024
     )

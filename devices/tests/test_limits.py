@@ -19,6 +19,7 @@ from cexup.serving import limit_statements
 from devices import sql
 from devices.api.filters import DeviceFilter
 from devices.tests.conftest import ROOT, Api, draft, errors, issue, register, serving
+from devices.tests.test_behind_nginx import workers
 from devices.tests.test_rates_shared import ask_many, free_port
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has its busy timeout")
@@ -143,7 +144,12 @@ def test_only_what_serves_has_its_statements_limited() -> None:
 def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: dict[str, str], server_key: str) -> None:
     environment = {**server_environment, "PORT": str(free_port()), "WEB_CONCURRENCY": "2", "WEB_MAX_REQUESTS": "100"}
     with serving(environment) as port:
+        first = set(workers(port))
         assert ask_many(port, server_key, 640, connection="close") == {200: 640}
+        end = time.monotonic() + 60
+        while first & set(workers(port)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not first & set(workers(port))
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
