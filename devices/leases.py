@@ -8,6 +8,7 @@ before the window ends is lost: a 64th of the limit at most for each lease, and 
 Windows are those of the clock: each begins at a whole multiple of its length since 1970.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -87,7 +88,7 @@ class Leases:
         """
         now = self.clock()
         window = _window(rate, now)
-        ends_in = max(1, int(window.ends_at - now + 0.999))
+        ends_in = _ends_in(window, now)
         with self.lock:
             lease = self._lease(name, window)
             if lease.permits:
@@ -105,12 +106,15 @@ class Leases:
             lease.permits += granted.permits - 1
             return Verdict(True, lease.left + lease.permits, ends_in)
 
-    def is_used_up(self, name: str, rate: Rate) -> bool:
-        """Tell whether this process has been told that no permits are left, without using one up."""
-        window = _window(rate, self.clock())
+    def refusal(self, name: str, rate: Rate) -> Verdict | None:
+        """Return the verdict if this process has been told that no permits are left, else None; use none up."""
+        now = self.clock()
+        window = _window(rate, now)
         with self.lock:
             lease = self.leases.get(name)
-            return lease is not None and lease.window == window and not lease.permits and not lease.left
+            if lease is None or lease.window != window or lease.permits or lease.left:
+                return None
+        return Verdict(False, 0, _ends_in(window, now))
 
     def forget(self) -> None:
         with self.lock:
@@ -133,3 +137,7 @@ class Leases:
 
 def _window(rate: Rate, now: float) -> Window:
     return Window(int(now // rate.seconds) * rate.seconds, rate.seconds, rate.number)
+
+
+def _ends_in(window: Window, now: float) -> int:
+    return max(1, math.ceil(window.ends_at - now))

@@ -52,8 +52,8 @@ def refuse_guesses(request: Request, sent: str) -> None:
         TooManyRequests: without having looked whether the key is right.
     """
     rate = rates.read(settings.API_FAILED_RATE)
-    if rate and keys.is_legacy(sent) and leases().is_used_up(_name(request, sent), rate):
-        raise _too_many(request, rate, leases().take(_name(request, sent), rate))
+    if rate and keys.is_legacy(sent) and (verdict := leases().refusal(_name(request, sent), rate)):
+        raise _too_many(request, rate, verdict)
 
 
 def failed(request: Request, sent: str) -> APIException:

@@ -16,7 +16,7 @@ from devices import counters, credentials, keys
 from devices.api import limits
 from devices.counters import KEPT, LEFT_ALONE, CountingFailed, DatabaseCounter, FirstThatCounts, RedisCounter
 from devices.leases import Granted, Window
-from devices.models import ApiKey, PermitCount
+from devices.models import ApiKey, Device, PermitCount
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, issue, register
 from devices.tests.test_api_keys import FIELD_KEY, mistype
@@ -256,6 +256,20 @@ def test_where_no_counter_counts_requests_are_admitted(
     assert statuses(api, 5) == [200] * 5
     [record] = caplog.records
     assert record.getMessage().endswith("Requests are admitted.")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_takes_no_writes_admits_whoever_reads(caplog: pytest.LogCaptureFixture) -> None:
+    api = Api(issue("app", rate="1/min").text)
+    sqlite = connection.vendor == "sqlite"
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA query_only = ON" if sqlite else "SET default_transaction_read_only = on")
+    assert statuses(api, 3) == [200] * 3
+    assert api.post("/api/devices", draft(1)).status_code == 503
+    connection.close()
+    assert not Device.objects.exists()
+    [told] = [record.getMessage() for record in caplog.records if record.name == "devices.counters"]
+    assert told.endswith("Requests are admitted.")
 
 
 def test_a_dead_redis_is_told_without_its_password() -> None:

@@ -118,11 +118,11 @@ def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
     shared, clock = Shared(), Clock()
     leases = Leases(shared, clock)
     for _ in range(100):
-        assert not leases.is_used_up("a", PER_MINUTE)
+        assert leases.refusal("a", PER_MINUTE) is None
         leases.take("a", PER_MINUTE)
-    assert leases.is_used_up("a", PER_MINUTE)
+    assert leases.refusal("a", PER_MINUTE) == (False, 0, 60)
     clock.at += 60
-    assert not leases.is_used_up("a", PER_MINUTE)
+    assert leases.refusal("a", PER_MINUTE) is None
 
 
 def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
