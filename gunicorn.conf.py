@@ -20,8 +20,16 @@ threads = env.int("WEB_THREADS", 4) + env.int("FEED_WAITERS", 8)
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
-max_requests = 100_000
-max_requests_jitter = 10_000
+# A worker is replaced now and then, each at another time, so that nothing it might gather is gathered for good.
+max_requests = env.int("WEB_MAX_REQUESTS", 100_000)
+max_requests_jitter = max_requests // 10
+# Who waits: connections that no worker has taken yet, and those that each has.
+backlog = env.int("WEB_BACKLOG", 512)
+worker_connections = 1000
+# What is longer is answered 414 or 431, before anything else looks at it.
+limit_request_line = 4094  # bytes of method, address and version
+limit_request_fields = 100  # headers
+limit_request_field_size = 8190  # bytes of each
 control_socket_disable = True
 
 

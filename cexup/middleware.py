@@ -92,11 +92,15 @@ class ApiMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.answer = convert_exception_to_response(_Views()._get_response)  # type: ignore[attr-defined]
+        self.answer: Any = convert_exception_to_response(_Views()._get_response)  # type: ignore[attr-defined]
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        answer: Any = self.answer if request.path_info.startswith("/api/") else self.get_response
-        return answer(request)  # type: ignore[no-any-return]
+        if not request.path_info.startswith("/api/"):
+            return self.get_response(request)
+        response: HttpResponse = self.answer(request)
+        for name, value in getattr(request, "rate_limit", {}).items():  # by devices/api/limits.py
+            response[name] = value
+        return response
 
 
 class SessionEndMiddleware:

@@ -13,9 +13,19 @@ from corsheaders.defaults import default_headers
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
-from environs import Env, validate
+from environs import Env, ValidationError, validate
+
+from devices import rates
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def is_rate(text: str) -> None:
+    try:
+        rates.read(text)
+    except rates.Malformed as error:
+        raise ValidationError("Write 6000/min, also /s and /h, or unlimited.") from error
+
 
 env = Env()
 env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
@@ -94,16 +104,25 @@ TEMPLATES = [
 
 # --- The database ----------------------------------------------------------------------------------------------
 
+# Seconds, of requests only (cexup/serving.py), 0: for as long as it takes.
+DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30, validate=validate.Range(min=0, max=3600))
+DATABASE_LOCK_TIMEOUT = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(min=0, max=3600))
+DATABASE_CONNECT_TIMEOUT = env.int("DATABASE_CONNECT_TIMEOUT", 5, validate=validate.Range(min=2, max=300))
+
 # Without a lock taken at BEGIN, two SQLite writers that both read first deadlock, and the busy timeout does not
 # apply to them. https://www.sqlite.org/lang_transaction.html
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
-    "timeout": 5,  # seconds
+    "timeout": DATABASE_LOCK_TIMEOUT,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
 }
 
 # What is asked again and again is planned once a connection.
-POSTGRESQL_OPTIONS = {"server_side_binding": True, "prepare_threshold": 5}
+POSTGRESQL_OPTIONS = {
+    "server_side_binding": True,
+    "prepare_threshold": 5,
+    "connect_timeout": DATABASE_CONNECT_TIMEOUT,
+}
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
@@ -150,7 +169,7 @@ CORS_ALLOW_HEADERS = [
     "x-api-key",
     "x-request-id",
 ]
-CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "retry-after", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
 
 CSRF_FAILURE_VIEW = "cexup.errors.stale_form"
 
@@ -195,6 +214,13 @@ API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
 FEED_WAITERS = env.int("FEED_WAITERS", 8, validate=validate.Range(min=0, max=1000))  # requests of a worker process
+API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # of a key that has no rate of its own
+API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # keys that open nothing, of an address
+REDIS_URL = env.str(
+    "REDIS_URL",
+    "",
+    validate=validate.Regexp("^$|(rediss?|unix)://.", error="Let it begin with redis://, rediss:// or unix://."),
+)
 DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 
 REST_FRAMEWORK = {

@@ -34,8 +34,9 @@ def issue(
     read_only: bool = False,
     naming: str = ApiKey.Naming.SNAKE_CASE,
     expires_at: datetime | None = None,
+    rate: str | None = None,
 ) -> Issued:
-    """Issue a new key for the client application of this name."""
+    """Issue a new key for the client application of this name. Its rate is as rates.py reads it, None: the default."""
     issued = keys.issue()
     key = ApiKey(
         name=name,
@@ -45,6 +46,7 @@ def issue(
         read_only=read_only,
         naming=naming,
         expires_at=expires_at,
+        rate=rate,
     )
     return Issued(_add(key, origin), issued.text)
 
@@ -106,6 +108,7 @@ def rotate(key: ApiKey, origin: Origin, overlap: timedelta = timedelta(hours=24)
         read_only=old.read_only,
         naming=old.naming,
         expires_at=old.expires_at,
+        rate=old.rate,
     )
     end = timezone.now() + overlap
     ApiKey.objects.filter(pk=old.pk).update(expires_at=min(end, old.expires_at or end))

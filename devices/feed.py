@@ -79,17 +79,17 @@ def _ends() -> tuple[int, int]:
     return last, last if written_from is None else min(last, written_from)
 
 
-def marks(hospital: str) -> tuple[Any, ...]:
-    """Return what a version is made of: columns for a query set of whatever is bound to a hospital, or to none.
+def marks() -> list[Any]:
+    """Return what the version of all devices within a key's reach is made of: expressions for a query set of keys.
 
     The last change of a hospital is one of what it holds, or one by which something left it. What the names of
     hospitals mean, and what was pruned, count as well.
     """
-    held = LAST.filter(device_holder=OuterRef(hospital))
-    left = LAST.filter(LEFT, history_holder_before=OuterRef(hospital))
-    last = Case(When(**{hospital: None}, then=_number(LAST)), default=Greatest(_number(held), _number(left)))
+    held = LAST.filter(device_holder=OuterRef("hospital_id"))
+    left = LAST.filter(LEFT, history_holder_before=OuterRef("hospital_id"))
+    last = Case(When(hospital=None, then=_number(LAST)), default=Greatest(_number(held), _number(left)))
     pruned_to = Coalesce(Subquery(ChangeFeed.objects.values("pruned_to")[:1]), 0)
-    return last, _number(Hospital.history.order_by("-history_id")), pruned_to, sql.open_from()
+    return [last, _number(Hospital.history.order_by("-history_id")), pruned_to, sql.open_from()]
 
 
 def version(last: int, named: int, pruned_to: int, open_from: int | None) -> str | None:

@@ -13,15 +13,16 @@ from uuid import uuid4
 from axes.models import AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import connection, models
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q
 from django.db.models.functions import Length, Trim, Upper
-from django.db.models.lookups import LessThanOrEqual
+from django.db.models.lookups import IsNull, LessThanOrEqual
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from devices import mac, sql
+from devices import mac, rates, sql
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
 
 if TYPE_CHECKING:
@@ -236,6 +237,11 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             return self
         return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
 
+    def within_that_of_the_key(self) -> Self:
+        """Return what `within` does, for the key of a query that this one stands in: one bound to none sees all."""
+        bound_to = OuterRef("hospital_id")
+        return self.filter(Q(device_holder=bound_to) | Q(IsNull(bound_to, True)))
+
     def held_by(self, name: str) -> Self:
         """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`)."""
         if fold(name) == UNKNOWN:
@@ -366,6 +372,14 @@ class ChangeFeed(models.Model):
         return f"pruned to {self.pruned_to}"
 
 
+def validate_rate(text: str) -> None:
+    try:
+        rates.read(text)
+    except rates.Malformed as error:
+        message = _("This is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited.")
+        raise ValidationError(message, "rate") from error
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def working(self, at: "datetime | Parameter | None" = None) -> Self:
         """Return the keys that open the registry now (or at another time): neither revoked nor expired."""
@@ -403,13 +417,21 @@ class ApiKey(models.Model):
     )
     read_only = models.BooleanField(_("read-only"), default=False)
     naming = models.CharField(_("naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
+    rate = models.CharField(  # noqa: DJ001  (null: as API_RATE says, whatever it will say)
+        _("requests at most"),
+        max_length=20,
+        null=True,
+        blank=True,
+        validators=[validate_rate],
+        help_text=_("Such as 600/min, also /s and /h, or unlimited. Left empty, the default of this registry applies."),
+    )
     legacy = models.BooleanField(_("legacy"), default=False, editable=False)
     created_at = models.DateTimeField(_("issued at"), default=now, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
 
-    version: str | None = None  # of all devices within its reach, where a request asks for it: authentication.py
+    told: Sequence[Any] = ()  # what a request has asked for along with the key: api/authentication.py
 
     objects = ApiKeyQuerySet.as_manager()
     history = _history(excluded_fields=["digest", "last_used_at"])
@@ -425,6 +447,23 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PermitCount(models.Model):
+    """How many permits of a name have been used up in a window of time: see leases.py. Written by counters.py alone."""
+
+    name = models.CharField(max_length=80)
+    began_at = models.BigIntegerField()  # seconds since 1970 UTC
+    ends_at = models.BigIntegerField(db_index=True)
+    used = models.BigIntegerField()
+    leased = models.BigIntegerField()  # of these by whoever asked last
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(name="permits_of_a_window", fields=["name", "began_at", "ends_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.used} of {self.name}"
 
 
 class Upload(models.Model):

@@ -17,13 +17,13 @@ from django.utils.translation import ngettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
-from devices import credentials, drafts, origin
+from devices import credentials, drafts, origin, rates
 from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, is_operator
 from devices.admin.filters import HolderFilter
-from devices.models import ApiKey, ApiKeyQuerySet, Through
+from devices.models import ApiKey, ApiKeyQuerySet, Through, validate_rate
 
-SETTINGS = ("hospital", "read_only", "naming", "expires_at")
+SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -47,6 +47,12 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         if end and end <= timezone.now():
             raise ValidationError(_("This has passed: the key would never work."))
         return end
+
+    def clean_rate(self) -> str | None:
+        text: str | None = self.cleaned_data["rate"]
+        if text:
+            validate_rate(text)
+        return rates.write(rates.read(text)) if text else None
 
     def clean_value(self) -> str:
         text: str = self.cleaned_data["value"]

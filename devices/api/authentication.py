@@ -2,18 +2,21 @@
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from django.db.models import DateTimeField, Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
-from devices import feed, keys
+from devices import keys
+from devices.api import limits
 from devices.models import ApiKey, Hospital
 from devices.prepared import Parameter, Prepared
 
@@ -25,19 +28,26 @@ _last_noted: dict[int, float] = {}  # when this process last tried to note a key
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Set `request.auth` to the key. A key that is unknown, revoked or expired is answered like none at all."""
+    """Set `request.auth` to the key. One that is unknown, revoked or expired is answered like none at all.
 
-    with_version = False
+    Raises:
+        AuthenticationFailed: the key opens nothing.
+        TooManyRequests: it has been used too often, or too many that open nothing came from this address.
+    """
+
+    def __init__(self, also: "Also | None" = None, **values: Any) -> None:
+        """Ask `also`, in the same query and with these values of its parameters; it stands in the key's `told`."""
+        self.also, self.values = also, values
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         sent = request.headers.get(HEADER)
         if sent is None:
             return None
-        if not keys.is_plausible(sent):
-            raise AuthenticationFailed
-        key = working_key(keys.digest(sent), with_version=self.with_version)
+        limits.refuse_guesses(request, sent)
+        key = working_key(keys.digest(sent), self.also, **self.values) if keys.is_plausible(sent) else None
         if key is None:
-            raise AuthenticationFailed
+            raise limits.failed(request, sent)
+        limits.admit(request, key)
         note_use(key)
         return AnonymousUser(), key
 
@@ -45,36 +55,33 @@ class ApiKeyAuthentication(BaseAuthentication):
         return HEADER
 
 
-class VersionAuthentication(ApiKeyAuthentication):
-    """Set the key's `version` too, in the same query: that of all devices within its reach. See feed.py."""
-
-    with_version = True
-
-
 # What a request needs of its key and of the key's hospital; anything else would be asked for when it is used.
-KEY = ["id", "hospital_id", "read_only", "naming", "last_used_at"]
+KEY = ["id", "hospital_id", "read_only", "naming", "rate", "last_used_at"]
 HOSPITAL = ["id", "name", "name_folded"]
 
 
+# What a request surely needs besides: expressions for a query set of keys, which name its hospital `hospital_id`.
+Also = Callable[[], Sequence[Any]]
+
+
 @cache
-def _working_keys(with_version: bool) -> Prepared:
+def _working_keys(also: Also | None) -> Prepared:
     columns = [*KEY, *(f"hospital__{column}" for column in HOSPITAL)]
     keys = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
-    return Prepared(keys.values_list(*columns, *(feed.marks("hospital_id") if with_version else ())))
+    return Prepared(keys.values_list(*columns, *(also() if also else ())))
 
 
-def working_key(digest: str, *, with_version: bool = False) -> ApiKey | None:
+def working_key(digest: str, also: Also | None = None, **values: Any) -> ApiKey | None:
     """Return the key with this digest, and its hospital, if it opens the registry now."""
-    rows = _working_keys(with_version).rows(at=timezone.now(), digest=digest)
+    rows = _working_keys(also).rows(at=timezone.now(), digest=digest, **values)
     if not rows:
         return None
     [row] = rows
-    of_hospital, marks = len(KEY), len(KEY) + len(HOSPITAL)
+    of_hospital, of_more = len(KEY), len(KEY) + len(HOSPITAL)
     key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, row[:of_hospital])
     if key.hospital_id:
-        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL, row[of_hospital:marks])
-    if with_version:
-        key.version = feed.version(*row[marks:])
+        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL, row[of_hospital:of_more])
+    key.told = row[of_more:]
     return key
 
 

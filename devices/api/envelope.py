@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.encoding import force_str
 from django.utils.functional import Promise
@@ -62,7 +62,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     It is a plain response, written already: the view's own renderer may be one of HTML.
     """
     request = context["request"]
-    if isinstance(exc, (OperationalError, InterfaceError)):
+    if isinstance(exc, (OperationalError, InterfaceError, InternalError)):  # the last: it ended an idle transaction
         logger.error("The database failed a request: %s", request.path, exc_info=exc)
         exc = Unavailable()
     if isinstance(exc, Http404):

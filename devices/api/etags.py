@@ -18,6 +18,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
+from devices import feed
 from devices.api.authentication import HEADER
 from devices.api.serializers import tell
 from devices.models import ApiKey, Device
@@ -38,7 +39,8 @@ def of_json(told: str) -> str:
 
 def of_list(key: ApiKey) -> str | None:
     """Return the tag of every list within the key's reach; None while somebody writes who may still change it."""
-    return key.version and f'W/"list-{key.version}"'
+    version = feed.version(*key.told)
+    return version and f'W/"list-{version}"'
 
 
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:

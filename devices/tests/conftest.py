@@ -16,8 +16,8 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from devices import credentials, people, registry
-from devices.api import authentication
+from devices import counters, credentials, people, registry
+from devices.api import authentication, limits
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
 
@@ -51,6 +51,8 @@ def _plain_static_files(settings: Any, static_root: Path) -> None:
 def _no_use_noted_yet() -> Iterator[None]:
     yield
     authentication._last_noted.clear()
+    limits.leases.cache_clear()
+    counters.shared.cache_clear()
 
 
 class Api:
@@ -205,7 +207,7 @@ def serving(environment: dict[str, str]) -> Iterator[int]:
     process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
     port = int(environment["PORT"])
     try:
-        for _ in range(200):
+        for _ in range(1200):  # a busy machine takes its time
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break

@@ -10,7 +10,9 @@ os.environ.update(
     ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
     CORS_ALLOWED_ORIGINS="https://app.example.org",
     LOG_LEVEL="WARNING",
+    API_RATE="unlimited",  # tests ask more than anybody may; those of the limits set their own
+    API_FAILED_RATE="unlimited",
 )
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "sqlite:///tests.sqlite3")
-for variable in ("API_FIRST_PAGE", "DEVICES_ALLOW_NON_MAC", "TRUSTED_PROXIES", "TIME_ZONE"):
+for variable in ("API_FIRST_PAGE", "DEVICES_ALLOW_NON_MAC", "TRUSTED_PROXIES", "TIME_ZONE", "REDIS_URL"):
     os.environ.pop(variable, None)

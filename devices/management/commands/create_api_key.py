@@ -1,3 +1,4 @@
+import argparse
 import sys
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from devices import credentials, registry
+from devices import credentials, rates, registry
 from devices.drafts import clean_holder, clean_text, fold
 from devices.models import ApiKey, Hospital
 from devices.origin import COMMAND
@@ -29,6 +30,12 @@ class Command(BaseCommand):
         )
         parser.add_argument("--expires", metavar="YYYY-MM-DD", help="the last day on which the key works")
         parser.add_argument(
+            "--rate",
+            metavar="600/min",
+            type=_rate,
+            help="requests at most, also /s, /h; unlimited; else API_RATE",
+        )
+        parser.add_argument(
             "--value", metavar="LEGACY_KEY", help="take over this key; - reads it from stdin, past the shell's history"
         )
 
@@ -45,6 +52,7 @@ class Command(BaseCommand):
             "read_only": options["read_only"],
             "naming": options["naming"],
             "expires_at": _end_of_day(options["expires"]),
+            "rate": options["rate"],
             "hospital": self._hospital(options["hospital"]),
         }
         value = options["value"]
@@ -73,6 +81,14 @@ class Command(BaseCommand):
             self.stderr.write(f"The hospital {holder} is new, and is registered with this key.")
         [hospital] = registry.name_hospitals([holder], COMMAND).values()
         return hospital
+
+
+def _rate(text: str) -> str:
+    try:
+        return rates.write(rates.read(text))
+    except rates.Malformed as error:
+        message = f"{text!r} is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited."
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _end_of_day(text: str | None) -> datetime | None:

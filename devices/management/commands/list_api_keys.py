@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from devices.models import ApiKey
 
-HEADINGS = ("ID", "NAME", "BEGINS", "HOSPITAL", "MAY", "NAMING", "ISSUED", "EXPIRES", "LAST USED", "STATE")
+HEADINGS = ("ID", "NAME", "BEGINS", "HOSPITAL", "MAY", "NAMING", "RATE", "ISSUED", "EXPIRES", "LAST USED", "STATE")
 
 
 class Command(BaseCommand):
@@ -30,6 +30,7 @@ def _row(key: ApiKey, works: bool) -> tuple[str, ...]:
         key.hospital.name if key.hospital else "(all)",
         "read" if key.read_only else "read, write",
         key.naming,
+        key.rate or "(default)",
         _minute(key.created_at),
         _minute(key.expires_at),
         _minute(key.last_used_at),

@@ -1,0 +1,91 @@
+"""How often: what a key may ask, and how many keys that are none an address may send.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `request.rate_limit`, from where
+ApiMiddleware puts them on the answer, whatever it is.
+"""
+
+import ipaddress
+from functools import cache
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import APIException, AuthenticationFailed
+from rest_framework.request import Request
+
+from devices import counters, keys, rates
+from devices.api.errors import TooManyRequests
+from devices.leases import Leases, Verdict
+from devices.models import ApiKey
+from devices.origin import client_address
+from devices.rates import Rate
+
+
+@cache
+def leases() -> Leases:
+    """Return the permits that this process has leased."""
+    return Leases(counters.shared())
+
+
+def admit(request: Request, key: ApiKey) -> None:
+    """Let a request with this key pass.
+
+    Raises:
+        TooManyRequests: the key has used up what it may ask in this window.
+    """
+    rate = rates.read(key.rate or settings.API_RATE)
+    if rate is None:
+        return
+    verdict = leases().take(f"key:{key.pk}", rate)
+    _tell(request, "default", rate, verdict)
+    if not verdict.admitted:
+        told = {"rate": rate, "wait": verdict.ends_in}
+        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
+        raise TooManyRequests(message, verdict.ends_in)
+
+
+def refuse_guesses(request: Request, sent: str) -> None:
+    """Refuse, from an address that has sent too many keys that are none, a key of a form that can be guessed.
+
+    Keys issued here cannot be, so a hospital behind the same address goes on working with them.
+
+    Raises:
+        TooManyRequests: without having looked whether the key is right.
+    """
+    rate = rates.read(settings.API_FAILED_RATE)
+    if rate and keys.is_legacy(sent) and (verdict := leases().refusal(_name(request, sent), rate)):
+        raise _too_many(request, rate, verdict)
+
+
+def failed(request: Request, sent: str) -> APIException:
+    """Count a key that opens nothing, and return what to answer: 401, or 429 if there were too many.
+
+    Keys of the issued form are counted by themselves: a tablet that goes on with a key that has expired keeps no
+    client with a legacy key from behind the same address.
+    """
+    rate = rates.read(settings.API_FAILED_RATE)
+    if rate is None:
+        return AuthenticationFailed()
+    verdict = leases().take(_name(request, sent), rate)
+    return AuthenticationFailed() if verdict.admitted else _too_many(request, rate, verdict)
+
+
+def _too_many(request: Request, rate: Rate, verdict: Verdict) -> TooManyRequests:
+    _tell(request, "failed-keys", rate, verdict)
+    message = _("Too many keys that open nothing came from your address. Ask again in %(wait)d seconds.")
+    return TooManyRequests(message % {"wait": verdict.ends_in}, verdict.ends_in)
+
+
+def _tell(request: Request, policy: str, rate: Rate, verdict: Verdict) -> None:
+    request._request.rate_limit = {  # type: ignore[attr-defined]
+        "RateLimit-Policy": f'"{policy}";q={rate.number};w={rate.seconds}',
+        "RateLimit": f'"{policy}";r={verdict.remaining};t={verdict.ends_in}',
+    }
+
+
+def _name(request: Request, sent: str) -> str:
+    """Return what failed keys are counted under: the client's address, in IPv6 its network of /64, which one has."""
+    form = "legacy" if keys.is_legacy(sent) else "issued"
+    address = client_address(request._request)
+    if address and ":" in address:
+        address = str(ipaddress.IPv6Network((address, 64), strict=False).network_address)
+    return f"failed:{form}:{address}"

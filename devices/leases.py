@@ -1,0 +1,143 @@
+"""Admit so many and not one more in each window of time, over all processes and machines, at little cost to each.
+
+A counter that all share is asked for permits, not once a request but for a lease of several: a 64th of what is left,
+and at the end one at a time. So no more than the limit are ever admitted, the last permits go to whoever comes, and
+most requests are admitted by their own process, without asking anybody. What a process has leased and does not use
+before the window ends is lost: a 64th of the limit at most for each lease, and nothing at all below 128 permits.
+
+Windows are those of the clock: each begins at a whole multiple of its length since 1970.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from devices.rates import Rate
+
+SHARE = 64  # of what is left, this part is leased at a time
+REMEMBERED = 10_000  # names that a process remembers before it forgets those whose window is over
+
+
+class Granted(NamedTuple):
+    """What a counter gives: so many permits, and so many used up by everybody, these included."""
+
+    permits: int
+    used: int
+
+
+class Counter(Protocol):
+    """What all processes share: how many permits of a name and a window are used up."""
+
+    def lease(self, name: str, window: "Window") -> Granted | None:
+        """Use up permits, `lease_of` what is left, in one step that nobody can come between; 0 if none are left.
+
+        None: nobody can be asked just now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The stretch of time from `began_at`, in seconds since 1970 UTC, in which `limit` are admitted."""
+
+    began_at: int
+    seconds: int
+    limit: int
+
+    @property
+    def ends_at(self) -> int:
+        return self.began_at + self.seconds
+
+
+class Verdict(NamedTuple):
+    """May it pass, how many more may as far as this process knows, and in how many seconds the window ends."""
+
+    admitted: bool
+    remaining: int
+    ends_in: int
+
+
+@dataclass(slots=True)
+class _Lease:
+    window: Window
+    permits: int = 0  # of ours
+    left: int = 0  # to anybody, as we were told last
+
+
+def lease_of(left: int) -> int:
+    return max(1, left // SHARE) if left > 0 else 0
+
+
+class Leases:
+    """The permits that one process has leased. Any of its threads may call it at any time."""
+
+    def __init__(self, counter: Counter, clock: Callable[[], float] = time.time) -> None:
+        self.counter = counter
+        self.clock = clock
+        self.lock = threading.Lock()
+        self.leases: dict[str, _Lease] = {}
+
+    def take(self, name: str, rate: Rate) -> Verdict:
+        """Use up a permit.
+
+        1. If this process has one, take it. If it has been told that all are used up, there is none.
+        2. Else ask the counter, while other threads go on: two that ask at once lease twice, which is no harm.
+        3. Whom nobody can count is admitted.
+        """
+        now = self.clock()
+        window = _window(rate, now)
+        ends_in = _ends_in(window, now)
+        with self.lock:
+            lease = self._lease(name, window)
+            if lease.permits:
+                lease.permits -= 1
+                return Verdict(True, lease.left + lease.permits, ends_in)
+            if not lease.left:
+                return Verdict(False, 0, ends_in)
+        granted = self.counter.lease(name, window)
+        if granted is None:
+            return Verdict(True, lease.left, ends_in)
+        with self.lock:
+            lease.left = max(0, window.limit - granted.used)
+            if not granted.permits:
+                return Verdict(False, 0, ends_in)
+            lease.permits += granted.permits - 1
+            return Verdict(True, lease.left + lease.permits, ends_in)
+
+    def refusal(self, name: str, rate: Rate) -> Verdict | None:
+        """Return the verdict if this process has been told that no permits are left, else None; use none up."""
+        now = self.clock()
+        window = _window(rate, now)
+        with self.lock:
+            lease = self.leases.get(name)
+            if lease is None or lease.window != window or lease.permits or lease.left:
+                return None
+        return Verdict(False, 0, _ends_in(window, now))
+
+    def forget(self) -> None:
+        with self.lock:
+            self.leases.clear()
+
+    def _lease(self, name: str, window: Window) -> _Lease:
+        """Return what we have of the window; call it with the lock."""
+        lease = self.leases.get(name)
+        if lease is None or lease.window != window:
+            if len(self.leases) >= REMEMBERED:
+                self._forget_the_past(window.began_at)
+            lease = self.leases[name] = _Lease(window, left=window.limit)
+        return lease
+
+    def _forget_the_past(self, now: int) -> None:
+        self.leases = {name: lease for name, lease in self.leases.items() if lease.window.ends_at > now}
+        if len(self.leases) >= REMEMBERED:  # what is forgotten of the present is asked for anew: the counter knows it
+            self.leases.clear()
+
+
+def _window(rate: Rate, now: float) -> Window:
+    return Window(int(now // rate.seconds) * rate.seconds, rate.seconds, rate.number)
+
+
+def _ends_in(window: Window, now: float) -> int:
+    return max(1, math.ceil(window.ends_at - now))

@@ -1,0 +1,160 @@
+import threading
+from typing import Any
+
+import pytest
+
+from devices import rates
+from devices.leases import Granted, Leases, Window, lease_of
+from devices.rates import Rate
+
+PER_MINUTE = Rate(100, "min")
+
+
+class Clock:
+    def __init__(self, at: float = 1_000_000_020.0) -> None:  # the beginning of a minute
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+class Shared:
+    """A counter in memory, which tells how often it was asked. None in place of what it gives: it cannot be asked."""
+
+    def __init__(self) -> None:
+        self.used: dict[tuple[str, Window], int] = {}
+        self.asked = 0
+        self.lock = threading.Lock()
+        self.is_down = False
+
+    def lease(self, name: str, window: Window) -> Granted | None:
+        with self.lock:
+            self.asked += 1
+            if self.is_down:
+                return None
+            used = self.used.get((name, window), 0)
+            permits = lease_of(window.limit - used)
+            self.used[name, window] = used + permits
+            return Granted(permits, used + permits)
+
+
+def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
+    leases = Leases(Shared(), Clock())
+    verdicts = [leases.take("a", PER_MINUTE) for _ in range(103)]
+    assert [verdict.admitted for verdict in verdicts] == [True] * 100 + [False] * 3
+    assert [verdict.remaining for verdict in verdicts] == [*range(99, -1, -1), 0, 0, 0]
+    assert leases.take("b", PER_MINUTE).admitted
+
+
+def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() -> None:
+    shared, clock = Shared(), Clock()
+    processes = [Leases(shared, clock) for _ in range(8)]
+    admitted: list[bool] = []
+
+    def ask(leases: Leases) -> None:
+        for _ in range(50):
+            admitted.append(leases.take("a", PER_MINUTE).admitted)  # list.append is atomic  # noqa: PERF401
+
+    threads = [threading.Thread(target=ask, args=[leases]) for leases in processes for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(admitted), sum(admitted)) == (8 * 4 * 50, 100)
+
+
+def test_most_requests_ask_nobody() -> None:
+    shared = Shared()
+    leases = Leases(shared, Clock())
+    rate = Rate(1_000_000, "min")
+    assert all(leases.take("a", rate).admitted for _ in range(10_000))
+    assert shared.asked == 1
+
+
+def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
+    shared, clock = Shared(), Clock()
+    quiet, busy = Leases(shared, clock), Leases(shared, clock)
+    rate = Rate(6400, "min")
+    assert quiet.take("a", rate).admitted
+    assert sum(busy.take("a", rate).admitted for _ in range(6500)) == 6300
+
+
+def test_who_is_refused_is_told_when_to_come_back_and_asks_nobody_until_then() -> None:
+    shared, clock = Shared(), Clock()
+    leases = Leases(shared, clock)
+    clock.at += 20.5
+    for _ in range(100):
+        leases.take("a", PER_MINUTE)
+    assert not leases.take("a", PER_MINUTE).admitted
+    asked = shared.asked
+    verdict = leases.take("a", PER_MINUTE)
+    assert (verdict, shared.asked) == ((False, 0, 40), asked)
+    clock.at += 39
+    assert leases.take("a", PER_MINUTE) == (False, 0, 1)
+    clock.at += 0.5
+    assert leases.take("a", PER_MINUTE) == (True, 99, 60)
+
+
+def test_a_clock_that_is_set_back_begins_another_window_and_admits_no_more_in_the_old_one() -> None:
+    shared, clock = Shared(), Clock()
+    leases = Leases(shared, clock)
+    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    clock.at -= 3600
+    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    clock.at += 3600
+    assert not leases.take("a", PER_MINUTE).admitted
+
+
+def test_whom_nobody_can_count_is_admitted() -> None:
+    shared = Shared()
+    leases = Leases(shared, Clock())
+    shared.is_down = True
+    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 150
+    shared.is_down = False
+    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
+
+
+def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
+    shared, clock = Shared(), Clock()
+    leases = Leases(shared, clock)
+    for _ in range(100):
+        assert leases.refusal("a", PER_MINUTE) is None
+        leases.take("a", PER_MINUTE)
+    assert leases.refusal("a", PER_MINUTE) == (False, 0, 60)
+    clock.at += 60
+    assert leases.refusal("a", PER_MINUTE) is None
+
+
+def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.leases.REMEMBERED", 10)
+    clock = Clock()
+    leases = Leases(Shared(), clock)
+    for number in range(100):
+        clock.at += number % 7 * 10
+        assert leases.take(f"name {number}", PER_MINUTE).admitted
+        assert len(leases.leases) <= 10
+    for _ in range(100):
+        leases.take("busy", PER_MINUTE)
+    for number in range(20):
+        leases.take(f"another {number}", PER_MINUTE)
+    assert not leases.take("busy", PER_MINUTE).admitted  # forgotten here, the counter knows
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("600/min", Rate(600, "min")),
+        (" 5 / s ", Rate(5, "s")),
+        ("1000000000/h", Rate(1_000_000_000, "h")),
+        ("unlimited", None),
+    ],
+)
+def test_a_rate_is_read_and_written(text: str, rate: Rate | None) -> None:
+    assert rates.read(text) == rate
+    assert rates.read(rates.write(rate)) == rate
+
+
+@pytest.mark.parametrize("text", ["", "600", "0/min", "1/d", "1000000001/h", "9" * 100 + "/s", "٣/min", "1/m"])
+def test_what_is_no_rate_is_refused(text: Any) -> None:
+    with pytest.raises(rates.Malformed):
+        rates.read(text)

@@ -1,0 +1,165 @@
+"""Nothing may be as long, as many or as slow as somebody likes: each bound, and what is answered beyond it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.backends.signals import connection_created
+
+from cexup.serving import limit_statements
+from devices import sql
+from devices.api.filters import DeviceFilter
+from devices.tests.conftest import ROOT, Api, draft, errors, issue, register, serving
+from devices.tests.test_behind_nginx import workers
+from devices.tests.test_rates_shared import ask_many, free_port
+
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has its busy timeout")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", DeviceFilter.base_filters)
+@pytest.mark.parametrize("value", ["x" * 256, "9" * 256, "%C3%A9" * 256])
+def test_every_filter_has_an_end(api: Api, name: str, value: str) -> None:
+    response = api.get(f"/api/devices?{name}={value}")
+    assert response.status_code == 400
+    assert [field for field, _code in errors(response)] == [name]
+    assert len(response.content) < 1000
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["page", "size", "after", "before"])
+def test_every_number_of_a_page_has_an_end(api: Api, name: str) -> None:
+    assert errors(api.get(f"/api/devices?{name}={'9' * 300}")) == [(name, "out_of_range")]
+
+
+@pytest.mark.django_db
+def test_a_cursor_and_what_waits_have_an_end(api: Api) -> None:
+    assert errors(api.get(f"/api/devices/changes?since={'A' * 3000}")) == [("since", "cursor")]
+    assert errors(api.get("/api/devices/changes?wait=31")) == [("wait", "out_of_range")]
+
+
+@pytest.mark.django_db
+def test_more_parameters_than_django_reads_are_refused_in_the_envelope(api: Api) -> None:
+    response = api.get("/api/devices?" + "&".join(f"p{n}=1" for n in range(1001)))
+    assert (response.status_code, response.json()["status"]) == (400, "BAD_REQUEST")
+
+
+@pytest.fixture
+def limited(transactional_db: None, settings: Any) -> Iterator[None]:
+    """A process that serves, with a new connection: what takes three seconds is too long."""
+    settings.DATABASE_STATEMENT_TIMEOUT = settings.DATABASE_LOCK_TIMEOUT = 3
+    connection_created.connect(limit_statements)
+    connection.close()
+    yield
+    connection_created.disconnect(limit_statements)
+    connection.close()
+
+
+@contextmanager
+def locked_by_another(statement: str) -> Iterator[None]:
+    """Let another connection hold what the statement locks."""
+    is_locked, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute(statement)
+            is_locked.set()
+            is_done.wait(120)
+        connection.close()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    try:
+        assert is_locked.wait(60)
+        yield
+    finally:
+        is_done.set()
+        other.join()
+
+
+@on_postgresql
+@pytest.mark.parametrize("endless", ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_LOCK_TIMEOUT"])
+def test_a_request_that_waits_too_long_for_another_answers_503(limited: None, settings: Any, endless: str) -> None:
+    setattr(settings, endless, 0)  # either is enough
+    api = Api(issue("app").text)
+    [device] = register(draft(1))
+    path = f"/api/device/{device.pk}"
+    connection.close()
+    with locked_by_another("LOCK TABLE devices_device IN ACCESS EXCLUSIVE MODE"):
+        for method, body in (("GET", None), ("PUT", draft(2))):
+            begun = time.monotonic()
+            response = api(method, path, body)
+            assert 2.5 < time.monotonic() - begun < 60
+            assert (response.status_code, response["Retry-After"]) == (503, "1")
+            assert errors(response) == [(None, "unavailable")]
+    assert api.put(path, draft(2)).status_code == 200
+
+
+@on_postgresql
+def test_a_transaction_of_a_request_that_stands_still_is_ended_and_answers_503(
+    limited: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api(issue("app").text)
+    connection.close()
+    insert = sql.insert
+
+    def stand_still(*args: Any, **kwargs: Any) -> list[int]:
+        time.sleep(8)
+        return insert(*args, **kwargs)
+
+    monkeypatch.setattr(sql, "insert", stand_still)
+    response = api.post("/api/devices", draft(1))
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    monkeypatch.undo()
+    connection.close()  # as when a request ends
+    assert api.post("/api/devices", draft(1)).status_code == 201
+
+
+def test_only_what_serves_has_its_statements_limited() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has its busy timeout")
+    ask = (
+        "from django.db import connection; cursor = connection.cursor(); cursor.execute('SHOW statement_timeout'); "
+        "print(*cursor.fetchone()); cursor.execute('SHOW lock_timeout'); print(*cursor.fetchone())"
+    )
+
+    def told(*command: str) -> list[str]:
+        run = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True)
+        return run.stdout.split()
+
+    assert told("-c", f"import cexup.wsgi; {ask}") == ["30s", "5s"]
+    assert told("manage.py", "shell", "-v0", "-c", ask) == ["0", "0"]
+
+
+def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: dict[str, str], server_key: str) -> None:
+    environment = {**server_environment, "PORT": str(free_port()), "WEB_CONCURRENCY": "2", "WEB_MAX_REQUESTS": "100"}
+    with serving(environment) as port:
+        first = set(workers(port))
+        assert ask_many(port, server_key, 640, connection="close") == {200: 640}
+        end = time.monotonic() + 60
+        while first & set(workers(port)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not first & set(workers(port))
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    for unit in (ROOT / "deploy").glob("registry*.*"):
+        if unit.suffix in {".service", ".timer"}:
+            text = re.sub(r"/srv/registry/\.venv/bin/\w+", shutil.which("true") or "", unit.read_text())
+            (tmp_path / unit.name).write_text(text)
+    units = sorted(tmp_path.iterdir())
+    assert len(units) == 3
+    result = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    told = [line for line in result.stderr.splitlines() if "registry" in line and "man" not in line]
+    assert (result.returncode, told) == (0, [])
