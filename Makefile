@@ -12,7 +12,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet 
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test test-browser lint format bench bench-admin docs screenshots messages requirements
+.PHONY: help run test test-browser test-model fuzz lint format bench bench-admin docs screenshots messages requirements
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,13 @@ endif
 
 test-browser: $(DEV_STAMP)  ## Run the tests in a real browser, CHROMIUM. ARGS goes to pytest.
 	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+test-model: $(DEV_STAMP)  ## Try 200 times 50 steps against the model of the registry, on both databases: for the night.
+	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m pytest -q devices/tests/test_model.py
+	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -q devices/tests/test_model.py
+
+fuzz: $(DEV_STAMP)  ## Fuzz each reader of bytes from outside for 10 minutes, in turn. FUZZ_SECONDS=60 for less.
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest -q -s devices/tests/test_fuzzing.py $(ARGS)
 
 lint: $(DEV_STAMP)  ## Check style, types, migrations and the production settings.
 	$(BIN)/ruff check .

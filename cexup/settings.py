@@ -244,8 +244,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
-    "PREPROCESSING_HOOKS": ["devices.api.schema.distinct_operations"],
-    "POSTPROCESSING_HOOKS": ["devices.api.schema.name_field_route"],
+    "PREPROCESSING_HOOKS": ["devices.api.openapi.distinct_operations"],
+    "POSTPROCESSING_HOOKS": ["devices.api.openapi.finish"],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_AUTHENTICATION": [],
 }

@@ -43,19 +43,17 @@ def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
     """
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
+    begins = 1
     try:
         sample = text.read(AT_ONCE).splitlines(keepends=True)
         delimiter = delimiter_of(sample[: headings.LINES_SEARCHED])
         text.seek(0)
         reader = csv.reader(text, delimiter=delimiter, strict=True)
-        begins = 1
         for cells in reader:
             yield begins, cells
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise Unreadable(
-            _("The file is no CSV: %(error)s, near line %(line)d.") % {"error": error, "line": begins}
-        ) from error
+        raise _no_csv(error, begins) from error
     finally:
         text.detach()
 
@@ -83,12 +81,26 @@ def delimiter_of(first: Sequence[str]) -> str:
     """Return what stands between the cells of these lines: with it, most headings are found in one of them."""
 
     def found(delimiter: str) -> tuple[int, int]:
-        records = itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED)
+        try:
+            records = list(itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED))
+        except csv.Error:  # not with this one; if with none, whoever reads the lines tells
+            return -1, 0
         return max(map(headings.known_in, records), default=0), "".join(first[:1]).count(delimiter)
 
     return max(DELIMITERS, key=found)
 
 
-def divided(text: str, delimiter: str) -> list[str]:
-    """Return the cells of one line."""
-    return next(csv.reader([text], delimiter=delimiter), [])
+def divided(text: str, delimiter: str, line: int) -> list[str]:
+    """Return the cells of one line.
+
+    Raises:
+        Unreadable: a line ends within it.
+    """
+    try:
+        return next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise _no_csv(error, line) from error
+
+
+def _no_csv(error: csv.Error, line: int) -> Unreadable:
+    return Unreadable(_("The file is no CSV: %(error)s, near line %(line)d.") % {"error": error, "line": line})

@@ -81,14 +81,15 @@ def clean_mac(value: object) -> str:
 
 
 def clean_type(value: object) -> str:
-    text = clean_text(value).upper()
-    if text not in TYPES:
+    text = clean_text(value)
+    kind = text.upper() if text.isascii() else ""  # the capital of some other letters is an ASCII one
+    if kind not in TYPES:
         raise ValidationError(
             _("This is not a device type. Send one of: %(types)s."),
             "invalid_choice",
             {"types": ", ".join(TYPES)},
         )
-    return text
+    return kind
 
 
 def clean_holder(value: object) -> str | None:

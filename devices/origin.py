@@ -54,6 +54,6 @@ def client_address(request: HttpRequest) -> str | None:
         if len(forwarded) >= hops:
             address = forwarded[-hops].strip()
     try:
-        return str(ipaddress.ip_address(address))
+        return str(ipaddress.ip_address(address.partition("%")[0]))  # without its zone, which is one of the proxy's own
     except ValueError:
         return None

@@ -144,14 +144,15 @@ def _divided(first: list[Line], rest: Lines) -> tuple[list[Line], Lines]:
 
     So looks a CSV with commas that was saved by an Excel which looks for semicolons, as Indonesia's does.
     """
-    texts = [_text(line[0]) for _number, line in first if line]
-    delimiter = delimited.delimiter_of(texts)
-    if max((headings.known_in(delimited.divided(text, delimiter)) for text in texts), default=0) < 2:
+    texts = [(number, text) for number, line in first if line and len((text := _text(line[0])).splitlines()) == 1]
+    delimiter = delimited.delimiter_of([text for _number, text in texts])
+    found = (headings.known_in(delimited.divided(text, delimiter, number)) for number, text in texts)
+    if max(found, default=0) < 2:
         return first, rest
 
     def divide(line: Line) -> Line:
         whole = ";".join("" if cell is None else str(cell) for cell in line[1]).rstrip(";")
-        return line[0], delimited.divided(whole, delimiter)
+        return line[0], delimited.divided(whole, delimiter, line[0])
 
     return list(map(divide, first)), map(divide, rest)
 

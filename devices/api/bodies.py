@@ -74,14 +74,24 @@ def read_lookup(request: Request) -> dict[str, int | str]:
     body = _read_body(request)
     row = in_snake_case(body, spelling(key_of(request))) if isinstance(body, dict) else {}
     if row.get("id") is not None:
-        if type(row["id"]) is not int or not 0 < row["id"] <= MAX_ID:
-            raise Refused([Problem("id", "invalid", _("This is not the id of a device."))])
-        return {"pk": row["id"]}
+        return {"pk": _read_id(row["id"])}
     draft, problems = drafts.read({"device_mac": row["device_mac"]} if "device_mac" in row else {}, ("device_mac",))
     if problems:
         hint = Problem("id", "required", _("Name the device by its id or its device_mac."))
         raise Refused([hint, *problems] if problems[0].code == "required" else problems)
     return {"device_mac": draft["device_mac"]}
+
+
+def _read_id(sent: object) -> int:
+    """Return the id. 7.0 is 7: JSON has one kind of number, and some clients write all of them with a point.
+
+    Raises:
+        Refused: no device can have it.
+    """
+    number = int(sent) if isinstance(sent, float) and sent.is_integer() else sent
+    if type(number) is not int or not 0 < number <= MAX_ID:
+        raise Refused([Problem("id", "invalid", _("This is not the id of a device."))])
+    return number
 
 
 def _read_body(request: Request) -> Any:

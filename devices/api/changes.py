@@ -30,6 +30,8 @@ NOW = "now"
 class ChangeViewSet(GenericViewSet[Device]):
     """Follow what happens to the devices, within the reach of the request's key."""
 
+    http_method_names = ("get", "head")
+
     @schema.followed
     def follow(self, request: Request) -> HttpResponse:
         problems = check_parameters(request, PARAMETERS)

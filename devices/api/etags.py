@@ -19,12 +19,14 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from devices import feed
+from devices.api import patterns
 from devices.api.authentication import HEADER
 from devices.api.serializers import tell
 from devices.models import ApiKey, Device
 from devices.problems import Problem, Refused
 
-_TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+_TAGS = re.compile(patterns.TAGS)
+_OPAQUE = re.compile('"[^"]*"')
 ANY = "*"
 
 
@@ -87,17 +89,11 @@ def refuse_if_match(request: Request) -> None:
 
 
 def _read(header: str) -> set[str] | None:
-    """Return what stands between the quotes of each tag; None if anything else stands there."""
-    if header.strip() == ANY:
-        return {ANY}
-    tags, place = set(), 0
-    while place < len(header):
-        found = _TAG.match(header, place)
-        if not found:
-            return None
-        tags.add(found[1])
-        place = found.end()
-    return tags
+    """Return each tag in its quotes, by which `"*"` is not `*`; None if anything else stands there."""
+    tags = header.strip(" \t")
+    if not _TAGS.fullmatch(tags):
+        return None
+    return {ANY} if tags == ANY else set(_OPAQUE.findall(tags))
 
 
 def _of_values(values: list[Any]) -> str:
@@ -105,4 +101,4 @@ def _of_values(values: list[Any]) -> str:
 
 
 def _opaque(tag: str) -> str:
-    return tag.removeprefix("W/").strip('"')
+    return tag.removeprefix("W/")

@@ -4,124 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
     PolymorphicProxySerializer,
     extend_schema,
-    extend_schema_serializer,
     extend_schema_view,
 )
-from rest_framework import serializers
 
+from devices.api import patterns
+from devices.api.answers import Changes, Devices, Failure, Nothing, OneDevice, Outdated, RegisteredDevices, Results
 from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
+from devices.api.openapi import types_sent
 from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
 from devices.api.serializers import DeviceSerializer, NamedDeviceSerializer
-from devices.bulk import STATUSES
-from devices.drafts import DeviceType
-from devices.feed import ACTIONS
 from devices.models import IDEMPOTENCY_KEY_LENGTH, MAX_ID
-
-REHEARSED = "Given by the registry; null in a dry run."
-
-
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "devices.api.authentication.ApiKeyAuthentication"
-    name = "ApiKey"
-
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "apiKey", "in": "header", "name": "x-api-key"}
-
-
-class Answer(serializers.Serializer[Any]):
-    """The envelope."""
-
-    status = serializers.CharField(help_text="The HTTP status' name in capitals.")
-    code = serializers.IntegerField(help_text="The HTTP status.")
-    message = serializers.CharField(help_text="A sentence for people, in English or Indonesian.")
-
-
-class Pagination(serializers.Serializer[Any]):
-    page = serializers.IntegerField(allow_null=True, help_text="Null on a page reached by `after` or `before`.")
-    size = serializers.IntegerField()
-    total = serializers.IntegerField(help_text="Exact.")
-    total_pages = serializers.IntegerField()
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-
-
-@extend_schema_serializer(many=False)  # the envelope of a list is no list
-class Devices(Answer):
-    data = DeviceSerializer(many=True)  # type: ignore[assignment]
-    pagination = Pagination()
-
-
-class RegisteredDeviceSerializer(DeviceSerializer):
-    id = serializers.IntegerField(read_only=True, allow_null=True, min_value=1, max_value=MAX_ID, help_text=REHEARSED)
-
-
-class RegisteredDevices(Answer):
-    data = RegisteredDeviceSerializer(many=True)  # type: ignore[assignment]
-
-
-class OneDevice(Answer):
-    data = DeviceSerializer()  # type: ignore[assignment]
-
-
-class Nothing(Answer):
-    data = serializers.ListField(child=serializers.JSONField(), max_length=0)  # type: ignore[assignment]
-
-
-class Entry(serializers.Serializer[Any]):
-    field = serializers.CharField(allow_null=True)
-    code = serializers.CharField()
-    message = serializers.CharField()
-    index = serializers.IntegerField(required=False, help_text="The place in a posted list, from 0.")
-
-
-class Failure(Nothing):
-    errors = Entry(many=True)  # type: ignore[assignment]
-
-
-class ChangeSerializer(serializers.Serializer[Any]):
-    cursor = serializers.CharField(help_text="Go on behind this change with `since`.")
-    action = serializers.ChoiceField(choices=ACTIONS)
-    at = serializers.IntegerField(max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
-    device = DeviceSerializer(help_text="As it was after the change; a deleted one, as it was before.")
-
-
-class Outdated(OneDevice):
-    """The device as it is now."""
-
-    errors = Entry(many=True)  # type: ignore[assignment]
-
-
-class ResultSerializer(serializers.Serializer[Any]):
-    index = serializers.IntegerField(help_text="The place in the posted list, from 0.")
-    status = serializers.ChoiceField(choices=STATUSES)
-    device = RegisteredDeviceSerializer(required=False)
-    errors = Entry(many=True, required=False)  # type: ignore[assignment]
-
-
-class Results(Answer):
-    data = ResultSerializer(many=True)  # type: ignore[assignment]
-
-
-class Following(serializers.Serializer[Any]):
-    size = serializers.IntegerField()
-    next = serializers.URLField(help_text="Where to go on, also when there is nothing new yet.")
-
-
-@extend_schema_serializer(many=False)
-class Changes(Answer):
-    data = ChangeSerializer(many=True)  # type: ignore[assignment]
-    pagination = Following()
 
 
 def _answers(good: dict[int, Any], *bad: int) -> dict[int, Any]:
-    return good | dict.fromkeys(sorted([*bad, 401, 403, 503]), Failure)
+    return good | dict.fromkeys(sorted([*bad, 400, 401, 429, 503]), Failure)
 
 
 def _integer(name: str, low: int, high: int, description: str, default: int | None = None) -> OpenApiParameter:
@@ -131,47 +32,59 @@ def _integer(name: str, low: int, high: int, description: str, default: int | No
     return OpenApiParameter(name, schema, description=description)
 
 
-def _text(name: str, description: str, enum: Sequence[str] | None = None) -> OpenApiParameter:
-    return OpenApiParameter(name, str, description=description, enum=enum)
+def _choice(name: str, description: str, choices: Sequence[str]) -> OpenApiParameter:
+    return OpenApiParameter(name, str, description=description, enum=choices)
+
+
+def _text(name: str, description: str, pattern: str = patterns.TEXT) -> OpenApiParameter:
+    return OpenApiParameter(name, {"type": "string", "pattern": pattern}, description=description)
 
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_LENGTH},
+    {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_LENGTH, "pattern": patterns.IDEMPOTENCY_KEY},
     OpenApiParameter.HEADER,
     description="Do it once: the same key is given the first answer again, for 24 hours.",
 )
-DRY_RUN = _text("dry_run", "Answer what would happen, and write nothing.", ["false", "true"])
+DRY_RUN = _choice("dry_run", "Answer what would happen, and write nothing.", ["false", "true"])
 WRITING = [IDEMPOTENCY_KEY, DRY_RUN]
 BULK = [
-    _text("mode", "`partial`: register what is right, and tell the rest.", ["all", "partial"]),
-    _text("on_conflict", "`update`: give a device that is known by its MAC the posted values.", ["refuse", "update"]),
+    _choice("mode", "`partial`: register what is right, and tell the rest.", ["all", "partial"]),
+    _choice("on_conflict", "`update`: give a device that is known by its MAC the posted values.", ["refuse", "update"]),
 ]
 NOT_MODIFIED = OpenApiResponse(description="What If-None-Match names has not changed.")
-IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="Only if this is its ETag.")
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    {"type": "string", "format": "entity-tags", "pattern": patterns.TAGS},
+    OpenApiParameter.HEADER,
+    description="Only if this is its ETag; `*`: whichever it is.",
+)
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="Only if this is not its ETag."
 )
-ID = OpenApiParameter("id_device", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The device's id.")
+ID = OpenApiParameter(
+    "id_device",
+    {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID},
+    OpenApiParameter.PATH,
+    description="The device's id.",
+)
 FIRST = settings.API_FIRST_PAGE
 PAGE = _integer("page", FIRST, MAX_PAGE, "The number of the page.", FIRST)
 SIZE = _integer("size", 1, MAX_SIZE, "How many devices a page has.", DEFAULT_SIZE)
-WITHOUT_EFFECT = [
-    OpenApiParameter(name, str, description="Accepted, without effect.", allow_blank=False) for name in ("page", "size")
-]
+WITHOUT_EFFECT = [OpenApiParameter(name, str, description="Accepted, without effect.") for name in ("page", "size")]
 LIST = [
     PAGE,
     SIZE,
     _integer("after", 0, MAX_ID, "Only ids greater than this. `next` uses it: follow that, and miss nothing."),
     _integer("before", 0, MAX_ID, "Only ids smaller than this: the page that ends there. `previous` uses it."),
     _text("device_name", "The device of exactly this name."),
-    _text("device_mac", "The device of this address, in any notation."),
-    _text("device_type", "Devices of this type, in any case.", DeviceType.values),
+    _text("device_mac", "The device of this address, in any notation.", patterns.mac_sent()),
+    _choice("device_type", "Devices of this type, in capitals or small letters.", types_sent()),
     _text("device_holder", "Devices of the hospital of this name, in any case; `unknown`: of no hospital."),
-    _text("search", "A part of a name, a MAC or a holder, in any case."),
+    _text("search", "A part of a name, a MAC or a holder, in any case.", patterns.TEXT_OR_NONE),
     _integer("updated_since", 0, MAX_MILLISECONDS, "Changed at this instant or later; milliseconds since 1970 UTC."),
     _integer("created_since", 0, MAX_MILLISECONDS, "Registered at this instant or later; likewise."),
-    _text("ordering", "The order; `id` breaks ties.", ORDERINGS),
+    _choice("ordering", "The order; `id` breaks ties.", ORDERINGS),
 ]
 MAX_WAIT = 30  # seconds
 TAGS = ["Devices"]
@@ -189,7 +102,7 @@ documented = extend_schema_view(
         description="By ascending id. Follow `pagination.next` from the first page to get every device exactly once.",
         summary="List devices",
         parameters=[*LIST, IF_NONE_MATCH],
-        responses=_answers({200: Devices, 304: NOT_MODIFIED}, 400),
+        responses=_answers({200: Devices, 304: NOT_MODIFIED}),
     ),
     retrieve=extend_schema(
         tags=TAGS,
@@ -197,7 +110,7 @@ documented = extend_schema_view(
         description="A device that was taken out is 410; one beyond the key's reach, or never there, 404.",
         summary="Read a device",
         parameters=[ID, *WITHOUT_EFFECT, IF_NONE_MATCH],
-        responses=_answers({200: OneDevice, 304: NOT_MODIFIED}, 400, 404, 410),
+        responses=_answers({200: OneDevice, 304: NOT_MODIFIED}, 404, 410),
     ),
     create=extend_schema(
         tags=TAGS,
@@ -206,7 +119,7 @@ documented = extend_schema_view(
         summary="Register devices, all or none",
         parameters=[*BULK, *WRITING],
         request=ONE_OR_MANY,
-        responses=_answers({201: RegisteredDevices, 207: Results}, 400, 409, 413, 415, 422),
+        responses=_answers({201: RegisteredDevices, 207: Results}, 403, 409, 413, 415, 422),
     ),
     update=extend_schema(
         tags=TAGS,
@@ -214,7 +127,7 @@ documented = extend_schema_view(
         description="A row can be sent back as it was read: what the registry sets itself is ignored.",
         summary="Replace a device's fields; a holder left out stays",
         parameters=[ID, *WRITING, IF_MATCH],
-        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415, 422),
+        responses=_answers({200: OneDevice, 412: Outdated}, 403, 404, 409, 410, 413, 415, 422),
     ),
     partial_update=extend_schema(
         tags=TAGS,
@@ -222,7 +135,7 @@ documented = extend_schema_view(
         description="What is left out stays as it is.",
         summary="Change the given fields of a device",
         parameters=[ID, *WRITING, IF_MATCH],
-        responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415, 422),
+        responses=_answers({200: OneDevice, 412: Outdated}, 403, 404, 409, 410, 413, 415, 422),
     ),
     destroy=extend_schema(
         tags=TAGS,
@@ -230,7 +143,7 @@ documented = extend_schema_view(
         description="Its history stays, its id is never given again, its name and MAC are free.",
         summary="Take a device out of the registry",
         parameters=[ID, *WRITING, IF_MATCH],
-        responses=_answers({200: Nothing, 412: Outdated}, 400, 404, 409, 410, 422),
+        responses=_answers({200: Nothing, 412: Outdated}, 403, 404, 409, 410, 422),
     ),
 )
 
@@ -242,7 +155,7 @@ named_update = extend_schema(
     summary="Replace the fields of the device that the body names, by id or else by device_mac",
     request=NamedDeviceSerializer,
     parameters=[*WRITING, IF_MATCH],
-    responses=_answers({200: OneDevice, 412: Outdated}, 400, 404, 409, 410, 413, 415, 422),
+    responses=_answers({200: OneDevice, 412: Outdated}, 403, 404, 409, 410, 413, 415, 422),
 )
 
 
@@ -253,20 +166,9 @@ followed = extend_schema(
     "hospital's key is told of a device that leaves its hospital as `deleted`, of one that comes as `created`.",
     summary="Follow what happens to the devices",
     parameters=[
-        _text("since", "A cursor; left out: from the beginning; `now`: only what comes."),
+        _text("since", "A cursor; left out: from the beginning; `now`: only what comes.", patterns.CURSOR_OR_NOW),
         _integer("size", 1, MAX_SIZE, "How many changes a page has.", DEFAULT_SIZE),
         _integer("wait", 0, MAX_WAIT, "Seconds to hold the request until there is something.", 0),
     ],
-    responses=_answers({200: Changes}, 400, 410),
+    responses=_answers({200: Changes}, 410),
 )
-
-
-def distinct_operations(endpoints: list[tuple[str, str, str, Any]], **_kwargs: Any) -> list[Any]:
-    """Leave out the twins with a trailing slash."""
-    return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
-
-
-def name_field_route(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
-    """Name POST /api/device apart from POST /api/devices, which does the same: an operationId is unique."""
-    result["paths"]["/api/device"]["post"]["operationId"] = "createAtDevice"
-    return result

@@ -7,27 +7,49 @@ from typing import Any
 from rest_framework import serializers
 
 from devices.api.naming import FIELDS, spelling
-from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType
+from devices.drafts import MAX_LENGTH, UNKNOWN
 from devices.models import MAX_ID, Device
 from devices.registry import Registered
+
+# The fields document a device, and openapi.py says how each is written. What reads them is drafts.py, for an import and
+# a form as well.
+
+
+class NameField(serializers.CharField):
+    """A text of 1–255 characters."""
+
+
+class MacField(serializers.CharField):
+    """A MAC in any notation; in answers in one."""
+
+
+class TypeField(serializers.CharField):
+    """A device type in either case; in answers in capitals."""
+
+
+class PatternField(serializers.CharField):
+    """A text of one of patterns.py."""
+
+    def __init__(self, pattern: str, **options: Any) -> None:
+        self.pattern = pattern
+        super().__init__(**options)
+
+
+class InstantField(serializers.IntegerField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=0, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.", **options)
 
 
 class DeviceSerializer(serializers.Serializer[Device]):
     """A device."""
 
-    # This documents the fields, and writes them. What reads them is drafts.py, for an import and a form as well.
-
     id = serializers.IntegerField(read_only=True, min_value=1, max_value=MAX_ID, help_text="Given by the registry.")
-    device_name = serializers.CharField(max_length=MAX_LENGTH, help_text="Unique.")
-    device_mac = serializers.CharField(
-        max_length=MAX_LENGTH, help_text="Unique. Sent in any usual notation, returned in capitals with colons."
-    )
-    device_type = serializers.ChoiceField(choices=DeviceType.choices, help_text="Sent in any case.")
-    device_holder = serializers.CharField(
-        max_length=MAX_LENGTH, required=False, help_text="The hospital's name; `unknown` is no hospital."
-    )
-    created_at = serializers.IntegerField(read_only=True, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
-    updated_at = serializers.IntegerField(read_only=True, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.")
+    device_name = NameField(help_text=f"Unique. 1–{MAX_LENGTH} characters, without the space around.")
+    device_mac = MacField(help_text="Unique. Sent in any usual notation, returned in capitals with colons.")
+    device_type = TypeField(help_text="Sent in capitals or small letters, returned in capitals.")
+    device_holder = NameField(required=False, help_text="The hospital's name; `unknown` is no hospital.")
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
 
     def to_representation(self, device: Device) -> dict[str, Any]:
         return spelt(tell(device), spelling(self.context["request"].auth))
@@ -36,7 +58,7 @@ class DeviceSerializer(serializers.Serializer[Device]):
 class NamedDeviceSerializer(DeviceSerializer):
     """A device that is named by its `id`, or else by its `device_mac`."""
 
-    id = serializers.IntegerField(required=False, min_value=1, max_value=MAX_ID)
+    id = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_ID)
 
 
 def tell(device: Device) -> dict[str, Any]:

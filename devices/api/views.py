@@ -31,6 +31,8 @@ from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
 from devices.reach import Reach
 
+# Preflights are answered before (corsheaders); any other OPTIONS is 405, and no Allow names it.
+METHODS = ["get", "head", "post", "put", "patch", "delete"]
 BULK_PARAMETERS = {"mode", "on_conflict"}
 FALSE_OR_TRUE, MODES, ON_CONFLICT = ("false", "true"), ("all", "partial"), ("refuse", "update")
 
@@ -39,12 +41,14 @@ FALSE_OR_TRUE, MODES, ON_CONFLICT = ("false", "true"), ("all", "partial"), ("ref
 class DeviceViewSet(GenericViewSet[Device]):
     """List, read, register, update and retire devices, within the reach of the request's key."""
 
+    http_method_names = METHODS
     serializer_class = DeviceSerializer
     filters: DeviceFilter | None  # None: no filter was sent
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if self.action and (problems := self._parameter_problems(request)):
+        has_method = (request.method or "").lower() in self.action_map  # else it is 405, whatever is asked
+        if has_method and (problems := self._parameter_problems(request)):
             raise Refused(problems)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
@@ -200,6 +204,10 @@ class NoSuchRoute(APIView):
     """Whatever else is asked for under /api/: closed without a key, and with one, nothing."""
 
     schema = None
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {}  # no Allow: there is nothing that would allow a method
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -22,7 +22,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from devices import registry, sql
-from devices.api import etags
+from devices.api import etags, patterns
 from devices.api.authentication import key_of
 from devices.api.envelope import JSONRenderer
 from devices.api.errors import KeyReused, StillRunning
@@ -35,7 +35,7 @@ REPLAYED = "Idempotency-Replayed"
 KEPT = timedelta(hours=24)
 TOLD = ("status", "etag", "body")
 
-_VISIBLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
 
 P = ParamSpec("P")
 Act = Callable[[], HttpResponse]
@@ -116,7 +116,8 @@ def _fingerprint(request: Request) -> str:
     """Return a digest of what is asked for. A body that says the same in another spelling of JSON is the same."""
     body = b"" if request.method == "DELETE" else orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
     route = request.get_full_path().replace("/?", "?").rstrip("/")
-    asked = [request.method or "", route, request.headers.get("If-Match", "")]
+    if_match = request.headers.get("If-Match")
+    asked = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
     return hashlib.sha256("\0".join(asked).encode() + b"\0" + body).hexdigest()
 
 

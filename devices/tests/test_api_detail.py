@@ -99,6 +99,8 @@ def test_put_without_an_address_names_the_device_by_id_or_else_by_mac(api: Api, 
         ({"id": "7"}, 400, [("id", "invalid")]),
         ({"id": 2**63}, 400, [("id", "invalid")]),
         ({"id": True}, 400, [("id", "invalid")]),
+        ({"id": 4711.0}, 404, [(None, "not_found")]),  # a whole number, as JSON has them
+        ({"id": 7.5}, 400, [("id", "invalid")]),
         ({"device_mac": "zz"}, 400, [("device_mac", "mac")]),
     ],
 )

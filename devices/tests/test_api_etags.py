@@ -54,6 +54,11 @@ def test_the_tag_may_stand_in_any_form_that_http_knows(api: Api, path: str, form
     assert api.put(path, draft(2), **{"if-match": sent}).status_code == 200
 
 
+def test_a_star_in_quotes_is_a_tag_like_any_other(api: Api, path: str) -> None:
+    assert api.put(path, draft(2), **{"if-match": '"*"'}).status_code == 412
+    assert api.get(path, **{"if-none-match": '"*"'}).status_code == 200
+
+
 @pytest.mark.parametrize("sent", ["", "7", 'W/"7', "W/7", '"a" "b"', "*, x", "é"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_an_if_match_that_is_no_tag_is_refused(api: Api, path: str, method: str, sent: str) -> None:

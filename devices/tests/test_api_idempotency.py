@@ -236,3 +236,10 @@ def test_lists_that_deadlock_are_tried_again_with_a_key_as_without(monkeypatch: 
     key = issue("app").text
     assert Api(key).post(DEVICES, draft(1), **KEY).status_code == 201
     assert RememberedAnswer.objects.count() == 1
+
+
+def test_an_empty_if_match_is_another_request_than_one_without(api: Api) -> None:
+    [device] = register(draft(1))
+    path, key = f"/api/device/{device.pk}", {"idempotency-key": "once"}
+    assert api.patch(path, {"device_name": "x"}, **key).status_code == 200
+    assert api.patch(path, {"device_name": "x"}, **key, **{"if-match": ""}).status_code == 422

@@ -120,6 +120,7 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "a MAC of mixed notation": (draft(1, device_mac="D0:61-AE:D4:58:94"), [("device_mac", "mac")]),
     "a maker's code": (draft(1, device_mac="001-20210101-0001"), [("device_mac", "mac")]),
     "an unknown type": (draft(1, device_type="PHONE"), [("device_type", "invalid_choice")]),
+    "a type with a letter like an S": (draft(1, device_type="CON\u017fUMER"), [("device_type", "invalid_choice")]),
     "a list for a name": (draft(1, device_name=["x"]), [("device_name", "invalid")]),
 }
 

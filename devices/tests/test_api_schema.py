@@ -7,7 +7,6 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from devices.api.urls import routes
 from devices.drafts import MAX_LENGTH
 from devices.tests.conftest import Api, draft
 
@@ -43,20 +42,10 @@ def test_the_documented_operation_ids_are_kept(schema: Any) -> None:
     }
 
 
-def test_the_schema_and_the_router_name_the_same_routes(schema: Any) -> None:
-    routed = {
-        ("/api/" + re.sub(r"<int:(\w+)>", r"{\1}", route), method)
-        for route, view in routes.items()
-        for method in getattr(view, "actions", {})
-        if method != "head"
-    }
-    assert routed == {(path, method) for path, methods in schema["paths"].items() for method in methods}
-
-
 def test_the_schema_tells_the_fields_as_they_are(schema: Any) -> None:
     components = schema["components"]["schemas"]
     assert components["DeviceRequest"]["required"] == ["device_mac", "device_name", "device_type"]
-    assert components["DeviceRequest"]["properties"]["device_name"]["maxLength"] == MAX_LENGTH
+    assert components["Device"]["properties"]["device_name"]["maxLength"] == MAX_LENGTH
     assert list(components["Device"]["properties"]) == [
         "id",
         "device_name",

@@ -47,12 +47,19 @@ def test_every_usual_notation_of_64_bits_is_read(text: str) -> None:
         ":D0:61:AE:D4:58:94",
         "D0 61 AE D4 58 94",
         "٠٠٠٠٠٠٠٠٠٠٠٠",
+        "\ufb00D061AED4589",  # the ligature of two letters f, whose capitals are FF
         "1.0E+11",
         "001-20210101-0001",
     ],
 )
 def test_anything_else_is_none(text: str) -> None:
     assert mac.read(text) is None
+
+
+@pytest.mark.parametrize("text", ["stra\u00dfe", "\ufb00\ufb00", "pre\u017ft"])
+def test_a_letter_whose_capitals_are_ascii_is_in_no_makers_code_and_no_part(text: str) -> None:
+    assert mac.read_makers_code(text) is None
+    assert mac.read_part(text) is None
 
 
 @given(st.binary(min_size=6, max_size=6) | st.binary(min_size=8, max_size=8), st.sampled_from(["", ":", "-", "."]))

@@ -329,3 +329,21 @@ def test_a_workbook_with_any_byte_changed_is_read_or_refused(data: st.DataObject
         assert str(refused)  # noqa: PT017
     else:
         assert len(rows) <= 10
+
+
+@pytest.mark.parametrize("content", [b'"a\rb"\n', b'"device_name,device_mac,device_type"\n"a\rb,c,d"\n'])
+def test_a_line_that_ends_within_a_cell_of_a_line_in_one_cell_is_refused(content: bytes) -> None:
+    with pytest.raises(Unreadable), spreadsheets.reading(io.BytesIO(content)) as sheet:
+        list(sheet.rows)
+
+
+def test_a_cover_sheet_with_a_cell_of_two_lines_comes_before_the_devices() -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Alat RS Harapan\nNovember"])
+    sheet = book.create_sheet("Alat")
+    sheet.append(["ID", "MAC", "TYPE"])
+    sheet.append(["Cuff 1", "d061.aed4.5894", "consumer"])
+    file = io.BytesIO()
+    book.save(file)
+    with spreadsheets.reading(file) as opened:
+        assert [row.cells["device_name"] for row in opened.rows] == ["Cuff 1"]
