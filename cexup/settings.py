@@ -56,6 +56,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
+    "devices.denials.AuditMiddleware",
     "cexup.middleware.OldLanguageCodeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -223,6 +224,10 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_AUTHENTICATION": [],
 }
+
+# --- The audit: ../docs/security.md ----------------------------------------------------------------------------
+
+AUDIT_YEARS = env.int("AUDIT_YEARS", 6, validate=validate.Range(min=1, max=100))  # that records are kept, at least
 
 # --- The admin -------------------------------------------------------------------------------------------------
 
