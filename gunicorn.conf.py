@@ -21,3 +21,5 @@ keepalive = 5
 max_requests = 100_000
 max_requests_jitter = 10_000
 control_socket_disable = True
+logger_class = "cexup.redaction.GunicornLogger"
+forwarded_allow_ips = ""  # TRUSTED_PROXIES decides whose X-Forwarded-… is believed; gunicorn would believe this machine

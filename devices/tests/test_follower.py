@@ -182,7 +182,7 @@ def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Sta
     stage.start("server")
     stage.manage("follow_changes", *stage.arguments(), "--once")
     assert len(stage.copied()) == 2
-    stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.order_by('id')[:1], COMMAND)")
+    stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.filter(device_name='Cuff 1'), COMMAND)")
     stage.manage("prune", "--changes", "2299")
     result = stage.manage("follow_changes", *stage.arguments(), "--once")
     assert "beginning again" in result.stderr
