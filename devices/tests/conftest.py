@@ -52,7 +52,7 @@ def _plain_static_files(settings: Any, static_root: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _records_give_way_to_a_flush() -> Iterator[None]:
+def records_give_way_to_a_flush() -> Iterator[None]:
     """Take the triggers away before the database is emptied after a test: they would refuse it, as they should.
 
     `flush` tells that it has migrated, which puts them back in place, as in production.
