@@ -29,6 +29,7 @@ from devices.tests.conftest import ROOT, Api, draft, issue, served_from
 
 LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 PASSWORD, CODE, SESSION = "correct horse battery", "123456", "abcdefghijklmnop"
+HIDDEN = "the name of a client application"
 EMAIL, LINK = "ratna@rs.example", "/admin/choose-password/MQ/abc-def/"
 
 
@@ -96,12 +97,12 @@ def test_a_row_that_the_database_refused_is_not_logged(
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite tells no values of a row that it refuses")
 def test_the_whole_row_that_a_constraint_tells_is_not_logged(log: Lines) -> None:
-    with pytest.raises(IntegrityError, match="secret name") as refused, transaction.atomic():
-        ApiKey.objects.bulk_create([ApiKey(name="secret name", prefix="abcdefgh", digest="d" * 64, naming="x")])
+    with pytest.raises(IntegrityError, match=HIDDEN) as refused, transaction.atomic():
+        ApiKey.objects.bulk_create([ApiKey(name=HIDDEN, prefix="abcdefgh", digest="d" * 64, naming="x")])
     logging.getLogger("devices").error("refused", exc_info=refused.value)
     assert "apikey_naming_known" in log.text
     assert "DETAIL: …" in log.text
-    assert "secret name" not in log.text
+    assert HIDDEN not in log.text
     assert "dddd" not in log.text
 
 
