@@ -66,14 +66,15 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
+    "devices.denials.AuditMiddleware",
     "cexup.middleware.OldLanguageCodeMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
+    "cexup.middleware.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "cexup.middleware.ContentSecurityPolicyMiddleware",
     "cexup.middleware.NoNulMiddleware",
     "cexup.middleware.ApiMiddleware",  # what follows is for people, the API does not pass it
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -155,6 +156,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
 CORS_URLS_REGEX = r"^/api/"
@@ -251,6 +253,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
 }
 
+# --- The audit: ../docs/security.md ----------------------------------------------------------------------------
+
+AUDIT_YEARS = env.int("AUDIT_YEARS", 6, validate=validate.Range(min=1, max=100))  # that records are kept, at least
+
 # --- The admin -------------------------------------------------------------------------------------------------
 
 TEAL = {  # Tailwind's
@@ -308,11 +314,22 @@ STORAGES = {
 
 # --- Logs: one line an event, on stderr, never a key -----------------------------------------------------------
 
+DEFAULT_EXCEPTION_REPORTER = "cexup.reports.Report"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"request_id": {"()": "cexup.middleware.RequestIdFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "cexup.redaction.RedactingFormatter",
+            "fmt": "{asctime} {levelname} {name} [{request_id}] {message}",
+            "style": "{",
+        },
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # What axes tells, the audit has on record, and without what was typed as a user name: people type passwords there.
+    "loggers": {"axes": {"level": "ERROR"}},
 }

@@ -11,7 +11,7 @@ class DevicesConfig(AppConfig):
     verbose_name = _("Device registry")
 
     def ready(self) -> None:
-        from devices import checks  # noqa: F401  (registers the start-up checks)
+        from devices import checks, sign_in_signals  # noqa: F401  (registers checks and receivers)
 
         post_migrate.connect(_complete, sender=self)
 
@@ -20,7 +20,8 @@ def _complete(sender: DevicesConfig, using: str, apps: Any = None, **_kwargs: An
     """Put in place what Django's migrations do not keep, unless they went back to before there was any."""
     from devices import triggers, trigrams
 
-    tables = sender.get_models() if apps is None else apps.get_app_config(sender.label).get_models()
-    if "devices_devicecount" in {model._meta.db_table for model in tables}:
-        triggers.install(connections[using])
+    models = sender.get_models() if apps is None else apps.get_app_config(sender.label).get_models()
+    tables = {model._meta.db_table for model in models}
+    triggers.install(connections[using], tables)
+    if "devices_devicecount" in tables:
         trigrams.install(connections[using])

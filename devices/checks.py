@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
+
+from devices.triggers import records
 
 MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
 MIN_POSTGRESQL = 15
@@ -26,4 +28,11 @@ def _check(connection: Any) -> list[CheckMessage]:
     else:
         hint = "Let DATABASE_URL begin with sqlite:// or postgres://."
         return [Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003")]
+    return _check_records(connection)
+
+
+def _check_records(connection: Any) -> list[CheckMessage]:
+    if records.RETENTION in connection.introspection.table_names() and records.missing(connection):
+        told = "What is on record could be changed: a trigger is missing, or was switched off."
+        return [Warning(told, hint="Run manage.py migrate, and ask who did it.", id="devices.W001")]
     return []

@@ -1,6 +1,6 @@
 """How many devices there are, exactly, and without a walk through them.
 
-The database keeps the counts itself, in the transaction of whatever changes them (triggers.py, decision 7).
+The database keeps the counts itself, in the transaction of whatever changes them (triggers/counts.py, decision 7).
 """
 
 from collections.abc import Collection
@@ -14,8 +14,9 @@ from django.db.models.lookups import Lookup
 from django.db.models.sql import Query
 from django.db.models.sql.where import AND
 
-from devices import sql, triggers
+from devices import sql
 from devices.models import Device, DeviceCount, Hospital
+from devices.triggers import counts as triggers
 
 # What counts can be asked by: the columns of a device's query, and their names here.
 BY_HOLDER = {

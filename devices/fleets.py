@@ -5,14 +5,15 @@ What a line would do is found out first (`plan`), and said to whoever asks; doin
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from devices import drafts, registry, sql
+from devices import audit, drafts, registry, sql
+from devices.audit import What
 from devices.cells import REASONS
 from devices.drafts import UNKNOWN, Draft, fold
 from devices.headings import ID
@@ -110,11 +111,17 @@ def import_fleet(
             except Refused as refused:
                 problems += refused.problems
             progress(len(batch))
+        note(outcome)
         if problems or dry_run:
             transaction.set_rollback(True)
     if problems:
         raise Refused(problems)
     return outcome
+
+
+def note(outcome: Outcome) -> None:
+    """Put on record that a file was imported. What it did to each device, its history tells."""
+    audit.note(What.IMPORTED, **asdict(outcome))
 
 
 def plan(rows: Iterable[Row], reach: Reach, seen: Seen | None = None, *, lock: bool = False) -> list[Line]:

@@ -1,13 +1,14 @@
 """Remove what is no longer needed, some thousand rows at a time, so that nobody waits for it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from devices import feed, registry
-from devices.models import ChangeFeed, RememberedAnswer
+from devices import audit, feed, registry
+from devices.audit import What
+from devices.models import AuditEvent, ChangeFeed, RememberedAnswer
 
 ANSWERS_KEPT = timedelta(hours=24)
 ROWS_AT_ONCE = 5_000
@@ -26,23 +27,45 @@ def changes(older_than: timedelta, *, dry_run: bool = False) -> int:
     2. Note it first: from then on a follower who is not that far is told to begin again, before a change is missing.
     3. Remove what has been overtaken up to there. What remains of each device is its last change there, so that
        whoever begins again learns of each that there is, and a device that was taken out can still be restored.
+
+    Raises:
+        TooSoon: changes are kept for longer than that.
     """
-    old = feed.Change.objects.filter(history_date__lt=timezone.now() - older_than, history_id__lte=feed.settled())
+    before = timezone.now() - older_than
+    audit.check_past(before)
+    old = feed.Change.objects.filter(history_date__lt=before, history_id__lte=feed.settled())
     end = old.aggregate(last=Max("history_id"))["last"]
     if end is None:
         return 0
     later = feed.Change.objects.filter(id=OuterRef("id"), history_id__gt=OuterRef("history_id"), history_id__lte=end)
     overtaken = feed.Change.objects.filter(Exists(later), history_id__lte=end)
-    if dry_run:
-        return int(overtaken.count())
+    count = int(overtaken.count())
+    if dry_run or not count:
+        return count
+    audit.note(What.PRUNED, changes=count, before=before.isoformat())
     feed.state()
     ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
     first = feed.Change.objects.aggregate(first=Min("history_id"))["first"]
     some = range(first, end + 1, ROWS_AT_ONCE)
-    return sum(_remove(overtaken.filter(history_id__range=(low, low + ROWS_AT_ONCE - 1))) for low in some)
+    return sum(_remove(overtaken.filter(history_id__range=(low, low + ROWS_AT_ONCE - 1)), before) for low in some)
+
+
+def events(*, dry_run: bool = False) -> int:
+    """Remove the audit events that are past their time; return how many. That something was pruned stays for good."""
+    before = audit.kept_since()
+    old = AuditEvent.objects.filter(at__lt=before).exclude(what__in=[What.PRUNED, What.RETENTION_RAISED])
+    count = old.count()
+    if dry_run or not count:
+        return count
+    audit.note(What.PRUNED, events=count, before=before.isoformat())
+    removed = 0
+    while ids := list(old.order_by("at").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
+        removed += _remove(AuditEvent.objects.filter(pk__in=ids), before)
+    return removed
 
 
 @registry.in_one_transaction
-def _remove(rows: QuerySet[Any]) -> int:
-    count, _by_model = rows.delete()
+def _remove(rows: QuerySet[Any], before: datetime) -> int:
+    with audit.pruning(before):
+        count, _by_model = rows.delete()
     return int(count)

@@ -13,6 +13,9 @@ from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from devices import audit
+from devices.audit import What
+
 RECOVERY_CODES = 10
 DIGITS = 6
 
@@ -61,6 +64,7 @@ def confirm(user: User, code: str) -> TOTPDevice | None:
     TOTPDevice.objects.filter(user=user).exclude(pk=device.pk).delete()
     device.confirmed = True
     device.save(update_fields=["confirmed"])
+    audit.note(What.SECOND_FACTOR_SET_UP, about=user)
     return device
 
 
@@ -83,6 +87,7 @@ def new_recovery_codes(user: User) -> list[str]:
     device = StaticDevice.objects.create(user=user, name="recovery")
     codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
     StaticToken.objects.bulk_create(StaticToken(device=device, token=code) for code in codes)
+    audit.note(What.RECOVERY_CODES_MADE, about=user)
     return codes
 
 
@@ -95,6 +100,7 @@ def reset(user: User) -> None:
     """Forget the app and the recovery codes, of somebody who has lost them."""
     TOTPDevice.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
+    audit.note(What.SECOND_FACTOR_RESET, about=user)
 
 
 def _checked(user: User, device: Any, code: str) -> Any:

@@ -90,6 +90,7 @@ def confirm(upload_id: UUID, origin: Origin) -> Outcome:
     if _digest(lines, fleets.new_hospitals(lines)) != upload.digest:
         raise Changed
     outcome = fleets.carry_out(lines, origin)
+    fleets.note(outcome)
     upload.delete()
     return outcome
 

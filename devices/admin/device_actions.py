@@ -12,8 +12,9 @@ from django.utils.translation import ngettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import reach, registry, spreadsheets
+from devices import audit, reach, registry, spreadsheets
 from devices.admin import confirmation, exports
+from devices.audit import What
 from devices.drafts import DeviceType
 from devices.models import DeviceQuerySet, Hospital
 from devices.reach import Reach
@@ -102,11 +103,14 @@ class DeviceActions(ModelAdmin):
         )
         if asked := confirmation.ask(self, request, queryset, action="export", title=_("Export"), will=will, form=form):
             return asked
+        ending, own = form.cleaned_data["ending"], reach.of_user(request.user).own
         try:
-            return exports.download(queryset, form.cleaned_data["ending"])
+            file = exports.download(queryset, ending)
         except spreadsheets.Unreadable as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None
+        audit.note(What.EXPORTED, hospital_id=own.pk if own else None, devices=queryset.count(), format=ending)
+        return file
 
     @admin.action(description=_("Take out of the registry"), permissions=["delete"])
     def retire(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:

@@ -21,7 +21,7 @@ from devices.admin.access import OnlyToRead, WithinReach
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.pagination import LargeList
 from devices.drafts import UNKNOWN, DeviceType
-from devices.models import LEFT, Device, FormerName, Hospital, HospitalQuerySet, Through
+from devices.models import Device, FormerName, Hospital, Through, changes_of
 from devices.reach import Reach
 
 Change = Device.history.model
@@ -30,12 +30,6 @@ REQUEST_ID = re.compile("[0-9a-f]{32}")  # as the registry makes them; a client'
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
 MANY = 1000  # devices whose changes are looked for by their ids
 ACTIONS = {registry.ADDED: _("registered"), registry.CHANGED: _("changed"), registry.REMOVED: _("taken out")}
-
-
-def changes_of(hospitals: HospitalQuerySet) -> Q:
-    """Return the condition for what happened to devices while these held them, their leaving included."""
-    ids = hospitals.ids_ever()
-    return Q(device_holder_id__in=ids) | (LEFT & Q(history_holder_before_id__in=ids))
 
 
 class PastHolderFilter(HolderFilter):
@@ -64,12 +58,13 @@ class WhatFilter(DropdownFilter):
 class ThroughFilter(DropdownFilter):
     title = _("through")
     parameter_name = "through"
+    column = "history_through"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return Through.choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(history_through=self.value()) if self.value() in Through.values else queryset
+        return queryset.filter(**{self.column: self.value()}) if self.value() in Through.values else queryset
 
 
 class WhenFilter(DaysFilter):

@@ -23,9 +23,10 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from devices import drafts, people, second_factor
+from devices import audit, drafts, people, second_factor
 from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
+from devices.audit import What
 from devices.models import Hospital, Person
 from devices.origin import Origin
 
@@ -180,6 +181,7 @@ class PersonAdmin(WritesByVerbs, OnlyForOperators):
         )
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
+        audit.note(What.PASSWORD_LINK_MADE, about=person)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.model._meta,

@@ -25,7 +25,8 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from devices import second_factor
+from devices import audit, denials, second_factor
+from devices.audit import What
 from devices.origin import client_address
 
 for secret in (TOTPDevice, StaticDevice):  # their pages would show them
@@ -104,11 +105,13 @@ class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no
             user_agent=self.request.headers.get("User-Agent", "")[:255],
             path_info=self.request.path[:255],
         )
+        denials.note(self.request, What.CODE_REFUSED, about=_user(self.request))
         return super().form_invalid(form)
 
     def form_valid(self, form: CodeForm) -> HttpResponse:
         self.request.session.cycle_key()
         django_otp.login(self.request, form.device)
+        audit.note(What.CODE_ACCEPTED, about=_user(self.request), device=form.device.name)
         return self.go_on(form)
 
     def go_on(self, form: CodeForm) -> HttpResponse:

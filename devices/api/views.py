@@ -57,7 +57,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         if action == "list":
             return [ApiKeyAuthentication(feed.marks)]
         if action == "retrieve":
-            return [ApiKeyAuthentication(_device, id=_int64(self.kwargs["id_device"]))]
+            return [ApiKeyAuthentication(_device, id=_int64(self.kwargs.get("id_device", 0)))]
         return super().get_authenticators()
 
     def get_queryset(self) -> DeviceQuerySet:

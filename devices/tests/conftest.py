@@ -8,18 +8,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.db import connection
+from django.test import Client, TransactionTestCase
+from django.utils import timezone
 
-from devices import counters, credentials, people, registry
+from devices import counters, credentials, denials, people, registry
 from devices.api import authentication, limits
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
+from devices.triggers import records
 
 MAC = "D0:61:AE:D4:58:94"
 
@@ -47,12 +51,39 @@ def _plain_static_files(settings: Any, static_root: Path) -> None:
     settings.STORAGES = {**settings.STORAGES, "staticfiles": backend}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def records_give_way_to_a_flush() -> Iterator[None]:
+    """Take the triggers away before the database is emptied after a test: they would refuse it, as they should.
+
+    `flush` tells that it has migrated, which puts them back in place, as in production.
+    """
+    flush = TransactionTestCase._fixture_teardown
+
+    def remove_and_flush(case: TransactionTestCase) -> None:
+        records.remove(connection)
+        flush(case)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", remove_and_flush)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _no_use_noted_yet() -> Iterator[None]:
+def _nothing_noted_yet() -> Iterator[None]:
     yield
     authentication._last_noted.clear()
     limits.leases.cache_clear()
     counters.shared.cache_clear()
+    denials.tally = denials.Tally()
+
+
+@contextmanager
+def days_ago(days: float) -> Iterator[None]:
+    """Write history as of that time: the database lets nobody give it another date afterwards."""
+    then = timezone.now() - timedelta(days=days)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "now", lambda: then)
+        yield
 
 
 class Api:
@@ -123,7 +154,7 @@ def camel(db: None) -> Api:
 
 
 @pytest.fixture
-def outsider() -> Api:
+def outsider(db: None) -> Api:
     return Api(None)
 
 

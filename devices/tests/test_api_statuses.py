@@ -146,7 +146,7 @@ class Provoking:
         return self.send(query="?dry_run=false", **{"idempotency-key": "again"})
 
     def answer_503(self) -> Any:
-        def fail(_digest: str) -> None:
+        def fail(*_asked: Any, **_values: Any) -> None:
             raise OperationalError
 
         self.monkeypatch.setattr("devices.api.authentication.working_key", fail)

@@ -11,11 +11,12 @@ from django.db import connection, connections, transaction
 from django.db.models import Count, Q
 from pytest_django import DjangoAssertNumQueries
 
-from devices import counts, reach, registry, triggers
+from devices import counts, reach, registry
 from devices.models import Device, DeviceCount, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
 from devices.tests.test_registry_races import at_once
+from devices.triggers import counts as triggers
 
 POSTGRESQL = connection.vendor == "postgresql"
 

@@ -174,18 +174,16 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
 
 
 def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Stage) -> None:
+    code = (
+        "from devices import registry; from devices.origin import COMMAND; from devices.models import Device, now;"
+        "from datetime import timedelta; then = now() - timedelta(days=2300); registry.now = lambda: then;"
+    )
+    stage.manage("shell", "-v0", "-c", f"{code} registry.register([{draft(1)}, {draft(2)}], COMMAND)")
     stage.start("server")
-    first = stage.ask("POST", "/api/devices", draft(1))["data"][0]
-    stage.ask("POST", "/api/devices", draft(2))
     stage.manage("follow_changes", *stage.arguments(), "--once")
     assert len(stage.copied()) == 2
-    stage.ask("DELETE", f"/api/device/{first['id']}")
-    code = (
-        "from devices.models import *; from django.utils import timezone; from datetime import timedelta;"
-        "Device.history.update(history_date=timezone.now() - timedelta(days=9))"
-    )
-    stage.manage("shell", "-v0", "-c", code)
-    stage.manage("prune", "--changes", "8")
+    stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.filter(device_name='Cuff 1'), COMMAND)")
+    stage.manage("prune", "--changes", "2299")
     result = stage.manage("follow_changes", *stage.arguments(), "--once")
     assert "beginning again" in result.stderr
     assert result.stdout == "1 devices.\n"

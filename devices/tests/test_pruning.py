@@ -9,7 +9,7 @@ from django.utils import timezone
 from devices import pruning, registry
 from devices.models import ChangeFeed, Device, Hospital, RememberedAnswer
 from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, register
+from devices.tests.conftest import Api, days_ago, draft, errors, register
 from devices.tests.test_api_changes import PATH, follow
 
 pytestmark = pytest.mark.django_db
@@ -21,8 +21,9 @@ def prune(*arguments: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def let_pass(days: int) -> None:
-    Device.history.update(history_date=timezone.now() - timedelta(days=days))
+TIME = ["--changes", "2200"]  # six years, and some days
+PAST = 2201
+NO_EVENTS = "{}0 events of the audit removed."
 
 
 def one(device: Device) -> Any:
@@ -35,16 +36,16 @@ def test_answers_are_removed_a_day_later_and_by_nothing_else(api: Api) -> None:
     RememberedAnswer.objects.filter(key="1").update(created_at=timezone.now() - timedelta(hours=25))
     api.post("/api/devices", draft(3), **{"idempotency-key": "3"})
     assert RememberedAnswer.objects.count() == 3
-    assert prune("--dry-run") == ["Would be: 1 kept answers removed."]
-    assert prune() == ["1 kept answers removed."]
+    assert prune("--dry-run") == ["Would be: 1 kept answers removed.", NO_EVENTS.format("Would be: ")]
+    assert prune() == ["1 kept answers removed.", NO_EVENTS.format("")]
     assert set(RememberedAnswer.objects.values_list("key", flat=True)) == {"2", "3"}
     assert Device.history.count() == 3
 
 
 def test_changes_are_kept_unless_asked(api: Api) -> None:
-    [device] = register(draft(1))
-    registry.update(one(device), {"device_name": "New"}, COMMAND)
-    let_pass(days=5000)
+    with days_ago(5000):
+        [device] = register(draft(1))
+        registry.update(one(device), {"device_name": "New"}, COMMAND)
     prune()
     assert Device.history.count() == 2
     with pytest.raises(CommandError, match="--changes must be at least 1 day"):
@@ -53,32 +54,33 @@ def test_changes_are_kept_unless_asked(api: Api) -> None:
 
 def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 2)
-    a, b, gone = register(draft(1), draft(2), draft(3))
-    for name in ("x", "y", "z"):
-        registry.update(one(a), {"device_name": name}, COMMAND)
-    registry.retire(one(gone), COMMAND)
-    let_pass(days=31)
+    with days_ago(PAST):
+        a, b, gone = register(draft(1), draft(2), draft(3))
+        for name in ("x", "y", "z"):
+            registry.update(one(a), {"device_name": name}, COMMAND)
+        registry.retire(one(gone), COMMAND)
     registry.update(one(b), {"device_name": "young"}, COMMAND)
-    assert prune("--changes", "30", "--dry-run") == [
+    assert prune(*TIME, "--dry-run") == [
         "Would be: 0 kept answers removed.",
+        "Would be: 0 events of the audit removed.",
         "Would be: 4 changes removed.",
     ]
-    assert prune("--changes", "30")[1] == "4 changes removed."
+    assert prune(*TIME)[2] == "4 changes removed."
     kept = Device.history.order_by("history_id").values_list("history_type", "device_name")
     assert list(kept) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]
     assert api.get(f"/api/device/{gone.pk}").status_code == 410
     assert registry.restore(gone.pk, COMMAND).device_name == "Cuff 3"
-    assert prune("--changes", "30")[1] == "0 changes removed."
+    assert prune(*TIME)[2] == "0 changes removed."
 
 
 def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> None:
-    a, b = register(draft(1), draft(2))
-    behind = api.get(f"{PATH}?size=1").json()["data"][0]["cursor"]
-    registry.update(one(a), {"device_name": "New"}, COMMAND)
+    with days_ago(PAST):
+        a, b = register(draft(1), draft(2))
+        behind = api.get(f"{PATH}?size=1").json()["data"][0]["cursor"]
+        registry.update(one(a), {"device_name": "New"}, COMMAND)
     ahead = follow(api)[1]
-    let_pass(days=31)
     registry.update(one(b), {"device_name": "Young"}, COMMAND)
-    prune("--changes", "30")
+    prune(*TIME)
     response = api.get(f"{PATH}?since={behind}")
     assert (response.status_code, errors(response)) == (410, [(None, "cursor_too_old")])
     assert [event["device"]["device_name"] for event in follow(api, ahead)[0]] == ["Young"]
@@ -86,14 +88,13 @@ def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> 
     assert anew == [("created", "Cuff 2"), ("created", "New"), ("updated", "Young")]
 
 
-def test_a_hospital_that_begins_again_hears_nothing_of_what_left_it_long_ago(
-    api_a: Api, rs_b: Hospital, devices: dict[str, Device]
-) -> None:
-    registry.transfer(one(devices["a"]), rs_b, COMMAND)
-    let_pass(days=31)
+def test_a_hospital_that_begins_again_hears_nothing_of_what_left_it_long_ago(api_a: Api, rs_b: Hospital) -> None:
+    with days_ago(PAST):
+        [device] = register(draft(1, device_holder="RS Harapan"))
+        registry.transfer(one(device), rs_b, COMMAND)
     register(draft(4, device_holder="RS Harapan"))
     registry.transfer(Device.objects.filter(device_name="Cuff 4"), rs_b, COMMAND)
-    prune("--changes", "30")
+    prune(*TIME)
     told = [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]]
     assert told == [("created", "Cuff 4"), ("deleted", "Cuff 4")]
 

@@ -1,6 +1,8 @@
 """Spreadsheets as offices have them: every file here is made as Excel would make it."""
 
 import io
+import re
+import time as time_
 import zipfile
 from datetime import date, datetime, time
 from typing import Any
@@ -300,6 +302,91 @@ def test_a_workbook_that_unpacks_to_much_is_refused_before_it_is_unpacked() -> N
     assert len(bomb) < 200_000
     assert error(bomb).startswith("The workbook is too large when unpacked.")
     assert error(repacked(MADE, "xl/styles.xml", b" " * (workbooks.MAX_STYLES + 1))).startswith("The workbook is too l")
+
+
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+BILLION_LAUGHS = f'<!DOCTYPE lolz [<!ENTITY l0 "ha">{LAUGHS}]><x>&l9;</x>'.encode()
+EXTERNAL = b'<!DOCTYPE x [<!ENTITY % d SYSTEM "http://127.0.0.1:9/x.dtd"> %d;]><x/>'
+PARTS = ["[Content_Types].xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/styles.xml", SHEET]  # what is read
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("attack", [BILLION_LAUGHS, EXTERNAL, BILLION_LAUGHS.decode().encode("utf-16")])
+def test_no_part_of_a_workbook_may_declare_an_entity(part: str, attack: bytes) -> None:
+    begin = time_.monotonic()
+    assert "no XLSX" in error(repacked(MADE, part, attack))
+    assert time_.monotonic() - begin < 30
+
+
+def with_shared_texts(text: bytes) -> bytes:
+    """The workbook, with a part of texts that cells refer to."""
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    types = zipfile.ZipFile(io.BytesIO(MADE)).read("[Content_Types].xml")
+    told = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'.encode()
+    file = io.BytesIO(repacked(MADE, "[Content_Types].xml", types.replace(b"</Types>", told)))
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/sharedStrings.xml", text)
+    return file.getvalue()
+
+
+def test_texts_that_are_shared_are_bounded_and_have_no_entities_either() -> None:
+    assert "no XLSX" in error(with_shared_texts(BILLION_LAUGHS))
+    assert "no XLSX" in error(with_shared_texts(EXTERNAL))
+    assert error(with_shared_texts(b" " * (workbooks.MAX_REST + 1))).startswith("The workbook is too large")
+
+
+def test_a_workbook_in_a_workbook_is_measured_and_not_opened() -> None:
+    file = io.BytesIO(MADE)
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as book:
+        bomb = io.BytesIO()
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as inner:
+            inner.writestr("0.xml", b" " * 50_000_000)
+        for number in range(10):
+            book.writestr(f"xl/embeddings/{number}.zip", bomb.getvalue())
+    assert read(file.getvalue()) == [Row(2, CELLS, {})]
+
+
+def test_a_workbook_that_lies_about_its_size_is_not_unpacked_beyond_it() -> None:
+    bomb = bytearray(repacked(MADE, SHEET, b"<worksheet>" + b" " * 50_000_000))
+    size = (50_000_011).to_bytes(4, "little")
+    assert bomb.count(size) == 2  # before the part, and in the directory
+    bomb = bomb.replace(size, (100).to_bytes(4, "little"))
+    assert "no XLSX" in error(bytes(bomb))
+
+
+def test_a_workbook_with_more_parts_than_any_has_is_refused() -> None:
+    file = io.BytesIO(MADE)
+    with zipfile.ZipFile(file, "a") as book:
+        for number in range(workbooks.MAX_PARTS):
+            book.writestr(f"xl/media/{number}", b"")
+    assert error(file.getvalue()).startswith("The workbook is too large")
+
+
+@pytest.mark.parametrize("reference", ["A1:XFD1048576", "A1:ZZZZ99999999999", "A1048576:A1", "x", ""])
+def test_a_worksheet_may_say_what_it_likes_of_its_dimensions(reference: str) -> None:
+    sheet = zipfile.ZipFile(io.BytesIO(MADE)).read(SHEET)
+    told = re.sub(rb'<dimension ref="[^"]*"', f'<dimension ref="{reference}"'.encode(), sheet)
+    assert told != sheet
+    begin = time_.monotonic()
+    try:
+        rows = read(repacked(MADE, SHEET, told), most=10)
+    except Unreadable as refused:
+        assert str(refused)  # noqa: PT017
+    else:
+        assert rows == [Row(2, CELLS, {})]
+    assert time_.monotonic() - begin < 30
+
+
+def test_a_csv_of_one_endless_cell_is_refused() -> None:
+    assert error(b'ID,MAC,TYPE\n"' + b"x" * 1_000_000)
+    assert error(b"x" * 5_000_000)
+
+
+def test_a_formula_in_a_workbook_is_its_last_value_and_is_not_run() -> None:
+    assert read(workbook(["ID", "MAC", "TYPE", "HOLDER"], ["=1+1", *LINE[1:]]))[0].cells.get("device_name") in (
+        None,
+        "",
+    )
 
 
 def test_rows_and_columns_far_out_are_not_filled_up() -> None:

@@ -31,6 +31,7 @@ from devices.models import Hospital
 from devices.tests.conftest import (  # noqa: F401  (fixtures)
     devices,
     django_db_modify_db_settings,
+    records_give_way_to_a_flush,
     rs_a,
     rs_b,
     served_from,

@@ -5,7 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from devices import fleets, spreadsheets
+from devices import audit, fleets, spreadsheets
+from devices.audit import What
 from devices.models import Device
 
 
@@ -29,6 +30,7 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
         except spreadsheets.Unreadable as error:
             raise CommandError(str(error)) from error
+        audit.note(What.EXPORTED, devices=count, format=ending)
         self.stderr.write(f"{count} devices exported.")
 
     def _rows(self) -> Iterator[tuple[str, ...]]:

@@ -2,16 +2,18 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from devices import counters, pruning
+from devices import audit, counters, pruning
 
 
 class Command(BaseCommand):
     help = (
         "Remove what is no longer needed: answers kept for an Idempotency-Key longer than a day ago, counts of "
-        "requests in windows that are over, and, only where --changes is given, changes of devices older than that "
-        "which later ones have overtaken. The last change of each device is kept. Run it daily."
+        "requests in windows that are over, events of the audit that are past their time (AUDIT_YEARS), and, only "
+        "where --changes is given, changes of devices older than that which later ones have overtaken. The last "
+        "change of each device is kept. Run it daily."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -19,8 +21,8 @@ class Command(BaseCommand):
             "--changes",
             metavar="DAYS",
             type=int,
-            help="remove overtaken changes older than this, from the history too; followers who are further behind "
-            "have to begin again",
+            help="remove overtaken changes older than this, from the history too; not less than AUDIT_YEARS. Followers "
+            "who are further behind have to begin again",
         )
         parser.add_argument("--dry-run", action="store_true", help="tell how much it would be, and remove nothing")
 
@@ -29,8 +31,15 @@ class Command(BaseCommand):
             raise CommandError("--changes must be at least 1 day.")
         if not dry_run:
             counters.remove_past_windows(time.time())
+        years = audit.raise_retention()
         would = "Would be: " if dry_run else ""
         self.stdout.write(f"{would}{pruning.answers(dry_run=dry_run)} kept answers removed.")
+        self.stdout.write(f"{would}{pruning.events(dry_run=dry_run)} events of the audit removed.")
+        if years > settings.AUDIT_YEARS:
+            self.stderr.write(f"Records are kept for {years} years, as AUDIT_YEARS said before.")
         if changes is not None:
-            count = pruning.changes(timedelta(days=changes), dry_run=dry_run)
+            try:
+                count = pruning.changes(timedelta(days=changes), dry_run=dry_run)
+            except audit.TooSoon as too_soon:
+                raise CommandError(f"--changes is too few days: {too_soon}") from too_soon
             self.stdout.write(f"{would}{count} changes removed.")

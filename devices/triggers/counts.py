@@ -1,4 +1,4 @@
-"""What the database does by itself: triggers that keep the counts of devices, on both databases.
+"""Triggers that keep the counts of devices, on both databases.
 
 Whoever writes devices, also past the registry and in plain SQL, changes their counts in the same transaction.
 docs/decisions/0007 tells why it is done in this way.
@@ -148,10 +148,7 @@ PRESENT = {
 
 
 def install(connection: Any) -> bool:
-    """Put the triggers in place, and the counts right, if a trigger is missing; return whether one was.
-
-    It is asked after every `migrate`: where SQLite alters a table, Django makes a new one, which has no triggers.
-    """
+    """Put the triggers in place, and the counts right, if a trigger is missing; return whether one was."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         if not missing(connection):
             return False

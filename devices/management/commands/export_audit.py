@@ -1,0 +1,106 @@
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import date, datetime, time, timedelta
+from typing import Any, BinaryIO
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import models
+from django.utils import timezone
+
+from devices import audit, trails
+from devices.audit import What
+from devices.drafts import fold
+from devices.management.commands.revoke_api_key import find_key
+from devices.models import Device, Hospital
+from devices.trails import Trail
+
+
+class Command(BaseCommand):
+    help = (
+        "Write all that is on record about one person, device, key or hospital, in order of time, with the values "
+        "before and after: the history of devices, hospitals and keys, and the audit's events. What people sign in "
+        "with is in it, and no secret. That it was exported is put on record too."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        subject = parser.add_mutually_exclusive_group(required=True)
+        subject.add_argument("--person", metavar="USERNAME", help="what this person did, and what was done about them")
+        subject.add_argument("--device", metavar="ID", type=int, help="also one that was taken out")
+        subject.add_argument("--key", metavar="ID", type=int, help="the key's number in list_api_keys")
+        subject.add_argument("--hospital", metavar="NAME", help="its devices, keys and admins, merged ones included")
+        parser.add_argument("--since", metavar="YYYY-MM-DD", help="the first day")
+        parser.add_argument("--until", metavar="YYYY-MM-DD", help="the last day")
+        parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="default: a JSON object a line")
+        parser.add_argument("--out", metavar="FILE", default="-", help="default: stdout")
+
+    def handle(self, *args: Any, out: str, format: str, **options: Any) -> None:  # noqa: A002
+        about, trail = _find(options)
+        since, until = _midnight("--since", options["since"]), _midnight("--until", options["until"], days_later=1)
+        chunks = (_csv if format == "csv" else _json_lines)(trail, since, until)
+        try:
+            file: Any = nullcontext(sys.stdout.buffer) if out == "-" else open(out, "wb")  # noqa: PTH123, SIM115
+            with file as stream:
+                count = _write(stream, chunks)
+        except OSError as error:
+            raise CommandError(f"{out} cannot be written: {error.strerror}.") from error
+        audit.note(What.EXPORTED, about=about, entries=count, format=format)
+        self.stderr.write(f"{count} entries exported.")
+
+
+def _find(options: dict[str, Any]) -> tuple[models.Model, Trail]:
+    if name := options["person"]:
+        user = User.objects.filter(username=name).first()
+        if user is None:
+            raise CommandError(f"Nobody signs in as {name}.")
+        return user, trails.of_person(user.pk)
+    if name := options["hospital"]:
+        hospital = Hospital.objects.called([fold(name)]).get(fold(name))
+        if hospital is None:
+            raise CommandError(f"There is no hospital {name}.")
+        return hospital, trails.of_hospital(hospital)
+    if options["key"] is not None:
+        key = find_key(options["key"])
+        return key, trails.of_key(key.pk)
+    if not Device.history.filter(id=options["device"]).exists():
+        raise CommandError(f"There never was a device {options['device']}.")
+    return Device(pk=options["device"]), trails.of_device(options["device"])
+
+
+def _midnight(option: str, text: str | None, days_later: int = 0) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return timezone.make_aware(datetime.combine(date.fromisoformat(text) + timedelta(days=days_later), time.min))
+    except (ValueError, OverflowError) as error:
+        raise CommandError(f"{option} must be a day such as 2026-12-31.") from error
+
+
+def _write(stream: BinaryIO, chunks: Iterator[bytes]) -> int:
+    count = 0
+    for chunk in chunks:
+        stream.write(chunk)
+        count += chunk is not _HEADINGS
+    return count
+
+
+def _json_lines(trail: Trail, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
+    return (entry.as_json() for entry in trail.entries(since, until))
+
+
+def _csv(trail: Trail, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
+    yield _HEADINGS
+    for entry in trail.entries(since, until):
+        yield _line(entry.cells())
+
+
+def _line(cells: Any) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode()
+
+
+_HEADINGS = _line(trails.COLUMNS)

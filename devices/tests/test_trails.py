@@ -1,0 +1,169 @@
+"""All that is on record about one person, device, key or hospital: all of theirs, and nothing of others."""
+
+import csv
+import io
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from devices import audit, credentials, hospitals, registry, trails
+from devices.audit import What
+from devices.models import ApiKey, AuditEvent, Device, Hospital
+from devices.origin import COMMAND
+from devices.tests.conftest import Api, days_ago, draft, issue, register
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/devices/device/"
+
+
+def export(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
+    file = tmp_path / "audit.jsonl"
+    call_command("export_audit", *arguments, "--out", str(file), stderr=io.StringIO())
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def summary(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(entry["what"], entry["about_id"]) for entry in entries]
+
+
+@pytest.fixture
+def story(rs_a: Hospital, rs_b: Hospital, operator: Client, ratna: Client, api_a: Api) -> dict[str, int]:
+    """Two people and two keys write, each of what is theirs and of what others have written."""
+    operator.post(f"{LIST}add/", {**draft(1), "device_holder": rs_a.pk})
+    operator.post(f"{LIST}add/", {**draft(2), "device_holder": rs_b.pk})
+    first, second = Device.objects.order_by("pk").values_list("pk", flat=True)
+    ratna.post(f"{LIST}{first}/change/", {**draft(1, device_name="Of Ratna"), "device_holder": rs_a.pk})
+    api_a.patch(f"/api/device/{first}", {"device_type": "CORPORATE"})
+    Api(issue("other").text).patch(f"/api/device/{second}", {"device_name": "=1+1"})
+    ratna.get("/admin/devices/apikey/")
+    ratna.post(f"{LIST}{first}/delete/", {"post": "yes"})
+    return {"first": first, "second": second, "key": ApiKey.objects.get(hospital=rs_a).pk}
+
+
+def test_of_a_person_it_has_what_they_did_and_what_was_done_about_them(tmp_path: Path, story: dict[str, int]) -> None:
+    ratna = User.objects.get(first_name="Ibu Ratna")
+    entries = export(tmp_path, "--person", ratna.username)
+    assert summary(entries) == [
+        ("person_added", ratna.pk),
+        ("hospital_given", ratna.pk),
+        ("signed_in", ratna.pk),
+        ("device changed", story["first"]),
+        ("denied", None),
+        ("device removed", story["first"]),
+    ]
+    assert [entry["at"] for entry in entries] == sorted(entry["at"] for entry in entries)
+    changed, denied, removed = entries[3:]
+    assert (changed["before"], changed["after"]) == ({"device_name": "Cuff 1"}, {"device_name": "Of Ratna"})
+    assert (changed["user_id"], changed["username"], changed["through"]) == (ratna.pk, ratna.username, "admin")
+    assert (changed["address"], len(changed["request_id"])) == ("127.0.0.1", 32)
+    assert denied["details"]["status"] == 403
+    assert removed["before"]["device_type"] == "CORPORATE"
+    assert removed["after"] == {}
+    told = AuditEvent.objects.get(what=What.EXPORTED)
+    assert (told.about, told.about_id, told.details) == ("person", ratna.pk, {"entries": 6, "format": "jsonl"})
+    assert summary(export(tmp_path, "--person", ratna.username))[-1] == ("exported", ratna.pk)
+
+
+def test_of_a_device_it_has_every_change_by_whomever(tmp_path: Path, story: dict[str, int]) -> None:
+    entries = export(tmp_path, "--device", str(story["first"]))
+    assert [(entry["what"], entry["username"], entry["api_key_id"]) for entry in entries] == [
+        ("device added", "operator", None),
+        ("device changed", "ratna@rs.example", None),
+        ("device changed", "", story["key"]),
+        ("device removed", "ratna@rs.example", None),
+    ]
+    assert entries[2]["before"] == {"device_type": "CONSUMER"}
+
+
+def test_of_a_key_it_has_what_was_done_with_it_and_about_it(tmp_path: Path, story: dict[str, int]) -> None:
+    key = ApiKey.objects.get(pk=story["key"])
+    credentials.revoke(key, COMMAND)
+    entries = export(tmp_path, "--key", str(key.pk))
+    assert summary(entries) == [("key added", key.pk), ("device changed", story["first"]), ("key changed", key.pk)]
+    assert entries[2]["before"] == {"revoked_at": None}
+    assert key.digest not in json.dumps(entries)
+
+
+def test_of_a_hospital_it_has_devices_keys_and_admins_of_those_merged_into_it_too(
+    tmp_path: Path, story: dict[str, int], rs_a: Hospital, rs_b: Hospital
+) -> None:
+    entries = export(tmp_path, "--hospital", "rs harapan")
+    ratna = User.objects.get(first_name="Ibu Ratna")
+    assert summary(entries) == [
+        ("hospital added", rs_a.pk),
+        ("hospital_given", ratna.pk),
+        ("key added", story["key"]),
+        ("device added", story["first"]),
+        ("device changed", story["first"]),
+        ("device changed", story["first"]),
+        ("device removed", story["first"]),
+    ]
+    hospitals.merge([rs_a], rs_b, COMMAND)
+    told = {entry["what"]: entry for entry in export(tmp_path, "--hospital", "RS Sehat")}
+    assert told["hospital removed"]["details"] == {"reason": f"merged into {rs_b.pk}"}
+    assert len(export(tmp_path, "--hospital", "RS Harapan")) > 10
+
+
+def test_days_bound_it(tmp_path: Path) -> None:
+    with days_ago(10):
+        [device] = register(draft(1))
+    with days_ago(5):
+        registry.update(Device.objects.all(), {"device_name": "New"}, COMMAND)
+    registry.retire(Device.objects.all(), COMMAND)
+    day = date.today() - timedelta(days=7)  # noqa: DTZ011  (three days from either)
+    of_device = ["--device", str(device.pk)]
+    assert len(export(tmp_path, *of_device)) == 3
+    assert [entry["what"] for entry in export(tmp_path, *of_device, "--until", f"{day}")] == ["device added"]
+    assert len(export(tmp_path, *of_device, "--since", f"{day}")) == 4  # with the two exports before it
+    with pytest.raises(CommandError, match="--since must be a day"):
+        export(tmp_path, *of_device, "--since", "yesterday")
+
+
+def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> None:
+    file = tmp_path / "audit.csv"
+    audit.note(What.EXPORTED, user=User(username="=cmd|x"), about=Device(pk=story["second"]))
+    call_command(
+        "export_audit", "--device", str(story["second"]), "--format=csv", f"--out={file}", stderr=io.StringIO()
+    )
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert [row["what"] for row in rows] == ["device added", "device changed", "exported"]
+    assert json.loads(rows[1]["after"]) == {"device_name": "=1+1"}
+    assert rows[2]["username"] == "'=cmd|x"
+    assert tuple(rows[0]) == trails.COLUMNS
+
+
+def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(tmp_path: Path) -> None:
+    register(*map(draft, range(3)))
+    key = issue("ward app")
+    api = Api(key.text)
+    numbers = []
+    for _ in range(2):
+        for number in range(5):
+            api.post("/api/devices", draft(len(numbers) * 10 + number + 10))
+        with CaptureQueriesContext(connection) as queries:
+            export(tmp_path, "--key", str(key.key.pk))
+        numbers.append(len(queries))
+    assert numbers[0] == numbers[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--person", "nobody"], "Nobody signs in as nobody."),
+        (["--device", "7"], "There never was a device 7."),
+        (["--key", "7"], "There is no key 7."),
+        (["--hospital", "RS Tidak Ada"], "There is no hospital RS Tidak Ada."),
+    ],
+)
+def test_what_is_not_there_is_told(tmp_path: Path, arguments: list[str], told: str) -> None:
+    with pytest.raises(CommandError, match=told):
+        export(tmp_path, *arguments)
