@@ -49,8 +49,8 @@ class Cluster:
 
     def _run(self) -> None:
         postgres = [binaries() / "postgres", "-D", self.data, "-k", self.folder, "-c", "listen_addresses=", *SMALL]
-        with open(os.devnull, "wb") as log:
-            self.process = subprocess.Popen(postgres, user=self.user, cwd=self.folder, stdout=log, stderr=log)
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(postgres, user=self.user, cwd=self.folder, stdout=quiet, stderr=quiet)
         time.sleep(0.2)
 
     def accepts(self) -> bool:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -20,6 +20,9 @@ from devices import credentials, people, registry
 from devices.api import authentication
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
+
+if TYPE_CHECKING:
+    from devices.tests.faults import Registry
 
 MAC = "D0:61:AE:D4:58:94"
 
@@ -221,3 +224,13 @@ def server_key(server: int, server_environment: dict[str, str]) -> str:
     create = [sys.executable, "manage.py", "create_api_key", "tests"]
     result = subprocess.run(create, cwd=ROOT, env=server_environment, capture_output=True, text=True, check=True)
     return result.stdout.strip()
+
+
+@pytest.fixture(scope="session", name="registry")
+def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Registry]":
+    """A server that tests may kill and start again, on a database of its own of the kind that is tested."""
+    from devices.tests.faults import database_of_its_own, served  # which import this module
+
+    folder = tmp_path_factory.mktemp("faults")
+    with database_of_its_own(folder) as url, served(url, folder) as running:
+        yield running

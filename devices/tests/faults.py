@@ -175,10 +175,10 @@ def served(database_url: str, folder: Path, **environment: str) -> Iterator[Regi
 
 @dataclass
 class Writers:
-    """Clients that register, change and retire devices until they are told to end, and what the registry must have then.
+    """Clients that register, change and retire devices until they are told to end, and what there must be then.
 
-    `faithful` ones send a request again, with the same Idempotency-Key, until it is answered. The `hasty` one sends each
-    list once, without a key: of what it was not told it knows only that it must be there whole or not at all.
+    `faithful` ones send a request again, with the same Idempotency-Key, until it is answered. The `hasty` one sends
+    each list once, without a key: of what it was not told it knows only that it must be there whole or not at all.
     """
 
     registry: Registry

@@ -1,6 +1,7 @@
 """The server's clock is set back by an hour while it serves: what was in order stays in order.
 
-Debian's libfaketime tells the server another time than everybody else has, and another one while it runs.
+Nobody sets back the clock of the machine for a test: the server is started with a module that Python loads first, and
+that takes the time from where a file says. All that the registry knows of the time it has from there.
 """
 
 import itertools
@@ -12,48 +13,60 @@ from typing import Any
 import pytest
 
 from devices.tests.conftest import draft
-from devices.tests.faults import Registry, Writers, database_of_its_own, eventually, served
+from devices.tests.faults import Registry, Writers, eventually
 
-LIBRARIES = [*Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), *Path("/usr/lib").glob("faketime/*MT.so.1")]
-pytestmark = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")
 HOUR = 3600
 _numbers = itertools.count(500_000)
 
+# Python loads `sitecustomize` from PYTHONPATH at its start. time.monotonic is left: no setting of a clock changes it.
+SITE = """
+import pathlib, time
+from datetime import UTC, datetime
+from django.utils import timezone
+
+real, clock = time.time, pathlib.Path({path!r})
+
+
+def shifted():
+    return real() + float(clock.read_text())
+
+
+time.time = shifted
+timezone.now = lambda: datetime.fromtimestamp(shifted(), UTC)
+"""
+
 
 class Clock:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "seconds"
         self.set_back(0)
+        (folder / "sitecustomize.py").write_text(SITE.format(path=str(self.path)))
+        self.environment = {"PYTHONPATH": str(folder)}
 
     def set_back(self, seconds: int) -> None:
         new = self.path.with_suffix(".new")
-        new.write_text(f"-{seconds}" if seconds else "+0")
+        new.write_text(str(-seconds))
         new.replace(self.path)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "LD_PRELOAD": str(LIBRARIES[0]),
-            "FAKETIME_TIMESTAMP_FILE": str(self.path),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds after which it looks again
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",  # by the times of files gunicorn sees whether a worker lives
-        }
 
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Clock:
-    return Clock(tmp_path / "clock")
+    return Clock(tmp_path)
 
 
 @pytest.fixture
-def registry(tmp_path: Path, clock: Clock) -> Iterator[Registry]:
-    with database_of_its_own(tmp_path) as url, served(url, tmp_path) as registry:
-        registry.stop()
-        registry.environment |= clock.environment  # the server's clock only: commands have the machine's
-        registry.process = None
-        registry.start()
+def elsewhen(registry: Registry, clock: Clock) -> Iterator[Registry]:
+    """The server with a clock of its own; the commands have the machine's."""
+    own = dict(registry.environment)
+    registry.stop()
+    registry.environment |= clock.environment
+    registry.start()
+    try:
         yield registry
+    finally:
+        registry.stop()
+        registry.environment = own
+        registry.start()
 
 
 def milliseconds() -> int:
@@ -64,7 +77,8 @@ def changed_at(registry: Registry, pk: int) -> Any:
     return registry.ask("GET", f"/api/device/{pk}").body["data"]["updated_at"]
 
 
-def test_an_hour_that_comes_twice_breaks_no_order(registry: Registry, clock: Clock) -> None:
+def test_an_hour_that_comes_twice_breaks_no_order(elsewhen: Registry, clock: Clock) -> None:
+    registry = elsewhen
     [device] = registry.ask("POST", "/api/devices", draft(1, device_holder="RS Harapan")).body["data"]
     start = registry.ask("GET", "/api/devices/changes?since=now").body["pagination"]["next"]
     cursor = start.partition(str(registry.port))[2]

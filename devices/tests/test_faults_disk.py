@@ -1,7 +1,6 @@
 """The disk that the database lies on is full while clients write, and then has room again."""
 
 import contextlib
-import os
 import subprocess
 import tempfile
 import time
@@ -12,7 +11,7 @@ import pytest
 from django.db import connection
 
 from devices.tests.cluster import Cluster
-from devices.tests.faults import LOST, Registry, Writers, eventually, served
+from devices.tests.faults import Registry, Writers, eventually, served
 
 
 @contextlib.contextmanager

@@ -1,12 +1,9 @@
 """A migration runs while clients write and read: nothing is lost, and what fails succeeds when it is sent again."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from devices.tests.conftest import ROOT
-from devices.tests.faults import Registry, Writers, database_of_its_own, served, times
+from devices.tests.faults import Registry, Writers, times
 
 SETTINGS = """
 from cexup.settings import *
@@ -60,12 +57,6 @@ def later(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def latest() -> str:
     return max(path.stem for path in (ROOT / "devices/migrations").glob("0*.py"))
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with database_of_its_own(tmp_path) as url, served(url, tmp_path) as registry:
-        yield registry
 
 
 def test_a_migration_while_clients_write_loses_nothing(registry: Registry, later: dict[str, str]) -> None:

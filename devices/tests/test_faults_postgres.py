@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -131,4 +130,3 @@ def test_a_database_that_takes_no_writes_is_read_and_takes_them_again(server: Cl
             writers.seen.clear()
             writers.wait_for(5)
     writers.check()
-

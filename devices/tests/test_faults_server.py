@@ -6,20 +6,10 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from devices.tests.conftest import draft
-from devices.tests.faults import LOST, Registry, Writers, database_of_its_own, eventually, is_alive, served, times
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("faults")
-    with database_of_its_own(folder) as url, served(url, folder) as registry:
-        yield registry
+from devices.tests.faults import LOST, Registry, Writers, eventually, is_alive, times
 
 
 def test_a_worker_that_is_killed_in_mid_post_loses_and_doubles_nothing(registry: Registry) -> None:
