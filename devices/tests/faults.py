@@ -53,11 +53,13 @@ class Answer(NamedTuple):
 class Registry:
     """A gunicorn as in production, with two workers, on a database of its own."""
 
-    def __init__(self, database_url: str, log: Path, **environment: str) -> None:
-        self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
+    def __init__(self, database_url: str, log: Path, key: str = "") -> None:
+        """Serve this database; one for which there is no key yet is empty, and migrated first."""
+        self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2"}
         self.port, self.log = int(self.environment["PORT"]), log
-        self.manage("migrate", "-v0")
-        self.key = self.manage("create_api_key", "tests").strip()
+        if not key:
+            self.manage("migrate", "-v0")
+        self.key = key or self.manage("create_api_key", "tests").strip()
         self.process: subprocess.Popen[bytes] | None = None
 
     def manage(self, *arguments: str, **environment: str) -> str:
@@ -163,9 +165,9 @@ def database_of_its_own(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(database_url: str, folder: Path, **environment: str) -> Iterator[Registry]:
+def served(database_url: str, folder: Path, key: str = "") -> Iterator[Registry]:
     """Serve the registry from this database."""
-    registry = Registry(database_url, folder / "log", **environment)
+    registry = Registry(database_url, folder / "log", key)
     registry.start()
     try:
         yield registry

@@ -38,7 +38,7 @@ def registry(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_postgresql_is_killed_and_the_registry_comes_back_by_itself(server: Cluster, registry: Registry) -> None:
     master, workers, waited = registry.pid, set(registry.workers()), []
     with Writers(registry) as writers:
-        for _ in range(times(10, 2)):
+        for _ in range(times(10, 1)):
             writers.wait_for(5)
             server.kill()
             eventually(lambda: not registry.is_ready())
@@ -57,7 +57,7 @@ def test_postgresql_is_killed_and_the_registry_comes_back_by_itself(server: Clus
 
 def test_a_backend_is_killed_and_postgresql_starts_again_by_itself(server: Cluster, registry: Registry) -> None:
     with Writers(registry) as writers:
-        for _ in range(times(10, 2)):
+        for _ in range(times(10, 1)):
             writers.wait_for(5)
             [[backend]] = eventually(lambda: server.run(f"SELECT pid {OTHERS} LIMIT 1"))
             os.kill(int(str(backend)), signal.SIGKILL)
@@ -69,7 +69,7 @@ def test_a_backend_is_killed_and_postgresql_starts_again_by_itself(server: Clust
 
 def test_connections_that_an_administrator_ends_are_replaced(server: Cluster, registry: Registry) -> None:
     with Writers(registry) as writers:
-        for _ in range(times(20, 5)):
+        for _ in range(times(20, 3)):
             writers.wait_for(3)
             server.run(f"SELECT pg_terminate_backend(pid) {OTHERS}")
     writers.check()

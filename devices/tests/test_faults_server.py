@@ -15,7 +15,7 @@ from devices.tests.faults import LOST, Registry, Writers, eventually, is_alive, 
 def test_a_worker_that_is_killed_in_mid_post_loses_and_doubles_nothing(registry: Registry) -> None:
     chance = random.Random(7)  # noqa: S311  (when to strike, no secret)
     with Writers(registry, size=60) as writers:  # so large that there is always one under way
-        for _ in range(times(50, 6)):
+        for _ in range(times(50, 4)):
             writers.wait_for(2)
             time.sleep(chance.random() * 0.2)
             workers = eventually(lambda: len(found := registry.workers()) == 2 and found)
@@ -28,7 +28,7 @@ def test_a_worker_that_is_killed_in_mid_post_loses_and_doubles_nothing(registry:
 
 def test_the_master_is_killed_its_orphans_end_and_a_new_start_serves(registry: Registry) -> None:
     with Writers(registry) as writers:
-        for _ in range(times(10, 2)):
+        for _ in range(times(10, 1)):
             writers.wait_for(5)
             orphans = eventually(lambda: len(found := registry.workers()) == 2 and found)
             waiting = threading.Thread(target=ask_and_wait, args=(registry,))
@@ -86,7 +86,7 @@ class Readers:
 
 def test_a_server_that_is_told_to_stop_cuts_no_request_and_ends_in_time(registry: Registry) -> None:
     with Writers(registry) as writers, Readers(registry) as readers:
-        for _ in range(times(10, 2)):
+        for _ in range(times(10, 1)):
             writers.wait_for(10)
             waiting = threading.Thread(target=ask_and_wait, args=(registry,))
             waiting.start()
@@ -106,7 +106,7 @@ def test_a_server_that_is_told_to_stop_cuts_no_request_and_ends_in_time(registry
 
 def test_a_reload_under_load_cuts_no_request(registry: Registry) -> None:
     with Writers(registry) as writers, Readers(registry) as readers:
-        for _ in range(times(10, 2)):
+        for _ in range(times(10, 1)):
             before = eventually(lambda: len(found := registry.workers()) == 2 and found)
             writers.wait_for(5)
             os.kill(registry.pid, signal.SIGHUP)
@@ -118,7 +118,7 @@ def test_a_reload_under_load_cuts_no_request(registry: Registry) -> None:
 
 
 def test_a_post_whose_answer_was_lost_is_done_once_when_it_is_sent_again(registry: Registry) -> None:
-    for turn in range(times(20, 4)):
+    for turn in range(times(20, 2)):
         key = {"idempotency-key": uuid.uuid4().hex}
         posted = [draft(turn * 1000 + i, device_name=f"Once {turn}/{i}") for i in range(200)]
 
