@@ -245,7 +245,7 @@ class Writers:
                 self.acknowledged.append(time.monotonic())
                 return answer.body["data"]
             self.seen[str(answer.status)] += 1
-            if not _may_be_sent_again(answer):
+            if not may_be_sent_again(answer):
                 self.wrong.append((method, path, answer))
                 return None
             time.sleep(0.1)
@@ -268,7 +268,7 @@ class Writers:
             self.hasty_lists[name] = answer.status == 201
             if answer.status != 201:
                 self.seen[str(answer.status)] += 1
-                if not _may_be_sent_again(answer):
+                if not may_be_sent_again(answer):
                     self.wrong.append(("POST", name, answer))
                 time.sleep(0.1)
 
@@ -285,7 +285,7 @@ class Writers:
         assert "Every count is right." in self.registry.manage("check_counts")
 
 
-def _may_be_sent_again(answer: Answer) -> bool:
+def may_be_sent_again(answer: Answer) -> bool:
     """Tell whether it is an envelope that says: not now, but soon."""
     codes = [error["code"] for error in answer.body["errors"]] if isinstance(answer.body, dict) else []
     return codes in (["unavailable"], ["still_running"]) and answer.headers.get("retry-after") == "1"
