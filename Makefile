@@ -13,7 +13,10 @@ PIP_AUDIT := 2.9.0
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test test-browser test-model fuzz lint format bench bench-admin docs screenshots messages requirements audit
+FAULT_TESTS := $(wildcard devices/tests/test_faults_*.py)
+
+.PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
+	requirements audit
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +61,13 @@ bench-admin: $(DEV_STAMP)  ## Time the pages of the back-office with 1,000,000 d
 
 bench: $(DEV_STAMP)  ## Measure the registry beside its peers (20 minutes; needs PostgreSQL and wrk). ARGS goes to it.
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(DEV_STAMP)  ## Ask the registry for 10 minutes for 70 % of what it can do, on PostgreSQL. ARGS="--seconds 60" for less.
+	$(BIN)/python -m bench.soak $(ARGS)
+
+test-faults: $(DEV_STAMP)  ## Kill, fill and stop what the registry runs on, as often as docs/reliability.md says, on both databases.
+	FAULTS=full $(BIN)/python -m pytest -s $(FAULT_TESTS) $(ARGS)
+	FAULTS=full $(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -s $(FAULT_TESTS) $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api.md and write their answers.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k manual

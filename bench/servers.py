@@ -141,11 +141,18 @@ def registry(server: str, devices: int) -> Iterator[Server]:
 
 def workers_memory(server: Server) -> list[int]:
     """Return the proportional set size of each worker process, in MB."""
+    return list(memory_by_worker(server).values())
+
+
+def memory_by_worker(server: Server) -> dict[int, int]:
+    """Return the same by the workers' process ids; of one that is just ending, nothing."""
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    sizes = []
+    sizes = {}
     for child in children:
-        rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
-        sizes += [int(line.split()[1]) // 1024 for line in rollup.splitlines() if line.startswith("Pss:")]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
+            [size] = [line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")]
+            sizes[int(child)] = int(size) // 1024
     return sizes
 
 

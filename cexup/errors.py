@@ -1,15 +1,19 @@
 """What is answered where no view answers: the envelope under /api/, elsewhere a page that leads back."""
 
+import sys
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template import loader
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
 from devices.api import envelope
+from devices.api.errors import Unavailable
+from devices.outages import is_outage
 
 WORDS = {
     400: (_("This cannot be read"), _("The address or the form has something in it that does not belong there.")),
@@ -36,7 +40,15 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if is_outage(sys.exception()):
+        return envelope.outside_views(request, 503) or _unavailable()
     return envelope.outside_views(request, 500) or defaults.server_error(request)
+
+
+def _unavailable() -> HttpResponse:
+    """Return a page for which the database is asked nothing: whose session it is, say."""
+    headers = {"Retry-After": str(Unavailable.wait)}
+    return HttpResponse(loader.get_template("503.html").render(), status=503, headers=headers)
 
 
 def _page(request: HttpRequest, code: int, **words: Any) -> HttpResponse:

@@ -3,13 +3,17 @@
 import logging
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connection
+from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from cexup.postgresql.base import patience
 from devices.api import envelope
+from devices.models import ChangeFeed
+
+PATIENCE = 3.0  # seconds for the database to answer a probe
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +30,15 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @login_not_required
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200: the database answers. 503: it does not, so send nothing here."""
+    """200: the database answers. 503: it does not, so send nothing here.
+
+    It is asked for something that lies in it: `SELECT 1` would say nothing of SQLite's file, or of a migration that is
+    still to be done. Somebody who can read only is served too, so a database that takes no writes is ready.
+    """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
+        with patience(PATIENCE):
+            ChangeFeed.objects.exists()
+    except Error:
         logger.exception("The database does not answer.")
         return _answer(503, _("The database does not answer."))
     return _answer(200, _("The database answers."))

@@ -56,6 +56,29 @@ class EnvelopeWorker(ThreadWorker):
         stopping.set()
         super().handle_exit(sig, frame)
 
+    def is_parent_alive(self) -> bool:
+        """Stop in the same way when the master was killed: whoever starts the registry again needs its port."""
+        if not super().is_parent_alive():
+            stopping.set()
+            self.alive = False
+        return self.alive
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """At the end, take what has connected but was not accepted yet, and let nobody else connect here.
+
+        The kernel would go on taking connections for as long as the last request takes, and then reset them all.
+        """
+        super().set_accept_enabled(enabled)
+        if self.alive or enabled:
+            return
+        for listener in (listener for listener in self.sockets if listener.sock is not None):
+            listener.setblocking(False)
+            connections = -1
+            while connections != self.nr_conns:
+                connections = self.nr_conns
+                self.accept(listener)
+            listener.close()
+
 
 def _status(exc: ParseException) -> HTTPStatus:
     if isinstance(exc, LimitRequestLine):

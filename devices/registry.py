@@ -7,12 +7,12 @@ its history, within the reach of whoever asks, and with every problem named if i
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connection, transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import Case, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import NullIf
 from django.utils.translation import gettext_lazy as _
 
@@ -39,6 +39,8 @@ LAST_CHANGE = Device.history.filter(id=OuterRef("pk")).order_by("-history_id")
 DEVICE_COLUMNS = ("id", "device_name", "device_mac", "device_type", "device_holder_id", "created_at", "updated_at")
 HOSPITAL_COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 HOLDER = Device._meta.get_field("device_holder")
+
+INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -269,7 +271,7 @@ def restore(device_id: int, origin: Origin) -> Device:
         raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
     device: Device = last.instance
     device.device_holder = holder  # None also where its hospital is gone for good
-    device.updated_at = now()
+    device.updated_at = max(now(), device.updated_at + INSTANT)
     try:
         with transaction.atomic():
             Device.objects.bulk_create([device])
@@ -458,7 +460,7 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
         return []
     at = now()
     for device in changed:
-        device.updated_at = at
+        device.updated_at = max(at, device.updated_at + INSTANT)
     try:
         with transaction.atomic():
             _step_aside(changed, held)
@@ -470,8 +472,9 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
                     "device_mac": [device.device_mac for device in changed],
                     "device_type": [device.device_type for device in changed],
                     "device_holder_id": [device.device_holder_id for device in changed],
+                    "updated_at": [device.updated_at for device in changed],
                 },
-                {"updated_at": at},
+                {},
             )
     except IntegrityError as error:
         raise _refusal(taken(drafts, owners), error) from error
@@ -481,7 +484,9 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
 
 def _give_all(devices: DeviceQuerySet, origin: Origin, **value: Hospital | DeviceType | None) -> int:
     ids = _locked(devices.exclude(**value))
-    Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=now())
+    at = now()
+    updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
+    Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=updated_at)
     record(Device, ids, CHANGED, origin)
     return len(ids)
 

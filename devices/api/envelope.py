@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.encoding import force_str
 from django.utils.functional import Promise
@@ -20,6 +19,7 @@ from rest_framework.renderers import BaseRenderer
 from devices.api.authentication import HEADER
 from devices.api.errors import Unavailable
 from devices.api.naming import spelling
+from devices.outages import is_outage
 from devices.problems import Problem, Refused, status_name
 
 logger = logging.getLogger("django.request")
@@ -33,6 +33,7 @@ MESSAGES = {
     409: _("Another device is in the way; nothing was changed."),
     415: _("Send the body as application/json."),
     500: _("Something went wrong on our side. It was logged; the X-Request-ID names this request."),
+    503: Unavailable.default_detail,
 }
 
 
@@ -62,7 +63,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     It is a plain response, written already: the view's own renderer may be one of HTML.
     """
     request = context["request"]
-    if isinstance(exc, (OperationalError, InterfaceError, InternalError)):  # the last: it ended an idle transaction
+    if is_outage(exc):
         logger.error("The database failed a request: %s", request.path, exc_info=exc)
         exc = Unavailable()
     if isinstance(exc, Http404):
@@ -91,7 +92,15 @@ def outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
     """Return the envelope for what failed under /api/ before or after its view: in a middleware, say."""
     if not request.path.startswith("/api/"):
         return None
+    if code == Unavailable.status_code:
+        return _unavailable()
     return _failed([Problem(None, status_name(code).lower(), MESSAGES[code])], code)
+
+
+def _unavailable() -> HttpResponse:
+    response = _failed([Problem(None, Unavailable.default_code, MESSAGES[503])], 503)
+    response["Retry-After"] = str(Unavailable.wait)
+    return response
 
 
 def entries(problems: Iterable[Problem], names: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -46,6 +46,6 @@ class TooManyRequests(APIException):
 
 class Unavailable(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = _("The database does not answer. Try again in a moment.")
+    default_detail = _("The database cannot do this now. Send the same request again in a moment.")
     default_code = "unavailable"
     wait = 1  # seconds, sent as Retry-After

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -24,6 +24,9 @@ from devices.api import authentication, limits
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
 from devices.triggers import records
+
+if TYPE_CHECKING:
+    from devices.tests.faults import Registry
 
 MAC = "D0:61:AE:D4:58:94"
 
@@ -254,3 +257,13 @@ def server_key(server: int, server_environment: dict[str, str]) -> str:
     create = [sys.executable, "manage.py", "create_api_key", "tests"]
     result = subprocess.run(create, cwd=ROOT, env=server_environment, capture_output=True, text=True, check=True)
     return result.stdout.strip()
+
+
+@pytest.fixture(scope="session", name="registry")
+def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Registry]":
+    """A server that tests may kill and start again, on a database of its own of the kind that is tested."""
+    from devices.tests.faults import database_of_its_own, served  # which import this module
+
+    folder = tmp_path_factory.mktemp("faults")
+    with database_of_its_own(folder) as url, served(url, folder) as running:
+        yield running

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Q
 
 from devices import credentials, registry, sql
+from devices.drafts import DeviceType
 from devices.models import LEFT, ApiKey, Device, Hospital, Through
 from devices.origin import COMMAND, Origin
 from devices.problems import Refused
@@ -296,3 +298,22 @@ def test_a_hospital_that_holds_a_device_cannot_be_deleted(rs_a: Hospital) -> Non
     register(draft(1, device_holder=rs_a.name))
     with pytest.raises(IntegrityError), transaction.atomic():
         rs_a.delete()
+
+
+@pytest.mark.parametrize("change", ["update", "transfer", "change_type", "restore"])
+def test_updated_at_grows_with_every_change_also_when_the_clock_was_set_back(
+    change: str, devices: dict[str, Device], rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = one(devices["free"])
+    before = device.get().updated_at
+    monkeypatch.setattr("devices.registry.now", lambda: before - timedelta(hours=1))
+    if change == "update":
+        registry.update(device, {"device_name": "Renamed"}, COMMAND)
+    elif change == "transfer":
+        registry.transfer(device, rs_a, COMMAND)
+    elif change == "change_type":
+        registry.change_type(device, DeviceType.CORPORATE, COMMAND)
+    else:
+        registry.retire(device, COMMAND)
+        registry.restore(devices["free"].pk, COMMAND)
+    assert device.get().updated_at == before + timedelta(milliseconds=1)

@@ -1,0 +1,283 @@
+"""Ask the registry for ten minutes as much as 70 % of what it can do: `make soak`, or `python -m bench.soak --help`.
+
+1. Measure the capacity: eight clients, each of which asks again as soon as it is answered.
+2. Ask at 70 % of that rate, whether the answers come or not: requests have a time at which they are due, and how long
+   one takes is counted from then, so an answer that is late delays nobody's clock. 90 % read, 10 % write.
+3. Compare what was acknowledged with what there is, and the counts with the devices.
+
+It tells memory and connections of the second tenth of the time and of the last: of 10 minutes, a minute each.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from bench import servers
+from bench.servers import ROOT, Server
+
+CLIENTS, WARM_UP, SAMPLE_EVERY, IDLE = 8, 3.0, 2.0, 3.0
+READS, WRITES = "reads", "writes"
+
+
+@dataclass
+class Connections:
+    """Kept connections to the server: as many as there are requests at a time."""
+
+    server: Server
+    idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        address = urlsplit(self.server.base)
+        self.host, self.port = str(address.hostname), int(address.port or 80)
+
+    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        """Return status and body; a write is named by an Idempotency-Key, so that it may be sent again.
+
+        A kept connection may end at the moment at which we use it, so a request is sent on a new one then.
+        """
+        data = b"" if body is None else json.dumps(body).encode()
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}", f"x-api-key: {self.server.key}"]
+        lines += [f"Content-Type: application/json\r\nContent-Length: {len(data)}"] if data else []
+        lines += [] if method == "GET" else [f"Idempotency-Key: {uuid.uuid4()}"]
+        request = "\r\n".join([*lines, "", ""]).encode() + data
+        while self.idle:
+            since, reader, writer = self.idle.pop()
+            if time.monotonic() - since > IDLE:
+                writer.close()
+                continue
+            try:
+                return await self._exchange(reader, writer, request)
+            except (OSError, asyncio.IncompleteReadError):
+                writer.close()
+        return await self._exchange(*await asyncio.open_connection(self.host, self.port), request)
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+    ) -> tuple[int, bytes]:
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].split("\r\n")[0])
+        told = await reader.readexactly(length)
+        if "connection: close" in head:
+            writer.close()
+        else:
+            self.idle.append((time.monotonic(), reader, writer))
+        return int(head.split(" ", 2)[1]), told
+
+
+@dataclass
+class Load:
+    """What clients ask, and what they were told."""
+
+    connections: Connections
+    devices: int
+    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
+    known: dict[int, str] = field(default_factory=dict)  # names of the devices that we registered, by id
+    gone: set[int] = field(default_factory=set)
+    cursor: str = "/api/devices/changes?since=now&size=100"
+    serial: int = field(default_factory=lambda: time.time_ns() // 1000 % 2**44)
+    registered: int = 0
+    took: dict[str, list[float]] = field(default_factory=lambda: {READS: [], WRITES: []})
+    late: list[float] = field(default_factory=list)
+    wrong: Counter[str] = field(default_factory=Counter)
+
+    async def one(self, due: float) -> None:
+        """Send one request, and note how long after it was due it was answered."""
+        self.late.append(time.monotonic() - due)
+        kind, ask = self._choose()
+        try:
+            await ask()
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            self.wrong[f"{ask.__name__}: {error!r}"] += 1
+        self.took[kind].append(time.monotonic() - due)
+
+    def _choose(self) -> tuple[str, Callable[[], Awaitable[None]]]:
+        reads = [(self.page, 35), (self.detail, 30), (self.filtered, 15), (self.changes, 10)]
+        writes = [(self.post, 5), (self.patch, 3), (self.delete, 2)]
+        asks = reads + writes
+        [ask] = self.chance.choices([ask for ask, _share in asks], [share for _ask, share in asks])
+        return (READS if ask in [read for read, _share in reads] else WRITES), ask
+
+    async def page(self) -> None:
+        size = self.chance.choice((20, 50, 100))
+        await self._get(f"/api/devices?page={self.chance.randint(1, self.devices // size)}&size={size}")
+
+    async def detail(self) -> None:
+        await self._get(f"/api/device/{self.chance.randint(1, self.devices)}")
+
+    async def filtered(self) -> None:
+        hospital = f"device_holder=RS%20Contoh%20{self.chance.randint(1, 400):03d}"
+        await self._get(f"/api/devices?{self.chance.choice([hospital, 'search=bp', 'device_type=CORPORATE'])}&size=20")
+
+    async def changes(self) -> None:
+        told = json.loads(await self._get(self.cursor))
+        self.cursor = told["pagination"]["next"].removeprefix(self.connections.server.base)
+
+    async def post(self) -> None:
+        posted = []
+        for _ in range(self.chance.randint(1, 10)):
+            self.serial += 1
+            mac = f"{self.serial:012X}"
+            posted.append({"device_name": f"Soak {self.serial}", "device_mac": mac, "device_type": "CONSUMER"})
+        rows = await self._write("POST", "/api/devices", posted, 201)
+        self.registered += len(rows)
+        self.known |= {row["id"]: row["device_name"] for row in rows}
+
+    async def patch(self) -> None:
+        if self.known:
+            pk, name = self.known.popitem()  # so that nobody else changes it meanwhile
+            row = await self._write("PATCH", f"/api/device/{pk}", {"device_name": f"{name}."}, 200)
+            self.known = {pk: row["device_name"], **self.known}
+
+    async def delete(self) -> None:
+        if self.known:
+            pk, _name = self.known.popitem()
+            await self._write("DELETE", f"/api/device/{pk}", None, 200)
+            self.gone.add(pk)
+
+    async def _get(self, path: str) -> bytes:
+        status, told = await self.connections.ask("GET", path)
+        if status != 200:
+            raise ValueError(f"{status} {path.partition('?')[0]}")
+        return told
+
+    async def _write(self, method: str, path: str, body: Any, expected: int) -> Any:
+        status, told = await self.connections.ask(method, path, body)
+        if status != expected:
+            raise ValueError(f"{status} {method}")
+        return json.loads(told)["data"]
+
+
+async def capacity(load: Load, seconds: float) -> float:
+    """Return the requests a second of clients that do not pause."""
+    begun = time.monotonic() + WARM_UP
+    done = 0
+
+    async def client() -> None:
+        nonlocal done
+        while (now := time.monotonic()) < begun + seconds:
+            await load.one(now)
+            done += now >= begun
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return done / seconds
+
+
+async def soak(load: Load, rate: float, seconds: float) -> None:
+    """Send so many requests a second, at times that do not depend on the answers."""
+    running: set[asyncio.Task[None]] = set()
+    begun = due = time.monotonic()
+    while due < begun + seconds:
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        task = asyncio.create_task(load.one(due))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        due += load.chance.expovariate(rate)
+    await asyncio.gather(*running)
+
+
+@dataclass
+class Sample:
+    at: float
+    memory: dict[int, int]  # megabytes of each worker
+    connections: int
+
+
+async def watch(server: Server, seconds: float, samples: list[Sample]) -> None:
+    """Note memory and connections, until the time is over."""
+    url = str((server.environment or {})["DATABASE_URL"])
+    begun = time.monotonic()
+    with psycopg.connect(url, autocommit=True) as connection:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        while (at := time.monotonic() - begun) < seconds:
+            [number] = connection.execute(count).fetchone() or [0]
+            samples.append(Sample(at, servers.memory_by_worker(server), number))
+            await asyncio.sleep(SAMPLE_EVERY)
+
+
+def check(load: Load, server: Server, before: int) -> Iterator[str]:
+    """Give everything that is otherwise than it was acknowledged."""
+    there: dict[int, str] = {}
+    url = f"{server.base}/api/devices?size=1000"
+    while url:
+        page = json.load(urllib.request.urlopen(urllib.request.Request(url, headers={"x-api-key": server.key})))
+        there |= {row["id"]: row["device_name"] for row in page["data"]}
+        url = page["pagination"]["next"]
+    lost = {pk for pk, name in load.known.items() if there.get(pk) != name}
+    if lost:
+        yield f"{len(lost)} devices are not as acknowledged"
+    if back := load.gone & there.keys():
+        yield f"{len(back)} devices are there that were taken out"
+    expected = before + load.registered - len(load.gone)
+    if (len(there), page["pagination"]["total"]) != (expected, expected):
+        yield f"{len(there)} devices, told as {page['pagination']['total']}, and not {expected}"
+    command = [sys.executable, "manage.py", "check_counts"]
+    if subprocess.run(command, cwd=ROOT, env=server.environment, check=False).returncode:
+        yield "the counts are wrong"
+
+
+def table(load: Load, rate: float, ceiling: float, seconds: float, samples: list[Sample]) -> Iterator[str]:
+    share = f"{rate / ceiling:.0%} of {ceiling:.0f}"
+    yield f"\n{seconds:.0f} s at {rate:.0f} requests/s, {share}; {load.devices:,} devices\n"
+    yield "| | requests | errors | p50 ms | p99 ms | p99/p50 |"
+    yield "|---|---|---|---|---|---|"
+    errors = sum(load.wrong.values())
+    for kind, took in {"all": load.took[READS] + load.took[WRITES], **load.took}.items():
+        half, most = _percentile(took, 50), _percentile(took, 99)
+        told = errors if kind == "all" else ""
+        yield f"| {kind} | {len(took):,} | {told} | {half * 1000:.1f} | {most * 1000:.1f} | {most / half:.1f} |"
+    yield f"\nThe generator itself was late by {_percentile(load.late, 99) * 1000:.1f} ms (p99).\n"
+    yield "| of the time | memory of each worker, MB | connections to PostgreSQL |"
+    yield "|---|---|---|"
+    for name, begin, end in (("the second tenth", 0.1, 0.2), ("the last tenth", 0.9, 1.0)):
+        within = [sample for sample in samples if begin * seconds <= sample.at < end * seconds]
+        workers = sorted({pid for sample in within for pid in sample.memory})
+        memory = [statistics.mean(s.memory[pid] for s in within if pid in s.memory) for pid in workers]
+        yield f"| {name} | {', '.join(f'{size:.1f}' for size in memory)} | {max(s.connections for s in within)} |"
+    yield from (f"\nwrong: {what} ({number} times)" for what, number in load.wrong.most_common(10))
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1]
+
+
+async def measure(server: Server, options: argparse.Namespace) -> tuple[Load, float, float, list[Sample]]:
+    load = Load(Connections(server), options.devices)
+    ceiling = await capacity(load, options.capacity)
+    rate, samples = ceiling * options.share, list[Sample]()
+    load.took, load.late = {READS: [], WRITES: []}, []
+    await asyncio.gather(soak(load, rate, options.seconds), watch(server, options.seconds, samples))
+    return load, rate, ceiling, samples
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--capacity", type=float, default=20, help="seconds in which the capacity is measured")
+    parser.add_argument("--share", type=float, default=0.7, help="of the capacity that is asked")
+    parser.add_argument("--devices", type=int, default=10_000)
+    options = parser.parse_args()
+    with servers.postgres() as postgres, servers.registry(postgres, options.devices) as server:
+        load, rate, ceiling, samples = asyncio.run(measure(server, options))
+        print(*table(load, rate, ceiling, options.seconds, samples), sep="\n")
+        wrong = list(check(load, server, options.devices))
+    print(*[f"LOST: {what}" for what in wrong] or ["\nAll that was acknowledged is there."], sep="\n")
+    sys.exit(1 if wrong or load.wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The server is killed, stopped and reloaded while clients write: what was acknowledged is there, all of it, once."""
+
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from typing import Any
+
+from devices.tests.conftest import draft
+from devices.tests.faults import LOST, Registry, Writers, eventually, is_alive, may_be_sent_again, times
+
+
+def test_a_worker_that_is_killed_in_mid_post_loses_and_doubles_nothing(registry: Registry) -> None:
+    chance = random.Random(7)  # noqa: S311  (when to strike, no secret)
+    with Writers(registry, size=60) as writers:  # so large that there is always one under way
+        for _ in range(times(50, 4)):
+            writers.wait_for(2)
+            time.sleep(chance.random() * 0.2)
+            workers = eventually(lambda: len(found := registry.workers()) == 2 and found)
+            os.kill(chance.choice(workers), signal.SIGKILL)
+    writers.check()
+    cut = sum(writers.seen[name] for name in ("ConnectionResetError", "RemoteDisconnected", "IncompleteRead"))
+    assert cut, "no request was under way when a worker was killed"
+    assert registry.is_ready()
+
+
+def test_the_master_is_killed_its_orphans_end_and_a_new_start_serves(registry: Registry) -> None:
+    with Writers(registry) as writers:
+        for _ in range(times(10, 1)):
+            writers.wait_for(5)
+            orphans = eventually(lambda: len(found := registry.workers()) == 2 and found)
+            waiting = threading.Thread(target=ask_and_wait, args=(registry,))
+            waiting.start()
+            time.sleep(0.3)
+            os.kill(registry.pid, signal.SIGKILL)
+            assert registry.process
+            registry.process.wait(30)
+            registry.start()
+            eventually(lambda orphans=orphans: not any(is_alive(pid) for pid in orphans), 30)
+            waiting.join(40)
+    writers.check()
+
+
+def ask_and_wait(registry: Registry) -> None:
+    """Hold a request for half a minute, which a server that stops does not wait for."""
+    try:
+        registry.ask("GET", "/api/devices/changes?since=now&wait=30")
+    except LOST:
+        return
+
+
+class Readers:
+    """Clients that know which of their requests the server had taken, as `cut` ones were, and which it had not."""
+
+    def __init__(self, registry: Registry, number: int = 4) -> None:
+        self.registry, self.ended = registry, threading.Event()
+        self.answered, self.cut, self.refused = 0, list[Any](), 0
+        self.threads = [threading.Thread(target=self._read) for _ in range(number)]
+
+    def __enter__(self) -> "Readers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def _read(self) -> None:
+        while not self.ended.is_set():
+            try:
+                answer = self.registry.ask("GET", "/api/devices?size=20")
+            except ConnectionRefusedError:
+                self.refused += 1
+                time.sleep(0.05)
+            except LOST as lost:
+                self.cut.append(repr(lost))
+            else:
+                self.answered += 1
+                if answer.status != 200:
+                    self.cut.append(answer)
+
+
+def test_a_server_that_is_told_to_stop_cuts_no_request_and_ends_in_time(registry: Registry) -> None:
+    with Writers(registry) as writers, Readers(registry) as readers:
+        for _ in range(times(10, 1)):
+            writers.wait_for(10)
+            waiting = threading.Thread(target=ask_and_wait, args=(registry,))
+            waiting.start()
+            time.sleep(0.3)
+            assert registry.process
+            begun = time.monotonic()
+            registry.process.terminate()
+            assert registry.process.wait(60) == 0
+            assert time.monotonic() - begun < 29  # graceful_timeout is 30: nobody held it up
+            waiting.join(40)
+            registry.start()
+    writers.check()
+    assert readers.cut == []
+    assert set(writers.seen) <= {"ConnectionRefusedError"}
+    assert readers.refused, "it was never down"
+
+
+def test_a_reload_under_load_cuts_no_request(registry: Registry) -> None:
+    with Writers(registry) as writers, Readers(registry) as readers:
+        for _ in range(times(10, 1)):
+            before = eventually(lambda: len(found := registry.workers()) == 2 and found)
+            writers.wait_for(5)
+            os.kill(registry.pid, signal.SIGHUP)
+            eventually(lambda before=before: not any(is_alive(pid) for pid in before))
+            writers.wait_for(5)
+    writers.check()
+    assert (readers.cut, readers.refused) == ([], 0)
+    assert writers.seen == {}
+
+
+def test_a_post_whose_answer_was_lost_is_done_once_when_it_is_sent_again(registry: Registry) -> None:
+    for turn in range(times(20, 2)):
+        key = {"idempotency-key": uuid.uuid4().hex}
+        posted = [draft(600_000 + turn * 1000 + i, device_name=f"Once {turn}/{i}") for i in range(200)]
+
+        def post(posted: Any = posted, key: Any = key) -> Any:
+            try:
+                return registry.ask("POST", "/api/devices", posted, **key)
+            except LOST:
+                return None
+
+        first = threading.Thread(target=post)
+        first.start()
+        time.sleep(0.05 + 0.03 * turn)
+        for pid in registry.workers():
+            os.kill(pid, signal.SIGKILL)
+        first.join(60)
+        again = eventually(lambda post=post: (answer := post()) and not may_be_sent_again(answer) and answer)
+        assert again.status == 201, again
+        told = {row["id"]: row for row in again.body["data"]}
+        names = {row["device_name"] for row in posted}
+        there = {pk: row for pk, row in registry.devices().items() if row["device_name"] in names}
+        assert there == told
+        assert len(there) == 200
