@@ -20,4 +20,5 @@ graceful_timeout = 30
 keepalive = 5
 max_requests = 100_000
 max_requests_jitter = 10_000
+forwarder_headers = ""  # no header of a request says below which prefix the registry is
 control_socket_disable = True

@@ -135,5 +135,5 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        response["Content-Security-Policy"] = self.ADMIN if request.path.startswith("/admin/") else self.OTHER
+        response["Content-Security-Policy"] = self.ADMIN if request.path_info.startswith("/admin/") else self.OTHER
         return response
