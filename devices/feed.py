@@ -75,43 +75,51 @@ def settled() -> int:
 
 def _ends() -> tuple[int, int]:
     """Return the position of the last change, and that up to which nothing can come in any more."""
-    last, _named, _pruned_to, written_from = sql.fetch_one(_last_of_all(connection.vendor))
+    last, *_others, written_from = sql.fetch_one(_last_of_all(connection.vendor))
     return last, last if written_from is None else min(last, written_from)
 
 
 def version(reach: Reach) -> str | None:
     """Return what changes with every change within the reach; None while an earlier one than the last may come.
 
-    The last change of a hospital is one of what it holds, or one by which something left it. What the names of
-    hospitals mean, and what was pruned, count as well.
+    The last change of a hospital is one of what it holds, or one by which something left it. What the names of the
+    hospitals within the reach mean, and what was pruned, count as well.
     """
     if reach.ids is None:
         found = sql.fetch_one(_last_of_all(connection.vendor))
     else:
         ids = list(reach.ids)
-        found = sql.fetch_one(_last_of_hospitals(connection.vendor, len(ids)), ids * 2)
-    *last, named, pruned_to, written_from = found
+        found = sql.fetch_one(_last_of_hospitals(connection.vendor, len(ids)), ids * 4)
+    *last, named, led_here, pruned_to, written_from = found
     if written_from is not None and written_from < max(last):
         return None
-    return f"{max(last)}-{named}-{pruned_to}"
+    return f"{max(last)}-{named}-{led_here}-{pruned_to}"
 
 
 @cache
 def _last_of_all(_vendor: str) -> str:
-    return _last(LAST)
+    return _last(LAST, names=Hospital.history.all(), former=FormerName.objects.all())
 
 
 @cache
 def _last_of_hospitals(_vendor: str, number: int) -> str:
-    """Return SQL that takes so many ids of hospitals twice."""
+    """Return SQL that takes so many ids of hospitals four times."""
     ids = range(number)
-    return _last(LAST.filter(device_holder__in=ids), LAST.filter(LEFT, history_holder_before__in=ids))
+    return _last(
+        LAST.filter(device_holder__in=ids),
+        LAST.filter(LEFT, history_holder_before__in=ids),
+        names=Hospital.history.filter(id__in=ids),
+        former=FormerName.objects.filter(hospital__in=ids),
+    )
 
 
-def _last(*changes: QuerySet[Any]) -> str:
-    names = Hospital.history.order_by("-history_id")
-    numbers = [rows.values_list("history_id", flat=True) for rows in (*changes, names)]
-    return sql.last_changes(*numbers, ChangeFeed.objects.values_list("pruned_to", flat=True))
+def _last(*changes: QuerySet[Any], names: QuerySet[Any], former: QuerySet[Any]) -> str:
+    histories = [rows.values_list("history_id", flat=True) for rows in (*changes, names.order_by("-history_id"))]
+    others = [
+        former.order_by("-pk").values_list("pk", flat=True),
+        ChangeFeed.objects.values_list("pruned_to", flat=True),
+    ]
+    return sql.last_changes(*histories, *others)
 
 
 def is_too_old(cursor: Cursor, pruned_to: int) -> bool:

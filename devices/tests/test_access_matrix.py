@@ -33,7 +33,7 @@ from devices.models import ApiKey, Device, Hospital, Through, Upload
 from devices.origin import COMMAND, Origin
 from devices.tests.conftest import Api, draft, issue, register
 
-# Answered alike for everybody, signed in or not, and with nothing of anybody's: test_what_is_public_is_the_same_for_all.
+# Answered alike for everybody, signed in or not: test_what_is_public_is_the_same_for_all.
 PUBLIC = {
     "api/schema": 200,
     "api/docs": 200,
