@@ -30,6 +30,7 @@ worker_connections = 1000
 limit_request_line = 4094  # bytes of method, address and version
 limit_request_fields = 100  # headers
 limit_request_field_size = 8190  # bytes of each
+forwarder_headers = ""  # no header of a request says below which prefix the registry is
 control_socket_disable = True
 logger_class = "cexup.redaction.GunicornLogger"
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides whose X-Forwarded-… is believed; gunicorn would believe this machine

@@ -140,5 +140,5 @@ class ContentSecurityPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")  # also where SecurityMiddleware has failed
-        response["Content-Security-Policy"] = self.ADMIN if request.path.startswith("/admin/") else self.OTHER
+        response["Content-Security-Policy"] = self.ADMIN if request.path_info.startswith("/admin/") else self.OTHER
         return response

@@ -1,7 +1,12 @@
 """Write and read the cursors of the change feed: opaque to whoever gets one, and of no use to another registry.
 
-Pure: knows no ORM and no request. A cursor is 24 bytes and a seal (BLAKE2b with a key that each registry makes for
-itself), in base64url. The seal keeps nothing secret; it makes sure that what is read is what was written.
+Pure: knows no ORM and no request. A position numbers the changes of all hospitals, so a cursor that showed it would
+tell one hospital how much happens in the others. A cursor is therefore veiled and sealed, as SIV does it (RFC 5297),
+with BLAKE2b for the pseudo-random functions and a key that each registry makes for itself:
+
+1. The seal is a keyed digest of the position, the floor, the scope and 3 random bytes, by which two cursors of the same
+   position differ as well: whether anything happened in between is nobody's business either.
+2. The veil is a keyed digest of the seal; what is written is the seal, and the rest XOR the veil.
 """
 
 import base64
@@ -9,10 +14,11 @@ import binascii
 import struct
 from hashlib import blake2b
 from hmac import compare_digest
+from secrets import token_bytes
 from typing import NamedTuple
 
-SEAL_LENGTH = 9  # bytes: with the rest 33, which is base64 without padding
-TEXT_LENGTH = 44
+SEAL_LENGTH = 18  # bytes: with the rest 45, which is base64 without padding
+TEXT_LENGTH = 60
 
 
 class Cursor(NamedTuple):
@@ -31,21 +37,20 @@ class Unreadable(ValueError):
     """No cursor, or none of this registry."""
 
 
-_FORM = struct.Struct(">QQQ")
+_FORM = struct.Struct(">QQQ3s")
 
 
 class Pen:
     """Writes the cursors of one follower: what is the same in all of them is prepared once."""
 
     def __init__(self, cursor: Cursor, key: bytes) -> None:
-        self.rest = (cursor.floor, cursor.scope)
-        self.seal = blake2b(key=key, digest_size=SEAL_LENGTH)
+        self.rest = (cursor.floor, cursor.scope, token_bytes(3))
+        self.key = key
 
     def write(self, position: int) -> str:
         packed = _FORM.pack(position, *self.rest)
-        seal = self.seal.copy()
-        seal.update(packed)
-        return base64.urlsafe_b64encode(packed + seal.digest()).decode("ascii")
+        seal = _seal(packed, self.key)
+        return base64.urlsafe_b64encode(seal + _veiled(packed, seal, self.key)).decode("ascii")
 
 
 def read(text: str, key: bytes) -> Cursor:
@@ -60,11 +65,19 @@ def read(text: str, key: bytes) -> Cursor:
         sealed = base64.b64decode(text, altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise Unreadable from error
-    packed, seal = sealed[: _FORM.size], sealed[_FORM.size :]
+    seal, veiled = sealed[:SEAL_LENGTH], sealed[SEAL_LENGTH:]
+    packed = _veiled(veiled, seal, key)
     if not compare_digest(seal, _seal(packed, key)):
         raise Unreadable
-    return Cursor(*_FORM.unpack(packed))
+    position, floor, scope, _random = _FORM.unpack(packed)
+    return Cursor(position, floor, scope)
 
 
 def _seal(packed: bytes, key: bytes) -> bytes:
-    return blake2b(packed, key=key, digest_size=SEAL_LENGTH).digest()
+    return blake2b(packed, key=key, digest_size=SEAL_LENGTH, person=b"seal").digest()
+
+
+def _veiled(text: bytes, seal: bytes, key: bytes) -> bytes:
+    """Put the veil of this seal on, or take it off."""
+    veil = blake2b(seal, key=key, digest_size=_FORM.size, person=b"veil").digest()
+    return (int.from_bytes(text) ^ int.from_bytes(veil)).to_bytes(_FORM.size)

@@ -82,23 +82,32 @@ def _ends() -> tuple[int, int]:
 def marks() -> list[Any]:
     """Return what the version of all devices within a key's reach is made of: expressions for a query set of keys.
 
-    The last change of a hospital is one of what it holds, or one by which something left it. What the names of
-    hospitals mean, and what was pruned, count as well.
+    The last change of a hospital is one of what it holds, or one by which something left it. What the names of the
+    hospitals within the reach mean, and what was pruned, count as well.
     """
-    held = LAST.filter(device_holder=OuterRef("hospital_id"))
-    left = LAST.filter(LEFT, history_holder_before=OuterRef("hospital_id"))
-    last = Case(When(hospital=None, then=_number(LAST)), default=Greatest(_number(held), _number(left)))
-    pruned_to = Coalesce(Subquery(ChangeFeed.objects.values("pruned_to")[:1]), 0)
-    return [last, _number(Hospital.history.order_by("-history_id")), pruned_to, sql.open_from()]
+    bound_to = OuterRef("hospital_id")
+    held, left = LAST.filter(device_holder=bound_to), LAST.filter(LEFT, history_holder_before=bound_to)
+    named, former = Hospital.history.order_by("-history_id"), FormerName.objects.order_by("-pk")
+    return [
+        _for_all_or_one(_first(LAST), Greatest(_first(held), _first(left))),
+        _for_all_or_one(_first(named), _first(named.filter(id=bound_to))),
+        _for_all_or_one(_first(former), _first(former.filter(hospital=bound_to))),
+        Coalesce(Subquery(ChangeFeed.objects.values("pruned_to")[:1]), 0),
+        sql.open_from(),
+    ]
 
 
-def version(last: int, named: int, pruned_to: int, open_from: int | None) -> str | None:
+def version(last: int, named: int, led_here: int, pruned_to: int, open_from: int | None) -> str | None:
     """Return what changes with every change within the reach; None while an earlier one than the last may come."""
-    return None if open_from is not None and open_from < last else f"{last}-{named}-{pruned_to}"
+    return None if open_from is not None and open_from < last else f"{last}-{named}-{led_here}-{pruned_to}"
 
 
-def _number(changes: QuerySet[Any]) -> Coalesce:
-    return Coalesce(Subquery(changes.values("history_id")[:1]), 0)
+def _for_all_or_one(of_all: Any, of_one: Any) -> Case:
+    return Case(When(hospital=None, then=of_all), default=of_one)
+
+
+def _first(rows: QuerySet[Any]) -> Coalesce:
+    return Coalesce(Subquery(rows.values("pk")[:1]), 0)
 
 
 @cache

@@ -1,6 +1,7 @@
 """A second factor for the admin: codes of an authenticator app (TOTP, RFC 6238), and ten recovery codes.
 
-Each code works once. Wrong ones make the next try wait, twice as long each time (django-otp's throttling).
+Each code works once. Wrong ones make the next try wait, twice as long each time (django-otp's throttling). Of a
+recovery code a digest is kept, keyed with the SECRET_KEY: who has the database could try out its 40 random bits.
 """
 
 from base64 import b32encode
@@ -9,6 +10,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -75,18 +77,23 @@ def check(user: Any, code: str) -> TOTPDevice | StaticDevice | None:
         Wait: too many wrong codes were sent.
     """
     text = "".join(code.split()).lower()
-    model = TOTPDevice if len(text) == DIGITS and text.isdecimal() else StaticDevice
+    is_of_app = len(text) == DIGITS and text.isdecimal()
+    model = TOTPDevice if is_of_app else StaticDevice
     device = model.objects.filter(user=user, confirmed=True).first()
-    return _checked(user, device, text) if device else None
+    return _checked(user, device, text if is_of_app else _digest(text)) if device else None
 
 
 @transaction.atomic
 def new_recovery_codes(user: User) -> list[str]:
-    """Return new recovery codes, in place of all that there were. No page shows them again."""
-    StaticDevice.objects.filter(user=user).delete()
-    device = StaticDevice.objects.create(user=user, name="recovery")
+    """Return new recovery codes, in place of all that there were. No page shows them again.
+
+    What they belong to stays, and with it the sessions of who came in by one of them.
+    """
+    User.objects.select_for_update().get(pk=user.pk)  # of two who ask at once, the later one's codes are what is left
+    device, _new = StaticDevice.objects.get_or_create(user=user, name="recovery")
+    device.token_set.all().delete()
     codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
-    StaticToken.objects.bulk_create(StaticToken(device=device, token=code) for code in codes)
+    StaticToken.objects.bulk_create(StaticToken(device=device, token=_digest(code)) for code in codes)
     audit.note(What.RECOVERY_CODES_MADE, about=user)
     return codes
 
@@ -101,6 +108,11 @@ def reset(user: User) -> None:
     TOTPDevice.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
     audit.note(What.SECOND_FACTOR_RESET, about=user)
+
+
+def _digest(code: str) -> str:
+    """Return what is kept of a recovery code: 80 bits, which is what django-otp has room for."""
+    return b32encode(salted_hmac(__name__, code, algorithm="sha256").digest()[:10]).decode().lower()
 
 
 def _checked(user: User, device: Any, code: str) -> Any:

@@ -104,6 +104,12 @@ class OnlyForOperators(Page):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Refuse before the object is looked for: Django looks first, and so tells others which there are."""
+        if not is_operator(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)  # type: ignore[no-any-return]
+
 
 class OnlyToRead(Page):
     """Tables that are shown and not changed here: what changes them has verbs of its own."""

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -155,6 +156,7 @@ class PersonAdmin(WritesByVerbs, OnlyForOperators):
 
     @admin.action(description=_("Reset two-factor sign-in"), permissions=["change"])
     def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
+        @transaction.atomic
         def reset(by: Origin) -> int:
             for person in queryset:
                 second_factor.reset(person)

@@ -17,8 +17,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 from django_otp.plugins.otp_static.models import StaticDevice
@@ -27,6 +27,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from devices import audit, denials, second_factor
 from devices.audit import What
+from devices.models import Person
 from devices.origin import client_address
 
 for secret in (TOTPDevice, StaticDevice):  # their pages would show them
@@ -46,7 +47,8 @@ class SecondFactorMiddleware:
 
     def _page_instead(self, request: HttpRequest) -> str | None:
         user: Any = request.user
-        if not request.path.startswith("/admin/") or not user.is_authenticated or user.is_verified():
+        # Not `path`: the pages of a registry below a prefix, or of who tells one, begin with that.
+        if not request.path_info.startswith("/admin/") or not user.is_authenticated or user.is_verified():
             return None
         if request.path in {reverse("admin:logout"), reverse("admin:jsi18n")}:
             return None
@@ -129,27 +131,33 @@ class CheckSecondFactor(SecondFactorPage):
     }
 
 
-class SetUpSecondFactor(SecondFactorPage):
-    """Shows the secret to an app until a code proves that the app has it; then what there is to do with it."""
+class RecoveryCodesPage(SecondFactorPage):
+    """Shows new recovery codes to who has given a code."""
+
+    title = _("Two-factor sign-in")
+
+    def go_on(self, form: CodeForm) -> HttpResponse:
+        context = {
+            **admin.site.each_context(self.request),
+            "title": self.title,
+            "warning": _(
+                "Write these recovery codes down and keep them safe: each signs you in once if you have lost your "
+                "phone. They are shown this once, and never again."
+            ),
+            "text": "\n".join(second_factor.new_recovery_codes(_user(self.request))),
+            "copy": _("Copy"),
+            "copied": _("Copied"),
+            "continue_url": reverse("admin:index"),
+            "continue_label": _("Continue"),
+        }
+        return render(self.request, "admin/key_issued.html", context)
+
+
+class SetUpSecondFactor(RecoveryCodesPage):
+    """Shows the secret to an app until a code proves that the app has it."""
 
     template_name = "admin/second_factor_set_up.html"
-    title = _("Two-factor sign-in")
     checks = second_factor.confirm
-
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if second_factor.is_set_up(request.user):
-            return self._show_state(request)
-        return super().get(request, *args, **kwargs)
-
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not second_factor.is_set_up(request.user):
-            return super().post(request, *args, **kwargs)
-        if "renew" in request.POST:
-            return self._show_codes(request)
-        if "turn_off" in request.POST and settings.STAFF_OTP == "optional":
-            second_factor.reset(_user(request))
-            messages.success(request, str(_("Two-factor sign-in is off.")))
-        return redirect("second_factor_set_up")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         device = second_factor.begin(_user(self.request))
@@ -166,39 +174,55 @@ class SetUpSecondFactor(SecondFactorPage):
         }
 
     def go_on(self, form: CodeForm) -> HttpResponse:
-        return self._show_codes(self.request)
+        _record(self.request, gettext("Two-factor sign-in was set up."))
+        return super().go_on(form)
 
-    def _show_codes(self, request: HttpRequest) -> HttpResponse:
-        context = {
-            **admin.site.each_context(request),
-            "title": self.title,
-            "warning": _(
-                "Write these recovery codes down and keep them safe: each signs you in once if you have lost your "
-                "phone. They are shown this once, and never again."
-            ),
-            "text": "\n".join(second_factor.new_recovery_codes(_user(request))),
-            "copy": _("Copy"),
-            "copied": _("Copied"),
-            "continue_url": reverse("admin:index"),
-            "continue_label": _("Continue"),
-        }
-        return render(request, "admin/key_issued.html", context)
 
-    def _show_state(self, request: HttpRequest) -> HttpResponse:
-        left = second_factor.recovery_codes_left(_user(request))
+class KeepSecondFactor(RecoveryCodesPage):
+    """Shows who has it what is left of it, and renews the recovery codes or turns it off for one more code.
+
+    A session that somebody left open, or that was stolen, is not enough to get in by later.
+    """
+
+    template_name = "admin/second_factor_state.html"
+    checks = second_factor.check
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        left = second_factor.recovery_codes_left(_user(self.request))
         state = ngettext(
             "Two-factor sign-in is on. %(count)d recovery code is left.",
             "Two-factor sign-in is on. %(count)d recovery codes are left.",
             left,
         )
-        context = {
-            **admin.site.each_context(request),
-            "title": self.title,
+        return {
+            **super().get_context_data(**kwargs),
             "state": state % {"count": left},
+            "explanation": _("Enter a code to change this: of your authenticator app, or a recovery code."),
             "renew": _("New recovery codes"),
             "turn_off": _("Turn it off") if settings.STAFF_OTP == "optional" else "",
         }
-        return render(request, "admin/second_factor_state.html", context)
+
+    def go_on(self, form: CodeForm) -> HttpResponse:
+        if "renew" in self.request.POST:
+            _record(self.request, gettext("The recovery codes were renewed."))
+            return super().go_on(form)
+        if "turn_off" in self.request.POST and settings.STAFF_OTP == "optional":
+            second_factor.reset(_user(self.request))
+            _record(self.request, gettext("Two-factor sign-in was turned off."))
+            messages.success(self.request, str(_("Two-factor sign-in is off.")))
+        return redirect("second_factor_set_up")
+
+
+def set_up_or_keep(request: HttpRequest) -> HttpResponse:
+    """Answer at the one address that the menu leads to, whether there is a second factor yet or not."""
+    page = KeepSecondFactor if second_factor.is_set_up(request.user) else SetUpSecondFactor
+    return page.as_view()(request)  # type: ignore[return-value]
+
+
+def _record(request: HttpRequest, what: str) -> None:
+    """Write it into the history of the person, where operators see what was done with their sign-in."""
+    person = Person.objects.get(pk=_user(request).pk)
+    admin.site.get_model_admin(Person).log_change(request, person, what)
 
 
 def _user(request: HttpRequest) -> User:

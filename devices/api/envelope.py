@@ -90,7 +90,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
 
 def outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
     """Return the envelope for what failed under /api/ before or after its view: in a middleware, say."""
-    if not request.path.startswith("/api/"):
+    if not request.path_info.startswith("/api/"):
         return None
     if code == Unavailable.status_code:
         return _unavailable()

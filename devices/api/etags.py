@@ -1,8 +1,8 @@
 """ETags: what a client has seen, so that nobody is sent what they have, and nobody overwrites what they have not seen.
 
 A device's tag is a digest of all that is told of it, so it changes with anything that a client could see, the name of
-its hospital included, and two versions that look the same are the same. A list's is the number of the last change
-within the key's reach, which is asked for along with the key: no device is read to know that a list has not changed.
+its hospital included, and two versions that look the same are the same. A list's stands for the last change within the
+key's reach, which is asked for along with the key: no device is read to know that a list has not changed.
 
 All tags are weak (RFC 9110, 8.8.1): keys of two namings and languages are told the same in other words. For that
 reason If-Match is compared weakly as well, where the RFC would have it fail.
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from django.http import HttpResponse, HttpResponseNotModified
 from django.utils.cache import patch_vary_headers
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
@@ -42,7 +43,12 @@ def of_json(told: str) -> str:
 def of_list(key: ApiKey) -> str | None:
     """Return the tag of every list within the key's reach; None while somebody writes who may still change it."""
     version = feed.version(*key.told)
-    return version and f'W/"list-{version}"'
+    return version and f'W/"list-{_veiled(version)}"'
+
+
+def _veiled(version: str) -> str:
+    """Return what differs where the version does, and does not tell it: it numbers the changes of all hospitals."""
+    return salted_hmac(__name__, version, algorithm="sha256").hexdigest()[:24]
 
 
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:

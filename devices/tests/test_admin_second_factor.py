@@ -10,9 +10,11 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django_otp.oath import TOTP
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from devices import second_factor
+from devices.tests.test_registry_races import at_once
 
 CHECK, SET_UP = "/admin/second-factor/", "/admin/second-factor/set-up/"
 LIST = "/admin/devices/device/"
@@ -25,10 +27,19 @@ def code_of(user: User, later: int = 0) -> str:
     return f"{totp.token():06d}"
 
 
+def next_code_of(user: User) -> str:
+    """What the app shows when half a minute has gone by."""
+    TOTPDevice.objects.update(last_t=-1)
+    return code_of(user)
+
+
 def set_up(client: Client, user: User) -> list[str]:
     """Set up the second factor in a browser that is signed in; return the recovery codes that are shown."""
     client.get(SET_UP)
-    page = client.post(SET_UP, {"code": code_of(user)}).content.decode()
+    return shown_codes(client.post(SET_UP, {"code": code_of(user)}).content.decode())
+
+
+def shown_codes(page: str) -> list[str]:
     [shown] = re.findall(r'<code id="key"[^>]*>([^<]+)</code>', page)
     return str(shown).split()
 
@@ -49,8 +60,7 @@ def test_set_up_with_the_apps_code_and_asked_for_at_the_next_sign_in(ratna: Clie
     assert ratna.get(LIST).status_code == 200
     again = signed_in_anew(person)
     assert again.get(LIST).headers["Location"] == f"{CHECK}?next=/admin/devices/device/"
-    TOTPDevice.objects.update(last_t=-1)  # half a minute has gone by
-    answer = again.post(f"{CHECK}?next={LIST}", {"code": code_of(person)})
+    answer = again.post(f"{CHECK}?next={LIST}", {"code": next_code_of(person)})
     assert (answer.status_code, answer.headers["Location"]) == (302, LIST)
     assert again.get(LIST).status_code == 200
 
@@ -61,8 +71,15 @@ def test_no_page_of_the_admin_opens_without_the_code(ratna: Client, person: User
     for path in ("/admin/", LIST, f"{LIST}add/", SET_UP, "/admin/password_change/", "/admin/autocomplete/"):
         for method in (again.get, again.post):
             assert method(path).headers["Location"].startswith(CHECK), path
-    assert again.post(SET_UP, {"turn_off": "1"}).status_code == 302
+    answer = again.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
+    assert answer.headers["Location"].startswith(CHECK)
     assert second_factor.is_set_up(person)
+
+
+def test_below_a_prefix_no_page_opens_without_the_code_either(ratna: Client, person: User) -> None:
+    set_up(ratna, person)
+    answer = signed_in_anew(person).get(LIST, SCRIPT_NAME="/registry")
+    assert answer.headers["Location"] == f"{CHECK}?next=/registry{LIST}"
 
 
 def test_a_code_works_once(ratna: Client, person: User) -> None:
@@ -82,7 +99,8 @@ def test_a_recovery_code_works_once(ratna: Client, person: User) -> None:
 
 def test_new_recovery_codes_end_the_old_ones(ratna: Client, person: User) -> None:
     old = set_up(ratna, person)[0]
-    ratna.post(SET_UP, {"renew": "1"})
+    page = ratna.post(SET_UP, {"renew": "1", "code": next_code_of(person)}).content.decode()
+    assert len(shown_codes(page)) == 10
     assert "wrong" in signed_in_anew(person).post(CHECK, {"code": old}).content.decode()
     assert "10 recovery codes are left" in ratna.get(SET_UP).content.decode()
 
@@ -92,8 +110,7 @@ def test_who_guesses_has_to_wait(ratna: Client, person: User) -> None:
     again = signed_in_anew(person)
     pages = [again.post(CHECK, {"code": "000000"}).content.decode() for _ in range(3)]
     assert "Too many wrong codes. Try again in" in pages[-1]
-    TOTPDevice.objects.update(last_t=-1)
-    again.post(CHECK, {"code": code_of(person)})  # even the right one, until then
+    again.post(CHECK, {"code": next_code_of(person)})  # even the right one, until then
     assert again.get(LIST).status_code == 302
 
 
@@ -119,14 +136,67 @@ def test_where_it_is_required_it_is_set_up_at_the_first_sign_in(ratna: Client, p
     set_up(ratna, person)
     assert ratna.get(LIST).status_code == 200
     assert "Turn it off" not in ratna.get(SET_UP).content.decode()
-    ratna.post(SET_UP, {"turn_off": "1"})
+    ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
     assert second_factor.is_set_up(person)
 
 
-def test_where_it_is_optional_it_can_be_turned_off(ratna: Client, person: User) -> None:
+def test_where_it_is_optional_it_can_be_turned_off_by_a_code(ratna: Client, person: User) -> None:
     set_up(ratna, person)
-    ratna.post(SET_UP, {"turn_off": "1"})
+    ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
     assert signed_in_anew(person).get(LIST).status_code == 200
+
+
+@pytest.mark.parametrize("code", [None, "", "000000", "aaaaaaaa"])
+@pytest.mark.parametrize("what", ["turn_off", "renew"])
+def test_a_session_alone_neither_turns_it_off_nor_gets_new_codes(
+    ratna: Client, person: User, what: str, code: str | None
+) -> None:
+    set_up(ratna, person)
+    kept = list(StaticToken.objects.values())
+    answer = ratna.post(SET_UP, {what: "1"} | ({} if code is None else {"code": code}))
+    assert (answer.status_code, answer.context["form"].errors.keys()) == (200, {"code"})
+    assert second_factor.is_set_up(person)
+    assert list(StaticToken.objects.values()) == kept
+
+
+def test_who_came_in_by_a_recovery_code_stays_in_when_the_codes_are_renewed(ratna: Client, person: User) -> None:
+    first, second, *_rest = set_up(ratna, person)
+    again = signed_in_anew(person)
+    again.post(CHECK, {"code": first})
+    again.post(SET_UP, {"renew": "1", "code": second})
+    assert again.get(LIST).status_code == 200
+
+
+def test_what_is_kept_of_a_recovery_code_opens_nothing(ratna: Client, person: User) -> None:
+    codes = set_up(ratna, person)
+    kept = list(StaticToken.objects.values_list("token", flat=True))
+    assert len(kept) == 10
+    assert not set(kept) & set(codes)
+    StaticDevice.objects.update(throttling_failure_count=0)
+    assert "wrong" in signed_in_anew(person).post(CHECK, {"code": kept[0]}).content.decode()
+
+
+def test_what_people_do_with_their_own_is_recorded(ratna: Client, person: User) -> None:
+    set_up(ratna, person)
+    ratna.post(SET_UP, {"renew": "1", "code": next_code_of(person)})
+    ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
+    told = [(entry.user, entry.object_id, entry.get_change_message()) for entry in LogEntry.objects.order_by("pk")]
+    assert told == [
+        (person, str(person.pk), "Two-factor sign-in was set up."),
+        (person, str(person.pk), "The recovery codes were renewed."),
+        (person, str(person.pk), "Two-factor sign-in was turned off."),
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["app", "recovery"])
+def test_of_two_who_send_the_same_code_at_once_one_comes_in(ratna: Client, person: User, kind: str) -> None:
+    [first, *_rest] = set_up(ratna, person)
+    code = next_code_of(person) if kind == "app" else first
+    clients = [signed_in_anew(person) for _ in range(4)]
+    came_in = at_once(4, lambda n: clients[n].post(CHECK, {"code": code}).status_code)
+    assert sorted(came_in) == [200, 200, 200, 302]
+    assert [client.get(LIST).status_code for client in clients].count(200) == 1
 
 
 def test_the_api_knows_no_second_factor(api: Any, settings: Any) -> None:
@@ -140,15 +210,18 @@ def test_an_operator_resets_it_for_somebody_and_that_is_recorded(operator: Clien
     assert "Make sure who asks." in operator.post("/admin/devices/person/", chosen).content.decode()
     operator.post("/admin/devices/person/", {**chosen, "confirmed": "1"})
     assert signed_in_anew(person).get(LIST).status_code == 200
-    entry = LogEntry.objects.get()
+    entry = LogEntry.objects.latest("pk")
     assert (entry.user.username, entry.object_id) == ("operator", str(person.pk))
     assert "reset" in entry.get_change_message()
 
 
-def test_the_last_operator_is_let_in_by_a_command(operator: Client) -> None:
+def test_the_last_operator_is_let_in_by_a_command_which_is_logged(
+    operator: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     boss = User.objects.get(username="operator")
     set_up(operator, boss)
     call_command("reset_second_factor", "operator")
+    assert f"reset the two-factor sign-in of user {boss.pk}." in caplog.text
     assert not second_factor.is_set_up(boss)
     with pytest.raises(CommandError, match=r"^Nobody signs in as nobody\.$"):
         call_command("reset_second_factor", "nobody")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devices import registry
+from devices import cursors, registry
 from devices.models import ChangeFeed
 from devices.tests.conftest import Api, issue
 
@@ -25,6 +25,7 @@ def test_the_examples_of_the_api_manual_answer_as_they_say(monkeypatch: pytest.M
     seconds = count()
     begin = datetime(2021, 11, 2, 2, 48, 2, 937000, tzinfo=UTC)
     monkeypatch.setattr(registry, "now", lambda: begin + timedelta(seconds=next(seconds)))
+    monkeypatch.setattr(cursors, "token_bytes", bytes)
     ChangeFeed.objects.create(pk=1, key=b"manual")
     api = Api(issue("manual").text)
 

@@ -1,9 +1,12 @@
+import logging
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from devices import second_factor
+
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -20,4 +23,5 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"Nobody signs in as {username}.")
         second_factor.reset(user)
+        logger.warning("The command reset_second_factor reset the two-factor sign-in of user %s.", user.pk)
         self.stderr.write(f"Two-factor sign-in of {username} was reset.")

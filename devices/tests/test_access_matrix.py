@@ -1,0 +1,442 @@
+"""Who may do what: every route and every page, for everybody, with an object of RS Harapan in its place.
+
+The tables are complete: the URL resolver is walked, and an address that no table has fails a test. A row has the status
+of each answer. What is refused tells nothing of the object, is to the letter what is answered for one that never was,
+and has written nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from axes.models import AccessFailureLog, AccessLog
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import URLResolver, get_resolver, path
+from django.urls.resolvers import RegexPattern
+from django.utils import timezone
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from devices import credentials, feed, people, reach, sql, uploads
+from devices.models import ApiKey, Device, Hospital, Through, Upload
+from devices.origin import COMMAND, Origin
+from devices.tests.conftest import Api, draft, issue, register
+
+# Answered alike for everybody, signed in or not: test_what_is_public_is_the_same_for_all.
+PUBLIC = {
+    "api/schema": 200,
+    "api/docs": 200,
+    "^healthz/?$": 200,
+    "^readyz/?$": 200,
+    "language": 302,
+}
+
+# Keys: the first is of all five that are none.
+NO_KEYS = ("none", "wrong", "malformed", "revoked", "expired")
+KEYS = (*NO_KEYS, "read-only", "RS Sehat", "RS Harapan", "unbound")
+
+# route, method: no key, read-only, RS Sehat's, RS Harapan's, unbound
+API = """
+api/devices                GET     401 200 200 200 200
+api/devices                HEAD    401 200 200 200 200
+api/devices                POST    401 403 403 201 201
+api/devices                PUT     401 403 405 405 405
+api/devices                PATCH   401 403 405 405 405
+api/devices                DELETE  401 403 405 405 405
+api/devices                OPTIONS 401 405 405 405 405
+api/devices                TRACE   401 403 405 405 405
+api/devices/changes        GET     401 200 200 200 200
+api/devices/changes        HEAD    401 200 200 200 200
+api/devices/changes        POST    401 403 405 405 405
+api/devices/changes        PUT     401 403 405 405 405
+api/devices/changes        PATCH   401 403 405 405 405
+api/devices/changes        DELETE  401 403 405 405 405
+api/devices/changes        OPTIONS 401 405 405 405 405
+api/devices/changes        TRACE   401 403 405 405 405
+api/device                 GET     401 405 405 405 405
+api/device                 HEAD    401 405 405 405 405
+api/device                 POST    401 403 403 201 201
+api/device                 PUT     401 403 404 200 200
+api/device                 PATCH   401 403 405 405 405
+api/device                 DELETE  401 403 405 405 405
+api/device                 OPTIONS 401 405 405 405 405
+api/device                 TRACE   401 403 405 405 405
+api/device/<int:id_device> GET     401 200 404 200 200
+api/device/<int:id_device> HEAD    401 200 404 200 200
+api/device/<int:id_device> POST    401 403 405 405 405
+api/device/<int:id_device> PUT     401 403 404 200 200
+api/device/<int:id_device> PATCH   401 403 404 200 200
+api/device/<int:id_device> DELETE  401 403 404 200 200
+api/device/<int:id_device> OPTIONS 401 405 405 405 405
+api/device/<int:id_device> TRACE   401 403 405 405 405
+api                        GET     401 404 404 404 404
+api                        HEAD    401 404 404 404 404
+api                        POST    401 403 404 404 404
+api                        PUT     401 403 404 404 404
+api                        PATCH   401 403 404 404 404
+api                        DELETE  401 403 404 404 404
+api                        OPTIONS 401 404 404 404 404
+api                        TRACE   401 403 404 404 404
+"""
+
+# People: `half` is an operator who has not given the code of the second factor, `nobody` an admin of no hospital.
+PEOPLE = ("anonymous", "half", "nobody", "RS Sehat", "RS Harapan", "operator")
+
+# page: GET by each of the PEOPLE, POST by each
+PAGES = """
+(root)                                                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/choose-password/<uidb64>/<token>/                   200 302 200 200 200 200 | 200 302 200 200 200 200
+admin/second-factor/                                      302 200 200 200 200 200 | 302 200 200 200 200 200
+admin/second-factor/set-up/                               302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/autocomplete/                                       302 302 403 200 200 200 | 302 302 405 405 405 405
+admin/search/                                             302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/                                                    302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/login/                                              200 302 302 302 302 302 | 200 302 200 200 200 200
+admin/logout/                                             302 405 405 405 405 405 | 302 200 200 200 200 200
+admin/password_change/                                    302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/password_change/done/                               302 302 200 200 200 200 | 302 302 405 405 405 405
+admin/jsi18n/                                             302 200 200 200 200 200 | 302 405 405 405 405 405
+admin/r/<path:content_type_id>/<path:object_id>/          302 302 404 404 404 404 | 302 302 404 404 404 404
+admin/devices/apikey/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/apikey/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/apikey/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 403
+admin/devices/apikey/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/device/import/template<str:ending>          302 302 403 200 200 200 | 302 302 403 200 200 200
+admin/devices/device/import/<uuid:upload_id>/             302 302 403 404 200 404 | 302 302 403 404 302 404
+admin/devices/device/import/                              302 302 403 200 200 200 | 302 302 403 200 200 200
+admin/devices/device/                                     302 302 403 200 200 200 | 302 302 403 200 302 302
+admin/devices/device/add/                                 302 302 403 200 200 200 | 302 302 403 200 302 302
+admin/devices/device/<path:object_id>/history/            302 302 404 404 302 302 | 302 302 404 404 302 302
+admin/devices/device/<path:object_id>/delete/             302 302 403 404 200 200 | 302 302 403 404 302 302
+admin/devices/device/<path:object_id>/change/             302 302 403 404 200 200 | 302 302 403 404 302 302
+admin/devices/device/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/historicaldevice/                           302 302 403 200 200 200 | 302 302 403 302 302 302
+admin/devices/historicaldevice/add/                       302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/historicaldevice/<path:object_id>/history/  302 302 404 404 404 404 | 302 302 404 404 404 404
+admin/devices/historicaldevice/<path:object_id>/delete/   302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/historicaldevice/<path:object_id>/change/   302 302 404 404 404 404 | 302 302 404 404 404 404
+admin/devices/historicaldevice/<path:object_id>/          302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/hospital/                                   302 302 403 200 200 200 | 302 302 403 200 200 200
+admin/devices/hospital/add/                               302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/hospital/<path:object_id>/history/          302 302 404 404 200 200 | 302 302 404 404 200 200
+admin/devices/hospital/<path:object_id>/delete/           302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/hospital/<path:object_id>/change/           302 302 403 404 200 200 | 302 302 403 403 403 302
+admin/devices/hospital/<path:object_id>/                  302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/person/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/person/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/person/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/person/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/person/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/person/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/signin/                                     302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/signin/add/                                 302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/signin/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/signin/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/signin/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 403
+admin/devices/signin/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/failedsignin/                               302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/failedsignin/add/                           302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/failedsignin/<path:object_id>/history/      302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/failedsignin/<path:object_id>/delete/       302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/failedsignin/<path:object_id>/change/       302 302 403 403 403 200 | 302 302 403 403 403 403
+admin/devices/failedsignin/<path:object_id>/              302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/^(?P<app_label>devices)/$                           302 302 404 200 200 200 | 302 302 404 200 200 200
+admin/(?P<url>.*)$                                        302 302 404 404 404 404 | 302 302 404 404 404 404
+"""
+
+Ids = dict[str, str]
+MAC_OF_NONE = "00:00:00:00:00:EE"
+QUERIES = {
+    "admin/autocomplete/": "?app_label=devices&model_name=device&field_name=device_holder&term=",
+    "admin/search/": "?s=Harapan",
+}
+
+
+BODIES: dict[tuple[str, str], Any] = {
+    ("api/devices", "POST"): lambda ids: draft(9, device_holder="RS Harapan"),
+    ("api/device", "POST"): lambda ids: draft(9, device_holder="RS Harapan"),
+    ("api/device", "PUT"): lambda ids: draft(9, id=int(ids["device"])),
+    ("api/device/<int:id_device>", "PUT"): lambda ids: draft(9),
+    ("api/device/<int:id_device>", "PATCH"): lambda ids: {"device_name": "Taken over"},
+}
+FORMS: dict[str, Any] = {
+    "device": lambda ids: {**draft(9, device_mac=MAC_OF_NONE), "device_holder": ids["hospital"]},
+    "hospital": lambda ids: {"name": "Renamed"},
+    "person": lambda ids: {
+        "first_name": "N",
+        "email": "new@rs.example",
+        "hospitals": ids["hospital"],
+        "is_active": "1",
+    },
+    "apikey": lambda ids: {"name": "new", "naming": "snake_case", "hospital": ids["hospital"]},
+}
+ACTIONS: dict[str, dict[str, str]] = {
+    "device": {"action": "retire"},
+    "historicaldevice": {"action": "restore"},
+    "hospital": {"action": "merge"},
+    "person": {"action": "reset_second_factor"},
+    "apikey": {"action": "revoke"},
+    "signin": {"action": "delete_selected"},
+    "failedsignin": {"action": "delete_selected"},
+}
+
+
+@dataclass
+class Cast:
+    """Who asks, an object of each kind of RS Harapan's, and what an answer tells if it tells anything of them."""
+
+    keys: dict[str, str | None]
+    ids: Ids
+    secrets: list[str]
+
+
+@pytest.fixture
+def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
+    device, _other = register(draft(1, device_holder=rs_a.name), draft(2, device_holder=rs_b.name))
+    ratna = people.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    feed.state()
+    people.invite("Ibu Sari", "sari@rs.example", [rs_b])
+    User.objects.create_user("nobody", is_staff=True)
+    User.objects.create_superuser("operator")
+    TOTPDevice.objects.create(user=User.objects.create_superuser("half"), confirmed=True)
+    key = issue("Ward app of Harapan", hospital=rs_a)
+    tried = {"username": ratna.username, "ip_address": "192.0.2.7", "user_agent": "x", "path_info": "/"}
+    ids = {
+        "device": device.pk,
+        "historicaldevice": Device.history.get(id=device.pk).pk,
+        "hospital": rs_a.pk,
+        "person": ratna.pk,
+        "apikey": key.key.pk,
+        "signin": AccessLog.objects.create(**tried).pk,
+        "failedsignin": AccessFailureLog.objects.create(**tried, locked_out=False).pk,
+        "upload": chosen_by(ratna).pk,
+        "content_type": ContentType.objects.get_for_model(Device).pk,
+    }
+    secrets = [device.device_name, device.device_mac, rs_a.name, "Ratna", "ratna@", key.key.name, key.key.prefix]
+    return Cast(
+        {"RS Harapan": key.text, **other_keys(rs_b)},
+        {name: str(pk) for name, pk in ids.items()},
+        [*secrets, "192.0.2.7", "harapan.csv", "Chosen"],
+    )
+
+
+def chosen_by(admin: User) -> Upload:
+    by = Origin(Through.IMPORT, user_id=admin.pk, reach=reach.of_user(admin))
+    file = BytesIO(b"device_name,device_mac,device_type\nChosen,0000000000C0,CONSUMER\n")
+    return uploads.receive(file, "harapan.csv", by)
+
+
+def other_keys(rs_b: Hospital) -> dict[str, str | None]:
+    wrong, revoked, expired = (issue(name) for name in ("wrong", "revoked", "expired"))
+    wrong.key.delete()
+    credentials.revoke(revoked.key, COMMAND)
+    ApiKey.objects.filter(pk=expired.key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    return {
+        "none": None,
+        "wrong": wrong.text,
+        "malformed": "cxp_x",
+        "revoked": revoked.text,
+        "expired": expired.text,
+        "read-only": issue("reader", read_only=True).text,
+        "RS Sehat": issue("ward app of RS Sehat", hospital=rs_b).text,
+        "unbound": issue("unbound").text,
+    }
+
+
+def signed_in(who: str) -> Client:
+    names = {"no code yet": "half", "no hospital": "nobody", "RS Sehat": "sari@rs.example"}
+    client = Client(raise_request_exception=False)
+    if who != "anonymous":
+        name = {**names, "RS Harapan": "ratna@rs.example"}.get(who, who)
+        client.force_login(User.objects.get(username=name))
+    return client
+
+
+def walk(resolver: URLResolver | None = None, before: str = "") -> Iterator[str]:
+    """Give every address that is routed, as the URLs have it; those of the API without the slash at the end."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from walk(pattern, route)
+        else:
+            yield route.rstrip("/") if route.startswith("api") else route
+
+
+def rows(table: str) -> list[list[str]]:
+    return [line.replace("|", " ").split() for line in table.strip().splitlines()]
+
+
+def address(route: str, ids: Ids) -> str:
+    """Return an address of the route, with the ids in their places."""
+    model = route.split("/")[2] if route.count("/") > 2 else ""
+    places = {
+        "(root)": "",
+        "<int:id_device>": ids["device"],
+        "r/<path:content_type_id>/<path:object_id>": f"r/{ids['content_type']}/{ids['device']}",
+        "<path:object_id>": ids.get(model, ""),
+        "<uuid:upload_id>": ids["upload"],
+        "<str:ending>": ".csv",
+        "<uidb64>/<token>": f"{ids['person']}/x",
+        "^(?P<app_label>devices)/$": "devices/",
+        "(?P<url>.*)$": "nowhere/",
+        "/?$": "",
+        "^": "",
+    }
+    for place, value in places.items():
+        route = route.replace(place, value)
+    return f"/{route}{QUERIES.get(route, '')}"
+
+
+MISSING = dict.fromkeys(
+    ("device", "historicaldevice", "hospital", "person", "apikey", "signin", "failedsignin", "content_type"), "999999"
+)
+MISSING["upload"] = "0b2ff5a0-6a3a-4a47-9d0a-3b8a4a9a0a11"
+OWN = {"RS Harapan", "operator"}
+OF_ONES_OWN = {"admin/second-factor/", "admin/second-factor/set-up/"}  # a secret of theirs, a failure to give a code
+
+
+def written() -> Any:
+    """Return what is otherwise when something was written: the number of rows of each table, and the objects."""
+    kept = [model for model in apps.get_models() if model is not Session and not model._meta.proxy]
+    counts = ", ".join(f"(SELECT count(*) FROM {connection.ops.quote_name(model._meta.db_table)})" for model in kept)
+    objects = [Device, Hospital, ApiKey, User]
+    values = [list(model.objects.order_by("pk").values()) for model in objects]  # type: ignore[attr-defined]
+    for row in values[2]:
+        del row["last_used_at"]
+    return sql.fetch_one(f"SELECT {counts}"), values
+
+
+@contextmanager
+def taken_back() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def told(response: Any, asked: str) -> tuple[Any, ...]:
+    """Return an answer without what differs each time, and without the address that was asked for."""
+    path, query = asked.partition("?")[::2]
+    body = re.sub(rb'(csrfmiddlewaretoken|_selected_action)" value="\w+"', rb"", response.content)
+    heads = {
+        name: value
+        for name, value in response.headers.items()
+        if name not in ("X-Request-ID", "Content-Length", "Expires")
+    }
+    return (
+        response.status_code,
+        body.replace(path.encode(), b"ASKED"),
+        {name: value.replace(path, "ASKED") for name, value in heads.items()},
+        query,
+    )
+
+
+def test_every_route_is_in_a_table() -> None:
+    routed = {"(root)" if route == "" else route for route in walk()}
+    assert routed == {route for route, *_rest in rows(API) + rows(PAGES)} | PUBLIC.keys()
+
+
+def test_a_new_route_is_noticed() -> None:
+    def view(request: Any) -> None: ...
+
+    new = URLResolver(RegexPattern(""), [path("admin/devices/device/new/", view), path("api/new/", view)])
+    assert set(walk(new)) == {"admin/devices/device/new/", "api/new"}
+
+
+def test_every_page_of_the_admin_is_walked() -> None:
+    walked = set(walk())
+    for page in admin.site._registry.values():
+        for pattern in page.get_urls():
+            assert f"admin/{page.opts.app_label}/{page.opts.model_name}/{pattern.pattern}" in walked
+
+
+@pytest.mark.parametrize(("route", "method", "statuses"), [(row[0], row[1], row[2:]) for row in rows(API)])
+def test_a_route_is_open_to_whom_the_table_says(cast: Cast, route: str, method: str, statuses: list[str]) -> None:
+    expected = dict(zip(KEYS, [statuses[0]] * 5 + statuses[1:], strict=True))
+    answers: dict[str, Any] = {}
+    for ids in (cast.ids, MISSING):
+        body = BODIES[route, method](ids) if (route, method) in BODIES else None
+        for who, key in cast.keys.items():
+            before = written()
+            with taken_back():
+                response = Api(key)(method, address(route, ids), body)
+                if response.status_code >= 400:
+                    assert written() == before
+            answers.setdefault(who, []).append(response)
+    assert {who: str(responses[0].status_code) for who, responses in answers.items()} == expected
+    for who, (of_theirs, of_none) in answers.items():
+        if who in (*NO_KEYS, "RS Sehat") or of_theirs.status_code >= 400:
+            assert not [secret for secret in cast.secrets if secret in of_theirs.content.decode()]
+            assert told(of_theirs, address(route, cast.ids)) == told(of_none, address(route, MISSING))
+
+
+def form(route: str, ids: Ids) -> dict[str, str]:
+    """Return what is posted to the page: what would change the object, delete it, or do something to it from a list."""
+    model = route.split("/")[2] if route.count("/") > 2 else ""
+    if route.endswith("/delete/"):
+        return {"post": "yes"}
+    if route.endswith(("/add/", "/change/")) and model in FORMS:
+        posted: dict[str, str] = FORMS[model](ids)
+        return posted
+    if route.endswith(f"/{model}/") and model in ACTIONS:
+        return {**ACTIONS[model], "_selected_action": ids[model], "confirmed": "1"}
+    return {}
+
+
+@pytest.mark.parametrize(("route", "statuses"), [(row[0], row[1:]) for row in rows(PAGES)])
+def test_a_page_is_open_to_whom_the_table_says(cast: Cast, route: str, statuses: list[str]) -> None:
+    got = []
+    for method in ("GET", "POST"):
+        for who in PEOPLE:
+            of_theirs = visit(who, route, method, cast.ids)
+            got.append(str(of_theirs.status_code))
+            if who in OWN and of_theirs.status_code < 400:
+                continue
+            assert [secret for secret in cast.secrets if secret in of_theirs.content.decode()] == [], (method, who)
+            if who not in OWN and (address(route, cast.ids), form(route, cast.ids)) != (
+                address(route, MISSING),
+                form(route, MISSING),
+            ):
+                of_none = visit(who, route, method, MISSING)
+                assert told(of_theirs, address(route, cast.ids)) == told(of_none, address(route, MISSING)), who
+    assert got == statuses
+
+
+def visit(who: str, route: str, method: str, ids: Ids) -> Any:
+    """Return what somebody is answered; whom the objects do not belong to has written nothing, but of their own."""
+    client, before = signed_in(who), written()
+    with taken_back():
+        response = client.generic(
+            method, address(route, ids), urlencode(form(route, ids)), "application/x-www-form-urlencoded"
+        )
+        assert who in OWN or route in OF_ONES_OWN or written() == before
+    return response
+
+
+@pytest.mark.parametrize("route", PUBLIC)
+def test_what_is_public_is_the_same_for_all(cast: Cast, route: str) -> None:
+    answers = {who: told(visit(who, route, "GET", cast.ids), "-")[:2] for who in PEOPLE}
+    assert {who: answer for who, answer in answers.items() if answer != answers["anonymous"]} == {}
+    assert answers["anonymous"][0] == PUBLIC[route]
+    assert not [secret for secret in cast.secrets if secret.encode() in answers["anonymous"][1]]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_by_another_method_a_page_shows_what_get_shows_or_nothing_and_writes_nothing(cast: Cast, method: str) -> None:
+    for route, *statuses in rows(PAGES):
+        if "/device/" in route or "/hospital/" in route:
+            response = visit("RS Sehat", route, method, cast.ids)
+            assert str(response.status_code) in (statuses[3], "403", "405"), route
+            assert [secret for secret in cast.secrets if secret in response.content.decode()] == [], route
