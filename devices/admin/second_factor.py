@@ -210,6 +210,7 @@ class KeepSecondFactor(RecoveryCodesPage):
             second_factor.reset(_user(self.request))
             _record(self.request, gettext("Two-factor sign-in was turned off."))
             messages.success(self.request, str(_("Two-factor sign-in is off.")))
+            return redirect("admin:index")  # which shows the message, as the page to set it up does not
         return redirect("second_factor_set_up")
 
 

@@ -218,3 +218,10 @@ def test_a_stranger_who_sends_chunks_is_told_nothing_but_that_there_is_no_key(se
     headers = b"Host: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close"
     request = b"POST /api/devices HTTP/1.1\r\n" + headers + b"\r\n\r\n2\r\n[]\r\n0\r\n\r\n"
     assert talk(server, request)[0] == 401
+
+
+def test_no_header_says_below_which_prefix_the_registry_is(server: int, server_key: str) -> None:
+    """A proxy on the same machine is believed by gunicorn, and with it what it passes on from whomever."""
+    headers = f"Host: localhost\r\nx-api-key: {server_key}\r\nSCRIPT_NAME: /api\r\nConnection: close"
+    code, _headers, body = talk(server, f"GET /api/api/devices HTTP/1.1\r\n{headers}\r\n\r\n".encode())
+    assert (code, body["status"]) == (404, "NOT_FOUND")
