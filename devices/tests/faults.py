@@ -287,7 +287,7 @@ class Writers:
 
 def may_be_sent_again(answer: Answer) -> bool:
     """Tell whether it is an envelope that says: not now, but soon."""
-    codes = [error["code"] for error in answer.body["errors"]] if isinstance(answer.body, dict) else []
+    codes = [error["code"] for error in answer.body.get("errors", [])] if isinstance(answer.body, dict) else []
     return codes in (["unavailable"], ["still_running"]) and answer.headers.get("retry-after") == "1"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from django.core import checks
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
@@ -47,9 +47,10 @@ def test_a_process_whose_database_is_gone_is_up_but_not_ready(client: Client, mo
 
 @pytest.mark.django_db
 def test_a_database_without_the_registrys_tables_is_not_ready(client: Client) -> None:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE devices_changefeed RENAME TO gone")
-    assert client.get("/readyz").status_code == 503
+        assert client.get("/readyz").status_code == 503
+        transaction.set_rollback(True)
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
