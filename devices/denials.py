@@ -87,7 +87,7 @@ def note(request: HttpRequest, what: str, *, about: models.Model | None = None, 
     if about is not None:
         event.about, event.about_id = AuditEvent.About.PERSON, about.pk
     try:
-        if (sent := request.headers.get(HEADER)) and event.api_key_id is None and keys.is_plausible(sent):
+        if (sent := _opening_nothing(request, details)) is not None:
             event.about_id = ApiKey.objects.filter(digest=keys.digest(sent)).values_list("pk", flat=True).first()
             event.about = AuditEvent.About.API_KEY if event.about_id else ""  # revoked, or expired
         if rows := tally.rows(event):
@@ -95,6 +95,12 @@ def note(request: HttpRequest, what: str, *, about: models.Model | None = None, 
                 AuditEvent.objects.bulk_create(rows)
     except DatabaseError:
         logger.warning("A denial (%s) could not be put on record.", what, exc_info=True)
+
+
+def _opening_nothing(request: HttpRequest, details: dict[str, Any]) -> str | None:
+    """Return the key of a 401 that may be one that has ended. Behind a 429 none is looked up: it may be a guess."""
+    sent = request.headers.get(HEADER)
+    return sent if sent and details.get("status") == HTTPStatus.UNAUTHORIZED and keys.is_plausible(sent) else None
 
 
 def _asked_for(request: HttpRequest) -> dict[str, Any]:

@@ -7,6 +7,7 @@ characters is spelt out where dialects differ: `\s` is another in ECMA-262, Pyth
 from django.conf import settings
 
 from devices import mac
+from devices.cursors import TEXT_LENGTH
 from devices.drafts import MAX_LENGTH
 
 # What Python's str.strip takes off, what a database cannot keep in one line, and what is neither.
@@ -25,8 +26,8 @@ TAGS = rf"^(?:\*|{TAG}(?:[ \t]*,[ \t]*{TAG})*(?:[ \t]*,)?)$"
 
 IDEMPOTENCY_KEY = "^[!-~](?:[ -~]*[!-~])?$"
 REQUEST_ID = "^[A-Za-z0-9._-]{1,128}$"
-CURSOR = "^[A-Za-z0-9_-]{44}$"
-CURSOR_OR_NOW = "^(?:now|[A-Za-z0-9_-]{44})$"
+CURSOR = f"^[A-Za-z0-9_-]{{{TEXT_LENGTH}}}$"
+CURSOR_OR_NOW = f"^(?:now|[A-Za-z0-9_-]{{{TEXT_LENGTH}}})$"
 STATUS = "^[A-Z]+(?:_[A-Z]+)*$"
 
 

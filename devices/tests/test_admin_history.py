@@ -96,7 +96,7 @@ def test_of_a_selection_all_are_restored_or_none_after_a_page_that_says_so(opera
     assert "Cuff 2: A device with this MAC address" in page
     chosen = {"action": "restore", "_selected_action": [last_change(device.pk).pk for device in devices]}
     operator.post(CHANGES, {**chosen, "confirmed": "3"})
-    assert list(Device.objects.order_by("pk")) == devices
+    assert list(Device.objects.order_by("pk")) == list(devices)
 
 
 def test_what_has_been_taken_meanwhile_is_told(operator: Client) -> None:
