@@ -21,7 +21,7 @@ def _complete(sender: DevicesConfig, using: str, apps: Any = None, **_kwargs: An
     from devices import triggers, trigrams
 
     models = sender.get_models() if apps is None else apps.get_app_config(sender.label).get_models()
-    tables = {model._meta.db_table for model in models}
-    triggers.install(connections[using], tables)
-    if "devices_devicecount" in tables:
+    columns = {model._meta.db_table: {field.column for field in model._meta.concrete_fields} for model in models}
+    triggers.install(connections[using], columns.keys())
+    if "history_name_before" in columns.get("devices_historicaldevice", ()):
         trigrams.install(connections[using])

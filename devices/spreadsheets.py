@@ -177,4 +177,5 @@ def _is_blank(cell: object) -> bool:
 
 
 def _text(cell: object) -> str:
-    return "" if cell is None else str(cell).strip()
+    """Return what a cell says; without NUL, which PostgreSQL keeps in no text."""
+    return "" if cell is None else str(cell).replace("\0", "").strip()

@@ -207,7 +207,7 @@ def test_whoever_has_changed_something_can_not_be_deleted_out_of_history(operato
 
 @pytest.mark.django_db(transaction=True)
 def test_the_audit_can_be_migrated_away_and_back(on_record: None) -> None:
-    call_command("migrate", "devices", "0012", verbosity=0)
+    call_command("migrate", "devices", "0012", verbosity=0)  # before the audit, and before what a change replaced
     try:
         assert run("UPDATE devices_historicaldevice SET history_change_reason = 'x'") == 1
     finally:

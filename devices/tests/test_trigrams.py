@@ -47,6 +47,8 @@ def test_a_search_reads_the_indexes_and_not_the_table() -> None:
         cursor.execute("SET LOCAL enable_indexscan = off")
     plan = Device.objects.search("58:94").order_by("-updated_at").explain()
     assert plan.count("Bitmap Index Scan on device_by_part") >= 2, plan
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX change_by_type")  # of a table with next to nothing in it the planner likes any
     changes = Device.history.order_by("-history_date")
     former = changes.filter(history_name_before__icontains="5894").explain()
     assert "Bitmap Index Scan on former_by_part" in former, former
