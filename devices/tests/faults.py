@@ -119,7 +119,7 @@ class Registry:
         for pid in pids:
             eventually(lambda pid=pid: not is_alive(pid))
 
-    def ask(self, method: str, path: str, body: Any = None, timeout: float = 60, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: Any = None, timeout: float = PATIENCE, **headers: str) -> Answer:
         """Send one request.
 
         Raises:
