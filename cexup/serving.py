@@ -4,6 +4,8 @@ from typing import Any
 
 from django.conf import settings
 
+from cexup.postgresql.base import GRACE
+
 MILLISECONDS = 1000
 
 
@@ -19,7 +21,10 @@ def limit_statements(sender: Any, connection: Any, **_kwargs: Any) -> None:
         "lock_timeout": settings.DATABASE_LOCK_TIMEOUT,
         "idle_in_transaction_session_timeout": settings.DATABASE_STATEMENT_TIMEOUT,
     }
-    chosen = [(name, str(seconds * MILLISECONDS)) for name, seconds in limits.items() if seconds]
+    own = str(connection.settings_dict["OPTIONS"].get("options") or "")  # what DATABASE_URL says wins
+    chosen = [(name, str(seconds * MILLISECONDS)) for name, seconds in limits.items() if seconds and name not in own]
+    if settings.DATABASE_STATEMENT_TIMEOUT:
+        connection.patience = settings.DATABASE_STATEMENT_TIMEOUT + GRACE
     if chosen:
         with connection.cursor() as cursor:
             select = ", ".join(["set_config(%s, %s, false)"] * len(chosen))

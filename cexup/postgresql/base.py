@@ -28,6 +28,8 @@ def patience(seconds: float) -> Iterator[None]:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    patience: float | None = None  # seconds that a statement is waited for, where serving.py has limited them
+
     def get_connection_params(self) -> dict[str, Any]:
         params = super().get_connection_params()
         if limit := _patience.get():
@@ -45,7 +47,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         def wait_for_so_long(generator: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
             try:
-                return wait(generator, interval, timeout or _patience.get() or limit)
+                return wait(generator, interval, timeout or _patience.get() or limit or self.patience)
             except psycopg.errors._WaitTimeout as error:
                 connection.pgconn.finish()  # its answer may come yet, and would be taken for another's
                 raise psycopg.OperationalError("The server does not answer.") from error

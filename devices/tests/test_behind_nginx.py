@@ -84,7 +84,7 @@ def _sign(certificate: Path) -> None:
 def nginx(folder: Path, upstream: int, **options: str) -> Iterator[int]:
     """Run nginx before what listens there; give its port."""
     folder.chmod(0o755)
-    for parent in list(folder.parents)[:2]:  # nginx's worker is another user, and keeps bodies here
+    for parent in list(folder.parents)[:3]:  # nginx's worker is another user, and keeps bodies here; xdist has one more
         parent.chmod(0o755)
     port = shipped(folder, upstream, **options)
     process = subprocess.Popen([str(NGINX), "-e", folder / "errors", "-p", folder, "-c", folder / "nginx.conf"])

@@ -130,15 +130,16 @@ def test_only_what_serves_has_its_statements_limited() -> None:
         pytest.skip("SQLite has its busy timeout")
     ask = (
         "from django.db import connection; cursor = connection.cursor(); cursor.execute('SHOW statement_timeout'); "
-        "print(*cursor.fetchone()); cursor.execute('SHOW lock_timeout'); print(*cursor.fetchone())"
+        "print(*cursor.fetchone()); cursor.execute('SHOW lock_timeout'); print(*cursor.fetchone()); "
+        "print(connection.patience)"  # with which a server is waited for that says nothing at all
     )
 
     def told(*command: str) -> list[str]:
         run = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True)
         return run.stdout.split()
 
-    assert told("-c", f"import cexup.wsgi; {ask}") == ["30s", "5s"]
-    assert told("manage.py", "shell", "-v0", "-c", ask) == ["0", "0"]
+    assert told("-c", f"import cexup.wsgi; {ask}") == ["30s", "5s", "32.0"]
+    assert told("manage.py", "shell", "-v0", "-c", ask) == ["0", "0", "None"]
 
 
 def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: dict[str, str], server_key: str) -> None:
