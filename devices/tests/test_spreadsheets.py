@@ -138,6 +138,12 @@ def test_beside_ours_a_word_of_the_admin_is_another_column() -> None:
         assert next(sheet.rows).cells["device_name"] == "Cuff"
 
 
+def test_a_heading_is_passed_over_without_its_nul_which_postgresql_keeps_nowhere() -> None:
+    content = b"device_name,device_mac,device_type,no\0te\nCuff,D061AED45894,CONSUMER,x\n"
+    with spreadsheets.reading(io.BytesIO(content)) as sheet:
+        assert sheet.passed_over == ("note",)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
