@@ -47,13 +47,14 @@ _FEW_DIGITS = re.compile(r"\d{6,11}")
 # what begins like something that was escaped. Not a short number, which it keeps, nor a MAC, which has colons. It is
 # one expression, since an export looks at millions of cells.
 _CHANGEABLE = re.compile(
-    r"""
+    rf"""
       [=+@'\t\r-]
-    | (?! (?: 0 | [1-9]\d{0,10} ) \Z ) (?! [^:]* : [^:]* : [^:]* : )
+    | (?: {"|".join(map(re.escape, sorted(ERRORS)))} ) \Z
+    | (?! (?: 0 | [1-9]\d{{0,10}} ) \Z ) (?! [^:]* : [^:]* : [^:]* : )
       (?:
           [\d.,($][\d.,:/%()eEaApPmM\ +$-]*
-        | (?:\d{1,4}[\ ./-]?)?
-          (?:jan|feb|mar|apr|may|mei|jun|jul|aug|agu|agt|ags|sep|oct|okt|nov|dec|des)[a-z]*[\ ./-]?\d{0,4}
+        | (?:\d{{1,4}}[\ ./-]?)?
+          (?:jan|feb|mar|apr|may|mei|jun|jul|aug|agu|agt|ags|sep|oct|okt|nov|dec|des)[a-z]*[\ ./-]?\d{{0,4}}
         | true|false|benar|salah
       ) \Z
     """,

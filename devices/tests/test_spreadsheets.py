@@ -236,7 +236,9 @@ def test_whatever_is_escaped_is_read_back(text: str) -> None:
     assert cells.unescaped(cells.escaped(text)) == text
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+62", "-5", "@sum", "\tx", "\rx", "0012", "1E5", "1-2", "3 A", "Mei 2"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+62", "-5", "@sum", "\tx", "\rx", "0012", "1E5", "1-2", "3 A", "Mei 2", "#REF!"]
+)
 def test_what_a_spreadsheet_program_would_run_or_change_is_escaped(text: str) -> None:
     assert cells.escaped(text) == f"'{text}"
 
