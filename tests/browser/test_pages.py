@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver
 
 from cexup.urls import urlpatterns
 from devices import people, registry
-from devices.models import Device
+from devices.models import AuditEvent, Device
 from devices.origin import COMMAND
 from devices.tests.conftest import issue
 from tests.browser.conftest import NARROW, WIDE, Visit, Watch
@@ -46,6 +46,9 @@ PAGES = {
     "devices_signin_changelist": "/admin/devices/signin/",
     "devices_signin_change": "/admin/devices/signin/{sign_in}/change/",
     "devices_signin_history": "/admin/devices/signin/{sign_in}/history/",
+    "devices_auditevent_changelist": "/admin/devices/auditevent/",
+    "devices_auditevent_change": "/admin/devices/auditevent/{event}/change/",
+    "devices_auditevent_history": "/admin/devices/auditevent/{event}/history/",
     "devices_failedsignin_changelist": "/admin/devices/failedsignin/",
     "devices_failedsignin_change": "/admin/devices/failedsignin/{failure}/change/",
     "devices_failedsignin_history": "/admin/devices/failedsignin/{failure}/history/",
@@ -66,7 +69,7 @@ NO_PAGES = {  # parts of pages, files, and what only leads on
 }
 REFUSED = {  # to everybody: the registry has verbs of its own for these, or none
     *(f"devices_historicaldevice_{page}" for page in ("add", "change", "delete", "history")),
-    *(f"devices_{model}_{page}" for model in ("signin", "failedsignin") for page in ("add", "delete")),
+    *(f"devices_{model}_{page}" for model in ("signin", "failedsignin", "auditevent") for page in ("add", "delete")),
     *(f"devices_{model}_delete" for model in ("hospital", "person", "apikey")),
 }
 
@@ -144,6 +147,9 @@ def things(devices: dict[str, Device], ratna: User) -> dict[str, Any]:
         "key": issue(long, hospital=mine.get().device_holder).key.pk,
         "sign_in": AccessLog.objects.create(**seen, path_info="/admin/login/").pk,
         "failure": AccessFailureLog.objects.create(**seen, path_info="/admin/login/").pk,
+        "event": AuditEvent.objects.create(
+            what=AuditEvent.What.DENIED, details={"status": 401, "route": "api/devices"}
+        ).pk,
     }
 
 
@@ -191,7 +197,7 @@ def test_what_is_refused_is_refused_to_operators_too(
         "apikey": things["key"],
         "historicaldevice": change,
     }
-    ids |= {"signin": things["sign_in"], "failedsignin": things["failure"]}
+    ids |= {"signin": things["sign_in"], "failedsignin": things["failure"], "auditevent": things["event"]}
     page = visit("/admin/", operator)
     for name in REFUSED:
         app, model, view = name.split("_")
