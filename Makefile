@@ -9,7 +9,7 @@ BIN := .venv/bin
 PRODUCTION = ENV_FILE=.env.example SECRET_KEY=$$(head -c 48 /dev/urandom | base64 | tr -d '\n')
 COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
-PIP_AUDIT := 2.9.0
+PIP_AUDIT := 2.10.1
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
@@ -78,11 +78,11 @@ screenshots: $(DEV_STAMP)  ## Take the pictures of docs/backoffice.md and README
 messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.
 	$(BIN)/python -m devices.locale.messages
 
-audit: requirements.txt  ## Ask for known flaws of what is installed (needs the network: pip-audit asks pypi.org). ARGS goes to it.
+audit: requirements.txt  ## Ask for known flaws of what is installed (needs the network). ARGS goes to it.
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
 		.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT); }
-	.venv-audit/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip $(ARGS)
-	.venv-audit/bin/pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip $(ARGS)
+	.venv-audit/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip --strict $(ARGS)
+	.venv-audit/bin/pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --strict $(ARGS)
 
 requirements: $(DEV_STAMP)  ## Make requirements.txt and requirements-dev.txt of their .in files, with hashes.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2

@@ -21,7 +21,11 @@ from devices.triggers import records
 
 What, About = AuditEvent.What, AuditEvent.About
 
-KINDS: dict[type[models.Model], str] = {Device: About.DEVICE, Hospital: About.HOSPITAL, ApiKey: About.API_KEY}
+KINDS: dict[type[models.Model], str] = {
+    Device: About.DEVICE.value,
+    Hospital: About.HOSPITAL.value,
+    ApiKey: About.API_KEY.value,
+}
 
 current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
 

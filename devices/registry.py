@@ -34,8 +34,6 @@ TWICE = {
 }
 
 LAST_CHANGE = Device.history.filter(id=OuterRef("pk")).order_by("-history_id")
-
-
 DEVICE_COLUMNS = ("id", "device_name", "device_mac", "device_type", "device_holder_id", "created_at", "updated_at")
 HOSPITAL_COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 HOLDER = Device._meta.get_field("device_holder")
@@ -53,19 +51,13 @@ def _at_last_change(field: str) -> Subquery:
 
 
 # What history tells of a device as it was before a change, by the kind of the change. See models.DeviceChangeRecord.
-BEFORE: Mapping[str, Mapping[str, Any]] = {
-    ADDED: {"history_holder_before_id": None, "history_name_before": None, "history_mac_before": None},
-    CHANGED: {
-        "history_holder_before_id": _at_last_change("device_holder_id"),
-        "history_name_before": NullIf(_at_last_change("device_name"), F("device_name")),
-        "history_mac_before": NullIf(_at_last_change("device_mac"), F("device_mac")),
-    },
-    REMOVED: {
-        "history_holder_before_id": _at_last_change("device_holder_id"),
-        "history_name_before": None,
-        "history_mac_before": None,
-    },
+NOTHING = dict.fromkeys(("history_holder_before_id", "history_name_before", "history_mac_before"))
+HELD = {"history_holder_before_id": _at_last_change("device_holder_id")}
+REPLACED = {
+    "history_name_before": NullIf(_at_last_change("device_name"), F("device_name")),
+    "history_mac_before": NullIf(_at_last_change("device_mac"), F("device_mac")),
 }
+BEFORE: Mapping[str, Mapping[str, Any]] = {ADDED: NOTHING, CHANGED: HELD | REPLACED, REMOVED: NOTHING | HELD}
 RESTORED = "restored"  # the change reason that tells a restored device from a new one
 
 DEADLOCK = "40P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html

@@ -14,13 +14,12 @@ import orjson
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from devices import registry
+from devices.audit import KINDS, About
 from devices.cells import escaped
 from devices.models import ApiKey, AuditEvent, Device, Hospital, changes_of
 
-About = AuditEvent.About
 ROWS_AT_ONCE = 500
 
-KINDS = {Device: About.DEVICE, Hospital: About.HOSPITAL, ApiKey: About.API_KEY}
 TOLD = {  # of a row of history, what the change was about
     Device: ("device_name", "device_mac", "device_type", "device_holder_id"),
     Hospital: ("name",),
@@ -125,14 +124,14 @@ def _of_change(model: Any, row: Any, previous: Any) -> Entry:
     differing = [name for name in TOLD[model] if name not in old or name not in new or old[name] != new[name]]
     return Entry(
         at=row.history_date,
-        what=f"{KINDS[model].value} {WORDS[row.history_type]}",
+        what=f"{KINDS[model]} {WORDS[row.history_type]}",
         user_id=row.history_user_id,
         username=row.history_user.get_username() if row.history_user else "",
         api_key_id=row.history_api_key_id,
         through=row.history_through,
         address=row.history_address,
         request_id=row.history_request_id,
-        about=KINDS[model].value,
+        about=KINDS[model],
         about_id=row.id,
         before={name: old[name] for name in differing if name in old},
         after={name: new[name] for name in differing if name in new},

@@ -203,6 +203,7 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
 
 
 def _has_part(text: str, name: str, address: str) -> Q:
+    """Return what models.has_part does of a device, for columns of history: the indexes of these are in capitals."""
     found = Q(**{f"{name}__icontains": text})
     for part in {text, mac.read_part(text)} - {None}:
         found |= Q(**{f"{address}__icontains": part})
