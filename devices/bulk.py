@@ -37,7 +37,9 @@ def register_each(
 
     1. Lock the devices that are known by their MACs.
     2. Find what is wrong with each draft; of two that are the same, the first that is right stays.
-    3. Write the rest. If another writer was faster, what he wrote is known by now: begin again.
+    3. Write the rest.
+
+    If another writer was faster, here or between 1 and 2, what he wrote is known by now: begin again.
 
     Raises:
         Refused: something is wrong (not `partial`), or others were faster each time; `index` is the place in the list.
@@ -46,6 +48,8 @@ def register_each(
     for attempt in range(1, registry.ATTEMPTS + 1):
         known = _known(drafts, origin.reach) if update else {}
         wrong = _wrong(drafts, malformed, known, origin.reach)
+        if update and attempt < registry.ATTEMPTS and _is_taken(wrong) and _known(drafts, origin.reach) != known:
+            continue
         if wrong and not partial:
             raise Refused(problem for index in sorted(wrong) for problem in wrong[index])
         try:
@@ -73,6 +77,10 @@ def _known(drafts: Sequence[Draft], reach: Reach) -> dict[int, Device]:
     for device in devices:
         device.device_holder = hospitals[device.device_holder_id] if device.device_holder_id else None
     return {places[device.device_mac]: device for device in devices}
+
+
+def _is_taken(wrong: Mapping[int, list[Problem]]) -> bool:
+    return any((problem.field, problem.code) == ("device_mac", UNIQUE) for told in wrong.values() for problem in told)
 
 
 def _wrong(
