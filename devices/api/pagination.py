@@ -51,8 +51,14 @@ class DevicePagination:
         backwards = self.before is not None
         offset = self.offset if self.position == "page" else 0
         rows = page.rows(self.size + 1, offset, after=self.after, before=self.before, place=self.offset)
-        self.total = rows[0][2] if rows and rows[0][2] is not None else counts.total(devices)
         self.has_more = len(rows) > self.size
+        self.total: int
+        if rows and rows[0][2] is not None:
+            self.total = rows[0][2]
+        elif self.position == "page" and not self.has_more and (rows or not offset):
+            self.total = offset + len(rows)
+        else:
+            self.total = counts.total(devices)
         rows = rows[: self.size][:: -1 if backwards else 1]
         self.ids = [pk for pk, _text, _total in rows]
         return [text for _pk, text, _total in rows]

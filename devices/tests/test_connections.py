@@ -6,6 +6,10 @@ import time
 import pytest
 from django.db import connection
 
+from devices import sql
+from devices.models import Device
+from devices.tests.conftest import draft, register
+
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no server"),
@@ -41,3 +45,26 @@ def test_a_failed_statement_leaves_the_connection_usable() -> None:
     with pytest.raises(Exception, match="division by zero"), connection.cursor() as cursor:
         cursor.execute("SELECT 1 / 0")
     assert connection.is_usable()
+
+
+def prepared() -> list[str]:
+    """Return what this connection has had planned once for all."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def test_what_is_asked_often_is_planned_once_and_a_part_of_a_name_each_time() -> None:
+    register(draft(1))
+    for _ in range(10):
+        assert Device.objects.filter(device_name__contains="uff").count() == Device.objects.filter(pk__gt=0).count()
+    assert [statement for statement in prepared() if '"id" > ' in statement]
+    assert not [statement for statement in prepared() if "LIKE" in statement]
+
+
+def test_the_rows_of_a_list_of_ids_are_found_along_the_index() -> None:
+    register(*(draft(n) for n in range(1, 20_001)))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE devices_device")
+    plan = Device.objects.filter(pk__in=sql.any_id([7])).explain()
+    assert "Seq Scan" not in plan, plan
