@@ -7,9 +7,9 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Q, QuerySet, Subquery, Sum
-from django.db.models.expressions import Col
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import BigIntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.expressions import Col, ResolvedOuterRef
+from django.db.models.functions import Cast
 from django.db.models.lookups import Lookup
 from django.db.models.sql import Query
 from django.db.models.sql.where import AND
@@ -40,11 +40,11 @@ def known(devices: QuerySet[Any]) -> int | None:
 
 
 def expression(devices: QuerySet[Device]) -> Subquery | None:
-    """Return what is `known` in a form that another query can ask along with what it asks."""
+    """Return what is `known` in a form that another query can ask along with what it asks; null if there is none."""
     rows = _rows(devices)
     if rows is None:
         return None
-    number = Cast(Coalesce(Sum("number"), 0), BigIntegerField())
+    number = Cast(Sum("number"), BigIntegerField())
     return Subquery(rows.order_by().values("everywhere").annotate(total=number).values("total"))
 
 
@@ -86,7 +86,10 @@ def _rows(devices: QuerySet[Any]) -> QuerySet[DeviceCount] | None:
 
 
 def _conditions(query: Query) -> list[tuple[Any, Q]] | None:
-    """Return the query's conditions by their fields, all of which must hold; None if the counts do not know one."""
+    """Return the query's conditions by their fields, all of which must hold; None if the counts do not know one.
+
+    A value may be one of the query that the query set stands in.
+    """
     joined = {join.table_name for join in query.alias_map.values()}
     plain = not (query.is_sliced or query.distinct or query.combinator or query.group_by or query.extra_tables)
     if not plain or not joined <= TABLES or query.where.negated or query.where.connector != AND:
@@ -95,8 +98,11 @@ def _conditions(query: Query) -> list[tuple[Any, Q]] | None:
     for lookup in query.where.children:
         if not isinstance(lookup, Lookup) or not isinstance(lookup.lhs, Col) or lookup.lhs.target not in KNOWN:
             return None
-        if hasattr(lookup.rhs, "resolve_expression"):
+        value = lookup.rhs
+        if isinstance(value, ResolvedOuterRef):
+            value = OuterRef(value.name)  # type: ignore[attr-defined]  # unknown to django-stubs
+        elif hasattr(value, "resolve_expression"):
             return None
         field = lookup.lhs.target
-        conditions.append((field, Q(**{f"{KNOWN[field]}__{lookup.lookup_name}": lookup.rhs})))
+        conditions.append((field, Q(**{f"{KNOWN[field]}__{lookup.lookup_name}": value})))
     return conditions

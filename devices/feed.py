@@ -10,14 +10,14 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from django.db import connection
-from django.db.models import Case, OuterRef, QuerySet, Subquery, When
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
 from devices import registry, sql
 from devices.cursors import Cursor
 from devices.models import LEFT, ChangeFeed, Device, FormerName, Hospital
 from devices.prepared import Parameter, Prepared
-from devices.reach import Reach
+from devices.reach import Reach, all_or_own
 
 Change = Device.history.model
 LAST = Change.objects.order_by("-history_id")
@@ -89,25 +89,29 @@ def marks() -> list[Any]:
     held, left = LAST.filter(device_holder=bound_to), LAST.filter(LEFT, history_holder_before=bound_to)
     named, former = Hospital.history.order_by("-history_id"), FormerName.objects.order_by("-pk")
     return [
-        _for_all_or_one(_first(LAST), Greatest(_first(held), _first(left))),
-        _for_all_or_one(_first(named), _first(named.filter(id=bound_to))),
-        _for_all_or_one(_first(former), _first(former.filter(hospital=bound_to))),
-        Coalesce(Subquery(ChangeFeed.objects.values("pruned_to")[:1]), 0),
+        all_or_own(_first(LAST), Greatest(Coalesce(_first(held), 0), Coalesce(_first(left), 0))),
+        all_or_own(_first(named), _first(named.filter(id=bound_to))),
+        all_or_own(_first(former), _first(former.filter(hospital=bound_to))),
+        Subquery(ChangeFeed.objects.values("pruned_to")[:1]),
         sql.open_from(),
     ]
 
 
-def version(last: int, named: int, led_here: int, pruned_to: int, open_from: int | None) -> str | None:
-    """Return what changes with every change within the reach; None while an earlier one than the last may come."""
-    return None if open_from is not None and open_from < last else f"{last}-{named}-{led_here}-{pruned_to}"
+def version(last: int | None, *others: int | None) -> str | None:
+    """Return what changes with every change within the reach; None while an earlier one than the last may come.
+
+    It is made of what `marks` asked for. None among them is what is not there yet.
+    """
+    *rest, open_from = others
+    return (
+        None
+        if open_from is not None and open_from < (last or 0)
+        else "-".join(str(mark or 0) for mark in (last, *rest))
+    )
 
 
-def _for_all_or_one(of_all: Any, of_one: Any) -> Case:
-    return Case(When(hospital=None, then=of_all), default=of_one)
-
-
-def _first(rows: QuerySet[Any]) -> Coalesce:
-    return Coalesce(Subquery(rows.values("pk")[:1]), 0)
+def _first(rows: QuerySet[Any]) -> Subquery:
+    return Subquery(rows.values("pk")[:1])
 
 
 @cache

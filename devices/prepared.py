@@ -50,7 +50,9 @@ class Prepared:
     def rows(self, limit: int | None = None, offset: int = 0, **values: Any) -> list[tuple[Any, ...]]:
         sql, params = self.sql, self._values(values)
         if limit is not None:
-            sql, params = f"{sql} LIMIT %s OFFSET %s", [*params, limit, offset]
+            sql = f"{sql} LIMIT {limit:d}"  # as text: PostgreSQL would plan anew for each value of a parameter
+        if offset:
+            sql, params = f"{sql} OFFSET %s", [*params, offset]
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
             rows = cursor.fetchall()

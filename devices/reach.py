@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Case, When
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:  # models.py narrows its query sets by a reach
@@ -44,6 +45,11 @@ def of_key(key: "ApiKey") -> Reach:
     if key.hospital is None:
         return EVERYTHING
     return Reach((key.hospital,), _("This API key may register devices of its own hospital only."))
+
+
+def all_or_own(of_all: Any, of_own: Any) -> Case:
+    """Return an expression for a query set of keys: this for a key that is bound to no hospital, that for another."""
+    return Case(When(hospital=None, then=of_all), default=of_own)
 
 
 def of_user(user: Any) -> Reach:

@@ -23,11 +23,11 @@ QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 # migration 0008 too), and 48 with the number of the last change that there was before. docs/decisions/0009.
 WRITING = 7316
 ASKING = 7317  # likewise, with 48 bits of a digest: a request with an Idempotency-Key is running
-OPEN_FROM = f"""
-    SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
-    WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {WRITING}
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()
-"""
+OPEN_FROM = (
+    "SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks "
+    f"WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {WRITING} "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"
+)
 
 
 def any_id(ids: Sequence[int]) -> RawSQL:
@@ -117,16 +117,28 @@ class IdAt(Expression):
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         place = Parameter("place")
         forwards, params = self.ids.query.sql_with_params()
-        from_start = f"({forwards} LIMIT 1 OFFSET %s)"
+        from_start = f"({forwards} LIMIT 1 OFFSET (SELECT %s))"  # else PostgreSQL would plan anew for each place
         if self.number is None:
             return from_start, [*params, place]
         backwards, same = self.ids.reverse().query.sql_with_params()
         number, more = compiler.compile(self.number)
-        from_end = f"({backwards} LIMIT 1 OFFSET {number} - 1 - %s)"
+        from_end = f"({backwards} LIMIT 1 OFFSET (SELECT {number} - 1 - %s))"
         return (
             f"CASE WHEN %s < {number} / 2 THEN {from_start} WHEN %s < {number} THEN {from_end} END",
             [place, *more, *params, place, place, *more, *same, *more, place],
         )
+
+
+class Lines(Subquery):
+    """The one column `line` of a query set, as one text: a line a row, in its order."""
+
+    template = "(SELECT coalesce({}, '') FROM (%(subquery)s) AS rows)"
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template=self.template.format(r"string_agg(line, E'\n')"))
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template=self.template.format("group_concat(line, char(10))"))
 
 
 def queue_up() -> None:
@@ -181,12 +193,22 @@ def last_change(numbers: "models.QuerySet[Any, int]") -> str:
     come from those only who hold one. SQLite's writers stand in one line, in which both orders are the same.
     """
     number, _params = numbers[:1].query.sql_with_params()
-    return f"SELECT coalesce(({number}), 0), {open_from().sql}"
+    return f"SELECT coalesce(({number}), 0), ({open_from().sql})"
 
 
 def open_from() -> RawSQL:
     """Return the number behind which somebody is writing, as an expression; NULL where nobody is."""
-    return RawSQL(f"({OPEN_FROM})" if connection.vendor == "postgresql" else "NULL", [])  # noqa: S611
+    return RawSQL(OPEN_FROM if connection.vendor == "postgresql" else "NULL", [])  # noqa: S611
+
+
+def sees_all() -> RawSQL:
+    """Return whether nobody is writing who is not seen by the statement that this expression stands in.
+
+    Of PostgreSQL that is so if no transaction has a number that was not over when the statement began; whoever writes
+    history has got one by then, since the row of which it is has been written or locked before.
+    """
+    seen = "NOT EXISTS (SELECT FROM pg_snapshot_xip(pg_current_snapshot()))"
+    return RawSQL(seen if connection.vendor == "postgresql" else "1", [], models.BooleanField())  # noqa: S611
 
 
 def fetch_one(query: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:

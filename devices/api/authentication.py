@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -57,14 +57,15 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 # What a request needs of its key and of the key's hospital; anything else would be asked for when it is used.
 KEY = ["id", "hospital_id", "read_only", "naming", "rate", "last_used_at"]
-HOSPITAL = ["id", "name", "name_folded"]
+HOSPITAL = ["name", "name_folded"]
 
 
 # What a request surely needs besides: expressions for a query set of keys, which name its hospital `hospital_id`.
+# It is hashable, since what it makes of the query is kept.
 Also = Callable[[], Sequence[Any]]
 
 
-@cache
+@lru_cache(maxsize=1000)
 def _working_keys(also: Also | None) -> Prepared:
     columns = [*KEY, *(f"hospital__{column}" for column in HOSPITAL)]
     keys = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
@@ -80,7 +81,8 @@ def working_key(digest: str, also: Also | None = None, **values: Any) -> ApiKey 
     of_hospital, of_more = len(KEY), len(KEY) + len(HOSPITAL)
     key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, row[:of_hospital])
     if key.hospital_id:
-        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL, row[of_hospital:of_more])
+        of_row = (key.hospital_id, *row[of_hospital:of_more])
+        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, ["id", *HOSPITAL], of_row)
     key.told = row[of_more:]
     return key
 

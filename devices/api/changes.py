@@ -35,8 +35,8 @@ class ChangeViewSet(GenericViewSet[Device]):
     @schema.followed
     def follow(self, request: Request) -> HttpResponse:
         problems = check_parameters(request, PARAMETERS)
-        size = whole_number(request, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
-        wait = whole_number(request, "wait", 0, schema.MAX_WAIT, problems, 0)
+        size = whole_number(request.query_params, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
+        wait = whole_number(request.query_params, "wait", 0, schema.MAX_WAIT, problems, 0)
         state = feed.state()
         self.key = bytes(state.key)
         cursor = self._cursor(request.query_params.get("since"), state.pruned_to, problems)

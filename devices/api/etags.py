@@ -9,6 +9,7 @@ reason If-Match is compared weakly as well, where the RFC would have it fail.
 """
 
 import re
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -23,7 +24,7 @@ from devices import feed
 from devices.api import patterns
 from devices.api.authentication import HEADER
 from devices.api.serializers import tell
-from devices.models import ApiKey, Device
+from devices.models import Device
 from devices.problems import Problem, Refused
 
 _TAGS = re.compile(patterns.TAGS)
@@ -40,9 +41,9 @@ def of_json(told: str) -> str:
     return _of_values(list(orjson.loads(told).values()))
 
 
-def of_list(key: ApiKey) -> str | None:
-    """Return the tag of every list within the key's reach; None while somebody writes who may still change it."""
-    version = feed.version(*key.told)
+def of_list(marks: Iterable[int]) -> str | None:
+    """Return the tag of every list that has these marks of the feed; None while somebody writes who may change it."""
+    version = feed.version(*marks)
     return version and f'W/"list-{_veiled(version)}"'
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.http import QueryDict
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -127,10 +128,10 @@ def choice(request: Request, name: str, allowed: Sequence[str], problems: list[P
 
 
 def whole_number(
-    request: Request, name: str, low: int, high: int, problems: list[Problem], default: int | None = None
+    sent: QueryDict, name: str, low: int, high: int, problems: list[Problem], default: int | None = None
 ) -> int:
     """Return the parameter's number, or the default where it was not sent; add what is wrong to the problems."""
-    text = request.query_params.get(name)
+    text = sent.get(name)
     if not text:
         return low if default is None else default  # not sent, or check_parameters has told that it has no value
     if text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high:

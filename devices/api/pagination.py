@@ -1,67 +1,131 @@
 """Which page: by its number, or, at a cost that does not grow with depth, by the id before or after it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 from django.conf import settings
-from django.db.models import BigIntegerField, QuerySet, Value
+from django.db.models import BigIntegerField, Case, OuterRef, Q, QuerySet, Value, When
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from rest_framework.request import Request
 
-from devices import counts, sql
+from devices import counts, feed, sql
 from devices.api.as_json import AsJSON
-from devices.api.filters import whole_number
-from devices.models import MAX_ID, Device
+from devices.api.filters import DeviceFilter, whole_number
+from devices.models import MAX_ID, ApiKey, Device
 from devices.prepared import Parameter, Prepared
 from devices.problems import Problem
+from devices.reach import all_or_own
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
-DEEP = 1000  # devices: behind so many a page is found by its first id
+FIRST, AFTER, BEFORE, PLACE, OFFSET = "first", "after", "before", "place", "offset"
+DEEP = (
+    1000  # devices: behind so many a page of what filters leave is found by its place, for which they are asked twice
+)
 
 
-def prepare(devices: QuerySet[Device], position: str, names: Mapping[str, str]) -> Prepared:
-    """Return what asks for a page: of each device its id and its JSON, and the total, if there are counts of it.
+NOTHING = Value(None, output_field=BigIntegerField())
 
-    The page begins after or before an id, at an offset, or, if that is deep, with the id at a place.
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a page begins, and how many devices it has: at the first, after or before an id, at a place, at an offset.
+
+    The id and the place are parameters (`after`, `before`, `place`). A place is found along the index of ids, and so
+    is for their order alone; an offset is a part of the cut.
     """
-    total = counts.expression(devices)
-    if position == "after":
-        devices = devices.filter(pk__gt=Parameter("after"))
-    elif position == "before":
-        devices = devices.filter(pk__lt=Parameter("before")).order_by("-id")
-    elif position == "place":
-        devices = devices.filter(pk__gte=sql.IdAt(devices, total))
-    unknown = Value(None, output_field=BigIntegerField())
-    return Prepared(devices.values_list("pk", AsJSON(names), total or unknown), as_sent=True)
+
+    kind: str
+    size: int
+    offset: int = 0
+
+    def of(self, devices: QuerySet[Device], names: Mapping[str, str]) -> sql.Lines:
+        """Return the page as an expression: each of its devices as JSON, and one more if there is one."""
+        if self.kind == AFTER:
+            devices = devices.filter(pk__gt=Parameter("after"))
+        elif self.kind == BEFORE:
+            devices = devices.filter(pk__lt=Parameter("before")).order_by("-id")
+        elif self.kind == PLACE:
+            devices = devices.filter(pk__gte=sql.IdAt(devices, counts.expression(devices)))
+        told = devices.annotate(line=AsJSON(names)).values("line")
+        return sql.Lines(told[self.offset : self.offset + self.size + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """What a list asks along with its key: what its version is made of, and the total and the page within its reach.
+
+    A page must tell all that its version stands for. Somebody who was writing when the query began may have ended
+    before it looks who is writing: then, as for a key with another spelling, or without a cut, the page is null, and
+    to be asked for by another query.
+    """
+
+    cut: Cut | None
+
+    def __call__(self) -> list[Any]:
+        if self.cut is None:
+            return [*feed.marks(), NOTHING, NOTHING]
+        devices = Device.objects.order_by("id")
+        own = devices.filter(device_holder=OuterRef("hospital_id"))
+        total = all_or_own(counts.expression(devices), counts.expression(own))
+        page = all_or_own(self.cut.of(devices, {}), self.cut.of(own, {}))
+        return [*feed.marks(), total, Case(When(Q(sql.sees_all(), naming=ApiKey.Naming.SNAKE_CASE), then=page))]
+
+
+def prepare(devices: QuerySet[Device], cut: Cut, names: Mapping[str, str]) -> Prepared:
+    """Return what asks for the total of the devices, null if there are no counts of it, and for a page of them."""
+    key = ApiKey.objects.filter(pk=Parameter("key"))
+    return Prepared(key.values_list(counts.expression(devices) or NOTHING, cut.of(devices, names)), as_sent=True)
 
 
 class DevicePagination:
-    """Cut a page out of a query set and describe it: `read`, then `cut`, then `describe`.
+    """Describe which page of a list is asked for, and what it is: `read`, then `take`, then `describe`.
 
     Whoever follows `next` in the default order goes on after the last id they saw: devices that are registered or
     removed meanwhile shift nothing, and the database finds the place in the index at once. In another order the
     pages are counted.
     """
 
-    def cut(self, devices: QuerySet[Device], page: Prepared) -> list[str]:
-        """Return the devices of the page as JSON. `page` is what `prepare` has made of the devices."""
-        backwards = self.before is not None
-        offset = self.offset if self.position == "page" else 0
-        rows = page.rows(self.size + 1, offset, after=self.after, before=self.before, place=self.offset)
+    @property
+    def cut(self) -> Cut:
+        if self.after is not None:
+            return Cut(AFTER, self.size)
+        if self.before is not None:
+            return Cut(BEFORE, self.size)
+        if not self.offset:
+            return Cut(FIRST, self.size)
+        by_place = self.in_default_order and (self.offset >= DEEP or not self.filters)
+        return Cut(PLACE, self.size) if by_place else Cut(OFFSET, self.size, self.offset)
+
+    def along(self) -> Along:
+        """Return what to ask along with the key: the page too, if nothing narrows it and the client has none yet."""
+        alone = self.filters or self.cut.kind == PLACE or "If-None-Match" in self.request.headers
+        return Along(None if alone else self.cut)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters of the cut."""
+        return {"after": self.after, "before": self.before, "place": self.offset}
+
+    def take(self, total: int | None, page: str, count: Callable[[], int]) -> list[str]:
+        """Return the devices of the page as JSON. What no counts know is counted, if the page does not tell it."""
+        rows = page.split("\n") if page else []
         self.has_more = len(rows) > self.size
-        self.total: int
-        if rows and rows[0][2] is not None:
-            self.total = rows[0][2]
-        elif self.position == "page" and not self.has_more and (rows or not offset):
-            self.total = offset + len(rows)
-        else:
-            self.total = counts.total(devices)
-        rows = rows[: self.size][:: -1 if backwards else 1]
-        self.ids = [pk for pk, _text, _total in rows]
-        return [text for _pk, text, _total in rows]
+        if (
+            total is None
+            and self.cut.kind in (FIRST, PLACE, OFFSET)
+            and not self.has_more
+            and (rows or not self.offset)
+        ):
+            total = self.offset + len(rows)
+        self.total = count() if total is None else total
+        rows = rows[: self.size][:: 1 if self.before is None else -1]
+        self.ids = [orjson.loads(row)["id"] for row in (rows[0], rows[-1])] if rows else []
+        return rows
 
     def describe(self) -> dict[str, Any]:
         """Return the `pagination` of the envelope."""
@@ -74,20 +138,19 @@ class DevicePagination:
             "previous": self._previous(),
         }
 
-    def read(self, request: Request) -> list[Problem]:
+    def read(self, request: HttpRequest) -> list[Problem]:
         """Read which page is asked for; return what is wrong with the parameters."""
         self.request = request
-        self.in_default_order = request.query_params.get("ordering", "id") == "id"
+        self.filters = DeviceFilter.base_filters.keys() & request.GET.keys()
+        self.in_default_order = request.GET.get("ordering", "id") == "id"
         problems: list[Problem] = []
         first = settings.API_FIRST_PAGE
-        self.page = whole_number(request, "page", first, MAX_PAGE, problems)
-        self.size = whole_number(request, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
-        sent = [name for name in POSITIONS if name in self.request.query_params]
-        self.after = whole_number(request, "after", 0, MAX_ID, problems) if "after" in sent else None
-        self.before = whole_number(request, "before", 0, MAX_ID, problems) if "before" in sent else None
+        self.page = whole_number(request.GET, "page", first, MAX_PAGE, problems)
+        self.size = whole_number(request.GET, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
+        sent = [name for name in POSITIONS if name in request.GET]
+        self.after = whole_number(request.GET, "after", 0, MAX_ID, problems) if "after" in sent else None
+        self.before = whole_number(request.GET, "before", 0, MAX_ID, problems) if "before" in sent else None
         self.offset = (self.page - first) * self.size
-        is_deep = self.offset >= DEEP and self.in_default_order
-        self.position = "place" if is_deep else sent[0] if sent else "page"
         if len(sent) > 1:
             problems.append(Problem(sent[1], "conflict", _("Send only one of page, after and before.")))
         elif sent and sent != ["page"] and not self.in_default_order:
@@ -116,6 +179,6 @@ class DevicePagination:
         return self._link(page=min(self.page - 1, first + self._total_pages() - 1))
 
     def _link(self, **position: int) -> str:
-        kept = {k: v for k, v in self.request.query_params.items() if k not in (*POSITIONS, "size")}
+        kept = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
         query = urlencode({**position, "size": self.size, **kept})
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

@@ -16,17 +16,17 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from devices import bulk, feed, origin, reach, registry
+from devices import bulk, counts, origin, reach, registry
 from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
 from devices.api.authentication import ApiKeyAuthentication, key_of
 from devices.api.errors import Retired
 from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
 from devices.api.naming import NAMINGS, spelling
-from devices.api.pagination import DevicePagination, prepare
+from devices.api.pagination import Cut, DevicePagination, prepare
 from devices.api.serializers import DeviceSerializer, spelt, tell, tell_registered
 from devices.drafts import REQUIRED
-from devices.models import MAX_ID, Device, DeviceQuerySet, Through
+from devices.models import MAX_ID, ApiKey, Device, DeviceQuerySet, Through
 from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
 from devices.reach import Reach
@@ -55,7 +55,9 @@ class DeviceViewSet(GenericViewSet[Device]):
         """Have the key's query answer what else a GET surely asks."""
         action = self.request and self.action_map.get((self.request.method or "").lower())
         if action == "list":
-            return [ApiKeyAuthentication(feed.marks)]
+            self.pages = DevicePagination()
+            self.page_problems = self.pages.read(self.request)
+            return [ApiKeyAuthentication(self.pages.along(), **self.pages.values)]
         if action == "retrieve":
             return [ApiKeyAuthentication(_device, id=_int64(self.kwargs.get("id_device", 0)))]
         return super().get_authenticators()
@@ -65,17 +67,14 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     def list(self, request: Request) -> HttpResponse:
         key = key_of(request)
-        tag = etags.of_list(key)
+        *marks, total, page = key.told
+        tag = etags.of_list(marks)
         if unchanged := etags.not_modified(request, tag):
             return unchanged
-        if self.filters:
-            devices = self.filters.qs
-            page = prepare(devices, self.pages.position, spelling(key))
-        else:
-            devices = self.get_queryset()
-            page = _page(reach.of_key(key), self.pages.position, key.naming)
-        rows = orjson.Fragment(f"[{','.join(self.pages.cut(devices, page))}]")
-        return etags.put_on(envelope.success(rows, _("Devices found."), pagination=self.pages.describe()), tag)
+        if page is None:
+            [[total, page]] = self._page(key).rows(**self.pages.values, key=key.pk)
+        data = orjson.Fragment(f"[{','.join(self.pages.take(total, page, self._count))}]")
+        return etags.put_on(envelope.success(data, _("Devices found."), pagination=self.pages.describe()), tag)
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         key = key_of(request)
@@ -147,16 +146,23 @@ class DeviceViewSet(GenericViewSet[Device]):
     def _tagged(self, told: HttpResponse, device: Device) -> HttpResponse:
         return told if self.dry_run else etags.put_on(told, etags.of_device(device))
 
+    def _page(self, key: ApiKey) -> Prepared:
+        if self.filters:
+            return prepare(self.filters.qs, self.pages.cut, spelling(key))
+        return _page(reach.of_key(key), self.pages.cut, key.naming)
+
+    def _count(self) -> int:
+        return counts.total(self.filters.qs if self.filters else self.get_queryset())
+
     def _parameter_problems(self, request: Request) -> Sequence[Problem]:
         """Return everything that is wrong with the query parameters, of whichever part."""
         if self.action == "retrieve":
             return check_parameters(request, set(), ignored={"page", "size"})
         if request.method not in SAFE_METHODS:
             return self._writing_problems(request)
-        self.pages = DevicePagination()
-        problems = check_parameters(request, LIST_PARAMETERS) + self.pages.read(request)
+        problems = check_parameters(request, LIST_PARAMETERS) + self.page_problems
         self.filters = None
-        if DeviceFilter.base_filters.keys() & request.query_params.keys():
+        if self.pages.filters:
             self.filters = DeviceFilter(request.query_params, self.get_queryset())
             problems += self.filters.problems()
         return problems
@@ -219,9 +225,8 @@ def _devices(within: Reach) -> DeviceQuerySet:
 
 
 @lru_cache(maxsize=1000)
-def _page(within: Reach, position: str, naming: str) -> Prepared:
-    """Return what asks for a page of all devices within reach: what most lists ask."""
-    return prepare(_devices(within), position, NAMINGS[naming])
+def _page(within: Reach, cut: Cut, naming: str) -> Prepared:
+    return prepare(_devices(within), cut, NAMINGS[naming])
 
 
 def _device() -> list[Any]:

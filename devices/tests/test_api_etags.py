@@ -7,7 +7,8 @@ import pytest
 from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
-from devices import hospitals, registry
+from devices import hospitals, registry, sql
+from devices.api import authentication
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, issue, register
@@ -207,3 +208,36 @@ def test_a_list_has_no_tag_while_an_earlier_change_may_still_come() -> None:
     assert "ETag" not in during
     assert after["ETag"] != before["ETag"]
     assert Api(key).get(LIST, **{"if-none-match": before["ETag"]}).json()["pagination"]["total"] == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tagged_list_tells_all_that_its_tag_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that began earlier than the last one is committed when the list is being read, before it looks."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite's writers stand in one line")
+    key = issue("app").text
+    look = f"SELECT CASE WHEN pg_advisory_xact_lock(1)::text IS NOT NULL THEN ({sql.OPEN_FROM}) END"
+    monkeypatch.setattr(sql, "OPEN_FROM", look)
+    authentication._working_keys.cache_clear()
+    written = threading.Event()
+
+    def act(number: int) -> Any:
+        if number == 0:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_lock(1)")
+                with transaction.atomic():
+                    register(draft(1))
+                    written.set()
+                    wait_until_somebody_waits()
+                cursor.execute("SELECT pg_advisory_unlock(1)")
+            return None
+        assert written.wait(20)
+        register(draft(2))
+        return Api(key).get(LIST)
+
+    listed = at_once(2, act)[1]
+    monkeypatch.undo()
+    authentication._working_keys.cache_clear()
+    assert "ETag" in listed
+    assert listed.json()["data"] == Api(key).get(LIST).json()["data"]
+    assert len(listed.json()["data"]) == 2

@@ -119,7 +119,7 @@ def test_a_list_costs_what_it_did_while_a_lease_is_at_hand(
     api = Api(issue("app", rate="6000/min").text)
     register(draft(1))
     api.get("/api/devices")
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         api.get("/api/devices")
     assert PermitCount.objects.get().used == 6000 // 64
 
