@@ -81,6 +81,8 @@ def clean_mac(value: object) -> str:
 
 
 def clean_type(value: object) -> str:
+    if value in TYPES:
+        return str(value)
     text = clean_text(value)
     kind = text.upper() if text.isascii() else ""  # the capital of some other letters is an ASCII one
     if kind not in TYPES:
@@ -94,7 +96,7 @@ def clean_type(value: object) -> str:
 
 def clean_holder(value: object) -> str | None:
     text = clean_text(value)
-    return None if fold(text) == UNKNOWN else text
+    return None if text.casefold() == UNKNOWN else text
 
 
 CLEANERS: dict[str, Callable[[object], str | None]] = {

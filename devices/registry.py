@@ -131,9 +131,10 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     """
     if problems := twice(drafts) + beyond_reach(drafts, origin.reach, new=True):
         raise Refused(problems + taken(drafts))
-    hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
-    own = origin.reach.own
-    holders = [own or _holder(draft, hospitals) for draft in drafts]
+    names = [draft.get("device_holder") for draft in drafts]
+    hospitals = name_hospitals(names, origin)
+    by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
+    holders = [by_name[name] for name in names]
     at = now()
     try:
         with transaction.atomic():
@@ -311,7 +312,7 @@ def was_retired(device_id: int, reach: Reach) -> bool:
 def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
     """Return the hospitals of these names by their folded names, after registering those seen for the first time."""
     spellings: dict[str, str] = {}
-    for name in names:
+    for name in dict.fromkeys(names):  # of a thousand devices most have the same
         if name is not None:
             spellings.setdefault(fold(name), name)
     if not spellings:
@@ -380,6 +381,9 @@ def twice(drafts: Sequence[Draft]) -> list[Problem]:
     """Return a problem for each draft that has the name or the MAC of one before it."""
     problems = []
     for field, same in TWICE.items():
+        values = [draft[field] for draft in drafts if field in draft]  # type: ignore[literal-required]
+        if len(set(values)) == len(values):
+            continue
         first: dict[object, int] = {}
         for index, draft in enumerate(drafts):
             if field not in draft:
@@ -525,16 +529,15 @@ def _locked(devices: DeviceQuerySet) -> list[int]:
     return list(devices.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
 
 
-def _holder(draft: Draft, hospitals: Mapping[str, Hospital]) -> Hospital | None:
-    name = draft.get("device_holder")
-    return hospitals[fold(name)] if name is not None else None
+def _called(name: str | None, hospitals: Mapping[str, Hospital]) -> Hospital | None:
+    return None if name is None else hospitals[fold(name)]
 
 
 def _apply(device: Device, draft: Draft, hospitals: Mapping[str, Hospital]) -> bool:
     """Set on the device what the draft says; return whether anything differs from what it was."""
     new = {field: value for field, value in draft.items() if field != "device_holder"}
     if "device_holder" in draft:
-        new["device_holder"] = _holder(draft, hospitals)
+        new["device_holder"] = _called(draft["device_holder"], hospitals)
     changed = {field: value for field, value in new.items() if getattr(device, field) != value}
     for field, value in changed.items():
         setattr(device, field, value)
