@@ -5,7 +5,7 @@
    one takes is counted from then, so an answer that is late delays nobody's clock. 90 % read, 10 % write.
 3. Compare what was acknowledged with what there is, and the counts with the devices.
 
-It tells memory and connections of the second tenth of the time and of the last: of 10 minutes, a minute each.
+It tells each tenth of the time by itself, of 10 minutes a minute: neither times nor memory nor connections may grow.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,6 +79,14 @@ class Connections:
         return int(head.split(" ", 2)[1]), told
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    kind: str
+    due: float  # when it was to be asked for; all in seconds
+    late: float  # by how much that was later
+    took: float  # from when it was due
+
+
 @dataclass
 class Load:
     """What clients ask, and what they were told."""
@@ -86,24 +94,23 @@ class Load:
     connections: Connections
     devices: int
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
-    known: dict[int, str] = field(default_factory=dict)  # names of the devices that we registered, by id
+    known: deque[tuple[int, str]] = field(default_factory=deque)  # id and name of the devices that we registered
     gone: set[int] = field(default_factory=set)
     cursor: str = "/api/devices/changes?since=now&size=100"
     serial: int = field(default_factory=lambda: time.time_ns() // 1000 % 2**44)
     registered: int = 0
-    took: dict[str, list[float]] = field(default_factory=lambda: {READS: [], WRITES: []})
-    late: list[float] = field(default_factory=list)
+    answers: list["Answer"] = field(default_factory=list)
     wrong: Counter[str] = field(default_factory=Counter)
 
     async def one(self, due: float) -> None:
         """Send one request, and note how long after it was due it was answered."""
-        self.late.append(time.monotonic() - due)
+        late = time.monotonic() - due
         kind, ask = self._choose()
         try:
             await ask()
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             self.wrong[f"{ask.__name__}: {error!r}"] += 1
-        self.took[kind].append(time.monotonic() - due)
+        self.answers.append(Answer(kind, due, late, time.monotonic() - due))
 
     def _choose(self) -> tuple[str, Callable[[], Awaitable[None]]]:
         reads = [(self.page, 35), (self.detail, 30), (self.filtered, 15), (self.changes, 10)]
@@ -135,17 +142,17 @@ class Load:
             posted.append({"device_name": f"Soak {self.serial}", "device_mac": mac, "device_type": "CONSUMER"})
         rows = await self._write("POST", "/api/devices", posted, 201)
         self.registered += len(rows)
-        self.known |= {row["id"]: row["device_name"] for row in rows}
+        self.known.extend((row["id"], row["device_name"]) for row in rows)
 
     async def patch(self) -> None:
         if self.known:
-            pk, name = self.known.popitem()  # so that nobody else changes it meanwhile
+            pk, name = self.known.popleft()  # so that nobody else changes it meanwhile
             row = await self._write("PATCH", f"/api/device/{pk}", {"device_name": f"{name}."}, 200)
-            self.known = {pk: row["device_name"], **self.known}
+            self.known.append((pk, row["device_name"]))
 
     async def delete(self) -> None:
         if self.known:
-            pk, _name = self.known.popitem()
+            pk, _name = self.known.popleft()
             await self._write("DELETE", f"/api/device/{pk}", None, 200)
             self.gone.add(pk)
 
@@ -217,7 +224,7 @@ def check(load: Load, server: Server, before: int) -> Iterator[str]:
         page = json.load(urllib.request.urlopen(urllib.request.Request(url, headers={"x-api-key": server.key})))
         there |= {row["id"]: row["device_name"] for row in page["data"]}
         url = page["pagination"]["next"]
-    lost = {pk for pk, name in load.known.items() if there.get(pk) != name}
+    lost = {pk for pk, name in load.known if there.get(pk) != name}
     if lost:
         yield f"{len(lost)} devices are not as acknowledged"
     if back := load.gone & there.keys():
@@ -236,30 +243,44 @@ def table(load: Load, rate: float, ceiling: float, seconds: float, samples: list
     yield "| | requests | errors | p50 ms | p99 ms | p99/p50 |"
     yield "|---|---|---|---|---|---|"
     errors = sum(load.wrong.values())
-    for kind, took in {"all": load.took[READS] + load.took[WRITES], **load.took}.items():
-        half, most = _percentile(took, 50), _percentile(took, 99)
+    for kind, answers in {
+        "all": load.answers,
+        READS: [answer for answer in load.answers if answer.kind == READS],
+        WRITES: [answer for answer in load.answers if answer.kind == WRITES],
+    }.items():
+        half, most = percentiles([answer.took for answer in answers])
         told = errors if kind == "all" else ""
-        yield f"| {kind} | {len(took):,} | {told} | {half * 1000:.1f} | {most * 1000:.1f} | {most / half:.1f} |"
-    yield f"\nThe generator itself was late by {_percentile(load.late, 99) * 1000:.1f} ms (p99).\n"
-    yield "| of the time | memory of each worker, MB | connections to PostgreSQL |"
-    yield "|---|---|---|"
-    for name, begin, end in (("the second tenth", 0.1, 0.2), ("the last tenth", 0.9, 1.0)):
-        within = [sample for sample in samples if begin * seconds <= sample.at < end * seconds]
-        workers = sorted({pid for sample in within for pid in sample.memory})
-        memory = [statistics.mean(s.memory[pid] for s in within if pid in s.memory) for pid in workers]
-        yield f"| {name} | {', '.join(f'{size:.1f}' for size in memory)} | {max(s.connections for s in within)} |"
+        yield f"| {kind} | {len(answers):,} | {told} | {half * 1000:.1f} | {most * 1000:.1f} | {most / half:.1f} |"
+    yield ""
+    yield "| tenth | p50 ms | p99 ms | generator late, p99 ms | memory of each worker, MB | connections to PostgreSQL |"
+    yield "|---|---|---|---|---|---|"
+    begun = min(answer.due for answer in load.answers)
+    for tenth in range(10):
+        begin, end = tenth * seconds / 10, (tenth + 1) * seconds / 10
+        answers = [answer for answer in load.answers if begin <= answer.due - begun < end]
+        half, most = percentiles([answer.took for answer in answers])
+        _half, late = percentiles([answer.late for answer in answers])
+        seen = [sample for sample in samples if begin <= sample.at < end]
+        workers = sorted({pid for sample in seen for pid in sample.memory})
+        memory = [statistics.mean(s.memory[pid] for s in seen if pid in s.memory) for pid in workers]
+        yield (
+            f"| {tenth + 1} | {half * 1000:.1f} | {most * 1000:.1f} | {late * 1000:.1f} "
+            f"| {', '.join(f'{size:.1f}' for size in memory)} | {max(s.connections for s in seen)} |"
+        )
     yield from (f"\nwrong: {what} ({number} times)" for what, number in load.wrong.most_common(10))
 
 
-def _percentile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100)[percent - 1]
+def percentiles(values: list[float]) -> tuple[float, float]:
+    """Return the median, and what 99 of 100 are below."""
+    cuts = statistics.quantiles(values, n=100)
+    return cuts[49], cuts[98]
 
 
 async def measure(server: Server, options: argparse.Namespace) -> tuple[Load, float, float, list[Sample]]:
     load = Load(Connections(server), options.devices)
     ceiling = await capacity(load, options.capacity)
     rate, samples = ceiling * options.share, list[Sample]()
-    load.took, load.late = {READS: [], WRITES: []}, []
+    load.answers = []
     await asyncio.gather(soak(load, rate, options.seconds), watch(server, options.seconds, samples))
     return load, rate, ceiling, samples
 
