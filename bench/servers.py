@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -172,8 +171,8 @@ def _running(command: list[str], folder: Path, environment: dict[str, str]) -> I
     try:
         yield process.pid
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        process.terminate()  # the master alone: it tells its workers, and one that is just starting might miss it
+        process.wait(40)
 
 
 def _answering(server: Server) -> Server:

@@ -213,7 +213,7 @@ async def watch(server: Server, seconds: float, samples: list[Sample]) -> None:
         while (at := time.monotonic() - begun) < seconds:
             [number] = connection.execute(count).fetchone() or [0]
             samples.append(Sample(at, servers.memory_by_worker(server), number))
-            await asyncio.sleep(SAMPLE_EVERY)
+            await asyncio.sleep(min(SAMPLE_EVERY, seconds / 20))
 
 
 def check(load: Load, server: Server, before: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What Django's ORM does not say: many rows in one statement, with one parameter, on both databases.
+"""What Django's ORM does not say: many rows in one statement, with few parameters, on both databases.
 
 `bulk_create` sends a parameter a value and SQLite takes few of them, so its number of statements grows with the
-list. Here the database gets the rows as JSON, in one parameter, and one statement does for any number.
+list. Here the database gets the rows as JSON, or a column of them, and one statement does for any number.
 """
 
 from collections.abc import Mapping, Sequence
