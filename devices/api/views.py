@@ -157,7 +157,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         problems = check_parameters(request, LIST_PARAMETERS) + self.pages.read(request)
         self.filters = None
         if DeviceFilter.base_filters.keys() & request.query_params.keys():
-            self.filters = DeviceFilter(request.query_params, self.get_queryset())
+            self.filters = DeviceFilter(request.query_params, self.get_queryset(), request=request)
             problems += self.filters.problems()
         return problems
 
