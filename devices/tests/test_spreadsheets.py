@@ -362,6 +362,38 @@ def test_a_workbook_that_lies_about_its_size_is_not_unpacked_beyond_it() -> None
     assert "no XLSX" in error(bytes(bomb))
 
 
+ROW = "<row r='1'/>"
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<a>" * (workbooks.MAX_DEPTH + 1) + b"</a>" * (workbooks.MAX_DEPTH + 1),
+        b"<a>" + b"<b/>" * 2_000 + b"</a>",
+        f"<row xmlns='{workbooks.SHEET_MAIN_NS}'>{'<c/>' * 2_000}</row>".encode(),
+        f"<a xmlns='{workbooks.SHEET_MAIN_NS}'>{ROW * 1_000}</a>".encode(),
+        b"<a><row " + b" ".join(b"a%d=''" % number for number in range(2_000)) + b"/></a>",
+        b"<a><!--" + b"x" * 3 * workbooks.MAX_TAG + b"--></a>",
+        b"<a b='" + b"x" * 3 * workbooks.MAX_TAG + b"'/>",
+    ],
+    ids=["deep", "wide", "a row of many cells", "many rows", "many attributes", "a long comment", "a long attribute"],
+)
+def test_a_part_that_would_take_much_memory_or_time_is_refused(
+    part: str, text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbooks, "MAX_HELD", 1_500)
+    assert error(repacked(MADE, part, text)).startswith("The workbook is too large when unpacked.")
+
+
+def test_rows_that_have_ended_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbooks, "MAX_HELD", 1_500)
+    rows = [[f"Cuff {number}", *LINE[1:]] for number in range(400)]
+    assert len(read(workbook(["ID", "MAC", "TYPE", "HOLDER"], *rows))) == 400
+    texts = f'<sst xmlns="{workbooks.SHEET_MAIN_NS}">{"<si><t>Cuff</t></si>" * 1_000}</sst>'.encode()
+    assert len(read(with_shared_texts(texts))) == 1
+
+
 def test_a_workbook_with_more_parts_than_any_has_is_refused() -> None:
     file = io.BytesIO(MADE)
     with zipfile.ZipFile(file, "a") as book:
