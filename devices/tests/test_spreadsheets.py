@@ -231,7 +231,7 @@ def test_names_that_are_numbers_are_read_as_they_were_typed() -> None:
 
 
 @settings(deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12))
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12) | st.text(";|'=- \"x", max_size=12))
 def test_whatever_is_escaped_is_read_back(text: str) -> None:
     assert cells.unescaped(cells.escaped(text)) == text
 
@@ -243,7 +243,17 @@ def test_what_a_spreadsheet_program_would_run_or_change_is_escaped(text: str) ->
     assert cells.escaped(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["Cuff 1", "1001", "D0:61:AE:D4:58:94", "11:22:33:44:55:66", "RS Mei Indah", "E86"])
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+def test_whatever_a_program_takes_for_a_delimiter_no_cell_begins_like_a_formula(delimiter: str) -> None:
+    names = ["x;=1+1;y", "x|@SUM(1)", "x; -1", "a,b;+1", "=1;=1", "'=1;'=1", 'say "hi";=1', 'x;"=1+1;y']
+    file = io.BytesIO()
+    spreadsheets.write(file, ".csv", [[str(i), name, *LINE[1:]] for i, name in enumerate(names, 1)])
+    found = [cell for line in file.getvalue().decode("utf-8-sig").splitlines() for cell in line.split(delimiter)]
+    assert not [cell for cell in found if re.match(r'[\s"]*[=+@-]', cell)]
+    assert [row.cells["device_name"] for row in read(file.getvalue())] == names
+
+
+@pytest.mark.parametrize("text", ["Cuff 1", "1001", "D0:61:AE:D4:58:94", "11:22:33:44:55:66", "RS Mei Indah", "a;b|c"])
 def test_what_it_would_leave_alone_is_written_as_it_is(text: str) -> None:
     assert cells.escaped(text) == text
 
