@@ -190,7 +190,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on trying locks the user for good
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "devices.origin.client_address"
+AXES_CLIENT_IP_CALLABLE = "devices.origin.client_network"
 AXES_LOCKOUT_CALLABLE = "devices.admin.sign_ins.locked_out"
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_VERBOSE = False  # no line at every start

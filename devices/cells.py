@@ -61,6 +61,9 @@ _CHANGEABLE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _would_change = _CHANGEABLE.match
+# What begins like a formula once a program takes `;` or `|` for what divides cells, as Excel does in Indonesia.
+_FORMULA_WITHIN = re.compile(r"""([;|][\s"]*)('*[=+@-])""")
+_ESCAPED_WITHIN = re.compile(r"""([;|][\s"]*)'('*[=+@-])""")
 
 
 def read(column: str, cell: object) -> tuple[str, Spoilt | None]:
@@ -79,22 +82,27 @@ def read(column: str, cell: object) -> tuple[str, Spoilt | None]:
 
 
 def escaped(text: str) -> str:
-    """Return what stands for the text in a file: itself, or with an apostrophe before it."""
+    """Return what stands for the text in a file: itself, or with an apostrophe before what would be run or changed."""
+    if ";" in text or "|" in text:
+        text = _FORMULA_WITHIN.sub(r"\1'\2", text)
     return f"'{text}" if _would_change(text) else text
 
 
 def escaped_row(texts: Iterable[str]) -> list[str]:
-    return [f"'{text}" if _would_change(text) else text for text in texts]
+    return [escaped(text) for text in texts]
 
 
 def unescaped(text: str) -> str:
     """Return what `escaped` was given."""
-    return text[1:] if text.startswith("'") and escaped(text[1:]) == text else text
+    if text.startswith("'") and _would_change(text[1:]):
+        text = text[1:]
+    return _ESCAPED_WITHIN.sub(r"\1\2", text)
 
 
 def _read_text(column: str, text: str) -> tuple[str, Spoilt | None]:
-    if text.startswith("'"):
-        return unescaped(text), None
+    was_escaped, text = text.startswith("'"), unescaped(text)
+    if was_escaped:
+        return text, None
     if text in ERRORS:
         return text, Spoilt.ERROR
     if column not in ("device_mac", "device_name") or (column == "device_mac" and _is_mac(text)):

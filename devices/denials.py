@@ -5,7 +5,6 @@ those after it within the minute are counted, and the number is written once the
 denied. An IPv6 address stands for its /64, which one client has. What is over MOST_A_MINUTE is one row, from nowhere.
 """
 
-import ipaddress
 import logging
 import threading
 import time
@@ -19,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from devices import audit, keys
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent
+from devices.origin import network_of
 
 HEADER = "x-api-key"
 DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
@@ -111,10 +111,4 @@ def _asked_for(request: HttpRequest) -> dict[str, Any]:
 
 def _kind(event: AuditEvent) -> Any:
     by = event.user_id, event.api_key_id, event.about_id
-    return event.what, event.details.get("status"), *by, _network(event.address)
-
-
-def _network(address: str | None) -> str | None:
-    if address is None or ":" not in address:
-        return address
-    return str(ipaddress.ip_network(f"{address}/64", strict=False))
+    return event.what, event.details.get("status"), *by, network_of(event.address)

@@ -248,18 +248,25 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         bound_to = OuterRef("hospital_id")
         return self.filter(Q(device_holder=bound_to) | Q(IsNull(bound_to, True)))
 
-    def held_by(self, name: str) -> Self:
-        """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`)."""
+    def held_by(self, name: str, within: "Reach") -> Self:
+        """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`).
+
+        A hospital beyond the reach is looked for like one that never was: what is asked otherwise takes longer.
+        """
         if fold(name) == UNKNOWN:
             return self.filter(device_holder=None)
-        hospital = Hospital.objects.called([fold(name)]).get(fold(name))
+        hospital = Hospital.objects.within(within).called([fold(name)]).get(fold(name))
         return self.filter(device_holder=hospital) if hospital else self.none()
 
-    def search(self, text: str) -> Self:
-        """Return the devices that have the text, in any case, in their name, MAC or holder."""
+    def search(self, text: str, within: "Reach") -> Self:
+        """Return the devices that have the text, in any case, in their name, MAC or holder, which is within the reach.
+
+        Holders beyond it are not looked for, as in `held_by`.
+        """
         found = has_part(text)
         # Asked for beforehand: a condition on another table would keep PostgreSQL from using the indexes of this one.
-        if holders := list(Hospital.objects.filter(name_folded__contains=fold(text)).values_list("pk", flat=True)):
+        named = Hospital.objects.within(within).filter(name_folded__contains=fold(text))
+        if holders := list(named.values_list("pk", flat=True)):
             found |= Q(device_holder__in=holders)
         if fold(text) == UNKNOWN:
             found |= Q(device_holder=None)

@@ -54,6 +54,18 @@ def client_address(request: HttpRequest) -> str | None:
         if len(forwarded) >= hops:
             address = forwarded[-hops].strip()
     try:
-        return str(ipaddress.ip_address(address.partition("%")[0]))  # without its zone, which is one of the proxy's own
+        read = ipaddress.ip_address(address.partition("%")[0])  # without its zone, which is one of the proxy's own
     except ValueError:
         return None
+    return str(getattr(read, "ipv4_mapped", None) or read)  # mapped: who calls by IPv4 a server that listens on both
+
+
+def client_network(request: HttpRequest) -> str | None:
+    """Return what tries are counted under: the client's address, in IPv6 the first of its /64, which one client has."""
+    return network_of(client_address(request))
+
+
+def network_of(address: str | None) -> str | None:
+    if address is None or ":" not in address:
+        return address
+    return str(ipaddress.IPv6Network((address, 64), strict=False).network_address)

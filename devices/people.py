@@ -1,7 +1,7 @@
 """The people of the back-office: operators, who see all, and hospital admins, whose rights follow from being that.
 
 Nobody ticks permissions. A person signs in with their e-mail address and a password that they choose themselves,
-through a link that works once and for three days (PASSWORD_RESET_TIMEOUT).
+through a link that works once, for three days (PASSWORD_RESET_TIMEOUT), and until another is made.
 """
 
 from collections.abc import Iterable
@@ -10,15 +10,17 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import User
-from django.contrib.auth.tokens import default_token_generator
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
 
-from devices import reach
-from devices.models import Hospital
+from devices import audit, reach
+from devices.audit import About, What
+from devices.models import AuditEvent, Hospital
 from devices.problems import UNIQUE, Problem, Refused
 
 TAKEN = _("Somebody signs in with this address already.")
@@ -65,7 +67,26 @@ def login_name(text: str) -> str:
     return text.strip().lower() if "@" in text else text.strip()
 
 
-def password_link(user: User) -> str:
-    """Return the path of the page on which the person chooses a password. A password chosen makes it stop working."""
+class LinkTokens(PasswordResetTokenGenerator):
+    """The tokens of links: of a person's only the latest is one, and none while they are inactive."""
+
+    def check_token(self, user: Any, token: str | None) -> bool:
+        return bool(user and user.is_active) and super().check_token(user, token)
+
+    def _make_hash_value(self, user: Any, timestamp: int) -> str:
+        made = AuditEvent.objects.filter(what=What.PASSWORD_LINK_MADE, about=About.PERSON, about_id=user.pk)
+        return f"{super()._make_hash_value(user, timestamp)}{made.aggregate(latest=Max('pk'))['latest']}"
+
+
+link_tokens = LinkTokens()
+
+
+@transaction.atomic
+def make_password_link(user: User) -> str:
+    """Return the path of the page on which the person chooses a password.
+
+    It stops working with a password chosen, with a sign-in, and with the next link.
+    """
+    audit.note(What.PASSWORD_LINK_MADE, about=user)
     who = urlsafe_base64_encode(force_bytes(user.pk))
-    return reverse("choose_password", args=[who, default_token_generator.make_token(user)])
+    return reverse("choose_password", args=[who, link_tokens.make_token(user)])

@@ -1,22 +1,27 @@
 """Read an XLSX workbook from a stranger, and write one, row by row.
 
 A workbook is a ZIP of XML: small on the way, and of any size when unpacked. Its parts are measured before any is read
-(a part never gives more than its directory says), rows and columns are counted, and defusedxml refuses entities.
+(a part never gives more than its directory says), and again while they are read, by what openpyxl makes of them in
+memory; rows and columns are counted, and defusedxml refuses entities.
 """
 
+import io
 import itertools
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 from xml.etree.ElementTree import ParseError
+from xml.parsers import expat
 
 import openpyxl
 from django.utils.translation import gettext as _
 from openpyxl.cell import WriteOnlyCell
+from openpyxl.reader.excel import ExcelReader
 from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.xml import DEFUSEDXML
+from openpyxl.xml.constants import SHEET_MAIN_NS
 
 from devices.headings import Unreadable
 
@@ -32,6 +37,9 @@ MAX_WORKSHEETS = 64 * 2**20  # bytes of all worksheets, unpacked; they are read 
 MAX_REST = 32 * 2**20  # bytes of all else, unpacked; texts and styles are held in memory
 MAX_STYLES = 4 * 2**20
 MAX_ROWS, MAX_COLUMNS = 1_048_576, 50  # Excel's own, and more than any list of devices has
+MAX_DEPTH = 64  # elements within each other
+MAX_HELD = 2_000_000  # elements and attributes that are in memory at a time: up to 300 MB
+MAX_TAG = 2**18  # bytes of a tag or comment, which old versions of expat begin anew with each piece that comes
 
 # What openpyxl and zipfile let through of a workbook that is damaged, or made to do damage.
 DAMAGES = (
@@ -39,6 +47,7 @@ DAMAGES = (
     zlib.error,
     InvalidFileException,
     ParseError,
+    expat.ExpatError,
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -74,9 +83,12 @@ def tables(file: BinaryIO) -> Iterator[list[Lines]]:
     _check(file)
     file.seek(0)
     try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
+        reader.archive = _Archive(file)
+        reader.read()
     except DAMAGES as error:
         raise Unreadable(_("The file is no XLSX workbook, or a damaged one.")) from error
+    book = reader.wb
     try:
         yield [_lines(sheet) for sheet in book.worksheets if sheet.sheet_state == "visible"]
     finally:
@@ -130,7 +142,69 @@ def _check(file: BinaryIO) -> None:
     rest = sum(part.file_size for part in parts) - sheets
     styles = sum(part.file_size for part in parts if part.filename.endswith("styles.xml"))
     if len(parts) > MAX_PARTS or sheets > MAX_WORKSHEETS or rest > MAX_REST or styles > MAX_STYLES:
-        raise Unreadable(_("The workbook is too large when unpacked. Save the list of devices alone, as CSV."))
+        raise _too_large()
+
+
+def _too_large() -> Unreadable:
+    return Unreadable(_("The workbook is too large when unpacked. Save the list of devices alone, as CSV."))
+
+
+class _Archive(zipfile.ZipFile):
+    """A workbook's parts, each of which is measured while it is read."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        return _Part(super().open(*args, **kwargs))
+
+
+class _Part(io.RawIOBase):
+    """A part as it is read, and refused before it grows too large for the memory in which it becomes a tree.
+
+    Of a row that has ended, or of a shared text, openpyxl keeps the element and its attributes, and lets go what was in
+    it. All else it keeps until the part has been read.
+    """
+
+    RELEASED = frozenset(f"{SHEET_MAIN_NS} {name}" for name in ("row", "si"))
+
+    def __init__(self, part: IO[bytes]) -> None:
+        self.part, self.length = part, 0
+        self.held = self.depth = 0
+        self.released_to: list[int] = []  # how many will be held once the row that has begun has ended
+        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self.parser.ordered_attributes = True
+        self.parser.StartElementHandler = self._begin
+        self.parser.EndElementHandler = self._end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.part.read(len(buffer))
+        self._measure(piece)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self.part.close()
+        super().close()
+
+    def _measure(self, piece: bytes) -> None:
+        self.parser.Parse(piece, False)
+        self.length += len(piece)
+        if self.length - self.parser.CurrentByteIndex > MAX_TAG:
+            raise _too_large()
+
+    def _begin(self, name: str, attributes: list[str]) -> None:
+        self.held += 1 + len(attributes) // 2
+        self.depth += 1
+        if self.held > MAX_HELD or self.depth > MAX_DEPTH:
+            raise _too_large()
+        if name in self.RELEASED:
+            self.released_to.append(self.held)
+
+    def _end(self, name: str) -> None:
+        self.depth -= 1
+        if name in self.RELEASED:
+            self.held = self.released_to.pop()
 
 
 def _lines(sheet: Any) -> Lines:

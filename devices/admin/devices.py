@@ -98,7 +98,7 @@ class DeviceAdmin(DeviceActions, Imports, WritesByVerbs, WithinReach, LargeList)
         text = search_term.strip()
         if not text or not isinstance(queryset, DeviceQuerySet):
             return queryset, False
-        return queryset.search(text), False
+        return queryset.search(text, reach.of_user(request.user)), False
 
     def get_form(self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)  # a class made for this request

@@ -24,10 +24,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from devices import audit, drafts, people, second_factor
+from devices import drafts, people, second_factor
 from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
-from devices.audit import What
 from devices.models import Hospital, Person
 from devices.origin import Origin
 
@@ -183,7 +182,6 @@ class PersonAdmin(WritesByVerbs, OnlyForOperators):
         )
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
-        audit.note(What.PASSWORD_LINK_MADE, about=person)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.model._meta,
@@ -193,7 +191,7 @@ class PersonAdmin(WritesByVerbs, OnlyForOperators):
                 "It works once, and for three days."
             )
             % {"name": person, "email": person.username},
-            "text": request.build_absolute_uri(people.password_link(person)),
+            "text": request.build_absolute_uri(people.make_password_link(person)),
             "copy": _("Copy"),
             "copied": _("Copied"),
         }
@@ -202,6 +200,7 @@ class PersonAdmin(WritesByVerbs, OnlyForOperators):
 
 class ChoosePassword(PasswordResetConfirmView):
     template_name = "admin/choose_password.html"
+    token_generator = people.link_tokens
     success_url = reverse_lazy("admin:login")
     title = _("Choose a password")
 
@@ -212,7 +211,10 @@ class ChoosePassword(PasswordResetConfirmView):
         return form
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        gone = _("This link has been used, or is older than three days. Ask an operator for a new one.")
+        gone = _(
+            "This link has been used, is older than three days, or was replaced by a newer one. "
+            "Ask an operator for a new one."
+        )
         context = {**admin.site.each_context(self.request), "gone": gone, "save": _("Save the password")}
         return context | super().get_context_data(**kwargs)
 

@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 from rest_framework.request import Request
 
-from devices import drafts
+from devices import drafts, reach
+from devices.api.authentication import key_of
 from devices.models import Device, DeviceQuerySet
 from devices.problems import Problem
 
@@ -87,10 +88,10 @@ class DeviceFilter(filters.FilterSet):
         ]
 
     def filter_holder(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
-        return devices.held_by(value)
+        return devices.held_by(value, reach.of_key(key_of(self.request)))
 
     def filter_search(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
-        return devices.search(value)
+        return devices.search(value, reach.of_key(key_of(self.request)))
 
     def filter_ordering(self, devices: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
         return devices.order_by(*dict.fromkeys([value, "id"]))

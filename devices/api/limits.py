@@ -4,7 +4,6 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `re
 ApiMiddleware puts them on the answer, whatever it is.
 """
 
-import ipaddress
 from functools import cache
 
 from django.conf import settings
@@ -16,7 +15,7 @@ from devices import counters, keys, rates
 from devices.api.errors import TooManyRequests
 from devices.leases import Leases, Verdict
 from devices.models import ApiKey
-from devices.origin import client_address
+from devices.origin import client_network
 from devices.rates import Rate
 
 
@@ -83,9 +82,6 @@ def _tell(request: Request, policy: str, rate: Rate, verdict: Verdict) -> None:
 
 
 def _name(request: Request, sent: str) -> str:
-    """Return what failed keys are counted under: the client's address, in IPv6 its network of /64, which one has."""
+    """Return what failed keys are counted under."""
     form = "legacy" if keys.is_legacy(sent) else "issued"
-    address = client_address(request._request)
-    if address and ":" in address:
-        address = str(ipaddress.IPv6Network((address, 64), strict=False).network_address)
-    return f"failed:{form}:{address}"
+    return f"failed:{form}:{client_network(request._request)}"

@@ -163,7 +163,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         problems = check_parameters(request, LIST_PARAMETERS) + self.page_problems
         self.filters = None
         if self.pages.filters:
-            self.filters = DeviceFilter(request.query_params, self.get_queryset())
+            self.filters = DeviceFilter(request.query_params, self.get_queryset(), request=request)
             problems += self.filters.problems()
         return problems
 

@@ -18,7 +18,7 @@ from django.db.models import DateTimeField
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 
 from devices import registry, sql
@@ -113,8 +113,15 @@ def _respond(status: int, etag: str, body: bytes) -> HttpResponse:
 
 
 def _fingerprint(request: Request) -> str:
-    """Return a digest of what is asked for. A body that says the same in another spelling of JSON is the same."""
-    body = b"" if request.method == "DELETE" else orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
+    """Return a digest of what is asked for. A body that says the same in another spelling of JSON is the same.
+
+    Raises:
+        ParseError: orjson reads deeper than it writes (1024 and 254).
+    """
+    try:
+        body = b"" if request.method == "DELETE" else orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise ParseError(_("The body is nested too deeply for a request with an Idempotency-Key.")) from error
     route = request.get_full_path().replace("/?", "?").rstrip("/")
     if_match = request.headers.get("If-Match")
     asked = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]

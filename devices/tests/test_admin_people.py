@@ -59,6 +59,24 @@ def test_a_new_link_is_made_for_who_lost_the_password(operator: Client, ratna: C
     assert "Your password is set." in choose_password(Client(), link(response), "sore-teduh-8").content.decode()
 
 
+def test_a_new_link_ends_the_one_before(operator: Client, rs_a: Hospital) -> None:
+    first = link(make(operator, rs_a))
+    person = Person.objects.get(first_name="Ibu Ratna")
+    second = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
+    assert "new_password1" not in Client().get(first, follow=True).content.decode()
+    assert "Your password is set." in choose_password(Client(), second, "sore-teduh-8").content.decode()
+
+
+def test_the_link_of_who_was_made_inactive_opens_nothing(operator: Client, rs_a: Hospital) -> None:
+    path = link(make(operator, rs_a))
+    opened = Client()
+    form_url = opened.get(path, follow=True).request["PATH_INFO"]
+    User.objects.filter(first_name="Ibu Ratna").update(is_active=False)
+    opened.post(form_url, {"new_password1": "sore-teduh-8", "new_password2": "sore-teduh-8"})
+    assert "new_password1" not in Client().get(path, follow=True).content.decode()
+    assert not User.objects.get(first_name="Ibu Ratna").has_usable_password()
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [({"first_name": " "}, "first_name"), ({"email": "ratna"}, "email"), ({"email": "RATNA@rs.example"}, "email")],

@@ -28,6 +28,18 @@ def test_five_failures_lock_the_user_from_that_address(operator: Any, client: Cl
     assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
 
 
+def test_whoever_has_a_network_of_ipv6_is_locked_from_all_of_it(operator: Any, client: Client) -> None:
+    tries = [sign_in(client, "wrong", address=f"2001:db8::{number}") for number in range(1, 6)]
+    assert tries == [200, 200, 200, 200, 429]
+    assert sign_in(client, PASSWORD, address="2001:db8:0:1::1") == 302
+
+
+def test_who_calls_by_ipv4_where_the_server_listens_on_both_is_their_address(operator: Any, client: Client) -> None:
+    assert [sign_in(client, "wrong", address="::ffff:192.0.2.1") for _ in range(5)][-1] == 429
+    assert sign_in(client, PASSWORD, address="192.0.2.1") == 429
+    assert sign_in(client, PASSWORD, address="::ffff:192.0.2.2") == 302
+
+
 def test_another_user_of_the_address_is_not_locked(operator: Any, client: Client) -> None:
     get_user_model().objects.create_superuser("colleague", password=PASSWORD)
     for _ in range(5):

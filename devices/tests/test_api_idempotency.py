@@ -243,3 +243,10 @@ def test_an_empty_if_match_is_another_request_than_one_without(api: Api) -> None
     path, key = f"/api/device/{device.pk}", {"idempotency-key": "once"}
     assert api.patch(path, {"device_name": "x"}, **key).status_code == 200
     assert api.patch(path, {"device_name": "x"}, **key, **{"if-match": ""}).status_code == 422
+
+
+def test_a_body_that_is_nested_too_deeply_is_refused_and_fails_nothing(api: Api) -> None:
+    extra = b'{"a":' * 300 + b"1" + b"}" * 300
+    body = b'{"device_name":"Cuff 1","device_mac":"000000000001","device_type":"CONSUMER","extra":' + extra + b"}"
+    assert errors(api.post(DEVICES, body, **KEY)) == [(None, "parse_error")]
+    assert api.post(DEVICES, body).status_code == 201

@@ -109,10 +109,10 @@ def test_totals_by_holder_and_type_and_both_are_read_from_the_counts(rs_a: Hospi
         Device.objects.within(reach.Reach((rs_a,))),
         Device.objects.within(both),
         Device.objects.within(reach.Reach()),
-        Device.objects.within(both).held_by("rs harapan").filter(device_type="CONSUMER"),
-        Device.objects.within(reach.Reach((rs_a,))).held_by("RS Sehat"),
-        Device.objects.held_by("unknown"),
-        Device.objects.held_by("RS Nowhere"),
+        Device.objects.within(both).held_by("rs harapan", both).filter(device_type="CONSUMER"),
+        Device.objects.within(reach.Reach((rs_a,))).held_by("RS Sehat", reach.EVERYTHING),
+        Device.objects.held_by("unknown", reach.EVERYTHING),
+        Device.objects.held_by("RS Nowhere", reach.EVERYTHING),
         Device.objects.filter(device_type="CORPORATE"),
         Device.objects.filter(device_type__in=["CORPORATE", "CONSUMER"], device_holder__isnull=False),
     ]
@@ -130,7 +130,7 @@ def test_any_other_total_is_counted(rs_a: Hospital) -> None:
     others = [
         Device.objects.filter(device_name="Cuff 1"),
         Device.objects.filter(pk__gt=devices[3].pk),
-        Device.objects.search("sehat"),
+        Device.objects.search("sehat", reach.EVERYTHING),
         Device.objects.exclude(device_type="CONSUMER"),
         Device.objects.filter(Q(device_type="CONSUMER") | Q(device_holder=None)),
         Device.objects.filter(~Q(device_holder=rs_a)),

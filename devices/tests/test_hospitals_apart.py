@@ -176,6 +176,36 @@ def test_the_database_is_asked_the_same_of_anothers_device_as_of_none(
     assert ask(ids["theirs"]) == ask(ids["retired"]) == ask(987_654)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "nobodys"),
+    [
+        ("device_holder=RS%20Harapan", "device_holder=RS%20Jauh"),
+        ("device_holder=RS%20Lama", "device_holder=RS%20Jauh"),
+        ("search=harapan", "search=jauh"),
+        ("device_name=Cuff%201", "device_name=Cuff%2099"),
+        ("device_mac=000000000001", "device_mac=000000000099"),
+    ],
+)
+def test_the_database_is_asked_the_same_by_a_filter_that_names_what_is_theirs(
+    api_b: Api, ids: dict[str, int], rs_a: Hospital, theirs: str, nobodys: str
+) -> None:
+    hospitals.merge([registry.name_hospitals(["RS Lama"], COMMAND)["rs lama"]], rs_a, COMMAND)
+
+    def ask(query: str) -> list[str]:
+        return shapes(lambda: api_b.get(f"/api/devices?{query}"))
+
+    ask(nobodys)
+    assert ask(theirs) == ask(nobodys)
+
+
+def test_the_database_is_asked_the_same_by_a_search_of_the_admin(sari: Client, ids: dict[str, int]) -> None:
+    def ask(text: str) -> list[str]:
+        return shapes(lambda: sari.get(f"{LIST}?q={text}"))
+
+    ask("jauh")
+    assert ask("harapan") == ask("jauh")
+
+
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
 def test_the_database_is_asked_the_same_by_a_page(sari: Client, ids: dict[str, int], page: str) -> None:
     def ask(pk: int) -> list[str]:

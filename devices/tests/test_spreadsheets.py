@@ -231,7 +231,7 @@ def test_names_that_are_numbers_are_read_as_they_were_typed() -> None:
 
 
 @settings(deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12))
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12) | st.text(";|'=- \"x", max_size=12))
 def test_whatever_is_escaped_is_read_back(text: str) -> None:
     assert cells.unescaped(cells.escaped(text)) == text
 
@@ -243,7 +243,17 @@ def test_what_a_spreadsheet_program_would_run_or_change_is_escaped(text: str) ->
     assert cells.escaped(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["Cuff 1", "1001", "D0:61:AE:D4:58:94", "11:22:33:44:55:66", "RS Mei Indah", "E86"])
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+def test_whatever_a_program_takes_for_a_delimiter_no_cell_begins_like_a_formula(delimiter: str) -> None:
+    names = ["x;=1+1;y", "x|@SUM(1)", "x; -1", "a,b;+1", "=1;=1", "'=1;'=1", 'say "hi";=1', 'x;"=1+1;y']
+    file = io.BytesIO()
+    spreadsheets.write(file, ".csv", [[str(i), name, *LINE[1:]] for i, name in enumerate(names, 1)])
+    found = [cell for line in file.getvalue().decode("utf-8-sig").splitlines() for cell in line.split(delimiter)]
+    assert not [cell for cell in found if re.match(r'[\s"]*[=+@-]', cell)]
+    assert [row.cells["device_name"] for row in read(file.getvalue())] == names
+
+
+@pytest.mark.parametrize("text", ["Cuff 1", "1001", "D0:61:AE:D4:58:94", "11:22:33:44:55:66", "RS Mei Indah", "a;b|c"])
 def test_what_it_would_leave_alone_is_written_as_it_is(text: str) -> None:
     assert cells.escaped(text) == text
 
@@ -360,6 +370,38 @@ def test_a_workbook_that_lies_about_its_size_is_not_unpacked_beyond_it() -> None
     assert bomb.count(size) == 2  # before the part, and in the directory
     bomb = bomb.replace(size, (100).to_bytes(4, "little"))
     assert "no XLSX" in error(bytes(bomb))
+
+
+ROW = "<row r='1'/>"
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<a>" * (workbooks.MAX_DEPTH + 1) + b"</a>" * (workbooks.MAX_DEPTH + 1),
+        b"<a>" + b"<b/>" * 2_000 + b"</a>",
+        f"<row xmlns='{workbooks.SHEET_MAIN_NS}'>{'<c/>' * 2_000}</row>".encode(),
+        f"<a xmlns='{workbooks.SHEET_MAIN_NS}'>{ROW * 1_000}</a>".encode(),
+        b"<a><row " + b" ".join(b"a%d=''" % number for number in range(2_000)) + b"/></a>",
+        b"<a><!--" + b"x" * 3 * workbooks.MAX_TAG + b"--></a>",
+        b"<a b='" + b"x" * 3 * workbooks.MAX_TAG + b"'/>",
+    ],
+    ids=["deep", "wide", "a row of many cells", "many rows", "many attributes", "a long comment", "a long attribute"],
+)
+def test_a_part_that_would_take_much_memory_or_time_is_refused(
+    part: str, text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbooks, "MAX_HELD", 1_500)
+    assert error(repacked(MADE, part, text)).startswith("The workbook is too large when unpacked.")
+
+
+def test_rows_that_have_ended_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbooks, "MAX_HELD", 1_500)
+    rows = [[f"Cuff {number}", *LINE[1:]] for number in range(400)]
+    assert len(read(workbook(["ID", "MAC", "TYPE", "HOLDER"], *rows))) == 400
+    texts = f'<sst xmlns="{workbooks.SHEET_MAIN_NS}">{"<si><t>Cuff</t></si>" * 1_000}</sst>'.encode()
+    assert len(read(with_shared_texts(texts))) == 1
 
 
 def test_a_workbook_with_more_parts_than_any_has_is_refused() -> None:

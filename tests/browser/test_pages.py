@@ -143,7 +143,7 @@ def things(devices: dict[str, Device], ratna: User) -> dict[str, Any]:
         "device": devices["a"].pk,
         "hospital": mine.get().device_holder_id,
         "person": ratna.pk,
-        "link": people.password_link(ratna),
+        "link": people.make_password_link(ratna),
         "key": issue(long, hospital=mine.get().device_holder).key.pk,
         "sign_in": AccessLog.objects.create(**seen, path_info="/admin/login/").pk,
         "failure": AccessFailureLog.objects.create(**seen, path_info="/admin/login/").pk,
