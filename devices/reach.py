@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Case, When
 from django.utils.translation import gettext_lazy as _
 
-if TYPE_CHECKING:  # models.py narrows its query sets by a reach
+if TYPE_CHECKING:  # models/ narrows its query sets by a reach
     from django.utils.functional import Promise
 
     from devices.models import ApiKey, Hospital
