@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 from django.db import transaction
 
-from devices import registry, sql
+from devices import conflicts, registry, sql
 from devices.drafts import Draft
 from devices.models import Device, Hospital
 from devices.origin import Origin
 from devices.problems import DUPLICATE, UNIQUE, Problem, Refused
 from devices.reach import Reach
+from devices.transactions import ATTEMPTS, in_one_transaction
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 CONFLICT, INVALID = "conflict", "invalid"
@@ -26,7 +27,7 @@ class Result:
     problems: Sequence[Problem] = ()
 
 
-@registry.in_one_transaction
+@in_one_transaction
 def register_each(
     drafts: Sequence[Draft], malformed: Iterable[Problem], origin: Origin, *, partial: bool, update: bool
 ) -> list[Result]:
@@ -45,10 +46,10 @@ def register_each(
         Refused: something is wrong (not `partial`), or others were faster each time; `index` is the place in the list.
     """
     malformed = list(malformed)
-    for attempt in range(1, registry.ATTEMPTS + 1):
+    for attempt in range(1, ATTEMPTS + 1):
         known = _known(drafts, origin.reach) if update else {}
         wrong = _wrong(drafts, malformed, known, origin.reach)
-        if update and attempt < registry.ATTEMPTS and _is_taken(wrong) and _known(drafts, origin.reach) != known:
+        if update and attempt < ATTEMPTS and _is_taken(wrong) and _known(drafts, origin.reach) != known:
             continue
         if wrong and not partial:
             raise Refused(problem for index in sorted(wrong) for problem in wrong[index])
@@ -57,7 +58,7 @@ def register_each(
                 right = [index for index in range(len(drafts)) if index not in wrong]
                 results = _write(drafts, right, known, origin)
         except Refused:
-            if attempt == registry.ATTEMPTS:
+            if attempt == ATTEMPTS:
                 raise
         else:
             results |= {index: Result(_status(problems), problems=problems) for index, problems in wrong.items()}
@@ -88,17 +89,17 @@ def _wrong(
 ) -> dict[int, list[Problem]]:
     owners = {device.pk: index for index, device in known.items()}
     wrong: dict[int, list[Problem]] = {}
-    for problem in [*malformed, *registry.beyond_reach(drafts, reach, new=True), *registry.taken(drafts, owners)]:
+    for problem in [*malformed, *conflicts.beyond_reach(drafts, reach, new=True), *conflicts.taken(drafts, owners)]:
         wrong.setdefault(problem.index or 0, []).append(replace(problem, index=problem.index or 0))
     first: dict[tuple[str, object], int] = {}
     for index, draft in enumerate(drafts):
         if index in wrong:
             continue
-        values = [(field, draft[field]) for field in registry.TWICE]  # type: ignore[literal-required]
+        values = [(field, draft[field]) for field in conflicts.TWICE]  # type: ignore[literal-required]
         earlier = {field: first[field, value] for field, value in values if (field, value) in first}
         if earlier:
             wrong[index] = [
-                Problem(field, DUPLICATE, registry.TWICE[field] % {"index": place}, index)
+                Problem(field, DUPLICATE, conflicts.TWICE[field] % {"index": place}, index)
                 for field, place in earlier.items()
             ]
         else:

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from devices import keys, registry
+from devices import history, keys
 from devices.models import ApiKey, Hospital, now
 from devices.origin import Origin
 
@@ -86,7 +86,7 @@ def revoke(key: ApiKey, origin: Origin) -> bool:
     """Close the registry to this key from the next request on; return whether it was open until now."""
     revoked = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now())
     if revoked:
-        registry.record(ApiKey, [key.pk], registry.CHANGED, origin)
+        history.record(ApiKey, [key.pk], history.CHANGED, origin)
     key.refresh_from_db()
     return bool(revoked)
 
@@ -112,12 +112,12 @@ def rotate(key: ApiKey, origin: Origin, overlap: timedelta = timedelta(hours=24)
     )
     end = timezone.now() + overlap
     ApiKey.objects.filter(pk=old.pk).update(expires_at=min(end, old.expires_at or end))
-    registry.record(ApiKey, [old.pk], registry.CHANGED, origin)
+    history.record(ApiKey, [old.pk], history.CHANGED, origin)
     key.refresh_from_db()
     return issued
 
 
 def _add(key: ApiKey, origin: Origin) -> ApiKey:
     ApiKey.objects.bulk_create([key])  # no signal: the history is written here, with its origin
-    registry.record(ApiKey, [key.pk], registry.ADDED, origin)
+    history.record(ApiKey, [key.pk], history.ADDED, origin)
     return key

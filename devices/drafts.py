@@ -1,6 +1,6 @@
 """Read what somebody says of a device: the one place where the rules of its fields stand.
 
-The API, the admin's forms, an import and the commands all read through here; models.py keeps the same rules as
+The API, the admin's forms, an import and the commands all read through here; models/ keeps the same rules as
 constraints of the database. A draft is a plain dict, because a POST may bring 10,000 of them.
 """
 

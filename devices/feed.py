@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
-from devices import registry, sql
+from devices import history, sql
 from devices.cursors import Cursor
 from devices.models import LEFT, ChangeFeed, Device, FormerName, Hospital
 from devices.prepared import Parameter, Prepared
@@ -181,10 +181,10 @@ def _departures(left: list[tuple[Any, ...]], telling: Telling) -> list[Event]:
 
 
 def _action(position: int, kind: str, reason: str | None, before: int | None, reach: Reach, pruned_to: int) -> str:
-    if kind == registry.REMOVED:
+    if kind == history.REMOVED:
         return DELETED
     if position <= pruned_to:
         return CREATED
-    if kind == registry.ADDED:
-        return RESTORED if reason == registry.RESTORED else CREATED
+    if kind == history.ADDED:
+        return RESTORED if reason == history.RESTORED else CREATED
     return UPDATED if reach.includes(before) else CREATED

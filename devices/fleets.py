@@ -12,7 +12,7 @@ from itertools import islice
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from devices import audit, drafts, registry, sql
+from devices import audit, conflicts, drafts, registry, sql
 from devices.audit import What
 from devices.cells import REASONS
 from devices.drafts import UNKNOWN, Draft, fold
@@ -140,7 +140,7 @@ def plan(rows: Iterable[Row], reach: Reach, seen: Seen | None = None, *, lock: b
     _name_holders(lines, reach)
     read = [line.draft for line in lines]
     owners = {line.device_id: place for place, line in enumerate(lines) if line.device_id is not None}
-    for problem in registry.beyond_reach(read, reach) + registry.taken(read, owners):
+    for problem in conflicts.beyond_reach(read, reach) + conflicts.taken(read, owners):
         lines[problem.index or 0].problems.append(problem)
     for line in lines:
         line.problems = [replace(problem, index=line.row.number) for problem in line.problems]

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext_lazy as _
 
-from devices import registry, sql
+from devices import history, registry, sql
 from devices.drafts import fold
 from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
 from devices.problems import UNIQUE, Problem, Refused
+from devices.transactions import in_one_transaction
 
 GONE = _("This hospital has been merged into another meanwhile.")
 MEANS_ANOTHER = _("This is %(name)s, or was a name of it. Merge the two instead.")
@@ -28,7 +29,7 @@ class Moved:
     keys: int = 0
 
 
-@registry.in_one_transaction
+@in_one_transaction
 def rename(hospital: Hospital, name: str, origin: Origin) -> None:
     """Give the hospital another name; the old one goes on meaning it.
 
@@ -46,11 +47,11 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
         hospital.former_names.filter(name_folded=fold(name)).delete()
         hospital.former_names.create(name=hospital.name, name_folded=hospital.name_folded)
     Hospital.objects.filter(pk=hospital.pk).update(name=name, name_folded=fold(name), updated_at=now())
-    registry.record(Hospital, [hospital.pk], registry.CHANGED, origin)
+    history.record(Hospital, [hospital.pk], history.CHANGED, origin)
     registry.retell(Device.objects.filter(device_holder=hospital), origin)
 
 
-@registry.in_one_transaction
+@in_one_transaction
 def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Moved:
     """Move all that belongs to the hospitals into the other one, and take them away; their names lead to it.
 
@@ -68,13 +69,13 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
     moved = Moved(devices=registry.transfer(Device.objects.filter(device_holder__in=locked), into, origin))
     keys = list(ApiKey.objects.filter(hospital__in=locked).values_list("pk", flat=True))
     moved.keys = ApiKey.objects.filter(pk__in=keys).update(hospital=into)
-    registry.record(ApiKey, keys, registry.CHANGED, origin)
+    history.record(ApiKey, keys, history.CHANGED, origin)
     for hospital in locked.values():
         admins = hospital.admins.all()
         moved.admins += len(admins)
         into.admins.add(*admins)
     FormerName.objects.filter(hospital__in=locked).update(hospital=into)
-    registry.record(Hospital, list(locked), registry.REMOVED, origin, history_change_reason=f"merged into {into.pk}")
+    history.record(Hospital, list(locked), history.REMOVED, origin, history_change_reason=f"merged into {into.pk}")
     names = [(row.pk, row.name, row.name_folded) for row in locked.values()]
     Hospital.admins.through.objects.filter(hospital__in=locked).delete()
     sql.delete(Hospital, list(locked))

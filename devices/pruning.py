@@ -6,9 +6,10 @@ from typing import Any
 from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from devices import audit, feed, registry
+from devices import audit, feed
 from devices.audit import What
 from devices.models import AuditEvent, ChangeFeed, RememberedAnswer
+from devices.transactions import in_one_transaction
 
 ANSWERS_KEPT = timedelta(hours=24)
 ROWS_AT_ONCE = 5_000
@@ -64,7 +65,7 @@ def events(*, dry_run: bool = False) -> int:
     return removed
 
 
-@registry.in_one_transaction
+@in_one_transaction
 def _remove(rows: QuerySet[Any], before: datetime) -> int:
     with audit.pruning(before):
         count, _by_model = rows.delete()

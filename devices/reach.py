@@ -1,7 +1,7 @@
 """How far somebody reaches: all hospitals, or some. The one place where a key or a person becomes what they may see.
 
 Every query of the API and of the admin is narrowed by a reach (`DeviceQuerySet.within`; a detail, which is asked for
-along with its key, by `within_that_of_the_key` beside it), every write is held to one (`registry.beyond_reach`).
+along with its key, by `within_that_of_the_key` beside it), every write is held to one (`conflicts.beyond_reach`).
 """
 
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Case, When
 from django.utils.translation import gettext_lazy as _
 
-if TYPE_CHECKING:  # models.py narrows its query sets by a reach
+if TYPE_CHECKING:  # models/ narrows its query sets by a reach
     from django.utils.functional import Promise
 
     from devices.models import ApiKey, Hospital

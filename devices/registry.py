@@ -5,91 +5,27 @@ its history, within the reach of whoever asks, and with every problem named if i
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache, wraps
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import overload
 
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connection, transaction
-from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import NullIf
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
+from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext_lazy as _
 
-from devices import sql
+from devices import conflicts, history, sql
 from devices.drafts import DeviceType, Draft, fold
-from devices.models import ApiKey, Device, DeviceQuerySet, FormerName, Hospital, now
+from devices.hospital_names import name_hospitals
+from devices.models import Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
-from devices.prepared import Parameter, Prepared
-from devices.problems import DUPLICATE, FORBIDDEN, UNIQUE, Problem, Refused
-from devices.reach import Reach
+from devices.problems import FORBIDDEN, Problem, Refused
+from devices.transactions import in_one_transaction
 
-TAKEN = {
-    "device_name": _("A device with this name is already registered."),
-    "device_mac": _("A device with this MAC address is already registered."),
-}
-TWICE = {
-    "device_name": _("The device at index %(index)d of this list has the same name."),
-    "device_mac": _("The device at index %(index)d of this list has the same MAC address."),
-}
-
-LAST_CHANGE = Device.history.filter(id=OuterRef("pk")).order_by("-history_id")
 DEVICE_COLUMNS = ("id", "device_name", "device_mac", "device_type", "device_holder_id", "created_at", "updated_at")
-HOSPITAL_COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 HOLDER = Device._meta.get_field("device_holder")
 
 INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-ADDED, CHANGED, REMOVED = "+", "~", "-"
-
-
-def _at_last_change(field: str) -> Subquery:
-    return Subquery(LAST_CHANGE.values(field)[:1])
-
-
-# What history tells of a device as it was before a change, by the kind of the change. See models.DeviceChangeRecord.
-NOTHING = dict.fromkeys(("history_holder_before_id", "history_name_before", "history_mac_before"))
-HELD = {"history_holder_before_id": _at_last_change("device_holder_id")}
-REPLACED = {
-    "history_name_before": NullIf(_at_last_change("device_name"), F("device_name")),
-    "history_mac_before": NullIf(_at_last_change("device_mac"), F("device_mac")),
-}
-BEFORE: Mapping[str, Mapping[str, Any]] = {ADDED: NOTHING, CHANGED: HELD | REPLACED, REMOVED: NOTHING | HELD}
-RESTORED = "restored"  # the change reason that tells a restored device from a new one
-
-DEADLOCK = "40P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
-ATTEMPTS = 5
-
-
-def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
-    """Run the verb in a transaction, and again if another writer was in the way and may be gone by now.
-
-    That is: PostgreSQL ended it to resolve a deadlock, or refused a row for another that has vanished meanwhile.
-    Who tries again waits for the others who do, or lists that overlap would go on ending each other.
-    Within somebody else's transaction it is only a part of it: that transaction is lost, and theirs to repeat.
-    """
-
-    @wraps(verb)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        attempts = 1 if connection.in_atomic_block else ATTEMPTS
-        for attempt in range(1, attempts + 1):
-            try:
-                with transaction.atomic():
-                    if attempt > 1:
-                        sql.queue_up()
-                    return verb(*args, **kwargs)
-            except IntegrityError:
-                if attempt == attempts:
-                    raise
-            except OperationalError as error:
-                if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or attempt == attempts:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
-
-    return run
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +65,8 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     Raises:
         Refused: a draft repeats another, is beyond the key's reach, or is taken.
     """
-    if problems := twice(drafts) + beyond_reach(drafts, origin.reach, new=True):
-        raise Refused(problems + taken(drafts))
+    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach, new=True):
+        raise Refused(problems + conflicts.taken(drafts))
     names = [draft.get("device_holder") for draft in drafts]
     hospitals = name_hospitals(names, origin)
     by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
@@ -149,8 +85,8 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
                 {"created_at": at, "updated_at": at},
             )
     except IntegrityError as error:
-        raise _refusal(taken(drafts), error) from error
-    record(Device, ids, ADDED, origin)
+        raise _refusal(conflicts.taken(drafts), error) from error
+    history.record(Device, ids, history.ADDED, origin)
     return Registered(ids, drafts, holders, at)
 
 
@@ -227,14 +163,14 @@ def retell(devices: DeviceQuerySet, origin: Origin) -> None:
 
     Whoever keeps a copy of what is told of them hears of it in this way.
     """
-    record(Device, _locked(devices), CHANGED, origin)
+    history.record(Device, _locked(devices), history.CHANGED, origin)
 
 
 @in_one_transaction
 def retire(devices: DeviceQuerySet, origin: Origin) -> int:
     """Take the devices out of the registry; return how many there were. Their history stays."""
     ids = _locked(devices)
-    record(Device, ids, REMOVED, origin)
+    history.record(Device, ids, history.REMOVED, origin)
     sql.delete(Device, ids)
     return len(ids)
 
@@ -260,7 +196,7 @@ def restore(device_id: int, origin: Origin) -> Device:
     """
     last = Device.history.filter(id=device_id).order_by("history_id").last()
     holder = Hospital.objects.successor(last.device_holder_id) if last else None
-    if last is None or last.history_type != REMOVED or not origin.reach.includes(holder.pk if holder else None):
+    if last is None or last.history_type != history.REMOVED or not origin.reach.includes(holder.pk if holder else None):
         raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
     device: Device = last.instance
     device.device_holder = holder  # None also where its hospital is gone for good
@@ -270,8 +206,8 @@ def restore(device_id: int, origin: Origin) -> Device:
             Device.objects.bulk_create([device])
     except IntegrityError as error:
         draft = Draft(device_name=device.device_name, device_mac=device.device_mac)
-        raise _refusal(_unlisted(taken([draft])), error) from error
-    record(Device, [device.pk], ADDED, origin, history_change_reason=RESTORED)
+        raise _refusal(_unlisted(conflicts.taken([draft])), error) from error
+    history.record(Device, [device.pk], history.ADDED, origin, history_change_reason=history.RESTORED)
     return device
 
 
@@ -296,153 +232,6 @@ def restore_many(device_ids: Sequence[int], origin: Origin) -> int:
     return len(device_ids)
 
 
-def was_retired(device_id: int, reach: Reach) -> bool:
-    """Tell whether this was a device within the reach, until somebody took it out of the registry.
-
-    One query, whosever it is or was: how long the answer takes tells nothing of what is beyond the reach.
-    """
-    last = Device.history.filter(id=device_id).order_by("-history_id").values("pk")[:1]
-    gone = Device.history.filter(pk=Subquery(last), history_type=REMOVED)
-    if reach.ids is not None:
-        merged = FormerName.objects.filter(hospital__in=reach.ids).values("former_id")
-        gone = gone.filter(Q(device_holder__in=reach.ids) | Q(device_holder__in=merged))
-    return bool(gone.exists())
-
-
-def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
-    """Return the hospitals of these names by their folded names, after registering those seen for the first time."""
-    spellings: dict[str, str] = {}
-    for name in dict.fromkeys(names):  # of a thousand devices most have the same
-        if name is not None:
-            spellings.setdefault(fold(name), name)
-    if not spellings:
-        return {}
-    known = _called_at_present(spellings)
-    if spellings.keys() - known.keys():
-        known = Hospital.objects.called(spellings)
-    if spellings.keys() - known.keys():
-        sql.queue_up()  # behind whoever is renaming or merging: the name may be a former one by then
-        missing = sorted(spellings.keys() - Hospital.objects.called(spellings).keys())
-        at = now()
-        ids = sql.insert(
-            Hospital,
-            {"name": [spellings[folded] for folded in missing], "name_folded": missing},
-            {"created_at": at, "updated_at": at},
-            ignore_conflicts=True,
-        )
-        record(Hospital, ids, ADDED, origin)
-        known = Hospital.objects.called(spellings)
-    return known
-
-
-@cache
-def _hospitals() -> Prepared:
-    rows = Hospital.objects.filter(name_folded__in=sql.any_text(Parameter("names")))
-    return Prepared(rows.values_list(*HOSPITAL_COLUMNS))
-
-
-def _called_at_present(names: Iterable[str]) -> dict[str, Hospital]:
-    """Return the hospitals of these folded names: what HospitalQuerySet.called finds without looking further."""
-    rows = _hospitals().rows(names=sql.json_list(list(names)))
-    found = (Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL_COLUMNS, row) for row in rows)
-    return {hospital.name_folded: hospital for hospital in found}
-
-
-def record(
-    model: type[Device] | type[Hospital] | type[ApiKey],
-    ids: Sequence[int],
-    history_type: str,
-    origin: Origin,
-    history_change_reason: str | None = None,
-) -> None:
-    """Write the rows, as they stand, into the model's history.
-
-    Of devices that are changed or removed, the caller has locked the rows: the order of a device's changes is theirs.
-    """
-    if not ids:
-        return
-    more = BEFORE[history_type] if model is Device else {}
-    sql.record_history(
-        model,
-        ids,
-        history_type,
-        now(),
-        history_change_reason=history_change_reason,
-        history_user_id=origin.user_id,
-        history_api_key_id=origin.api_key and origin.api_key.pk,
-        history_through=origin.through.value,
-        history_address=origin.address,
-        history_request_id=origin.request_id,
-        **more,
-    )
-
-
-def twice(drafts: Sequence[Draft]) -> list[Problem]:
-    """Return a problem for each draft that has the name or the MAC of one before it."""
-    problems = []
-    for field, same in TWICE.items():
-        values = [draft[field] for draft in drafts if field in draft]  # type: ignore[literal-required]
-        if len(set(values)) == len(values):
-            continue
-        first: dict[object, int] = {}
-        for index, draft in enumerate(drafts):
-            if field not in draft:
-                continue
-            earlier = first.setdefault(draft.get(field), index)
-            if earlier != index:
-                problems.append(Problem(field, DUPLICATE, same % {"index": earlier}, index))
-    return problems
-
-
-def beyond_reach(drafts: Sequence[Draft], reach: Reach, *, new: bool = False) -> list[Problem]:
-    """Return a problem for each draft whose holder is none of the hospitals within the reach.
-
-    A draft of a new device that names no holder means the only hospital there is; of several it must name one.
-    """
-    if reach.hospitals is None:
-        return []
-    must_name = new and reach.own is None
-    named = {
-        index: fold(draft.get("device_holder") or "")
-        for index, draft in enumerate(drafts)
-        if "device_holder" in draft or must_name
-    }
-    allowed = {hospital.name_folded for hospital in reach.hospitals}
-    if strange := set(named.values()) - allowed:
-        allowed |= Hospital.objects.within(reach).called(strange).keys()
-    return [
-        Problem("device_holder", FORBIDDEN, reach.refusal, index)
-        for index, name in named.items()
-        if name not in allowed
-    ]
-
-
-def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> list[Problem]:
-    """Return a problem for each name and MAC that a registered device has, and keeps.
-
-    `owners` maps a device's id to the place of the draft that is about it: a device may keep what it has, or give it up
-    to another draft by having another one itself.
-    A problem never tells which device it is, nor whose.
-    """
-    owners = owners or {}
-    found = [
-        Device.objects.filter(**{f"{field}__in": sql.any_text([draft[field] for draft in drafts if field in draft])})  # type: ignore[literal-required]
-        for field in TAKEN
-    ]
-    columns = ("pk", *TAKEN)
-    holders: dict[str, dict[str, int]] = {field: {} for field in TAKEN}
-    for pk, *values in found[0].values_list(*columns).union(*(more.values_list(*columns) for more in found[1:])):
-        for field, value in zip(TAKEN, values, strict=True):
-            holders[field][value] = pk
-    return [
-        Problem(field, UNIQUE, message, index)
-        for index, draft in enumerate(drafts)
-        for field, message in TAKEN.items()
-        if (pk := holders[field].get(draft.get(field, ""))) is not None  # type: ignore[call-overload]
-        and ((own := owners.get(pk)) is None or (own != index and field not in drafts[own]))
-    ]
-
-
 def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Device]:
     """Give each device, which the caller has locked, its own new values; return those that were otherwise.
 
@@ -451,10 +240,10 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
     """
     drafts = [draft for _device, draft in changes]
     owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
-    if problems := twice(drafts) + beyond_reach(drafts, origin.reach):
-        raise Refused(problems + taken(drafts, owners))
+    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach):
+        raise Refused(problems + conflicts.taken(drafts, owners))
     hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
-    held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in TAKEN}
+    held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in conflicts.TAKEN}
     changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
     if not changed:
         return []
@@ -477,8 +266,8 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
                 {},
             )
     except IntegrityError as error:
-        raise _refusal(taken(drafts, owners), error) from error
-    record(Device, [device.pk for device in changed], CHANGED, origin)
+        raise _refusal(conflicts.taken(drafts, owners), error) from error
+    history.record(Device, [device.pk for device in changed], history.CHANGED, origin)
     return changed
 
 
@@ -487,7 +276,7 @@ def _give_all(devices: DeviceQuerySet, origin: Origin, **value: Hospital | Devic
     at = now()
     updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
     Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=updated_at)
-    record(Device, ids, CHANGED, origin)
+    history.record(Device, ids, history.CHANGED, origin)
     return len(ids)
 
 
@@ -499,13 +288,13 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
     taken_from = {
         pk
         for device in changed
-        for field in TAKEN
+        for field in conflicts.TAKEN
         if (pk := held[field].get(getattr(device, field), device.pk)) != device.pk
     }
     ids = sorted(taken_from & {device.pk for device in changed})
     if ids:
         nobodys = [f"~{pk}~{secrets.token_hex(8).upper()}" for pk in ids]
-        sql.update(Device, ids, dict.fromkeys(TAKEN, nobodys), {})
+        sql.update(Device, ids, dict.fromkeys(conflicts.TAKEN, nobodys), {})
 
 
 def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:

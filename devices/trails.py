@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from devices import registry
+from devices import history
 from devices.audit import KINDS, About
 from devices.cells import escaped
 from devices.models import ApiKey, AuditEvent, Device, Hospital, changes_of
@@ -25,7 +25,7 @@ TOLD = {  # of a row of history, what the change was about
     Hospital: ("name",),
     ApiKey: ("name", "prefix", "hospital_id", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
 }
-WORDS = {registry.ADDED: "added", registry.CHANGED: "changed", registry.REMOVED: "removed"}
+WORDS = {history.ADDED: "added", history.CHANGED: "changed", history.REMOVED: "removed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,9 @@ def _changes(model: Any, wanted: Q) -> Iterator[Entry]:
 
 
 def _of_change(model: Any, row: Any, previous: Any) -> Entry:
-    old = _values(model, previous) if previous and row.history_type != registry.ADDED else {}
-    new = _values(model, row) if row.history_type != registry.REMOVED else {}
-    if row.history_type == registry.REMOVED:
+    old = _values(model, previous) if previous and row.history_type != history.ADDED else {}
+    new = _values(model, row) if row.history_type != history.REMOVED else {}
+    if row.history_type == history.REMOVED:
         old = _values(model, row)
     differing = [name for name in TOLD[model] if name not in old or name not in new or old[name] != new[name]]
     return Entry(

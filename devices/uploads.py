@@ -17,13 +17,14 @@ from django.db.models import Q
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from devices import fleets, registry, spreadsheets, sql
+from devices import fleets, spreadsheets, sql
 from devices.cells import Spoilt
 from devices.drafts import MAX_LENGTH
 from devices.fleets import Line, Outcome
 from devices.models import Upload, UploadedLine, now
 from devices.origin import Origin
 from devices.spreadsheets import Row, Unreadable
+from devices.transactions import in_one_transaction
 
 KEPT = timedelta(hours=1)
 MOST_LINES = 60_000  # of which the memory of one request is 300 MB
@@ -75,7 +76,7 @@ def look_again(upload: Upload, origin: Origin) -> bool:
     return upload.digest != before
 
 
-@registry.in_one_transaction
+@in_one_transaction
 def confirm(upload_id: UUID, origin: Origin) -> Outcome:
     """Do what the lines were said to do, all of it, and forget them.
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from devices import origin, reach, registry
+from devices import conflicts, origin, reach, registry
 from devices.admin.access import WithinReach, WritesByVerbs
 from devices.admin.device_actions import DeviceActions
 from devices.admin.filters import DaysFilter, HolderFilter
@@ -48,7 +48,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def validate_unique(self) -> None:
         """Say which device has the name or the MAC, and lead to it, where whoever asks may see it."""
-        for field, message in registry.TAKEN.items():
+        for field, message in conflicts.TAKEN.items():
             if field not in self.cleaned_data:
                 continue
             other = Device.objects.filter(**{field: self.cleaned_data[field]}).exclude(pk=self.instance.pk).first()

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
-from devices import mac, models, reach, registry, sql
+from devices import history, mac, models, reach, registry, sql
 from devices.admin import confirmation
 from devices.admin.access import OnlyToRead, WithinReach
 from devices.admin.filters import DaysFilter, HolderFilter
@@ -29,7 +29,7 @@ Change = Device.history.model
 REQUEST_ID = re.compile("[0-9a-f]{32}")  # as the registry makes them; a client's own may look like a name
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
 MANY = 1000  # devices whose changes are looked for by their ids
-ACTIONS = {registry.ADDED: _("registered"), registry.CHANGED: _("changed"), registry.REMOVED: _("taken out")}
+ACTIONS = {history.ADDED: _("registered"), history.CHANGED: _("changed"), history.REMOVED: _("taken out")}
 
 
 class PastHolderFilter(HolderFilter):
@@ -46,7 +46,7 @@ class PastHolderFilter(HolderFilter):
 class WhatFilter(DropdownFilter):
     title = _("change")
     parameter_name = "what"
-    types = {"registered": registry.ADDED, "changed": registry.CHANGED, "taken_out": registry.REMOVED}
+    types = {"registered": history.ADDED, "changed": history.CHANGED, "taken_out": history.REMOVED}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [(name, ACTIONS[kind]) for name, kind in self.types.items()]
@@ -145,11 +145,11 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
 
     @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
-        return _("restored") if change.history_change_reason == registry.RESTORED else ACTIONS[change.history_type]
+        return _("restored") if change.history_change_reason == history.RESTORED else ACTIONS[change.history_type]
 
     @admin.display(description=_("before → after"))
     def changes(self, change: Any) -> Any:
-        if change.history_type != registry.CHANGED:
+        if change.history_type != history.CHANGED:
             return "–"
         if not change.seen_after:
             return _("went to another hospital")
@@ -218,7 +218,7 @@ def _ever_called(text: str) -> list[int] | None:
     if connection.vendor != "postgresql":  # which alone has the indexes
         return None
     now = Device.objects.filter(models.has_part(text)).values_list("pk")
-    retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=registry.REMOVED)
+    retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=history.REMOVED)
     former = Change.objects.filter(_has_part(text, "history_name_before", "history_mac_before"))
     ids: set[int] = set()
     for rows in (now, retired.values_list("id"), former.values_list("id")):

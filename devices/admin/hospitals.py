@@ -13,10 +13,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelect2Widget
 
-from devices import drafts, hospitals, origin, registry
+from devices import drafts, hospitals, origin
 from devices.admin import confirmation
 from devices.admin.access import WithinReach, WritesByVerbs, is_operator
 from devices.admin.pagination import LargeList
+from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, DeviceCount, Hospital, Through
 from devices.problems import Refused
 
@@ -107,7 +108,7 @@ class HospitalAdmin(WritesByVerbs, WithinReach, LargeList):
         if change:
             hospitals.rename(obj, name, by)
         else:
-            obj.pk = registry.name_hospitals([name], by)[drafts.fold(name)].pk
+            obj.pk = name_hospitals([name], by)[drafts.fold(name)].pk
 
     @admin.action(description=_("Merge into another hospital"), permissions=["change"])
     def merge(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> HttpResponse | None:

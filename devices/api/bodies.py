@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from devices import drafts, reach, registry
+from devices import conflicts, drafts, reach
 from devices.api.authentication import key_of
 from devices.api.errors import TooLarge
 from devices.api.naming import in_snake_case, spelling
@@ -26,7 +26,8 @@ def read_devices(request: Request) -> list[Draft]:
     """
     read, problems = read_each_device(request)
     if problems:
-        rest = registry.twice(read) + registry.beyond_reach(read, reach.of_key(key_of(request))) + registry.taken(read)
+        within = reach.of_key(key_of(request))
+        rest = conflicts.twice(read) + conflicts.beyond_reach(read, within) + conflicts.taken(read)
         raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
     return read
 

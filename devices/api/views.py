@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from devices import bulk, counts, origin, reach, registry
+from devices import bulk, counts, history, origin, reach, registry
 from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
 from devices.api.authentication import ApiKeyAuthentication, key_of
@@ -201,7 +201,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return origin.of_request(self.request._request, Through.API, key_of(self.request))
 
     def _absent(self, id_device: Any) -> NoReturn:
-        if isinstance(id_device, int) and registry.was_retired(_int64(id_device), reach.of_key(key_of(self.request))):
+        if isinstance(id_device, int) and history.was_retired(_int64(id_device), reach.of_key(key_of(self.request))):
             raise Retired
         raise NotFound(_("No such device is registered."))
 

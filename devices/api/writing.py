@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 
-from devices import registry, sql
+from devices import sql
 from devices.api import etags, patterns
 from devices.api.authentication import key_of
 from devices.api.envelope import JSONRenderer
@@ -29,6 +29,7 @@ from devices.api.errors import KeyReused, StillRunning
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, RememberedAnswer
 from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
+from devices.transactions import in_one_transaction
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -55,14 +56,14 @@ def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
     return run
 
 
-@registry.in_one_transaction
+@in_one_transaction
 def _rehearse(act: Act) -> HttpResponse:
     response = act()
     transaction.set_rollback(True)
     return response
 
 
-@registry.in_one_transaction
+@in_one_transaction
 def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse:
     """Return the first answer to this key of the API key, whatever it was; if there is none yet, act.
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from devices import registry, sql
+from devices import history, sql
 from devices.api import writing
 from devices.models import ApiKey, Device, RememberedAnswer
 from devices.tests.conftest import Api, draft, errors, issue, register
@@ -209,7 +209,7 @@ def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_n
         raise Killed
 
     key = issue("app").text
-    for module, name in ((sql, "insert"), (registry, "record"), (sql, "put"), (writing, "_respond")):
+    for module, name in ((sql, "insert"), (history, "record"), (sql, "put"), (writing, "_respond")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
             with pytest.raises(Killed):

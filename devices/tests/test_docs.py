@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from devices import cursors, registry
+from devices import cursors
 from devices.models import ChangeFeed
-from devices.tests.conftest import Api, issue
+from devices.tests.conftest import Api, issue, set_clock
 
 ROOT = Path(__file__).resolve().parents[2]
 API = ROOT / "docs" / "api.md"
@@ -24,7 +24,7 @@ EXAMPLE = re.compile(r"```http\n(\w+) (\S+)\n(?:\n(.*?))?```\n\n```json\n(.*?)``
 def test_the_examples_of_the_api_manual_answer_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = count()
     begin = datetime(2021, 11, 2, 2, 48, 2, 937000, tzinfo=UTC)
-    monkeypatch.setattr(registry, "now", lambda: begin + timedelta(seconds=next(seconds)))
+    set_clock(monkeypatch, lambda: begin + timedelta(seconds=next(seconds)))
     monkeypatch.setattr(cursors, "token_bytes", bytes)
     ChangeFeed.objects.create(pk=1, key=b"manual")
     api = Api(issue("manual").text)

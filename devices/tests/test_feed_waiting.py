@@ -16,8 +16,8 @@ from urllib.request import Request, urlopen
 import pytest
 from django.db import connection
 
-from devices import registry
 from devices.api import waiting
+from devices.hospital_names import name_hospitals
 from devices.origin import COMMAND
 from devices.tests.conftest import ROOT, Api, draft, issue, register
 from devices.tests.test_api_changes import PATH, told
@@ -58,7 +58,7 @@ def test_whoever_waits_holds_no_connection_and_is_told_when_there_is_a_change(as
 
 @pytest.mark.django_db(transaction=True)
 def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threading.Semaphore) -> None:
-    hospital = registry.name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
+    hospital = name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
     key = issue("ward app", hospital=hospital).text
 
     def act(number: int) -> Any:

@@ -175,8 +175,9 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
 
 def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Stage) -> None:
     code = (
-        "from devices import registry; from devices.origin import COMMAND; from devices.models import Device, now;"
-        "from datetime import timedelta; then = now() - timedelta(days=2300); registry.now = lambda: then;"
+        "from devices import history, registry; from devices.origin import COMMAND; from devices.models import Device;"
+        "from datetime import timedelta; then = history.now() - timedelta(days=2300);"
+        "registry.now = history.now = lambda: then;"
     )
     stage.manage("shell", "-v0", "-c", f"{code} registry.register([{draft(1)}, {draft(2)}], COMMAND)")
     stage.start("server")

@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from devices import feed, hospitals, people, registry
+from devices.hospital_names import name_hospitals
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, issue, register
@@ -149,7 +150,7 @@ def test_the_tag_of_a_list_does_not_number_the_changes_of_all(api_b: Api, ids: d
 
 def test_a_list_by_a_former_name_has_another_tag_once_the_name_leads_here(api_b: Api, rs_b: Hospital) -> None:
     register(draft(2, device_holder=rs_b.name))
-    empty = registry.name_hospitals(["RS Kosong"], COMMAND)["rs kosong"]
+    empty = name_hospitals(["RS Kosong"], COMMAND)["rs kosong"]
     path = "/api/devices?device_holder=RS%20Kosong"
     before = api_b.get(path)
     hospitals.merge([empty], rs_b, COMMAND)

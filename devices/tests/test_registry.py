@@ -11,7 +11,7 @@ from devices.drafts import DeviceType
 from devices.models import LEFT, ApiKey, Device, Hospital, Through
 from devices.origin import COMMAND, Origin
 from devices.problems import Refused
-from devices.tests.conftest import Api, draft, issue, register
+from devices.tests.conftest import Api, draft, issue, register, set_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -306,7 +306,7 @@ def test_updated_at_grows_with_every_change_also_when_the_clock_was_set_back(
 ) -> None:
     device = one(devices["free"])
     before = device.get().updated_at
-    monkeypatch.setattr("devices.registry.now", lambda: before - timedelta(hours=1))
+    set_clock(monkeypatch, lambda: before - timedelta(hours=1))
     if change == "update":
         registry.update(device, {"device_name": "Renamed"}, COMMAND)
     elif change == "transfer":

@@ -20,6 +20,7 @@ from playwright.sync_api import Page
 from devices import hospitals, people, reach, registry
 from devices.models import Device, Hospital, Through
 from devices.origin import COMMAND, Origin
+from devices.tests.conftest import set_clock
 from tests.browser.conftest import Visit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ def fleet(committed: None, django_db_reset_sequences: None, monkeypatch: pytest.
     """Twelve weeks of six hospitals, and the admin of two of them, at work."""
     for week, count in enumerate(WEEKS):
         at = datetime.now(UTC) - timedelta(weeks=len(WEEKS) - 1 - week)
-        monkeypatch.setattr(registry, "now", lambda at=at: at)
+        set_clock(monkeypatch, lambda at=at: at)
         call_command("seed_devices", count, hospitals=len(NAMES), seed=week, verbosity=0, stdout=io.StringIO())
     monkeypatch.undo()
     for hospital, name in zip(Hospital.objects.order_by("name"), NAMES, strict=True):

@@ -1,0 +1,53 @@
+"""Find the hospitals that a caller names, and register those that are named for the first time."""
+
+from collections.abc import Iterable
+from functools import cache
+
+from django.db import DEFAULT_DB_ALIAS
+
+from devices import history, sql
+from devices.drafts import fold
+from devices.models import Hospital, now
+from devices.origin import Origin
+from devices.prepared import Parameter, Prepared
+
+HOSPITAL_COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
+
+
+def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
+    """Return the hospitals of these names by their folded names, after registering those seen for the first time."""
+    spellings: dict[str, str] = {}
+    for name in dict.fromkeys(names):  # of a thousand devices most have the same
+        if name is not None:
+            spellings.setdefault(fold(name), name)
+    if not spellings:
+        return {}
+    known = _called_at_present(spellings)
+    if spellings.keys() - known.keys():
+        known = Hospital.objects.called(spellings)
+    if spellings.keys() - known.keys():
+        sql.queue_up()  # behind whoever is renaming or merging: the name may be a former one by then
+        missing = sorted(spellings.keys() - Hospital.objects.called(spellings).keys())
+        at = now()
+        ids = sql.insert(
+            Hospital,
+            {"name": [spellings[folded] for folded in missing], "name_folded": missing},
+            {"created_at": at, "updated_at": at},
+            ignore_conflicts=True,
+        )
+        history.record(Hospital, ids, history.ADDED, origin)
+        known = Hospital.objects.called(spellings)
+    return known
+
+
+@cache
+def _hospitals() -> Prepared:
+    rows = Hospital.objects.filter(name_folded__in=sql.any_text(Parameter("names")))
+    return Prepared(rows.values_list(*HOSPITAL_COLUMNS))
+
+
+def _called_at_present(names: Iterable[str]) -> dict[str, Hospital]:
+    """Return the hospitals of these folded names: what HospitalQuerySet.called finds without looking further."""
+    rows = _hospitals().rows(names=sql.json_list(list(names)))
+    found = (Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL_COLUMNS, row) for row in rows)
+    return {hospital.name_folded: hospital for hospital in found}

@@ -1,0 +1,46 @@
+"""The tables, a module a concept: the rest of the project takes them from here.
+
+The rules of a field stand twice on purpose: drafts.py tells a person what is wrong, the constraints here make sure
+that nothing else gets in, whoever writes.
+"""
+
+from devices.models.api_keys import ApiKey, ApiKeyQuerySet, validate_rate
+from devices.models.audit import AuditEvent, AuditRetention
+from devices.models.columns import MAX_ID, now
+from devices.models.counts import DeviceCount
+from devices.models.devices import Device, DeviceQuerySet, has_part
+from devices.models.feed import ChangeFeed
+from devices.models.history import LEFT, Through
+from devices.models.hospitals import FormerName, Hospital, changes_of
+from devices.models.idempotency import IDEMPOTENCY_KEY_LENGTH, RememberedAnswer
+from devices.models.people import FailedSignIn, Person, SignIn
+from devices.models.permits import PermitCount
+from devices.models.uploads import Upload, UploadedLine
+
+__all__ = [
+    "IDEMPOTENCY_KEY_LENGTH",
+    "LEFT",
+    "MAX_ID",
+    "ApiKey",
+    "ApiKeyQuerySet",
+    "AuditEvent",
+    "AuditRetention",
+    "ChangeFeed",
+    "Device",
+    "DeviceCount",
+    "DeviceQuerySet",
+    "FailedSignIn",
+    "FormerName",
+    "Hospital",
+    "PermitCount",
+    "Person",
+    "RememberedAnswer",
+    "SignIn",
+    "Through",
+    "Upload",
+    "UploadedLine",
+    "changes_of",
+    "has_part",
+    "now",
+    "validate_rate",
+]

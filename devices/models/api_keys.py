@@ -1,0 +1,97 @@
+"""The keys of client applications."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from devices import rates
+from devices.drafts import MAX_LENGTH
+from devices.models.columns import now
+from devices.models.history import History
+from devices.models.hospitals import Hospital
+
+if TYPE_CHECKING:
+    from devices.prepared import Parameter
+
+
+def validate_rate(text: str) -> None:
+    try:
+        rates.read(text)
+    except rates.Malformed as error:
+        message = _("This is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited.")
+        raise ValidationError(message, "rate") from error
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def working(self, at: "datetime | Parameter | None" = None) -> Self:
+        """Return the keys that open the registry now (or at another time): neither revoked nor expired."""
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=at or timezone.now())
+        return self.filter(unexpired, revoked_at=None)
+
+    def ended(self) -> Self:
+        return self.filter(Q(expires_at__lte=timezone.now()) | ~Q(revoked_at=None))
+
+    def never_used(self) -> Self:
+        return self.working().filter(last_used_at=None)
+
+    def idle(self, since: timedelta = timedelta(days=90)) -> Self:
+        """Return the working keys that were issued before and not used since."""
+        at = timezone.now() - since
+        return self.working().filter(Q(last_used_at__lt=at) | Q(last_used_at=None), created_at__lt=at)
+
+    def expiring(self, within: timedelta = timedelta(days=30)) -> Self:
+        """Return the working keys that will soon be none any more."""
+        return self.working().filter(expires_at__lt=timezone.now() + within)
+
+
+class ApiKey(models.Model):
+    """A client application's key. The key itself is not here: only its digest, and the part that names it."""
+
+    class Naming(models.TextChoices):
+        SNAKE_CASE = "snake_case", "snake_case"
+        CAMEL_CASE = "camelCase", "camelCase"
+
+    name = models.CharField(_("client application"), max_length=MAX_LENGTH)
+    prefix = models.CharField(_("key begins with"), max_length=8, blank=True, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hospital = models.ForeignKey(
+        Hospital, verbose_name=_("hospital"), null=True, blank=True, on_delete=models.PROTECT, related_name="api_keys"
+    )
+    read_only = models.BooleanField(_("read-only"), default=False)
+    naming = models.CharField(_("naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
+    rate = models.CharField(  # noqa: DJ001  (null: as API_RATE says, whatever it will say)
+        _("requests at most"),
+        max_length=20,
+        null=True,
+        blank=True,
+        validators=[validate_rate],
+        help_text=_("Such as 600/min, also /s and /h, or unlimited. Left empty, the default of this registry applies."),
+    )
+    legacy = models.BooleanField(_("legacy"), default=False, editable=False)
+    created_at = models.DateTimeField(_("issued at"), default=now, editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
+
+    told: Sequence[Any] = ()  # what a request has asked for along with the key: api/authentication.py
+
+    objects = ApiKeyQuerySet.as_manager()
+    history = History(excluded_fields=["digest", "last_used_at"])
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        constraints = [
+            models.CheckConstraint(name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase"])),
+            models.CheckConstraint(name="apikey_named_or_legacy", condition=Q(legacy=True) ^ ~Q(prefix="")),
+            models.UniqueConstraint(name="apikey_prefix_unique", fields=["prefix"], condition=~Q(prefix="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,132 @@
+"""Devices: what the registry is about, and how they are looked for."""
+
+import re
+from typing import TYPE_CHECKING, Self
+
+from django.db import connection, models
+from django.db.models import OuterRef, Q
+from django.db.models.functions import Length, Trim, Upper
+from django.db.models.lookups import IsNull, LessThanOrEqual
+from django.utils.translation import gettext_lazy as _
+
+from devices import mac
+from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
+from devices.models.columns import now
+from devices.models.history import LEFT, DeviceChangeRecord, History
+from devices.models.hospitals import Hospital
+
+if TYPE_CHECKING:
+    from devices.reach import Reach
+
+
+class DeviceQuerySet(models.QuerySet["Device"]):
+    def within(self, reach: "Reach") -> Self:
+        """Return what whoever has this reach may see."""
+        if reach.ids is None:
+            return self
+        return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
+
+    def within_that_of_the_key(self) -> Self:
+        """Return what `within` does, for the key of a query that this one stands in: one bound to none sees all."""
+        bound_to = OuterRef("hospital_id")
+        return self.filter(Q(device_holder=bound_to) | Q(IsNull(bound_to, True)))
+
+    def held_by(self, name: str, within: "Reach") -> Self:
+        """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`).
+
+        A hospital beyond the reach is looked for like one that never was: what is asked otherwise takes longer.
+        """
+        if fold(name) == UNKNOWN:
+            return self.filter(device_holder=None)
+        hospital = Hospital.objects.within(within).called([fold(name)]).get(fold(name))
+        return self.filter(device_holder=hospital) if hospital else self.none()
+
+    def search(self, text: str, within: "Reach") -> Self:
+        """Return the devices that have the text, in any case, in their name, MAC or holder, which is within the reach.
+
+        Holders beyond it are not looked for, as in `held_by`.
+        """
+        found = has_part(text)
+        # Asked for beforehand: a condition on another table would keep PostgreSQL from using the indexes of this one.
+        named = Hospital.objects.within(within).filter(name_folded__contains=fold(text))
+        if holders := list(named.values_list("pk", flat=True)):
+            found |= Q(device_holder__in=holders)
+        if fold(text) == UNKNOWN:
+            found |= Q(device_holder=None)
+        return self.filter(found)
+
+
+def has_part(text: str) -> Q:
+    """Return the condition for devices that have the text, in any case, in their name or MAC."""
+    # SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters.
+    found = Q(device_name__icontains=text)
+    if connection.vendor == "sqlite" and not text.isascii():
+        found = Q(device_name__iregex=re.escape(text))
+    for part in {text.upper(), mac.read_part(text)} - {None}:
+        found |= Q(device_mac__contains=part)
+    return found
+
+
+class Device(models.Model):
+    """A device that may send vital signs. Written through registry.py only, which writes its history too."""
+
+    device_name = models.CharField(_("name"), max_length=MAX_LENGTH, unique=True)
+    device_mac = models.CharField(_("MAC address"), max_length=64, unique=True)
+    device_type = models.CharField(_("type"), max_length=16, choices=DeviceType)
+    device_holder = models.ForeignKey(
+        Hospital,
+        verbose_name=_("hospital"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="devices",
+        db_index=False,  # it begins two others
+    )
+    created_at = models.DateTimeField(_("registered at"), default=now, editable=False)
+    updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
+
+    objects = DeviceQuerySet.as_manager()
+    history = History(
+        bases=[DeviceChangeRecord],
+        verbose_name=_("change of a device"),
+        verbose_name_plural=_("changes of devices"),
+        no_db_index=["id", "device_holder", "device_name", "device_mac"],  # the first two begin these
+        indexes=[
+            models.Index(fields=["id", "history_id"], name="change_by_device"),
+            models.Index(fields=["device_holder", "history_id"], name="change_by_holder"),
+            models.Index(fields=["history_holder_before", "history_id"], name="change_by_departure", condition=LEFT),
+            # What the admin filters by, but for what is most of the table: reading that backwards finds it at once.
+            models.Index(fields=["history_type", "history_id"], name="change_by_type", condition=~Q(history_type="+")),
+            models.Index(
+                fields=["history_through", "history_id"], name="change_by_through", condition=~Q(history_through="api")
+            ),
+        ],
+    )
+
+    class Meta:
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
+        indexes = [
+            models.Index(fields=["device_holder", "id"], name="device_by_holder"),
+            models.Index(fields=["device_holder", "created_at"], name="device_by_holder_since"),
+            models.Index(fields=["updated_at", "id"], name="device_by_change"),
+            models.Index(fields=["created_at", "id"], name="device_by_registration"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="device_name_trimmed", condition=Q(device_name=Trim("device_name")) & ~Q(device_name="")
+            ),
+            models.CheckConstraint(
+                name="device_name_length", condition=LessThanOrEqual(Length("device_name"), MAX_LENGTH)
+            ),
+            models.CheckConstraint(
+                name="device_mac_normal",
+                condition=Q(device_mac=Upper("device_mac"))
+                & LessThanOrEqual(4, Length("device_mac"))
+                & LessThanOrEqual(Length("device_mac"), 64),
+            ),
+            models.CheckConstraint(name="device_type_known", condition=Q(device_type__in=DeviceType.values)),
+        ]
+
+    def __str__(self) -> str:
+        return self.device_name

@@ -1,0 +1,101 @@
+"""Hospitals, the names that they had before, and who looks after their devices."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Length, Trim
+from django.db.models.lookups import LessThanOrEqual
+from django.utils.translation import gettext_lazy as _
+
+from devices import sql
+from devices.drafts import MAX_LENGTH, UNKNOWN, fold
+from devices.models.columns import now
+from devices.models.history import LEFT, History
+
+if TYPE_CHECKING:
+    from devices.reach import Reach
+
+
+class HospitalQuerySet(models.QuerySet["Hospital"]):
+    def called(self, names: Iterable[str]) -> dict[str, "Hospital"]:
+        """Return the hospitals that these folded names mean, by name: their present ones, or else their former ones."""
+        wanted = set(names)
+        found = {hospital.name_folded: hospital for hospital in self.filter(name_folded__in=sql.any_text(list(wanted)))}
+        if missing := wanted - found.keys():
+            former = FormerName.objects.filter(name_folded__in=sql.any_text(list(missing)), hospital__in=self)
+            found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
+        return found
+
+    def successor(self, hospital_id: int | None) -> "Hospital | None":
+        """Return the hospital of this id, or the one that it was merged into."""
+        return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
+
+    def ids_ever(self) -> list[int]:
+        """Return the ids of these hospitals and of those that were merged into them: history has both."""
+        former = FormerName.objects.filter(hospital__in=self).values_list("former_id", flat=True)
+        return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
+
+    def within(self, reach: "Reach") -> Self:
+        return self if reach.ids is None else self.filter(pk__in=reach.ids)
+
+
+class Hospital(models.Model):
+    """A hospital, which holds devices. Names that differ only in case or surrounding space are one hospital."""
+
+    name = models.CharField(_("name"), max_length=MAX_LENGTH)
+    # Folded here and not by the database: SQLite folds ASCII only. Folding makes at most three characters of one.
+    name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True, editable=False)
+    admins = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, verbose_name=_("hospital admins"), related_name="hospitals", blank=True
+    )
+    created_at = models.DateTimeField(_("registered at"), default=now, editable=False)
+    updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
+
+    objects = HospitalQuerySet.as_manager()
+    history = History()
+
+    class Meta:
+        verbose_name = _("hospital")
+        verbose_name_plural = _("hospitals")
+        constraints = [
+            models.CheckConstraint(name="hospital_name_trimmed", condition=Q(name=Trim("name")) & ~Q(name="")),
+            models.CheckConstraint(name="hospital_name_known", condition=~Q(name_folded__in=["", UNKNOWN])),
+            models.CheckConstraint(name="hospital_name_length", condition=LessThanOrEqual(Length("name"), MAX_LENGTH)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        self.name_folded = fold(self.name)
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def changes_of(hospitals: HospitalQuerySet) -> Q:
+    """Return the condition for what happened to devices while these held them, their leaving included."""
+    ids = hospitals.ids_ever()
+    return Q(device_holder_id__in=ids) | (LEFT & Q(history_holder_before_id__in=ids))
+
+
+class FormerName(models.Model):
+    """What a hospital was called before it was renamed, or what another was called that was merged into it.
+
+    Applications in the field go on sending it, and mean this hospital. `former_id` is the id that the other hospital
+    had: history still has it.
+    """
+
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="former_names")
+    name = models.CharField(_("name"), max_length=MAX_LENGTH)
+    name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True)
+    former_id = models.BigIntegerField(null=True, db_index=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        verbose_name = _("former name")
+        verbose_name_plural = _("former names")
+
+    def __str__(self) -> str:
+        return self.name

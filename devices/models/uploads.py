@@ -1,0 +1,50 @@
+"""What people are about to import."""
+
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+
+from devices.drafts import MAX_LENGTH
+from devices.models.columns import now
+
+
+class Upload(models.Model):
+    """A file of devices that somebody has chosen, as it was read, until they import it.
+
+    Written by devices/uploads.py alone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)  # 122 random bits: nobody guesses one
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=MAX_LENGTH)  # of the file, to show it
+    created_at = models.DateTimeField(default=now, db_index=True)
+    language = models.CharField(max_length=8)  # of what is said of its lines
+    notes = models.JSONField(default=dict)  # what is said of the file as a whole
+    counts = models.JSONField(default=dict)  # of its lines, by kind
+    digest = models.CharField(max_length=64)  # of all that was shown
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UploadedLine(models.Model):
+    """A line of such a file: what its cells say, and what it would do."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="lines", db_index=False)
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=9)
+    content = models.TextField()  # JSON
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["upload", "number"], name="uploaded_line_by_number"),
+            models.Index(fields=["upload", "kind", "number"], name="uploaded_line_by_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.number)
