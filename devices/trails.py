@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
+from django.db import models
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from devices import registry
@@ -72,6 +73,19 @@ class Trail:
         streams = [_changes(model, wanted & bounds) for model, wanted in self.changes.items()]
         streams.append(_events(self.events & _within("at", since, until)))
         return heapq.merge(*streams, key=lambda entry: entry.at)
+
+
+def of(about: models.Model) -> Trail:
+    """Return what is on record about this person, device, key or hospital."""
+    match about:
+        case Device():
+            return of_device(about.pk)
+        case ApiKey():
+            return of_key(about.pk)
+        case Hospital():
+            return of_hospital(about)
+        case _:
+            return of_person(about.pk)
 
 
 def of_person(user_id: int) -> Trail:
