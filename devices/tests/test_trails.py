@@ -20,6 +20,7 @@ from devices.audit import What
 from devices.models import ApiKey, AuditEvent, Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, days_ago, draft, issue, register
+from devices.tests.test_pruning import PAST
 
 pytestmark = pytest.mark.django_db
 
@@ -130,6 +131,18 @@ def test_days_bound_it(tmp_path: Path) -> None:
         export(tmp_path, *of_device, "--since", "yesterday")
 
 
+def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trails, "ROWS_AT_ONCE", 1)
+    with days_ago(PAST):
+        [device] = register(draft(1))
+        registry.update(Device.objects.all(), {"device_name": "New"}, COMMAND)
+    entries = trails.of(device).entries()
+    assert next(entries).what == "device added"
+    with audit.pruning(audit.kept_since()):
+        Device.history.filter(history_type=registry.CHANGED).delete()
+    assert list(entries) == []
+
+
 def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> None:
     file = tmp_path / "audit.csv"
     audit.note(What.EXPORTED, user=User(username="=cmd|x"), about=Device(pk=story["second"]))
@@ -147,6 +160,7 @@ def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(
     register(*map(draft, range(3)))
     key = issue("ward app")
     api = Api(key.text)
+    audit.note(What.EXPORTED, about=key.key)  # so that there is an entry of each kind
     numbers = []
     for _ in range(2):
         for number in range(5):
