@@ -74,10 +74,10 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
         admins = hospital.admins.all()
         moved.admins += len(admins)
         into.admins.add(*admins)
+        hospital.admins.clear()  # with the signals that put it on record
     FormerName.objects.filter(hospital__in=locked).update(hospital=into)
     history.record(Hospital, list(locked), history.REMOVED, origin, history_change_reason=f"merged into {into.pk}")
     names = [(row.pk, row.name, row.name_folded) for row in locked.values()]
-    Hospital.admins.through.objects.filter(hospital__in=locked).delete()
     sql.delete(Hospital, list(locked))
     for former_id, name, folded in names:
         into.former_names.create(name=name, name_folded=folded, former_id=former_id)

@@ -62,7 +62,7 @@ def person_saved(sender: type[Any], instance: Any, created: bool, **_kwargs: Any
 
 @receiver(m2m_changed, sender=Hospital.admins.through)
 def admins_changed(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_kwargs: Any) -> None:
-    """Tell each admin that a hospital got or lost, from whichever side. What a merge takes along, its history tells."""
+    """Tell each admin that a hospital got or lost, from whichever side."""
     if action == "pre_clear":
         pk_set = set((instance.hospitals if reverse else instance.admins).values_list("pk", flat=True))
     what = {"post_add": What.HOSPITAL_GIVEN, "post_remove": What.HOSPITAL_TAKEN, "pre_clear": What.HOSPITAL_TAKEN}

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
+from django.db import models
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from devices import history
@@ -74,6 +75,19 @@ class Trail:
         return heapq.merge(*streams, key=lambda entry: entry.at)
 
 
+def of(about: models.Model) -> Trail:
+    """Return what is on record about this person, device, key or hospital."""
+    match about:
+        case Device():
+            return of_device(about.pk)
+        case ApiKey():
+            return of_key(about.pk)
+        case Hospital():
+            return of_hospital(about)
+        case _:
+            return of_person(about.pk)
+
+
 def of_person(user_id: int) -> Trail:
     """Return what this person did, and what was done about them."""
     by = Q(history_user_id=user_id)
@@ -108,10 +122,8 @@ def _changes(model: Any, wanted: Q) -> Iterator[Entry]:
     """Give the changes, each with the one before it of the same row, whoever made that."""
     record = model.history.model
     earlier = record.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
-    found: QuerySet[Any] = record.objects.filter(wanted).order_by("history_date", "history_id")
-    rows = found.annotate(previous=Subquery(earlier.values("pk")[:1])).select_related("history_user")
-    remaining = rows.iterator(chunk_size=ROWS_AT_ONCE)
-    while some := list(islice(remaining, ROWS_AT_ONCE)):
+    rows = record.objects.annotate(previous=Subquery(earlier.values("pk")[:1])).select_related("history_user")
+    for some in _by_time(record.objects.filter(wanted), "history_date", rows):
         before = record.objects.in_bulk([row.previous for row in some if row.previous])
         yield from (_of_change(model, row, before.get(row.previous)) for row in some)
 
@@ -145,8 +157,16 @@ def _values(model: Any, row: Any) -> dict[str, Any]:
 
 def _events(wanted: Q) -> Iterator[Entry]:
     columns = [name for name in COLUMNS if name not in ("before", "after")]
-    rows = AuditEvent.objects.filter(wanted).order_by("at", "pk").values(*columns)
-    return (Entry(**row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
+    for some in _by_time(AuditEvent.objects.filter(wanted), "at", AuditEvent.objects.all()):
+        yield from (Entry(**{name: getattr(event, name) for name in columns}) for event in some)
+
+
+def _by_time(wanted: QuerySet[Any], instant: str, rows: QuerySet[Any]) -> Iterator[list[Any]]:
+    """Give some hundred rows after the other. The database sorts their ids alone, in memory that hardly grows."""
+    ids = wanted.order_by(instant, "pk").values_list("pk", flat=True).iterator(chunk_size=ROWS_AT_ONCE)
+    while some := list(islice(ids, ROWS_AT_ONCE)):
+        found = rows.in_bulk(some)
+        yield [found[pk] for pk in some if pk in found]  # a prune may run meanwhile
 
 
 def _text(value: object) -> str:

@@ -19,8 +19,9 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from devices import credentials, drafts, origin, rates
 from devices.admin import confirmation
-from devices.admin.access import OnlyForOperators, is_operator
+from devices.admin.access import OnlyForOperators
 from devices.admin.filters import HolderFilter
+from devices.admin.trails import WithTrail
 from devices.models import ApiKey, ApiKeyQuerySet, Through, validate_rate
 
 SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")
@@ -105,7 +106,7 @@ class RotateForm(forms.Form):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(OnlyForOperators):
+class ApiKeyAdmin(WithTrail, OnlyForOperators):
     form = ApiKeyForm
     fields = ("name", *SETTINGS, "value")
     autocomplete_fields = ("hospital",)
@@ -137,9 +138,6 @@ class ApiKeyAdmin(OnlyForOperators):
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
-
-    def has_operator_permission(self, request: HttpRequest) -> bool:
-        return is_operator(request)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Tell it also if somebody took the same key over between this form's check and its writing."""

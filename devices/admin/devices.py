@@ -17,6 +17,7 @@ from devices.admin.device_actions import DeviceActions
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.imports import Imports
 from devices.admin.pagination import LargeList
+from devices.admin.trails import WithTrail
 from devices.drafts import CLEANERS, Draft
 from devices.makers import maker
 from devices.models import Device, DeviceQuerySet, Hospital, Through
@@ -72,7 +73,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(Device)
-class DeviceAdmin(DeviceActions, Imports, WritesByVerbs, WithinReach, LargeList):
+class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach, LargeList):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (

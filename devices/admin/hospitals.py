@@ -17,6 +17,7 @@ from devices import drafts, hospitals, origin
 from devices.admin import confirmation
 from devices.admin.access import WithinReach, WritesByVerbs, is_operator
 from devices.admin.pagination import LargeList
+from devices.admin.trails import WithTrail
 from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, DeviceCount, Hospital, Through
 from devices.problems import Refused
@@ -47,7 +48,7 @@ class MergeForm(forms.Form):
 
 
 @admin.register(Hospital)
-class HospitalAdmin(WritesByVerbs, WithinReach, LargeList):
+class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
     form = HospitalForm
     narrowed_by = "pk"
     search_fields = ("name", "former_names__name")

@@ -27,6 +27,7 @@ from unfold.widgets import (
 from devices import drafts, people, second_factor
 from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
+from devices.admin.trails import WithTrail
 from devices.models import Hospital, Person
 from devices.origin import Origin
 
@@ -98,7 +99,7 @@ class WorksAtFilter(DropdownFilter):
 
 
 @admin.register(Person)
-class PersonAdmin(WritesByVerbs, OnlyForOperators):
+class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
     form = PersonForm
     list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
     list_filter = (WorksAtFilter, "is_superuser", "is_active", "last_login")

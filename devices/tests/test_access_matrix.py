@@ -110,6 +110,7 @@ admin/jsi18n/                                             302 200 200 200 200 20
 admin/r/<path:content_type_id>/<path:object_id>/          302 302 404 404 404 404 | 302 302 404 404 404 404
 admin/devices/apikey/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
 admin/devices/apikey/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/apikey/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/apikey/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/apikey/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 403
@@ -119,6 +120,7 @@ admin/devices/device/import/<uuid:upload_id>/             302 302 403 404 200 40
 admin/devices/device/import/                              302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/device/                                     302 302 403 200 200 200 | 302 302 403 200 302 302
 admin/devices/device/add/                                 302 302 403 200 200 200 | 302 302 403 200 302 302
+admin/devices/device/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/device/<path:object_id>/history/            302 302 404 404 302 302 | 302 302 404 404 302 302
 admin/devices/device/<path:object_id>/delete/             302 302 403 404 200 200 | 302 302 403 404 302 302
 admin/devices/device/<path:object_id>/change/             302 302 403 404 200 200 | 302 302 403 404 302 302
@@ -131,12 +133,14 @@ admin/devices/historicaldevice/<path:object_id>/change/   302 302 404 404 404 40
 admin/devices/historicaldevice/<path:object_id>/          302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/devices/hospital/                                   302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/hospital/add/                               302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/hospital/<path:object_id>/audit-trail/      302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/hospital/<path:object_id>/history/          302 302 404 404 200 200 | 302 302 404 404 200 200
 admin/devices/hospital/<path:object_id>/delete/           302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/hospital/<path:object_id>/change/           302 302 403 404 200 200 | 302 302 403 403 403 302
 admin/devices/hospital/<path:object_id>/                  302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/devices/person/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
 admin/devices/person/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/person/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/person/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/person/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/person/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 302

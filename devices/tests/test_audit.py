@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import DjangoAssertNumQueries
 
-from devices import audit, credentials, denials, keys, second_factor
+from devices import audit, credentials, denials, keys, people, second_factor
 from devices.audit import What
 from devices.models import AuditEvent, Device, Hospital, Person
 from devices.origin import COMMAND
@@ -148,6 +148,26 @@ def test_a_person_made_or_changed_by_a_command_is_on_record(rs_a: Hospital) -> N
         (What.HOSPITAL_TAKEN, "command"),
     ]
     assert events[2].details == {"changed": ["is_superuser"], "is_superuser": [True, False]}
+
+
+def test_whose_admins_a_merge_takes_and_gives_is_on_record(
+    operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
+) -> None:
+    of_a = User.objects.get(first_name="Ibu Ratna")
+    of_both = people.invite("Pak Budi", "budi@rs.example", [rs_a, rs_b])
+    before = AuditEvent.objects.latest("pk").pk
+    merge = {"action": "merge", "_selected_action": rs_a.pk, "confirmed": "1", "into": rs_b.pk}
+    assert operator.post("/admin/devices/hospital/", merge).status_code == 302
+    events = AuditEvent.objects.filter(pk__gt=before)
+    assert sorted((event.what, event.about, event.about_id, event.hospital_id) for event in events) == [
+        (What.HOSPITAL_GIVEN, "person", of_a.pk, rs_b.pk),
+        (What.HOSPITAL_TAKEN, "person", of_a.pk, rs_a.pk),
+        (What.HOSPITAL_TAKEN, "person", of_both.pk, rs_a.pk),
+    ]
+    assert {(event.username, event.through, event.address) for event in events} == {("operator", "admin", "127.0.0.1")}
+    taken = events.filter(what=What.HOSPITAL_TAKEN).latest("pk")  # from a hospital that is no more
+    for page in ("", f"{taken.pk}/change/"):
+        assert operator.get(f"/admin/devices/auditevent/{page}").status_code == 200
 
 
 def test_hashing_a_password_anew_is_no_new_password(person: User, client: Client) -> None:

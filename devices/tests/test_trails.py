@@ -13,16 +13,19 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from devices import audit, credentials, hospitals, registry, trails
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent, Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, days_ago, draft, issue, register
+from devices.tests.test_pruning import PAST
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/devices/device/"
+KINDS = ("person", "device", "apikey", "hospital")
 
 
 def export(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -128,6 +131,18 @@ def test_days_bound_it(tmp_path: Path) -> None:
         export(tmp_path, *of_device, "--since", "yesterday")
 
 
+def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trails, "ROWS_AT_ONCE", 1)
+    with days_ago(PAST):
+        [device] = register(draft(1))
+        registry.update(Device.objects.all(), {"device_name": "New"}, COMMAND)
+    entries = trails.of(device).entries()
+    assert next(entries).what == "device added"
+    with audit.pruning(audit.kept_since()):
+        Device.history.filter(history_type=registry.CHANGED).delete()
+    assert list(entries) == []
+
+
 def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> None:
     file = tmp_path / "audit.csv"
     audit.note(What.EXPORTED, user=User(username="=cmd|x"), about=Device(pk=story["second"]))
@@ -145,6 +160,7 @@ def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(
     register(*map(draft, range(3)))
     key = issue("ward app")
     api = Api(key.text)
+    audit.note(What.EXPORTED, about=key.key)  # so that there is an entry of each kind
     numbers = []
     for _ in range(2):
         for number in range(5):
@@ -167,3 +183,81 @@ def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(
 def test_what_is_not_there_is_told(tmp_path: Path, arguments: list[str], told: str) -> None:
     with pytest.raises(CommandError, match=told):
         export(tmp_path, *arguments)
+
+
+# --- From the page of whom or what it is about
+
+
+@pytest.fixture
+def pages(story: dict[str, int], rs_b: Hospital) -> dict[str, str]:
+    """The pages of one of each kind."""
+    ids = {
+        "person": User.objects.get(first_name="Ibu Ratna").pk,
+        "device": story["second"],
+        "apikey": story["key"],
+        "hospital": rs_b.pk,
+    }
+    return {kind: f"/admin/devices/{kind}/{ids[kind]}" for kind in KINDS}
+
+
+def downloaded(response: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_operator_downloads_what_the_command_writes(
+    tmp_path: Path, story: dict[str, int], pages: dict[str, str], operator: Client, kind: str
+) -> None:
+    subjects = {
+        "person": ("--person", "ratna@rs.example"),
+        "device": ("--device", str(story["second"])),
+        "apikey": ("--key", str(story["key"])),
+        "hospital": ("--hospital", "RS Sehat"),
+    }
+    written = export(tmp_path, *subjects[kind])
+    assert len(written) > 1
+    response = operator.get(f"{pages[kind]}/audit-trail/")
+    name = f"audit-{kind}-{pages[kind].split('/')[-1]}-{timezone.localdate()}.jsonl"
+    assert response["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert downloaded(response)[:-2] == written
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_that_it_was_downloaded_is_on_record_before_any_of_it_leaves(
+    pages: dict[str, str], operator: Client, kind: str
+) -> None:
+    response = operator.get(f"{pages[kind]}/audit-trail/")
+    told = AuditEvent.objects.get(what=What.EXPORTED)
+    assert (told.username, told.through, told.address) == ("operator", "admin", "127.0.0.1")
+    assert (told.about, told.about_id) == (kind.replace("api", ""), int(pages[kind].split("/")[-1]))
+    assert told.details == {"format": "jsonl"}
+    assert downloaded(response)[-1]["what"] == What.EXPORTED
+
+
+def test_a_download_reads_no_further_than_it_is_taken(
+    pages: dict[str, str], operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    as_json = trails.Entry.as_json
+    monkeypatch.setattr(trails, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(trails.Entry, "as_json", lambda entry: made.append(entry) or as_json(entry))
+    chunks = operator.get(f"{pages['person']}/audit-trail/").streaming_content
+    assert next(chunks).count(b"\n") == len(made) == 2
+    assert [chunk.count(b"\n") for chunk in chunks] == [2, 2, 1]
+
+
+def test_the_page_leads_operators_to_the_download_and_nobody_else(
+    pages: dict[str, str], operator: Client, ratna: Client, rs_a: Hospital
+) -> None:
+    for page in pages.values():
+        assert f'href="{page}/audit-trail/"' in operator.get(f"{page}/change/").content.decode()
+    own = ratna.get(f"/admin/devices/hospital/{rs_a.pk}/change/")
+    assert own.status_code == 200
+    assert "audit-trail" not in own.content.decode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pk", ["999999", "x"])
+def test_of_what_is_not_there_nothing_is_downloaded(operator: Client, kind: str, pk: str) -> None:
+    assert operator.get(f"/admin/devices/{kind}/{pk}/audit-trail/").status_code == 404
+    assert not AuditEvent.objects.filter(what=What.EXPORTED).exists()

@@ -1,5 +1,8 @@
 """What happened to a device, told beside what it was before, and undone."""
 
+import json
+from pathlib import Path
+
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
@@ -39,3 +42,14 @@ def test_a_device_that_was_taken_out_is_found_among_the_changes_and_restored(
     expect(page.get_by_text("1 device was restored.")).to_be_visible()
     assert Device.objects.get(device_name="Cuff 1").pk == devices["a"].pk
     expect(page.get_by_role("row", name="restored")).to_be_visible()
+
+
+def test_an_operator_downloads_all_that_is_on_record_about_a_device(
+    visit: Visit, operator: User, devices: dict[str, Device]
+) -> None:
+    page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", operator)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download audit trail").click()
+    assert download.value.suggested_filename.startswith(f"audit-device-{devices['a'].pk}-")
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert [json.loads(line)["what"] for line in lines] == ["device added", "exported"]

@@ -60,6 +60,7 @@ ELSEWHERE = {  # shown by other tests, after what leads to them
 }
 NO_PAGES = {  # parts of pages, files, and what only leads on
     "autocomplete",
+    *(f"devices_{model}_download_trail" for model in ("device", "hospital", "person", "apikey")),
     "devices_device_import_template",
     "jsi18n",
     "logout",

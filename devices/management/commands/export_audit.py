@@ -38,9 +38,9 @@ class Command(BaseCommand):
         parser.add_argument("--out", metavar="FILE", default="-", help="default: stdout")
 
     def handle(self, *args: Any, out: str, format: str, **options: Any) -> None:  # noqa: A002
-        about, trail = _find(options)
+        about = _find(options)
         since, until = _midnight("--since", options["since"]), _midnight("--until", options["until"], days_later=1)
-        chunks = (_csv if format == "csv" else _json_lines)(trail, since, until)
+        chunks = (_csv if format == "csv" else _json_lines)(trails.of(about), since, until)
         try:
             file: Any = nullcontext(sys.stdout.buffer) if out == "-" else open(out, "wb")  # noqa: PTH123, SIM115
             with file as stream:
@@ -51,23 +51,22 @@ class Command(BaseCommand):
         self.stderr.write(f"{count} entries exported.")
 
 
-def _find(options: dict[str, Any]) -> tuple[models.Model, Trail]:
+def _find(options: dict[str, Any]) -> models.Model:
     if name := options["person"]:
         user = User.objects.filter(username=name).first()
         if user is None:
             raise CommandError(f"Nobody signs in as {name}.")
-        return user, trails.of_person(user.pk)
+        return user
     if name := options["hospital"]:
         hospital = Hospital.objects.called([fold(name)]).get(fold(name))
         if hospital is None:
             raise CommandError(f"There is no hospital {name}.")
-        return hospital, trails.of_hospital(hospital)
+        return hospital
     if options["key"] is not None:
-        key = find_key(options["key"])
-        return key, trails.of_key(key.pk)
+        return find_key(options["key"])
     if not Device.history.filter(id=options["device"]).exists():
         raise CommandError(f"There never was a device {options['device']}.")
-    return Device(pk=options["device"]), trails.of_device(options["device"])
+    return Device(pk=options["device"])
 
 
 def _midnight(option: str, text: str | None, days_later: int = 0) -> datetime | None:
