@@ -7,7 +7,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from cexup.middleware import RequestIdFilter
-from devices import counts
 from devices.api import views
 from devices.problems import status_name
 from devices.tests.conftest import Api, draft, errors, register
@@ -45,7 +44,7 @@ def test_the_log_of_a_failure_names_its_request(
     def fail(*_args: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(views.DeviceViewSet, "get_queryset", fail)
+    monkeypatch.setattr(views.DeviceViewSet, "list", fail)
     caplog.handler.addFilter(RequestIdFilter())
     api.get("/api/devices", **{"x-request-id": "request-9"})
     assert {record.request_id for record in caplog.records} == {"request-9"}
@@ -57,7 +56,7 @@ def test_an_uncaught_exception_is_an_envelope_without_a_trace(
     def fail(*_args: Any) -> None:
         raise RuntimeError("very secret")
 
-    monkeypatch.setattr(views.DeviceViewSet, "get_queryset", fail)
+    monkeypatch.setattr(views.DeviceViewSet, "list", fail)
     for settings.DEBUG in (False, True):
         response = api.get("/api/devices")
         assert (response.status_code, response.json()["status"]) == (500, "INTERNAL_SERVER_ERROR")
@@ -81,7 +80,7 @@ def test_a_database_that_fails_is_unavailable_for_a_moment(api: Api, monkeypatch
     def fail(*_args: Any) -> None:
         raise OperationalError("connection to 10.0.0.1 refused")
 
-    monkeypatch.setattr(counts, "total", fail)
+    monkeypatch.setattr(views.DeviceViewSet, "list", fail)
     response = api.get("/api/devices")
     assert (response.status_code, response.json()["status"]) == (503, "SERVICE_UNAVAILABLE")
     assert response["Retry-After"] == "1"

@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devices import audit, credentials, hospitals, registry, trails
+from devices import audit, credentials, history, hospitals, registry, trails
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent, Device, Hospital
 from devices.origin import COMMAND
@@ -139,7 +139,7 @@ def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyP
     entries = trails.of(device).entries()
     assert next(entries).what == "device added"
     with audit.pruning(audit.kept_since()):
-        Device.history.filter(history_type=registry.CHANGED).delete()
+        Device.history.filter(history_type=history.CHANGED).delete()
     assert list(entries) == []
 
 
