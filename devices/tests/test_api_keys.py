@@ -178,6 +178,7 @@ def test_the_last_use_is_noted_once_a_minute(db: None, django_assert_num_queries
     assert ApiKey.objects.get().last_used_at > first
 
 
+@pytest.mark.usefixtures("nobody_else_writes")
 def test_another_process_does_not_note_again_within_the_minute(
     db: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

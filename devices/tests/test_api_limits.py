@@ -113,6 +113,7 @@ def test_the_default_applies_to_keys_without_a_rate_of_their_own(clock: Clock, s
     assert statuses(Api(issue("own", rate="4/s").text), 5) == [200] * 4 + [429]
 
 
+@pytest.mark.usefixtures("nobody_else_writes")
 def test_a_list_costs_what_it_did_while_a_lease_is_at_hand(
     clock: Clock, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

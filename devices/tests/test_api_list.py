@@ -264,6 +264,7 @@ def test_since_includes_its_own_instant(api: Api) -> None:
     assert len(ids(api.get(f"/api/devices?updated_since={at + 1}"))) == 0
 
 
+@pytest.mark.usefixtures("nobody_else_writes")
 @pytest.mark.parametrize(("query", "number"), [("", 1), ("&device_type=consumer", 2), ("&search=cuff", 3)])
 def test_a_list_takes_the_same_few_queries_whatever_its_length(
     api: Api, django_assert_num_queries: DjangoAssertNumQueries, query: str, number: int
