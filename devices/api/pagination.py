@@ -23,11 +23,8 @@ DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
 FIRST, AFTER, BEFORE, PLACE, OFFSET = "first", "after", "before", "place", "offset"
-DEEP = (
-    1000  # devices: behind so many a page of what filters leave is found by its place, for which they are asked twice
-)
-
-
+DEEP = 1000  # devices: behind so many, a page of what filters leave is found by its place, at the price of asking twice
+USUAL_SIZES = {10, 20, 25, 50, 100, 200, 500, 1000}  # of each, what is asked along with the key is compiled and planned
 NOTHING = Value(None, output_field=BigIntegerField())
 
 
@@ -103,8 +100,8 @@ class DevicePagination:
 
     def along(self) -> Along:
         """Return what to ask along with the key: the page too, if nothing narrows it and the client has none yet."""
-        alone = self.filters or self.cut.kind == PLACE or "If-None-Match" in self.request.headers
-        return Along(None if alone else self.cut)
+        unusual = self.filters or self.cut.kind == PLACE or self.size not in USUAL_SIZES
+        return Along(None if unusual or "If-None-Match" in self.request.headers else self.cut)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -115,12 +112,8 @@ class DevicePagination:
         """Return the devices of the page as JSON. What no counts know is counted, if the page does not tell it."""
         rows = page.split("\n") if page else []
         self.has_more = len(rows) > self.size
-        if (
-            total is None
-            and self.cut.kind in (FIRST, PLACE, OFFSET)
-            and not self.has_more
-            and (rows or not self.offset)
-        ):
+        is_last = self.cut.kind not in (AFTER, BEFORE) and not self.has_more and (rows or not self.offset)
+        if total is None and is_last:
             total = self.offset + len(rows)
         self.total = count() if total is None else total
         rows = rows[: self.size][:: 1 if self.before is None else -1]

@@ -93,14 +93,14 @@ def test_a_deep_page_is_that_page_from_whichever_end_it_was_found(
 
 @pytest.mark.parametrize("position", ["", "&after={}", "&before={}"])
 def test_a_page_is_the_same_along_with_its_key_and_alone(api: Api, api_a: Api, position: str) -> None:
-    devices = register(*(draft(n, device_holder=f"RS {'Harapan' if n % 3 else n}") for n in range(1, 20)))
+    devices = register(*(draft(n, device_holder=f"RS {'Harapan' if n % 3 else n}") for n in range(1, 50)))
     for client in (api, api_a):
-        path = f"/api/devices?size=4{position.format(devices[9].pk)}"
+        path = f"/api/devices?size=10{position.format(devices[24].pk)}"
         along, alone = client.get(path), client.get(path, **{"If-None-Match": '"another"'})
         assert along.content == alone.content
-        assert len(ids(along)) == 4
+        assert len(ids(along)) == 10
     nothing = api_a.get(f"/api/devices?after={devices[-1].pk}").json()
-    assert (nothing["data"], nothing["pagination"]["total"]) == ([], 13)
+    assert (nothing["data"], nothing["pagination"]["total"]) == ([], 33)
 
 
 def test_pages_may_count_from_zero(api: Api, settings: Any) -> None:
