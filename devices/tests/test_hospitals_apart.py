@@ -190,7 +190,7 @@ def test_the_database_is_asked_the_same_of_anothers_device_as_of_none(
 def test_the_database_is_asked_the_same_by_a_filter_that_names_what_is_theirs(
     api_b: Api, ids: dict[str, int], rs_a: Hospital, theirs: str, nobodys: str
 ) -> None:
-    hospitals.merge([registry.name_hospitals(["RS Lama"], COMMAND)["rs lama"]], rs_a, COMMAND)
+    hospitals.merge([name_hospitals(["RS Lama"], COMMAND)["rs lama"]], rs_a, COMMAND)
 
     def ask(query: str) -> list[str]:
         return shapes(lambda: api_b.get(f"/api/devices?{query}"))
