@@ -99,7 +99,7 @@ class Load:
     cursor: str = "/api/devices/changes?since=now&size=100"
     serial: int = field(default_factory=lambda: time.time_ns() // 1000 % 2**44)
     registered: int = 0
-    answers: list["Answer"] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     wrong: Counter[str] = field(default_factory=Counter)
 
     async def one(self, due: float) -> None:

@@ -47,12 +47,10 @@ class Prepared:
         columns = [] if as_sent else [column[0] for column in compiler.select]
         self.converters = compiler.get_converters(columns)
 
-    def rows(self, limit: int | None = None, offset: int = 0, **values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, limit: int | None = None, **values: Any) -> list[tuple[Any, ...]]:
         sql, params = self.sql, self._values(values)
         if limit is not None:
             sql = f"{sql} LIMIT {limit:d}"  # as text: PostgreSQL would plan anew for each value of a parameter
-        if offset:
-            sql, params = f"{sql} OFFSET %s", [*params, offset]
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
             rows = cursor.fetchall()

@@ -31,7 +31,7 @@ class Cursor(base.ServerBindingCursor):
     """A cursor that has what is asked again and again planned once, unless the plan depends on what is asked.
 
     PostgreSQL would make one plan for all patterns: it reads every device in the order of their ids, which is right for
-    a part that most names have, and takes seconds for one that none has.
+    a part that most names have, and reads the whole table for one that none has.
     """
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import orjson
 from django.conf import settings
-from django.db.models import BigIntegerField, Case, OuterRef, Q, QuerySet, Value, When
+from django.db.models import BigIntegerField, Case, Q, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -67,7 +67,7 @@ class Along:
         if self.cut is None:
             return [*feed.marks(), NOTHING, NOTHING]
         devices = Device.objects.order_by("id")
-        own = devices.filter(device_holder=OuterRef("hospital_id"))
+        own = devices.of_the_hospital_of_the_key()
         total = all_or_own(counts.expression(devices), counts.expression(own))
         page = all_or_own(self.cut.of(devices, {}), self.cut.of(own, {}))
         return [*feed.marks(), total, Case(When(Q(sql.sees_all(), naming=ApiKey.Naming.SNAKE_CASE), then=page))]

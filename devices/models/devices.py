@@ -26,6 +26,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             return self
         return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
 
+    def of_the_hospital_of_the_key(self) -> Self:
+        """Return what `within` does, for the key of a query that this one stands in, if it is bound to a hospital."""
+        return self.filter(device_holder=OuterRef("hospital_id"))
+
     def within_that_of_the_key(self) -> Self:
         """Return what `within` does, for the key of a query that this one stands in: one bound to none sees all."""
         bound_to = OuterRef("hospital_id")
