@@ -1,7 +1,7 @@
 """How far somebody reaches: all hospitals, or some. The one place where a key or a person becomes what they may see.
 
-Every query of the API and of the admin is narrowed by a reach (`DeviceQuerySet.within`; what is asked for along with its
-key by `within_that_of_the_key` and `of_the_hospital_of_the_key` beside it), every write is held to one
+Every query of the API and of the admin is narrowed by a reach (`DeviceQuerySet.within`; what is asked for along with
+its key by `within_that_of_the_key` and `of_the_hospital_of_the_key` beside it), every write is held to one
 (`conflicts.beyond_reach`).
 """
 
