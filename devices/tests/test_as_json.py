@@ -55,5 +55,5 @@ def test_what_is_prepared_is_asked_again_with_other_values() -> None:
     expected = [(device.device_name, device.created_at) for device in devices]
     assert after.rows(after=0) == expected
     assert after.rows(after=devices[1].pk) == expected[2:]
-    assert after.rows(2, 1, after=devices[0].pk) == expected[2:4]
+    assert after.rows(2, after=devices[1].pk) == expected[2:4]
     assert Prepared(Device.objects.none().values_list("pk")).rows() == []
