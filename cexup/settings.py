@@ -67,13 +67,12 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
     "devices.denials.AuditMiddleware",
-    "cexup.middleware.OldLanguageCodeMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
     "cexup.middleware.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "cexup.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "cexup.middleware.NoNulMiddleware",
     "cexup.middleware.ApiMiddleware",  # what follows is for people, the API does not pass it

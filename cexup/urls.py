@@ -11,9 +11,9 @@ from devices.admin.second_factor import CheckSecondFactor, set_up_or_keep
 from devices.api.views import NoSuchRoute
 
 urlpatterns = [
+    path("api/", include("devices.api.urls")),  # first: it is asked most
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("language", login_not_required(set_language), name="set_language"),
-    path("api/", include("devices.api.urls")),
     path("api", NoSuchRoute.as_view()),
     path("admin/choose-password/<uidb64>/<token>/", ChoosePassword.as_view(), name="choose_password"),
     path("admin/second-factor/", CheckSecondFactor.as_view(), name="second_factor"),

@@ -30,6 +30,16 @@ class EnvelopeWorker(ThreadWorker):
             pass
         return kept
 
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer the request, and send the head of the answer along with the body: gunicorn sends one by one."""
+        sock = conn.sock
+        conn.sock = held = HeldHead(sock)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            held.flush()
+            conn.sock = sock
+
     def accept(self, listener: Any) -> None:
         """Take a new connection, after a moment for workers that have fewer: else the quickest would have them all."""
         time.sleep(min(self.nr_conns, 10) * YIELD_FOR)
@@ -78,6 +88,28 @@ class EnvelopeWorker(ThreadWorker):
                 connections = self.nr_conns
                 self.accept(listener)
             listener.close()
+
+
+class HeldHead:
+    """A socket that keeps what is sent first until more is sent, or it is used in any other way."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.kept, self.begun = sock, b"", False
+
+    def sendall(self, data: bytes) -> None:
+        if self.begun:
+            self.sock.sendall(self.kept + data)
+            self.kept = b""
+        else:
+            self.kept, self.begun = data, True
+
+    def flush(self) -> None:
+        if self.kept:
+            self.sendall(b"")
+
+    def __getattr__(self, name: str) -> Any:
+        self.flush()
+        return getattr(self.sock, name)
 
 
 def _status(exc: ParseException) -> HTTPStatus:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import orjson
 from django.http import HttpResponse
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 

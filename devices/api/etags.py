@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 from django.http import HttpResponse, HttpResponseNotModified
-from django.utils.cache import patch_vary_headers
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
@@ -55,7 +54,7 @@ def _veiled(version: str) -> str:
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
     if tag:
         response["ETag"] = tag
-    patch_vary_headers(response, [HEADER])
+    response["Vary"] = HEADER
     return response
 
 

@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 import orjson
 from django.db.models import Case, Subquery, When
 from django.http import HttpResponse
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import SAFE_METHODS
@@ -140,7 +139,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         names = spelling(key_of(self.request))
         return [spelt({**row, "id": None} if self.dry_run else row, names) for row in rows]
 
-    def _message(self, message: str | Promise) -> str | Promise:
+    def _message(self, message: str) -> str:
         return _("This is what would happen. Nothing was written.") if self.dry_run else message
 
     def _tagged(self, told: HttpResponse, device: Device) -> HttpResponse:

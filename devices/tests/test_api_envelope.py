@@ -70,7 +70,7 @@ def test_an_exception_in_a_middleware_is_an_envelope_too(api: Api, monkeypatch: 
     def fail(*_args: Any) -> None:
         raise RuntimeError("very secret")
 
-    monkeypatch.setattr("django.middleware.locale.LocaleMiddleware.process_response", fail)
+    monkeypatch.setattr("cexup.middleware.patch_vary_headers", fail)
     response = api.get("/api/devices")
     assert (response.status_code, response.json()["code"]) == (500, 500)
     assert b"secret" not in response.content
