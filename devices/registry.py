@@ -20,7 +20,7 @@ from devices.hospital_names import name_hospitals
 from devices.models import Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
 from devices.problems import FORBIDDEN, Problem, Refused
-from devices.transactions import in_one_transaction
+from devices.transactions import in_one_transaction, in_one_transaction_or
 
 DEVICE_COLUMNS = ("id", "device_name", "device_mac", "device_type", "device_holder_id", "created_at", "updated_at")
 HOLDER = Device._meta.get_field("device_holder")
@@ -55,7 +55,11 @@ class Registered(Sequence[Device]):
         return device
 
 
-@in_one_transaction
+def _taken(drafts: Sequence[Draft], origin: Origin) -> list[Problem]:
+    return conflicts.taken(drafts)
+
+
+@in_one_transaction_or(_taken)
 def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     """Register all of the devices or none, and return them in the order of the drafts.
 
@@ -72,20 +76,16 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
     holders = [by_name[name] for name in names]
     at = now()
-    try:
-        with transaction.atomic():
-            ids = sql.insert(
-                Device,
-                {
-                    "device_name": [draft["device_name"] for draft in drafts],
-                    "device_mac": [draft["device_mac"] for draft in drafts],
-                    "device_type": [draft["device_type"] for draft in drafts],
-                    "device_holder_id": [holder and holder.pk for holder in holders],
-                },
-                {"created_at": at, "updated_at": at},
-            )
-    except IntegrityError as error:
-        raise _refusal(conflicts.taken(drafts), error) from error
+    ids = sql.insert(
+        Device,
+        {
+            "device_name": [draft["device_name"] for draft in drafts],
+            "device_mac": [draft["device_mac"] for draft in drafts],
+            "device_type": [draft["device_type"] for draft in drafts],
+            "device_holder_id": [holder and holder.pk for holder in holders],
+        },
+        {"created_at": at, "updated_at": at},
+    )
     history.record(Device, ids, history.ADDED, origin)
     return Registered(ids, drafts, holders, at)
 
