@@ -50,7 +50,7 @@ def beyond_reach(drafts: Sequence[Draft], reach: Reach, *, new: bool = False) ->
         for index, draft in enumerate(drafts)
         if "device_holder" in draft or must_name
     }
-    allowed = {hospital.name_folded for hospital in reach.hospitals}
+    allowed = {fold(hospital.name) for hospital in reach.hospitals}
     if strange := set(named.values()) - allowed:
         allowed |= Hospital.objects.within(reach).called(strange).keys()
     return [

@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from devices import history, sql
 from devices.cursors import Cursor
-from devices.models import LEFT, ChangeFeed, Device, FormerName, Hospital
+from devices.models import LEFT, MOVED, ChangeFeed, Device, FormerName, Hospital
 from devices.prepared import Parameter, Prepared
 from devices.reach import Reach, all_or_own
 
@@ -86,7 +86,7 @@ def marks() -> list[Any]:
     hospitals within the reach mean, and what was pruned, count as well.
     """
     bound_to = OuterRef("hospital_id")
-    held, left = LAST.filter(device_holder=bound_to), LAST.filter(LEFT, history_holder_before=bound_to)
+    held, left = LAST.filter(device_holder=bound_to), LAST.filter(MOVED, history_holder_before=bound_to)
     named, former = Hospital.history.order_by("-history_id"), FormerName.objects.order_by("-pk")
     return [
         all_or_own(_first(LAST), Greatest(Coalesce(_first(held), 0), Coalesce(_first(left), 0))),

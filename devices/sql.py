@@ -24,8 +24,8 @@ QUEUE = 7_316_001  # an arbitrary number: the name of the lock
 WRITING = 7316
 ASKING = 7317  # likewise, with 48 bits of a digest: a request with an Idempotency-Key is running
 OPEN_FROM = (
-    "SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks "
-    f"WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = {WRITING} "
+    "SELECT min((classid::int8 & 65535) << 32 | objid::int8) FROM pg_locks "
+    f"WHERE locktype = 'advisory' AND objsubid = 1 AND classid::int8 >> 16 = {WRITING} "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"
 )
 

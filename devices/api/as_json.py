@@ -18,7 +18,7 @@ from devices.drafts import UNKNOWN
 class Milliseconds(Func):
     """An instant in milliseconds since 1970 UTC."""
 
-    ON_POSTGRESQL = "(date_part('epoch', %(expressions)s) * 1000)::bigint"
+    ON_POSTGRESQL = "(date_part('epoch',%(expressions)s)*1000)::int8"
     ON_SQLITE = "CAST(round((julianday(%(expressions)s) - 2440587.5) * 86400000) AS integer)"
 
     output_field = BigIntegerField()
@@ -45,10 +45,10 @@ class AsJSON(Func):
 
     def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
         instant = Milliseconds.ON_POSTGRESQL.replace("%(expressions)s", "{}")
-        values = self._values(compiler, "to_json({})", f"to_json(coalesce({{}}, '{UNKNOWN}'))", instant)
+        values = self._values(compiler, "to_json({})", f"to_json(coalesce({{}},'{UNKNOWN}'))", instant)
         marks = "{" + "," * (len(FIELDS) - 1)
-        parts = (f"""'{mark}"{name}":', {value}""" for mark, name, value in zip(marks, self.names, values, strict=True))
-        return f"concat({', '.join(parts)}, '}}')", []
+        parts = (f"""'{mark}"{name}":',{value}""" for mark, name, value in zip(marks, self.names, values, strict=True))
+        return f"concat({','.join(parts)},'}}')", []
 
     def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
         instant = Milliseconds.ON_SQLITE.replace("%(expressions)s", "{}")

@@ -57,7 +57,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 # What a request needs of its key and of the key's hospital; anything else would be asked for when it is used.
 KEY = ["id", "hospital_id", "read_only", "naming", "rate", "last_used_at"]
-HOSPITAL = ["name", "name_folded"]
+HOSPITAL = ["name"]
 
 
 # What a request surely needs besides: expressions for a query set of keys, which name its hospital `hospital_id`.

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 import orjson
 from django.conf import settings
-from django.db.models import BigIntegerField, Case, Q, QuerySet, Value, When
+from django.db.models import BigIntegerField, Case, OuterRef, Q, QuerySet, Value, When
+from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -40,7 +41,9 @@ class Cut:
     size: int
     offset: int = 0
 
-    def of(self, devices: QuerySet[Device], names: Mapping[str, str]) -> sql.Lines:
+    def of(
+        self, devices: QuerySet[Device], names: Mapping[str, str], holder: str | Combinable = "device_holder__name"
+    ) -> sql.Lines:
         """Return the page as an expression: each of its devices as JSON, and one more if there is one."""
         if self.kind == AFTER:
             devices = devices.filter(pk__gt=Parameter("after"))
@@ -48,7 +51,7 @@ class Cut:
             devices = devices.filter(pk__lt=Parameter("before")).order_by("-id")
         elif self.kind == PLACE:
             devices = devices.filter(pk__gte=sql.IdAt(devices, counts.expression(devices)))
-        told = devices.annotate(line=AsJSON(names)).values("line")
+        told = devices.annotate(line=AsJSON(names, holder)).values("line")
         return sql.Lines(told[self.offset : self.offset + self.size + 1])
 
 
@@ -69,7 +72,7 @@ class Along:
         devices = Device.objects.order_by("id")
         own = devices.of_the_hospital_of_the_key()
         total = all_or_own(counts.expression(devices), counts.expression(own))
-        page = all_or_own(self.cut.of(devices, {}), self.cut.of(own, {}))
+        page = all_or_own(self.cut.of(devices, {}), self.cut.of(own, {}, holder=OuterRef("hospital__name")))
         return [*feed.marks(), total, Case(When(Q(sql.sees_all(), naming=ApiKey.Naming.SNAKE_CASE), then=page))]
 
 
@@ -173,5 +176,6 @@ class DevicePagination:
 
     def _link(self, **position: int) -> str:
         kept = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
-        query = urlencode({**position, "size": self.size, **kept})
+        [(name, number)] = position.items()
+        query = f"{name}={number}&size={self.size}" + (f"&{urlencode(kept)}" if kept else "")
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

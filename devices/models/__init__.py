@@ -10,7 +10,7 @@ from devices.models.columns import MAX_ID, now
 from devices.models.counts import DeviceCount
 from devices.models.devices import Device, DeviceQuerySet, has_part
 from devices.models.feed import ChangeFeed
-from devices.models.history import LEFT, Through
+from devices.models.history import LEFT, MOVED, Through
 from devices.models.hospitals import FormerName, Hospital, changes_of
 from devices.models.idempotency import IDEMPOTENCY_KEY_LENGTH, RememberedAnswer
 from devices.models.people import FailedSignIn, Person, SignIn
@@ -21,6 +21,7 @@ __all__ = [
     "IDEMPOTENCY_KEY_LENGTH",
     "LEFT",
     "MAX_ID",
+    "MOVED",
     "ApiKey",
     "ApiKeyQuerySet",
     "AuditEvent",

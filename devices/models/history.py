@@ -65,11 +65,11 @@ class DeviceChangeRecord(ChangeRecord):
         abstract = True
 
 
-# The changes by which a device left the hospital that held it: to another, or to none. The condition of an index.
+# The changes by which a device left the hospital that held it: to another, or to none. The condition of an index, which
+# is used too where it is said which hospital that was, and MOVED.
 BEFORE = F("history_holder_before")
-LEFT = Q(history_holder_before__isnull=False) & (
-    Q(device_holder__isnull=True) | Q(device_holder__lt=BEFORE) | Q(device_holder__gt=BEFORE)
-)
+MOVED = Q(device_holder__isnull=True) | Q(device_holder__lt=BEFORE) | Q(device_holder__gt=BEFORE)
+LEFT = Q(history_holder_before__isnull=False) & MOVED
 
 
 class History(HistoricalRecords):

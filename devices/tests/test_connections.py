@@ -5,8 +5,11 @@ import time
 
 import pytest
 from django.db import connection
+from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH
 
 from devices import sql
+from devices.api.authentication import _working_keys
+from devices.api.pagination import USUAL_SIZES, Along, Cut
 from devices.models import Device
 from devices.tests.conftest import draft, register
 
@@ -60,6 +63,13 @@ def test_what_is_asked_often_is_planned_once_and_a_part_of_a_name_each_time() ->
         assert Device.objects.filter(device_name__contains="uff").count() == Device.objects.filter(pk__gt=0).count()
     assert [statement for statement in prepared() if '"id" > ' in statement]
     assert not [statement for statement in prepared() if "LIKE" in statement]
+
+
+@pytest.mark.parametrize("kind", ["first", "after", "before"])
+@pytest.mark.parametrize("size", USUAL_SIZES)
+def test_what_a_list_asks_along_with_its_key_is_parsed_once(kind: str, size: int) -> None:
+    asked = _working_keys(Along(Cut(kind, size))).sql
+    assert len(asked) <= MAX_CACHED_STATEMENT_LENGTH  # psycopg looks for the parameters of a longer one each time
 
 
 def test_the_rows_of_a_list_of_ids_are_found_along_the_index() -> None:

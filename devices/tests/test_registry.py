@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from devices import credentials, registry, sql
 from devices.drafts import DeviceType
-from devices.models import LEFT, ApiKey, Device, Hospital, Through
+from devices.models import LEFT, MOVED, ApiKey, Device, Hospital, Through
 from devices.origin import COMMAND, Origin
 from devices.problems import Refused
 from devices.tests.conftest import Api, draft, issue, register, set_clock
@@ -85,14 +85,22 @@ def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
     ]
 
 
-@pytest.mark.parametrize("index", ["change_by_holder", "change_by_departure", "change_by_device"])
-def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: str) -> None:
+@pytest.mark.parametrize(
+    ("index", "which"),
+    [
+        ("change_by_holder", Q()),
+        ("change_by_departure", LEFT),
+        ("change_by_departure", MOVED),
+        ("change_by_device", Q()),
+    ],
+)
+def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: str, which: Q) -> None:
     devices = register(*(draft(n, device_holder=f"RS {n % 100}") for n in range(1000)))
     registry.transfer(Device.objects.filter(pk__in=[device.pk for device in devices[::2]]), None, COMMAND)
     hospital = devices[500].device_holder_id
     condition = {
         "change_by_holder": Q(device_holder=hospital),
-        "change_by_departure": LEFT & Q(history_holder_before=hospital),
+        "change_by_departure": which & Q(history_holder_before=hospital),
         "change_by_device": Q(id=devices[500].pk),
     }[index]
     with connection.cursor() as cursor:
