@@ -1,6 +1,7 @@
 """Ask the registry for ten minutes as much as 70 % of what it can do: `make soak`, or `python -m bench.soak --help`.
 
-1. Measure the capacity: eight clients, each of which asks again as soon as it is answered.
+1. Warm up: so many clients at once that each thread of each worker has its connection to PostgreSQL, and its memory.
+   Then measure the capacity: eight clients, each of which asks again as soon as it is answered.
 2. Ask at 70 % of that rate, whether the answers come or not: requests have a time at which they are due, and how long
    one takes is counted from then, so an answer that is late delays nobody's clock. 90 % read, 10 % write.
 3. Compare what was acknowledged with what there is, and the counts with the devices.
@@ -29,7 +30,7 @@ import psycopg
 from bench import servers
 from bench.servers import ROOT, Server
 
-CLIENTS, WARM_UP, SAMPLE_EVERY, IDLE = 8, 3.0, 2.0, 3.0
+CLIENTS, WARM_UP_CLIENTS, WARM_UP, SAMPLE_EVERY, IDLE = 8, 64, 10.0, 2.0, 3.0
 READS, WRITES = "reads", "writes"
 
 
@@ -169,19 +170,17 @@ class Load:
         return json.loads(told)["data"]
 
 
-async def capacity(load: Load, seconds: float) -> float:
-    """Return the requests a second of clients that do not pause."""
-    begun = time.monotonic() + WARM_UP
-    done = 0
+async def capacity(load: Load, clients: int, seconds: float) -> float:
+    """Return the requests a second of so many clients that do not pause."""
+    end = time.monotonic() + seconds
 
     async def client() -> None:
-        nonlocal done
-        while (now := time.monotonic()) < begun + seconds:
+        while (now := time.monotonic()) < end:
             await load.one(now)
-            done += now >= begun
 
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return done / seconds
+    load.answers = []
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return len(load.answers) / seconds
 
 
 async def soak(load: Load, rate: float, seconds: float) -> None:
@@ -278,7 +277,8 @@ def percentiles(values: list[float]) -> tuple[float, float]:
 
 async def measure(server: Server, options: argparse.Namespace) -> tuple[Load, float, float, list[Sample]]:
     load = Load(Connections(server), options.devices)
-    ceiling = await capacity(load, options.capacity)
+    await capacity(load, WARM_UP_CLIENTS, WARM_UP)
+    ceiling = await capacity(load, CLIENTS, options.capacity)
     rate, samples = ceiling * options.share, list[Sample]()
     load.answers = []
     await asyncio.gather(soak(load, rate, options.seconds), watch(server, options.seconds, samples))
