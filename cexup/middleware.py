@@ -53,9 +53,9 @@ class RequestIdFilter(logging.Filter):
 class LanguageMiddleware:
     """Answer in the language of the client's `Accept-Language`, or of the cookie that a person has chosen.
 
-    Django's LocaleMiddleware looks for a language in the address too, of which there is none here, and takes four
-    times as long. Indonesian's old code, `in`, is read as the present one, `id`: Java and so Android sent it until
-    Java 17. https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Locale.html#legacy_language_codes
+    Django's LocaleMiddleware looks for a language in the address too, of which there is none here. Indonesian's old
+    code, `in`, is read as the present one, `id`: Java and so Android sent it until Java 17.
+    https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Locale.html#legacy_language_codes
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
