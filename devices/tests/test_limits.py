@@ -118,7 +118,7 @@ def test_a_transaction_of_a_request_that_stands_still_is_ended_and_answers_503(
         return insert(*args, **kwargs)
 
     monkeypatch.setattr(sql, "insert", stand_still)
-    response = api.post("/api/devices", draft(1))
+    response = api.post("/api/devices", draft(1, device_holder="RS 1"))  # looked for: by then the transaction has begun
     assert (response.status_code, response["Retry-After"]) == (503, "1")
     monkeypatch.undo()
     connection.close()  # as when a request ends
