@@ -5,11 +5,13 @@ import select
 import socket
 import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from cexup.stopping import stopping
 from devices.problems import status_name
@@ -17,9 +19,40 @@ from devices.problems import status_name
 FOLLOWS_WITHIN = 2  # milliseconds
 YIELD_FOR = 0.0001  # seconds, a connection
 DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 2.0
+PROBE = b"GET /healthz"
 
 
 class EnvelopeWorker(ThreadWorker):
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return the threads that answer, and have one more for who asks whether the process is up."""
+        self.answering, self.probes = 0, ThreadPoolExecutor(max_workers=1)
+        return super().get_thread_pool()  # type: ignore[no-any-return]
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Give the connection to a thread: where all are busy, a probe to its own.
+
+        Else a supervisor would take a process for dead whose threads all wait for a database that says nothing. Of a
+        new connection that has sent nothing yet nobody can tell what it will be: it is watched until it has.
+        """
+        begins_with = _peek(conn.sock) if self.alive and self.answering >= self.cfg.threads else b""
+        if begins_with == PROBE:
+            self._submit(self.probes, super().handle, conn, super().finish_request)
+        elif begins_with is None and not conn.initialized:
+            watched: Future[object] = Future()
+            watched.set_result(_DEFER)
+            super().finish_request(conn, watched)
+        else:
+            self.answering += 1
+            self._submit(self.tpool, self.handle, conn, self.finish_request)
+
+    def _submit(self, pool: ThreadPoolExecutor, handle: Any, conn: Any, finish: Callable[[Any, Any], None]) -> None:
+        answered = pool.submit(handle, conn)
+        answered.add_done_callback(lambda done: self.method_queue.defer(finish, conn, done))
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        self.answering -= 1
+        super().finish_request(conn, fs)
+
     def handle(self, conn: Any) -> Any:
         """Answer the connection's request, and those that follow at once, in the same thread.
 
@@ -110,6 +143,16 @@ class HeldHead:
     def __getattr__(self, name: str) -> Any:
         self.flush()
         return getattr(self.sock, name)
+
+
+def _peek(sock: socket.socket) -> bytes | None:
+    """Return what is to be read, as much as PROBE has, and leave it there; None if nothing has come yet."""
+    try:
+        return sock.recv(len(PROBE), socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""  # the thread that reads it deals with that
 
 
 def _status(exc: ParseException) -> HTTPStatus:

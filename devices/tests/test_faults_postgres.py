@@ -4,6 +4,7 @@ comes back by itself."""
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ STATEMENT_SECONDS = 3
 OPTIONS = f"?options=-c%20statement_timeout%3D{STATEMENT_SECONDS}s&connect_timeout=3"
 OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 BACK = 5.0  # seconds in which the registry must be back once PostgreSQL is
+THREADS = 2 * (4 + 8)  # of two workers, as gunicorn.conf.py has it unless it is told otherwise
 BUSY = 3  # so many times that on a machine that does other things as well
 
 
@@ -94,6 +96,30 @@ def test_postgresql_says_nothing_for_ten_seconds(server: Cluster, registry: Regi
     assert took < (STATEMENT_SECONDS + 5) * BUSY
     during = [(probe, status) for at, probe, status in probes if begun + 1 < at < ended]
     assert set(during) == {("/healthz", 200), ("/readyz", 503)}, during
+
+
+def test_it_is_up_while_all_threads_wait_for_a_postgresql_that_says_nothing(
+    server: Cluster, registry: Registry
+) -> None:
+    answers: list[int] = []
+    clients = [
+        threading.Thread(target=lambda: answers.append(registry.ask("GET", "/api/devices").status))
+        for _ in range(3 * THREADS)
+    ]
+    server.signal(signal.SIGSTOP)
+    try:
+        for client in clients:
+            client.start()
+        eventually(lambda: len(answers) >= THREADS)  # as many as were the first to get a thread: it is the others' now
+        for _ in range(10):
+            assert registry.ask("GET", "/healthz").status == 200
+        assert len(answers) <= 2 * THREADS  # so the last of them are waiting, as who asks for health would
+    finally:
+        server.signal(signal.SIGCONT)
+    for client in clients:
+        client.join()
+    assert set(answers) <= {200, 503}
+    eventually(registry.is_ready)
 
 
 def test_a_lock_that_somebody_holds_is_waited_for_no_longer_than_a_statement_may_take(

@@ -1,5 +1,7 @@
 """What surrounds the registry: probes, settings, checks, the first start, and the server itself."""
 
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -181,6 +183,25 @@ def test_what_is_no_request_is_answered_in_the_envelope(server: int, request_: b
     assert headers["content-type"] == "application/json"
     assert re.fullmatch("[0-9a-f]{32}", headers["x-request-id"])
     assert body["errors"]
+
+
+def test_answers_without_a_body_keep_their_connection(server: int, server_key: str) -> None:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server, timeout=20)) as connection:
+        connection.connect()
+        ours = connection.sock.getsockname()
+
+        def ask(method: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+            connection.request(method, "/api/devices", headers={"x-api-key": server_key, **headers})
+            response = connection.getresponse()
+            return response, response.read()
+
+        whole, body = ask("GET")
+        head, nothing = ask("HEAD")
+        assert (head.status, head.headers["Content-Length"], nothing) == (200, str(len(body)), b"")
+        unchanged, nothing = ask("GET", **{"If-None-Match": whole.headers["ETag"]})
+        assert (unchanged.status, nothing) == (304, b"")
+        assert ask("GET")[1] == body
+        assert connection.sock.getsockname() == ours
 
 
 def test_a_key_that_is_not_ascii_is_no_key(server: int) -> None:
