@@ -16,6 +16,8 @@ from django.db.models.sql.where import AND
 
 from devices import sql
 from devices.models import Device, DeviceCount, Hospital
+from devices.models.hospitals import IdOf
+from devices.prepared import Parameter
 from devices.triggers import counts as triggers
 
 # What counts can be asked by: the columns of a device's query, and their names here.
@@ -88,7 +90,7 @@ def _rows(devices: QuerySet[Any]) -> QuerySet[DeviceCount] | None:
 def _conditions(query: Query) -> list[tuple[Any, Q]] | None:
     """Return the query's conditions by their fields, all of which must hold; None if the counts do not know one.
 
-    A value may be one of the query that the query set stands in.
+    A value may be one of the query that the query set stands in, or one that is told later.
     """
     joined = {join.table_name for join in query.alias_map.values()}
     plain = not (query.is_sliced or query.distinct or query.combinator or query.group_by or query.extra_tables)
@@ -101,7 +103,7 @@ def _conditions(query: Query) -> list[tuple[Any, Q]] | None:
         value = lookup.rhs
         if isinstance(value, ResolvedOuterRef):
             value = OuterRef(value.name)  # type: ignore[attr-defined]  # unknown to django-stubs
-        elif hasattr(value, "resolve_expression"):
+        elif hasattr(value, "resolve_expression") and not isinstance(value, IdOf | Parameter):
             return None
         field = lookup.lhs.target
         conditions.append((field, Q(**{f"{KNOWN[field]}__{lookup.lookup_name}": value})))

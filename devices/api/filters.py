@@ -1,6 +1,6 @@
 """What part: the query parameters of the list. Their values are read like the fields of a device."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,10 +14,13 @@ from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 from rest_framework.request import Request
 
-from devices import drafts, reach
-from devices.api.authentication import key_of
+from devices import drafts
 from devices.models import Device, DeviceQuerySet
+from devices.prepared import Parameter
 from devices.problems import Problem
+from devices.reach import Reach
+
+Shape = tuple[tuple[str, Parameter | str], ...]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
@@ -56,10 +59,16 @@ class InstantFilter(filters.Filter):
 
 
 def _clean_holder_name(value: object) -> str:
-    return drafts.clean_holder(value) or drafts.UNKNOWN
+    return drafts.fold(drafts.clean_holder(value) or drafts.UNKNOWN)
+
+
+def devices_within(reach: Reach) -> DeviceQuerySet:
+    return Device.objects.within(reach).order_by("id")
 
 
 class DeviceFilter(filters.FilterSet):
+    base_filters: dict[str, filters.Filter]
+
     device_name = CleanedFilter(cleaner=drafts.clean_text)
     device_mac = CleanedFilter(cleaner=drafts.clean_mac)
     device_type = CleanedFilter(cleaner=drafts.clean_type)
@@ -79,6 +88,12 @@ class DeviceFilter(filters.FilterSet):
         model = Device
         fields: list[str] = []
 
+    def __init__(self, data: Mapping[str, Any], within: Reach) -> None:
+        """Have the filters that were sent, and no others: django-filter makes a form field of each, every time."""
+        self.within = within
+        self.base_filters = {name: made for name, made in self.base_filters.items() if name in data}
+        super().__init__(data, devices_within(within))
+
     def problems(self) -> list[Problem]:
         """Return what is wrong with the values that were sent."""
         return [
@@ -87,16 +102,44 @@ class DeviceFilter(filters.FilterSet):
             for error in errors
         ]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        return self.form.cleaned_data  # type: ignore[no-any-return]
+
+    @property
+    def shape(self) -> Shape:
+        """What the SQL of these filters depends on: their names, and the values that are no parameters of it."""
+        shape = {name: PARAMETERS.get(name, value) for name, value in self.values.items()}
+        if self.values.get("device_holder") == drafts.UNKNOWN:
+            shape["device_holder"] = drafts.UNKNOWN
+        return tuple(shape.items())
+
+    @classmethod
+    def of_shape(cls, shape: Shape, within: Reach) -> DeviceQuerySet:
+        """Return the devices that filters of this shape leave, whose values are told when they are asked for."""
+        made = cls(dict(shape), within)
+        devices = made.queryset
+        for name, value in shape:
+            devices = made.filters[name].filter(devices, value)
+        return devices  # type: ignore[no-any-return]
+
     def filter_holder(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
-        return devices.held_by(value, reach.of_key(key_of(self.request)))
+        return devices.held_by(value, self.within)
 
     def filter_search(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
-        return devices.search(value, reach.of_key(key_of(self.request)))
+        return devices.search(value, self.within)
 
     def filter_ordering(self, devices: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
         return devices.order_by(*dict.fromkeys([value, "id"]))
 
 
+def _parameter(name: str) -> Parameter:
+    column = DeviceFilter.base_filters[name].field_name
+    field: Any = column and Device._meta.get_field(column)
+    return Parameter(name, field)
+
+
+PARAMETERS = {name: _parameter(name) for name in DeviceFilter.base_filters.keys() - {"search", "ordering"}}
 LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 

@@ -20,9 +20,9 @@ from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
 from devices.api.authentication import ApiKeyAuthentication, key_of
 from devices.api.errors import Retired
-from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
+from devices.api.filters import LIST_PARAMETERS, DeviceFilter, Shape, check_parameters, choice, devices_within
 from devices.api.naming import NAMINGS, spelling
-from devices.api.pagination import Cut, DevicePagination, prepare
+from devices.api.pagination import OFFSET, Cut, DevicePagination, prepare
 from devices.api.serializers import DeviceSerializer, spelt, tell, tell_registered
 from devices.drafts import REQUIRED
 from devices.models import MAX_ID, ApiKey, Device, DeviceQuerySet, Through
@@ -62,7 +62,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return super().get_authenticators()
 
     def get_queryset(self) -> DeviceQuerySet:
-        return _devices(reach.of_key(key_of(self.request)))
+        return devices_within(reach.of_key(key_of(self.request)))
 
     def list(self, request: Request) -> HttpResponse:
         key = key_of(request)
@@ -71,7 +71,8 @@ class DeviceViewSet(GenericViewSet[Device]):
         if unchanged := etags.not_modified(request, tag):
             return unchanged
         if page is None:
-            [[total, page]] = self._page(key).rows(**self.pages.values, key=key.pk)
+            filtered_by = self.filters.values if self.filters else {}
+            [[total, page]] = self._page(key).rows(**self.pages.values, **filtered_by, key=key.pk)
         data = orjson.Fragment(f"[{','.join(self.pages.take(total, page, self._count))}]")
         return etags.put_on(envelope.success(data, _("Devices found."), pagination=self.pages.describe()), tag)
 
@@ -146,9 +147,11 @@ class DeviceViewSet(GenericViewSet[Device]):
         return told if self.dry_run else etags.put_on(told, etags.of_device(device))
 
     def _page(self, key: ApiKey) -> Prepared:
-        if self.filters:
-            return prepare(self.filters.qs, self.pages.cut, spelling(key))
-        return _page(reach.of_key(key), self.pages.cut, key.naming)
+        """Return what asks for the page: compiled anew for a search and an offset, of which each is another."""
+        within, cut = reach.of_key(key), self.pages.cut
+        if self.filters and ("search" in self.filters.values or cut.kind == OFFSET):
+            return prepare(self.filters.qs, cut, spelling(key))
+        return _page(within, cut, key.naming, self.filters.shape if self.filters else ())
 
     def _count(self) -> int:
         return counts.total(self.filters.qs if self.filters else self.get_queryset())
@@ -162,7 +165,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         problems = check_parameters(request, LIST_PARAMETERS) + self.page_problems
         self.filters = None
         if self.pages.filters:
-            self.filters = DeviceFilter(request.query_params, self.get_queryset(), request=request)
+            self.filters = DeviceFilter(request.query_params, reach.of_key(key_of(request)))
             problems += self.filters.problems()
         return problems
 
@@ -219,13 +222,9 @@ class NoSuchRoute(APIView):
         raise NotFound(_("There is no such address. /api/docs lists those that there are."))
 
 
-def _devices(within: Reach) -> DeviceQuerySet:
-    return Device.objects.within(within).order_by("id")
-
-
 @lru_cache(maxsize=1000)
-def _page(within: Reach, cut: Cut, naming: str) -> Prepared:
-    return prepare(_devices(within), cut, NAMINGS[naming])
+def _page(within: Reach, cut: Cut, naming: str, shape: Shape) -> Prepared:
+    return prepare(DeviceFilter.of_shape(shape, within), cut, NAMINGS[naming])
 
 
 def _device() -> list[Any]:

@@ -16,6 +16,7 @@ from devices.models.history import LEFT, DeviceChangeRecord, History
 from devices.models.hospitals import Hospital
 
 if TYPE_CHECKING:
+    from devices.prepared import Parameter
     from devices.reach import Reach
 
 
@@ -35,15 +36,14 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         bound_to = OuterRef("hospital_id")
         return self.filter(Q(device_holder=bound_to) | Q(IsNull(bound_to, True)))
 
-    def held_by(self, name: str, within: "Reach") -> Self:
-        """Return the devices of the hospital with this name, or those that no hospital holds (`unknown`).
+    def held_by(self, name: "str | Parameter", within: "Reach") -> Self:
+        """Return the devices of the hospital with this folded name, or those that no hospital holds (`unknown`).
 
         A hospital beyond the reach is looked for like one that never was: what is asked otherwise takes longer.
         """
-        if fold(name) == UNKNOWN:
+        if name == UNKNOWN:
             return self.filter(device_holder=None)
-        hospital = Hospital.objects.within(within).called([fold(name)]).get(fold(name))
-        return self.filter(device_holder=hospital) if hospital else self.none()
+        return self.filter(device_holder=Hospital.objects.within(within).id_of(name))
 
     def search(self, text: str, within: "Reach") -> Self:
         """Return the devices that have the text, in any case, in their name, MAC or holder, which is within the reach.

@@ -6,6 +6,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from devices import registry
 from devices.api import pagination
+from devices.api.views import _page
 from devices.models import Device
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, register
@@ -255,6 +256,21 @@ def test_each_filter_finds_what_it_names(api: Api) -> None:
         response = api.get(f"/api/devices?{query}")
         assert ids(response) == [device.pk for device in devices], query
         assert response.json()["pagination"]["total"] == len(devices), query
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("device_name=%s&ordering=-id", ["Cuff 1", "Cuff 2", "Cuff 3"]),
+        ("device_mac=%s", ["02:00:00:00:00:01", "02-00-00-00-00-02", "02:00:00:00:00:03"]),
+        ("device_type=consumer&device_holder=%s", ["RS 1", "rs 2", "RS 3"]),
+    ],
+)
+def test_a_filter_is_compiled_once_and_each_value_finds_its_own(api: Api, query: str, values: list[str]) -> None:
+    one, two = register(*(draft(n, device_mac=f"02:00:00:00:00:0{n}", device_holder=f"RS {n}") for n in (1, 2)))
+    _page.cache_clear()
+    assert [ids(api.get(f"/api/devices?{query % quote(value)}")) for value in values] == [[one.pk], [two.pk], []]
+    assert _page.cache_info().misses == 1
 
 
 def test_since_includes_its_own_instant(api: Api) -> None:
