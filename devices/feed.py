@@ -54,14 +54,35 @@ class Page:
     end: int  # the position to go on from
 
 
-def state() -> ChangeFeed:
-    """Return what the cursors of this registry depend on."""
-    known = ChangeFeed.objects.filter(pk=1).first()
-    return known or ChangeFeed.objects.get_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})[0]
+class State(NamedTuple):
+    """What the cursors of this registry depend on."""
+
+    key: bytes
+    pruned_to: int
+
+
+def along() -> list[Subquery]:
+    """Return expressions, for a query of any table, by which that tells the state, or nulls if there is none yet."""
+    kept = ChangeFeed.objects.filter(pk=1)
+    return [Subquery(kept.values(name)) for name in State._fields]
+
+
+def state(key: Any = None, pruned_to: int | None = None) -> State:
+    """Return the state that was told, or else the one that there is now; it is made when it is first needed."""
+    if key is None or pruned_to is None:
+        kept, _new = ChangeFeed.objects.get_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})
+        key, pruned_to = kept.key, kept.pruned_to
+    return State(bytes(key), pruned_to)
 
 
 def pruned_to() -> int:
-    return ChangeFeed.objects.values_list("pruned_to", flat=True).first() or 0
+    rows = _pruned_to().rows()
+    return int(rows[0][0]) if rows else 0
+
+
+@cache
+def _pruned_to() -> Prepared:
+    return Prepared(ChangeFeed.objects.values_list("pruned_to"), as_sent=True)
 
 
 class Ahead(Exception):
