@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import overload
 
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext_lazy as _
 
@@ -102,7 +102,12 @@ def _anything(_device: Device) -> bool:
     return True
 
 
-@in_one_transaction
+def _taken_of_one(devices: DeviceQuerySet, changes: Draft, *_others: object) -> list[Problem]:
+    owners = dict.fromkeys(devices.values_list("pk", flat=True), 0)
+    return _unlisted(conflicts.taken([changes], owners))
+
+
+@in_one_transaction_or(_taken_of_one)
 def update(
     devices: DeviceQuerySet, changes: Draft, origin: Origin, expected: Callable[[Device], bool] = _anything
 ) -> Device:
@@ -123,7 +128,12 @@ def update(
     return device
 
 
-@in_one_transaction
+def _taken_of_many(changes: Sequence[tuple[int, Draft]], _origin: Origin) -> list[Problem]:
+    owners = {pk: index for index, (pk, _draft) in enumerate(changes)}
+    return conflicts.taken([draft for _pk, draft in changes], owners)
+
+
+@in_one_transaction_or(_taken_of_many)
 def update_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> int:
     """Give the device of each id its own new values; return how many differ from what they were.
 
@@ -186,7 +196,12 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
     retire(Device.objects.filter(pk=_locked_device(devices, expected).pk), origin)
 
 
-@in_one_transaction
+def _taken_of_retired(device_id: int, _origin: Origin) -> list[Problem]:
+    last = Device.history.filter(id=device_id).latest("history_id")
+    return _unlisted(conflicts.taken([Draft(device_name=last.device_name, device_mac=last.device_mac)]))
+
+
+@in_one_transaction_or(_taken_of_retired)
 def restore(device_id: int, origin: Origin) -> Device:
     """Bring a retired device back as it was, under its old id.
 
@@ -201,12 +216,7 @@ def restore(device_id: int, origin: Origin) -> Device:
     device: Device = last.instance
     device.device_holder = holder  # None also where its hospital is gone for good
     device.updated_at = max(now(), device.updated_at + INSTANT)
-    try:
-        with transaction.atomic():
-            Device.objects.bulk_create([device])
-    except IntegrityError as error:
-        draft = Draft(device_name=device.device_name, device_mac=device.device_mac)
-        raise _refusal(_unlisted(conflicts.taken([draft])), error) from error
+    Device.objects.bulk_create([device])
     history.record(Device, [device.pk], history.ADDED, origin, history_change_reason=history.RESTORED)
     return device
 
@@ -236,7 +246,8 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
     """Give each device, which the caller has locked, its own new values; return those that were otherwise.
 
     Raises:
-        Refused: as update_many.
+        Refused: the drafts repeat each other, or a holder is beyond the reach.
+        IntegrityError: a name or a MAC is another device's.
     """
     drafts = [draft for _device, draft in changes]
     owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
@@ -250,23 +261,19 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
     at = now()
     for device in changed:
         device.updated_at = max(at, device.updated_at + INSTANT)
-    try:
-        with transaction.atomic():
-            _step_aside(changed, held)
-            sql.update(
-                Device,
-                [device.pk for device in changed],
-                {
-                    "device_name": [device.device_name for device in changed],
-                    "device_mac": [device.device_mac for device in changed],
-                    "device_type": [device.device_type for device in changed],
-                    "device_holder_id": [device.device_holder_id for device in changed],
-                    "updated_at": [device.updated_at for device in changed],
-                },
-                {},
-            )
-    except IntegrityError as error:
-        raise _refusal(conflicts.taken(drafts, owners), error) from error
+    _step_aside(changed, held)
+    sql.update(
+        Device,
+        [device.pk for device in changed],
+        {
+            "device_name": [device.device_name for device in changed],
+            "device_mac": [device.device_mac for device in changed],
+            "device_type": [device.device_type for device in changed],
+            "device_holder_id": [device.device_holder_id for device in changed],
+            "updated_at": [device.updated_at for device in changed],
+        },
+        {},
+    )
     history.record(Device, [device.pk for device in changed], history.CHANGED, origin)
     return changed
 
@@ -295,11 +302,6 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
     if ids:
         nobodys = [f"~{pk}~{secrets.token_hex(8).upper()}" for pk in ids]
         sql.update(Device, ids, dict.fromkeys(conflicts.TAKEN, nobodys), {})
-
-
-def _refusal(problems: list[Problem], error: IntegrityError) -> Exception:
-    """Explain the database's refusal; unexplained (what was in the way has gone meanwhile), the error itself."""
-    return Refused(problems) if problems else error
 
 
 def _unlisted(problems: list[Problem]) -> list[Problem]:

@@ -102,11 +102,7 @@ def _on_postgresql() -> list[str]:
     for event, (tables, changes) in EVENTS.items():
         statements.append(KEEP.format(event=event, columns=COLUMNS, changes=changes, every=FOLD_EVERY))
         statements.append(TRIGGER.format(event=event, referencing=f"REFERENCING {tables}"))
-    # Rows that were folded away are of no use to anybody soon.
-    vacuum = (
-        "ALTER TABLE devices_devicecount SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)"
-    )
-    return [*statements, KEEP_TRUNCATED, TRIGGER.format(event="truncate", referencing=""), vacuum]
+    return [*statements, KEEP_TRUNCATED, TRIGGER.format(event="truncate", referencing=""), VACUUM]
 
 
 # --- SQLite
