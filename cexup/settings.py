@@ -27,15 +27,23 @@ def is_rate(text: str) -> None:
         raise ValidationError("Write 6000/min, also /s and /h, or unlimited.") from error
 
 
+is_secret = validate.And(
+    validate.Length(min=32), validate.Regexp("(?!change-me)", error="The example's key is known to all.")
+)
+
+
+def are_secret(texts: list[str]) -> None:
+    for text in texts:
+        is_secret(text)
+
+
 env = Env()
 env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
 
 # --- The process -----------------------------------------------------------------------------------------------
 
-SECRET_KEY = env.str(
-    "SECRET_KEY",
-    validate=[validate.Length(min=32), validate.Regexp("(?!change-me)", error="The example's key is known to all.")],
-)
+SECRET_KEY = env.str("SECRET_KEY", validate=is_secret)
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [], validate=are_secret)
 DEBUG = env.bool("DEBUG", False)
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
 

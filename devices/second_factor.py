@@ -1,7 +1,8 @@
 """A second factor for the admin: codes of an authenticator app (TOTP, RFC 6238), and ten recovery codes.
 
-Each code works once. Wrong ones make the next try wait, twice as long each time (django-otp's throttling). Of a
-recovery code a digest is kept, keyed with the SECRET_KEY: who has the database could try out its 40 random bits.
+Each code works once. Wrong ones make the next try wait, twice as long each time (django-otp's throttling). The app's
+secret is kept sealed. Of a recovery code a digest is kept, keyed with the SECRET_KEY: who has the database could try
+out its 40 random bits. What an older key of SECRET_KEY_FALLBACKS has sealed or digested goes on working.
 """
 
 from base64 import b32encode
@@ -13,10 +14,10 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from devices import audit
+from devices import audit, seal
 from devices.audit import What
+from devices.models import AuthenticatorApp
 
 RECOVERY_CODES = 10
 DIGITS = 6
@@ -31,30 +32,31 @@ class Wait(Exception):
 
 
 def is_set_up(user: Any) -> bool:
-    return bool(TOTPDevice.objects.filter(user=user, confirmed=True).exists())
+    return bool(AuthenticatorApp.objects.filter(user=user, confirmed=True).exists())
 
 
 @transaction.atomic
-def begin(user: User) -> TOTPDevice:
+def begin(user: User) -> AuthenticatorApp:
     """Return the secret that an app is to learn, the same until it has been confirmed by a code of the app."""
     User.objects.select_for_update().get(pk=user.pk)  # two pages that are opened at once show the same
-    device = TOTPDevice.objects.filter(user=user, confirmed=False).order_by("pk").first()
-    return device or TOTPDevice.objects.create(user=user, confirmed=False, name="app")
+    begun = AuthenticatorApp.objects.filter(user=user, confirmed=False).order_by("pk")
+    device: AuthenticatorApp | None = next((app for app in begun if app.opens), None)
+    return device or AuthenticatorApp.objects.create(user=user, confirmed=False, name="app")
 
 
-def secret_of(device: TOTPDevice) -> str:
+def secret_of(device: AuthenticatorApp) -> str:
     """Return the secret as people type it where they cannot scan: base32, in groups of four."""
     text = b32encode(device.bin_key).decode().rstrip("=")
     return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
 
 
-def address_of(device: TOTPDevice) -> str:
+def address_of(device: AuthenticatorApp) -> str:
     """Return the otpauth: URI that a QR code holds. https://github.com/google/google-authenticator/wiki/Key-Uri-Format"""
     return str(device.config_url)
 
 
 @transaction.atomic
-def confirm(user: User, code: str) -> TOTPDevice | None:
+def confirm(user: User, code: str) -> AuthenticatorApp | None:
     """Take the secret in use if the code is the app's; None if it is not.
 
     Raises:
@@ -63,14 +65,14 @@ def confirm(user: User, code: str) -> TOTPDevice | None:
     device = begin(user)
     if _checked(user, device, code) is None:
         return None
-    TOTPDevice.objects.filter(user=user).exclude(pk=device.pk).delete()
+    AuthenticatorApp.objects.filter(user=user).exclude(pk=device.pk).delete()
     device.confirmed = True
     device.save(update_fields=["confirmed"])
     audit.note(What.SECOND_FACTOR_SET_UP, about=user)
     return device
 
 
-def check(user: Any, code: str) -> TOTPDevice | StaticDevice | None:
+def check(user: Any, code: str) -> AuthenticatorApp | StaticDevice | None:
     """Return what the code is of, the app or the recovery codes; None if it is wrong or was used before.
 
     Raises:
@@ -78,9 +80,9 @@ def check(user: Any, code: str) -> TOTPDevice | StaticDevice | None:
     """
     text = "".join(code.split()).lower()
     is_of_app = len(text) == DIGITS and text.isdecimal()
-    model = TOTPDevice if is_of_app else StaticDevice
+    model = AuthenticatorApp if is_of_app else StaticDevice
     device = model.objects.filter(user=user, confirmed=True).first()
-    return _checked(user, device, text if is_of_app else _digest(text)) if device else None
+    return _checked(user, device, text if is_of_app else _kept(user, text)) if device else None
 
 
 @transaction.atomic
@@ -105,14 +107,21 @@ def recovery_codes_left(user: User) -> int:
 @transaction.atomic
 def reset(user: User) -> None:
     """Forget the app and the recovery codes, of somebody who has lost them."""
-    TOTPDevice.objects.filter(user=user).delete()
+    AuthenticatorApp.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
     audit.note(What.SECOND_FACTOR_RESET, about=user)
 
 
-def _digest(code: str) -> str:
-    """Return what is kept of a recovery code: 80 bits, which is what django-otp has room for."""
-    return b32encode(salted_hmac(__name__, code, algorithm="sha256").digest()[:10]).decode().lower()
+def _digest(code: str, key: str | None = None) -> str:
+    """Return what is kept of a recovery code, by this key, else today's: 80 bits, for which django-otp has room."""
+    return b32encode(salted_hmac(__name__, code, secret=key, algorithm="sha256").digest()[:10]).decode().lower()
+
+
+def _kept(user: User, code: str) -> str:
+    """Return what is kept of this recovery code, by whichever key; if nothing is, what would be by today's."""
+    digests = [_digest(code, key) for key in seal.secret_keys()]
+    kept = StaticToken.objects.filter(device__user=user, token__in=digests).values_list("token", flat=True).first()
+    return str(kept or digests[0])
 
 
 def _checked(user: User, device: Any, code: str) -> Any:

@@ -6,6 +6,7 @@ that nothing else gets in, whoever writes.
 
 from devices.models.api_keys import ApiKey, ApiKeyQuerySet, validate_rate
 from devices.models.audit import AuditEvent, AuditRetention
+from devices.models.authenticator_apps import AuthenticatorApp
 from devices.models.columns import MAX_ID, now
 from devices.models.counts import DeviceCount
 from devices.models.devices import Device, DeviceQuerySet, has_part
@@ -26,6 +27,7 @@ __all__ = [
     "ApiKeyQuerySet",
     "AuditEvent",
     "AuditRetention",
+    "AuthenticatorApp",
     "ChangeFeed",
     "Device",
     "DeviceCount",

@@ -26,10 +26,9 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver, path
 from django.urls.resolvers import RegexPattern
 from django.utils import timezone
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from devices import credentials, feed, people, reach, sql, uploads
-from devices.models import ApiKey, AuditEvent, Device, Hospital, PermitCount, Through, Upload
+from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Device, Hospital, PermitCount, Through, Upload
 from devices.origin import COMMAND, Origin
 from devices.tests.conftest import Api, draft, issue, register
 
@@ -222,7 +221,7 @@ def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
     people.invite("Ibu Sari", "sari@rs.example", [rs_b])
     User.objects.create_user("nobody", is_staff=True)
     User.objects.create_superuser("operator")
-    TOTPDevice.objects.create(user=User.objects.create_superuser("half"), confirmed=True)
+    AuthenticatorApp.objects.create(user=User.objects.create_superuser("half"), confirmed=True)
     key = issue("Ward app of Harapan", hospital=rs_a)
     tried = {"username": ratna.username, "ip_address": "192.0.2.7", "user_agent": "x", "path_info": "/"}
     ids = {

@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from devices import second_factor
+from devices.models import AuthenticatorApp
 from devices.tests.test_registry_races import at_once
 
 CHECK, SET_UP = "/admin/second-factor/", "/admin/second-factor/set-up/"
@@ -22,14 +22,18 @@ LIST = "/admin/devices/device/"
 
 def code_of(user: User, later: int = 0) -> str:
     """What the person's app shows, now or so many steps of 30 s later."""
-    totp = TOTP(TOTPDevice.objects.get(user=user).bin_key)
+    return code_shown(AuthenticatorApp.objects.get(user=user), later)
+
+
+def code_shown(app: AuthenticatorApp, later: int = 0) -> str:
+    totp = TOTP(app.bin_key)
     totp.time = time.time() + 30 * later
     return f"{totp.token():06d}"
 
 
 def next_code_of(user: User) -> str:
     """What the app shows when half a minute has gone by."""
-    TOTPDevice.objects.update(last_t=-1)
+    AuthenticatorApp.objects.update(last_t=-1)
     return code_of(user)
 
 
@@ -236,9 +240,10 @@ def test_the_next_page_is_one_of_ours(ratna: Client, person: User) -> None:
 
 def test_the_secret_is_on_no_page_once_it_is_set_up(operator: Client, ratna: Client, person: User) -> None:
     ratna.get(SET_UP)
-    secret = second_factor.secret_of(TOTPDevice.objects.get(user=person))
+    secret = second_factor.secret_of(AuthenticatorApp.objects.get(user=person))
     assert secret in ratna.get(SET_UP).content.decode()
     set_up(ratna, person)
     pages = [ratna.get(SET_UP), operator.get(f"/admin/devices/person/{person.pk}/change/")]
     assert not [page for page in pages if secret in page.content.decode()]
-    assert operator.get("/admin/otp_totp/totpdevice/").status_code == 404
+    for page in ("otp_totp/totpdevice", "devices/authenticatorapp"):
+        assert operator.get(f"/admin/{page}/").status_code == 404

@@ -14,12 +14,11 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import DjangoAssertNumQueries
 
 from devices import audit, credentials, denials, keys, people, second_factor
 from devices.audit import What
-from devices.models import AuditEvent, Device, Hospital, Person
+from devices.models import AuditEvent, AuthenticatorApp, Device, Hospital, Person
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
 from devices.tests.test_admin_people import PEOPLE, choose_password, link, make
@@ -319,7 +318,7 @@ def test_nothing_secret_is_on_record(person: User, operator: Client, ratna: Clie
     secrets = [PASSWORD, WRONG, "sore-teduh-8"]
     someone = User.objects.get(first_name="Ibu Ratna")
     recovery = set_up(ratna, someone)
-    otp = TOTPDevice.objects.get(user=someone)
+    otp = AuthenticatorApp.objects.get(user=someone)
     again = signed_in_anew(someone)
     again.post(CHECK, {"code": recovery[0]})
     again.post(CHECK, {"code": "wrongcode1"})
@@ -334,7 +333,8 @@ def test_nothing_secret_is_on_record(person: User, operator: Client, ratna: Clie
     credentials.take_over(legacy, "legacy", COMMAND)
     for text in (issued.text, revoked.text, legacy, keys.issue().text, "cxp_nonsense"):
         Api(text).post("/api/devices?key=" + text, {"x-api-key": text})
-    secrets += [*recovery, "wrongcode1", otp.key, second_factor.secret_of(otp), path.split("/")[-2], code_of(someone)]
+    secrets += [otp.key, otp.bin_key.hex(), second_factor.secret_of(otp)]
+    secrets += [*recovery, "wrongcode1", path.split("/")[-2], code_of(someone)]
     secrets += [issued.text, revoked.text, legacy, keys.digest(issued.text), keys.digest(legacy), "cxp_nonsense"]
     secrets += [User.objects.get(pk=someone.pk).password]
     on_record = everything()

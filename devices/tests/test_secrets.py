@@ -133,7 +133,11 @@ def test_a_line_keeps_what_is_no_secret(text: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("SECRET_KEY", "hunter2-short"), ("DATABASE_URL", "nonsense://registry:hunter2@localhost:port/x")],
+    [
+        ("SECRET_KEY", "hunter2-short"),
+        ("SECRET_KEY_FALLBACKS", "hunter2-short"),
+        ("DATABASE_URL", "nonsense://registry:hunter2@localhost:port/x"),
+    ],
 )
 def test_a_malformed_setting_is_told_by_name_and_not_by_value(variable: str, value: str) -> None:
     environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "SECRET_KEY": "x" * 50, variable: value}
@@ -179,14 +183,15 @@ def test_no_repr_has_a_secret_or_an_address(rs_a: Hospital, ratna: Client) -> No
     person = Person.objects.get(first_name="Ibu Ratna")
     device = second_factor.begin(User.objects.get(pk=person.pk))
     upload = Upload(name="fleet.csv", user=person, digest="d" * 64)
-    secrets = [issued.text, issued.text[-46:], keys.digest(issued.text), person.email, device.key, person.password]
+    secrets = [issued.text, issued.text[-46:], keys.digest(issued.text), person.email, person.password]
+    secrets += [device.key, device.bin_key.hex(), second_factor.secret_of(device)]
     legacy = credentials.take_over(LEGACY, "legacy", COMMAND)
     for thing in (issued, issued.key, keys.issue(), upload, person, legacy, Origin("api", api_key=legacy)):  # type: ignore[arg-type]
         for secret in [*secrets, LEGACY, keys.digest(LEGACY), "d" * 64]:
             assert secret not in repr(thing)
             assert secret not in str(thing)
-    assert device.key not in redacted(repr(device))  # django-otp's own, which has the user name too
-    assert person.email not in redacted(repr(device))
+    for secret in secrets:
+        assert secret not in redacted(repr(device))  # django-otp's own, which has the user name too
     assert person.email not in redacted(repr(User.objects.get(pk=person.pk)))
 
 

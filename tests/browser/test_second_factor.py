@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django_otp.oath import TOTP
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import Page, expect
 
+from devices.models import AuthenticatorApp
 from tests.browser.conftest import NARROW, PASSWORD, WIDE, Visit
 from tests.browser.test_sign_in import sign_in
 
@@ -57,7 +57,7 @@ def test_it_is_set_up_asked_for_and_its_recovery_codes_work_once(visit: Visit, o
         enter(other, code)
         return other
 
-    TOTPDevice.objects.update(last_t=-1)  # half a minute has gone by
+    AuthenticatorApp.objects.update(last_t=-1)  # half a minute has gone by
     expect(signed_in_anew(code_of(secret))).to_have_url("/admin/devices/device/")
     expect(signed_in_anew(shown[0])).to_have_url("/admin/devices/device/")
     refused = signed_in_anew(shown[0])
@@ -67,6 +67,6 @@ def test_it_is_set_up_asked_for_and_its_recovery_codes_work_once(visit: Visit, o
     page.goto(SET_UP)
     expect(page.get_by_text(re.compile("9 recovery codes are left"))).to_be_visible()
     look(page, "state", viewport)
-    TOTPDevice.objects.update(last_t=-1)
+    AuthenticatorApp.objects.update(last_t=-1)
     enter(page, code_of(secret), "Turn it off")
     expect(page.get_by_text("Two-factor sign-in is off.")).to_be_visible()
