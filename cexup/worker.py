@@ -19,7 +19,9 @@ from devices.problems import status_name
 FOLLOWS_WITHIN = 2  # milliseconds
 YIELD_FOR = 0.0001  # seconds, a connection
 DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 2.0
-PROBE = b"GET /healthz"
+HEAD_BYTES = 4096  # of a probe, at most
+PROBES = (b"GET /healthz ", b"HEAD /healthz ")
+BODY = (b"content-length:", b"transfer-encoding:")
 
 
 class EnvelopeWorker(ThreadWorker):
@@ -34,16 +36,20 @@ class EnvelopeWorker(ThreadWorker):
         Else a supervisor would take a process for dead whose threads all wait for a database that says nothing. Of a
         new connection that has sent nothing yet nobody can tell what it will be: it is watched until it has.
         """
-        begins_with = _peek(conn.sock) if self.alive and self.answering >= self.cfg.threads else b""
-        if begins_with == PROBE:
-            self._submit(self.probes, super().handle, conn, super().finish_request)
-        elif begins_with is None and not conn.initialized:
+        if self.answering < self.cfg.threads or not self.alive or _is_begun(conn):
+            self._answer_in_turn(conn)
+        elif (sent := _peek(conn.sock)) is None and not conn.initialized:
             watched: Future[object] = Future()
             watched.set_result(_DEFER)
             super().finish_request(conn, watched)
+        elif sent and _is_probe(sent):
+            self._submit(self.probes, super().handle, conn, super().finish_request)
         else:
-            self.answering += 1
-            self._submit(self.tpool, self.handle, conn, self.finish_request)
+            self._answer_in_turn(conn)
+
+    def _answer_in_turn(self, conn: Any) -> None:
+        self.answering += 1
+        self._submit(self.tpool, self.handle, conn, self.finish_request)
 
     def _submit(self, pool: ThreadPoolExecutor, handle: Any, conn: Any, finish: Callable[[Any, Any], None]) -> None:
         answered = pool.submit(handle, conn)
@@ -145,14 +151,24 @@ class HeldHead:
         return getattr(self.sock, name)
 
 
+def _is_begun(conn: Any) -> bool:
+    """Tell whether a part of the next request has been read already, so that the socket does not tell what it is."""
+    return conn.cfg.is_ssl or (conn.initialized and bool(conn.parser.unreader.buf.getvalue()))
+
+
 def _peek(sock: socket.socket) -> bytes | None:
-    """Return what is to be read, as much as PROBE has, and leave it there; None if nothing has come yet."""
+    """Return what is to be read, and leave it there; None if nothing has come yet."""
     try:
-        return sock.recv(len(PROBE), socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return sock.recv(HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return None
     except OSError:
         return b""  # the thread that reads it deals with that
+
+
+def _is_probe(sent: bytes) -> bool:
+    """Tell whether this is a whole request for the probe, so that nobody who sends a part of one holds its thread."""
+    return sent.startswith(PROBES) and sent.endswith(b"\r\n\r\n") and not any(name in sent.lower() for name in BODY)
 
 
 def _status(exc: ParseException) -> HTTPStatus:

@@ -37,7 +37,8 @@ def register_each(
     items that are wrong are left out; without, one that is wrong refuses all.
 
     1. Lock the devices that are known by their MACs.
-    2. Find what is wrong with each draft; of two that are the same, the first that is right stays.
+    2. Find what is wrong with each draft; of two that are the same, the first that is right stays. Who was to have the
+       name or the MAC that another gives up is wrong with that.
     3. Write the rest.
 
     If another writer was faster, here or between 1 and 2, what he wrote is known by now: begin again.
@@ -104,7 +105,20 @@ def _wrong(
             ]
         else:
             first |= dict.fromkeys(values, index)
+    if wrong and known:
+        _let_fall(wrong, conflicts.given_up(drafts, owners))
     return wrong
+
+
+def _let_fall(wrong: dict[int, list[Problem]], given_up: Mapping[int, list[Problem]]) -> None:
+    """Add whoever was to have what a draft gives up that is left out, and whoever counted on them."""
+    left_out = list(wrong)
+    while left_out:
+        for problem in given_up.get(left_out.pop(), ()):
+            index = problem.index or 0
+            if index not in wrong:
+                wrong[index] = [problem]
+                left_out.append(index)
 
 
 def _write(

@@ -68,6 +68,24 @@ def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> l
     A problem never tells which device it is, nor whose.
     """
     owners = owners or {}
+    return [
+        problem
+        for problem, pk in _had_by_others(drafts, owners)
+        if (own := owners.get(pk)) is None or problem.field not in drafts[own]
+    ]
+
+
+def given_up(drafts: Sequence[Draft], owners: Mapping[int, int]) -> dict[int, list[Problem]]:
+    """Return what `taken` passes over, by the place of the draft that gives it up: a problem where that is not done."""
+    problems: dict[int, list[Problem]] = {}
+    for problem, pk in _had_by_others(drafts, owners):
+        if pk in owners and problem.field in drafts[owners[pk]]:
+            problems.setdefault(owners[pk], []).append(problem)
+    return problems
+
+
+def _had_by_others(drafts: Sequence[Draft], owners: Mapping[int, int]) -> list[tuple[Problem, int]]:
+    """Return a problem for each name and MAC that another device has, with that device's id."""
     found = [
         Device.objects.filter(**{f"{field}__in": sql.any_text([draft[field] for draft in drafts if field in draft])})  # type: ignore[literal-required]
         for field in TAKEN
@@ -78,9 +96,8 @@ def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> l
         for field, value in zip(TAKEN, values, strict=True):
             holders[field][value] = pk
     return [
-        Problem(field, UNIQUE, message, index)
+        (Problem(field, UNIQUE, message, index), pk)
         for index, draft in enumerate(drafts)
         for field, message in TAKEN.items()
-        if (pk := holders[field].get(draft.get(field, ""))) is not None  # type: ignore[call-overload]
-        and ((own := owners.get(pk)) is None or (own != index and field not in drafts[own]))
+        if (pk := holders[field].get(draft.get(field, ""))) is not None and owners.get(pk) != index  # type: ignore[call-overload]
     ]

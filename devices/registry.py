@@ -102,9 +102,9 @@ def _anything(_device: Device) -> bool:
     return True
 
 
-def _taken_of_one(devices: DeviceQuerySet, changes: Draft, *_others: object) -> list[Problem]:
+def _taken_of_one(devices: DeviceQuerySet, changes: Draft, *_others: object, **_more: object) -> list[Problem]:
     owners = dict.fromkeys(devices.values_list("pk", flat=True), 0)
-    return _unlisted(conflicts.taken([changes], owners))
+    return _unlisted(conflicts.taken([changes], owners)) if owners else []  # gone by now, as the next attempt will tell
 
 
 @in_one_transaction_or(_taken_of_one)
@@ -128,7 +128,7 @@ def update(
     return device
 
 
-def _taken_of_many(changes: Sequence[tuple[int, Draft]], _origin: Origin) -> list[Problem]:
+def _taken_of_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> list[Problem]:
     owners = {pk: index for index, (pk, _draft) in enumerate(changes)}
     return conflicts.taken([draft for _pk, draft in changes], owners)
 
@@ -196,7 +196,7 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
     retire(Device.objects.filter(pk=_locked_device(devices, expected).pk), origin)
 
 
-def _taken_of_retired(device_id: int, _origin: Origin) -> list[Problem]:
+def _taken_of_retired(device_id: int, origin: Origin) -> list[Problem]:
     last = Device.history.filter(id=device_id).latest("history_id")
     return _unlisted(conflicts.taken([Draft(device_name=last.device_name, device_mac=last.device_mac)]))
 

@@ -107,8 +107,15 @@ class DeviceFilter(filters.FilterSet):
         return self.form.cleaned_data  # type: ignore[no-any-return]
 
     @property
-    def shape(self) -> Shape:
-        """What the SQL of these filters depends on: their names, and the values that are no parameters of it."""
+    def shape(self) -> Shape | None:
+        """What the SQL of these filters depends on: their names, and the values that are no parameters of it.
+
+        None where it is another for each value: for a search, and for one hospital's devices in an order that no index
+        has for it, where the best plan depends on how many they are.
+        """
+        ordering = self.values.get("ordering", "id")
+        if "search" in self.values or ("device_holder" in self.values and ordering.lstrip("-") != "id"):
+            return None
         shape = {name: PARAMETERS.get(name, value) for name, value in self.values.items()}
         if self.values.get("device_holder") == drafts.UNKNOWN:
             shape["device_holder"] = drafts.UNKNOWN
@@ -134,12 +141,14 @@ class DeviceFilter(filters.FilterSet):
 
 
 def _parameter(name: str) -> Parameter:
-    column = DeviceFilter.base_filters[name].field_name
-    field: Any = column and Device._meta.get_field(column)
+    field: Any = Device._meta.get_field(str(DeviceFilter.base_filters[name].field_name))
     return Parameter(name, field)
 
 
-PARAMETERS = {name: _parameter(name) for name in DeviceFilter.base_filters.keys() - {"search", "ordering"}}
+PARAMETERS = {
+    "device_holder": Parameter("device_holder"),
+    **{name: _parameter(name) for name in DeviceFilter.base_filters.keys() - {"device_holder", "search", "ordering"}},
+}
 LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 

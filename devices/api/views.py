@@ -147,11 +147,12 @@ class DeviceViewSet(GenericViewSet[Device]):
         return told if self.dry_run else etags.put_on(told, etags.of_device(device))
 
     def _page(self, key: ApiKey) -> Prepared:
-        """Return what asks for the page: compiled anew for a search and an offset, of which each is another."""
+        """Return what asks for the page: compiled anew for filters that need it, and for an offset."""
         within, cut = reach.of_key(key), self.pages.cut
-        if self.filters and ("search" in self.filters.values or cut.kind == OFFSET):
+        shape = self.filters.shape if self.filters else ()
+        if self.filters and (shape is None or cut.kind == OFFSET):
             return prepare(self.filters.qs, cut, spelling(key))
-        return _page(within, cut, key.naming, self.filters.shape if self.filters else ())
+        return compiled_page(within, cut, key.naming, shape or ())
 
     def _count(self) -> int:
         return counts.total(self.filters.qs if self.filters else self.get_queryset())
@@ -223,7 +224,7 @@ class NoSuchRoute(APIView):
 
 
 @lru_cache(maxsize=1000)
-def _page(within: Reach, cut: Cut, naming: str, shape: Shape) -> Prepared:
+def compiled_page(within: Reach, cut: Cut, naming: str, shape: Shape) -> Prepared:
     return prepare(DeviceFilter.of_shape(shape, within), cut, NAMINGS[naming])
 
 

@@ -14,9 +14,9 @@ from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
 from devices.models.columns import now
 from devices.models.history import LEFT, DeviceChangeRecord, History
 from devices.models.hospitals import Hospital
+from devices.prepared import Parameter
 
 if TYPE_CHECKING:
-    from devices.prepared import Parameter
     from devices.reach import Reach
 
 
@@ -36,14 +36,18 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         bound_to = OuterRef("hospital_id")
         return self.filter(Q(device_holder=bound_to) | Q(IsNull(bound_to, True)))
 
-    def held_by(self, name: "str | Parameter", within: "Reach") -> Self:
+    def held_by(self, name: str | Parameter, within: "Reach") -> Self:
         """Return the devices of the hospital with this folded name, or those that no hospital holds (`unknown`).
 
         A hospital beyond the reach is looked for like one that never was: what is asked otherwise takes longer.
         """
+        hospitals = Hospital.objects.within(within)
+        if isinstance(name, Parameter):
+            return self.filter(device_holder=hospitals.id_of(name))
         if name == UNKNOWN:
             return self.filter(device_holder=None)
-        return self.filter(device_holder=Hospital.objects.within(within).id_of(name))
+        hospital = hospitals.called([name]).get(name)  # PostgreSQL plans by how many it has
+        return self.filter(device_holder=hospital) if hospital else self.none()
 
     def search(self, text: str, within: "Reach") -> Self:
         """Return the devices that have the text, in any case, in their name, MAC or holder, which is within the reach.

@@ -14,9 +14,9 @@ from devices import sql
 from devices.drafts import MAX_LENGTH, UNKNOWN, fold
 from devices.models.columns import now
 from devices.models.history import LEFT, History
+from devices.prepared import Parameter
 
 if TYPE_CHECKING:
-    from devices.prepared import Parameter
     from devices.reach import Reach
 
 
@@ -30,7 +30,7 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
             found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
         return found
 
-    def id_of(self, name_folded: "str | Parameter") -> "IdOf":
+    def id_of(self, name_folded: Parameter) -> "IdOf":
         """Return an expression for the id of the hospital that `called` finds by this name; null if there is none."""
         former = FormerName.objects.filter(name_folded=name_folded, hospital__in=self)
         return IdOf(Subquery(self.filter(name_folded=name_folded).values("pk")), Subquery(former.values("hospital")))

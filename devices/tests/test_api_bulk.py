@@ -85,6 +85,28 @@ def test_both_modes_go_together(api: Api) -> None:
     assert results(response) == [("updated", "Renamed"), ("conflict", ["duplicate"]), ("created", "Cuff 3")]
 
 
+@pytest.mark.parametrize("more", ["", "&dry_run=true"])
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (draft(2, device_name="Other", device_type="bad"), ("invalid", ["invalid_choice"])),
+        (draft(2, device_name="Cuff 4"), ("conflict", ["unique"])),
+        (draft(2, device_name="Other", device_holder="RS Sehat"), ("invalid", ["forbidden"])),
+        (draft(2, device_name="Other"), ("updated", "Other")),
+    ],
+)
+def test_who_was_to_have_what_another_gives_up_falls_with_it(
+    api_a: Api, rs_b: Hospital, second: Any, told: Any, more: str
+) -> None:
+    register(*(draft(n, device_holder="RS Harapan") for n in range(1, 5)))
+    posted = [draft(3, device_name="Cuff 1"), draft(1, device_name="Cuff 2"), second, draft(5)]
+    response = api_a.post(f"{PARTIAL}&on_conflict=update{more}", posted)
+    one, two = (
+        [("updated", "Cuff 1"), ("updated", "Cuff 2")] if told[0] == "updated" else [("conflict", ["unique"])] * 2
+    )
+    assert results(response) == [one, two, told, ("created", "Cuff 5")]
+
+
 @pytest.mark.parametrize("query", ["mode=partial&on_conflict=update", "on_conflict=update"])
 def test_a_hospitals_key_updates_its_own_only_and_learns_nothing_of_the_others(
     api_a: Api, devices: dict[str, Device], query: str

@@ -110,9 +110,9 @@ def test_totals_by_holder_and_type_and_both_are_read_from_the_counts(rs_a: Hospi
         Device.objects.within(both),
         Device.objects.within(reach.Reach()),
         Device.objects.within(both).held_by("rs harapan", both).filter(device_type="CONSUMER"),
-        Device.objects.within(reach.Reach((rs_a,))).held_by("RS Sehat", reach.EVERYTHING),
+        Device.objects.within(reach.Reach((rs_a,))).held_by("rs sehat", reach.EVERYTHING),
         Device.objects.held_by("unknown", reach.EVERYTHING),
-        Device.objects.held_by("RS Nowhere", reach.EVERYTHING),
+        Device.objects.held_by("rs nowhere", reach.EVERYTHING),
         Device.objects.filter(device_type="CORPORATE"),
         Device.objects.filter(device_type__in=["CORPORATE", "CONSUMER"], device_holder__isnull=False),
     ]

@@ -1,10 +1,20 @@
-"""The worker sends the head of an answer along with its body, and loses neither."""
+"""The worker sends the head of an answer along with its body; who asks for its health waits for nobody else."""
 
+import http.client
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cexup.worker import HeldHead
+from devices.tests.conftest import ROOT
+from devices.tests.faults import eventually
 
 
 class Recorder:
@@ -50,3 +60,107 @@ def test_a_head_is_sent_before_the_socket_is_used_in_another_way(wire: Recorder,
     held.sendfile(b"file")
     held.flush()
     assert wire.sent == [b"head", b"file"]
+
+
+THREADS = 2
+APPLICATION = """
+import pathlib, time
+here = pathlib.Path(__file__).parent
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/held":
+        with (here / "waiting").open("a") as waiting:
+            waiting.write(".")
+        while not (here / "go").exists():
+            time.sleep(0.02)
+    start_response("200 OK", [("Content-Length", str(len(path)))])
+    return [path.encode()]
+"""
+
+
+def request(path: str, more: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode()
+
+
+def told(connection: socket.socket) -> str:
+    """Return the body of the answer, which is the path that was asked for; nobody waits for it longer than 20 s."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response.read().decode()
+
+
+class Worker:
+    """A gunicorn with one worker of THREADS threads, and an application that holds some for as long as it is told."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+        (folder / "held.py").write_text(APPLICATION)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = free.getsockname()
+        options = ["-b", "{}:{}".format(*self.address), "-k", "cexup.worker.EnvelopeWorker", "--threads", str(THREADS)]
+        gunicorn = [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", "--log-level", "critical"]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "DJANGO_SETTINGS_MODULE": "cexup.settings"}
+        process = subprocess.Popen([*gunicorn, "held:application"], cwd=folder, env=environment)
+        stack.callback(process.wait, 60)
+        stack.callback(process.terminate)
+        stack.callback(self.let_go)
+        eventually(self.answers)
+
+    def answers(self) -> bool:
+        try:
+            return told(self.send(request("/"))) == "/"
+        except OSError:
+            return False
+
+    def send(self, sent: bytes) -> socket.socket:
+        connection = self.stack.enter_context(socket.create_connection(self.address, timeout=20))
+        connection.sendall(sent)
+        return connection
+
+    def hold(self) -> list[socket.socket]:
+        """Have all threads held."""
+        (self.folder / "go").unlink(missing_ok=True)
+        waiting = self.folder / "waiting"
+        waiting.write_text("")
+        held = [self.send(request("/held")) for _ in range(THREADS)]
+        eventually(lambda: len(waiting.read_text()) == THREADS)
+        return held
+
+    def let_go(self) -> None:
+        (self.folder / "go").touch()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    with ExitStack() as stack:
+        yield Worker(tmp_path, stack)
+
+
+def test_where_all_threads_are_held_a_probe_is_answered_and_all_else_in_its_turn(worker: Worker) -> None:
+    for _ in range(2):  # the second time as the first: it is known how many are held
+        held = worker.hold()
+        late, kept, other = worker.send(b""), worker.send(request("/healthz")), worker.send(request("/other"))
+        assert told(kept) == "/healthz"
+        kept.sendall(request("/healthz"))
+        assert told(kept) == "/healthz"
+        late.sendall(request("/healthz"))
+        assert told(late) == "/healthz"
+        worker.let_go()
+        assert [told(connection) for connection in (*held, other)] == ["/held", "/held", "/other"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /healthz",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        request("/healthz", "Content-Length: 5\r\n"),
+        request("/healthz") + request("/held"),
+    ],
+)
+def test_what_only_begins_like_a_probe_holds_up_no_other(worker: Worker, sent: bytes) -> None:
+    worker.hold()
+    worker.send(sent)
+    for _ in range(3):
+        assert told(worker.send(request("/healthz"))) == "/healthz"
