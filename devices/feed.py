@@ -5,6 +5,7 @@ bring an earlier one.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -62,16 +63,17 @@ class State(NamedTuple):
 
 
 def along() -> list[Subquery]:
-    """Return expressions, for a query of any table, by which that tells the state, or nulls if there is none yet."""
+    """Return expressions, for a query of any table, by which that tells the state; nulls if there is none yet."""
     kept = ChangeFeed.objects.filter(pk=1)
     return [Subquery(kept.values(name)) for name in State._fields]
 
 
-def state(key: Any = None, pruned_to: int | None = None) -> State:
-    """Return the state that was told, or else the one that there is now; it is made when it is first needed."""
-    if key is None or pruned_to is None:
+def state(told: Sequence[Any] | None = None) -> State:
+    """Return the state, of what `along` told if that was asked; it is made when it is first needed."""
+    if told is None or None in told:
         kept, _new = ChangeFeed.objects.get_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})
-        key, pruned_to = kept.key, kept.pruned_to
+        told = kept.key, kept.pruned_to
+    key, pruned_to = told
     return State(bytes(key), pruned_to)
 
 

@@ -1,10 +1,12 @@
 """The people who sign in to the admin: one form makes a hospital admin, and a link lets them choose a password."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import axes.utils
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.exceptions import ValidationError
@@ -13,6 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
@@ -199,11 +202,23 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
         return render(request, "admin/key_issued.html", context)
 
 
+@method_decorator(login_not_required, "dispatch")
 class ChoosePassword(PasswordResetConfirmView):
     template_name = "admin/choose_password.html"
     token_generator = people.link_tokens
     success_url = reverse_lazy("admin:login")
     title = _("Choose a password")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with transaction.atomic() if request.method == "POST" else nullcontext():
+            return super().dispatch(request, *args, **kwargs)
+
+    def get_user(self, uidb64: str) -> Any:
+        """Return whom the link is for, locked for who sends the form: of two who do, one finds the link used."""
+        user = super().get_user(uidb64)
+        if user is None or self.request.method != "POST":
+            return user
+        return User.objects.select_for_update().filter(pk=user.pk).first()
 
     def get_form(self, form_class: Any = None) -> Any:
         form = super().get_form(form_class)

@@ -42,7 +42,7 @@ class ChangeViewSet(GenericViewSet[Device]):
         size = whole_number(request.query_params, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
         wait = whole_number(request.query_params, "wait", 0, schema.MAX_WAIT, problems, 0)
         key = key_of(request)
-        state = feed.state(*key.told)
+        state = feed.state(key.told)
         self.key = state.key
         cursor = self._cursor(request.query_params.get("since"), state.pruned_to, problems)
         if problems:

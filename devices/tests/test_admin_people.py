@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from devices.models import Hospital, Person
+from devices.tests.test_registry_races import at_once
 
 PEOPLE = "/admin/devices/person/"
 
@@ -45,6 +46,18 @@ def test_the_link_works_once(operator: Client, rs_a: Hospital) -> None:
     page = Client().get(path, follow=True).content.decode()
     assert "This link has been used" in page
     assert "new_password1" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_those_who_send_its_form_at_once_one_sets_the_password(operator: Client, rs_a: Hospital) -> None:
+    path = link(make(operator, rs_a))
+    clients = [Client() for _ in range(4)]
+    forms = [client.get(path, follow=True).request["PATH_INFO"] for client in clients]
+    words = [f"pagi-cerah-{number}" for number in range(4)]
+    sent = [{"new_password1": word, "new_password2": word} for word in words]
+    told = at_once(4, lambda n: clients[n].post(forms[n], sent[n]).status_code)
+    assert sorted(told) == [200, 200, 200, 302]
+    assert User.objects.get(first_name="Ibu Ratna").check_password(words[told.index(302)])
 
 
 def test_a_weak_password_is_refused(operator: Client, rs_a: Hospital) -> None:
