@@ -36,7 +36,7 @@ class EnvelopeWorker(ThreadWorker):
         Else a supervisor would take a process for dead whose threads all wait for a database that says nothing. Of a
         new connection that has sent nothing yet nobody can tell what it will be: it is watched until it has.
         """
-        if self.answering < self.cfg.threads or not self.alive or _is_begun(conn):
+        if self.answering < self.cfg.threads or not self.alive or _is_hidden(conn):
             self._answer_in_turn(conn)
         elif (sent := _peek(conn.sock)) is None and not conn.initialized:
             watched: Future[object] = Future()
@@ -151,8 +151,8 @@ class HeldHead:
         return getattr(self.sock, name)
 
 
-def _is_begun(conn: Any) -> bool:
-    """Tell whether a part of the next request has been read already, so that the socket does not tell what it is."""
+def _is_hidden(conn: Any) -> bool:
+    """Tell whether the socket does not show what is asked: a part of it has been read already, or it is TLS."""
     return conn.cfg.is_ssl or (conn.initialized and bool(conn.parser.unreader.buf.getvalue()))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from devices import conflicts, registry, sql
 from devices.drafts import Draft
@@ -58,7 +58,7 @@ def register_each(
             with transaction.atomic():
                 right = [index for index in range(len(drafts)) if index not in wrong]
                 results = _write(drafts, right, known, origin)
-        except Refused:
+        except (Refused, IntegrityError):
             if attempt == ATTEMPTS:
                 raise
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from devices import bulk
 from devices.models import Device, Hospital
 from devices.tests.conftest import Api, draft, errors, issue, register
 from devices.tests.test_registry_races import at_once
@@ -105,6 +106,23 @@ def test_who_was_to_have_what_another_gives_up_falls_with_it(
         [("updated", "Cuff 1"), ("updated", "Cuff 2")] if told[0] == "updated" else [("conflict", ["unique"])] * 2
     )
     assert results(response) == [one, two, told, ("created", "Cuff 5")]
+
+
+def test_an_item_whose_name_another_takes_meanwhile_is_looked_at_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(draft(1))
+    look = bulk._wrong
+
+    def and_be_late(*args: Any) -> Any:
+        wrong = look(*args)
+        if not Device.objects.filter(device_name="Wanted").exists():
+            register(draft(9, device_name="Wanted"))
+        return wrong
+
+    monkeypatch.setattr(bulk, "_wrong", and_be_late)
+    response = api.post(f"{PARTIAL}&on_conflict=update", [draft(1, device_name="Wanted"), draft(2)])
+    assert results(response) == [("conflict", ["unique"]), ("created", "Cuff 2")]
 
 
 @pytest.mark.parametrize("query", ["mode=partial&on_conflict=update", "on_conflict=update"])
