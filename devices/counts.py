@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import BigIntegerField, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.expressions import Col, ResolvedOuterRef
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Lookup
 from django.db.models.sql import Query
 from django.db.models.sql.where import AND
@@ -29,25 +29,19 @@ KNOWN = BY_HOLDER | {Device._meta.get_field("device_type"): "device_type"}
 TABLES = {Device._meta.db_table, Hospital._meta.db_table}
 
 
-def total(devices: QuerySet[Device]) -> int:
-    """Return how many devices the query set has: from the counts, or by counting where they do not know."""
-    number = known(devices)
-    return devices.count() if number is None else number
-
-
 def known(devices: QuerySet[Any]) -> int | None:
     """Return the number where the counts have it: of devices by holders and types only, each by plain values."""
     rows = _rows(devices)
     return None if rows is None else rows.aggregate(number=Sum("number"))["number"] or 0
 
 
-def expression(devices: QuerySet[Device]) -> Subquery | None:
+def expression(devices: QuerySet[Device]) -> Coalesce | None:
     """Return what is `known` in a form that another query can ask along with what it asks; null if there is none."""
     rows = _rows(devices)
     if rows is None:
         return None
     number = Cast(Sum("number"), BigIntegerField())
-    return Subquery(rows.order_by().values("everywhere").annotate(total=number).values("total"))
+    return Coalesce(Subquery(rows.order_by().values("everywhere").annotate(total=number).values("total")), 0)
 
 
 def by_holder_and_type(hospital_ids: Collection[int | None] | None = None) -> dict[tuple[int | None, str], int]:

@@ -108,7 +108,7 @@ class IdAt(Expression):
     the place follows from that number: both are as of one instant, so a row that is added meanwhile shifts nothing.
     """
 
-    def __init__(self, rows: "models.QuerySet[Any]", number: Subquery | None) -> None:
+    def __init__(self, rows: "models.QuerySet[Any]", number: Expression | None) -> None:
         super().__init__(output_field=models.BigIntegerField())
         self.ids = rows.order_by("id").values("id")
         self.number = number
@@ -126,6 +126,13 @@ class IdAt(Expression):
             f"CASE WHEN %s < {number} / 2 THEN {from_start} WHEN %s < {number} THEN {from_end} END",
             [place, *more, *params, place, place, *more, *same, *more, place],
         )
+
+
+class Number(Subquery):
+    """How many rows a query set has, as an expression."""
+
+    template = "(SELECT count(*) FROM (%(subquery)s) AS rows)"
+    output_field = models.BigIntegerField()
 
 
 class Lines(Subquery):

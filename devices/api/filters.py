@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -14,13 +15,13 @@ from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 from rest_framework.request import Request
 
-from devices import drafts
-from devices.models import Device, DeviceQuerySet
+from devices import drafts, mac
+from devices.models import Device, DeviceQuerySet, Part, holders_with
 from devices.prepared import Parameter
 from devices.problems import Problem
 from devices.reach import Reach
 
-Shape = tuple[tuple[str, Parameter | str], ...]
+Shape = tuple[tuple[str, Parameter | Part | str], ...]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
@@ -110,16 +111,25 @@ class DeviceFilter(filters.FilterSet):
     def shape(self) -> Shape | None:
         """What the SQL of these filters depends on: their names, and the values that are no parameters of it.
 
-        None where it is another for each value: for a search, and for one hospital's devices in an order that no index
-        has for it, where the best plan depends on how many they are.
+        None where it is another for each value: for a search that finds a hospital, and for one hospital's devices in
+        an order that no index has for it, where the best plan depends on how many they are.
         """
         ordering = self.values.get("ordering", "id")
-        if "search" in self.values or ("device_holder" in self.values and ordering.lstrip("-") != "id"):
+        if "device_holder" in self.values and ordering.lstrip("-") != "id":
             return None
         shape = {name: PARAMETERS.get(name, value) for name, value in self.values.items()}
         if self.values.get("device_holder") == drafts.UNKNOWN:
             shape["device_holder"] = drafts.UNKNOWN
+        if text := self.values.get("search"):
+            part = Part.of(text)
+            if self._holders_sought or part.is_pattern:
+                return None
+            shape["search"] = SOUGHT[len(part.macs)]
         return tuple(shape.items())
+
+    @cached_property
+    def _holders_sought(self) -> Sequence[int | None]:
+        return holders_with(self.values["search"], self.within)
 
     @classmethod
     def of_shape(cls, shape: Shape, within: Reach) -> DeviceQuerySet:
@@ -133,8 +143,10 @@ class DeviceFilter(filters.FilterSet):
     def filter_holder(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
         return devices.held_by(value, self.within)
 
-    def filter_search(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
-        return devices.search(value, self.within)
+    def filter_search(self, devices: DeviceQuerySet, name: str, value: str | Part) -> DeviceQuerySet:
+        if isinstance(value, Part):
+            return devices.having(value, ())
+        return devices.having(Part.of(value), self._holders_sought)
 
     def filter_ordering(self, devices: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
         return devices.order_by(*dict.fromkeys([value, "id"]))
@@ -149,6 +161,9 @@ PARAMETERS = {
     "device_holder": Parameter("device_holder"),
     **{name: _parameter(name) for name in DeviceFilter.base_filters.keys() - {"device_holder", "search", "ordering"}},
 }
+# What is searched for, by the number of texts as which it may stand in a MAC address.
+_IN_A_MAC = [Parameter("search", reading=str.upper), Parameter("search", reading=mac.read_part)]
+SOUGHT = {number: Part(Parameter("search"), tuple(_IN_A_MAC[:number])) for number in (1, 2)}
 LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 

@@ -82,6 +82,12 @@ def prepare(devices: QuerySet[Device], cut: Cut, names: Mapping[str, str]) -> Pr
     return Prepared(key.values_list(counts.expression(devices) or NOTHING, cut.of(devices, names)), as_sent=True)
 
 
+def prepare_count(devices: QuerySet[Device]) -> Prepared:
+    """Return what counts the devices."""
+    key = ApiKey.objects.filter(pk=Parameter("key"))
+    return Prepared(key.values_list(sql.Number(devices.order_by().values("pk"))), as_sent=True)
+
+
 class DevicePagination:
     """Describe which page of a list is asked for, and what it is: `read`, then `take`, then `describe`.
 

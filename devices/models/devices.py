@@ -1,6 +1,9 @@
 """Devices: what the registry is about, and how they are looked for."""
 
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from django.db import connection, models
@@ -14,7 +17,7 @@ from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
 from devices.models.columns import now
 from devices.models.history import LEFT, DeviceChangeRecord, History
 from devices.models.hospitals import Hospital
-from devices.prepared import Parameter
+from devices.prepared import Parameter, Prepared
 
 if TYPE_CHECKING:
     from devices.reach import Reach
@@ -54,25 +57,56 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
         Holders beyond it are not looked for, as in `held_by`.
         """
-        found = has_part(text)
-        # Asked for beforehand: a condition on another table would keep PostgreSQL from using the indexes of this one.
-        named = Hospital.objects.within(within).filter(name_folded__contains=fold(text))
-        if holders := list(named.values_list("pk", flat=True)):
-            found |= Q(device_holder__in=holders)
-        if fold(text) == UNKNOWN:
+        return self.having(Part.of(text), holders_with(text, within))
+
+    def having(self, part: "Part", holders: Collection[int | None]) -> Self:
+        """Return the devices that have the part in their name or MAC, or one of the holders."""
+        found = has_part(part)
+        if hospitals := [holder for holder in holders if holder is not None]:
+            found |= Q(device_holder__in=hospitals)
+        if None in holders:
             found |= Q(device_holder=None)
         return self.filter(found)
 
 
-def has_part(text: str) -> Q:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a device's name, and the texts as which it may stand in a MAC address."""
+
+    name: str | Parameter
+    macs: tuple[str | Parameter, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        return cls(text, tuple(dict.fromkeys([text.upper(), mac.read_part(text) or text.upper()])))
+
+    @property
+    def is_pattern(self) -> bool:
+        """SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters."""
+        return connection.vendor == "sqlite" and isinstance(self.name, str) and not self.name.isascii()
+
+
+def has_part(part: Part) -> Q:
     """Return the condition for devices that have the text, in any case, in their name or MAC."""
-    # SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters.
-    found = Q(device_name__icontains=text)
-    if connection.vendor == "sqlite" and not text.isascii():
-        found = Q(device_name__iregex=re.escape(text))
-    for part in {text.upper(), mac.read_part(text)} - {None}:
-        found |= Q(device_mac__contains=part)
+    found = Q(device_name__iregex=re.escape(str(part.name))) if part.is_pattern else Q(device_name__icontains=part.name)
+    for text in part.macs:
+        found |= Q(device_mac__contains=text)
     return found
+
+
+def holders_with(text: str, within: "Reach") -> list[int | None]:
+    """Return the hospitals within the reach that have the text in their name, and None if it means no hospital.
+
+    Asked before the devices are: a condition on another table would keep PostgreSQL from using the indexes of theirs.
+    """
+    hospitals = [pk for (pk,) in _hospitals_with_part(within).rows(part=fold(text))]
+    return [*hospitals, None] if fold(text) == UNKNOWN else hospitals
+
+
+@lru_cache(maxsize=1000)
+def _hospitals_with_part(within: "Reach") -> Prepared:
+    named = Hospital.objects.within(within).filter(name_folded__contains=Parameter("part"))
+    return Prepared(named.values_list("pk"), as_sent=True)
 
 
 class Device(models.Model):

@@ -264,6 +264,9 @@ def test_each_filter_finds_what_it_names(api: Api) -> None:
         ("device_name=%s&ordering=-id", ["Cuff 1", "Cuff 2", "Cuff 3"]),
         ("device_mac=%s", ["02:00:00:00:00:01", "02-00-00-00-00-02", "02:00:00:00:00:03"]),
         ("device_type=consumer&device_holder=%s", ["RS 1", "rs 2", "RS 3"]),
+        ("search=%s", ["uff 1", "CUFF 2", "cuff 3"]),
+        ("search=%s", ["00-01", "00.02", "0003"]),
+        ("search=%s&ordering=-updated_at", ["f 1", "f 2", "f_"]),
     ],
 )
 def test_a_filter_is_compiled_once_and_each_value_finds_its_own(api: Api, query: str, values: list[str]) -> None:
