@@ -260,7 +260,7 @@ def table(load: Load, tenths: Sequence[Tenth], samples: Sequence[Sample]) -> Ite
         half, most = percentiles([answer.took for answer in answers])
         told = sum(load.wrong.values()) if kind == "all" else ""
         yield f"| {kind} | {len(answers):,} | {told} | {half * 1000:.1f} | {most * 1000:.1f} | {most / half:.1f} |"
-    yield "\n| tenth | capacity | asked | p50 ms | p99 ms | p99/p50 | late, p99 ms | worker's memory, MB | connections |"
+    yield "\n| tenth | capacity | asked | p50 ms | p99 ms | p99/p50 | late, p99 ms | memory of each, MB | connections |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for number, tenth in enumerate(tenths, 1):
         half, most = percentiles([answer.took for answer in tenth.answers])

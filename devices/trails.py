@@ -3,16 +3,19 @@
 It is read some hundred rows at a time, however much there is.
 """
 
+import csv
 import heapq
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from itertools import islice
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain, islice
 from typing import Any
 
 import orjson
 from django.db import models
 from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
 from devices import history
 from devices.audit import KINDS, About
@@ -51,13 +54,20 @@ class Entry:
     def as_json(self) -> bytes:
         return orjson.dumps(asdict(self)) + b"\n"
 
-    def cells(self) -> list[str]:
+    def as_csv(self) -> bytes:
         """Return the entry as a line of a spreadsheet, which runs nothing of it."""
-        values = asdict(self) | {"at": self.at.isoformat()}
-        return [escaped(orjson.dumps(v).decode() if isinstance(v, dict) else _text(v)) for v in values.values()]
+        return _csv_line(escaped(_text(value)) for value in (asdict(self) | {"at": self.at.isoformat()}).values())
+
+
+def _csv_line(cells: Iterable[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode()
 
 
 COLUMNS = tuple(Entry.__dataclass_fields__)
+HEADINGS = _csv_line(COLUMNS)
+FORMATS = ("jsonl", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,18 @@ class Trail:
 
     changes: dict[type[Any], Q]
     events: Q
+
+    def lines(self, format: str, first: date | None = None, last: date | None = None) -> Iterator[bytes]:  # noqa: A002
+        """Give what happened on these days, a line an entry, in one of the FORMATS; a table begins with HEADINGS.
+
+        Raises:
+            OverflowError: a day is beyond what an instant can tell. Raised at once, and not with the first line.
+        """
+        since = _midnight(first) if first else None
+        until = _midnight(last, days_later=1) if last else None
+        if format == "csv":
+            return chain([HEADINGS], (entry.as_csv() for entry in self.entries(since, until)))
+        return (entry.as_json() for entry in self.entries(since, until))
 
     def entries(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Entry]:
         """Give what happened from `since` on and before `until`, the earliest first."""
@@ -111,6 +133,10 @@ def of_hospital(hospital: Hospital) -> Trail:
     ids = itself.ids_ever()
     changes = {Device: changes_of(itself), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
     return Trail(changes, Q(hospital_id__in=ids) | Q(about=About.HOSPITAL, about_id__in=ids))
+
+
+def _midnight(day: date, days_later: int = 0) -> datetime:
+    return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min)).astimezone(UTC)
 
 
 def _within(column: str, since: datetime | None, until: datetime | None) -> Q:
@@ -170,4 +196,4 @@ def _by_time(wanted: QuerySet[Any], instant: str, rows: QuerySet[Any]) -> Iterat
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    return orjson.dumps(value).decode() if isinstance(value, dict) else "" if value is None else str(value)

@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import Case, Exists, Expression, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -17,9 +18,10 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 from devices import history, mac, models, reach, registry, sql
 from devices.admin import confirmation
-from devices.admin.access import OnlyToRead, WithinReach
+from devices.admin.access import OnlyToRead, WithinReach, is_operator
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.pagination import LargeList
+from devices.admin.trails import WithTrail
 from devices.drafts import UNKNOWN, DeviceType
 from devices.models import Device, FormerName, Hospital, Through, changes_of
 from devices.reach import Reach
@@ -74,7 +76,7 @@ class WhenFilter(DaysFilter):
 
 
 @admin.register(Change)
-class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
+class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
     list_display = ("at", "device", "device_address", "action", "changes", "who", "history_through", "address")
     list_filter = (
         ("device_holder", PastHolderFilter),
@@ -102,6 +104,7 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
         last = same_device.order_by("-history_id")
         changes: QuerySet[Any] = super().get_queryset(request)
         annotated: QuerySet[Any] = changes.annotate(
+            has_trail=Value(is_operator(request)),
             seen_before=_is_any("history_holder_before_id", ids),
             seen_after=_is_any("device_holder_id", ids),
             holder=_name_of("device_holder"),
@@ -131,6 +134,9 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
 
     history_view = change_view
 
+    def trail_about(self, obj: Any) -> Device:
+        return Device(pk=obj.id, device_name=obj.device_name)
+
     @admin.display(description=_("when"))
     def at(self, change: Any) -> Any:
         return change.history_date
@@ -145,6 +151,12 @@ class ChangeAdmin(OnlyToRead, WithinReach, LargeList):
 
     @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
+        """Tell what was done. A device that was taken out has no page of its own that would lead to its trail."""
+        if change.history_type == history.REMOVED and change.has_trail:
+            url = reverse("admin:devices_historicaldevice_download_trail", args=[change.pk])
+            return format_html(
+                '{}<br><a href="{}" class="underline">{}</a>', ACTIONS[history.REMOVED], url, _("Audit trail")
+            )
         return _("restored") if change.history_change_reason == history.RESTORED else ACTIONS[change.history_type]
 
     @admin.display(description=_("before → after"))

@@ -1,18 +1,54 @@
-"""The audit trail of one person, device, key or hospital: operators download it from its page."""
+"""The audit trail of one person, device, key or hospital: operators choose days and a format, and download it."""
 
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
+from unfold.widgets import UnfoldAdminDateWidget, UnfoldAdminSelectWidget
 
 from devices import audit, trails
 from devices.admin.access import Page, is_operator
 from devices.audit import What
-from devices.trails import Trail
+
+CONTENT_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+
+
+class TrailForm(forms.Form):
+    first = forms.DateField(label=_("First day"), required=False, widget=UnfoldAdminDateWidget)
+    last = forms.DateField(
+        label=_("Last day"),
+        required=False,
+        widget=UnfoldAdminDateWidget,
+        help_text=_("Leave both days empty for all that is on record."),
+    )
+    format = forms.ChoiceField(
+        label=_("File"),
+        choices=[("csv", _("CSV, for a spreadsheet")), ("jsonl", _("JSON lines, for a program"))],
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    def __init__(self, *args: Any, about: models.Model, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.about = about
+
+    def clean(self) -> None:
+        if self.errors:
+            return
+        first, last = self.cleaned_data["first"], self.cleaned_data["last"]
+        if first and last and last < first:
+            raise ValidationError({"last": _("This is before the first day.")})
+        try:
+            self.lines = trails.of(self.about).lines(**self.cleaned_data)
+        except OverflowError as error:
+            raise ValidationError({"last": _("There are no records of these years.")}) from error
 
 
 class WithTrail(Page):
@@ -21,21 +57,50 @@ class WithTrail(Page):
     def has_operator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
 
+    def trail_about(self, obj: Any) -> models.Model:
+        """Return the person, device, key or hospital of this page."""
+        about: models.Model = obj
+        return about
+
     @action(  # type: ignore[untyped-decorator]
-        description=_("Download audit trail"), url_path="audit-trail", permissions=["operator"], icon="download"
+        description=_("Audit trail"), url_path="audit-trail", permissions=["operator"], icon="download"
     )
-    def download_trail(self, request: HttpRequest, object_id: str) -> StreamingHttpResponse:
-        """Give what `export_audit` writes, in memory that does not grow with it. It ends with that it was exported."""
-        about = self.get_object(request, object_id)
-        if about is None:
+    def download_trail(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for days and format; give what `export_audit` writes, in memory that does not grow with it.
+
+        That it was exported is on record before any of it leaves, and so is its last entry.
+        """
+        found = self.get_object(request, object_id)
+        if found is None:
             raise Http404
-        audit.note(What.EXPORTED, about=about, format="jsonl")  # before any of it leaves
-        name = f"audit-{self.opts.model_name}-{about.pk}-{timezone.localdate():%Y-%m-%d}.jsonl"
+        about = self.trail_about(found)
+        form = TrailForm(request.POST if request.method == "POST" else None, about=about)
+        if not form.is_valid():
+            return self._ask(request, form)
+        chosen: dict[str, Any] = {name: str(value) for name, value in form.cleaned_data.items() if value}
+        audit.note(What.EXPORTED, about=about, **chosen)
+        kind = chosen["format"]
+        name = f"audit-{about._meta.model_name}-{about.pk}-{timezone.localdate():%Y-%m-%d}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(_chunks(trails.of(about)), content_type="application/x-ndjson", headers=headers)
+        return StreamingHttpResponse(_chunks(form.lines), content_type=CONTENT_TYPES[kind], headers=headers)
+
+    def _ask(self, request: HttpRequest, form: TrailForm) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Audit trail"),
+            "about": form.about,
+            "explanation": _(
+                "All that is on record, in order of time: who did what, when, from where, and the values before and "
+                "after. There are e-mail addresses of people in it. That you download it is put on record too."
+            ),
+            "form": form,
+            "media": self.media + form.media,
+            "download": _("Download"),
+        }
+        return render(request, "admin/trail.html", context)
 
 
-def _chunks(trail: Trail) -> Iterator[bytes]:
-    lines = (entry.as_json() for entry in trail.entries())
+def _chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
     while some := b"".join(islice(lines, trails.ROWS_AT_ONCE)):
         yield some

@@ -126,6 +126,7 @@ admin/devices/device/<path:object_id>/change/             302 302 403 404 200 20
 admin/devices/device/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/devices/historicaldevice/                           302 302 403 200 200 200 | 302 302 403 302 302 302
 admin/devices/historicaldevice/add/                       302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/historicaldevice/<path:object_id>/audit-trail/ 302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/historicaldevice/<path:object_id>/history/  302 302 404 404 404 404 | 302 302 404 404 404 404
 admin/devices/historicaldevice/<path:object_id>/delete/   302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/historicaldevice/<path:object_id>/change/   302 302 404 404 404 404 | 302 302 404 404 404 404
@@ -411,6 +412,8 @@ def form(route: str, ids: Ids) -> dict[str, str]:
     model = route.split("/")[2] if route.count("/") > 2 else ""
     if route.endswith("/delete/"):
         return {"post": "yes"}
+    if route.endswith("/audit-trail/"):
+        return {"format": "csv"}
     if route.endswith(("/add/", "/change/")) and model in FORMS:
         posted: dict[str, str] = FORMS[model](ids)
         return posted

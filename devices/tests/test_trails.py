@@ -216,7 +216,7 @@ def test_an_operator_downloads_what_the_command_writes(
     }
     written = export(tmp_path, *subjects[kind])
     assert len(written) > 1
-    response = operator.get(f"{pages[kind]}/audit-trail/")
+    response = operator.post(f"{pages[kind]}/audit-trail/", {"format": "jsonl"})
     name = f"audit-{kind}-{pages[kind].split('/')[-1]}-{timezone.localdate()}.jsonl"
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
     assert downloaded(response)[:-2] == written
@@ -226,7 +226,9 @@ def test_an_operator_downloads_what_the_command_writes(
 def test_that_it_was_downloaded_is_on_record_before_any_of_it_leaves(
     pages: dict[str, str], operator: Client, kind: str
 ) -> None:
-    response = operator.get(f"{pages[kind]}/audit-trail/")
+    assert operator.get(f"{pages[kind]}/audit-trail/").status_code == 200
+    assert not AuditEvent.objects.filter(what=What.EXPORTED).exists()
+    response = operator.post(f"{pages[kind]}/audit-trail/", {"format": "jsonl"})
     told = AuditEvent.objects.get(what=What.EXPORTED)
     assert (told.username, told.through, told.address) == ("operator", "admin", "127.0.0.1")
     assert (told.about, told.about_id) == (kind.replace("api", ""), int(pages[kind].split("/")[-1]))
@@ -241,9 +243,56 @@ def test_a_download_reads_no_further_than_it_is_taken(
     as_json = trails.Entry.as_json
     monkeypatch.setattr(trails, "ROWS_AT_ONCE", 2)
     monkeypatch.setattr(trails.Entry, "as_json", lambda entry: made.append(entry) or as_json(entry))
-    chunks = operator.get(f"{pages['person']}/audit-trail/").streaming_content
+    chunks = operator.post(f"{pages['person']}/audit-trail/", {"format": "jsonl"}).streaming_content
     assert next(chunks).count(b"\n") == len(made) == 2
     assert [chunk.count(b"\n") for chunk in chunks] == [2, 2, 1]
+
+
+def test_of_some_days_as_a_table_it_is_what_the_command_writes(
+    tmp_path: Path, story: dict[str, int], operator: Client
+) -> None:
+    page, file = f"/admin/devices/device/{story['second']}/audit-trail/", tmp_path / "audit.csv"
+    with days_ago(3):
+        registry.update(Device.objects.filter(pk=story["second"]), {"device_name": "Then"}, COMMAND)
+    day = str(timezone.localdate() - timedelta(days=3))
+    days = [f"--since={day}", f"--until={day}", "--format=csv", f"--out={file}"]
+    call_command("export_audit", f"--device={story['second']}", *days, stderr=io.StringIO())
+    response = operator.post(page, {"format": "csv", "first": day, "last": day})
+    assert b"".join(response.streaming_content) == file.read_bytes()
+    assert [row["after"] for row in csv.DictReader(file.read_text().splitlines())] == ['{"device_name":"Then"}']
+    details = AuditEvent.objects.filter(what=What.EXPORTED, through="admin").latest("pk").details
+    assert details == {"format": "csv", "first": day, "last": day}
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ({"first": "2026-02-02", "last": "2026-02-01"}, "This is before the first day."),
+        ({"last": "9999-12-31"}, "There are no records of these years."),
+        ({"first": "0001-01-01"}, "There are no records of these years."),
+        ({"first": "yesterday"}, "Enter a valid date."),
+    ],
+)
+def test_days_that_are_none_are_told_and_nothing_is_downloaded(
+    story: dict[str, int], operator: Client, days: dict[str, str], told: str
+) -> None:
+    page = f"/admin/devices/device/{story['second']}/audit-trail/"
+    assert told in operator.post(page, {"format": "csv", **days}).content.decode()
+    assert not AuditEvent.objects.filter(what=What.EXPORTED).exists()
+
+
+def test_of_a_device_that_was_taken_out_it_is_downloaded_from_its_changes(
+    tmp_path: Path, story: dict[str, int], operator: Client, ratna: Client
+) -> None:
+    registry.retire(Device.objects.filter(pk=story["second"]), COMMAND)
+    page = f"/admin/devices/historicaldevice/{Device.history.latest('pk').pk}/audit-trail/"
+    changes = "/admin/devices/historicaldevice/"
+    assert page in operator.get(changes).content.decode()
+    assert "audit-trail" not in ratna.get(changes).content.decode()
+    written = export(tmp_path, "--device", str(story["second"]))
+    response = operator.post(page, {"format": "jsonl"})
+    assert f'filename="audit-device-{story["second"]}-' in response["Content-Disposition"]
+    assert downloaded(response)[:-2] == written
 
 
 def test_the_page_leads_operators_to_the_download_and_nobody_else(
@@ -259,5 +308,5 @@ def test_the_page_leads_operators_to_the_download_and_nobody_else(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pk", ["999999", "x"])
 def test_of_what_is_not_there_nothing_is_downloaded(operator: Client, kind: str, pk: str) -> None:
-    assert operator.get(f"/admin/devices/{kind}/{pk}/audit-trail/").status_code == 404
+    assert operator.post(f"/admin/devices/{kind}/{pk}/audit-trail/", {"format": "jsonl"}).status_code == 404
     assert not AuditEvent.objects.filter(what=What.EXPORTED).exists()

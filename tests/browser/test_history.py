@@ -6,7 +6,7 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from devices import registry
+from devices import registry, trails
 from devices.models import Device
 from devices.origin import COMMAND
 from tests.browser.conftest import Visit
@@ -48,8 +48,22 @@ def test_an_operator_downloads_all_that_is_on_record_about_a_device(
     visit: Visit, operator: User, devices: dict[str, Device]
 ) -> None:
     page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", operator)
+    page.get_by_role("link", name="Audit trail").click()
+    page.get_by_label("File").select_option("JSON lines, for a program")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download audit trail").click()
+        page.get_by_role("button", name="Download").click()
     assert download.value.suggested_filename.startswith(f"audit-device-{devices['a'].pk}-")
     lines = Path(download.value.path()).read_text().splitlines()
     assert [json.loads(line)["what"] for line in lines] == ["device added", "exported"]
+
+
+def test_of_a_device_that_was_taken_out_it_is_downloaded_from_the_list_of_changes(
+    visit: Visit, operator: User, devices: dict[str, Device]
+) -> None:
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), COMMAND)
+    page = visit(CHANGES, operator)
+    page.get_by_role("row", name="taken out").get_by_role("link", name="Audit trail").click()
+    page.get_by_label("Last day").fill("2020-01-01")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert Path(download.value.path()).read_text().splitlines() == [",".join(trails.COLUMNS)]

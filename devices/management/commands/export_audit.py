@@ -1,22 +1,18 @@
-import csv
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from typing import Any, BinaryIO
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import models
-from django.utils import timezone
 
 from devices import audit, trails
 from devices.audit import What
 from devices.drafts import fold
 from devices.management.commands.revoke_api_key import find_key
 from devices.models import Device, Hospital
-from devices.trails import Trail
 
 
 class Command(BaseCommand):
@@ -34,17 +30,20 @@ class Command(BaseCommand):
         subject.add_argument("--hospital", metavar="NAME", help="its devices, keys and admins, merged ones included")
         parser.add_argument("--since", metavar="YYYY-MM-DD", help="the first day")
         parser.add_argument("--until", metavar="YYYY-MM-DD", help="the last day")
-        parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="default: a JSON object a line")
+        parser.add_argument("--format", choices=trails.FORMATS, default="jsonl", help="default: a JSON object a line")
         parser.add_argument("--out", metavar="FILE", default="-", help="default: stdout")
 
     def handle(self, *args: Any, out: str, format: str, **options: Any) -> None:  # noqa: A002
         about = _find(options)
-        since, until = _midnight("--since", options["since"]), _midnight("--until", options["until"], days_later=1)
-        chunks = (_csv if format == "csv" else _json_lines)(trails.of(about), since, until)
+        first, last = _day("--since", options["since"]), _day("--until", options["until"])
+        try:
+            lines = trails.of(about).lines(format, first, last)
+        except OverflowError as error:
+            raise CommandError("--since or --until is beyond the years that there are records of.") from error
         try:
             file: Any = nullcontext(sys.stdout.buffer) if out == "-" else open(out, "wb")  # noqa: PTH123, SIM115
             with file as stream:
-                count = _write(stream, chunks)
+                count = _write(stream, lines)
         except OSError as error:
             raise CommandError(f"{out} cannot be written: {error.strerror}.") from error
         audit.note(What.EXPORTED, about=about, entries=count, format=format)
@@ -69,37 +68,16 @@ def _find(options: dict[str, Any]) -> models.Model:
     return Device(pk=options["device"])
 
 
-def _midnight(option: str, text: str | None, days_later: int = 0) -> datetime | None:
-    if text is None:
-        return None
+def _day(option: str, text: str | None) -> date | None:
     try:
-        return timezone.make_aware(datetime.combine(date.fromisoformat(text) + timedelta(days=days_later), time.min))
-    except (ValueError, OverflowError) as error:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
         raise CommandError(f"{option} must be a day such as 2026-12-31.") from error
 
 
-def _write(stream: BinaryIO, chunks: Iterator[bytes]) -> int:
+def _write(stream: BinaryIO, lines: Iterator[bytes]) -> int:
     count = 0
-    for chunk in chunks:
-        stream.write(chunk)
-        count += chunk is not _HEADINGS
+    for line in lines:
+        stream.write(line)
+        count += line is not trails.HEADINGS
     return count
-
-
-def _json_lines(trail: Trail, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
-    return (entry.as_json() for entry in trail.entries(since, until))
-
-
-def _csv(trail: Trail, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
-    yield _HEADINGS
-    for entry in trail.entries(since, until):
-        yield _line(entry.cells())
-
-
-def _line(cells: Any) -> bytes:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue().encode()
-
-
-_HEADINGS = _line(trails.COLUMNS)
