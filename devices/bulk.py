@@ -89,8 +89,9 @@ def _wrong(
     drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], reach: Reach
 ) -> dict[int, list[Problem]]:
     owners = {device.pk: index for index, device in known.items()}
+    taken, given_up = conflicts.taken_or_given_up(drafts, owners)
     wrong: dict[int, list[Problem]] = {}
-    for problem in [*malformed, *conflicts.beyond_reach(drafts, reach, new=True), *conflicts.taken(drafts, owners)]:
+    for problem in [*malformed, *conflicts.beyond_reach(drafts, reach, new=True), *taken]:
         wrong.setdefault(problem.index or 0, []).append(replace(problem, index=problem.index or 0))
     first: dict[tuple[str, object], int] = {}
     for index, draft in enumerate(drafts):
@@ -105,8 +106,7 @@ def _wrong(
             ]
         else:
             first |= dict.fromkeys(values, index)
-    if wrong and known:
-        _let_fall(wrong, conflicts.given_up(drafts, owners))
+    _let_fall(wrong, given_up)
     return wrong
 
 

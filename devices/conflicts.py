@@ -67,21 +67,23 @@ def taken(drafts: Sequence[Draft], owners: Mapping[int, int] | None = None) -> l
     to another draft by having another one itself.
     A problem never tells which device it is, nor whose.
     """
-    owners = owners or {}
-    return [
-        problem
-        for problem, pk in _had_by_others(drafts, owners)
-        if (own := owners.get(pk)) is None or problem.field not in drafts[own]
-    ]
+    return taken_or_given_up(drafts, owners or {})[0]
 
 
-def given_up(drafts: Sequence[Draft], owners: Mapping[int, int]) -> dict[int, list[Problem]]:
-    """Return what `taken` passes over, by the place of the draft that gives it up: a problem where that is not done."""
-    problems: dict[int, list[Problem]] = {}
+def taken_or_given_up(
+    drafts: Sequence[Draft], owners: Mapping[int, int]
+) -> tuple[list[Problem], dict[int, list[Problem]]]:
+    """Return what is `taken`, and what it passes over by the place of the draft that gives it up.
+
+    The latter are problems where that draft is not carried out.
+    """
+    kept, given_up = list[Problem](), dict[int, list[Problem]]()
     for problem, pk in _had_by_others(drafts, owners):
         if pk in owners and problem.field in drafts[owners[pk]]:
-            problems.setdefault(owners[pk], []).append(problem)
-    return problems
+            given_up.setdefault(owners[pk], []).append(problem)
+        else:
+            kept.append(problem)
+    return kept, given_up
 
 
 def _had_by_others(drafts: Sequence[Draft], owners: Mapping[int, int]) -> list[tuple[Problem, int]]:
