@@ -14,6 +14,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from cexup.stopping import stopping
+from cexup.threads import WarmThreads
 from devices.problems import status_name
 
 FOLLOWS_WITHIN = 2  # milliseconds
@@ -28,7 +29,7 @@ class EnvelopeWorker(ThreadWorker):
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """Return the threads that answer, and have one more for who asks whether the process is up."""
         self.answering, self.probes = 0, ThreadPoolExecutor(max_workers=1)
-        return super().get_thread_pool()  # type: ignore[no-any-return]
+        return WarmThreads(self.cfg.threads)
 
     def enqueue_req(self, conn: Any) -> None:
         """Give the connection to a thread: where all are busy, a probe to its own.
@@ -86,7 +87,7 @@ class EnvelopeWorker(ThreadWorker):
 
     def _is_followed(self, conn: Any) -> bool:
         """Tell whether the client sends its next request right away, while no other connection wants the thread."""
-        if not self.alive or self.tpool._work_queue.qsize():
+        if not self.alive or self.tpool.waiting:
             return False
         ready = select.poll()
         ready.register(conn.sock, select.POLLIN)

@@ -2,9 +2,11 @@
 
 import http.client
 import os
+import queue
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cexup.threads import Handover, WarmThreads
 from cexup.worker import HeldHead
 from devices.tests.conftest import ROOT
 from devices.tests.faults import eventually
@@ -60,6 +63,46 @@ def test_a_head_is_sent_before_the_socket_is_used_in_another_way(wire: Recorder,
     held.sendfile(b"file")
     held.flush()
     assert wire.sent == [b"head", b"file"]
+
+
+def test_work_is_given_to_the_thread_that_became_idle_last() -> None:
+    pool, go = WarmThreads(4), threading.Barrier(5, timeout=20)
+    for _ in range(4):
+        pool.submit(go.wait)
+    go.wait()  # all four have been started
+    eventually(lambda: len(pool._work_queue._waiting) == 4)
+
+    def answer() -> int:
+        eventually(lambda: len(pool._work_queue._waiting) == 3)
+        return threading.get_ident()
+
+    by = set()
+    for _ in range(20):
+        by.add(pool.submit(answer).result(20))
+        eventually(lambda: len(pool._work_queue._waiting) == 4)
+    assert len(by) == 1
+    pool.shutdown()
+
+
+def test_what_waits_for_a_thread_is_taken_in_its_order() -> None:
+    handover = Handover()
+    for number in range(3):
+        handover.put(number)
+    assert handover.qsize() == 3
+    assert [handover.get(), handover.get_nowait(), handover.get()] == [0, 1, 2]
+    with pytest.raises(queue.Empty):
+        handover.get_nowait()
+
+
+def test_nothing_is_lost_between_many_who_put_and_many_who_get() -> None:
+    pool, done = WarmThreads(8), []
+    givers = [threading.Thread(target=lambda: [pool.submit(done.append, 1) for _ in range(500)]) for _ in range(8)]
+    for giver in givers:
+        giver.start()
+    for giver in givers:
+        giver.join()
+    pool.shutdown()
+    assert len(done) == 4000
 
 
 THREADS = 2
