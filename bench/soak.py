@@ -1,13 +1,12 @@
 """Ask the registry for ten minutes as much as 70 % of what it can do: `make soak`, or `python -m bench.soak --help`.
 
 1. Warm up: so many clients at once that each thread of each worker has its connection to PostgreSQL, and its memory.
-2. Ten times: measure the capacity, with eight clients each of which asks again as soon as it is answered; then ask at
-   70 % of that rate for a tenth of the time, whether the answers come or not. Requests have a time at which they are
-   due, and how long one takes is counted from then, so an answer that is late delays nobody's clock. 90 % read, 10 %
-   write. What a machine can do changes from minute to minute where others use it too, so it is asked each time.
+   Then measure the capacity: eight clients, each of which asks again as soon as it is answered.
+2. Ask at 70 % of that rate, whether the answers come or not: requests have a time at which they are due, and how long
+   one takes is counted from then, so an answer that is late delays nobody's clock. 90 % read, 10 % write.
 3. Compare what was acknowledged with what there is, and the counts with the devices.
 
-It tells each tenth by itself, of 10 minutes a minute: neither times nor memory nor connections may grow.
+It tells each tenth of the time by itself, of 10 minutes a minute: neither times nor memory nor connections may grow.
 """
 
 import argparse
@@ -21,7 +20,7 @@ import time
 import urllib.request
 import uuid
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -184,21 +183,9 @@ async def capacity(load: Load, clients: int, seconds: float) -> float:
     return len(load.answers) / seconds
 
 
-@dataclass(frozen=True)
-class Tenth:
-    """A part of the time: what was measured before it, what was asked, and what came."""
-
-    capacity: float  # requests a second
-    rate: float
-    begun: float
-    ended: float
-    answers: list[Answer]
-
-
-async def soak(load: Load, ceiling: float, rate: float, seconds: float) -> Tenth:
+async def soak(load: Load, rate: float, seconds: float) -> None:
     """Send so many requests a second, at times that do not depend on the answers."""
     running: set[asyncio.Task[None]] = set()
-    load.answers = []
     begun = due = time.monotonic()
     while due < begun + seconds:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -207,7 +194,6 @@ async def soak(load: Load, ceiling: float, rate: float, seconds: float) -> Tenth
         task.add_done_callback(running.discard)
         due += load.chance.expovariate(rate)
     await asyncio.gather(*running)
-    return Tenth(ceiling, rate, begun, time.monotonic(), load.answers)
 
 
 @dataclass
@@ -217,15 +203,16 @@ class Sample:
     connections: int
 
 
-async def watch(server: Server, samples: list[Sample]) -> None:
-    """Note memory and connections, until it is cancelled."""
+async def watch(server: Server, seconds: float, samples: list[Sample]) -> None:
+    """Note memory and connections, until the time is over."""
     url = str((server.environment or {})["DATABASE_URL"])
+    begun = time.monotonic()
     with psycopg.connect(url, autocommit=True) as connection:
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        while True:
+        while (at := time.monotonic() - begun) < seconds:
             [number] = connection.execute(count).fetchone() or [0]
-            samples.append(Sample(time.monotonic(), servers.memory_by_worker(server), number))
-            await asyncio.sleep(SAMPLE_EVERY)
+            samples.append(Sample(at, servers.memory_by_worker(server), number))
+            await asyncio.sleep(min(SAMPLE_EVERY, seconds / 20))
 
 
 def check(load: Load, server: Server, before: int) -> Iterator[str]:
@@ -249,31 +236,37 @@ def check(load: Load, server: Server, before: int) -> Iterator[str]:
         yield "the counts are wrong"
 
 
-def table(load: Load, tenths: Sequence[Tenth], samples: Sequence[Sample]) -> Iterator[str]:
-    everything = [answer for tenth in tenths for answer in tenth.answers]
-    asked = sum(tenth.ended - tenth.begun for tenth in tenths)
-    yield f"\n{asked:.0f} s, {len(everything) / asked:.0f} requests/s; {load.devices:,} devices\n"
+def table(load: Load, rate: float, ceiling: float, seconds: float, samples: list[Sample]) -> Iterator[str]:
+    share = f"{rate / ceiling:.0%} of {ceiling:.0f}"
+    yield f"\n{seconds:.0f} s at {rate:.0f} requests/s, {share}; {load.devices:,} devices\n"
     yield "| | requests | errors | p50 ms | p99 ms | p99/p50 |"
     yield "|---|---|---|---|---|---|"
-    for kind in ("all", READS, WRITES):
-        answers = [answer for answer in everything if kind in ("all", answer.kind)]
+    errors = sum(load.wrong.values())
+    for kind, answers in {
+        "all": load.answers,
+        READS: [answer for answer in load.answers if answer.kind == READS],
+        WRITES: [answer for answer in load.answers if answer.kind == WRITES],
+    }.items():
         half, most = percentiles([answer.took for answer in answers])
-        told = sum(load.wrong.values()) if kind == "all" else ""
+        told = errors if kind == "all" else ""
         yield f"| {kind} | {len(answers):,} | {told} | {half * 1000:.1f} | {most * 1000:.1f} | {most / half:.1f} |"
-    yield "\n| tenth | capacity | asked | p50 ms | p99 ms | p99/p50 | late, p99 ms | memory of each, MB | connections |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for number, tenth in enumerate(tenths, 1):
-        half, most = percentiles([answer.took for answer in tenth.answers])
-        _half, late = percentiles([answer.late for answer in tenth.answers])
-        seen = [sample for sample in samples if tenth.begun <= sample.at < tenth.ended]
+    yield ""
+    yield "| tenth | p50 ms | p99 ms | generator late, p99 ms | memory of each worker, MB | connections to PostgreSQL |"
+    yield "|---|---|---|---|---|---|"
+    begun = min(answer.due for answer in load.answers)
+    for tenth in range(10):
+        begin, end = tenth * seconds / 10, (tenth + 1) * seconds / 10
+        answers = [answer for answer in load.answers if begin <= answer.due - begun < end]
+        half, most = percentiles([answer.took for answer in answers])
+        _half, late = percentiles([answer.late for answer in answers])
+        seen = [sample for sample in samples if begin <= sample.at < end]
         workers = sorted({pid for sample in seen for pid in sample.memory})
         memory = [statistics.mean(s.memory[pid] for s in seen if pid in s.memory) for pid in workers]
         yield (
-            f"| {number} | {tenth.capacity:.0f}/s | {tenth.rate:.0f}/s | {half * 1000:.1f} | {most * 1000:.1f} "
-            f"| {most / half:.1f} | {late * 1000:.1f} | {', '.join(f'{size:.1f}' for size in memory)} "
-            f"| {max(s.connections for s in seen)} |"
+            f"| {tenth + 1} | {half * 1000:.1f} | {most * 1000:.1f} | {late * 1000:.1f} "
+            f"| {', '.join(f'{size:.1f}' for size in memory)} | {max(s.connections for s in seen)} |"
         )
-    yield from (f"\nwrong: {what} ({times} times)" for what, times in load.wrong.most_common(10))
+    yield from (f"\nwrong: {what} ({number} times)" for what, number in load.wrong.most_common(10))
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
@@ -282,27 +275,26 @@ def percentiles(values: list[float]) -> tuple[float, float]:
     return cuts[49], cuts[98]
 
 
-async def measure(server: Server, options: argparse.Namespace) -> tuple[Load, list[Tenth], list[Sample]]:
-    load, tenths, samples = Load(Connections(server), options.devices), list[Tenth](), list[Sample]()
+async def measure(server: Server, options: argparse.Namespace) -> tuple[Load, float, float, list[Sample]]:
+    load = Load(Connections(server), options.devices)
     await capacity(load, WARM_UP_CLIENTS, WARM_UP)
-    watching = asyncio.create_task(watch(server, samples))
-    for _ in range(10):
-        ceiling = await capacity(load, CLIENTS, options.capacity)
-        tenths.append(await soak(load, ceiling, ceiling * options.share, options.seconds / 10))
-    watching.cancel()
-    return load, tenths, samples
+    ceiling = await capacity(load, CLIENTS, options.capacity)
+    rate, samples = ceiling * options.share, list[Sample]()
+    load.answers = []
+    await asyncio.gather(soak(load, rate, options.seconds), watch(server, options.seconds, samples))
+    return load, rate, ceiling, samples
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600, help="without the measuring of the capacity")
-    parser.add_argument("--capacity", type=float, default=5, help="seconds in which it is measured, each time")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--capacity", type=float, default=20, help="seconds in which the capacity is measured")
     parser.add_argument("--share", type=float, default=0.7, help="of the capacity that is asked")
     parser.add_argument("--devices", type=int, default=10_000)
     options = parser.parse_args()
     with servers.postgres() as postgres, servers.registry(postgres, options.devices) as server:
-        load, tenths, samples = asyncio.run(measure(server, options))
-        print(*table(load, tenths, samples), sep="\n")
+        load, rate, ceiling, samples = asyncio.run(measure(server, options))
+        print(*table(load, rate, ceiling, options.seconds, samples), sep="\n")
         wrong = list(check(load, server, options.devices))
     print(*[f"LOST: {what}" for what in wrong] or ["\nAll that was acknowledged is there."], sep="\n")
     sys.exit(1 if wrong or load.wrong else 0)

@@ -38,14 +38,11 @@ MESSAGES = {
 
 
 class JSONRenderer(BaseRenderer):
+    """What answers are written in. DRF negotiates it; it renders nothing, since each answer is written already."""
+
     media_type = "application/json"
     format = "json"
     charset = None
-
-    def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
-    ) -> bytes:
-        return b"" if data is None else orjson.dumps(data, default=_text)
 
 
 def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> HttpResponse:
