@@ -1,5 +1,6 @@
 """gunicorn's threaded worker, answering what is no HTTP with the same envelope as everything else."""
 
+import ctypes
 import json
 import select
 import socket
@@ -17,6 +18,7 @@ from cexup.stopping import stopping
 from cexup.threads import WarmThreads
 from devices.problems import status_name
 
+LIBC = ctypes.PyDLL(None)  # its calls keep the interpreter's lock
 FOLLOWS_WITHIN = 2  # milliseconds
 YIELD_FOR = 0.0001  # seconds, a connection
 DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 2.0
@@ -123,9 +125,7 @@ class EnvelopeWorker(ThreadWorker):
             return
         for listener in (listener for listener in self.sockets if listener.sock is not None):
             listener.setblocking(False)
-            connections = -1
-            while connections != self.nr_conns:
-                connections = self.nr_conns
+            while self.nr_conns < self.worker_connections and not _close_if_nobody_waits(listener.sock):
                 self.accept(listener)
             listener.close()
 
@@ -150,6 +150,27 @@ class HeldHead:
     def __getattr__(self, name: str) -> Any:
         self.flush()
         return getattr(self.sock, name)
+
+
+class Polled(ctypes.Structure):
+    """What poll(2) is asked."""
+
+    _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
+
+
+def _close_if_nobody_waits(listener: socket.socket) -> bool:
+    """Close the socket, unless somebody has connected and waits to be accepted; return whether it was closed.
+
+    Between the look and the closing nothing else of this process runs: these two calls do not give up the
+    interpreter's lock, for which Python's own would wait as long as busy threads have it, while clients connect who
+    would be reset.
+    """
+    polled = Polled(listener.fileno(), select.POLLIN, 0)
+    if LIBC.poll(ctypes.byref(polled), 1, 0):
+        return False
+    LIBC.close(polled.fd)
+    listener.detach()
+    return True
 
 
 def _is_hidden(conn: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cexup.threads import Handover, WarmThreads
-from cexup.worker import HeldHead
+from cexup.worker import HeldHead, _close_if_nobody_waits
 from devices.tests.conftest import ROOT
 from devices.tests.faults import eventually
 
@@ -103,6 +103,20 @@ def test_nothing_is_lost_between_many_who_put_and_many_who_get() -> None:
         giver.join()
     pool.shutdown()
     assert len(done) == 4000
+
+
+def test_a_listener_is_closed_when_nobody_waits_to_be_accepted_and_not_before() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    with socket.create_connection(address) as client:
+        eventually(lambda: not _close_if_nobody_waits(listener))
+        accepted, _address = listener.accept()
+        assert _close_if_nobody_waits(listener)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        accepted.sendall(b"answered all the same")
+        assert client.recv(100) == b"answered all the same"
+        accepted.close()
 
 
 THREADS = 2
