@@ -41,12 +41,12 @@ class Handover:
                 self._items.append(item)
 
     def get(self, block: bool = True) -> Any:
+        mine: queue.SimpleQueue[Any] = queue.SimpleQueue()  # not under the lock: Python's collector may call `put`
         with self._lock:
             if self._items:
                 return self._items.popleft()
             if not block:
                 raise queue.Empty
-            mine: queue.SimpleQueue[Any] = queue.SimpleQueue()
             self._waiting.append(mine)
         return mine.get()
 

@@ -133,6 +133,7 @@ class Number(Subquery):
 
     template = "(SELECT count(*) FROM (%(subquery)s) AS rows)"
     output_field = models.BigIntegerField()
+    empty_result_set_value = 0
 
 
 class Lines(Subquery):

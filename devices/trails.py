@@ -66,7 +66,7 @@ def _csv_line(cells: Iterable[str]) -> bytes:
 
 
 COLUMNS = tuple(Entry.__dataclass_fields__)
-HEADINGS = _csv_line(COLUMNS)
+HEADINGS = "\ufeff".encode() + _csv_line(COLUMNS)  # the mark without which Excel takes it for Windows-1252
 FORMATS = ("jsonl", "csv")
 
 
@@ -78,10 +78,9 @@ class Trail:
     events: Q
 
     def lines(self, format: str, first: date | None = None, last: date | None = None) -> Iterator[bytes]:  # noqa: A002
-        """Give what happened on these days, a line an entry, in one of the FORMATS; a table begins with HEADINGS.
+        """Give what happened from the first day to the last, a line an entry, in one of the FORMATS.
 
-        Raises:
-            OverflowError: a day is beyond what an instant can tell. Raised at once, and not with the first line.
+        A table begins with HEADINGS.
         """
         since = _midnight(first) if first else None
         until = _midnight(last, days_later=1) if last else None
@@ -135,8 +134,12 @@ def of_hospital(hospital: Hospital) -> Trail:
     return Trail(changes, Q(hospital_id__in=ids) | Q(about=About.HOSPITAL, about_id__in=ids))
 
 
-def _midnight(day: date, days_later: int = 0) -> datetime:
-    return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min)).astimezone(UTC)
+def _midnight(day: date, days_later: int = 0) -> datetime | None:
+    """Return when the day begins, or one of those after it; None at either end of time, which bounds nothing."""
+    try:
+        return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min)).astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _within(column: str, since: datetime | None, until: datetime | None) -> Q:

@@ -35,20 +35,10 @@ class TrailForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
     )
 
-    def __init__(self, *args: Any, about: models.Model, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.about = about
-
     def clean(self) -> None:
-        if self.errors:
-            return
-        first, last = self.cleaned_data["first"], self.cleaned_data["last"]
+        first, last = self.cleaned_data.get("first"), self.cleaned_data.get("last")
         if first and last and last < first:
             raise ValidationError({"last": _("This is before the first day.")})
-        try:
-            self.lines = trails.of(self.about).lines(**self.cleaned_data)
-        except OverflowError as error:
-            raise ValidationError({"last": _("There are no records of these years.")}) from error
 
 
 class WithTrail(Page):
@@ -74,22 +64,23 @@ class WithTrail(Page):
         if found is None:
             raise Http404
         about = self.trail_about(found)
-        form = TrailForm(request.POST if request.method == "POST" else None, about=about)
+        form = TrailForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            return self._ask(request, form)
+            return self._ask(request, form, about)
         chosen: dict[str, Any] = {name: str(value) for name, value in form.cleaned_data.items() if value}
         audit.note(What.EXPORTED, about=about, **chosen)
         kind = chosen["format"]
         name = f"audit-{about._meta.model_name}-{about.pk}-{timezone.localdate():%Y-%m-%d}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(_chunks(form.lines), content_type=CONTENT_TYPES[kind], headers=headers)
+        lines = trails.of(about).lines(**form.cleaned_data)
+        return StreamingHttpResponse(_chunks(lines), content_type=CONTENT_TYPES[kind], headers=headers)
 
-    def _ask(self, request: HttpRequest, form: TrailForm) -> HttpResponse:
+    def _ask(self, request: HttpRequest, form: TrailForm, about: models.Model) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Audit trail"),
-            "about": form.about,
+            "about": about,
             "explanation": _(
                 "All that is on record, in order of time: who did what, when, from where, and the values before and "
                 "after. There are e-mail addresses of people in it. That you download it is put on record too."

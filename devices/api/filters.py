@@ -21,7 +21,7 @@ from devices.prepared import Parameter
 from devices.problems import Problem
 from devices.reach import Reach
 
-Shape = tuple[tuple[str, Parameter | Part | str], ...]
+Shape = tuple[tuple[str, Parameter | Part | str | None], ...]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell

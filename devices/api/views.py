@@ -158,7 +158,8 @@ class DeviceViewSet(GenericViewSet[Device]):
         key, shape = key_of(self.request), self.filters.shape if self.filters else ()
         if self.filters and shape is None:
             return int(self.filters.qs.count())
-        [[number]] = compiled_count(reach.of_key(key), shape or ()).rows(**self._filtered_by(), key=key.pk)
+        unordered = tuple(part for part in shape or () if part[0] != "ordering")
+        [[number]] = compiled_count(reach.of_key(key), unordered).rows(**self._filtered_by(), key=key.pk)
         return int(number)
 
     def _filtered_by(self) -> Mapping[str, Any]:

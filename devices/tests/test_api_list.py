@@ -7,7 +7,7 @@ from pytest_django import DjangoAssertNumQueries
 from devices import registry
 from devices.api import pagination
 from devices.api.views import compiled_page
-from devices.models import Device
+from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, register
 
@@ -303,3 +303,21 @@ def test_devices_that_no_count_knows_are_counted_only_where_the_page_does_not_te
         with django_assert_num_queries(number):
             told = api.get(f"/api/devices?search=cuff&size=4&page={page}").json()
         assert (told["pagination"]["total"], told["pagination"]["total_pages"]) == (7, 2)
+
+
+def test_of_what_there_is_none_nothing_is_counted(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    register(draft(1, device_type="CONSUMER"))
+    api.get("/api/devices")
+    with django_assert_num_queries(2):
+        told = api.get("/api/devices?device_type=CORPORATE&after=5").json()
+    assert told["pagination"]["total"] == 0
+
+
+@pytest.mark.parametrize("query", ["search=cuff", "created_since=0&after=0", "updated_since=0&ordering=-device_name"])
+def test_a_total_that_is_counted_is_of_what_the_key_may_see(
+    api: Api, api_a: Api, rs_a: Hospital, rs_b: Hospital, query: str
+) -> None:
+    register(*(draft(n, device_holder=rs_a.name if n < 4 else rs_b.name) for n in range(1, 8)))
+    for who, total in ((api, 7), (api_a, 3)) * 2:
+        told = who.get(f"/api/devices?{query}&size=1").json()
+        assert told["pagination"]["total"] == total

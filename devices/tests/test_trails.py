@@ -127,8 +127,10 @@ def test_days_bound_it(tmp_path: Path) -> None:
     assert len(export(tmp_path, *of_device)) == 3
     assert [entry["what"] for entry in export(tmp_path, *of_device, "--until", f"{day}")] == ["device added"]
     assert len(export(tmp_path, *of_device, "--since", f"{day}")) == 4  # with the two exports before it
-    with pytest.raises(CommandError, match="--since must be a day"):
-        export(tmp_path, *of_device, "--since", "yesterday")
+    assert len(export(tmp_path, *of_device, "--since=0001-01-01", "--until=9999-12-31")) == 6
+    for none in ("yesterday", ""):
+        with pytest.raises(CommandError, match="--since must be a day"):
+            export(tmp_path, *of_device, f"--since={none}")
 
 
 def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +151,7 @@ def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> N
     call_command(
         "export_audit", "--device", str(story["second"]), "--format=csv", f"--out={file}", stderr=io.StringIO()
     )
-    rows = list(csv.DictReader(file.read_text().splitlines()))
+    rows = list(csv.DictReader(file.read_text("utf-8-sig").splitlines()))
     assert [row["what"] for row in rows] == ["device added", "device changed", "exported"]
     assert json.loads(rows[1]["after"]) == {"device_name": "=1+1"}
     assert rows[2]["username"] == "'=cmd|x"
@@ -259,7 +261,9 @@ def test_of_some_days_as_a_table_it_is_what_the_command_writes(
     call_command("export_audit", f"--device={story['second']}", *days, stderr=io.StringIO())
     response = operator.post(page, {"format": "csv", "first": day, "last": day})
     assert b"".join(response.streaming_content) == file.read_bytes()
-    assert [row["after"] for row in csv.DictReader(file.read_text().splitlines())] == ['{"device_name":"Then"}']
+    assert [row["after"] for row in csv.DictReader(file.read_text("utf-8-sig").splitlines())] == [
+        '{"device_name":"Then"}'
+    ]
     details = AuditEvent.objects.filter(what=What.EXPORTED, through="admin").latest("pk").details
     assert details == {"format": "csv", "first": day, "last": day}
 
@@ -268,8 +272,6 @@ def test_of_some_days_as_a_table_it_is_what_the_command_writes(
     ("days", "told"),
     [
         ({"first": "2026-02-02", "last": "2026-02-01"}, "This is before the first day."),
-        ({"last": "9999-12-31"}, "There are no records of these years."),
-        ({"first": "0001-01-01"}, "There are no records of these years."),
         ({"first": "yesterday"}, "Enter a valid date."),
     ],
 )

@@ -66,4 +66,4 @@ def test_of_a_device_that_was_taken_out_it_is_downloaded_from_the_list_of_change
     page.get_by_label("Last day").fill("2020-01-01")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
-    assert Path(download.value.path()).read_text().splitlines() == [",".join(trails.COLUMNS)]
+    assert Path(download.value.path()).read_text("utf-8-sig").splitlines() == [",".join(trails.COLUMNS)]

@@ -35,11 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, out: str, format: str, **options: Any) -> None:  # noqa: A002
         about = _find(options)
-        first, last = _day("--since", options["since"]), _day("--until", options["until"])
-        try:
-            lines = trails.of(about).lines(format, first, last)
-        except OverflowError as error:
-            raise CommandError("--since or --until is beyond the years that there are records of.") from error
+        lines = trails.of(about).lines(format, _day("--since", options["since"]), _day("--until", options["until"]))
         try:
             file: Any = nullcontext(sys.stdout.buffer) if out == "-" else open(out, "wb")  # noqa: PTH123, SIM115
             with file as stream:
@@ -70,7 +66,7 @@ def _find(options: dict[str, Any]) -> models.Model:
 
 def _day(option: str, text: str | None) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        return None if text is None else date.fromisoformat(text)
     except ValueError as error:
         raise CommandError(f"{option} must be a day such as 2026-12-31.") from error
 
