@@ -11,8 +11,7 @@ class WarmThreads(ThreadPoolExecutor):
     """A pool that gives work to the thread that became idle last.
 
     Each thread has its connection to the database, with statements that are planned and caches that are filled. The
-    standard pool takes its threads in turn: once a burst has started them all, each of a few requests would be
-    answered by the thread, and the connection, that have done nothing for longest.
+    standard pool spreads a few requests over all the threads that a burst has started, and so over as many connections.
     """
 
     def __init__(self, max_workers: int) -> None:

@@ -163,7 +163,7 @@ def _close_if_nobody_waits(listener: socket.socket) -> bool:
 
     Between the look and the closing nothing else of this process runs: these two calls do not give up the
     interpreter's lock, for which Python's own would wait as long as busy threads have it, while clients connect who
-    would be reset.
+    would be reset. The kernel may still take the processor away in between.
     """
     polled = Polled(listener.fileno(), select.POLLIN, 0)
     if LIBC.poll(ctypes.byref(polled), 1, 0):

@@ -1,8 +1,8 @@
 """The documented routes: one domain call a view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import orjson
 from django.db.models import Case, Subquery, When
@@ -71,7 +71,8 @@ class DeviceViewSet(GenericViewSet[Device]):
         if unchanged := etags.not_modified(request, tag):
             return unchanged
         if page is None:
-            [[total, page]] = self._page(key).rows(**self.pages.values, **self._filtered_by(), key=key.pk)
+            filtered_by = self.filters.values if self.filters else {}
+            [[total, page]] = self._page(key).rows(**self.pages.values, **filtered_by, key=key.pk)
         data = orjson.Fragment(f"[{','.join(self.pages.take(total, page, self._count))}]")
         return etags.put_on(envelope.success(data, _("Devices found."), pagination=self.pages.describe()), tag)
 
@@ -154,17 +155,13 @@ class DeviceViewSet(GenericViewSet[Device]):
         return compiled_page(within, cut, key.naming, shape or ())
 
     def _count(self) -> int:
-        """Count what no counts know, and the page does not tell."""
-        key, shape = key_of(self.request), self.filters.shape if self.filters else ()
-        if self.filters and shape is None:
-            return int(self.filters.qs.count())
-        unordered = tuple(part for part in shape or () if part[0] != "ordering")
-        [[number]] = compiled_count(reach.of_key(key), unordered).rows(**self._filtered_by(), key=key.pk)
+        """Count what filters leave, where neither the counts nor the page tell it: of all, the counts do."""
+        filters, key = cast("DeviceFilter", self.filters), key_of(self.request)
+        if filters.shape is None:
+            return int(filters.qs.count())
+        unordered = tuple(part for part in filters.shape if part[0] != "ordering")
+        [[number]] = compiled_count(reach.of_key(key), unordered).rows(**filters.values, key=key.pk)
         return int(number)
-
-    def _filtered_by(self) -> Mapping[str, Any]:
-        """The parameters of the filters."""
-        return self.filters.values if self.filters else {}
 
     def _parameter_problems(self, request: Request) -> Sequence[Problem]:
         """Return everything that is wrong with the query parameters, of whichever part."""
