@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 from environs import Env
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
+
+from cexup.listening import let_nobody_connect
 
 env = Env()
 env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
@@ -34,6 +37,25 @@ forwarder_headers = ""  # no header of a request says below which prefix the reg
 control_socket_disable = True
 logger_class = "cexup.redaction.GunicornLogger"
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides whose X-Forwarded-… is believed; gunicorn would believe this machine
+
+
+def when_ready(server: Arbiter) -> None:
+    """Let nobody connect from when the registry is told to stop, so that it can serve whoever has: gunicorn cuts some.
+
+    Not where its sockets belong to others as well: to systemd, or to a master that takes over from this one (USR2).
+    """
+    stop = server.stop
+
+    def stop_with_nobody_new(graceful: bool = True) -> None:
+        if server.reexec_pid == server.master_pid == 0 and not server.systemd:
+            try:
+                for listener in server.LISTENERS:
+                    let_nobody_connect(listener)
+            except OSError as error:
+                server.log.warning("Whoever connects while the registry stops may be cut: %s", error)
+        stop(graceful)
+
+    server.stop = stop_with_nobody_new
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -1,6 +1,5 @@
 """gunicorn's threaded worker, answering what is no HTTP with the same envelope as everything else."""
 
-import ctypes
 import json
 import select
 import socket
@@ -18,8 +17,8 @@ from cexup.stopping import stopping
 from cexup.threads import WarmThreads
 from devices.problems import status_name
 
-LIBC = ctypes.PyDLL(None)  # its calls keep the interpreter's lock
 FOLLOWS_WITHIN = 2  # milliseconds
+CONNECTS_WITHIN = 0.2  # seconds
 YIELD_FOR = 0.0001  # seconds, a connection
 DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 2.0
 HEAD_BYTES = 4096  # of a probe, at most
@@ -91,9 +90,7 @@ class EnvelopeWorker(ThreadWorker):
         """Tell whether the client sends its next request right away, while no other connection wants the thread."""
         if not self.alive or self.tpool.waiting:
             return False
-        ready = select.poll()
-        ready.register(conn.sock, select.POLLIN)
-        return bool(ready.poll(FOLLOWS_WITHIN))
+        return _is_readable(conn.sock, FOLLOWS_WITHIN)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer a request that never reached the application: by default that would be a page of HTML."""
@@ -118,14 +115,19 @@ class EnvelopeWorker(ThreadWorker):
     def set_accept_enabled(self, enabled: bool) -> None:
         """At the end, take what has connected but was not accepted yet, and let nobody else connect here.
 
-        The kernel would go on taking connections for as long as the last request takes, and then reset them all.
+        The kernel would go on taking connections for as long as the last request takes, and then reset them all. Where
+        the whole registry stops, nobody new connects by now (cexup/listening.py); who had begun to gets a moment.
         """
+        if not self.alive and self._accepting and not enabled:
+            end = time.monotonic() + CONNECTS_WITHIN
+            while (left := end - time.monotonic()) > 0 and self.nr_conns < self.worker_connections:
+                self.wait_for_and_dispatch_events(left)
         super().set_accept_enabled(enabled)
         if self.alive or enabled:
             return
         for listener in (listener for listener in self.sockets if listener.sock is not None):
             listener.setblocking(False)
-            while self.nr_conns < self.worker_connections and not _close_if_nobody_waits(listener.sock):
+            while self.nr_conns < self.worker_connections and _is_readable(listener):
                 self.accept(listener)
             listener.close()
 
@@ -152,25 +154,11 @@ class HeldHead:
         return getattr(self.sock, name)
 
 
-class Polled(ctypes.Structure):
-    """What poll(2) is asked."""
-
-    _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
-
-
-def _close_if_nobody_waits(listener: socket.socket) -> bool:
-    """Close the socket, unless somebody has connected and waits to be accepted; return whether it was closed.
-
-    Between the look and the closing nothing else of this process runs: these two calls do not give up the
-    interpreter's lock, for which Python's own would wait as long as busy threads have it, while clients connect who
-    would be reset. The kernel may still take the processor away in between.
-    """
-    polled = Polled(listener.fileno(), select.POLLIN, 0)
-    if LIBC.poll(ctypes.byref(polled), 1, 0):
-        return False
-    LIBC.close(polled.fd)
-    listener.detach()
-    return True
+def _is_readable(sock: socket.socket, within: int = 0) -> bool:
+    """Tell whether something is to be read, or accepted, within so many milliseconds."""
+    ready = select.poll()
+    ready.register(sock, select.POLLIN)
+    return bool(ready.poll(within))
 
 
 def _is_hidden(conn: Any) -> bool:

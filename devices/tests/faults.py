@@ -78,7 +78,7 @@ class Registry:
         eventually(serves)
 
     def _run(self) -> None:
-        gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
+        gunicorn = [Path(sys.executable).with_name("gunicorn"), "-c", "gunicorn.conf.py", "--log-level", "error"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 gunicorn, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
