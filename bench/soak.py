@@ -1,6 +1,7 @@
 """Ask the registry for ten minutes as much as 70 % of what it can do: `make soak`, or `python -m bench.soak --help`.
 
-1. Warm up: so many clients at once that each thread of each worker has its connection to PostgreSQL, and its memory.
+1. Warm up for a minute: so many clients at once that each thread of each worker has its connection to PostgreSQL, has
+   prepared on it what it asks, and has its memory. Later, with few clients, most threads have little to do.
    Then measure the capacity: eight clients, each of which asks again as soon as it is answered. What two cores give may
    double from one minute to the next where others use the machine too, so it is measured ten times, and is the least
    of that: what the registry can do at any time.
@@ -33,7 +34,7 @@ import psycopg
 from bench import servers
 from bench.servers import ROOT, Server
 
-CLIENTS, WARM_UP_CLIENTS, WARM_UP, SAMPLE_EVERY, IDLE = 8, 64, 10.0, 2.0, 3.0
+CLIENTS, WARM_UP_CLIENTS, WARM_UP, SAMPLE_EVERY, IDLE = 8, 64, 60.0, 2.0, 3.0
 MEASURED = 10  # times that the capacity is measured
 READS, WRITES = "reads", "writes"
 
