@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -285,3 +285,18 @@ def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Regis
     folder = tmp_path_factory.mktemp("faults")
     with database_of_its_own(folder) as url, served(url, folder) as running:
         yield running
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that this one has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    with suppress(FileNotFoundError, ProcessLookupError):  # it is ending
+        return [int(child) for task in tasks for child in task.read_text().split()]
+    return []
+
+
+def workers(port: int) -> list[int]:
+    """Return the process ids of the workers of the server on this port, which a fixture has started."""
+    mothers = children(os.getpid())
+    [mother] = [pid for pid in mothers if f"PORT={port}\0" in Path(f"/proc/{pid}/environ").read_text()]
+    return children(mother)

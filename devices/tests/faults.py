@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql as pg
 
-from devices.tests.conftest import ROOT, draft, served_from
+from devices.tests.conftest import ROOT, children, draft, served_from
 
 FULL = os.environ.get("FAULTS") == "full"
 _eras = itertools.count(1)  # each group of writers has names of its own
@@ -313,13 +313,6 @@ def watched(registry: Registry) -> Iterator[list[tuple[float, str, int]]]:
     finally:
         ended.set()
         thread.join(60)
-
-
-def children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
 
 
 def is_alive(pid: int) -> bool:

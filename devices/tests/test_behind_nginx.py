@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from devices.tests.conftest import ROOT, draft
+from devices.tests.conftest import ROOT, draft, workers
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -162,24 +162,12 @@ def assert_nobody_waited(took: list[float]) -> None:
     assert max(took) < 30
 
 
-def workers(port: int) -> list[int]:
-    """Return the process ids of the workers of the server on this port."""
-    mothers = _children(os.getpid())
-    [mother] = [pid for pid in mothers if f"PORT={port}\0" in Path(f"/proc/{pid}/environ").read_text()]
-    return _children(mother)
-
-
 def workers_memory(port: int) -> int:
     """Return what those workers take, in MB."""
     rollups = [Path(f"/proc/{worker}/smaps_rollup").read_text() for worker in workers(port)]
     return (
         sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) // 1024
     )
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def test_clients_that_send_a_byte_at_a_time_stop_nobody(proxy: int, server_key: str) -> None:

@@ -8,8 +8,8 @@ import time
 import uuid
 from typing import Any
 
-from devices.tests.conftest import draft
-from devices.tests.faults import LOST, Registry, Writers, children, eventually, is_alive, may_be_sent_again, times
+from devices.tests.conftest import children, draft
+from devices.tests.faults import LOST, Registry, Writers, eventually, is_alive, may_be_sent_again, times
 
 
 def test_a_worker_that_is_killed_in_mid_post_loses_and_doubles_nothing(registry: Registry) -> None:

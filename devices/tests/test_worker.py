@@ -137,10 +137,10 @@ import pathlib, time
 here = pathlib.Path(__file__).parent
 def application(environ, start_response):
     path = environ["PATH_INFO"]
-    if path == "/held":
+    if path.startswith("/held"):
         with (here / "waiting").open("a") as waiting:
             waiting.write(".")
-        while not (here / "go").exists():
+        while not (here / "go").exists() and not (here / path.rpartition("/")[2]).exists():
             time.sleep(0.02)
     start_response("200 OK", [("Content-Length", str(len(path)))])
     return [path.encode()]
@@ -187,17 +187,21 @@ class Worker:
         connection.sendall(sent)
         return connection
 
-    def hold(self) -> list[socket.socket]:
-        """Have all threads held."""
+    def hold(self, *paths: str) -> list[socket.socket]:
+        """Have all threads held, by requests for these paths."""
         (self.folder / "go").unlink(missing_ok=True)
-        waiting = self.folder / "waiting"
-        waiting.write_text("")
-        held = [self.send(request("/held")) for _ in range(THREADS)]
-        eventually(lambda: len(waiting.read_text()) == THREADS)
+        (self.folder / "waiting").write_text("")
+        held = [self.send(request(path)) for path in paths or ["/held"] * THREADS]
+        eventually(lambda: self.held() == THREADS)
         return held
 
-    def let_go(self) -> None:
-        (self.folder / "go").touch()
+    def held(self) -> int:
+        """Return how many requests have been held since."""
+        return len((self.folder / "waiting").read_text())
+
+    def let_go(self, of: str = "go") -> None:
+        """Let all go on that are held, or those whose path ends so."""
+        (self.folder / of).touch()
 
 
 @pytest.fixture
@@ -232,5 +236,18 @@ def test_what_only_begins_like_a_probe_holds_up_no_other(worker: Worker, sent: b
     worker.hold()
     for _ in range(5):  # gunicorn waits 5 s for a body: together longer than we do
         worker.send(sent)
+    for _ in range(3):
+        assert told(worker.send(request("/healthz"))) == "/healthz"
+
+
+def test_what_follows_a_request_that_was_read_along_with_it_waits_its_turn(worker: Worker) -> None:
+    first, _second = worker.hold("/held/1", "/held/2")
+    two_at_once = worker.send(request("/other") + request("/held/3"))
+    _next = worker.send(request("/held/4"))
+    two_at_once.sendall(request("/healthz"))  # all that is to be seen of it once the two have been read
+    worker.let_go("1")
+    assert told(first) == "/held/1"
+    assert told(two_at_once) == "/other"
+    eventually(lambda: worker.held() == THREADS + 1)
     for _ in range(3):
         assert told(worker.send(request("/healthz"))) == "/healthz"
