@@ -135,6 +135,7 @@ def test_a_master_that_hands_over_to_another_stops_and_that_one_serves(registry:
     finally:
         os.kill(after, signal.SIGTERM)
         eventually(lambda: not is_alive(after))
+        registry.start()
 
 
 def test_a_post_whose_answer_was_lost_is_done_once_when_it_is_sent_again(registry: Registry) -> None:

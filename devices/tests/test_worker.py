@@ -187,11 +187,13 @@ class Worker:
         connection.sendall(sent)
         return connection
 
-    def hold(self, *paths: str) -> list[socket.socket]:
-        """Have all threads held, by requests for these paths."""
+    def hold(self, *paths: str, then: str = "") -> list[socket.socket]:
+        """Have all threads held, by requests for these paths; the first client sends another along with its own."""
         (self.folder / "go").unlink(missing_ok=True)
         (self.folder / "waiting").write_text("")
-        held = [self.send(request(path)) for path in paths or ["/held"] * THREADS]
+        first, *others = paths or ["/held"] * THREADS
+        sent = [request(first) + (request(then) if then else b""), *map(request, others)]
+        held = [self.send(each) for each in sent]
         eventually(lambda: self.held() == THREADS)
         return held
 
@@ -241,13 +243,11 @@ def test_what_only_begins_like_a_probe_holds_up_no_other(worker: Worker, sent: b
 
 
 def test_what_follows_a_request_that_was_read_along_with_it_waits_its_turn(worker: Worker) -> None:
-    first, _second = worker.hold("/held/1", "/held/2")
-    two_at_once = worker.send(request("/other") + request("/held/3"))
+    two_at_once, _other = worker.hold("/held/1", "/held/2", then="/held/3")
     _next = worker.send(request("/held/4"))
-    two_at_once.sendall(request("/healthz"))  # all that is to be seen of it once the two have been read
+    two_at_once.sendall(request("/healthz"))  # all that is to be seen there, since the two have been read
     worker.let_go("1")
-    assert told(first) == "/held/1"
-    assert told(two_at_once) == "/other"
+    assert told(two_at_once) == "/held/1"
     eventually(lambda: worker.held() == THREADS + 1)
     for _ in range(3):
         assert told(worker.send(request("/healthz"))) == "/healthz"
