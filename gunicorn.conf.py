@@ -43,7 +43,7 @@ M_ARENA_MAX = -8  # malloc.h of glibc
 
 
 def on_starting(server: Arbiter) -> None:
-    """Have threads share one heap: glibc gives each its own, which keeps what its largest answers ever took."""
+    """Have threads share one heap: glibc has up to eight a core, and each keeps what its largest answers took."""
     if set_option := getattr(ctypes.CDLL(None), "mallopt", None):  # musl and macOS have none, and no such heaps
         set_option(M_ARENA_MAX, 1)
 
@@ -51,17 +51,21 @@ def on_starting(server: Arbiter) -> None:
 def when_ready(server: Arbiter) -> None:
     """Let nobody connect from when the registry is told to stop, so that it can serve whoever has: gunicorn cuts some.
 
-    Not where its sockets belong to others as well: to systemd, or to a master that takes over from this one (USR2).
+    Not where its sockets belong to others as well, who would hear nobody either: to what has opened them (systemd,
+    `-b fd://3`), or to a second master beside this one (USR2).
     """
     stop = server.stop
 
     def stop_with_nobody_new(graceful: bool = True) -> None:
-        if server.reexec_pid == server.master_pid == 0 and not server.systemd:
-            try:
-                for listener in server.LISTENERS:
+        server.maybe_promote_master()  # which gunicorn does once a second: the first master may have gone just now
+        is_second, has_second = server.master_pid != 0, server.reexec_pid != 0
+        is_given = server.systemd or any(isinstance(address, int) for address in server.cfg.address)
+        if graceful and not (is_second or has_second or is_given):
+            for listener in server.LISTENERS:
+                try:
                     let_nobody_connect(listener)
-            except OSError as error:
-                server.log.warning("Whoever connects while the registry stops may be cut: %s", error)
+                except OSError as error:
+                    server.log.warning("Whoever connects while the registry stops may be cut: %s", error)
         stop(graceful)
 
     server.stop = stop_with_nobody_new

@@ -16,11 +16,13 @@ SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
 
 
 def let_nobody_connect(listener: socket.socket) -> None:
-    """Have the kernel drop what begins a connection to this listener, in whatever process; one that has begun goes on.
+    """Have the kernel drop what begins a connection to this TCP listener; one that has begun is completed.
+
+    That is so for every process that listens with it, from then on.
 
     Closed under load a listener resets whoever connects between the last look at its queue and its closing. Whoever is
     not heard asks again a second later, as with any packet that is lost, and is refused then, or finds a new server.
-    Does nothing where there is no Linux.
+    Without effect on a Unix socket, and where there is no Linux.
 
     Raises:
         OSError: the kernel takes no filter.

@@ -83,7 +83,8 @@ class EnvelopeWorker(ThreadWorker):
 
     def accept(self, listener: Any) -> None:
         """Take a new connection, after a moment for workers that have fewer: else the quickest would have them all."""
-        time.sleep(min(self.nr_conns, 10) * YIELD_FOR)
+        if self.alive:
+            time.sleep(min(self.nr_conns, 10) * YIELD_FOR)
         super().accept(listener)
 
     def _is_followed(self, conn: Any) -> bool:
@@ -118,18 +119,23 @@ class EnvelopeWorker(ThreadWorker):
         The kernel would go on taking connections for as long as the last request takes, and then reset them all. Where
         the whole registry stops, nobody new connects by now (cexup/listening.py); who had begun to gets a moment.
         """
-        if not self.alive and self._accepting and not enabled:
-            end = time.monotonic() + CONNECTS_WITHIN
-            while (left := end - time.monotonic()) > 0 and self.nr_conns < self.worker_connections:
-                self.wait_for_and_dispatch_events(left)
-        super().set_accept_enabled(enabled)
         if self.alive or enabled:
+            super().set_accept_enabled(enabled)
             return
-        for listener in (listener for listener in self.sockets if listener.sock is not None):
+        listeners = [listener for listener in self.sockets if listener.sock is not None]
+        end = time.monotonic() + CONNECTS_WITHIN
+        while listeners and self._has_room() and (left := end - time.monotonic()) > 0:
+            super().set_accept_enabled(True)
+            self.wait_for_and_dispatch_events(left)
+        super().set_accept_enabled(False)
+        for listener in listeners:
             listener.setblocking(False)
-            while self.nr_conns < self.worker_connections and _is_readable(listener):
+            while self._has_room() and _is_readable(listener):
                 self.accept(listener)
             listener.close()
+
+    def _has_room(self) -> bool:
+        return bool(self.nr_conns < self.worker_connections)
 
 
 class HeldHead:

@@ -289,10 +289,11 @@ def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Regis
 
 def children(pid: int) -> list[int]:
     """Return the processes that this one has started."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    with suppress(FileNotFoundError, ProcessLookupError):  # it is ending
-        return [int(child) for task in tasks for child in task.read_text().split()]
-    return []
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that is ending
+            found += [int(child) for child in task.read_text().split()]
+    return found
 
 
 def workers(port: int) -> list[int]:

@@ -78,6 +78,7 @@ class Registry:
         eventually(serves)
 
     def _run(self) -> None:
+        # The command itself, which it can run again for SIGUSR2, as it cannot `python -m gunicorn`.
         gunicorn = [Path(sys.executable).with_name("gunicorn"), "-c", "gunicorn.conf.py", "--log-level", "error"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -1,12 +1,16 @@
 """The server is killed, stopped and reloaded while clients write: what was acknowledged is there, all of it, once."""
 
+import http.client
 import os
 import random
 import signal
+import socket
 import threading
 import time
 import uuid
 from typing import Any
+
+import pytest
 
 from devices.tests.conftest import children, draft
 from devices.tests.faults import LOST, Registry, Writers, eventually, is_alive, may_be_sent_again, times
@@ -120,21 +124,49 @@ def test_a_reload_under_load_cuts_no_request(registry: Registry) -> None:
     assert writers.seen == {}
 
 
-def test_a_master_that_hands_over_to_another_stops_and_that_one_serves(registry: Registry) -> None:
-    before = registry.pid
-    os.kill(before, signal.SIGUSR2)
-    [after] = eventually(lambda: [pid for pid in children(before) if len(children(pid)) == 2])
+def test_who_has_connected_when_it_is_told_to_stop_is_answered_and_nobody_else_connects(registry: Registry) -> None:
+    workers = eventually(lambda: len(found := registry.workers()) == 2 and found)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=60)
+        connection.request("GET", "/api/devices?size=1", headers={"x-api-key": registry.key})
+        assert registry.process
+        registry.process.terminate()
+        eventually(lambda: not hears(registry))
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+    assert connection.getresponse().status == 200
+    assert registry.process.wait(60) == 0
+    registry.start()
+
+
+def hears(registry: Registry) -> bool:
+    """Tell whether one can connect; nobody listens any more where that is refused."""
+    try:
+        socket.create_connection(("127.0.0.1", registry.port), timeout=0.3).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("ended", ["first", "second"])
+def test_of_two_masters_one_stops_and_the_other_serves(registry: Registry, ended: str) -> None:
+    first = registry.pid
+    os.kill(first, signal.SIGUSR2)
+    second = eventually(lambda: next((pid for pid in children(first) if len(children(pid)) == 2), None))
     try:
         with Readers(registry) as readers:
-            os.kill(before, signal.SIGTERM)
-            assert registry.process
-            assert registry.process.wait(60) == 0
+            os.kill(first if ended == "first" else second, signal.SIGTERM)
+            eventually(lambda: not is_alive(first if ended == "first" else second), 60)
             assert all(registry.is_up() for _ in range(10))
         assert (readers.cut, readers.refused) == ([], 0)
         assert readers.answered
     finally:
-        os.kill(after, signal.SIGTERM)
-        eventually(lambda: not is_alive(after))
+        if is_alive(second):
+            os.kill(second, signal.SIGTERM)
+            eventually(lambda: not is_alive(second))
         registry.start()
 
 

@@ -3,6 +3,7 @@
 import http.client
 import os
 import queue
+import runpy
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +131,42 @@ def test_of_a_listener_that_ends_nobody_new_is_heard_and_who_had_connected_is_se
             found, by = following.accept()  # who was not heard finds the next that listens there
             found.close()
             assert by == late.getsockname()
+
+
+TCP = ("127.0.0.1", 8000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such filters")
+@pytest.mark.parametrize(
+    ("stops", "is_heard"),
+    [
+        ({}, False),
+        ({"graceful": False}, True),
+        ({"reexec_pid": 7}, True),
+        ({"master_pid": 7}, True),
+        ({"systemd": True}, True),
+        ({"address": [TCP, 3]}, True),
+    ],
+)
+def test_a_socket_that_is_somebody_elses_too_goes_on_being_heard(stops: dict[str, Any], is_heard: bool) -> None:
+    stopped: list[bool] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        master = SimpleNamespace(
+            **{"reexec_pid": 0, "master_pid": 0, "systemd": False, **stops},
+            cfg=SimpleNamespace(address=stops.get("address", [TCP])),
+            LISTENERS=[listener],
+            maybe_promote_master=lambda: None,
+            stop=stopped.append,
+        )
+        runpy.run_path(str(ROOT / "gunicorn.conf.py"))["when_ready"](master)
+        master.stop(stops.get("graceful", True))
+        assert stopped == [stops.get("graceful", True)]
+        try:
+            socket.create_connection(listener.getsockname(), timeout=0.3).close()
+        except TimeoutError:
+            assert not is_heard
+        else:
+            assert is_heard
 
 
 THREADS = 2
