@@ -6,7 +6,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -14,9 +14,10 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from cexup.stopping import stopping
-from cexup.threads import WarmThreads
+from cexup.threads import HELD_UP, WarmThreads
 from devices.problems import status_name
 
+AT_ONCE = 3  # requests that a worker process works at
 FOLLOWS_WITHIN = 2  # milliseconds
 CONNECTS_WITHIN = 0.2  # seconds
 YIELD_FOR = 0.0001  # seconds, a connection
@@ -27,10 +28,17 @@ BODY = (b"content-length:", b"transfer-encoding:")
 
 
 class EnvelopeWorker(ThreadWorker):
-    def get_thread_pool(self) -> ThreadPoolExecutor:
+    tpool: WarmThreads
+
+    def get_thread_pool(self) -> WarmThreads:
         """Return the threads that answer, and have one more for who asks whether the process is up."""
         self.answering, self.probes = 0, ThreadPoolExecutor(max_workers=1)
-        return WarmThreads(self.cfg.threads)
+        return WarmThreads(self.cfg.threads, AT_ONCE)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Look after the threads too, soon where something waits for one."""
+        super().wait_for_and_dispatch_events(min(timeout, HELD_UP) if self.tpool.waiting else timeout)
+        self.tpool.look_after()
 
     def enqueue_req(self, conn: Any) -> None:
         """Give the connection to a thread: where all are busy, a probe to its own.
@@ -53,7 +61,7 @@ class EnvelopeWorker(ThreadWorker):
         self.answering += 1
         self._submit(self.tpool, self.handle, conn, self.finish_request)
 
-    def _submit(self, pool: ThreadPoolExecutor, handle: Any, conn: Any, finish: Callable[[Any, Any], None]) -> None:
+    def _submit(self, pool: Executor, handle: Any, conn: Any, finish: Callable[[Any, Any], None]) -> None:
         answered = pool.submit(handle, conn)
         answered.add_done_callback(lambda done: self.method_queue.defer(finish, conn, done))
 
@@ -68,7 +76,7 @@ class EnvelopeWorker(ThreadWorker):
         longer than a request for one device. Where others wait for a thread, it still does.
         """
         while (kept := super().handle(conn)) is True and self._is_followed(conn):
-            pass
+            self.tpool.begin_anew()
         return kept
 
     def handle_request(self, req: Any, conn: Any) -> Any:

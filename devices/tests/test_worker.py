@@ -2,13 +2,14 @@
 
 import http.client
 import os
-import queue
 import runpy
 import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +18,8 @@ from typing import Any
 import pytest
 
 from cexup.listening import let_nobody_connect
-from cexup.threads import Handover, WarmThreads
-from cexup.worker import HeldHead
+from cexup.threads import HELD_UP, WarmThreads
+from cexup.worker import AT_ONCE, HeldHead
 from devices.tests.conftest import ROOT
 from devices.tests.faults import eventually
 
@@ -68,37 +69,141 @@ def test_a_head_is_sent_before_the_socket_is_used_in_another_way(wire: Recorder,
     assert wire.sent == [b"head", b"file"]
 
 
-def test_work_is_given_to_the_thread_that_became_idle_last() -> None:
-    pool, go = WarmThreads(4), threading.Barrier(5, timeout=20)
-    for _ in range(4):
-        pool.submit(go.wait)
-    go.wait()  # all four have been started
-    eventually(lambda: len(pool._work_queue._waiting) == 4)
-
-    def answer() -> int:
-        eventually(lambda: len(pool._work_queue._waiting) == 3)
-        return threading.get_ident()
-
-    by = set()
-    for _ in range(20):
-        by.add(pool.submit(answer).result(20))
-        eventually(lambda: len(pool._work_queue._waiting) == 4)
-    assert len(by) == 1
+@pytest.fixture
+def pool() -> Iterator[WarmThreads]:
+    pool = WarmThreads(max_workers=4, at_once=2)
+    yield pool
     pool.shutdown()
 
 
-def test_what_waits_for_a_thread_is_taken_in_its_order() -> None:
-    handover = Handover()
-    for number in range(3):
-        handover.put(number)
-    assert handover.qsize() == 3
-    assert [handover.get(), handover.get_nowait(), handover.get()] == [0, 1, 2]
-    with pytest.raises(queue.Empty):
-        handover.get_nowait()
+def _finish(work: list[Future[Any]]) -> list[Any]:
+    return [done.result(20) for done in work]
 
 
-def test_nothing_is_lost_between_many_who_put_and_many_who_get() -> None:
-    pool, done = WarmThreads(8), []
+def test_work_is_given_to_the_thread_that_became_idle_last(pool: WarmThreads) -> None:
+    together = threading.Barrier(2, timeout=20)
+    _finish([pool.submit(together.wait) for _ in range(2)])  # two have been started
+    by = set()
+    for _ in range(20):
+        eventually(lambda: len(pool._idle) == 2)
+        by.add(pool.submit(threading.get_ident).result(20))
+    assert len(by) == 1
+
+
+def test_few_work_at_once_and_what_waits_is_taken_in_its_order(pool: WarmThreads) -> None:
+    begun, go = [], threading.Semaphore(0)
+
+    def work(number: int) -> None:
+        begun.append(number)
+        go.acquire(timeout=20)
+
+    work_done = [pool.submit(work, number) for number in range(6)]
+    eventually(lambda: begun == [0, 1])
+    assert pool.waiting == 4
+    go.release()
+    eventually(lambda: begun == [0, 1, 2])
+    go.release(5)
+    _finish(work_done)
+    assert begun == [0, 1, 2, 3, 4, 5]
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("cexup.threads.time", clock)
+    return clock
+
+
+def test_what_is_held_up_is_not_counted_but_there_are_no_more_threads_than_may_be(
+    clock: Clock, pool: WarmThreads
+) -> None:
+    begun, go = [], threading.Event()
+
+    def work(number: int) -> None:
+        begun.append(number)
+        go.wait(20)
+
+    work_done = [pool.submit(work, number) for number in range(6)]
+    for expected in ([0, 1], [0, 1, 2, 3], [0, 1, 2, 3]):
+        pool.look_after()
+        eventually(lambda expected=expected: sorted(begun) == expected)
+        assert pool.waiting == 6 - len(expected)
+        clock.now += HELD_UP
+    go.set()
+    _finish(work_done)
+
+
+def test_a_thread_whose_task_begins_anew_is_counted_again(clock: Clock) -> None:
+    pool, goes_on, go = WarmThreads(max_workers=2, at_once=1), threading.Barrier(2, timeout=20), threading.Event()
+
+    def work() -> None:
+        goes_on.wait()
+        pool.begin_anew()
+        goes_on.wait()
+        go.wait(20)
+
+    busy = pool.submit(work)
+    clock.now += HELD_UP
+    for _ in range(2):
+        goes_on.wait()
+    other = pool.submit(threading.get_ident)
+    assert pool.waiting == 1
+    clock.now += HELD_UP
+    pool.look_after()
+    assert other.result(20)
+    go.set()
+    _finish([busy])
+    pool.shutdown()
+
+
+def test_whoever_asks_is_told_what_came_of_it(pool: WarmThreads) -> None:
+    assert pool.submit(divmod, 7, 2).result(20) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        pool.submit(divmod, 7, 0).result(20)
+    assert pool.submit(int, "7", base=8).result(20) == 7
+
+
+def test_a_thread_that_rests_keeps_nothing_of_its_task(pool: WarmThreads) -> None:
+    class Request:
+        pass
+
+    request = Request()
+    gone = weakref.ref(request)
+    pool.submit(id, request).result(20)
+    del request
+    eventually(lambda: gone() is None)
+
+
+def test_after_a_shutdown_what_was_submitted_is_done_and_nothing_more() -> None:
+    pool, go, done = WarmThreads(max_workers=2, at_once=1), threading.Event(), list[int]()
+    first = pool.submit(go.wait, 20)
+    rest = [pool.submit(done.append, number) for number in range(3)]
+    pool.shutdown(wait=False)
+    with pytest.raises(RuntimeError):
+        pool.submit(done.append, 3)
+    go.set()
+    pool.shutdown()
+    assert (first.result(0), [future.result(0) for future in rest], done) == (True, [None] * 3, [0, 1, 2])
+
+
+def test_a_shutdown_may_cancel_what_has_not_begun() -> None:
+    pool, go = WarmThreads(max_workers=1, at_once=1), threading.Event()
+    begun, waiting = pool.submit(go.wait, 20), pool.submit(go.wait, 20)
+    pool.shutdown(wait=False, cancel_futures=True)
+    go.set()
+    assert waiting.cancelled()
+    assert begun.result(20)
+
+
+def test_nothing_is_lost_between_many_who_submit() -> None:
+    pool, done = WarmThreads(max_workers=8, at_once=3), list[int]()
     givers = [threading.Thread(target=lambda: [pool.submit(done.append, 1) for _ in range(500)]) for _ in range(8)]
     for giver in givers:
         giver.start()
@@ -197,15 +302,15 @@ def told(connection: socket.socket) -> str:
 
 
 class Worker:
-    """A gunicorn with one worker of THREADS threads, and an application that holds some for as long as it is told."""
+    """A gunicorn with one worker of few threads, and an application that holds some for as long as it is told."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, threads: int = THREADS) -> None:
         self.folder, self.stack = folder, stack
         (folder / "held.py").write_text(APPLICATION)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = free.getsockname()
-        options = ["-b", "{}:{}".format(*self.address), "-k", "cexup.worker.EnvelopeWorker", "--threads", str(THREADS)]
+        options = ["-b", "{}:{}".format(*self.address), "-k", "cexup.worker.EnvelopeWorker", "--threads", str(threads)]
         gunicorn = [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", "--log-level", "critical"]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "DJANGO_SETTINGS_MODULE": "cexup.settings"}
         process = subprocess.Popen([*gunicorn, "held:application"], cwd=folder, env=environment)
@@ -226,13 +331,13 @@ class Worker:
         return connection
 
     def hold(self, *paths: str, then: str = "") -> list[socket.socket]:
-        """Have all threads held, by requests for these paths; the first client sends another along with its own."""
+        """Hold a thread with a request for each path, or all; the first client sends another along with its own."""
         (self.folder / "go").unlink(missing_ok=True)
         (self.folder / "waiting").write_text("")
         first, *others = paths or ["/held"] * THREADS
         sent = [request(first) + (request(then) if then else b""), *map(request, others)]
         held = [self.send(each) for each in sent]
-        eventually(lambda: self.held() == THREADS)
+        eventually(lambda: self.held() == len(held))
         return held
 
     def held(self) -> int:
@@ -261,6 +366,13 @@ def test_where_all_threads_are_held_a_probe_is_answered_and_all_else_in_its_turn
         assert told(late) == "/healthz"
         worker.let_go()
         assert [told(connection) for connection in (*held, other)] == ["/held", "/held", "/other"]
+
+
+def test_as_many_as_work_at_once_may_be_held_and_others_are_answered(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        worker = Worker(tmp_path, stack, threads=AT_ONCE + 1)
+        worker.hold(*["/held"] * AT_ONCE)
+        assert told(worker.send(request("/other"))) == "/other"
 
 
 @pytest.mark.parametrize(
