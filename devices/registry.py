@@ -179,10 +179,7 @@ def retell(devices: DeviceQuerySet, origin: Origin) -> None:
 @in_one_transaction
 def retire(devices: DeviceQuerySet, origin: Origin) -> int:
     """Take the devices out of the registry; return how many there were. Their history stays."""
-    ids = _locked(devices)
-    history.record(Device, ids, history.REMOVED, origin)
-    sql.delete(Device, ids)
-    return len(ids)
+    return _retire(_locked(devices), origin)
 
 
 @in_one_transaction
@@ -193,7 +190,7 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
         Device.DoesNotExist: the query set has none.
         Outdated: the device, locked by then, is not as expected.
     """
-    retire(Device.objects.filter(pk=_locked_device(devices, expected).pk), origin)
+    _retire([_locked_device(devices, expected).pk], origin)
 
 
 def _taken_of_retired(device_id: int, origin: Origin) -> list[Problem]:
@@ -276,6 +273,12 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
     )
     history.record(Device, [device.pk for device in changed], history.CHANGED, origin)
     return changed
+
+
+def _retire(locked: Sequence[int], origin: Origin) -> int:
+    history.record(Device, locked, history.REMOVED, origin)
+    sql.delete(Device, locked)
+    return len(locked)
 
 
 def _give_all(devices: DeviceQuerySet, origin: Origin, **value: Hospital | DeviceType | None) -> int:
