@@ -1,7 +1,7 @@
 """Ask the registry for ten minutes as much as 70 % of what it can do: `make soak`, or `python -m bench.soak --help`.
 
-1. Warm up for a minute: so many clients at once that each thread of each worker has its connection to PostgreSQL, has
-   prepared on it what it asks, and has its memory. Later, with few clients, most threads have little to do.
+1. Warm up for a minute, by more clients at once than later, so that as many threads as will work have their connections
+   to PostgreSQL, have prepared there what they ask, and have their memory.
    Then measure the capacity: eight clients, each of which asks again as soon as it is answered. What two cores give may
    double from one minute to the next where others use the machine too, so it is measured ten times, and is the least
    of that: what the registry can do at any time.
