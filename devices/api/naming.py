@@ -15,7 +15,11 @@ CAMEL_CASE = {
     "updated_at": "updatedAt",
 }
 
-NAMINGS: Mapping[str, Mapping[str, str]] = {ApiKey.Naming.SNAKE_CASE: {}, ApiKey.Naming.CAMEL_CASE: CAMEL_CASE}
+# By texts: psycopg takes longer to send a member of an enumeration.
+NAMINGS: Mapping[str, Mapping[str, str]] = {
+    ApiKey.Naming.SNAKE_CASE.value: {},
+    ApiKey.Naming.CAMEL_CASE.value: CAMEL_CASE,
+}
 
 
 def spelling(key: object) -> Mapping[str, str]:

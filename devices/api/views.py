@@ -5,7 +5,8 @@ from functools import lru_cache
 from typing import Any, NoReturn, cast
 
 import orjson
-from django.db.models import Case, Subquery, When
+from django.db.models import Case, OuterRef, Subquery, When
+from django.db.models.lookups import Exact
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication
@@ -242,8 +243,9 @@ def compiled_count(within: Reach, shape: Shape) -> Prepared:
 def _device() -> list[Any]:
     """Return what tells a device by its `id`, to the key of the query that it stands in, as that key spells it."""
     device = Device.objects.within_that_of_the_key().filter(pk=Parameter("id"))
-    spelt = {naming: Subquery(device.values_list(AsJSON(names))) for naming, names in NAMINGS.items()}
-    return [Case(*(When(naming=naming, then=told) for naming, told in spelt.items()))]
+    of_key = OuterRef("naming")
+    told = Case(*(When(Exact(of_key, naming), then=AsJSON(names)) for naming, names in NAMINGS.items()))
+    return [Subquery(device.values_list(told))]
 
 
 def _int64(number: int) -> int:
