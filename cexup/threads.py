@@ -36,7 +36,7 @@ class WarmThreads(Executor):
       change, and another takes its place. `look_after` has to be called now and then for that.
     - The thread that became idle last works next. Each has its connection to the database, with statements that are
       planned and caches that are filled; the standard pool spreads a few requests over all that a burst has started.
-    - The threads end with the process, whatever they are at.
+    - The threads end with the process; `shutdown` waits for what they are at.
     """
 
     def __init__(self, max_workers: int, at_once: int) -> None:

@@ -109,10 +109,22 @@ class EnvelopeWorker(ThreadWorker):
         self.log.warning("Not a request: %s", type(exc).__name__)
         _answer(client, _status(exc))
 
+    def run(self) -> None:
+        """Serve, and end no sooner than what is being answered: a worker that is replaced may be at a long import."""
+        try:
+            super().run()
+        finally:
+            self.tpool.shutdown()
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop, and let go whoever is waiting for changes: they would hold up the stop for as long as they may wait."""
         stopping.set()
         super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Likewise, where somebody who runs it at a terminal ends it."""
+        stopping.set()
+        super().handle_quit(sig, frame)
 
     def is_parent_alive(self) -> bool:
         """Stop in the same way when the master was killed: whoever starts the registry again needs its port."""

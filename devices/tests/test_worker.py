@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -16,10 +17,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gunicorn.workers.gthread import ThreadWorker
 
 from cexup.listening import let_nobody_connect
 from cexup.threads import HELD_UP, WarmThreads
-from cexup.worker import AT_ONCE, HeldHead
+from cexup.worker import AT_ONCE, EnvelopeWorker, HeldHead
 from devices.tests.conftest import ROOT
 from devices.tests.faults import eventually
 
@@ -90,23 +92,6 @@ def test_work_is_given_to_the_thread_that_became_idle_last(pool: WarmThreads) ->
     assert len(by) == 1
 
 
-def test_few_work_at_once_and_what_waits_is_taken_in_its_order(pool: WarmThreads) -> None:
-    begun, go = [], threading.Semaphore(0)
-
-    def work(number: int) -> None:
-        begun.append(number)
-        go.acquire(timeout=20)
-
-    work_done = [pool.submit(work, number) for number in range(6)]
-    eventually(lambda: begun == [0, 1])
-    assert pool.waiting == 4
-    go.release()
-    eventually(lambda: begun == [0, 1, 2])
-    go.release(5)
-    _finish(work_done)
-    assert begun == [0, 1, 2, 3, 4, 5]
-
-
 class Clock:
     now = 1000.0
 
@@ -119,6 +104,30 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("cexup.threads.time", clock)
     return clock
+
+
+def test_few_work_at_once(clock: Clock, pool: WarmThreads) -> None:
+    begun, go = [], threading.Semaphore(0)
+
+    def work(number: int) -> None:
+        begun.append(number)
+        go.acquire(timeout=20)
+
+    work_done = [pool.submit(work, number) for number in range(6)]
+    for number in (2, 3, 4):
+        eventually(lambda number=number: len(begun) == number)
+        assert pool.waiting == 6 - number
+        go.release()
+    go.release(3)
+    _finish(work_done)
+
+
+def test_what_waits_is_taken_in_its_order(clock: Clock) -> None:
+    pool, done = WarmThreads(max_workers=4, at_once=1), list[int]()
+    for number in range(50):
+        pool.submit(done.append, number)
+    pool.shutdown()
+    assert done == list(range(50))
 
 
 def test_what_is_held_up_is_not_counted_but_there_are_no_more_threads_than_may_be(
@@ -373,6 +382,19 @@ def test_as_many_as_work_at_once_may_be_held_and_others_are_answered(tmp_path: P
         worker = Worker(tmp_path, stack, threads=AT_ONCE + 1)
         worker.hold(*["/held"] * AT_ONCE)
         assert told(worker.send(request("/other"))) == "/other"
+
+
+def test_a_worker_ends_no_sooner_than_what_is_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(worker: ThreadWorker) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(ThreadWorker, "run", end)
+    worker = EnvelopeWorker.__new__(EnvelopeWorker)
+    worker.tpool = WarmThreads(max_workers=1, at_once=1)
+    answer = worker.tpool.submit(time.sleep, 0.3)
+    with pytest.raises(SystemExit):
+        worker.run()
+    assert answer.done()
 
 
 @pytest.mark.parametrize(
