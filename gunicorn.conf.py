@@ -6,11 +6,12 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from environs import Env
+from environs import Env, validate
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from cexup.listening import let_nobody_connect
+from cexup.worker import EnvelopeWorker
 
 env = Env()
 env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
@@ -21,6 +22,8 @@ worker_class = "cexup.worker.EnvelopeWorker"
 workers = env.int("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8))
 # A request that waits for changes holds a thread, so there is one for each that may: they take none from the others.
 threads = env.int("WEB_THREADS", 4) + env.int("FEED_WAITERS", 8)
+# Requests that each process works at; the others wait for one of these (decision 15).
+at_once = env.int("WEB_AT_ONCE", 3, validate=validate.Range(min=1))
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
@@ -69,6 +72,10 @@ def when_ready(server: Arbiter) -> None:
         stop(graceful)
 
     server.stop = stop_with_nobody_new
+
+
+def post_fork(server: Arbiter, worker: EnvelopeWorker) -> None:
+    worker.at_once = at_once
 
 
 def post_worker_init(worker: Worker) -> None:

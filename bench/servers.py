@@ -140,10 +140,10 @@ def registry(server: str, devices: int) -> Iterator[Server]:
 
 def workers_memory(server: Server) -> list[int]:
     """Return the proportional set size of each worker process, in MB."""
-    return list(memory_by_worker(server).values())
+    return [round(size) for size in memory_by_worker(server).values()]
 
 
-def memory_by_worker(server: Server) -> dict[int, int]:
+def memory_by_worker(server: Server) -> dict[int, float]:
     """Return the same by the workers' process ids; of one that is just ending, nothing."""
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     sizes = {}
@@ -151,7 +151,7 @@ def memory_by_worker(server: Server) -> dict[int, int]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
             [size] = [line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")]
-            sizes[int(child)] = int(size) // 1024
+            sizes[int(child)] = int(size) / 1024
     return sizes
 
 

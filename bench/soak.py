@@ -208,7 +208,7 @@ async def soak(load: Load, rate: float, seconds: float) -> None:
 @dataclass
 class Sample:
     at: float
-    memory: dict[int, int]  # megabytes of each worker
+    memory: dict[int, float]  # megabytes of each worker
     connections: int
 
 

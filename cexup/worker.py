@@ -17,7 +17,6 @@ from cexup.stopping import stopping
 from cexup.threads import HELD_UP, WarmThreads
 from devices.problems import status_name
 
-AT_ONCE = 3  # requests that a worker process works at
 FOLLOWS_WITHIN = 2  # milliseconds
 CONNECTS_WITHIN = 0.2  # seconds
 YIELD_FOR = 0.0001  # seconds, a connection
@@ -29,11 +28,12 @@ BODY = (b"content-length:", b"transfer-encoding:")
 
 class EnvelopeWorker(ThreadWorker):
     tpool: WarmThreads
+    at_once = 3  # requests that are worked at; gunicorn.conf.py
 
     def get_thread_pool(self) -> WarmThreads:
         """Return the threads that answer, and have one more for who asks whether the process is up."""
         self.answering, self.probes = 0, ThreadPoolExecutor(max_workers=1)
-        return WarmThreads(self.cfg.threads, AT_ONCE)
+        return WarmThreads(self.cfg.threads, self.at_once)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Look after the threads too, soon where something waits for one."""
@@ -41,18 +41,18 @@ class EnvelopeWorker(ThreadWorker):
         self.tpool.look_after()
 
     def enqueue_req(self, conn: Any) -> None:
-        """Give the connection to a thread: where all are busy, a probe to its own.
+        """Give the connection to a thread: where there are none left, a probe to its own.
 
-        Else a supervisor would take a process for dead whose threads all wait for a database that says nothing. Of a
-        new connection that has sent nothing yet nobody can tell what it will be: it is watched until it has.
+        Else a supervisor would take a process for dead whose threads all wait for a database that says nothing. A new
+        connection that has sent nothing yet is watched until it has: gunicorn would have a thread wait for that.
         """
-        if self.answering < self.cfg.threads or not self.alive or _is_hidden(conn):
-            self._answer_in_turn(conn)
-        elif (sent := _peek(conn.sock)) is None and not conn.initialized:
+        if self.alive and _is_silent(conn):
             watched: Future[object] = Future()
             watched.set_result(_DEFER)
             super().finish_request(conn, watched)
-        elif sent and _is_probe(sent):
+        elif self.answering < self.cfg.threads or not self.alive or _is_hidden(conn):
+            self._answer_in_turn(conn)
+        elif (sent := _peek(conn.sock)) and _is_probe(sent):
             self._submit(self.probes, super().handle, conn, super().finish_request)
         else:
             self._answer_in_turn(conn)
@@ -97,7 +97,7 @@ class EnvelopeWorker(ThreadWorker):
 
     def _is_followed(self, conn: Any) -> bool:
         """Tell whether the client sends its next request right away, while no other connection wants the thread."""
-        if not self.alive or self.tpool.waiting:
+        if not self.alive or self.tpool.waiting or self.tpool.is_crowded:
             return False
         return _is_readable(conn.sock, FOLLOWS_WITHIN)
 
@@ -114,34 +114,26 @@ class EnvelopeWorker(ThreadWorker):
         try:
             super().run()
         finally:
+            stopping.set()
             self.tpool.shutdown()
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """Stop, and let go whoever is waiting for changes: they would hold up the stop for as long as they may wait."""
-        stopping.set()
-        super().handle_exit(sig, frame)
-
-    def handle_quit(self, sig: int, frame: Any) -> None:
-        """Likewise, where somebody who runs it at a terminal ends it."""
-        stopping.set()
-        super().handle_quit(sig, frame)
-
     def is_parent_alive(self) -> bool:
-        """Stop in the same way when the master was killed: whoever starts the registry again needs its port."""
+        """Stop as ever when the master was killed: whoever starts the registry again needs its port."""
         if not super().is_parent_alive():
-            stopping.set()
             self.alive = False
         return self.alive
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """At the end, take what has connected but was not accepted yet, and let nobody else connect here.
 
+        Whoever waits for changes is let go: they would hold up the end for as long as they may wait.
         The kernel would go on taking connections for as long as the last request takes, and then reset them all. Where
         the whole registry stops, nobody new connects by now (cexup/listening.py); who had begun to gets a moment.
         """
         if self.alive or enabled:
             super().set_accept_enabled(enabled)
             return
+        stopping.set()
         listeners = [listener for listener in self.sockets if listener.sock is not None]
         end = time.monotonic() + CONNECTS_WITHIN
         while listeners and self._has_room() and (left := end - time.monotonic()) > 0:
@@ -185,6 +177,11 @@ def _is_readable(sock: socket.socket, within: int = 0) -> bool:
     ready = select.poll()
     ready.register(sock, select.POLLIN)
     return bool(ready.poll(within))
+
+
+def _is_silent(conn: Any) -> bool:
+    """Tell whether the connection is new and has sent nothing yet."""
+    return not (conn.initialized or conn.data_ready) and _peek(conn.sock) is None
 
 
 def _is_hidden(conn: Any) -> bool:

@@ -1,7 +1,8 @@
 """Hold a request until there is something to tell, without holding anything that others need.
 
-A request that waits has given back its connection to the database, and gunicorn has a thread more for each that may
-wait (gunicorn.conf.py), so that as many as ever are left for the others. One too many is answered at once.
+A request that waits has given back its connection to the database, it is not counted among those that are worked at,
+and gunicorn has a thread more for each that may wait (gunicorn.conf.py), so that as many as ever are left for the
+others. One too many is answered at once.
 """
 
 import threading
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 
 from cexup.stopping import stopping
+from cexup.threads import step_aside
 from devices import feed
 from devices.feed import Page
 
@@ -35,6 +37,7 @@ def until_there_is_something(read: Callable[[int], Page], page: Page, seconds: f
         end = time.monotonic() + seconds
         while not page.events and (left := end - time.monotonic()) > 0:
             _give_back_connection()
+            step_aside()
             if stopping.wait(min(LOOK_EVERY, left)):
                 break
             if _settled() > page.end:

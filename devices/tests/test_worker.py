@@ -1,14 +1,17 @@
 """The worker sends the head of an answer along with its body; who asks for its health waits for nobody else."""
 
+import gc
 import http.client
 import os
 import runpy
+import selectors
 import socket
 import subprocess
 import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -17,11 +20,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from cexup.listening import let_nobody_connect
-from cexup.threads import HELD_UP, WarmThreads
-from cexup.worker import AT_ONCE, EnvelopeWorker, HeldHead
+from cexup.threads import HELD_UP, PoolThread, WarmThreads, step_aside
+from cexup.worker import EnvelopeWorker, HeldHead
 from devices.tests.conftest import ROOT
 from devices.tests.faults import eventually
 
@@ -172,6 +175,54 @@ def test_a_thread_whose_task_begins_anew_is_counted_again(clock: Clock) -> None:
     pool.shutdown()
 
 
+def test_a_thread_that_is_about_to_wait_lets_another_work(clock: Clock) -> None:
+    pool, go = WarmThreads(max_workers=2, at_once=1), threading.Event()
+
+    def wait() -> None:
+        step_aside()
+        go.wait(20)
+
+    waiting = pool.submit(wait)
+    assert pool.submit(divmod, 7, 2).result(20) == (3, 1)
+    go.set()
+    _finish([waiting])
+    pool.shutdown()
+    step_aside()  # of no pool: it is nobody's business
+
+
+def test_it_is_crowded_while_more_work_than_may(clock: Clock, pool: WarmThreads) -> None:
+    go, anew = threading.Event(), threading.Barrier(4, timeout=20)
+
+    def work() -> None:
+        anew.wait()
+        pool.begin_anew()
+        anew.wait()
+        go.wait(20)
+
+    work_done = [pool.submit(work) for _ in range(4)]
+    assert not pool.is_crowded
+    clock.now += HELD_UP
+    pool.look_after()
+    eventually(lambda: pool.is_crowded)
+    clock.now += HELD_UP
+    assert not pool.is_crowded
+    go.set()
+    _finish(work_done)
+
+
+def test_where_no_more_threads_can_be_had_those_that_there_are_do_all_the_work(
+    pool: WarmThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert pool.submit(int).result(20) == 0
+    monkeypatch.setattr(PoolThread, "start", start)
+    assert _finish([pool.submit(int, number) for number in range(50)]) == list(range(50))
+    with pytest.raises(RuntimeError):
+        WarmThreads(max_workers=1, at_once=1).submit(int)
+
+
 def test_whoever_asks_is_told_what_came_of_it(pool: WarmThreads) -> None:
     assert pool.submit(divmod, 7, 2).result(20) == (3, 1)
     with pytest.raises(ZeroDivisionError):
@@ -179,15 +230,20 @@ def test_whoever_asks_is_told_what_came_of_it(pool: WarmThreads) -> None:
     assert pool.submit(int, "7", base=8).result(20) == 7
 
 
-def test_a_thread_that_rests_keeps_nothing_of_its_task(pool: WarmThreads) -> None:
+@pytest.mark.parametrize("work", [id, int])  # int() of it raises
+def test_a_thread_that_rests_keeps_nothing_of_its_task(pool: WarmThreads, work: Any) -> None:
     class Request:
         pass
 
     request = Request()
     gone = weakref.ref(request)
-    pool.submit(id, request).result(20)
-    del request
-    eventually(lambda: gone() is None)
+    gc.disable()
+    try:
+        pool.submit(work, request).exception(20)
+        del request
+        eventually(lambda: gone() is None)
+    finally:
+        gc.enable()
 
 
 def test_after_a_shutdown_what_was_submitted_is_done_and_nothing_more() -> None:
@@ -340,7 +396,7 @@ class Worker:
         return connection
 
     def hold(self, *paths: str, then: str = "") -> list[socket.socket]:
-        """Hold a thread with a request for each path, or all; the first client sends another along with its own."""
+        """Hold a thread with a request for each path, or THREADS; the first client sends another along with its own."""
         (self.folder / "go").unlink(missing_ok=True)
         (self.folder / "waiting").write_text("")
         first, *others = paths or ["/held"] * THREADS
@@ -379,9 +435,41 @@ def test_where_all_threads_are_held_a_probe_is_answered_and_all_else_in_its_turn
 
 def test_as_many_as_work_at_once_may_be_held_and_others_are_answered(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        worker = Worker(tmp_path, stack, threads=AT_ONCE + 1)
-        worker.hold(*["/held"] * AT_ONCE)
-        assert told(worker.send(request("/other"))) == "/other"
+        worker = Worker(tmp_path, stack, threads=EnvelopeWorker.at_once + 1)
+        held = [worker.send(request("/held")) for _ in range(EnvelopeWorker.at_once)]
+        assert told(worker.send(request("/other"))) == "/other"  # which nothing else makes anybody look after
+        worker.let_go()
+        assert [told(connection) for connection in held] == ["/held"] * EnvelopeWorker.at_once
+
+
+def test_who_connects_and_sends_nothing_takes_no_thread() -> None:
+    worker = EnvelopeWorker.__new__(EnvelopeWorker)
+    worker.alive, worker.answering = True, 0
+    worker.cfg = SimpleNamespace(keepalive=5, threads=1, is_ssl=False)
+    worker.pending_conns = deque()
+    worker.tpool = WarmThreads(max_workers=1, at_once=1)
+    theirs, ours = socket.socketpair()
+    with theirs, ours, selectors.DefaultSelector() as worker.poller:
+        conn = TConn(worker.cfg, ours, None, None)
+        worker.enqueue_req(conn)
+        assert (worker.answering, list(worker.pending_conns)) == (0, [conn])
+
+
+def test_each_request_that_follows_on_a_connection_counts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, answered = EnvelopeWorker.__new__(EnvelopeWorker), []
+    worker.tpool = WarmThreads(max_workers=1, at_once=1)
+    monkeypatch.setattr(ThreadWorker, "handle", lambda _worker, conn: answered.append(conn) or True)
+    monkeypatch.setattr(EnvelopeWorker, "_is_followed", lambda _worker, _conn: len(answered) < 3)
+    monkeypatch.setattr(worker.tpool, "begin_anew", lambda: answered.append("anew"))
+    assert worker.handle("conn") is True
+    assert answered == ["conn", "anew", "conn"]
+
+
+def test_an_operator_says_how_many_are_worked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_AT_ONCE", "5")
+    worker = SimpleNamespace()
+    runpy.run_path(str(ROOT / "gunicorn.conf.py"))["post_fork"](None, worker)
+    assert worker.at_once == 5
 
 
 def test_a_worker_ends_no_sooner_than_what_is_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
