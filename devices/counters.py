@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devices.leases import SHARE, Granted, Window
+from devices.leases import SHARE, Granted, Leases, Window
 from devices.models import PermitCount
 
 LEFT_ALONE = 5.0  # seconds, after a failure
@@ -150,6 +150,12 @@ def shared() -> FirstThatCounts:
     """Return the counters of the settings."""
     counters: list[Any] = [RedisCounter(settings.REDIS_URL)] if settings.REDIS_URL else []
     return FirstThatCounts([*counters, DatabaseCounter()])
+
+
+@cache
+def leases() -> Leases:
+    """Return the permits that this process has leased."""
+    return Leases(shared())
 
 
 def remove_past_windows(now: float) -> int:

@@ -4,25 +4,18 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `re
 ApiMiddleware puts them on the answer, whatever it is.
 """
 
-from functools import cache
-
 from django.conf import settings
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
-from devices import counters, keys, rates
+from devices import keys, rates
 from devices.api.errors import TooManyRequests
-from devices.leases import Leases, Verdict
+from devices.counters import leases
+from devices.leases import Verdict
 from devices.models import ApiKey
 from devices.origin import client_network
 from devices.rates import Rate
-
-
-@cache
-def leases() -> Leases:
-    """Return the permits that this process has leased."""
-    return Leases(counters.shared())
 
 
 def admit(request: Request, key: ApiKey) -> None:

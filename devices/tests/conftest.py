@@ -22,7 +22,7 @@ from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
 from devices import counters, credentials, denials, history, hospital_names, people, registry, sql
-from devices.api import authentication, limits
+from devices.api import authentication
 from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
@@ -78,7 +78,7 @@ def records_give_way_to_a_flush() -> Iterator[None]:
 def _nothing_noted_yet() -> Iterator[None]:
     yield
     authentication._last_noted.clear()
-    limits.leases.cache_clear()
+    counters.leases.cache_clear()
     counters.shared.cache_clear()
     denials.tally = denials.Tally()
 

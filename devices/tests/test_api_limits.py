@@ -14,7 +14,6 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from devices import counters, credentials, keys
-from devices.api import limits
 from devices.counters import KEPT, LEFT_ALONE, CountingFailed, DatabaseCounter, FirstThatCounts, RedisCounter
 from devices.leases import Granted, Window
 from devices.models import ApiKey, Device, PermitCount
@@ -37,9 +36,9 @@ class Clock:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     clock = Clock()
-    limits.leases().clock = clock
+    counters.leases().clock = clock
     yield clock
-    limits.leases.cache_clear()
+    counters.leases.cache_clear()
 
 
 def statuses(api: Api, times: int, path: str = "/api/devices") -> list[int]:
@@ -247,7 +246,7 @@ def test_where_no_counter_counts_requests_are_admitted(
 ) -> None:
     api = Api(issue("app", rate="1/min").text)
     api.get("/api/devices")  # so that the key's use is noted
-    limits.leases().forget()
+    counters.leases().forget()
     monkeypatch.setattr(DatabaseCounter, "SQL", "SELECT nothing")
     with transaction.atomic():
         savepoint = transaction.savepoint()
