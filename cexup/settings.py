@@ -112,7 +112,7 @@ TEMPLATES = [
 
 # --- The database ----------------------------------------------------------------------------------------------
 
-# Seconds, of requests only (cexup/serving.py), 0: for as long as it takes.
+# Seconds. The first holds for requests only (gunicorn.conf.py); 0: no limit.
 DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30, validate=validate.Range(min=0, max=3600))
 DATABASE_LOCK_TIMEOUT = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(min=0, max=3600))
 DATABASE_CONNECT_TIMEOUT = env.int("DATABASE_CONNECT_TIMEOUT", 5, validate=validate.Range(min=2, max=300))
@@ -125,11 +125,16 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
 }
 
-# What is asked again and again is planned once a connection.
+# https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 POSTGRESQL_OPTIONS = {
     "server_side_binding": True,
-    "prepare_threshold": 5,
+    "prepare_threshold": 5,  # from the fifth execution on, a connection keeps a statement's plan
     "connect_timeout": DATABASE_CONNECT_TIMEOUT,
+    # A server that cannot be reached is given up after 10 seconds, during a query and between two.
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
 }
 
 DATABASES: dict[str, dict[str, Any]] = {
@@ -140,7 +145,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"].setdefault("OPTIONS", {}).update(SQLITE_OPTIONS)
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"].update(
-        ENGINE="cexup.postgresql",
         CONN_HEALTH_CHECKS=True,
         OPTIONS=POSTGRESQL_OPTIONS | DATABASES["default"].get("OPTIONS", {}),
     )

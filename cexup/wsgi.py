@@ -7,14 +7,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.db.backends.signals import connection_created
-
-from cexup.serving import limit_statements
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cexup.settings")
 
 django = get_wsgi_application()
-connection_created.connect(limit_statements)
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -1,8 +1,7 @@
-"""Hold a request until there is something to tell, without holding anything that others need.
+"""Long polling: wait for new changes without keeping a database connection.
 
-A request that waits has given back its connection to the database, it is not counted among those that are worked at,
-and gunicorn has a thread more for each that may wait (gunicorn.conf.py), so that as many as ever are left for the
-others. One too many is answered at once.
+gunicorn has a thread for each request that may wait (FEED_WAITERS), besides those for other requests. A request beyond
+that number gets its response at once.
 """
 
 import threading
@@ -12,12 +11,16 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import connection
 
-from cexup.stopping import stopping
-from cexup.threads import step_aside
 from devices import feed
 from devices.feed import Page
 
 LOOK_EVERY = 0.5  # seconds; one of those that wait in a process looks for all of them
+
+
+def is_stopping() -> bool:
+    """Return whether this process is about to stop. gunicorn.conf.py replaces it in each worker."""
+    return False
+
 
 _places = threading.BoundedSemaphore(settings.FEED_WAITERS)
 _looking = threading.Lock()
@@ -37,8 +40,8 @@ def until_there_is_something(read: Callable[[int], Page], page: Page, seconds: f
         end = time.monotonic() + seconds
         while not page.events and (left := end - time.monotonic()) > 0:
             _give_back_connection()
-            step_aside()
-            if stopping.wait(min(LOOK_EVERY, left)):
+            time.sleep(min(LOOK_EVERY, left))
+            if is_stopping():
                 break
             if _settled() > page.end:
                 page = read(page.end)

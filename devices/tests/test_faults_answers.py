@@ -10,7 +10,6 @@ from django.db import InternalError, NotSupportedError, OperationalError, Progra
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
-from cexup.postgresql.base import _seconds
 from devices import keys
 from devices.api import authentication
 from devices.models import ApiKey, Device
@@ -156,20 +155,3 @@ def test_what_is_no_outage_stays_an_error_of_ours(operator: Client, monkeypatch:
     operator.raise_request_exception = False
     monkeypatch.setattr(Device.objects.__class__, "get_queryset", fail)
     assert operator.get("/admin/devices/device/").status_code == 500
-
-
-@pytest.mark.parametrize(
-    ("options", "seconds"),
-    [
-        ("", None),
-        ("-c lock_timeout=3s", None),
-        ("-c statement_timeout=0", None),
-        ("-c statement_timeout=1500", 3.5),
-        ("-c lock_timeout=3s -c statement_timeout=15s", 17.0),
-        ("-c statement_timeout='2 min'", 122.0),
-    ],
-)
-def test_a_silent_server_is_waited_for_a_little_longer_than_a_statement_may_take(
-    options: str, seconds: float | None
-) -> None:
-    assert _seconds(options) == seconds

@@ -93,15 +93,6 @@ def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypat
     assert told(Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))) == told(first)
 
 
-def test_whoever_waits_is_not_counted_among_those_that_are_worked_at(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    stepped_aside = []
-    monkeypatch.setattr(waiting, "step_aside", lambda: stepped_aside.append(True))
-    api.get(f"{PATH}?since=now")
-    assert not stepped_aside
-    api.get(f"{PATH}?since=now&wait=1")
-    assert stepped_aside
-
-
 def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
     response = api.get(f"{PATH}?since=now&wait=1")
     assert told(response) == []

@@ -1,6 +1,8 @@
 """Nothing may be as long, as many or as slow as somebody likes: each bound, and what is answered beyond it."""
 
+import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,9 +15,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.backends.signals import connection_created
 
-from cexup.serving import limit_statements
 from devices import sql
 from devices.api.filters import DeviceFilter
 from devices.tests.conftest import ROOT, Api, draft, errors, issue, register, serving
@@ -53,14 +53,23 @@ def test_more_parameters_than_django_reads_are_refused_in_the_envelope(api: Api)
     assert (response.status_code, response.json()["status"]) == (400, "BAD_REQUEST")
 
 
+def server_settings(**variables: str) -> Any:
+    """Return gunicorn.conf.py as gunicorn reads it with these variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        return runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+
+
 @pytest.fixture
-def limited(transactional_db: None, settings: Any) -> Iterator[None]:
-    """A process that serves, with a new connection: what takes three seconds is too long."""
-    settings.DATABASE_STATEMENT_TIMEOUT = settings.DATABASE_LOCK_TIMEOUT = 3
-    connection_created.connect(limit_statements)
+def limited(transactional_db: None, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Connect as a worker process of gunicorn does, with limits of three seconds."""
+    limits = getattr(request, "param", ("DATABASE_STATEMENT_TIMEOUT", "DATABASE_LOCK_TIMEOUT"))
+    variables = {"DATABASE_STATEMENT_TIMEOUT": "0", "DATABASE_LOCK_TIMEOUT": "0"} | dict.fromkeys(limits, "3")
+    [options] = server_settings(**variables)["raw_env"]
+    monkeypatch.setenv(*options.split("=", 1))
     connection.close()
     yield
-    connection_created.disconnect(limit_statements)
     connection.close()
 
 
@@ -88,9 +97,10 @@ def locked_by_another(statement: str) -> Iterator[None]:
 
 
 @on_postgresql
-@pytest.mark.parametrize("endless", ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_LOCK_TIMEOUT"])
-def test_a_request_that_waits_too_long_for_another_answers_503(limited: None, settings: Any, endless: str) -> None:
-    setattr(settings, endless, 0)  # either is enough
+@pytest.mark.parametrize(
+    "limited", [["DATABASE_STATEMENT_TIMEOUT"], ["DATABASE_LOCK_TIMEOUT"]], indirect=True, ids=["statement", "lock"]
+)
+def test_a_request_that_waits_too_long_for_another_answers_503(limited: None) -> None:
     api = Api(issue("app").text)
     [device] = register(draft(1))
     path = f"/api/device/{device.pk}"
@@ -125,21 +135,23 @@ def test_a_transaction_of_a_request_that_stands_still_is_ended_and_answers_503(
     assert api.post("/api/devices", draft(1)).status_code == 201
 
 
-def test_only_what_serves_has_its_statements_limited() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite has its busy timeout")
-    ask = (
-        "from django.db import connection; cursor = connection.cursor(); cursor.execute('SHOW statement_timeout'); "
-        "print(*cursor.fetchone()); cursor.execute('SHOW lock_timeout'); print(*cursor.fetchone()); "
-        "print(connection.patience)"  # with which a server is waited for that says nothing at all
+@on_postgresql
+def test_requests_have_database_timeouts_and_commands_have_none() -> None:
+    show = "from django.db import connection; cursor = connection.cursor()\n" + "\n".join(
+        f"cursor.execute('SHOW {name}'); print(*cursor.fetchone())" for name in ("statement_timeout", "lock_timeout")
     )
 
-    def told(*command: str) -> list[str]:
-        run = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True)
-        return run.stdout.split()
+    def shown(**environment: str) -> list[str]:
+        run = [sys.executable, "manage.py", "shell", "-v0", "-c", show]
+        result = subprocess.run(
+            run, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        )
+        return result.stdout.split()
 
-    assert told("-c", f"import cexup.wsgi; {ask}") == ["30s", "5s", "32.0"]
-    assert told("manage.py", "shell", "-v0", "-c", ask) == ["0", "0", "None"]
+    [variable] = server_settings()["raw_env"]
+    name, options = variable.split("=", 1)
+    assert shown(**{name: options}) == ["30s", "5s"]
+    assert shown() == ["0", "0"]
 
 
 def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: dict[str, str], server_key: str) -> None:
@@ -156,11 +168,11 @@ def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: di
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     for unit in (ROOT / "deploy").glob("registry*.*"):
-        if unit.suffix in {".service", ".timer"}:
+        if unit.suffix in {".service", ".socket", ".timer"}:
             text = re.sub(r"/srv/registry/\.venv/bin/\w+", shutil.which("true") or "", unit.read_text())
             (tmp_path / unit.name).write_text(text)
     units = sorted(tmp_path.iterdir())
-    assert len(units) == 3
+    assert len(units) == 4
     result = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     told = [line for line in result.stderr.splitlines() if "registry" in line and "man" not in line]
     assert (result.returncode, told) == (0, [])

@@ -21,7 +21,7 @@ from django.test import Client
 
 from cexup import dotenv
 from devices.checks import database_is_supported
-from devices.tests.conftest import draft, workers
+from devices.tests.conftest import draft
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -250,15 +250,3 @@ def test_no_header_says_below_which_prefix_the_registry_is(server: int, server_k
     headers = f"Host: localhost\r\nx-api-key: {server_key}\r\nSCRIPT_NAME: /api\r\nConnection: close"
     code, _headers, body = talk(server, f"GET /api/api/devices HTTP/1.1\r\n{headers}\r\n\r\n".encode())
     assert (code, body["status"]) == (404, "NOT_FOUND")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="what is tested is glibc's")
-def test_the_threads_of_a_worker_share_one_heap(server: int, server_key: str) -> None:
-    """glibc keeps 64 MB of addresses for the heap of a thread, of which few may be used."""
-    assert talk(server, post(server_key, "Content-Length: 2") + b"[]")[0] == 400
-    pids = workers(server)
-    assert pids
-    for pid in pids:
-        spared = [line.split()[0] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if " ---p " in line]
-        sizes = [int(end, 16) - int(begin, 16) for begin, _dash, end in (span.partition("-") for span in spared)]
-        assert [size for size in sizes if size > 32 * 2**20] == []
