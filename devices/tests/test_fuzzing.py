@@ -83,7 +83,7 @@ def test_the_key_reader() -> None:
 
 def test_the_cursor_reader() -> None:
     number = st.integers(0, 2**64 - 1)
-    key, cursor = b"of this registry", Cursor(4711, 7, 1)
+    key, cursor = b"of this registry".ljust(32), Cursor(4711, 7, 1)
     written = Pen(cursor, key).write(4711)
 
     def check(text: str, position: int, floor: int, scope: int) -> None:
