@@ -5,20 +5,19 @@ bring an earlier one.
 """
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models.functions import Coalesce
 
 from devices import history, sql
 from devices.cursors import Cursor
-from devices.models import LEFT, MOVED, ChangeFeed, Device, FormerName, Hospital
+from devices.models import LEFT, ChangeFeed, Device, FormerName
 from devices.prepared import Parameter, Prepared
-from devices.reach import Reach, all_or_own
+from devices.reach import Reach
 
 Change = Device.history.model
 LAST = Change.objects.order_by("-history_id")
@@ -62,19 +61,19 @@ class State(NamedTuple):
     pruned_to: int
 
 
-def along() -> list[Subquery]:
-    """Return expressions, for a query of any table, by which that tells the state; nulls if there is none yet."""
-    kept = ChangeFeed.objects.filter(pk=1)
-    return [Subquery(kept.values(name)) for name in State._fields]
-
-
-def state(told: Sequence[Any] | None = None) -> State:
-    """Return the state, of what `along` told if that was asked; it is made when it is first needed."""
-    if told is None or None in told:
+def state() -> State:
+    """Return the state, after making it if this is the first use."""
+    rows = _state().rows()
+    if not rows:
         kept, _new = ChangeFeed.objects.get_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})
-        told = kept.key, kept.pruned_to
-    key, pruned_to = told
+        rows = [(kept.key, kept.pruned_to)]
+    [(key, pruned_to)] = rows
     return State(bytes(key), pruned_to)
+
+
+@cache
+def _state() -> Prepared:
+    return Prepared(ChangeFeed.objects.filter(pk=1).values_list(*State._fields), as_sent=True)
 
 
 def pruned_to() -> int:
@@ -100,41 +99,6 @@ def _ends() -> tuple[int, int]:
     """Return the position of the last change, and that up to which nothing can come in any more."""
     last, written_from = sql.fetch_one(_last(connection.vendor))
     return last, last if written_from is None else min(last, written_from)
-
-
-def marks() -> list[Any]:
-    """Return what the version of all devices within a key's reach is made of: expressions for a query set of keys.
-
-    The last change of a hospital is one of what it holds, or one by which something left it. What the names of the
-    hospitals within the reach mean, and what was pruned, count as well.
-    """
-    bound_to = OuterRef("hospital_id")
-    held, left = LAST.filter(device_holder=bound_to), LAST.filter(MOVED, history_holder_before=bound_to)
-    named, former = Hospital.history.order_by("-history_id"), FormerName.objects.order_by("-pk")
-    return [
-        all_or_own(_first(LAST), Greatest(Coalesce(_first(held), 0), Coalesce(_first(left), 0))),
-        all_or_own(_first(named), _first(named.filter(id=bound_to))),
-        all_or_own(_first(former), _first(former.filter(hospital=bound_to))),
-        Subquery(ChangeFeed.objects.values("pruned_to")[:1]),
-        sql.open_from(),
-    ]
-
-
-def version(last: int | None, *others: int | None) -> str | None:
-    """Return what changes with every change within the reach; None while an earlier one than the last may come.
-
-    It is made of what `marks` asked for. None among them is what is not there yet.
-    """
-    *rest, open_from = others
-    return (
-        None
-        if open_from is not None and open_from < (last or 0)
-        else "-".join(str(mark or 0) for mark in (last, *rest))
-    )
-
-
-def _first(rows: QuerySet[Any]) -> Subquery:
-    return Subquery(rows.values("pk")[:1])
 
 
 @cache

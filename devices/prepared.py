@@ -4,7 +4,7 @@ Django takes longer to make SQL of a query set than the database to answer it. W
 made into SQL once a process; with the same text each time, PostgreSQL need not plan it again either.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import connection, models
@@ -15,25 +15,16 @@ from django.db.models.sql.compiler import SQLCompiler
 class Parameter(Expression):
     """A value that is told when the query set is asked: `filter(pk__gt=Parameter("after"))`.
 
-    A value that the database keeps in another form than Python, such as an instant, is put into it by the field. Where
-    what is told is not yet the value, `reading` makes it.
+    A value that the database keeps in another form than Python, such as an instant, is put into it by the field.
     """
 
-    def __init__(
-        self,
-        name: str,
-        field: "models.Field[Any, Any] | None" = None,
-        reading: Callable[[Any], Any] | None = None,
-    ) -> None:
+    def __init__(self, name: str, field: "models.Field[Any, Any] | None" = None) -> None:
         super().__init__(output_field=field)
         self.name = name
         self.kept_as: Any = field
-        self.reading = reading
 
     def of(self, values: Mapping[str, Any]) -> Any:
         value = values[self.name]
-        if self.reading:
-            value = self.reading(value)
         return self.kept_as.get_db_prep_value(value, connection, prepared=True) if self.kept_as else value
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
@@ -80,3 +71,19 @@ class Prepared:
             for convert in converters:
                 values[place] = convert(values[place], column, connection)
         return tuple(values)
+
+
+JOINED = {"postgresql": r"string_agg(line, E'\n')", "sqlite": "group_concat(line, char(10))"}
+
+
+def one_row(total: "models.QuerySet[Any, Any] | None", page: "models.QuerySet[Any, Any]") -> Prepared:
+    """Return SQL for one row: the total, null if none is given, and the `line` of each row of the page, by newlines."""
+    prepared = Prepared(page, as_sent=True)
+    number, params = "NULL", ()
+    if total is not None:
+        rows, params = total.query.sql_with_params()
+        number = f"coalesce(({rows}), 0)"
+    joined = JOINED[connection.vendor]
+    prepared.sql = f"SELECT {number}, coalesce({joined}, '') FROM ({prepared.sql}) AS page"  # noqa: S608
+    prepared.params = (*params, *prepared.params)
+    return prepared

@@ -1,15 +1,13 @@
 """How far somebody reaches: all hospitals, or some. The one place where a key or a person becomes what they may see.
 
-Every query of the API and of the admin is narrowed by a reach (`DeviceQuerySet.within`; what is asked for along with
-its key by `within_that_of_the_key` and `of_the_hospital_of_the_key` beside it), every write is held to one
-(`conflicts.beyond_reach`).
+Every query of the API and of the admin is narrowed by a reach (`DeviceQuerySet.within`, the condition `scope` of
+api/selection.py), every write is held to one (`conflicts.beyond_reach`).
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Case, When
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:  # models/ narrows its query sets by a reach
@@ -46,11 +44,6 @@ def of_key(key: "ApiKey") -> Reach:
     if key.hospital is None:
         return EVERYTHING
     return Reach((key.hospital,), _("This API key may register devices of its own hospital only."))
-
-
-def all_or_own(of_all: Any, of_own: Any) -> Case:
-    """Return an expression for a query set of keys: this for a key that is bound to no hospital, that for another."""
-    return Case(When(hospital=None, then=of_all), default=of_own)
 
 
 def of_user(user: Any) -> Reach:

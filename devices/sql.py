@@ -4,7 +4,8 @@
 list. Here the database gets the rows as JSON, or a column of them, and one statement does for any number.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from hashlib import blake2b
@@ -12,7 +13,7 @@ from typing import Any, cast
 
 import orjson
 from django.db import connection, models
-from django.db.models.expressions import Expression, RawSQL, Subquery
+from django.db.models.expressions import Expression, RawSQL
 from django.db.models.sql.compiler import SQLCompiler
 
 from devices.prepared import Parameter, Prepared
@@ -106,9 +107,10 @@ class IdAt(Expression):
 
     It is looked for along the index alone, and from the nearer end where the number of rows is known. From the far end
     the place follows from that number: both are as of one instant, so a row that is added meanwhile shifts nothing.
+    `number` is a query set of one row with the number, or of no row for 0.
     """
 
-    def __init__(self, rows: "models.QuerySet[Any]", number: Expression | None) -> None:
+    def __init__(self, rows: "models.QuerySet[Any]", number: "models.QuerySet[Any, Any] | None") -> None:
         super().__init__(output_field=models.BigIntegerField())
         self.ids = rows.order_by("id").values("id")
         self.number = number
@@ -120,32 +122,13 @@ class IdAt(Expression):
         if self.number is None:
             return from_start, [*params, place]
         backwards, same = self.ids.reverse().query.sql_with_params()
-        number, more = compiler.compile(self.number)
+        total, more = self.number.query.sql_with_params()
+        number = f"coalesce(({total}), 0)"
         from_end = f"({backwards} LIMIT 1 OFFSET (SELECT {number} - 1 - %s))"
         return (
             f"CASE WHEN %s < {number} / 2 THEN {from_start} WHEN %s < {number} THEN {from_end} END",
             [place, *more, *params, place, place, *more, *same, *more, place],
         )
-
-
-class Number(Subquery):
-    """How many rows a query set has, as an expression."""
-
-    template = "(SELECT count(*) FROM (%(subquery)s) AS rows)"
-    output_field = models.BigIntegerField()
-    empty_result_set_value = 0
-
-
-class Lines(Subquery):
-    """The one column `line` of a query set, as one text: a line a row, in its order."""
-
-    template = "(SELECT coalesce({}, '') FROM (%(subquery)s) AS rows)"
-
-    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
-        return self.as_sql(compiler, connection, template=self.template.format(r"string_agg(line, E'\n')"))
-
-    def as_sqlite(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
-        return self.as_sql(compiler, connection, template=self.template.format("group_concat(line, char(10))"))
 
 
 def queue_up() -> None:
@@ -200,22 +183,27 @@ def last_change(numbers: "models.QuerySet[Any, int]") -> str:
     come from those only who hold one. SQLite's writers stand in one line, in which both orders are the same.
     """
     number, _params = numbers[:1].query.sql_with_params()
-    return f"SELECT coalesce(({number}), 0), ({open_from().sql})"
+    open_from = OPEN_FROM if connection.vendor == "postgresql" else "NULL"
+    return f"SELECT coalesce(({number}), 0), ({open_from})"
 
 
-def open_from() -> RawSQL:
-    """Return the number behind which somebody is writing, as an expression; NULL where nobody is."""
-    return RawSQL(OPEN_FROM if connection.vendor == "postgresql" else "NULL", [])  # noqa: S611
+@contextmanager
+def planned_each_time() -> Iterator[None]:
+    """Have PostgreSQL plan each statement for its values.
 
-
-def sees_all() -> RawSQL:
-    """Return whether nobody is writing who is not seen by the statement that this expression stands in.
-
-    Of PostgreSQL that is so if no transaction has a number that was not over when the statement began; whoever writes
-    history has got one by then, since the row of which it is has been written or locked before.
+    psycopg prepares a repeated statement, and PostgreSQL may then use one plan for all values. For a search that plan
+    is wrong: it reads every device in the order of ids, or the whole table, whatever the text is.
     """
-    seen = "NOT EXISTS (SELECT FROM pg_snapshot_xip(pg_current_snapshot()))"
-    return RawSQL(seen if connection.vendor == "postgresql" else "1", [], models.BooleanField())  # noqa: S611
+    if connection.vendor != "postgresql":
+        yield
+        return
+    connection.ensure_connection()
+    psycopg_connection: Any = connection.connection
+    threshold, psycopg_connection.prepare_threshold = psycopg_connection.prepare_threshold, None
+    try:
+        yield
+    finally:
+        psycopg_connection.prepare_threshold = threshold
 
 
 def fetch_one(query: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:

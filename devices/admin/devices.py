@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from devices import conflicts, origin, reach, registry
-from devices.admin.access import WithinReach, WritesByVerbs
+from devices.admin.access import WithinReach, WritesByVerbs, is_id
 from devices.admin.device_actions import DeviceActions
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.imports import Imports
@@ -20,7 +20,7 @@ from devices.admin.pagination import LargeList
 from devices.admin.trails import WithTrail
 from devices.drafts import CLEANERS, Draft
 from devices.makers import maker
-from devices.models import Device, DeviceQuerySet, Hospital, Through
+from devices.models import Device, DeviceCount, DeviceQuerySet, Hospital, Through
 from devices.reach import Reach
 
 
@@ -92,6 +92,17 @@ class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach,
     )
     ordering = ("-id",)
     sortable_by = ("device_name", "device_mac", "updated_at")  # what has an index
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Take the number of devices from the counts, where at most a hospital and a type narrow the list."""
+        paginator = super().get_paginator(request, *args, **kwargs)
+        sent = {name: value for name, value in request.GET.items() if value and name not in ("p", "o")}
+        hospital, device_type = sent.pop("device_holder__id__exact", None), sent.pop("device_type__exact", None)
+        if not sent and (hospital is None or is_id(hospital)):
+            which: Any = ... if hospital is None else int(hospital)
+            scope = reach.of_user(request.user)
+            paginator.known = DeviceCount.objects.total(scope, hospital=which, device_type=device_type)
+        return paginator
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Device], search_term: str

@@ -11,13 +11,13 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from devices import counts
-
 COUNTED = 10_000  # rows: a number that is greater tells nobody more, and takes a second to find out
 
 
 class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
-    """Tells the exact number of rows where the counts have it or it is small, else that there are more."""
+    """Show the exact number of rows where it is known or small, otherwise that there are more."""
+
+    known: int | None = None  # the number, from who knows what narrows the list
 
     object_list: QuerySet[Any]
     template_name = "admin/pagination_large.html"
@@ -29,8 +29,7 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
 
     @cached_property
     def count(self) -> int:
-        known = counts.known(self.object_list)
-        return known if known is not None else min(self._counted, COUNTED)
+        return self.known if self.known is not None else min(self._counted, COUNTED)
 
     @cached_property
     def _counted(self) -> int:

@@ -2,10 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import lru_cache
-from typing import Any
+from functools import cache
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
@@ -35,16 +33,12 @@ class ApiKeyAuthentication(BaseAuthentication):
         TooManyRequests: it has been used too often, or too many that open nothing came from this address.
     """
 
-    def __init__(self, also: "Also | None" = None, **values: Any) -> None:
-        """Ask `also`, in the same query and with these values of its parameters; it stands in the key's `told`."""
-        self.also, self.values = also, values
-
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         sent = request.headers.get(HEADER)
         if sent is None:
             return None
         limits.refuse_guesses(request, sent)
-        key = working_key(keys.digest(sent), self.also, **self.values) if keys.is_plausible(sent) else None
+        key = working_key(keys.digest(sent)) if keys.is_plausible(sent) else None
         if key is None:
             raise limits.failed(request, sent)
         limits.admit(request, key)
@@ -55,35 +49,26 @@ class ApiKeyAuthentication(BaseAuthentication):
         return HEADER
 
 
-# What a request needs of its key and of the key's hospital; anything else would be asked for when it is used.
+# The columns that a request needs of its key and of the key's hospital. Django loads others when they are used.
 KEY = ["id", "hospital_id", "read_only", "naming", "rate", "last_used_at"]
 HOSPITAL = ["name"]
 
 
-# What a request surely needs besides: expressions for a query set of keys, which name its hospital `hospital_id`.
-# It is hashable, since what it makes of the query is kept.
-Also = Callable[[], Sequence[Any]]
+@cache
+def _working_keys() -> Prepared:
+    working = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
+    return Prepared(working.values_list(*KEY, *(f"hospital__{column}" for column in HOSPITAL)))
 
 
-@lru_cache(maxsize=1000)
-def _working_keys(also: Also | None) -> Prepared:
-    columns = [*KEY, *(f"hospital__{column}" for column in HOSPITAL)]
-    keys = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
-    return Prepared(keys.values_list(*columns, *(also() if also else ())))
-
-
-def working_key(digest: str, also: Also | None = None, **values: Any) -> ApiKey | None:
+def working_key(digest: str) -> ApiKey | None:
     """Return the key with this digest, and its hospital, if it opens the registry now."""
-    rows = _working_keys(also).rows(at=timezone.now(), digest=digest, **values)
+    rows = _working_keys().rows(at=timezone.now(), digest=digest)
     if not rows:
         return None
     [row] = rows
-    of_hospital, of_more = len(KEY), len(KEY) + len(HOSPITAL)
-    key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, row[:of_hospital])
+    key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, row[: len(KEY)])
     if key.hospital_id:
-        of_row = (key.hospital_id, *row[of_hospital:of_more])
-        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, ["id", *HOSPITAL], of_row)
-    key.told = row[of_more:]
+        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, ["id", *HOSPITAL], (key.hospital_id, *row[len(KEY) :]))
     return key
 
 

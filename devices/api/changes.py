@@ -7,14 +7,13 @@ from urllib.parse import urlencode
 import orjson
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from devices import cursors, feed, reach
 from devices.api import envelope, schema, waiting
 from devices.api.as_json import AsJSON, Milliseconds
-from devices.api.authentication import ApiKeyAuthentication, key_of
+from devices.api.authentication import key_of
 from devices.api.errors import CursorTooOld
 from devices.api.filters import check_parameters, whole_number
 from devices.api.naming import NAMINGS
@@ -33,16 +32,13 @@ class ChangeViewSet(GenericViewSet[Device]):
 
     http_method_names = ("get", "head")
 
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        return [ApiKeyAuthentication(feed.along)]
-
     @schema.followed
     def follow(self, request: Request) -> HttpResponse:
         problems = check_parameters(request, PARAMETERS)
         size = whole_number(request.query_params, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
         wait = whole_number(request.query_params, "wait", 0, schema.MAX_WAIT, problems, 0)
         key = key_of(request)
-        state = feed.state(key.told)
+        state = feed.state()
         self.key = state.key
         cursor = self._cursor(request.query_params.get("since"), state.pruned_to, problems)
         if problems:

@@ -1,25 +1,21 @@
-"""ETags: what a client has seen, so that nobody is sent what they have, and nobody overwrites what they have not seen.
+"""ETags: a client does not download what it has, and does not overwrite a version that it has not seen.
 
-A device's tag is a digest of all that is told of it, so it changes with anything that a client could see, the name of
-its hospital included, and two versions that look the same are the same. A list's stands for the last change within the
-key's reach, which is asked for along with the key: no device is read to know that a list has not changed.
+A device's tag is a digest of its fields, the name of its hospital included. A list's tag is a digest of the response.
 
-All tags are weak (RFC 9110, 8.8.1): keys of two namings and languages are told the same in other words. For that
-reason If-Match is compared weakly as well, where the RFC would have it fail.
+All tags are weak (RFC 9110, 8.8.1): two namings and languages show the same device in other words. For that reason
+If-Match is compared weakly as well, where the RFC would have it fail.
 """
 
 import re
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
 import orjson
-from django.http import HttpResponse, HttpResponseNotModified
-from django.utils.crypto import salted_hmac
+from django.http import HttpResponse
+from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from devices import feed
 from devices.api import patterns
 from devices.api.authentication import HEADER
 from devices.api.serializers import tell
@@ -40,17 +36,6 @@ def of_json(told: str) -> str:
     return _of_values(list(orjson.loads(told).values()))
 
 
-def of_list(marks: Iterable[int]) -> str | None:
-    """Return the tag of every list that has these marks of the feed; None while somebody writes who may change it."""
-    version = feed.version(*marks)
-    return version and f'W/"list-{_veiled(version)}"'
-
-
-def _veiled(version: str) -> str:
-    """Return what differs where the version does, and does not tell it: it numbers the changes of all hospitals."""
-    return salted_hmac(__name__, version, algorithm="sha256").hexdigest()[:24]
-
-
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
     if tag:
         response["ETag"] = tag
@@ -58,13 +43,16 @@ def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
     return response
 
 
-def not_modified(request: Request, tag: str | None) -> HttpResponse | None:
-    """Return 304 without a body if the client has what the tag stands for."""
-    sent = request.headers.get("If-None-Match")
-    if sent is None or tag is None:
-        return None
-    known = _read(sent)
-    return put_on(HttpResponseNotModified(), tag) if known and (ANY in known or _opaque(tag) in known) else None
+def conditional(request: Request, response: HttpResponse, tag: str | None = None) -> HttpResponse:
+    """Return the response with its tag, or 304 without a body if the client has it already.
+
+    Without a tag it is a digest of the body.
+    """
+    tag = tag or f'W/"{blake2b(response.content, digest_size=12).hexdigest()}"'
+    put_on(response, tag)
+    if "If-None-Match" not in request.headers or "If-Match" in request.headers:
+        return response
+    return get_conditional_response(request._request, etag=tag, response=response)
 
 
 class Expected:

@@ -1,13 +1,11 @@
-"""What part: the query parameters of the list. Their values are read like the fields of a device."""
+"""The query parameters of a list. Their values are validated like the fields of a device."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
@@ -15,13 +13,11 @@ from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 from rest_framework.request import Request
 
-from devices import drafts, mac
-from devices.models import Device, DeviceQuerySet, Part, holders_with
-from devices.prepared import Parameter
+from devices import drafts
+from devices.api.selection import LOOKUPS, Selection
+from devices.models import Device, Hospital
 from devices.problems import Problem
 from devices.reach import Reach
-
-Shape = tuple[tuple[str, Parameter | Part | str | None], ...]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
@@ -63,23 +59,18 @@ def _clean_holder_name(value: object) -> str:
     return drafts.fold(drafts.clean_holder(value) or drafts.UNKNOWN)
 
 
-def devices_within(reach: Reach) -> DeviceQuerySet:
-    return Device.objects.within(reach).order_by("id")
-
-
 class DeviceFilter(filters.FilterSet):
     base_filters: dict[str, filters.Filter]
 
     device_name = CleanedFilter(cleaner=drafts.clean_text)
     device_mac = CleanedFilter(cleaner=drafts.clean_mac)
     device_type = CleanedFilter(cleaner=drafts.clean_type)
-    device_holder = CleanedFilter(cleaner=_clean_holder_name, method="filter_holder")
-    search = CleanedFilter(cleaner=drafts.clean_text, method="filter_search")
+    device_holder = CleanedFilter(cleaner=_clean_holder_name)
+    search = CleanedFilter(cleaner=drafts.clean_text)
     updated_since = InstantFilter(field_name="updated_at", lookup_expr="gte")
     created_since = InstantFilter(field_name="created_at", lookup_expr="gte")
     ordering = filters.ChoiceFilter(
         choices=[(ordering, ordering) for ordering in ORDERINGS],
-        method="filter_ordering",
         error_messages={
             "invalid_choice": format_lazy(gettext_lazy("Send one of: {orderings}."), orderings=", ".join(ORDERINGS))
         },
@@ -89,81 +80,40 @@ class DeviceFilter(filters.FilterSet):
         model = Device
         fields: list[str] = []
 
-    def __init__(self, data: Mapping[str, Any], within: Reach) -> None:
-        """Have the filters that were sent, and no others: django-filter makes a form field of each, every time."""
-        self.within = within
+    def __init__(self, data: QueryDict) -> None:
+        """Keep the filters that were sent: django-filter makes a form field of each, for every request."""
         self.base_filters = {name: made for name, made in self.base_filters.items() if name in data}
-        super().__init__(data, devices_within(within))
+        super().__init__(data)
 
     def problems(self) -> list[Problem]:
-        """Return what is wrong with the values that were sent."""
+        """Return an error for each invalid value."""
+        if not self.base_filters:
+            return []
         return [
             Problem(name, error.code or "invalid", error.messages[0])
             for name, errors in self.form.errors.as_data().items()
             for error in errors
         ]
 
-    @property
-    def values(self) -> dict[str, Any]:
-        return self.form.cleaned_data  # type: ignore[no-any-return]
-
-    @property
-    def shape(self) -> Shape | None:
-        """What the SQL of these filters depends on: their names, and the values that are no parameters of it.
-
-        None where it is another for each value: for a search that finds a hospital, and for one hospital's devices in
-        an order that no index has for it, where the best plan depends on how many they are.
-        """
-        ordering = self.values.get("ordering", "id")
-        if "device_holder" in self.values and ordering.lstrip("-") != "id":
-            return None
-        shape = {name: PARAMETERS.get(name, value) for name, value in self.values.items()}
-        if self.values.get("device_holder") == drafts.UNKNOWN:
-            shape["device_holder"] = drafts.UNKNOWN
-        if text := self.values.get("search"):
-            part = Part.of(text)
-            if self._holders_sought or part.is_pattern:
-                return None
-            shape["search"] = SOUGHT[len(part.macs)]
-        return tuple(shape.items())
-
-    @cached_property
-    def _holders_sought(self) -> Sequence[int | None]:
-        return holders_with(self.values["search"], self.within)
-
-    @classmethod
-    def of_shape(cls, shape: Shape, within: Reach) -> DeviceQuerySet:
-        """Return the devices that filters of this shape leave, whose values are told when they are asked for."""
-        made = cls(dict(shape), within)
-        devices = made.queryset
-        for name, value in shape:
-            devices = made.filters[name].filter(devices, value)
-        return devices  # type: ignore[no-any-return]
-
-    def filter_holder(self, devices: DeviceQuerySet, name: str, value: str) -> DeviceQuerySet:
-        return devices.held_by(value, self.within)
-
-    def filter_search(self, devices: DeviceQuerySet, name: str, value: str | Part) -> DeviceQuerySet:
-        if isinstance(value, Part):
-            return devices.having(value, ())
-        return devices.having(Part.of(value), self._holders_sought)
-
-    def filter_ordering(self, devices: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
-        return devices.order_by(*dict.fromkeys([value, "id"]))
+    def select(self, reach: Reach) -> Selection:
+        """Return the devices within the scope that the filters select, in their order."""
+        values = self.form.cleaned_data if self.base_filters else {}
+        conditions = {name: value for name, value in values.items() if name in LOOKUPS}
+        if "device_holder" in conditions:
+            conditions["device_holder"] = _hospital_id(conditions["device_holder"], reach)
+        if reach.own:
+            conditions["scope"] = reach.own.pk
+        return Selection(reach, conditions, values.get("search") or "", values.get("ordering") or "id")
 
 
-def _parameter(name: str) -> Parameter:
-    field: Any = Device._meta.get_field(str(DeviceFilter.base_filters[name].field_name))
-    return Parameter(name, field)
+def _hospital_id(name: str, reach: Reach) -> int | None:
+    """Return the id of the hospital with this folded name, 0 if none within the scope has it, None for `unknown`."""
+    if name == drafts.UNKNOWN:
+        return None
+    hospital = Hospital.objects.within(reach).called([name]).get(name)
+    return hospital.pk if hospital else 0
 
 
-PARAMETERS = {
-    "device_holder": Parameter("device_holder"),
-    **{name: _parameter(name) for name in DeviceFilter.base_filters.keys() - {"device_holder", "search", "ordering"}},
-}
-# What is searched for, by the number of texts as which it may stand in a MAC address.
-_IN_A_MAC = [Parameter("search", reading=str.upper), Parameter("search", reading=mac.read_part)]
-SOUGHT = {number: Part(Parameter("search"), tuple(_IN_A_MAC[:number])) for number in (1, 2)}
 LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 

@@ -1,15 +1,12 @@
 """The documented routes: one domain call a view."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, NoReturn, cast
+from functools import cache
+from typing import Any, NoReturn
 
 import orjson
-from django.db.models import Case, OuterRef, Subquery, When
-from django.db.models.lookups import Exact
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -19,14 +16,14 @@ from rest_framework.viewsets import GenericViewSet
 from devices import bulk, history, origin, reach, registry
 from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
-from devices.api.authentication import ApiKeyAuthentication, key_of
+from devices.api.authentication import key_of
 from devices.api.errors import Retired
-from devices.api.filters import LIST_PARAMETERS, DeviceFilter, Shape, check_parameters, choice, devices_within
+from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
 from devices.api.naming import NAMINGS, spelling
-from devices.api.pagination import OFFSET, Cut, DevicePagination, prepare, prepare_count
+from devices.api.pagination import Page, Position
 from devices.api.serializers import DeviceSerializer, spelt, tell, tell_registered
 from devices.drafts import REQUIRED
-from devices.models import MAX_ID, ApiKey, Device, DeviceQuerySet, Through
+from devices.models import MAX_ID, Device, DeviceQuerySet, Through
 from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
 from devices.reach import Reach
@@ -43,7 +40,8 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     http_method_names = METHODS
     serializer_class = DeviceSerializer
-    filters: DeviceFilter | None  # None: no filter was sent
+    filters: DeviceFilter
+    position: Position
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -51,41 +49,26 @@ class DeviceViewSet(GenericViewSet[Device]):
         if has_method and (problems := self._parameter_problems(request)):
             raise Refused(problems)
 
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        """Have the key's query answer what else a GET surely asks."""
-        action = self.request and self.action_map.get((self.request.method or "").lower())
-        if action == "list":
-            self.pages = DevicePagination()
-            self.page_problems = self.pages.read(self.request)
-            return [ApiKeyAuthentication(self.pages.along(), **self.pages.values)]
-        if action == "retrieve":
-            return [ApiKeyAuthentication(_device, id=_int64(self.kwargs.get("id_device", 0)))]
-        return super().get_authenticators()
+    @property
+    def reach(self) -> Reach:
+        return reach.of_key(key_of(self.request))
 
     def get_queryset(self) -> DeviceQuerySet:
-        return devices_within(reach.of_key(key_of(self.request)))
+        return Device.objects.within(self.reach)
 
     def list(self, request: Request) -> HttpResponse:
-        key = key_of(request)
-        *marks, total, page = key.told
-        tag = etags.of_list(marks)
-        if unchanged := etags.not_modified(request, tag):
-            return unchanged
-        if page is None:
-            filtered_by = self.filters.values if self.filters else {}
-            [[total, page]] = self._page(key).rows(**self.pages.values, **filtered_by, key=key.pk)
-        data = orjson.Fragment(f"[{','.join(self.pages.take(total, page, self._count))}]")
-        return etags.put_on(envelope.success(data, _("Devices found."), pagination=self.pages.describe()), tag)
+        page = Page.fetch(request, self.filters.select(self.reach), self.position, key_of(request).naming)
+        response = envelope.success(page.data, _("Devices found."), pagination=page.describe())
+        return etags.conditional(request, response)
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         key = key_of(request)
-        [told] = key.told
-        if told is None:
+        rows = _detail(key.naming, key.hospital_id is not None).rows(id=_int64(id_device), scope=key.hospital_id)
+        if not rows:
             self._absent(id_device)
-        tag = etags.of_json(told)
-        if unchanged := etags.not_modified(request, tag):
-            return unchanged
-        return etags.put_on(envelope.success(orjson.Fragment(told), _("Device found.")), tag)
+        [[device]] = rows
+        response = envelope.success(orjson.Fragment(device), _("Device found."))
+        return etags.conditional(request, response, etags.of_json(device))
 
     @writing.writes
     def create(self, request: Request) -> HttpResponse:
@@ -147,35 +130,16 @@ class DeviceViewSet(GenericViewSet[Device]):
     def _tagged(self, told: HttpResponse, device: Device) -> HttpResponse:
         return told if self.dry_run else etags.put_on(told, etags.of_device(device))
 
-    def _page(self, key: ApiKey) -> Prepared:
-        """Return what asks for the page: compiled anew for filters that need it, and for an offset."""
-        within, cut = reach.of_key(key), self.pages.cut
-        shape = self.filters.shape if self.filters else ()
-        if self.filters and (shape is None or cut.kind == OFFSET):
-            return prepare(self.filters.qs, cut, spelling(key))
-        return compiled_page(within, cut, key.naming, shape or ())
-
-    def _count(self) -> int:
-        """Count what filters leave, where neither the counts nor the page tell it: of all, the counts do."""
-        filters, key = cast("DeviceFilter", self.filters), key_of(self.request)
-        if filters.shape is None:
-            return int(filters.qs.count())
-        unordered = tuple(part for part in filters.shape if part[0] != "ordering")
-        [[number]] = compiled_count(reach.of_key(key), unordered).rows(**filters.values, key=key.pk)
-        return int(number)
-
     def _parameter_problems(self, request: Request) -> Sequence[Problem]:
         """Return everything that is wrong with the query parameters, of whichever part."""
         if self.action == "retrieve":
             return check_parameters(request, set(), ignored={"page", "size"})
         if request.method not in SAFE_METHODS:
             return self._writing_problems(request)
-        problems = check_parameters(request, LIST_PARAMETERS) + self.page_problems
-        self.filters = None
-        if self.pages.filters:
-            self.filters = DeviceFilter(request.query_params, reach.of_key(key_of(request)))
-            problems += self.filters.problems()
-        return problems
+        problems = check_parameters(request, LIST_PARAMETERS)
+        self.position = Position.read(request.query_params, problems)
+        self.filters = DeviceFilter(request.query_params)
+        return problems + self.filters.problems()
 
     def _writing_problems(self, request: Request) -> Sequence[Problem]:
         """Read how to write, and return what is wrong with it."""
@@ -230,22 +194,13 @@ class NoSuchRoute(APIView):
         raise NotFound(_("There is no such address. /api/docs lists those that there are."))
 
 
-@lru_cache(maxsize=1000)
-def compiled_page(within: Reach, cut: Cut, naming: str, shape: Shape) -> Prepared:
-    return prepare(DeviceFilter.of_shape(shape, within), cut, NAMINGS[naming])
-
-
-@lru_cache(maxsize=1000)
-def compiled_count(within: Reach, shape: Shape) -> Prepared:
-    return prepare_count(DeviceFilter.of_shape(shape, within))
-
-
-def _device() -> list[Any]:
-    """Return what tells a device by its `id`, to the key of the query that it stands in, as that key spells it."""
-    device = Device.objects.within_that_of_the_key().filter(pk=Parameter("id"))
-    of_key = OuterRef("naming")
-    told = Case(*(When(Exact(of_key, naming), then=AsJSON(names)) for naming, names in NAMINGS.items()))
-    return [Subquery(device.values_list(told))]
+@cache
+def _detail(naming: str, is_bound: bool) -> Prepared:
+    """Return the SQL for the device with an `id`, for a bound key within its hospital, the `scope`."""
+    devices = Device.objects.filter(pk=Parameter("id"))
+    if is_bound:
+        devices = devices.filter(device_holder=Parameter("scope"))
+    return Prepared(devices.values_list(AsJSON(NAMINGS[naming])), as_sent=True)
 
 
 def _int64(number: int) -> int:

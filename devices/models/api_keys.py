@@ -1,8 +1,7 @@
 """The keys of client applications."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -78,8 +77,6 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
-
-    told: Sequence[Any] = ()  # what a request has asked for along with the key: api/authentication.py
 
     objects = ApiKeyQuerySet.as_manager()
     history = History(excluded_fields=["digest", "last_used_at"])

@@ -1,16 +1,54 @@
 """How many devices there are."""
 
+from collections.abc import Mapping
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Self
+
 from django.db import models
+from django.db.models import Q, Sum
+from django.db.models.functions import Cast
 
 from devices.models.hospitals import Hospital
+
+if TYPE_CHECKING:
+    from devices.reach import Reach
+
+
+class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
+    def having(self, conditions: Mapping[str, Any]) -> Self:
+        """Return the rows whose sum is the number of devices for which the conditions hold.
+
+        `scope` and `device_holder` are ids of hospitals, None for no hospital; `device_type` is a type.
+        """
+        met = [Q(**{"device_holder" if name == "scope" else name: value}) for name, value in conditions.items()]
+        return self.filter(*met, everywhere=conditions.keys() <= {"device_type"})
+
+    def as_total(self) -> Any:
+        """Return a query set of the sum alone, for SQL that is compiled; of no row if there are no devices."""
+        total = Cast(Sum("number"), models.BigIntegerField())
+        return self.order_by().values("everywhere").annotate(total=total).values_list("total")
+
+    def sum(self) -> int:
+        return self.aggregate(total=Sum("number"))["total"] or 0
+
+    def total(
+        self, scope: "Reach", *, hospital: int | EllipsisType | None = ..., device_type: str | None = None
+    ) -> int:
+        """Return the number of devices within the scope, of one hospital (None: of no hospital) and of one type."""
+        conditions: dict[str, Any] = {} if hospital is ... else {"device_holder": hospital}
+        if device_type is not None:
+            conditions["device_type"] = device_type
+        if scope.ids is None:
+            return self.having(conditions).sum()
+        rows = self.having({"device_holder__in": scope.ids, **conditions})
+        return rows.sum()
 
 
 class DeviceCount(models.Model):
     """A number of devices: of a hospital (or of nobody) and a type, or, where `everywhere`, of a type in all of them.
 
-    Kept by the database itself (triggers/counts.py), read by devices/counts.py. On PostgreSQL a count is the sum of
-    several rows. The columns have the names that they have in Device, so that a condition on devices is one on their
-    counts.
+    The database maintains the rows itself (triggers/counts.py). On PostgreSQL a count is the sum of several rows. The
+    columns have the same names as in Device, so a condition on devices is also one on their counts.
     """
 
     everywhere = models.BooleanField(default=False)
@@ -19,6 +57,8 @@ class DeviceCount(models.Model):
     )
     device_type = models.CharField(max_length=16)
     number = models.BigIntegerField()
+
+    objects = DeviceCountQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()

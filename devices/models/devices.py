@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from django.db import connection, models
-from django.db.models import OuterRef, Q
+from django.db.models import Q
 from django.db.models.functions import Length, Trim, Upper
-from django.db.models.lookups import IsNull, LessThanOrEqual
+from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
 from devices import mac
@@ -30,26 +30,14 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             return self
         return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
 
-    def of_the_hospital_of_the_key(self) -> Self:
-        """Return what `within` does, for the key of a query that this one stands in, if it is bound to a hospital."""
-        return self.filter(device_holder=OuterRef("hospital_id"))
-
-    def within_that_of_the_key(self) -> Self:
-        """Return what `within` does, for the key of a query that this one stands in: one bound to none sees all."""
-        bound_to = OuterRef("hospital_id")
-        return self.filter(Q(device_holder=bound_to) | Q(IsNull(bound_to, True)))
-
-    def held_by(self, name: str | Parameter, within: "Reach") -> Self:
+    def held_by(self, name: str, within: "Reach") -> Self:
         """Return the devices of the hospital with this folded name, or those that no hospital holds (`unknown`).
 
         A hospital beyond the reach is looked for like one that never was: what is asked otherwise takes longer.
         """
-        hospitals = Hospital.objects.within(within)
-        if isinstance(name, Parameter):
-            return self.filter(device_holder=hospitals.id_of(name))
         if name == UNKNOWN:
             return self.filter(device_holder=None)
-        hospital = hospitals.called([name]).get(name)  # PostgreSQL plans by how many it has
+        hospital = Hospital.objects.within(within).called([name]).get(name)
         return self.filter(device_holder=hospital) if hospital else self.none()
 
     def search(self, text: str, within: "Reach") -> Self:
@@ -73,8 +61,8 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 class Part:
     """A part of a device's name, and the texts as which it may stand in a MAC address."""
 
-    name: str | Parameter
-    macs: tuple[str | Parameter, ...]
+    name: str
+    macs: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -83,12 +71,12 @@ class Part:
     @property
     def is_pattern(self) -> bool:
         """SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters."""
-        return connection.vendor == "sqlite" and isinstance(self.name, str) and not self.name.isascii()
+        return connection.vendor == "sqlite" and not self.name.isascii()
 
 
 def has_part(part: Part) -> Q:
     """Return the condition for devices that have the text, in any case, in their name or MAC."""
-    found = Q(device_name__iregex=re.escape(str(part.name))) if part.is_pattern else Q(device_name__icontains=part.name)
+    found = Q(device_name__iregex=re.escape(part.name)) if part.is_pattern else Q(device_name__icontains=part.name)
     for text in part.macs:
         found |= Q(device_mac__contains=text)
     return found

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q, Subquery
-from django.db.models.functions import Coalesce, Length, Trim
+from django.db.models import Q
+from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
@@ -14,7 +14,6 @@ from devices import sql
 from devices.drafts import MAX_LENGTH, UNKNOWN, fold
 from devices.models.columns import now
 from devices.models.history import LEFT, History
-from devices.prepared import Parameter
 
 if TYPE_CHECKING:
     from devices.reach import Reach
@@ -30,11 +29,6 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
             found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
         return found
 
-    def id_of(self, name_folded: Parameter) -> "IdOf":
-        """Return an expression for the id of the hospital that `called` finds by this name; null if there is none."""
-        former = FormerName.objects.filter(name_folded=name_folded, hospital__in=self)
-        return IdOf(Subquery(self.filter(name_folded=name_folded).values("pk")), Subquery(former.values("hospital")))
-
     def successor(self, hospital_id: int | None) -> "Hospital | None":
         """Return the hospital of this id, or the one that it was merged into."""
         return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
@@ -46,10 +40,6 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
 
     def within(self, reach: "Reach") -> Self:
         return self if reach.ids is None else self.filter(pk__in=reach.ids)
-
-
-class IdOf(Coalesce):
-    """The id of a hospital: the same for all rows of the query that it stands in."""
 
 
 class Hospital(models.Model):

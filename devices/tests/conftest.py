@@ -16,12 +16,10 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import BooleanField
-from django.db.models.expressions import RawSQL
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
-from devices import counters, credentials, denials, history, hospital_names, people, registry, sql
+from devices import counters, credentials, denials, history, hospital_names, people, registry
 from devices.api import authentication
 from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, Device, Hospital
@@ -123,15 +121,6 @@ class Api:
 
     def delete(self, path: str, **headers: str) -> Any:
         return self("DELETE", path, **headers)
-
-
-@pytest.fixture
-def nobody_else_writes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have nobody but the test write: on PostgreSQL, tests that run at the same time in other databases count too."""
-    monkeypatch.setattr(sql, "sees_all", lambda: RawSQL("1 = 1", [], BooleanField()))
-    authentication._working_keys.cache_clear()
-    yield
-    authentication._working_keys.cache_clear()
 
 
 @pytest.fixture

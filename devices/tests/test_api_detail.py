@@ -36,9 +36,9 @@ def test_an_id_that_no_device_has_is_not_found(api: Api, device: Device, method:
     assert errors(response) == [(None, "not_found")]
 
 
-def test_a_detail_takes_one_query(api: Api, device: Device, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_detail_takes_two_queries(api: Api, device: Device, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     api.get("/api/devices")
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):  # the key, the device
         api.get(f"/api/device/{device.pk}")
 
 

@@ -141,13 +141,6 @@ def test_a_cursor_with_any_bit_changed_is_none(api_b: Api, ids: dict[str, int]) 
         assert errors(api_b.get(f"{CHANGES}?since={other}")) == [("since", "cursor")]
 
 
-def test_the_tag_of_a_list_does_not_number_the_changes_of_all(api_b: Api, ids: dict[str, int]) -> None:
-    tag = api_b.get("/api/devices")["ETag"]
-    assert re.fullmatch(r'W/"list-[0-9a-f]{24}"', tag)
-    last = Device.history.latest("history_id").history_id
-    assert f"-{last}" not in tag
-
-
 def test_a_list_by_a_former_name_has_another_tag_once_the_name_leads_here(api_b: Api, rs_b: Hospital) -> None:
     register(draft(2, device_holder=rs_b.name))
     empty = name_hospitals(["RS Kosong"], COMMAND)["rs kosong"]
