@@ -180,7 +180,7 @@ def talk(port: int, request: bytes, half_close: bool = False) -> tuple[int, dict
         (b"GET /api/devices HTTP/1.1\r\nHost: localhost\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431),
     ],
 )
-def test_what_is_no_request_is_answered_in_the_envelope(server: int, request_: bytes, status: int) -> None:
+def test_malformed_request_gets_the_envelope(server: int, request_: bytes, status: int) -> None:
     code, headers, body = talk(server, request_)
     assert (code, body["code"]) == (status, status)
     assert headers["content-type"] == "application/json"
