@@ -1,11 +1,9 @@
 """What every request passes, whatever it asks for."""
 
-import logging
 import random
 import re
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
@@ -17,8 +15,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 
+from cexup.logs import current_request_id
+
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
-current_request_id = ContextVar("current_request_id", default="-")
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -40,14 +39,6 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
         return response
-
-
-class RequestIdFilter(logging.Filter):
-    """Put the id of the request that a thread is at, or was at last, into what it logs."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get()
-        return True
 
 
 class LanguageMiddleware:

@@ -319,7 +319,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# --- Logs: one line an event, on stderr, never a key -----------------------------------------------------------
+# --- Logs: on stderr, one line a record, never a key: cexup/logs.py --------------------------------------------
 
 DEFAULT_EXCEPTION_REPORTER = "cexup.reports.Report"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
@@ -327,16 +327,18 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "cexup.middleware.RequestIdFilter"}},
-    "formatters": {
-        "line": {
-            "()": "cexup.redaction.RedactingFormatter",
-            "fmt": "{asctime} {levelname} {name} [{request_id}] {message}",
-            "style": "{",
-        },
+    "filters": {
+        "request_id": {"()": "cexup.logs.RequestIdFilter"},
+        "no_traceback": {"()": "cexup.logs.NoTracebackFilter"},
     },
+    "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # What axes tells, the audit has on record, and without what was typed as a user name: people type passwords there.
-    "loggers": {"axes": {"level": "ERROR"}},
+    "loggers": {
+        # The audit records what axes logs, but without the user name that was typed: it may be a password.
+        "axes": {"level": "ERROR"},
+        "django": {"handlers": []},  # without Django's own handlers, whose lines have another format
+        "django.server": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
+    },
 }
