@@ -14,11 +14,25 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext_lazy as _
 
 from cexup.logs import current_request_id
+from devices.api import envelope
+from devices.api.authentication import HEADER
+from devices.problems import Problem
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path_info == "/api" or request.path_info.startswith("/api/")
+
+
+def language_of(request: HttpRequest) -> str:
+    if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
+        request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
+    return translation.get_language_from_request(request)
 
 
 class RequestIdMiddleware:
@@ -41,6 +55,40 @@ class RequestIdMiddleware:
         return response
 
 
+class ApiCacheMiddleware:
+    """Keep shared caches from sending one key's API response to another.
+
+    It comes before all middleware that may respond or fail: every response under /api/ passes it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if is_api(request):
+            patch_vary_headers(response, [HEADER])
+            response["Cache-Control"] = "private, no-cache" if "ETag" in response else "no-store"
+        return response
+
+
+class ApiHttpsMiddleware:
+    """Reject API requests over plain HTTP, where Django's SecurityMiddleware redirects other pages.
+
+    A client that is redirected goes on sending its key in clear. A preflight is rejected too, before a key is sent.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SECURE_SSL_REDIRECT and is_api(request) and not request.is_secure():
+            with translation.override(language_of(request)):
+                problem = Problem(None, "https_required", _("Plain HTTP is not accepted. Send the request over HTTPS."))
+                return envelope.refusal(403, problem, [])
+        return self.get_response(request)
+
+
 class LanguageMiddleware:
     """Answer in the language of the client's `Accept-Language`, or of the cookie that a person has chosen.
 
@@ -53,9 +101,7 @@ class LanguageMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
-            request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
-        language = translation.get_language_from_request(request)
+        language = language_of(request)
         translation.activate(language)
         response = self.get_response(request)
         patch_vary_headers(response, ["Accept-Language"])

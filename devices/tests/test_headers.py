@@ -160,9 +160,10 @@ def test_every_cookie_is_secure_http_only_and_same_site(https_folder: Path) -> N
 def test_without_a_proxy_nobody_is_believed_about_https_or_addresses(https_folder: Path) -> None:
     with serving(_https(https_folder, 0)) as port:
         for headers in ({"x_forwarded_proto": "https"}, {"x_forwarded_ssl": "on"}, {"x_forwarded_protocol": "ssl"}):
-            status, answered = ask(port, "/api/devices", x_forwarded_for="192.0.2.9", **headers)
+            status, answered = ask(port, "/admin/", x_forwarded_for="192.0.2.9", **headers)
             assert status == 301
             assert answered["Location"].startswith("https://")
+            assert ask(port, "/api/devices", x_forwarded_for="192.0.2.9", **headers)[0] == 403
 
 
 def test_behind_a_proxy_of_ours_it_is_https_and_stays_so(https_folder: Path) -> None:
