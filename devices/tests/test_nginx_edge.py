@@ -171,9 +171,11 @@ def test_what_nginx_answers_itself_has_the_headers(ports: Ports) -> None:
         (ask(ports.secure, "/admin/", "POST", secure=True, **too_large), 413),
         (ask(ports.secure, "/api/devices?" + "x" * 20_000, secure=True), 414),
         (ask(ports.secure, "/api/devices", secure=True, a="x" * 20_000), 431),
+        (ask(ports.secure, "/api/devices", "TRACE", secure=True), 405),
         (ask(ports.secure, "/bare", secure=True), 200),  # of an application that sends none of them
     ):
         assert answer.status == status
+        assert status == 200 or json.loads(answer.body)["code"] == status
         assert answer.all("Strict-Transport-Security") == ["max-age=31536000; includeSubDomains; preload"]
         assert answer.all("X-Content-Type-Options") == ["nosniff"]
         assert (answer.all("Cache-Control"), answer.all("Vary")) == (["no-store"], ["x-api-key"])
