@@ -165,6 +165,24 @@ class SessionEndMiddleware:
         return self.get_response(request)
 
 
+class ClearSiteDataMiddleware:
+    """Have the browser delete what it keeps of the admin once a session ends: by signing out, or by its age.
+
+    Cookies are not cleared: the header would delete those of the whole domain, other applications' included. The
+    session's own cookie is deleted by Django, and the session itself in the database.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        was_signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session
+        response = self.get_response(request)
+        if was_signed_in and SESSION_KEY not in request.session:
+            response["Clear-Site-Data"] = '"cache", "storage"'
+        return response
+
+
 class ContentSecurityPolicyMiddleware:
     """Tell the browser that pages load nothing from elsewhere and run no script that stands in the page itself.
 

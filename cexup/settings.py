@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "cexup.middleware.NoNulMiddleware",
     "cexup.middleware.ApiMiddleware",  # what follows is for people, the API does not pass it
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "cexup.middleware.ClearSiteDataMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -163,6 +164,11 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+# Browsers take a cookie named __Host-… only over HTTPS from this very host: no other host of the domain can set one.
+_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{_PREFIX}django_language"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # their cookie would have no such name
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

@@ -146,15 +146,16 @@ with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
     assert client.post("/admin/login/", form, secure=True).status_code == 302
     client.post("/language", {"language": "id"}, secure=True)
     client.post("/admin/devices/device/", {"action": "retire", "index": "0"}, secure=True)  # none chosen: a message
-flags = {name: [found[flag] for flag in ("secure", "httponly", "samesite")] for name, found in client.cookies.items()}
+kept = ("secure", "httponly", "samesite", "path", "domain")
+flags = {name: [found[flag] for flag in kept] for name, found in client.cookies.items()}
 print(json.dumps(flags))
 """
 
 
 def test_every_cookie_is_secure_http_only_and_same_site(https_folder: Path) -> None:
     cookies = json.loads(shell(COOKIES, _https(https_folder, 0)))
-    assert set(cookies) == {"csrftoken", "sessionid", "django_language", "messages"}
-    assert set(map(tuple, cookies.values())) == {(True, True, "Lax")}
+    assert set(cookies) == {"__Host-csrftoken", "__Host-sessionid", "__Host-django_language"}
+    assert set(map(tuple, cookies.values())) == {(True, True, "Lax", "/", "")}
 
 
 def test_without_a_proxy_nobody_is_believed_about_https_or_addresses(https_folder: Path) -> None:
