@@ -13,6 +13,8 @@ from gunicorn.workers.base import Worker
 from cexup.listening import let_nobody_connect
 from cexup.worker import EnvelopeWorker
 
+os.umask(0o077)  # files are readable by their owner alone: an SQLite database, an upload
+
 env = Env()
 env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
 
