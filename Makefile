@@ -22,8 +22,8 @@ help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (127.0.0.1:8000).
-	@$(BIN)/python manage.py quickstart
-	@exec $(BIN)/gunicorn --config gunicorn.conf.py
+	@umask 077; $(BIN)/python manage.py quickstart
+	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
 test: $(DEV_STAMP)  ## Run every test, on SQLite, in the browser, on PostgreSQL. With ARGS, which go to pytest, not in the browser.
 	$(BIN)/python -m pytest -n auto $(ARGS)

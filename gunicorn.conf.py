@@ -13,6 +13,8 @@ from gunicorn.workers.base import Worker
 from cexup.listening import let_nobody_connect
 from cexup.worker import EnvelopeWorker
 
+os.umask(0o077)  # files are readable by their owner alone: an SQLite database, an upload
+
 env = Env()
 env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
 
@@ -39,7 +41,8 @@ limit_request_fields = 100  # headers
 limit_request_field_size = 8190  # bytes of each
 forwarder_headers = ""  # no header of a request says below which prefix the registry is
 control_socket_disable = True
-logger_class = "cexup.redaction.GunicornLogger"
+logger_class = "cexup.logs.GunicornLogger"
+access_log_format = '%(h)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'  # the record has the time already
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides whose X-Forwarded-… is believed; gunicorn would believe this machine
 
 M_ARENA_MAX = -8  # malloc.h of glibc

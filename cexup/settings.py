@@ -74,9 +74,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
+    "cexup.middleware.ApiCacheMiddleware",
     "devices.denials.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
     "cexup.middleware.ContentSecurityPolicyMiddleware",
+    "cexup.middleware.ApiHttpsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -85,6 +87,7 @@ MIDDLEWARE = [
     "cexup.middleware.NoNulMiddleware",
     "cexup.middleware.ApiMiddleware",  # what follows is for people, the API does not pass it
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "cexup.middleware.ClearSiteDataMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -161,6 +164,11 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+# Browsers take a cookie named __Host-… only over HTTPS from this very host: no other host of the domain can set one.
+_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{_PREFIX}django_language"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # their cookie would have no such name
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -319,7 +327,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# --- Logs: one line an event, on stderr, never a key -----------------------------------------------------------
+# --- Logs: on stderr, one line a record, never a key: cexup/logs.py --------------------------------------------
 
 DEFAULT_EXCEPTION_REPORTER = "cexup.reports.Report"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
@@ -327,16 +335,18 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "cexup.middleware.RequestIdFilter"}},
-    "formatters": {
-        "line": {
-            "()": "cexup.redaction.RedactingFormatter",
-            "fmt": "{asctime} {levelname} {name} [{request_id}] {message}",
-            "style": "{",
-        },
+    "filters": {
+        "request_id": {"()": "cexup.logs.RequestIdFilter"},
+        "no_traceback": {"()": "cexup.logs.NoTracebackFilter"},
     },
+    "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # What axes tells, the audit has on record, and without what was typed as a user name: people type passwords there.
-    "loggers": {"axes": {"level": "ERROR"}},
+    "loggers": {
+        # The audit records what axes logs, but without the user name that was typed: it may be a password.
+        "axes": {"level": "ERROR"},
+        "django": {"handlers": []},  # without Django's own handlers, whose lines have another format
+        "django.server": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
+    },
 }

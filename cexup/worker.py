@@ -220,7 +220,8 @@ def _answer(client: socket.socket, status: HTTPStatus) -> None:
     ).encode()
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nX-Request-ID: {uuid.uuid4().hex}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-ID: {uuid.uuid4().hex}\r\n"
+        "Cache-Control: no-store\r\nVary: x-api-key\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
     )
     try:
         client.settimeout(DRAIN_SECONDS)

@@ -21,7 +21,6 @@ from rest_framework.request import Request
 
 from devices import feed
 from devices.api import patterns
-from devices.api.authentication import HEADER
 from devices.api.serializers import tell
 from devices.models import Device
 from devices.problems import Problem, Refused
@@ -54,7 +53,6 @@ def _veiled(version: str) -> str:
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
     if tag:
         response["ETag"] = tag
-    response["Vary"] = HEADER
     return response
 
 

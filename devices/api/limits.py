@@ -4,6 +4,9 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `re
 ApiMiddleware puts them on the answer, whatever it is.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from django.conf import settings
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, AuthenticationFailed
@@ -14,8 +17,10 @@ from devices.api.errors import TooManyRequests
 from devices.counters import leases
 from devices.leases import Verdict
 from devices.models import ApiKey
-from devices.origin import client_network
+from devices.origin import client_network, client_site
 from devices.rates import Rate
+
+NETWORKS_OF_A_SITE = 10  # times the failures of one network that all networks of a /48 may have together
 
 
 def admit(request: Request, key: ApiKey) -> None:
@@ -43,9 +48,10 @@ def refuse_guesses(request: Request, sent: str) -> None:
     Raises:
         TooManyRequests: without having looked whether the key is right.
     """
-    rate = rates.read(settings.API_FAILED_RATE)
-    if rate and keys.is_legacy(sent) and (verdict := leases().refusal(_name(request, sent), rate)):
-        raise _too_many(request, rate, verdict)
+    if keys.is_legacy(sent):
+        for name, rate in _limits_of_failures(request, sent):
+            if verdict := leases().refusal(name, rate):
+                raise _too_many(request, rate, verdict)
 
 
 def failed(request: Request, sent: str) -> APIException:
@@ -54,11 +60,11 @@ def failed(request: Request, sent: str) -> APIException:
     Keys of the issued form are counted by themselves: a tablet that goes on with a key that has expired keeps no
     client with a legacy key from behind the same address.
     """
-    rate = rates.read(settings.API_FAILED_RATE)
-    if rate is None:
-        return AuthenticationFailed()
-    verdict = leases().take(_name(request, sent), rate)
-    return AuthenticationFailed() if verdict.admitted else _too_many(request, rate, verdict)
+    for name, rate in _limits_of_failures(request, sent):
+        verdict = leases().take(name, rate)
+        if not verdict.admitted:
+            return _too_many(request, rate, verdict)
+    return AuthenticationFailed()
 
 
 def _too_many(request: Request, rate: Rate, verdict: Verdict) -> TooManyRequests:
@@ -74,7 +80,12 @@ def _tell(request: Request, policy: str, rate: Rate, verdict: Verdict) -> None:
     }
 
 
-def _name(request: Request, sent: str) -> str:
-    """Return what failed keys are counted under."""
+def _limits_of_failures(request: Request, sent: str) -> Iterator[tuple[str, Rate]]:
+    """Give the names that failed keys are counted under, with their rates: the client's network, then its site."""
+    rate = rates.read(settings.API_FAILED_RATE)
+    if rate is None:
+        return
     form = "legacy" if keys.is_legacy(sent) else "issued"
-    return f"failed:{form}:{client_network(request._request)}"
+    yield f"failed:{form}:{client_network(request._request)}", rate
+    if site := client_site(request._request):
+        yield f"failed:{form}:{site}", replace(rate, number=rate.number * NETWORKS_OF_A_SITE)

@@ -27,6 +27,12 @@ ETAG = {
     "description": "What is told, as one tag: for If-Match and If-None-Match.",
     "schema": _TEXT | {"pattern": f"^{patterns.TAG}$"},
 }
+CACHE_CONTROL = {
+    "description": "Only the client itself may keep it: private, no-cache with an ETag, else no-store.",
+    "required": True,
+    "schema": _TEXT | {"enum": ["private, no-cache", "no-store"]},
+}
+VARY = {"description": "It depends on the key.", "required": True, "schema": _TEXT | {"pattern": "x-api-key"}}
 REPLAYED = {
     "description": "This is the first answer to this Idempotency-Key, given again.",
     "schema": _TEXT | {"enum": ["true"]},
@@ -150,10 +156,11 @@ def _operations(result: Document) -> Iterator[Document]:
 
 
 def _headers(operation: str, status: str) -> Document:
-    headers = {"X-Request-ID": REQUEST_ID, **HEADERS_BY_STATUS.get(status, {})}
+    always = {"X-Request-ID": REQUEST_ID, "Cache-Control": CACHE_CONTROL, "Vary": VARY}
+    headers = {**always, **HEADERS_BY_STATUS.get(status, {})}
     if status in TAGGED and operation not in ("delete", "getChanges"):
-        always = operation == "get" or status == "304"
-        headers["ETag"] = ETAG | {"required": True} if always else ETAG
+        required = operation == "get" or status == "304"
+        headers["ETag"] = ETAG | {"required": True} if required else ETAG
     if operation not in READING and status not in NOT_REPLAYED:
         headers["Idempotency-Replayed"] = REPLAYED
     return headers
