@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "devices.admin.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
+    "devices.admin.sign_in_limits.SignInLimitMiddleware",
 ]
 
 TEMPLATES = [
@@ -192,6 +193,10 @@ SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session 
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
 
+# Attempts to sign in, change a password or give a code: devices/sign_in_limits.py.
+SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # of one network
+SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # of all networks that are new here
+
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on trying locks the user for good
@@ -207,6 +212,7 @@ AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read o
 STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
 OTP_TOTP_ISSUER = "Cexup"
 
+PASSWORD_HASHERS = ["devices.hashing.BoundedPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
