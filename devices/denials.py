@@ -24,10 +24,8 @@ HEADER = "x-api-key"
 DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 MINUTE = 60.0  # seconds
 MOST_A_MINUTE = 30  # rows of a process
-AT_ONCE = {
-    What.SIGN_IN_FAILED: 5,
-    What.PASSWORD_REFUSED: 5,
-}  # of one kind within a minute, until it is locked; else one
+# Rows of one kind within a minute: as many as it takes to be locked; else one.
+AT_ONCE = {What.SIGN_IN_FAILED: 5, What.PASSWORD_REFUSED: 5}
 
 logger = logging.getLogger(__name__)
 

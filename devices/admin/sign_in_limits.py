@@ -1,5 +1,6 @@
 """Apply the limits of sign_in_limits.py to the admin's pages: 429 beyond them, 503 if hashing.py is busy."""
 
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -50,21 +51,13 @@ class SignInLimitMiddleware:
 def _too_many(request: HttpRequest, seconds: int) -> HttpResponse:
     denials.note(request, What.SIGN_IN_LIMITED)
     request.denial_recorded = True  # type: ignore[attr-defined]
-    wait = (
-        ngettext("Retry in %(count)d second.", "Retry in %(count)d seconds.", seconds) % {"count": seconds}
-        if seconds < 60
-        else ngettext("Retry in %(count)d minute.", "Retry in %(count)d minutes.", -(-seconds // 60))
-        % {"count": -(-seconds // 60)}
-    )
+    minutes = math.ceil(seconds / 60)
+    retry = ngettext("Retry in %(count)d minute.", "Retry in %(count)d minutes.", minutes) % {"count": minutes}
     context = {
         **admin.site.each_context(request),
         "title": _("Too many attempts"),
-        "explanation": " ".join([_("Too many passwords or codes were sent from this network or session."), wait]),
+        "explanation": f"{_('Too many passwords or codes were sent from this network or session.')} {retry}",
     }
-    return render(
-        request,
-        "admin/locked_out.html",
-        context,
-        status=HTTPStatus.TOO_MANY_REQUESTS,
-        headers={"Retry-After": str(seconds)},
-    )
+    response = render(request, "admin/locked_out.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
+    response.headers["Retry-After"] = str(seconds)
+    return response
