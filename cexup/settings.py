@@ -211,6 +211,7 @@ AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read o
 # A second factor for whoever signs in to the admin: `required` in production, where HTTPS is on, unless set.
 STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
 OTP_TOTP_ISSUER = "Cexup"
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/second_factor.py counts wrong codes itself
 
 PASSWORD_HASHERS = ["devices.hashing.BoundedPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
