@@ -27,6 +27,11 @@ def is_rate(text: str) -> None:
         raise ValidationError("Write 6000/min, also /s and /h, or unlimited.") from error
 
 
+def is_file(path: str) -> None:
+    if path and not Path(path).is_file():
+        raise ValidationError("There is no such file.")
+
+
 is_secret = validate.And(
     validate.Length(min=32), validate.Regexp("(?!change-me)", error="The example's key is known to all.")
 )
@@ -214,15 +219,20 @@ OTP_TOTP_ISSUER = "Cexup"
 OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/second_factor.py counts wrong codes itself
 
 PASSWORD_HASHERS = ["devices.hashing.BoundedPasswordHasher"]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "devices.password_rules.PaddedCommonPasswordValidator"},
+    {"NAME": "devices.password_rules.OwnCharactersValidator"},
 ]
+if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
+    AUTH_PASSWORD_VALIDATORS.append(
+        {
+            "NAME": "django.contrib.auth.password_validation.CommonPasswordValidator",
+            "OPTIONS": {"password_list_path": BREACHED_PASSWORDS},
+        }
+    )
 
 # --- The API: ../docs/api.md -----------------------------------------------------------------------------------
 
