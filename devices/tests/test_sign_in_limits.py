@@ -87,6 +87,12 @@ def test_sign_in_returns_503_at_once_if_no_slot_is_free(
     assert hashes == []
 
 
+@pytest.mark.parametrize("name", ["keeper", "nobody"])
+def test_known_and_unknown_names_take_one_hash(user: User, hashes: list[str], name: str) -> None:
+    assert sign_in(name).status_code == 200
+    assert hashes == [WRONG]
+
+
 def test_503_counts_as_no_failed_sign_in(user: User, no_free_slot: None) -> None:
     for _ in range(6):
         sign_in("keeper", PASSWORD)
