@@ -27,6 +27,11 @@ def is_rate(text: str) -> None:
         raise ValidationError("Write 6000/min, also /s and /h, or unlimited.") from error
 
 
+def is_file(path: str) -> None:
+    if path and not Path(path).is_file():
+        raise ValidationError("There is no such file.")
+
+
 is_secret = validate.And(
     validate.Length(min=32), validate.Regexp("(?!change-me)", error="The example's key is known to all.")
 )
@@ -96,6 +101,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "devices.admin.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
+    "devices.admin.sign_in_limits.SignInLimitMiddleware",
 ]
 
 TEMPLATES = [
@@ -200,6 +206,10 @@ SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session 
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
 
+# Attempts to sign in, change a password or give a code: devices/sign_in_limits.py.
+SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # of one network
+SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # of all networks that are new here
+
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on trying locks the user for good
@@ -214,16 +224,23 @@ AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read o
 # A second factor for whoever signs in to the admin: `required` in production, where HTTPS is on, unless set.
 STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
 OTP_TOTP_ISSUER = "Cexup"
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/second_factor.py counts wrong codes itself
 
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+PASSWORD_HASHERS = ["devices.hashing.BoundedPasswordHasher"]
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "devices.password_rules.PaddedCommonPasswordValidator"},
+    {"NAME": "devices.password_rules.OwnCharactersValidator"},
 ]
+if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
+    AUTH_PASSWORD_VALIDATORS.append(
+        {
+            "NAME": "django.contrib.auth.password_validation.CommonPasswordValidator",
+            "OPTIONS": {"password_list_path": BREACHED_PASSWORDS},
+        }
+    )
 
 # --- The API: ../docs/api.md -----------------------------------------------------------------------------------
 

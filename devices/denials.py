@@ -24,7 +24,8 @@ HEADER = "x-api-key"
 DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 MINUTE = 60.0  # seconds
 MOST_A_MINUTE = 30  # rows of a process
-AT_ONCE = {What.SIGN_IN_FAILED: 5}  # of one kind within a minute: as many as it takes to be locked; else one
+# Rows of one kind within a minute: as many as it takes to be locked; else one.
+AT_ONCE = {What.SIGN_IN_FAILED: 5, What.PASSWORD_REFUSED: 5}
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class AuditMiddleware:
         token = audit.current_request.set(request)
         try:
             response = self.get_response(request)
-            if response.status_code in DENIALS and not getattr(request, "axes_locked_out", False):
+            recorded = getattr(request, "axes_locked_out", False) or getattr(request, "denial_recorded", False)
+            if response.status_code in DENIALS and not recorded:
                 note(request, What.DENIED, status=response.status_code, **_asked_for(request))
         finally:
             audit.current_request.reset(token)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 UNLIMITED = "unlimited"
 HIGHEST = 1_000_000_000
-SECONDS = {"s": 1, "min": 60, "h": 3600}
+SECONDS = {"s": 1, "min": 60, "15min": 900, "h": 3600, "day": 86_400}  # `read` accepts s, min and h
 
 _RATE = re.compile(r"\s*([0-9]{1,10})\s*/\s*(s|min|h)\s*")
 
