@@ -74,6 +74,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
+    "cexup.statement_limits.SQLiteStatementLimitMiddleware",
     "devices.denials.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
     "cexup.middleware.ContentSecurityPolicyMiddleware",
