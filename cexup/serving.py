@@ -12,7 +12,7 @@ MILLISECONDS = 1000
 def limit_statements(sender: Any, connection: Any, **_kwargs: Any) -> None:
     """Let a new connection to PostgreSQL end what takes too long, so that no request holds a thread for good.
 
-    What is cut off is an OperationalError, and so a 503 with Retry-After. SQLite has its busy timeout in the settings.
+    What is cut off is an OperationalError, and so a 503 with Retry-After. For SQLite see statement_limits.py.
     """
     if connection.vendor != "postgresql":
         return

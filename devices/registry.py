@@ -5,7 +5,7 @@ its history, within the reach of whoever asks, and with every problem named if i
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import overload
@@ -69,12 +69,8 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     Raises:
         Refused: a draft repeats another, is beyond the key's reach, or is taken.
     """
-    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach, new=True):
-        raise Refused(problems + conflicts.taken(drafts))
-    names = [draft.get("device_holder") for draft in drafts]
-    hospitals = name_hospitals(names, origin)
-    by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
-    holders = [by_name[name] for name in names]
+    check_new(drafts, origin)
+    holders = holders_of(drafts, name_hospitals(names_of(drafts), origin), origin)
     at = now()
     ids = sql.insert(
         Device,
@@ -90,6 +86,28 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     return Registered(ids, drafts, holders, at)
 
 
+def check_new(drafts: Sequence[Draft], origin: Origin) -> None:
+    """Refuse what is wrong whoever has the names and MACs. Where something is, say also which of them are taken.
+
+    Raises:
+        Refused: a draft repeats another, or is beyond the key's reach.
+    """
+    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach, new=True):
+        raise Refused(problems + conflicts.taken(drafts))
+
+
+def names_of(drafts: Iterable[Draft]) -> list[str | None]:
+    """Return the name of the hospital in each draft, None for none."""
+    return [draft.get("device_holder") for draft in drafts]
+
+
+def holders_of(drafts: Sequence[Draft], hospitals: Mapping[str, Hospital], origin: Origin) -> list[Hospital | None]:
+    """Return the hospital of each new device: the key's own, or else the one that the draft names."""
+    names = names_of(drafts)
+    by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
+    return [by_name[name] for name in names]
+
+
 class Outdated(Exception):
     """The device is no longer what whoever wants to change it has seen; nothing was written."""
 
@@ -98,18 +116,18 @@ class Outdated(Exception):
         super().__init__(f"device {device.pk}")
 
 
-def _anything(_device: Device) -> bool:
+def anything(_device: Device) -> bool:
     return True
 
 
 def _taken_of_one(devices: DeviceQuerySet, changes: Draft, *_others: object, **_more: object) -> list[Problem]:
     owners = dict.fromkeys(devices.values_list("pk", flat=True), 0)
-    return _unlisted(conflicts.taken([changes], owners)) if owners else []  # gone by now, as the next attempt will tell
+    return unlisted(conflicts.taken([changes], owners)) if owners else []  # gone by now, as the next attempt will tell
 
 
 @in_one_transaction_or(_taken_of_one)
 def update(
-    devices: DeviceQuerySet, changes: Draft, origin: Origin, expected: Callable[[Device], bool] = _anything
+    devices: DeviceQuerySet, changes: Draft, origin: Origin, expected: Callable[[Device], bool] = anything
 ) -> Device:
     """Give the one device of the query set the values of the draft; what the draft leaves out stays.
 
@@ -124,7 +142,7 @@ def update(
     try:
         change([(device, changes)], origin)
     except Refused as refused:
-        raise Refused(_unlisted(refused.problems)) from refused
+        raise Refused(unlisted(refused.problems)) from refused
     return device
 
 
@@ -183,7 +201,7 @@ def retire(devices: DeviceQuerySet, origin: Origin) -> int:
 
 
 @in_one_transaction
-def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Device], bool] = _anything) -> None:
+def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Device], bool] = anything) -> None:
     """Take the one device of the query set out of the registry. Its history stays.
 
     Raises:
@@ -195,7 +213,7 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
 
 def _taken_of_retired(device_id: int, origin: Origin) -> list[Problem]:
     last = Device.history.filter(id=device_id).latest("history_id")
-    return _unlisted(conflicts.taken([Draft(device_name=last.device_name, device_mac=last.device_mac)]))
+    return unlisted(conflicts.taken([Draft(device_name=last.device_name, device_mac=last.device_mac)]))
 
 
 @in_one_transaction_or(_taken_of_retired)
@@ -246,18 +264,12 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
         Refused: the drafts repeat each other, or a holder is beyond the reach.
         IntegrityError: a name or a MAC is another device's.
     """
-    drafts = [draft for _device, draft in changes]
-    owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
-    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach):
-        raise Refused(problems + conflicts.taken(drafts, owners))
-    hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
+    check_changes(changes, origin)
+    hospitals = name_hospitals(names_of(draft for _device, draft in changes), origin)
     held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in conflicts.TAKEN}
-    changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
+    changed = apply_drafts(changes, hospitals)
     if not changed:
         return []
-    at = now()
-    for device in changed:
-        device.updated_at = max(at, device.updated_at + INSTANT)
     _step_aside(changed, held)
     sql.update(
         Device,
@@ -272,6 +284,27 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
         {},
     )
     history.record(Device, [device.pk for device in changed], history.CHANGED, origin)
+    return changed
+
+
+def check_changes(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> None:
+    """Refuse what is wrong whoever has the names and MACs. Where something is, say also which of them are taken.
+
+    Raises:
+        Refused: the drafts repeat each other, or a holder is beyond the reach.
+    """
+    drafts = [draft for _device, draft in changes]
+    owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
+    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach):
+        raise Refused(problems + conflicts.taken(drafts, owners))
+
+
+def apply_drafts(changes: Sequence[tuple[Device, Draft]], hospitals: Mapping[str, Hospital]) -> list[Device]:
+    """Set on each device what its draft says, and write nothing; return those that were otherwise."""
+    changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
+    at = now()
+    for device in changed:
+        device.updated_at = max(at, device.updated_at + INSTANT)
     return changed
 
 
@@ -307,13 +340,23 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
         sql.update(Device, ids, dict.fromkeys(conflicts.TAKEN, nobodys), {})
 
 
-def _unlisted(problems: list[Problem]) -> list[Problem]:
+def unlisted(problems: list[Problem]) -> list[Problem]:
     return [replace(problem, index=None) for problem in problems]
 
 
 def _locked_device(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
     # Not with its hospital: PostgreSQL would lay the hospital of before beside a device that it had to wait for.
-    device = devices.select_related(None).select_for_update(of=("self",)).get()
+    return expected_device(devices.select_related(None).select_for_update(of=("self",)), expected)
+
+
+def expected_device(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
+    """Return the one device of the query set.
+
+    Raises:
+        Device.DoesNotExist: the query set has none.
+        Outdated: the device is not as expected.
+    """
+    device = devices.get()
     if not expected(device):
         raise Outdated(device)
     return device

@@ -2,11 +2,12 @@
 
 A request that waits has given back its connection to the database, it is not counted among those that are worked at,
 and gunicorn has a thread more for each that may wait (gunicorn.conf.py), so that as many as ever are left for the
-others. One too many is answered at once.
+others. One too many is answered at once, and so is one too many of the same key: no client takes all places.
 """
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from django.conf import settings
@@ -19,19 +20,43 @@ from devices.feed import Page
 
 LOOK_EVERY = 0.5  # seconds; one of those that wait in a process looks for all of them
 
-_places = threading.BoundedSemaphore(settings.FEED_WAITERS)
+
+class Places:
+    """The places of requests that wait in this process, of which one key takes a few."""
+
+    def __init__(self, total: int, per_key: int) -> None:
+        self._total, self._per_key = total, per_key
+        self._taken: Counter[int] = Counter()  # by the key's id
+        self._lock = threading.Lock()
+
+    def take(self, key_id: int) -> bool:
+        """Take a place for a request with this key; return whether one was free."""
+        with self._lock:
+            if self._taken.total() >= self._total or self._taken[key_id] >= self._per_key:
+                return False
+            self._taken[key_id] += 1
+            return True
+
+    def give_back(self, key_id: int) -> None:
+        with self._lock:
+            self._taken[key_id] -= 1
+            if not self._taken[key_id]:
+                del self._taken[key_id]
+
+
+_places = Places(settings.FEED_WAITERS, settings.FEED_WAITERS_PER_KEY)
 _looking = threading.Lock()
 _seen, _seen_at = 0, -LOOK_EVERY
 
 
-def until_there_is_something(read: Callable[[int], Page], page: Page, seconds: float) -> Page:
+def until_there_is_something(key_id: int, read: Callable[[int], Page], page: Page, seconds: float) -> Page:
     """Return what `read` finds behind an empty page as soon as it finds any, or an empty page when the time is over.
 
-    1. Take a place; if none is free, return the page as it is.
+    1. Take a place of the key's; if none is free, return the page as it is.
     2. Give back the connection, and sleep.
     3. Look whether anything at all has changed, and only then read.
     """
-    if not _places.acquire(blocking=False):
+    if not _places.take(key_id):
         return page
     try:
         end = time.monotonic() + seconds
@@ -43,7 +68,7 @@ def until_there_is_something(read: Callable[[int], Page], page: Page, seconds: f
             if _settled() > page.end:
                 page = read(page.end)
     finally:
-        _places.release()
+        _places.give_back(key_id)
     return page
 
 

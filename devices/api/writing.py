@@ -1,8 +1,8 @@
-"""What every route that writes knows: to rehearse, and to do the same request once.
+"""What every route that writes knows: to do the same request once.
 
-A request with `dry_run=true` is carried out, answered and taken back. A request with an Idempotency-Key is carried out
-once: its answer is kept in the transaction of what it writes, so there are both or neither, whenever the process is
-killed (draft-ietf-httpapi-idempotency-key-header, and Stripe's behaviour as the model).
+A request with an Idempotency-Key is carried out once: its answer is kept in the transaction of what it writes, so there
+are both or neither, whenever the process is killed (draft-ietf-httpapi-idempotency-key-header, and Stripe's behaviour
+as the model). A dry run writes nothing (dry_runs.py), so its key is read and not kept.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from functools import cache, partial, wraps
 from typing import Any, Concatenate, ParamSpec
 
 import orjson
-from django.db import transaction
 from django.db.models import DateTimeField
 from django.http import HttpResponse
 from django.utils import timezone
@@ -43,24 +42,17 @@ Act = Callable[[], HttpResponse]
 
 
 def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
-    """Let a viewset's action be rehearsed, and be done once for one Idempotency-Key."""
+    """Let a viewset's action be done once for one Idempotency-Key."""
 
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         key = _read_key(request)
         act = partial(action, view, request, *args, **kwargs)
-        if view.dry_run:
-            return _rehearse(act)
-        return act() if key is None else _once(key_of(request), key, _fingerprint(request), partial(_answer, view, act))
+        if key is None or view.dry_run:
+            return act()
+        return _once(key_of(request), key, _fingerprint(request), partial(_answer, view, act))
 
     return run
-
-
-@in_one_transaction
-def _rehearse(act: Act) -> HttpResponse:
-    response = act()
-    transaction.set_rollback(True)
-    return response
 
 
 @in_one_transaction
