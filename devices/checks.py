@@ -6,7 +6,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
 
-from devices.triggers import records
+from devices import triggers
+from devices.triggers import definitions
 
 MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
 MIN_POSTGRESQL = 15
@@ -28,11 +29,30 @@ def _check(connection: Any) -> list[CheckMessage]:
     else:
         hint = "Let DATABASE_URL begin with sqlite:// or postgres://."
         return [Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003")]
-    return _check_records(connection)
+    return [*_check_triggers(connection), *_check_unknown_triggers(connection)]
 
 
-def _check_records(connection: Any) -> list[CheckMessage]:
-    if records.RETENTION in connection.introspection.table_names() and records.missing(connection):
-        told = "What is on record could be changed: a trigger is missing, or was switched off."
-        return [Warning(told, hint="Run manage.py migrate, and ask who did it.", id="devices.W001")]
+RISKS = {
+    "devices_auditretention": ("devices.W001", "Audit records could be changed or removed"),
+    "devices_devicecount": ("devices.W002", "The counts of devices may be wrong"),
+    "devices_changefeed": ("devices.W004", "The change feed may omit changes"),
+}
+
+
+def _check_triggers(connection: Any) -> list[CheckMessage]:
+    """Compare the triggers with those shipped, as far as `migrate` has created their tables."""
+    tables = connection.introspection.table_names()
+    hint = "Run manage.py migrate, which recreates them. Unless this is an upgrade, find out who changed them."
+    found: list[CheckMessage] = []
+    for table, kind in triggers.KINDS.items():
+        if table in tables and (keys := definitions.changed(connection, kind.shipped(connection))):
+            id_, risk = RISKS[table]
+            found.append(Warning(f"{risk}: missing, disabled or changed: {', '.join(keys)}.", hint=hint, id=id_))
+    return found
+
+
+def _check_unknown_triggers(connection: Any) -> list[CheckMessage]:
+    if keys := triggers.unknown(connection):
+        hint = "Find out who created them, and drop those that nobody needs."
+        return [Warning(f"This release does not ship: {', '.join(keys)}.", hint=hint, id="devices.W005")]
     return []
