@@ -1,16 +1,20 @@
-"""What is checked before a start: `python manage.py check --database default`."""
+"""What is checked before a start: `python manage.py check --deploy --database default`."""
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
 
 from devices import triggers
+from devices.loopback import is_loopback
 from devices.triggers import definitions
 
 MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
 MIN_POSTGRESQL = 15
+VERIFIED = {"verify-full", "verify-ca"}  # https://www.postgresql.org/docs/current/libpq-ssl.html
 
 
 @register(Tags.database)
@@ -56,3 +60,26 @@ def _check_unknown_triggers(connection: Any) -> list[CheckMessage]:
         hint = "Find out who created them, and drop those that nobody needs."
         return [Warning(f"This release does not ship: {', '.join(keys)}.", hint=hint, id="devices.W005")]
     return []
+
+
+@register(Tags.security, deploy=True)
+def connections_are_encrypted(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of a database or Redis on another machine whose certificate is not verified, where HTTPS is on."""
+    found: list[CheckMessage] = []
+    if settings.HTTPS and not _database_is_verified(settings.DATABASES["default"]):
+        hint = "Add ?sslmode=verify-full&sslrootcert=/path/to/ca.pem to DATABASE_URL."
+        message = "The connection to the database is not protected against others on the network."
+        found.append(Warning(message, hint=hint, id="devices.W003"))
+    redis = urlsplit(settings.REDIS_URL)
+    if settings.HTTPS and redis.scheme == "redis" and not is_loopback(redis.hostname or "localhost"):
+        message = "The connection to Redis is not encrypted."
+        found.append(Warning(message, hint="Let REDIS_URL begin with rediss://.", id="devices.W006"))
+    return found
+
+
+def _database_is_verified(database: dict[str, Any]) -> bool:
+    options = database.get("OPTIONS", {})
+    if not str(database["ENGINE"]).endswith("postgresql") or options.get("sslmode") in VERIFIED:
+        return True
+    hosts = str(options.get("hostaddr") or options.get("host") or database.get("HOST") or "")
+    return all(is_loopback(host) for host in hosts.split(",") if host and not host.startswith("/"))

@@ -4,7 +4,6 @@ The one rule: the copy and the cursor are written in one transaction. Killed at 
 after the last one that it did, as long as it lives and as often as it dies.
 """
 
-import ipaddress
 import json
 import sqlite3
 import time
@@ -16,6 +15,8 @@ from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies
+
+from devices.loopback import is_loopback
 
 PATH = "/api/devices/changes"
 SIZE, WAIT = 500, 30
@@ -171,15 +172,8 @@ def _check_encrypted(url: str) -> None:
         Stopped: it is not an https:// URL, nor http:// to this machine.
     """
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(parts.hostname or "")):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise Stopped(f"{url} is not encrypted: use https://, so that nobody on the way can read the key.")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _host(error: HTTPError) -> str:

@@ -22,7 +22,8 @@ RELATED = ("history_user", "history_api_key")  # what `name` reads, for select_r
 
 def for_viewer(changes: QuerySet[Any], viewer: Reach) -> QuerySet[Any]:
     """Annotate rows of history with what this viewer may see of their actors, for `name` and `address`."""
-    return changes.annotate(**_visibility(viewer)).select_related(*RELATED)
+    annotated: QuerySet[Any] = changes.annotate(**_visibility(viewer))
+    return annotated.select_related(*RELATED)
 
 
 def name(change: Any) -> Any:

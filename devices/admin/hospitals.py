@@ -82,7 +82,7 @@ class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Redirect hospital admins to the changes of the hospital's devices, where actors are shown as they may be."""
         if is_operator(request):
-            return super().history_view(request, object_id, extra_context)  # type: ignore[no-any-return]
+            return super().history_view(request, object_id, extra_context)
         if self.get_object(request, object_id) is None:
             raise Http404
         url = reverse("admin:devices_historicaldevice_changelist", query={"device_holder__id__exact": object_id})
