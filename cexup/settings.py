@@ -1,7 +1,8 @@
 """Every setting, from the environment or from the file that ENV_FILE names (default: .env beside manage.py).
 
-What the environment sets wins over the file. A value that is missing or malformed stops the start with the
-variable's name. `.env.example` lists all variables, docs/operations.md explains them.
+What the environment sets wins over the file. A setting may also be in a file of its own: SECRET_KEY_FILE=/path. A value
+that is missing or malformed stops the start with the variable's name. `.env.example` lists all variables,
+docs/operations.md explains them.
 """
 
 import os
@@ -13,7 +14,7 @@ from corsheaders.defaults import default_headers
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
-from environs import Env, ValidationError, validate
+from environs import FileAwareEnv, ValidationError, validate
 
 from devices import rates
 
@@ -42,7 +43,7 @@ def are_secret(texts: list[str]) -> None:
         is_secret(text)
 
 
-env = Env()
+env = FileAwareEnv(strip_whitespace=True)
 env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
 
 # --- The process -----------------------------------------------------------------------------------------------
