@@ -24,7 +24,7 @@ def is_rate(text: str) -> None:
     try:
         rates.read(text)
     except rates.Malformed as error:
-        raise ValidationError("Write 6000/min, also /s and /h, or unlimited.") from error
+        raise ValidationError("Write 6000/min, also /s, /h and /d, or unlimited.") from error
 
 
 is_secret = validate.And(

@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devices.leases import SHARE, Granted, Leases, Window
+from devices.leases import SHARE, Granted, Leases, Window, lease_of
 from devices.models import PermitCount
 
 LEFT_ALONE = 5.0  # seconds, after a failure
@@ -33,7 +33,7 @@ class CountingFailed(Exception):
 
 
 class Backend(Protocol):
-    def lease(self, name: str, window: Window) -> Granted:
+    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted:
         """Use up permits, as `leases.Counter` says.
 
         Raises:
@@ -48,7 +48,7 @@ class RedisCounter:
         local used = tonumber(redis.call('GET', KEYS[1]) or '0')
         local left = tonumber(ARGV[1]) - used
         if left <= 0 then return {0, used} end
-        local permits = math.max(1, math.floor(left / tonumber(ARGV[3])))
+        local permits = math.min(left, math.max(tonumber(ARGV[4]), math.floor(left / tonumber(ARGV[3]))))
         redis.call('INCRBY', KEYS[1], permits)
         if used == 0 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
         return {permits, used + permits}
@@ -62,10 +62,10 @@ class RedisCounter:
         self.script = client.register_script(self.SCRIPT)
         self.place = urlsplit(url).hostname or "a socket"
 
-    def lease(self, name: str, window: Window) -> Granted:
+    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted:
         key = f"registry:permits:{name}:{window.seconds}:{window.began_at}"
         try:
-            permits, used = self.script([key], [window.limit, window.seconds + KEPT, SHARE])
+            permits, used = self.script([key], [window.limit, window.seconds + KEPT, SHARE, wanted])
         except (redis.RedisError, OSError) as error:
             raise CountingFailed(f"Redis at {self.place}: {type(error).__name__}") from error
         return Granted(int(permits), int(used))
@@ -78,13 +78,15 @@ class DatabaseCounter:
     counted only want to read, and an import may hold up writers for longer.
     """
 
-    LEFT = "(%s - devices_permitcount.used)"
+    LEFT = "(%(limit)s - devices_permitcount.used)"
+    LEASE = f"""CASE WHEN {LEFT} <= %(wanted)s THEN {LEFT}
+                WHEN {LEFT} / {SHARE} <= %(wanted)s THEN %(wanted)s ELSE {LEFT} / {SHARE} END"""
     SQL = f"""
-        INSERT INTO devices_permitcount (name, began_at, ends_at, used, leased) VALUES (%s, %s, %s, %s, %s)
+        INSERT INTO devices_permitcount (name, began_at, ends_at, used, leased)
+        VALUES (%(name)s, %(began_at)s, %(ends_at)s, %(first)s, %(first)s)
         ON CONFLICT (name, began_at, ends_at) DO UPDATE SET
-            leased = CASE WHEN {LEFT} < {2 * SHARE} THEN 1 ELSE {LEFT} / {SHARE} END,
-            used = devices_permitcount.used + CASE WHEN {LEFT} < {2 * SHARE} THEN 1 ELSE {LEFT} / {SHARE} END
-        WHERE devices_permitcount.used < %s
+            leased = {LEASE}, used = devices_permitcount.used + {LEASE}
+        WHERE devices_permitcount.used < %(limit)s
         RETURNING leased, used
     """  # noqa: S608  (of constants)
 
@@ -92,12 +94,12 @@ class DatabaseCounter:
         self.clock = clock
         self.cleared_at = clock()
 
-    def lease(self, name: str, window: Window) -> Granted:
-        first = max(1, window.limit // SHARE)
-        row: list[Any] = [name, window.began_at, window.ends_at, first, first]
+    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted:
+        row = {"name": name, "began_at": window.began_at, "ends_at": window.ends_at}
+        numbers = {"limit": window.limit, "wanted": wanted, "first": lease_of(window.limit, wanted)}
         try:
             with self._in_a_hurry(), connection.cursor() as cursor:
-                cursor.execute(self.SQL, (*row, *[window.limit] * 5))
+                cursor.execute(self.SQL, row | numbers)
                 granted = cursor.fetchone()
                 self._clear()
         except DatabaseError as error:
@@ -132,12 +134,12 @@ class FirstThatCounts:
         self.clock = clock
         self.passed_over_until = [clock()] * len(counters)
 
-    def lease(self, name: str, window: Window) -> Granted | None:
+    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted | None:
         for place, counter in enumerate(self.counters):
             if self.clock() < self.passed_over_until[place]:
                 continue
             try:
-                return counter.lease(name, window)
+                return counter.lease(name, window, wanted)
             except CountingFailed as failed:
                 self.passed_over_until[place] = self.clock() + LEFT_ALONE
                 rest = "The database counts instead." if self.counters[place + 1 :] else "Requests are admitted."

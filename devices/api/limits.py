@@ -30,9 +30,26 @@ def admit(request: Request, key: ApiKey) -> None:
     verdict = leases().take(f"key:{key.pk}", rate)
     _tell(request, "default", rate, verdict)
     if not verdict.admitted:
-        told = {"rate": rate, "wait": verdict.ends_in}
-        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
-        raise TooManyRequests(message, verdict.ends_in)
+        raise _used_up(rate, verdict)
+    request._request.took_last_permit = verdict.remaining == 0  # type: ignore[attr-defined]
+
+
+def admit_devices(request: Request, key: ApiKey, number: int) -> None:
+    """Use up a permit for each posted device besides the first, which `admit` has counted.
+
+    If fewer are left, the array uses them all up and is allowed: a rate below 10,000 must not forbid long arrays. For
+    the same reason it is allowed if `admit` has used up the last permit.
+
+    Raises:
+        TooManyRequests: other requests of the key have used up the rest in the meantime.
+    """
+    rate = rates.read(key.rate or settings.API_RATE)
+    if rate is None or number < 2:
+        return
+    verdict = leases().take(f"key:{key.pk}", rate, number - 1)
+    _tell(request, "default", rate, verdict)
+    if not verdict.admitted and not request._request.took_last_permit:  # type: ignore[attr-defined]
+        raise _used_up(rate, verdict)
 
 
 def refuse_guesses(request: Request, sent: str) -> None:
@@ -59,6 +76,12 @@ def failed(request: Request, sent: str) -> APIException:
         return AuthenticationFailed()
     verdict = leases().take(_name(request, sent), rate)
     return AuthenticationFailed() if verdict.admitted else _too_many(request, rate, verdict)
+
+
+def _used_up(rate: Rate, verdict: Verdict) -> TooManyRequests:
+    told = {"rate": rate, "wait": verdict.ends_in}
+    message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
+    return TooManyRequests(message, verdict.ends_in)
 
 
 def _too_many(request: Request, rate: Rate, verdict: Verdict) -> TooManyRequests:

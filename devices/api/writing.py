@@ -22,7 +22,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 
 from devices import sql
-from devices.api import etags, patterns
+from devices.api import etags, limits, patterns
 from devices.api.authentication import key_of
 from devices.api.envelope import JSONRenderer
 from devices.api.errors import KeyReused, StillRunning
@@ -48,6 +48,7 @@ def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         key = _read_key(request)
+        limits.admit_devices(request, key_of(request), _number_of_devices(request))  # before any transaction
         act = partial(action, view, request, *args, **kwargs)
         if view.dry_run:
             return _rehearse(act)
@@ -127,6 +128,10 @@ def _fingerprint(request: Request) -> str:
     if_match = request.headers.get("If-Match")
     asked = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
     return hashlib.sha256("\0".join(asked).encode() + b"\0" + body).hexdigest()
+
+
+def _number_of_devices(request: Request) -> int:
+    return len(request.data) if request.method == "POST" and isinstance(request.data, list) else 1
 
 
 def _read_key(request: Request) -> str | None:

@@ -1,0 +1,157 @@
+"""What a request uses up: one permit of its key's rate for each device, and stored bytes for its Idempotency-Key."""
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from devices import counters
+from devices.api import authentication
+from devices.counters import DatabaseCounter, RedisCounter
+from devices.leases import Granted, Leases, Window
+from devices.models import Device, PermitCount
+from devices.rates import Rate
+from devices.tests.conftest import Api, draft, issue
+from devices.tests.test_api_limits import MINUTE, Clock
+from devices.tests.test_leases import Shared
+from devices.tests.test_rates_shared import needs_redis, redis_server  # noqa: F401  (a fixture)
+
+DEVICES = "/api/devices"
+WINDOW = Window(MINUTE, 60, 100)
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    clock = Clock()
+    counters.leases().clock = clock
+    yield clock
+    counters.leases.cache_clear()
+
+
+def drafts(first: int, last: int) -> list[dict[str, Any]]:
+    return [draft(number) for number in range(first, last + 1)]
+
+
+# --- Leases and counters
+
+
+def test_several_permits_are_used_up_at_once() -> None:
+    leases = Leases(Shared(), Clock())
+    rate = Rate(100, "min")
+    assert leases.take("a", rate, 30) == (True, 70, 45)
+    assert leases.take("a", rate) == (True, 69, 45)
+
+
+def test_the_rest_is_used_up_if_fewer_permits_are_left_than_wanted() -> None:
+    leases = Leases(Shared(), Clock())
+    rate = Rate(100, "min")
+    assert leases.take("a", rate, 10_000) == (True, 0, 45)
+    assert leases.take("a", rate) == leases.take("a", rate, 5) == (False, 0, 45)
+
+
+def test_permits_at_hand_are_used_before_more_are_leased() -> None:
+    shared = Shared()
+    leases = Leases(shared, Clock())
+    rate = Rate(6400, "min")
+    leases.take("a", rate)  # a lease of 100
+    assert leases.take("a", rate, 99).admitted
+    assert shared.asked == 1
+    assert leases.take("a", rate, 1000) == (True, 6400 - 100 - 1000, 45)
+
+
+def test_single_permits_after_arrays_never_exceed_the_limit() -> None:
+    shared, clock = Shared(), Clock()
+    processes = [Leases(shared, clock) for _ in range(3)]
+    rate = Rate(1000, "min")
+    for leases in processes:
+        leases.take("a", rate, 150)
+    singles = sum(leases.take("a", rate).admitted for _ in range(400) for leases in processes)
+    assert singles == 1000 - 3 * 150
+
+
+@pytest.mark.django_db
+def test_the_database_leases_as_many_as_wanted_and_never_more_than_are_left() -> None:
+    counter = DatabaseCounter()
+    assert counter.lease("a", WINDOW, 30) == Granted(30, 30)
+    assert counter.lease("a", WINDOW, 69) == Granted(69, 99)
+    assert counter.lease("a", WINDOW, 5) == Granted(1, 100)
+    assert counter.lease("a", WINDOW, 5) == Granted(0, 100)
+    assert counter.lease("b", WINDOW, 10_000) == Granted(100, 100)
+    assert counter.lease("c", Window(MINUTE, 60, 6400), 20) == Granted(100, 100)  # a share is more
+
+
+@needs_redis
+def test_redis_leases_as_many_as_wanted_and_never_more_than_are_left(
+    redis_server: tuple[subprocess.Popen[bytes], str],  # noqa: F811
+) -> None:
+    counter = RedisCounter(redis_server[1])
+    assert counter.lease("a", WINDOW, 30) == Granted(30, 30)
+    assert counter.lease("a", WINDOW, 69) == Granted(69, 99)
+    assert counter.lease("a", WINDOW, 5) == Granted(1, 100)
+    assert counter.lease("a", WINDOW, 5) == Granted(0, 100)
+    assert counter.lease("b", WINDOW, 10_000) == Granted(100, 100)
+    assert counter.lease("c", Window(MINUTE, 60, 6400), 20) == Granted(100, 100)
+
+
+# --- A POST
+
+
+@pytest.mark.django_db
+def test_a_post_uses_one_permit_for_each_device(clock: Clock) -> None:
+    api = Api(issue("app", rate="10/min").text)
+    assert api.post(DEVICES, drafts(1, 4))["RateLimit"] == '"default";r=6;t=45'
+    assert api.post(DEVICES, drafts(5, 6))["RateLimit"] == '"default";r=4;t=45'
+    assert api.post(DEVICES, draft(7))["RateLimit"] == '"default";r=3;t=45'
+    assert api.get(DEVICES)["RateLimit"] == '"default";r=2;t=45'
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("query", ["?dry_run=true", "?mode=partial", "?mode=partial&dry_run=true"])
+def test_a_dry_run_and_a_partial_post_use_as_many(clock: Clock, query: str) -> None:
+    api = Api(issue("app", rate="10/min").text)
+    assert api.post(DEVICES + query, drafts(1, 4))["RateLimit"] == '"default";r=6;t=45'
+    assert PermitCount.objects.get().used == 4
+
+
+@pytest.mark.django_db
+def test_invalid_devices_cost_as_much_as_valid_ones(clock: Clock) -> None:
+    api = Api(issue("app", rate="10/min").text)
+    response = api.post(DEVICES, [{}] * 4)
+    assert (response.status_code, response["RateLimit"]) == (400, '"default";r=6;t=45')
+
+
+@pytest.mark.django_db
+def test_an_array_longer_than_the_rate_is_allowed_once_a_window(clock: Clock) -> None:
+    api = Api(issue("app", rate="10/min").text)
+    first = api.post(DEVICES, drafts(1, 50))
+    assert (first.status_code, first["RateLimit"]) == (201, '"default";r=0;t=45')
+    second = api.post(DEVICES, draft(51))
+    assert (second.status_code, second["Retry-After"]) == (429, "45")
+    assert Device.objects.count() == 50
+    clock.at += 45
+    assert api.post(DEVICES, drafts(51, 100)).status_code == 201
+
+
+@pytest.mark.django_db
+def test_the_last_permit_of_a_window_allows_an_array(clock: Clock) -> None:
+    api = Api(issue("app", rate="1/s").text)
+    assert api.post(DEVICES, drafts(1, 50)).status_code == 201
+
+
+@pytest.mark.django_db
+def test_an_array_whose_permits_others_used_up_in_the_meantime_writes_nothing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = issue("app", rate="10/min")
+    api = Api(issued.text)
+    note_use = authentication.note_use
+
+    def others_come_first(key: Any) -> None:
+        note_use(key)
+        counters.leases().take(f"key:{issued.key.pk}", Rate(10, "min"), 100)
+
+    monkeypatch.setattr(authentication, "note_use", others_come_first)
+    response = api.post(DEVICES, drafts(1, 5))
+    assert (response.status_code, response["Retry-After"]) == (429, "45")
+    assert not Device.objects.exists()
