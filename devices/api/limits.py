@@ -17,6 +17,9 @@ from devices.models import ApiKey
 from devices.origin import client_network
 from devices.rates import Rate
 
+STORAGE = Rate(256 * 1024 * 1024, "d")  # bytes that a key may store of responses to an Idempotency-Key
+ROW = 512  # bytes of a stored response besides its body
+
 
 def admit(request: Request, key: ApiKey) -> None:
     """Let a request with this key pass.
@@ -50,6 +53,22 @@ def admit_devices(request: Request, key: ApiKey, number: int) -> None:
     _tell(request, "default", rate, verdict)
     if not verdict.admitted and not request._request.took_last_permit:  # type: ignore[attr-defined]
         raise _used_up(rate, verdict)
+
+
+def refuse_storage(key: ApiKey) -> None:
+    """Refuse to store one more response, before the request writes anything.
+
+    Raises:
+        TooManyRequests: the key has stored as much as it may, until the day (UTC) ends.
+    """
+    if verdict := leases().refusal(_storage_of(key), STORAGE):
+        message = _("This API key has stored too many responses to an Idempotency-Key. Retry in %(wait)d seconds.")
+        raise TooManyRequests(message % {"wait": verdict.ends_in}, verdict.ends_in)
+
+
+def use_storage(key: ApiKey, size: int) -> None:
+    """Count the bytes of a response that was stored. Call it outside the transaction, which a rollback would undo."""
+    leases().take(_storage_of(key), STORAGE, ROW + size)
 
 
 def refuse_guesses(request: Request, sent: str) -> None:
@@ -95,6 +114,10 @@ def _tell(request: Request, policy: str, rate: Rate, verdict: Verdict) -> None:
         "RateLimit-Policy": f'"{policy}";q={rate.number};w={rate.seconds}',
         "RateLimit": f'"{policy}";r={verdict.remaining};t={verdict.ends_in}',
     }
+
+
+def _storage_of(key: ApiKey) -> str:
+    return f"stored:{key.pk}"
 
 
 def _name(request: Request, sent: str) -> str:

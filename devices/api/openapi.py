@@ -48,7 +48,6 @@ HEADERS_BY_STATUS: dict[str, dict[str, Any]] = {
     "503": {"Retry-After": RETRY_AFTER | {"required": True}},
 }
 TAGGED = {"200", "201", "304"}
-NOT_REPLAYED = {"401", "415", "422", "429", "503"}  # answered before an answer that was kept is looked for
 
 DESCRIPTIONS = {
     "200": "Done.",
@@ -154,7 +153,7 @@ def _headers(operation: str, status: str) -> Document:
     if status in TAGGED and operation not in ("delete", "getChanges"):
         always = operation == "get" or status == "304"
         headers["ETag"] = ETAG | {"required": True} if always else ETAG
-    if operation not in READING and status not in NOT_REPLAYED:
+    if operation not in READING and status.startswith("2"):  # errors are not stored
         headers["Idempotency-Replayed"] = REPLAYED
     return headers
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from devices import counters
-from devices.api import authentication
-from devices.counters import DatabaseCounter, RedisCounter
+from devices.api import authentication, limits
+from devices.counters import CountingFailed, DatabaseCounter, RedisCounter
 from devices.leases import Granted, Leases, Window
-from devices.models import Device, PermitCount
+from devices.models import Device, PermitCount, RememberedAnswer
 from devices.rates import Rate
 from devices.tests.conftest import Api, draft, issue
 from devices.tests.test_api_limits import MINUTE, Clock
@@ -155,3 +155,68 @@ def test_an_array_whose_permits_others_used_up_in_the_meantime_writes_nothing(
     response = api.post(DEVICES, drafts(1, 5))
     assert (response.status_code, response["Retry-After"]) == (429, "45")
     assert not Device.objects.exists()
+
+
+# --- Stored responses
+
+
+def once(number: int) -> dict[str, str]:
+    return {"idempotency-key": str(number)}
+
+
+@pytest.mark.django_db
+def test_a_large_error_is_not_stored(api: Api) -> None:
+    response = api.post(DEVICES, [{}] * 1000, **once(1))
+    assert (response.status_code, len(response.content) > 100_000) == (400, True)
+    assert RememberedAnswer.objects.get().body == b""
+
+
+@pytest.mark.django_db
+def test_stored_bytes_of_a_key_are_limited_and_beyond_it_nothing_is_written(
+    api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STORAGE", Rate(5000, "d"))
+    statuses = [api.post(DEVICES, draft(number), **once(number)).status_code for number in range(1, 20)]
+    stored = RememberedAnswer.objects.count()
+    assert statuses == [201] * stored + [429] * (19 - stored)
+    assert 5 <= stored <= 9
+    assert Device.objects.count() == stored
+    response = api.post(DEVICES, draft(50), **once(50))
+    assert int(response["Retry-After"]) > 3600
+    assert api.post(DEVICES, draft(50)).status_code == 201  # without a key
+
+
+@pytest.mark.django_db
+def test_a_stored_response_is_still_replayed_beyond_the_limit(
+    api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STORAGE", Rate(1, "d"))
+    first = api.post(DEVICES, draft(1), **once(1))
+    assert api.post(DEVICES, draft(2), **once(2)).status_code == 429
+    again = api.post(DEVICES, draft(1), **once(1))
+    assert (again.status_code, again.content, again["Idempotency-Replayed"]) == (201, first.content, "true")
+
+
+@pytest.mark.django_db
+def test_stored_bytes_are_counted_for_each_key_and_day(
+    api: Api, reader: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STORAGE", Rate(1, "d"))
+    api.post(DEVICES, draft(1), **once(1))
+    assert api.post(DEVICES, draft(2), **once(2)).status_code == 429
+    assert Api(issue("another").text).post(DEVICES, draft(2), **once(2)).status_code == 201
+    clock.at += 86_400
+    assert api.post(DEVICES, draft(3), **once(3)).status_code == 201
+
+
+@pytest.mark.django_db
+def test_a_counter_that_fails_fails_no_request(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise CountingFailed("The database: OperationalError")
+
+    monkeypatch.setattr(DatabaseCounter, "lease", fail)
+    monkeypatch.setattr(limits, "STORAGE", Rate(1, "d"))
+    assert [api.post(DEVICES, draft(number), **once(number)).status_code for number in (1, 2)] == [201, 201]
+    assert "cannot be counted" in caplog.text
