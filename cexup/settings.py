@@ -225,6 +225,7 @@ API_MAX_DEVICES = 10_000  # devices of one POST
 FEED_WAITERS = env.int("FEED_WAITERS", 8, validate=validate.Range(min=0, max=1000))  # requests of a worker process
 API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # of a key that has no rate of its own
 API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # keys that open nothing, of an address
+CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # conflicts outside the scope of a key or admin
 REDIS_URL = env.str(
     "REDIS_URL",
     "",

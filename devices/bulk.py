@@ -9,13 +9,13 @@ from devices import conflicts, registry, sql
 from devices.drafts import Draft
 from devices.models import Device, Hospital
 from devices.origin import Origin
-from devices.problems import DUPLICATE, UNIQUE, Problem, Refused
+from devices.problems import CONFLICT_LIMIT, DUPLICATE, UNIQUE, Problem, Refused
 from devices.reach import Reach
 from devices.transactions import ATTEMPTS, in_one_transaction
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
-CONFLICT, INVALID = "conflict", "invalid"
-STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID)
+CONFLICT, INVALID, LIMITED = "conflict", "invalid", "limited"
+STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID, LIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def register_each(
     malformed = list(malformed)
     for attempt in range(1, ATTEMPTS + 1):
         known = _known(drafts, origin.reach) if update else {}
-        wrong = _wrong(drafts, malformed, known, origin.reach)
+        wrong = _wrong(drafts, malformed, known, origin)
         if update and attempt < ATTEMPTS and _is_taken(wrong) and _known(drafts, origin.reach) != known:
             continue
         if wrong and not partial:
@@ -86,12 +86,12 @@ def _is_taken(wrong: Mapping[int, list[Problem]]) -> bool:
 
 
 def _wrong(
-    drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], reach: Reach
+    drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], origin: Origin
 ) -> dict[int, list[Problem]]:
     owners = {device.pk: index for index, device in known.items()}
-    taken, given_up = conflicts.taken_or_given_up(drafts, owners)
+    taken, given_up = conflicts.taken_or_given_up(drafts, origin, owners)
     wrong: dict[int, list[Problem]] = {}
-    for problem in [*malformed, *conflicts.beyond_reach(drafts, reach, new=True), *taken]:
+    for problem in [*malformed, *conflicts.beyond_reach(drafts, origin.reach, new=True), *taken]:
         wrong.setdefault(problem.index or 0, []).append(replace(problem, index=problem.index or 0))
     first: dict[tuple[str, object], int] = {}
     for index, draft in enumerate(drafts):
@@ -126,8 +126,9 @@ def _write(
 ) -> dict[int, Result]:
     old = [index for index in right if index in known]
     new = [index for index in right if index not in known]
-    changed = {device.pk for device in registry.change([(known[index], drafts[index]) for index in old], origin)}
-    registered = registry.register([drafts[index] for index in new], origin) if new else []
+    changes = [(known[index], drafts[index]) for index in old]
+    changed = {device.pk for device in registry.change(changes, origin, compared=True)}
+    registered = registry.register([drafts[index] for index in new], origin, compared=True) if new else []
     results = {index: Result(CREATED, device) for index, device in zip(new, registered, strict=True)}
     for index in old:
         results[index] = Result(UPDATED if known[index].pk in changed else UNCHANGED, known[index])
@@ -135,4 +136,7 @@ def _write(
 
 
 def _status(problems: Iterable[Problem]) -> str:
-    return CONFLICT if {problem.code for problem in problems} <= {UNIQUE, DUPLICATE} else INVALID
+    codes = {problem.code for problem in problems}
+    if codes == {CONFLICT_LIMIT}:
+        return LIMITED
+    return CONFLICT if codes <= {UNIQUE, DUPLICATE} else INVALID

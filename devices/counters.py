@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import redis
@@ -27,14 +27,23 @@ CLEARED_EVERY = 10 * 60  # seconds
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class CountingFailed(Exception):
     """This counter cannot count just now. Its message tells why, and no password."""
 
 
 class Backend(Protocol):
-    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted:
-        """Use up permits, as `leases.Counter` says.
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
+        """Use up permits, as `leases.Counter` says; with `exactly` no share, only as many as are wanted.
+
+        Raises:
+            CountingFailed: ask another one.
+        """
+
+    def used(self, name: str, window: Window) -> int:
+        """Return how many are used up.
 
         Raises:
             CountingFailed: ask another one.
@@ -59,16 +68,27 @@ class RedisCounter:
         patience = {"socket_timeout": self.PATIENCE, "socket_connect_timeout": self.PATIENCE}
         # Once more, since a connection that is kept may have been closed meanwhile.
         client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **patience)
+        self.client = client
         self.script = client.register_script(self.SCRIPT)
         self.place = urlsplit(url).hostname or "a socket"
 
-    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted:
-        key = f"registry:permits:{name}:{window.seconds}:{window.began_at}"
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
+        share = _share(window, exactly)
+        with self._counting():
+            permits, used = self.script([_key(name, window)], [window.limit, window.seconds + KEPT, share, wanted])
+        return Granted(int(permits), int(used))
+
+    def used(self, name: str, window: Window) -> int:
+        with self._counting():
+            used: Any = self.client.get(_key(name, window))
+        return int(used or 0)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
         try:
-            permits, used = self.script([key], [window.limit, window.seconds + KEPT, SHARE, wanted])
+            yield
         except (redis.RedisError, OSError) as error:
             raise CountingFailed(f"Redis at {self.place}: {type(error).__name__}") from error
-        return Granted(int(permits), int(used))
 
 
 class DatabaseCounter:
@@ -80,7 +100,7 @@ class DatabaseCounter:
 
     LEFT = "(%(limit)s - devices_permitcount.used)"
     LEASE = f"""CASE WHEN {LEFT} <= %(wanted)s THEN {LEFT}
-                WHEN {LEFT} / {SHARE} <= %(wanted)s THEN %(wanted)s ELSE {LEFT} / {SHARE} END"""
+                WHEN {LEFT} / %(share)s <= %(wanted)s THEN %(wanted)s ELSE {LEFT} / %(share)s END"""
     SQL = f"""
         INSERT INTO devices_permitcount (name, began_at, ends_at, used, leased)
         VALUES (%(name)s, %(began_at)s, %(ends_at)s, %(first)s, %(first)s)
@@ -94,9 +114,11 @@ class DatabaseCounter:
         self.clock = clock
         self.cleared_at = clock()
 
-    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted:
-        row = {"name": name, "began_at": window.began_at, "ends_at": window.ends_at}
-        numbers = {"limit": window.limit, "wanted": wanted, "first": lease_of(window.limit, wanted)}
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
+        share = _share(window, exactly)
+        row: dict[str, Any] = {"name": name, "began_at": window.began_at, "ends_at": window.ends_at}
+        numbers = {"limit": window.limit, "wanted": wanted, "share": share}
+        numbers["first"] = lease_of(window.limit, wanted, share)
         try:
             with self._in_a_hurry(), connection.cursor() as cursor:
                 cursor.execute(self.SQL, row | numbers)
@@ -105,6 +127,13 @@ class DatabaseCounter:
         except DatabaseError as error:
             raise CountingFailed(f"The database: {type(error).__name__}") from error
         return Granted(*granted) if granted else Granted(0, window.limit)
+
+    def used(self, name: str, window: Window) -> int:
+        counts = PermitCount.objects.filter(name=name, began_at=window.began_at, ends_at=window.ends_at)
+        try:
+            return counts.values_list("used", flat=True).first() or 0
+        except DatabaseError as error:
+            raise CountingFailed(f"The database: {type(error).__name__}") from error
 
     def _clear(self) -> None:
         """Remove the windows of the past now and then, each process for itself."""
@@ -134,17 +163,31 @@ class FirstThatCounts:
         self.clock = clock
         self.passed_over_until = [clock()] * len(counters)
 
-    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted | None:
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted | None:
+        return self._first(lambda counter: counter.lease(name, window, wanted, exactly=exactly))
+
+    def used(self, name: str, window: Window) -> int | None:
+        return self._first(lambda counter: counter.used(name, window))
+
+    def _first(self, ask: Callable[[Backend], T]) -> T | None:
         for place, counter in enumerate(self.counters):
             if self.clock() < self.passed_over_until[place]:
                 continue
             try:
-                return counter.lease(name, window, wanted)
+                return ask(counter)
             except CountingFailed as failed:
                 self.passed_over_until[place] = self.clock() + LEFT_ALONE
                 rest = "The database counts instead." if self.counters[place + 1 :] else "Requests are admitted."
                 logger.warning("The rates of requests cannot be counted. %s. %s", failed, rest)
         return None
+
+
+def _key(name: str, window: Window) -> str:
+    return f"registry:permits:{name}:{window.seconds}:{window.began_at}"
+
+
+def _share(window: Window, exactly: bool) -> int:
+    return window.limit + 1 if exactly else SHARE
 
 
 @cache

@@ -19,7 +19,7 @@ from typing import Any
 from django.db import DatabaseError, models, transaction
 from django.http import HttpRequest, HttpResponse
 
-from devices import audit, keys
+from devices import audit, conflict_limits, keys
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent
 from devices.origin import network_of
@@ -46,6 +46,8 @@ class AuditMiddleware:
         token = audit.current_request.set(request)
         try:
             response = self.get_response(request)
+            if numbers := conflict_limits.settle(request):
+                note(request, What.CONFLICTS_OUTSIDE_SCOPE, **numbers)
             if response.status_code in DENIALS and not getattr(request, "axes_locked_out", False):
                 note(request, What.DENIED, status=response.status_code, **_asked_for(request))
             elif response.status_code == HTTPStatus.NOT_FOUND and _is_outside_scope(request):

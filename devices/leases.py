@@ -66,9 +66,9 @@ class _Lease:
     left: int = 0  # to anybody, as we were told last
 
 
-def lease_of(left: int, wanted: int = 1) -> int:
+def lease_of(left: int, wanted: int = 1, share: int = SHARE) -> int:
     """Return how many permits are leased: a share of what is left, or as many as wanted, but no more than are left."""
-    return min(left, max(wanted, left // SHARE)) if left > 0 else 0
+    return min(left, max(wanted, left // share)) if left > 0 else 0
 
 
 class Leases:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import overload
+from typing import Any, overload
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Case, F, Value, When
@@ -55,22 +55,25 @@ class Registered(Sequence[Device]):
         return device
 
 
-def _taken(drafts: Sequence[Draft], origin: Origin) -> list[Problem]:
-    return conflicts.taken(drafts)
+def _taken(drafts: Sequence[Draft], origin: Origin, **_more: object) -> list[Problem]:
+    return conflicts.taken(drafts, origin)
 
 
 @in_one_transaction_or(_taken)
-def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
+def register(drafts: Sequence[Draft], origin: Origin, *, compared: bool = False) -> Registered:
     """Register all of the devices or none, and return them in the order of the drafts.
 
     Drafts are complete (drafts.read); a holder left out is the key's hospital, or none. A hospital named for the
     first time is registered with its devices. The number of queries does not grow with the number of drafts.
+    `compared`: the caller has compared the drafts with the registered devices (conflicts.taken).
 
     Raises:
         Refused: a draft repeats another, is beyond the key's reach, or is taken.
     """
     if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach, new=True):
-        raise Refused(problems + conflicts.taken(drafts))
+        raise Refused(problems + conflicts.taken(drafts, origin))
+    if not compared and (problems := conflicts.not_comparable(drafts, origin)):
+        raise Refused(problems)
     names = [draft.get("device_holder") for draft in drafts]
     hospitals = name_hospitals(names, origin)
     by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
@@ -102,9 +105,13 @@ def _anything(_device: Device) -> bool:
     return True
 
 
-def _taken_of_one(devices: DeviceQuerySet, changes: Draft, *_others: object, **_more: object) -> list[Problem]:
+def _taken_of_one(
+    devices: DeviceQuerySet, changes: Draft, origin: Origin, *_others: object, **_more: object
+) -> list[Problem]:
     owners = dict.fromkeys(devices.values_list("pk", flat=True), 0)
-    return _unlisted(conflicts.taken([changes], owners)) if owners else []  # gone by now, as the next attempt will tell
+    if not owners:  # gone by now, as the next attempt will tell
+        return []
+    return _unlisted(conflicts.taken([changes], origin, owners))
 
 
 @in_one_transaction_or(_taken_of_one)
@@ -130,7 +137,7 @@ def update(
 
 def _taken_of_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> list[Problem]:
     owners = {pk: index for index, (pk, _draft) in enumerate(changes)}
-    return conflicts.taken([draft for _pk, draft in changes], owners)
+    return conflicts.taken([draft for _pk, draft in changes], origin, owners)
 
 
 @in_one_transaction_or(_taken_of_many)
@@ -195,7 +202,11 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
 
 def _taken_of_retired(device_id: int, origin: Origin) -> list[Problem]:
     last = Device.history.filter(id=device_id).latest("history_id")
-    return _unlisted(conflicts.taken([Draft(device_name=last.device_name, device_mac=last.device_mac)]))
+    return _unlisted(conflicts.taken([_draft_of(last)], origin))
+
+
+def _draft_of(last: Any) -> Draft:
+    return Draft(device_name=last.device_name, device_mac=last.device_mac)
 
 
 @in_one_transaction_or(_taken_of_retired)
@@ -210,6 +221,8 @@ def restore(device_id: int, origin: Origin) -> Device:
     holder = Hospital.objects.successor(last.device_holder_id) if last else None
     if last is None or last.history_type != history.REMOVED or not origin.reach.includes(holder.pk if holder else None):
         raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
+    if problems := conflicts.not_comparable([_draft_of(last)], origin):
+        raise Refused(_unlisted(problems))
     device: Device = last.instance
     device.device_holder = holder  # None also where its hospital is gone for good
     device.updated_at = max(now(), device.updated_at + INSTANT)
@@ -239,8 +252,10 @@ def restore_many(device_ids: Sequence[int], origin: Origin) -> int:
     return len(device_ids)
 
 
-def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Device]:
+def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, compared: bool = False) -> list[Device]:
     """Give each device, which the caller has locked, its own new values; return those that were otherwise.
+
+    `compared`: as for `register`.
 
     Raises:
         Refused: the drafts repeat each other, or a holder is beyond the reach.
@@ -249,7 +264,9 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
     drafts = [draft for _device, draft in changes]
     owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
     if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach):
-        raise Refused(problems + conflicts.taken(drafts, owners))
+        raise Refused(problems + conflicts.taken(drafts, origin, owners))
+    if not compared and (problems := conflicts.not_comparable(drafts, origin, owners)):
+        raise Refused(problems)
     hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
     held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in conflicts.TAKEN}
     changed = [device for device, draft in changes if _apply(device, draft, hospitals)]

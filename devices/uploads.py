@@ -49,7 +49,7 @@ def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
         }
     if not rows:
         raise Unreadable(_("The file has headings, and no device beneath them."))
-    lines = fleets.plan(rows, origin.reach)
+    lines = fleets.plan(rows, origin)
     with transaction.atomic():
         Upload.objects.filter(Q(user=origin.user_id) | Q(created_at__lt=now() - KEPT)).delete()
         upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
@@ -70,7 +70,7 @@ def find(upload_id: UUID, origin: Origin) -> Upload:
 def look_again(upload: Upload, origin: Origin) -> bool:
     """Find out anew what the lines would do, say it in the present language, and return whether anything differs."""
     before = upload.digest
-    lines = fleets.plan(_rows(upload), origin.reach)
+    lines = fleets.plan(_rows(upload), origin)
     upload.lines.all().delete()
     _keep(upload, lines)
     return upload.digest != before
@@ -87,7 +87,7 @@ def confirm(upload_id: UUID, origin: Origin) -> Outcome:
     """
     find(upload_id, origin)
     upload = Upload.objects.select_for_update().get(pk=upload_id)
-    lines = fleets.plan(_rows(upload), origin.reach, lock=True)
+    lines = fleets.plan(_rows(upload), origin, lock=True)
     if _digest(lines, fleets.new_hospitals(lines)) != upload.digest:
         raise Changed
     outcome = fleets.carry_out(lines, origin)

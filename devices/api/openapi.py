@@ -63,7 +63,7 @@ DESCRIPTIONS = {
     "413": "More bytes or devices than one request may bring.",
     "415": "Send application/json.",
     "422": "The Idempotency-Key came with another request before.",
-    "429": "Too many requests; wait as long as Retry-After says.",
+    "429": "A limit is exceeded; wait as long as Retry-After says. `conflict_limit`: a device was not compared.",
     "503": "The database does not answer. Try again.",
 }
 
