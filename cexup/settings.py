@@ -25,7 +25,7 @@ def is_rate(text: str) -> None:
     try:
         rates.read(text)
     except rates.Malformed as error:
-        raise ValidationError("Write 6000/min, also /s and /h, or unlimited.") from error
+        raise ValidationError("Write 6000/min, also /s, /h and /d, or unlimited.") from error
 
 
 def is_file(path: str) -> None:
@@ -255,6 +255,7 @@ FEED_WAITERS_PER_KEY = env.int(  # of those, of one API key
 )
 API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # of a key that has no rate of its own
 API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # keys that open nothing, of an address
+CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # conflicts outside the scope of a key or admin
 REDIS_URL = env.str(
     "REDIS_URL",
     "",

@@ -10,13 +10,13 @@ from devices.drafts import Draft
 from devices.hospital_names import find_hospitals
 from devices.models import Device, DeviceQuerySet, Hospital
 from devices.origin import Origin
-from devices.problems import DUPLICATE, UNIQUE, Problem, Refused
+from devices.problems import CONFLICT_LIMIT, DUPLICATE, UNIQUE, Problem, Refused
 from devices.reach import Reach
 from devices.transactions import ATTEMPTS, in_one_transaction
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
-CONFLICT, INVALID = "conflict", "invalid"
-STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID)
+CONFLICT, INVALID, LIMITED = "conflict", "invalid", "limited"
+STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID, LIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def register_each(
     malformed = list(malformed)
     for attempt in range(1, ATTEMPTS + 1):
         known = _known(drafts, origin.reach) if update else {}
-        wrong = _wrong(drafts, malformed, known, origin.reach)
+        wrong = _wrong(drafts, malformed, known, origin)
         if update and attempt < ATTEMPTS and _is_taken(wrong) and _known(drafts, origin.reach) != known:
             continue
         if wrong and not partial:
@@ -77,7 +77,7 @@ def plan_each(
         Refused: something is wrong (not `partial`); `index` is the place in the list.
     """
     known = _known(drafts, origin.reach, lock=False) if update else {}
-    wrong = _wrong(drafts, list(malformed), known, origin.reach)
+    wrong = _wrong(drafts, list(malformed), known, origin)
     if wrong and not partial:
         raise Refused(problem for index in sorted(wrong) for problem in wrong[index])
     old = [index for index in known if index not in wrong]
@@ -115,12 +115,12 @@ def _is_taken(wrong: Mapping[int, list[Problem]]) -> bool:
 
 
 def _wrong(
-    drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], reach: Reach
+    drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], origin: Origin
 ) -> dict[int, list[Problem]]:
     owners = {device.pk: index for index, device in known.items()}
-    taken, given_up = conflicts.taken_or_given_up(drafts, owners)
+    taken, given_up = conflicts.taken_or_given_up(drafts, origin, owners)
     wrong: dict[int, list[Problem]] = {}
-    for problem in [*malformed, *conflicts.beyond_reach(drafts, reach, new=True), *taken]:
+    for problem in [*malformed, *conflicts.beyond_reach(drafts, origin.reach, new=True), *taken]:
         wrong.setdefault(problem.index or 0, []).append(replace(problem, index=problem.index or 0))
     first: dict[tuple[str, object], int] = {}
     for index, draft in enumerate(drafts):
@@ -155,8 +155,9 @@ def _write(
 ) -> dict[int, Result]:
     old = [index for index in right if index in known]
     new = [index for index in right if index not in known]
-    changed = {device.pk for device in registry.change([(known[index], drafts[index]) for index in old], origin)}
-    registered = registry.register([drafts[index] for index in new], origin) if new else []
+    changes = [(known[index], drafts[index]) for index in old]
+    changed = {device.pk for device in registry.change(changes, origin, compared=True)}
+    registered = registry.register([drafts[index] for index in new], origin, compared=True) if new else []
     results = {index: Result(CREATED, device) for index, device in zip(new, registered, strict=True)}
     for index in old:
         results[index] = Result(UPDATED if known[index].pk in changed else UNCHANGED, known[index])
@@ -164,4 +165,7 @@ def _write(
 
 
 def _status(problems: Iterable[Problem]) -> str:
-    return CONFLICT if {problem.code for problem in problems} <= {UNIQUE, DUPLICATE} else INVALID
+    codes = {problem.code for problem in problems}
+    if codes == {CONFLICT_LIMIT}:
+        return LIMITED
+    return CONFLICT if codes <= {UNIQUE, DUPLICATE} else INVALID

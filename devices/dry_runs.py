@@ -22,8 +22,8 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     Raises:
         Refused: as `registry.register`.
     """
-    registry.check_new(drafts, origin)
-    _refuse(conflicts.taken(drafts))
+    registry.check_new(drafts, origin, compared=True)
+    _refuse(conflicts.taken(drafts, origin))
     return registered(drafts, find_hospitals(registry.names_of(drafts)), origin)
 
 
@@ -44,8 +44,8 @@ def update(
     """
     device = _find(devices, expected)
     try:
-        registry.check_changes([(device, changes)], origin)
-        _refuse(conflicts.taken([changes], {device.pk: 0}))
+        registry.check_changes([(device, changes)], origin, compared=True)
+        _refuse(conflicts.taken([changes], origin, {device.pk: 0}))
     except Refused as refused:
         raise Refused(registry.unlisted(refused.problems)) from refused
     registry.apply_drafts([(device, changes)], find_hospitals(registry.names_of([changes])))

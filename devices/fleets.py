@@ -111,11 +111,11 @@ def import_fleet(
         Refused: nothing was imported; `index` of each problem is the line's number in the file.
     """
     if dry_run:
-        return _dry_run(rows, origin.reach, progress)
+        return _dry_run(rows, origin, progress)
     outcome, problems, seen = Outcome(), [], Seen()
     with transaction.atomic():
         for batch in _batches(rows):
-            lines = plan(batch, origin.reach, seen, lock=True)
+            lines = plan(batch, origin, seen, lock=True)
             try:
                 outcome.add(carry_out(lines, origin))
             except Refused as refused:
@@ -129,10 +129,10 @@ def import_fleet(
     return outcome
 
 
-def _dry_run(rows: Iterable[Row], reach: Reach, progress: Callable[[int], object]) -> Outcome:
+def _dry_run(rows: Iterable[Row], origin: Origin, progress: Callable[[int], object]) -> Outcome:
     kinds, problems, seen = Counter[Kind](), list[Problem](), Seen(names={})
     for batch in _batches(rows):
-        lines = plan(batch, reach, seen)
+        lines = plan(batch, origin, seen)
         problems += [problem for line in lines for problem in line.problems]
         kinds.update(line.kind for line in lines)
         progress(len(batch))
@@ -146,7 +146,7 @@ def note(outcome: Outcome) -> None:
     audit.note(What.IMPORTED, **asdict(outcome))
 
 
-def plan(rows: Iterable[Row], reach: Reach, seen: Seen | None = None, *, lock: bool = False) -> list[Line]:
+def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock: bool = False) -> list[Line]:
     """Find out what each line would do, in a number of queries that does not grow with the lines; write nothing.
 
     1. Read each line as a draft, and note what is wrong with it by itself or beside the lines before.
@@ -159,11 +159,11 @@ def plan(rows: Iterable[Row], reach: Reach, seen: Seen | None = None, *, lock: b
     seen = seen or Seen()
     names = {} if seen.names is None else seen.names
     lines = [_read(row, names, seen) for row in rows]
-    _find_devices(lines, reach, seen, lock=lock)
-    _name_holders(lines, reach)
+    _find_devices(lines, origin.reach, seen, lock=lock)
+    _name_holders(lines, origin.reach)
     read = [line.draft for line in lines]
     owners = {line.device_id: place for place, line in enumerate(lines) if line.device_id is not None}
-    for problem in conflicts.beyond_reach(read, reach) + conflicts.taken(read, owners):
+    for problem in conflicts.beyond_reach(read, origin.reach) + conflicts.taken(read, origin, owners):
         lines[problem.index or 0].problems.append(problem)
     for line in lines:
         line.problems = [replace(problem, index=line.row.number) for problem in line.problems]

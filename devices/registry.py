@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import overload
+from typing import Any, overload
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Case, F, Value, When
@@ -55,21 +55,22 @@ class Registered(Sequence[Device]):
         return device
 
 
-def _taken(drafts: Sequence[Draft], origin: Origin) -> list[Problem]:
-    return conflicts.taken(drafts)
+def _taken(drafts: Sequence[Draft], origin: Origin, **_more: object) -> list[Problem]:
+    return conflicts.taken(drafts, origin)
 
 
 @in_one_transaction_or(_taken)
-def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
+def register(drafts: Sequence[Draft], origin: Origin, *, compared: bool = False) -> Registered:
     """Register all of the devices or none, and return them in the order of the drafts.
 
     Drafts are complete (drafts.read); a holder left out is the key's hospital, or none. A hospital named for the
     first time is registered with its devices. The number of queries does not grow with the number of drafts.
+    `compared`: the caller has compared the drafts with the registered devices (conflicts.taken).
 
     Raises:
         Refused: a draft repeats another, is beyond the key's reach, or is taken.
     """
-    check_new(drafts, origin)
+    check_new(drafts, origin, compared=compared)
     holders = holders_of(drafts, name_hospitals(names_of(drafts), origin), origin)
     at = now()
     ids = sql.insert(
@@ -86,14 +87,16 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     return Registered(ids, drafts, holders, at)
 
 
-def check_new(drafts: Sequence[Draft], origin: Origin) -> None:
-    """Refuse what is wrong whoever has the names and MACs. Where something is, say also which of them are taken.
+def check_new(drafts: Sequence[Draft], origin: Origin, *, compared: bool = False) -> None:
+    """Check new devices against each other and the scope. If a check fails, report taken names and MACs as well.
 
     Raises:
-        Refused: a draft repeats another, or is beyond the key's reach.
+        Refused: a draft repeats another, is outside the scope, or may not be compared (unless it was: `compared`).
     """
     if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach, new=True):
-        raise Refused(problems + conflicts.taken(drafts))
+        raise Refused(problems + conflicts.taken(drafts, origin))
+    if not compared and (problems := conflicts.not_comparable(drafts, origin)):
+        raise Refused(problems)
 
 
 def names_of(drafts: Iterable[Draft]) -> list[str | None]:
@@ -120,9 +123,13 @@ def anything(_device: Device) -> bool:
     return True
 
 
-def _taken_of_one(devices: DeviceQuerySet, changes: Draft, *_others: object, **_more: object) -> list[Problem]:
+def _taken_of_one(
+    devices: DeviceQuerySet, changes: Draft, origin: Origin, *_others: object, **_more: object
+) -> list[Problem]:
     owners = dict.fromkeys(devices.values_list("pk", flat=True), 0)
-    return unlisted(conflicts.taken([changes], owners)) if owners else []  # gone by now, as the next attempt will tell
+    if not owners:  # gone by now, as the next attempt will tell
+        return []
+    return unlisted(conflicts.taken([changes], origin, owners))
 
 
 @in_one_transaction_or(_taken_of_one)
@@ -148,7 +155,7 @@ def update(
 
 def _taken_of_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> list[Problem]:
     owners = {pk: index for index, (pk, _draft) in enumerate(changes)}
-    return conflicts.taken([draft for _pk, draft in changes], owners)
+    return conflicts.taken([draft for _pk, draft in changes], origin, owners)
 
 
 @in_one_transaction_or(_taken_of_many)
@@ -213,7 +220,11 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
 
 def _taken_of_retired(device_id: int, origin: Origin) -> list[Problem]:
     last = Device.history.filter(id=device_id).latest("history_id")
-    return unlisted(conflicts.taken([Draft(device_name=last.device_name, device_mac=last.device_mac)]))
+    return unlisted(conflicts.taken([_draft_of(last)], origin))
+
+
+def _draft_of(last: Any) -> Draft:
+    return Draft(device_name=last.device_name, device_mac=last.device_mac)
 
 
 @in_one_transaction_or(_taken_of_retired)
@@ -228,6 +239,8 @@ def restore(device_id: int, origin: Origin) -> Device:
     holder = Hospital.objects.successor(last.device_holder_id) if last else None
     if last is None or last.history_type != history.REMOVED or not origin.reach.includes(holder.pk if holder else None):
         raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
+    if problems := conflicts.not_comparable([_draft_of(last)], origin):
+        raise Refused(unlisted(problems))
     device: Device = last.instance
     device.device_holder = holder  # None also where its hospital is gone for good
     device.updated_at = max(now(), device.updated_at + INSTANT)
@@ -257,14 +270,16 @@ def restore_many(device_ids: Sequence[int], origin: Origin) -> int:
     return len(device_ids)
 
 
-def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Device]:
+def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, compared: bool = False) -> list[Device]:
     """Give each device, which the caller has locked, its own new values; return those that were otherwise.
+
+    `compared`: as for `register`.
 
     Raises:
         Refused: the drafts repeat each other, or a holder is beyond the reach.
         IntegrityError: a name or a MAC is another device's.
     """
-    check_changes(changes, origin)
+    check_changes(changes, origin, compared=compared)
     hospitals = name_hospitals(names_of(draft for _device, draft in changes), origin)
     held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in conflicts.TAKEN}
     changed = apply_drafts(changes, hospitals)
@@ -287,16 +302,19 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
     return changed
 
 
-def check_changes(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> None:
-    """Refuse what is wrong whoever has the names and MACs. Where something is, say also which of them are taken.
+def check_changes(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, compared: bool = False) -> None:
+    """Check changes against each other and the scope. If a check fails, report taken names and MACs as well.
 
     Raises:
-        Refused: the drafts repeat each other, or a holder is beyond the reach.
+        Refused: the drafts repeat each other, a holder is outside the scope, or a draft may not be compared (unless it
+            was: `compared`).
     """
     drafts = [draft for _device, draft in changes]
     owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
     if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach):
-        raise Refused(problems + conflicts.taken(drafts, owners))
+        raise Refused(problems + conflicts.taken(drafts, origin, owners))
+    if not compared and (problems := conflicts.not_comparable(drafts, origin, owners)):
+        raise Refused(problems)
 
 
 def apply_drafts(changes: Sequence[tuple[Device, Draft]], hospitals: Mapping[str, Hospital]) -> list[Device]:

@@ -31,7 +31,7 @@ from devices.sign_in_limits import Limit, TooManyAttempts
 RECOVERY_CODES = 10
 DIGITS = 6
 WRONG = Rate(5, "15min")  # of a user in a network
-WRONG_A_DAY = Rate(20, "day")
+WRONG_A_DAY = Rate(20, "d")
 KNOWN_FOR = timedelta(days=30)
 
 

@@ -50,7 +50,7 @@ def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
     if not rows:
         raise Unreadable(_("The file has headings, and no device beneath them."))
     upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
-    columns = _describe(upload, fleets.plan(rows, origin.reach))
+    columns = _describe(upload, fleets.plan(rows, origin))
     with transaction.atomic():
         Upload.objects.filter(Q(user=origin.user_id) | Q(created_at__lt=now() - KEPT)).delete()
         _keep(upload, columns)
@@ -73,7 +73,7 @@ def look_again(upload: Upload, origin: Origin) -> bool:
         Upload.DoesNotExist: it was imported or replaced meanwhile.
     """
     before = upload.digest
-    columns = _describe(upload, fleets.plan(_rows(upload), origin.reach))
+    columns = _describe(upload, fleets.plan(_rows(upload), origin))
     with transaction.atomic():
         Upload.objects.select_for_update().get(pk=upload.pk)
         upload.lines.all().delete()
@@ -92,7 +92,7 @@ def confirm(upload_id: UUID, origin: Origin) -> Outcome:
     """
     find(upload_id, origin)
     upload = Upload.objects.select_for_update().get(pk=upload_id)
-    lines = fleets.plan(_rows(upload), origin.reach, lock=True)
+    lines = fleets.plan(_rows(upload), origin, lock=True)
     if _digest(lines, fleets.new_hospitals(lines)) != upload.digest:
         raise Changed
     outcome = fleets.carry_out(lines, origin)

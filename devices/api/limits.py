@@ -21,6 +21,8 @@ from devices.origin import client_network, client_site
 from devices.rates import Rate
 
 NETWORKS_OF_A_SITE = 10  # times the failures of one network that all networks of a /48 may have together
+STORAGE = Rate(256 * 1024 * 1024, "d")  # bytes that a key may store of responses to an Idempotency-Key
+ROW = 512  # bytes of a stored response besides its body
 
 
 def admit(request: Request, key: ApiKey) -> None:
@@ -35,9 +37,42 @@ def admit(request: Request, key: ApiKey) -> None:
     verdict = leases().take(f"key:{key.pk}", rate)
     _tell(request, "default", rate, verdict)
     if not verdict.admitted:
-        told = {"rate": rate, "wait": verdict.ends_in}
-        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
-        raise TooManyRequests(message, verdict.ends_in)
+        raise _used_up(rate, verdict)
+    request._request.took_last_permit = verdict.remaining == 0  # type: ignore[attr-defined]
+
+
+def admit_devices(request: Request, key: ApiKey, number: int) -> None:
+    """Use up a permit for each posted device besides the first, which `admit` has counted.
+
+    If fewer are left, the array uses them all up and is allowed: a rate below 10,000 must not forbid long arrays. For
+    the same reason it is allowed if `admit` has used up the last permit.
+
+    Raises:
+        TooManyRequests: other requests of the key have used up the rest in the meantime.
+    """
+    rate = rates.read(key.rate or settings.API_RATE)
+    if rate is None or number < 2:
+        return
+    verdict = leases().take(f"key:{key.pk}", rate, number - 1)
+    _tell(request, "default", rate, verdict)
+    if not verdict.admitted and not request._request.took_last_permit:  # type: ignore[attr-defined]
+        raise _used_up(rate, verdict)
+
+
+def refuse_storage(key: ApiKey) -> None:
+    """Refuse to store one more response, before the request writes anything.
+
+    Raises:
+        TooManyRequests: the key has stored as much as it may, until the day (UTC) ends.
+    """
+    if verdict := leases().refusal(_storage_of(key), STORAGE):
+        message = _("This API key has stored too many responses to an Idempotency-Key. Retry in %(wait)d seconds.")
+        raise TooManyRequests(message % {"wait": verdict.ends_in}, verdict.ends_in)
+
+
+def use_storage(key: ApiKey, size: int) -> None:
+    """Count the bytes of a response that was stored. Call it outside the transaction, which a rollback would undo."""
+    leases().take(_storage_of(key), STORAGE, ROW + size)
 
 
 def refuse_guesses(request: Request, sent: str) -> None:
@@ -67,6 +102,12 @@ def failed(request: Request, sent: str) -> APIException:
     return AuthenticationFailed()
 
 
+def _used_up(rate: Rate, verdict: Verdict) -> TooManyRequests:
+    told = {"rate": rate, "wait": verdict.ends_in}
+    message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
+    return TooManyRequests(message, verdict.ends_in)
+
+
 def _too_many(request: Request, rate: Rate, verdict: Verdict) -> TooManyRequests:
     _tell(request, "failed-keys", rate, verdict)
     message = _("Too many keys that open nothing came from your address. Ask again in %(wait)d seconds.")
@@ -78,6 +119,10 @@ def _tell(request: Request, policy: str, rate: Rate, verdict: Verdict) -> None:
         "RateLimit-Policy": f'"{policy}";q={rate.number};w={rate.seconds}',
         "RateLimit": f'"{policy}";r={verdict.remaining};t={verdict.ends_in}',
     }
+
+
+def _storage_of(key: ApiKey) -> str:
+    return f"stored:{key.pk}"
 
 
 def _limits_of_failures(request: Request, sent: str) -> Iterator[tuple[str, Rate]]:

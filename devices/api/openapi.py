@@ -54,7 +54,6 @@ HEADERS_BY_STATUS: dict[str, dict[str, Any]] = {
     "503": {"Retry-After": RETRY_AFTER | {"required": True}},
 }
 TAGGED = {"200", "201", "304"}
-NOT_REPLAYED = {"401", "415", "422", "429", "503"}  # answered before an answer that was kept is looked for
 
 DESCRIPTIONS = {
     "200": "Done.",
@@ -70,7 +69,7 @@ DESCRIPTIONS = {
     "413": "More bytes or devices than one request may bring.",
     "415": "Send application/json.",
     "422": "The Idempotency-Key came with another request before.",
-    "429": "Too many requests; wait as long as Retry-After says.",
+    "429": "A limit is exceeded; wait as long as Retry-After says. `conflict_limit`: a device was not compared.",
     "503": "The database does not answer. Try again.",
 }
 
@@ -161,7 +160,7 @@ def _headers(operation: str, status: str) -> Document:
     if status in TAGGED and operation not in ("delete", "getChanges"):
         required = operation == "get" or status == "304"
         headers["ETag"] = ETAG | {"required": True} if required else ETAG
-    if operation not in READING and status not in NOT_REPLAYED:
+    if operation not in READING and status.startswith("2"):  # errors are not stored
         headers["Idempotency-Replayed"] = REPLAYED
     return headers
 

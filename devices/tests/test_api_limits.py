@@ -221,7 +221,7 @@ class Broken:
     def __init__(self, answer: Granted | None = None) -> None:
         self.answer, self.asked = answer, 0
 
-    def lease(self, name: str, window: Window) -> Granted:
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
         self.asked += 1
         if self.answer is None:
             raise CountingFailed("Redis at cache.example.org: ConnectionError")
