@@ -10,20 +10,21 @@ PRODUCTION = ENV_FILE=.env.example SECRET_KEY=$$(head -c 48 /dev/urandom | base6
 COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 PIP_AUDIT := 2.10.1
+CYCLONEDX := 7.5.0
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
 FAULT_TESTS := $(wildcard devices/tests/test_faults_*.py)
 
 .PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
-	requirements audit
+	requirements audit sbom
 
 help:  ## Tell what there is.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (127.0.0.1:8000).
-	@$(BIN)/python manage.py quickstart
-	@exec $(BIN)/gunicorn --config gunicorn.conf.py
+	@umask 077; $(BIN)/python manage.py quickstart
+	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
 test: $(DEV_STAMP)  ## Run every test, on SQLite, in the browser, on PostgreSQL. With ARGS, which go to pytest, not in the browser.
 	$(BIN)/python -m pytest -n auto $(ARGS)
@@ -88,6 +89,13 @@ requirements: $(DEV_STAMP)  ## Make requirements.txt and requirements-dev.txt of
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	$(COMPILE) --output-file requirements.txt requirements.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
+	$(MAKE) sbom
+
+sbom: requirements.txt  ## List what is installed in sbom.json, in the CycloneDX format. The same input gives the same file.
+	test -x .venv-sbom/bin/cyclonedx-py || { $(PYTHON) -m venv .venv-sbom && \
+		.venv-sbom/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom==$(CYCLONEDX); }
+	.venv-sbom/bin/cyclonedx-py requirements --output-reproducible --short-PURLs --spec-version 1.6 \
+		--output-file sbom.json requirements.txt
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is " + sys.version)'

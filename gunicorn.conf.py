@@ -7,6 +7,8 @@ from pathlib import Path
 from environs import Env
 from gunicorn.workers.base import Worker
 
+os.umask(0o077)  # only the owner can read the files that a worker makes
+
 env = Env()
 env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
 
@@ -27,7 +29,8 @@ limit_request_field_size = 8190  # bytes; a longer header is 431
 forwarder_headers = ""  # a client must not set SCRIPT_NAME
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides
 control_socket_disable = True
-logger_class = "cexup.redaction.GunicornLogger"
+logger_class = "cexup.logs.GunicornLogger"
+access_log_format = '%(h)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'  # the record has the time already
 
 # libpq reads PGOPTIONS: these limits hold for requests and not for commands. `options` in DATABASE_URL wins.
 STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30)  # seconds, 0: none

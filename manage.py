@@ -12,6 +12,8 @@ from cexup import dotenv
 
 
 def main() -> None:
+    if sys.argv[1:2] != ["collectstatic"]:  # whose files are public, and may be served by another user
+        os.umask(0o077)  # files are readable by their owner alone: a database, an export
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cexup.settings")
     if sys.argv[1:] == ["quickstart"] and "ENV_FILE" not in os.environ:
         dotenv.write_if_missing(Path(__file__).with_name(".env"))

@@ -13,6 +13,7 @@ from django.views import defaults
 
 from devices.api import envelope
 from devices.api.errors import Unavailable
+from devices.hashing import HashingBusy
 from devices.outages import is_outage
 
 WORDS = {
@@ -49,6 +50,12 @@ def _unavailable() -> HttpResponse:
     """Return a page for which the database is asked nothing: whose session it is, say."""
     headers = {"Retry-After": str(Unavailable.wait)}
     return HttpResponse(loader.get_template("503.html").render(), status=503, headers=headers)
+
+
+def hashing_busy() -> HttpResponse:
+    """Return a page for a request whose password was not checked, at as little cost."""
+    headers = {"Retry-After": str(HashingBusy.wait)}
+    return HttpResponse(loader.get_template("503_hashing.html").render(), status=503, headers=headers)
 
 
 def _page(request: HttpRequest, code: int, **words: Any) -> HttpResponse:

@@ -1,11 +1,9 @@
 """What every request passes, whatever it asks for."""
 
-import logging
 import random
 import re
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +14,25 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext_lazy as _
+
+from cexup.logs import current_request_id
+from devices.api import envelope
+from devices.api.authentication import HEADER
+from devices.problems import Problem
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
-current_request_id = ContextVar("current_request_id", default="-")
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path_info == "/api" or request.path_info.startswith("/api/")
+
+
+def language_of(request: HttpRequest) -> str:
+    if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
+        request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
+    return translation.get_language_from_request(request)
 
 
 class RequestIdMiddleware:
@@ -42,12 +55,38 @@ class RequestIdMiddleware:
         return response
 
 
-class RequestIdFilter(logging.Filter):
-    """Put the id of the request that a thread is at, or was at last, into what it logs."""
+class ApiCacheMiddleware:
+    """Keep shared caches from sending one key's API response to another.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get()
-        return True
+    It comes before all middleware that may respond or fail: every response under /api/ passes it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if is_api(request):
+            patch_vary_headers(response, [HEADER])
+            response["Cache-Control"] = "private, no-cache" if "ETag" in response else "no-store"
+        return response
+
+
+class ApiHttpsMiddleware:
+    """Reject API requests over plain HTTP, where Django's SecurityMiddleware redirects other pages.
+
+    A client that is redirected goes on sending its key in clear. A preflight is rejected too, before a key is sent.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SECURE_SSL_REDIRECT and is_api(request) and not request.is_secure():
+            with translation.override(language_of(request)):
+                problem = Problem(None, "https_required", _("Plain HTTP is not accepted. Send the request over HTTPS."))
+                return envelope.refusal(403, problem, [])
+        return self.get_response(request)
 
 
 class LanguageMiddleware:
@@ -62,9 +101,7 @@ class LanguageMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
-            request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
-        language = translation.get_language_from_request(request)
+        language = language_of(request)
         translation.activate(language)
         response = self.get_response(request)
         patch_vary_headers(response, ["Accept-Language"])
@@ -126,6 +163,24 @@ class SessionEndMiddleware:
             if time.time() - began_at > settings.SESSION_MAX_AGE:
                 logout(request)
         return self.get_response(request)
+
+
+class ClearSiteDataMiddleware:
+    """Have the browser delete what it keeps of the admin once a session ends: by signing out, or by its age.
+
+    Cookies are not cleared: the header would delete those of the whole domain, other applications' included. The
+    session's own cookie is deleted by Django, and the session itself in the database.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        was_signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session
+        response = self.get_response(request)
+        if was_signed_in and SESSION_KEY not in request.session:
+            response["Clear-Site-Data"] = '"cache", "storage"'
+        return response
 
 
 class ContentSecurityPolicyMiddleware:

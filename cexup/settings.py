@@ -1,7 +1,8 @@
 """Every setting, from the environment or from the file that ENV_FILE names (default: .env beside manage.py).
 
-What the environment sets wins over the file. A value that is missing or malformed stops the start with the
-variable's name. `.env.example` lists all variables, docs/operations.md explains them.
+What the environment sets wins over the file. A setting may also be in a file of its own: SECRET_KEY_FILE=/path. A value
+that is missing or malformed stops the start with the variable's name. `.env.example` lists all variables,
+docs/operations.md explains them.
 """
 
 import os
@@ -13,7 +14,7 @@ from corsheaders.defaults import default_headers
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
-from environs import Env, ValidationError, validate
+from environs import FileAwareEnv, ValidationError, validate
 
 from devices import rates
 
@@ -24,7 +25,12 @@ def is_rate(text: str) -> None:
     try:
         rates.read(text)
     except rates.Malformed as error:
-        raise ValidationError("Write 6000/min, also /s and /h, or unlimited.") from error
+        raise ValidationError("Write 6000/min, also /s, /h and /d, or unlimited.") from error
+
+
+def is_file(path: str) -> None:
+    if path and not Path(path).is_file():
+        raise ValidationError("There is no such file.")
 
 
 is_secret = validate.And(
@@ -37,7 +43,7 @@ def are_secret(texts: list[str]) -> None:
         is_secret(text)
 
 
-env = Env()
+env = FileAwareEnv(strip_whitespace=True)
 env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
 
 # --- The process -----------------------------------------------------------------------------------------------
@@ -74,9 +80,12 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
+    "cexup.middleware.ApiCacheMiddleware",
+    "cexup.statement_limits.SQLiteStatementLimitMiddleware",
     "devices.denials.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
     "cexup.middleware.ContentSecurityPolicyMiddleware",
+    "cexup.middleware.ApiHttpsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -85,6 +94,7 @@ MIDDLEWARE = [
     "cexup.middleware.NoNulMiddleware",
     "cexup.middleware.ApiMiddleware",  # what follows is for people, the API does not pass it
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "cexup.middleware.ClearSiteDataMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -93,6 +103,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "devices.admin.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
+    "devices.admin.sign_in_limits.SignInLimitMiddleware",
 ]
 
 TEMPLATES = [
@@ -165,6 +176,11 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+# Browsers take a cookie named __Host-… only over HTTPS from this very host: no other host of the domain can set one.
+_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{_PREFIX}django_language"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # their cookie would have no such name
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -196,6 +212,10 @@ SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session 
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
 
+# Attempts to sign in, change a password or give a code: devices/sign_in_limits.py.
+SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # of one network
+SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # of all networks that are new here
+
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on trying locks the user for good
@@ -210,16 +230,23 @@ AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read o
 # A second factor for whoever signs in to the admin: `required` in production, where HTTPS is on, unless set.
 STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
 OTP_TOTP_ISSUER = "Cexup"
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/second_factor.py counts wrong codes itself
 
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+PASSWORD_HASHERS = ["devices.hashing.BoundedPasswordHasher"]
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "devices.password_rules.PaddedCommonPasswordValidator"},
+    {"NAME": "devices.password_rules.OwnCharactersValidator"},
 ]
+if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
+    AUTH_PASSWORD_VALIDATORS.append(
+        {
+            "NAME": "django.contrib.auth.password_validation.CommonPasswordValidator",
+            "OPTIONS": {"password_list_path": BREACHED_PASSWORDS},
+        }
+    )
 
 # --- The API: ../docs/api.md -----------------------------------------------------------------------------------
 
@@ -227,8 +254,12 @@ API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
 FEED_WAITERS = env.int("FEED_WAITERS", 8, validate=validate.Range(min=0, max=1000))  # requests of a worker process
+FEED_WAITERS_PER_KEY = env.int(  # of those, of one API key
+    "FEED_WAITERS_PER_KEY", max(1, FEED_WAITERS // 4), validate=validate.Range(min=1, max=1000)
+)
 API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # of a key that has no rate of its own
 API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # keys that open nothing, of an address
+CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # conflicts outside the scope of a key or admin
 REDIS_URL = env.str(
     "REDIS_URL",
     "",
@@ -323,7 +354,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# --- Logs: one line an event, on stderr, never a key -----------------------------------------------------------
+# --- Logs: on stderr, one line a record, never a key: cexup/logs.py --------------------------------------------
 
 DEFAULT_EXCEPTION_REPORTER = "cexup.reports.Report"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
@@ -331,16 +362,18 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "cexup.middleware.RequestIdFilter"}},
-    "formatters": {
-        "line": {
-            "()": "cexup.redaction.RedactingFormatter",
-            "fmt": "{asctime} {levelname} {name} [{request_id}] {message}",
-            "style": "{",
-        },
+    "filters": {
+        "request_id": {"()": "cexup.logs.RequestIdFilter"},
+        "no_traceback": {"()": "cexup.logs.NoTracebackFilter"},
     },
+    "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # What axes tells, the audit has on record, and without what was typed as a user name: people type passwords there.
-    "loggers": {"axes": {"level": "ERROR"}},
+    "loggers": {
+        # The audit records what axes logs, but without the user name that was typed: it may be a password.
+        "axes": {"level": "ERROR"},
+        "django": {"handlers": []},  # without Django's own handlers, whose lines have another format
+        "django.server": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
+    },
 }

@@ -36,5 +36,14 @@ def _response(status: HTTPStatus) -> bytes:
     error = {"field": None, "code": "http", "message": message}
     envelope = {"status": status_name(status), "code": status, "message": message, "data": [], "errors": [error]}
     body = json.dumps(envelope)
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return f"{head}\r\nX-Request-ID: {uuid.uuid4().hex}\r\nConnection: close\r\n\r\n{body}".encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": len(body),
+        "X-Request-ID": uuid.uuid4().hex,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Vary": "x-api-key",
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", body]).encode()

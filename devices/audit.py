@@ -73,19 +73,24 @@ class TooSoon(Exception):
         super().__init__(f"Records are kept for {years} years.")
 
 
-def raise_retention() -> int:
-    """Keep records for AUDIT_YEARS from now on, if that is longer than before; return how many years they are kept."""
+def raise_retention() -> None:
+    """Keep records for AUDIT_YEARS from now on, if that is longer than before."""
     kept = AuditRetention.objects.get()
     if kept.years < settings.AUDIT_YEARS:
         with transaction.atomic():
             AuditRetention.objects.update(years=settings.AUDIT_YEARS)
             note(What.RETENTION_RAISED, before=kept.years, after=settings.AUDIT_YEARS)
-    return max(kept.years, settings.AUDIT_YEARS)
+
+
+def retention() -> int:
+    """Return for how many years records are kept, or will be once AUDIT_YEARS has raised it."""
+    return max(AuditRetention.objects.get().years, settings.AUDIT_YEARS)
 
 
 def kept_since() -> datetime:
     """Return the instant before which records are past their time, by the clock of the database."""
-    [instant] = sql.fetch_one(f"SELECT {records.KEPT_SINCE[connection.vendor]} FROM {records.RETENTION}")  # noqa: S608
+    kept = f"(SELECT {retention():d} AS years) AS kept"
+    [instant] = sql.fetch_one(f"SELECT {records.KEPT_SINCE[connection.vendor]} FROM {kept}")  # noqa: S608
     return instant if isinstance(instant, datetime) else datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
 
@@ -96,7 +101,7 @@ def check_past(before: datetime) -> None:
         TooSoon: it is not, all of it.
     """
     if before > kept_since():
-        raise TooSoon(AuditRetention.objects.get().years)
+        raise TooSoon(retention())
 
 
 @contextmanager

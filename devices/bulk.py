@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 
 from django.db import IntegrityError, transaction
 
-from devices import conflicts, registry, sql
+from devices import conflicts, dry_runs, registry, sql
 from devices.drafts import Draft
-from devices.models import Device, Hospital
+from devices.hospital_names import find_hospitals
+from devices.models import Device, DeviceQuerySet, Hospital
 from devices.origin import Origin
-from devices.problems import DUPLICATE, UNIQUE, Problem, Refused
+from devices.problems import CONFLICT_LIMIT, DUPLICATE, UNIQUE, Problem, Refused
 from devices.reach import Reach
 from devices.transactions import ATTEMPTS, in_one_transaction
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
-CONFLICT, INVALID = "conflict", "invalid"
-STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID)
+CONFLICT, INVALID, LIMITED = "conflict", "invalid", "limited"
+STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID, LIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def register_each(
     malformed = list(malformed)
     for attempt in range(1, ATTEMPTS + 1):
         known = _known(drafts, origin.reach) if update else {}
-        wrong = _wrong(drafts, malformed, known, origin.reach)
+        wrong = _wrong(drafts, malformed, known, origin)
         if update and attempt < ATTEMPTS and _is_taken(wrong) and _known(drafts, origin.reach) != known:
             continue
         if wrong and not partial:
@@ -67,18 +68,46 @@ def register_each(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _known(drafts: Sequence[Draft], reach: Reach) -> dict[int, Device]:
-    """Return the registered devices by the place of the first draft that has their MAC, locked."""
+def plan_each(
+    drafts: Sequence[Draft], malformed: Iterable[Problem], origin: Origin, *, partial: bool, update: bool
+) -> list[Result]:
+    """Return what `register_each` would, and write and lock nothing.
+
+    Raises:
+        Refused: something is wrong (not `partial`); `index` is the place in the list.
+    """
+    known = _known(drafts, origin.reach, lock=False) if update else {}
+    wrong = _wrong(drafts, list(malformed), known, origin)
+    if wrong and not partial:
+        raise Refused(problem for index in sorted(wrong) for problem in wrong[index])
+    old = [index for index in known if index not in wrong]
+    new = [index for index in range(len(drafts)) if index not in wrong and index not in known]
+    hospitals = find_hospitals(registry.names_of(drafts[index] for index in [*old, *new]))
+    changed = {device.pk for device in registry.apply_drafts([(known[i], drafts[i]) for i in old], hospitals)}
+    results = {index: Result(_status(problems), problems=problems) for index, problems in wrong.items()}
+    results |= {i: Result(UPDATED if known[i].pk in changed else UNCHANGED, known[i]) for i in old}
+    registered = dry_runs.registered([drafts[index] for index in new], hospitals, origin)
+    results |= {index: Result(CREATED, device) for index, device in zip(new, registered, strict=True)}
+    return [results[index] for index in range(len(drafts))]
+
+
+def _known(drafts: Sequence[Draft], reach: Reach, *, lock: bool = True) -> dict[int, Device]:
+    """Return the registered devices by the place of the first draft that has their MAC."""
     places: dict[str, int] = {}
     for index, draft in enumerate(drafts):
         if "device_mac" in draft:
             places.setdefault(draft["device_mac"], index)
-    found = Device.objects.within(reach).filter(device_mac__in=sql.any_text(list(places)))
-    devices = list(found.select_for_update(of=("self",)).order_by("pk"))
+    found = Device.objects.within(reach).filter(device_mac__in=sql.any_text(list(places))).order_by("pk")
+    devices = _lock(found) if lock else found.select_related("device_holder")
+    return {places[device.device_mac]: device for device in devices}
+
+
+def _lock(found: DeviceQuerySet) -> list[Device]:
+    devices = list(found.select_for_update(of=("self",)))
     hospitals = Hospital.objects.in_bulk({device.device_holder_id for device in devices if device.device_holder_id})
     for device in devices:
         device.device_holder = hospitals[device.device_holder_id] if device.device_holder_id else None
-    return {places[device.device_mac]: device for device in devices}
+    return devices
 
 
 def _is_taken(wrong: Mapping[int, list[Problem]]) -> bool:
@@ -86,12 +115,12 @@ def _is_taken(wrong: Mapping[int, list[Problem]]) -> bool:
 
 
 def _wrong(
-    drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], reach: Reach
+    drafts: Sequence[Draft], malformed: Sequence[Problem], known: Mapping[int, Device], origin: Origin
 ) -> dict[int, list[Problem]]:
     owners = {device.pk: index for index, device in known.items()}
-    taken, given_up = conflicts.taken_or_given_up(drafts, owners)
+    taken, given_up = conflicts.taken_or_given_up(drafts, origin, owners)
     wrong: dict[int, list[Problem]] = {}
-    for problem in [*malformed, *conflicts.beyond_reach(drafts, reach, new=True), *taken]:
+    for problem in [*malformed, *conflicts.beyond_reach(drafts, origin.reach, new=True), *taken]:
         wrong.setdefault(problem.index or 0, []).append(replace(problem, index=problem.index or 0))
     first: dict[tuple[str, object], int] = {}
     for index, draft in enumerate(drafts):
@@ -126,8 +155,9 @@ def _write(
 ) -> dict[int, Result]:
     old = [index for index in right if index in known]
     new = [index for index in right if index not in known]
-    changed = {device.pk for device in registry.change([(known[index], drafts[index]) for index in old], origin)}
-    registered = registry.register([drafts[index] for index in new], origin) if new else []
+    changes = [(known[index], drafts[index]) for index in old]
+    changed = {device.pk for device in registry.change(changes, origin, compared=True)}
+    registered = registry.register([drafts[index] for index in new], origin, compared=True) if new else []
     results = {index: Result(CREATED, device) for index, device in zip(new, registered, strict=True)}
     for index in old:
         results[index] = Result(UPDATED if known[index].pk in changed else UNCHANGED, known[index])
@@ -135,4 +165,7 @@ def _write(
 
 
 def _status(problems: Iterable[Problem]) -> str:
-    return CONFLICT if {problem.code for problem in problems} <= {UNIQUE, DUPLICATE} else INVALID
+    codes = {problem.code for problem in problems}
+    if codes == {CONFLICT_LIMIT}:
+        return LIMITED
+    return CONFLICT if codes <= {UNIQUE, DUPLICATE} else INVALID

@@ -1,15 +1,20 @@
-"""What is checked before a start: `python manage.py check --database default`."""
+"""What is checked before a start: `python manage.py check --deploy --database default`."""
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
 
-from devices.triggers import records
+from devices import triggers
+from devices.loopback import is_loopback
+from devices.triggers import definitions
 
 MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
 MIN_POSTGRESQL = 15
+VERIFIED = {"verify-full", "verify-ca"}  # https://www.postgresql.org/docs/current/libpq-ssl.html
 
 
 @register(Tags.database)
@@ -28,11 +33,53 @@ def _check(connection: Any) -> list[CheckMessage]:
     else:
         hint = "Let DATABASE_URL begin with sqlite:// or postgres://."
         return [Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003")]
-    return _check_records(connection)
+    return [*_check_triggers(connection), *_check_unknown_triggers(connection)]
 
 
-def _check_records(connection: Any) -> list[CheckMessage]:
-    if records.RETENTION in connection.introspection.table_names() and records.missing(connection):
-        told = "What is on record could be changed: a trigger is missing, or was switched off."
-        return [Warning(told, hint="Run manage.py migrate, and ask who did it.", id="devices.W001")]
+RISKS = {
+    "devices_auditretention": ("devices.W001", "Audit records could be changed or removed"),
+    "devices_devicecount": ("devices.W002", "The counts of devices may be wrong"),
+    "devices_changefeed": ("devices.W004", "The change feed may omit changes"),
+}
+
+
+def _check_triggers(connection: Any) -> list[CheckMessage]:
+    """Compare the triggers with those shipped, as far as `migrate` has created their tables."""
+    tables = connection.introspection.table_names()
+    hint = "Run manage.py migrate, which recreates them. Unless this is an upgrade, find out who changed them."
+    found: list[CheckMessage] = []
+    for table, kind in triggers.KINDS.items():
+        if table in tables and (keys := definitions.changed(connection, kind.shipped(connection))):
+            id_, risk = RISKS[table]
+            found.append(Warning(f"{risk}: missing, disabled or changed: {', '.join(keys)}.", hint=hint, id=id_))
+    return found
+
+
+def _check_unknown_triggers(connection: Any) -> list[CheckMessage]:
+    if keys := triggers.unknown(connection):
+        hint = "Find out who created them, and drop those that nobody needs."
+        return [Warning(f"This release does not ship: {', '.join(keys)}.", hint=hint, id="devices.W005")]
     return []
+
+
+@register(Tags.security, deploy=True)
+def connections_are_encrypted(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of a database or Redis on another machine whose certificate is not verified, where HTTPS is on."""
+    found: list[CheckMessage] = []
+    if settings.HTTPS and not _database_is_verified(settings.DATABASES["default"]):
+        hint = "Add ?sslmode=verify-full&sslrootcert=/path/to/ca.pem to DATABASE_URL."
+        message = "The connection to the database is not protected against others on the network."
+        found.append(Warning(message, hint=hint, id="devices.W003"))
+    redis = urlsplit(settings.REDIS_URL)
+    if settings.HTTPS and redis.scheme == "redis" and not is_loopback(redis.hostname or "localhost"):
+        message = "The connection to Redis is not encrypted."
+        found.append(Warning(message, hint="Let REDIS_URL begin with rediss://.", id="devices.W006"))
+    return found
+
+
+def _database_is_verified(database: dict[str, Any]) -> bool:
+    options = database.get("OPTIONS", {})
+    if not str(database["ENGINE"]).endswith("postgresql") or options.get("sslmode") in VERIFIED:
+        return True
+    hosts = str(options.get("hostaddr") or options.get("host") or database.get("HOST") or "")
+    return all(is_loopback(host) for host in hosts.split(",") if host and not host.startswith("/"))

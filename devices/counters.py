@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import redis
@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devices.leases import SHARE, Granted, Leases, Window
+from devices.leases import SHARE, Granted, Leases, Window, lease_of
 from devices.models import PermitCount
 
 LEFT_ALONE = 5.0  # seconds, after a failure
@@ -27,14 +27,23 @@ CLEARED_EVERY = 10 * 60  # seconds
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class CountingFailed(Exception):
     """This counter cannot count just now. Its message tells why, and no password."""
 
 
 class Backend(Protocol):
-    def lease(self, name: str, window: Window) -> Granted:
-        """Use up permits, as `leases.Counter` says.
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
+        """Use up permits, as `leases.Counter` says; with `exactly` no share, only as many as are wanted.
+
+        Raises:
+            CountingFailed: ask another one.
+        """
+
+    def used(self, name: str, window: Window) -> int:
+        """Return how many are used up.
 
         Raises:
             CountingFailed: ask another one.
@@ -48,7 +57,7 @@ class RedisCounter:
         local used = tonumber(redis.call('GET', KEYS[1]) or '0')
         local left = tonumber(ARGV[1]) - used
         if left <= 0 then return {0, used} end
-        local permits = math.max(1, math.floor(left / tonumber(ARGV[3])))
+        local permits = math.min(left, math.max(tonumber(ARGV[4]), math.floor(left / tonumber(ARGV[3]))))
         redis.call('INCRBY', KEYS[1], permits)
         if used == 0 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
         return {permits, used + permits}
@@ -59,16 +68,27 @@ class RedisCounter:
         patience = {"socket_timeout": self.PATIENCE, "socket_connect_timeout": self.PATIENCE}
         # Once more, since a connection that is kept may have been closed meanwhile.
         client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **patience)
+        self.client = client
         self.script = client.register_script(self.SCRIPT)
         self.place = urlsplit(url).hostname or "a socket"
 
-    def lease(self, name: str, window: Window) -> Granted:
-        key = f"registry:permits:{name}:{window.seconds}:{window.began_at}"
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
+        share = _share(window, exactly)
+        with self._counting():
+            permits, used = self.script([_key(name, window)], [window.limit, window.seconds + KEPT, share, wanted])
+        return Granted(int(permits), int(used))
+
+    def used(self, name: str, window: Window) -> int:
+        with self._counting():
+            used: Any = self.client.get(_key(name, window))
+        return int(used or 0)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
         try:
-            permits, used = self.script([key], [window.limit, window.seconds + KEPT, SHARE])
+            yield
         except (redis.RedisError, OSError) as error:
             raise CountingFailed(f"Redis at {self.place}: {type(error).__name__}") from error
-        return Granted(int(permits), int(used))
 
 
 class DatabaseCounter:
@@ -78,13 +98,15 @@ class DatabaseCounter:
     counted only want to read, and an import may hold up writers for longer.
     """
 
-    LEFT = "(%s - devices_permitcount.used)"
+    LEFT = "(%(limit)s - devices_permitcount.used)"
+    LEASE = f"""CASE WHEN {LEFT} <= %(wanted)s THEN {LEFT}
+                WHEN {LEFT} / %(share)s <= %(wanted)s THEN %(wanted)s ELSE {LEFT} / %(share)s END"""
     SQL = f"""
-        INSERT INTO devices_permitcount (name, began_at, ends_at, used, leased) VALUES (%s, %s, %s, %s, %s)
+        INSERT INTO devices_permitcount (name, began_at, ends_at, used, leased)
+        VALUES (%(name)s, %(began_at)s, %(ends_at)s, %(first)s, %(first)s)
         ON CONFLICT (name, began_at, ends_at) DO UPDATE SET
-            leased = CASE WHEN {LEFT} < {2 * SHARE} THEN 1 ELSE {LEFT} / {SHARE} END,
-            used = devices_permitcount.used + CASE WHEN {LEFT} < {2 * SHARE} THEN 1 ELSE {LEFT} / {SHARE} END
-        WHERE devices_permitcount.used < %s
+            leased = {LEASE}, used = devices_permitcount.used + {LEASE}
+        WHERE devices_permitcount.used < %(limit)s
         RETURNING leased, used
     """  # noqa: S608  (of constants)
 
@@ -92,17 +114,26 @@ class DatabaseCounter:
         self.clock = clock
         self.cleared_at = clock()
 
-    def lease(self, name: str, window: Window) -> Granted:
-        first = max(1, window.limit // SHARE)
-        row: list[Any] = [name, window.began_at, window.ends_at, first, first]
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
+        share = _share(window, exactly)
+        row: dict[str, Any] = {"name": name, "began_at": window.began_at, "ends_at": window.ends_at}
+        numbers = {"limit": window.limit, "wanted": wanted, "share": share}
+        numbers["first"] = lease_of(window.limit, wanted, share)
         try:
             with self._in_a_hurry(), connection.cursor() as cursor:
-                cursor.execute(self.SQL, (*row, *[window.limit] * 5))
+                cursor.execute(self.SQL, row | numbers)
                 granted = cursor.fetchone()
                 self._clear()
         except DatabaseError as error:
             raise CountingFailed(f"The database: {type(error).__name__}") from error
         return Granted(*granted) if granted else Granted(0, window.limit)
+
+    def used(self, name: str, window: Window) -> int:
+        counts = PermitCount.objects.filter(name=name, began_at=window.began_at, ends_at=window.ends_at)
+        try:
+            return counts.values_list("used", flat=True).first() or 0
+        except DatabaseError as error:
+            raise CountingFailed(f"The database: {type(error).__name__}") from error
 
     def _clear(self) -> None:
         """Remove the windows of the past now and then, each process for itself."""
@@ -132,17 +163,31 @@ class FirstThatCounts:
         self.clock = clock
         self.passed_over_until = [clock()] * len(counters)
 
-    def lease(self, name: str, window: Window) -> Granted | None:
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted | None:
+        return self._first(lambda counter: counter.lease(name, window, wanted, exactly=exactly))
+
+    def used(self, name: str, window: Window) -> int | None:
+        return self._first(lambda counter: counter.used(name, window))
+
+    def _first(self, ask: Callable[[Backend], T]) -> T | None:
         for place, counter in enumerate(self.counters):
             if self.clock() < self.passed_over_until[place]:
                 continue
             try:
-                return counter.lease(name, window)
+                return ask(counter)
             except CountingFailed as failed:
                 self.passed_over_until[place] = self.clock() + LEFT_ALONE
                 rest = "The database counts instead." if self.counters[place + 1 :] else "Requests are admitted."
                 logger.warning("The rates of requests cannot be counted. %s. %s", failed, rest)
         return None
+
+
+def _key(name: str, window: Window) -> str:
+    return f"registry:permits:{name}:{window.seconds}:{window.began_at}"
+
+
+def _share(window: Window, exactly: bool) -> int:
+    return window.limit + 1 if exactly else SHARE
 
 
 @cache

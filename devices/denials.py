@@ -1,13 +1,17 @@
 """What was denied, on record: with no way to fill the disk, or to make an answer fail, by being denied again and again.
 
-A process writes at most so many rows a minute. The first of a kind (what, by whom, from where) is written at once;
-those after it within the minute are counted, and the number is written once the minute is over and something else is
-denied. An IPv6 address stands for its /64, which one client has. What is over MOST_A_MINUTE is one row, from nowhere.
+The first event of a kind (what, by whom, from which network) is written at once. Those after it within the minute are
+counted, and the number is written once the minute is over and something else is denied. An IPv6 address counts as its
+/64, which one client has.
+
+A process writes at most MOST_A_MINUTE kinds of one event and status a minute. Beyond that they are one row without an
+address. Each event and status has a share of its own, so a flood of one cannot hide another.
 """
 
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +19,7 @@ from typing import Any
 from django.db import DatabaseError, models, transaction
 from django.http import HttpRequest, HttpResponse
 
-from devices import audit, keys
+from devices import audit, conflict_limits, keys
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent
 from devices.origin import network_of
@@ -23,8 +27,12 @@ from devices.origin import network_of
 HEADER = "x-api-key"
 DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 MINUTE = 60.0  # seconds
-MOST_A_MINUTE = 30  # rows of a process
-AT_ONCE = {What.SIGN_IN_FAILED: 5}  # of one kind within a minute: as many as it takes to be locked; else one
+MOST_A_MINUTE = 30  # rows of a process, for each event and status
+BY_CALLER = {What.OUTSIDE_SCOPE, What.CONFLICTS_OUTSIDE_SCOPE}  # one kind for each caller, from whichever network
+SUMMED = "conflicts", "unchecked"  # details of a kind that are added up
+BY_ID = {"id_device", "object_id", "upload_id"}  # what routes call the id of an object
+# Rows of one kind within a minute: as many as it takes to be locked; else one.
+AT_ONCE = {What.SIGN_IN_FAILED: 5, What.PASSWORD_REFUSED: 5}
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +47,13 @@ class AuditMiddleware:
         token = audit.current_request.set(request)
         try:
             response = self.get_response(request)
-            if response.status_code in DENIALS and not getattr(request, "axes_locked_out", False):
+            if numbers := conflict_limits.settle(request):
+                note(request, What.CONFLICTS_OUTSIDE_SCOPE, **numbers)
+            recorded = getattr(request, "axes_locked_out", False) or getattr(request, "denial_recorded", False)
+            if response.status_code in DENIALS and not recorded:
                 note(request, What.DENIED, status=response.status_code, **_asked_for(request))
+            elif response.status_code == HTTPStatus.NOT_FOUND and _is_outside_scope(request):
+                note(request, What.OUTSIDE_SCOPE, **_asked_for(request))
         finally:
             audit.current_request.reset(token)
         return response
@@ -53,19 +66,23 @@ class Tally:
         self.lock = threading.Lock()
         self.began = -MINUTE
         self.seen: dict[Any, int] = {}
+        self.shares: Counter[Any] = Counter()  # rows by event and status
         self.unwritten: dict[Any, tuple[AuditEvent, int]] = {}
 
     def rows(self, event: AuditEvent) -> list[AuditEvent]:
         with self.lock:
             rows = self._minute_is_over() if time.monotonic() - self.began >= MINUTE else []
             kind = _kind(event)
-            if sum(self.seen.values()) >= MOST_A_MINUTE and kind not in self.seen:
-                event = AuditEvent(what=event.what, through=event.through, details={"from": "many others"})
-                kind = _kind(event)
+            share = event.what, event.details.get("status")
+            if self.shares[share] >= MOST_A_MINUTE and kind not in self.seen:
+                event, kind = _many_others(event), ("many others", *share)
             if self.seen.get(kind, 0) < AT_ONCE.get(What(event.what), 1):
                 self.seen[kind] = self.seen.get(kind, 0) + 1
+                self.shares[share] += 1
                 return [*rows, event]
             first, count = self.unwritten.get(kind, (event, 0))
+            if count:
+                _add_up(first, event)
             self.unwritten[kind] = first, count + 1
             return rows
 
@@ -75,6 +92,7 @@ class Tally:
             event.details["count"] = count
             rows.append(event)
         self.began, self.seen, self.unwritten = time.monotonic(), {}, {}
+        self.shares.clear()
         return rows
 
 
@@ -109,6 +127,33 @@ def _asked_for(request: HttpRequest) -> dict[str, Any]:
     return {"method": request.method, "route": match.route if match else ""}
 
 
+def _is_outside_scope(request: HttpRequest) -> bool:
+    """Tell whether a caller with a scope has requested an object by an id, which is not there or outside the scope.
+
+    Both return the same 404, so both are counted. A caller without limits has nothing outside.
+    """
+    match = request.resolver_match
+    if match is None or not (BY_ID & match.kwargs.keys() or match.route.strip("/") == "api/device"):
+        return False
+    key = getattr(request, "auth", None)
+    if isinstance(key, ApiKey):
+        return key.hospital_id is not None
+    user = getattr(request, "user", None)
+    return bool(user and user.is_staff and not user.is_superuser)
+
+
+def _many_others(event: AuditEvent) -> AuditEvent:
+    details = {name: event.details[name] for name in SUMMED if name in event.details}
+    return AuditEvent(what=event.what, through=event.through, details={"from": "many others", **details})
+
+
+def _add_up(first: AuditEvent, event: AuditEvent) -> None:
+    for name in SUMMED:
+        if name in event.details:
+            first.details[name] = first.details.get(name, 0) + event.details[name]
+
+
 def _kind(event: AuditEvent) -> Any:
     by = event.user_id, event.api_key_id, event.about_id
-    return event.what, event.details.get("status"), *by, network_of(event.address)
+    network = None if event.what in BY_CALLER else network_of(event.address)
+    return event.what, event.details.get("status"), *by, network

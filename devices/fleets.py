@@ -3,6 +3,7 @@
 What a line would do is found out first (`plan`), and said to whoever asks; doing it (`carry_out`) is another step.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -77,10 +78,14 @@ class Outcome:
 
 @dataclass
 class Seen:
-    """On which line each MAC and each device was seen first. Hashes are kept: a million texts are 100 MB more."""
+    """On which line each MAC and each device was seen first. Hashes are kept: a million texts are 100 MB more.
+
+    Names are kept for a dry run only: an import finds those of earlier lines in the registry.
+    """
 
     macs: dict[int, int] = field(default_factory=dict)
     devices: dict[int, int] = field(default_factory=dict)
+    names: dict[int, int] | None = None
 
 
 def import_fleet(
@@ -94,29 +99,46 @@ def import_fleet(
 
     1. Take some thousand lines at a time, so that memory does not grow with the file.
     2. Within one transaction, plan and do; where lines are wrong, note them and go on, to name them all.
-    3. If any was wrong, or for a dry run, take everything back.
+    3. If any was wrong, take everything back.
 
     What some thousand lines were refused for is not written while later ones are tried, and a name is compared with
     those of its own thousands and of the registry: a file with many wrong lines may need a second look.
 
+    A dry run only plans, and holds no lock. It compares each line with the registry as it is, so it refuses a line that
+    needs what a line more than LINES_AT_ONCE before gives up.
+
     Raises:
         Refused: nothing was imported; `index` of each problem is the line's number in the file.
     """
+    if dry_run:
+        return _dry_run(rows, origin, progress)
     outcome, problems, seen = Outcome(), [], Seen()
     with transaction.atomic():
         for batch in _batches(rows):
-            lines = plan(batch, origin.reach, seen, lock=True)
+            lines = plan(batch, origin, seen, lock=True)
             try:
                 outcome.add(carry_out(lines, origin))
             except Refused as refused:
                 problems += refused.problems
             progress(len(batch))
         note(outcome)
-        if problems or dry_run:
+        if problems:
             transaction.set_rollback(True)
     if problems:
         raise Refused(problems)
     return outcome
+
+
+def _dry_run(rows: Iterable[Row], origin: Origin, progress: Callable[[int], object]) -> Outcome:
+    kinds, problems, seen = Counter[Kind](), list[Problem](), Seen(names={})
+    for batch in _batches(rows):
+        lines = plan(batch, origin, seen)
+        problems += [problem for line in lines for problem in line.problems]
+        kinds.update(line.kind for line in lines)
+        progress(len(batch))
+    if problems:
+        raise Refused(problems)
+    return Outcome(kinds[Kind.NEW], kinds[Kind.CHANGED], kinds[Kind.UNCHANGED])
 
 
 def note(outcome: Outcome) -> None:
@@ -124,7 +146,7 @@ def note(outcome: Outcome) -> None:
     audit.note(What.IMPORTED, **asdict(outcome))
 
 
-def plan(rows: Iterable[Row], reach: Reach, seen: Seen | None = None, *, lock: bool = False) -> list[Line]:
+def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock: bool = False) -> list[Line]:
     """Find out what each line would do, in a number of queries that does not grow with the lines; write nothing.
 
     1. Read each line as a draft, and note what is wrong with it by itself or beside the lines before.
@@ -134,13 +156,14 @@ def plan(rows: Iterable[Row], reach: Reach, seen: Seen | None = None, *, lock: b
 
     `lock` keeps others from changing these devices until the transaction ends; it needs one.
     """
-    seen, names = seen or Seen(), dict[int, int]()
+    seen = seen or Seen()
+    names = {} if seen.names is None else seen.names
     lines = [_read(row, names, seen) for row in rows]
-    _find_devices(lines, reach, seen, lock=lock)
-    _name_holders(lines, reach)
+    _find_devices(lines, origin.reach, seen, lock=lock)
+    _name_holders(lines, origin.reach)
     read = [line.draft for line in lines]
     owners = {line.device_id: place for place, line in enumerate(lines) if line.device_id is not None}
-    for problem in conflicts.beyond_reach(read, reach) + conflicts.taken(read, owners):
+    for problem in conflicts.beyond_reach(read, origin.reach) + conflicts.taken(read, origin, owners):
         lines[problem.index or 0].problems.append(problem)
     for line in lines:
         line.problems = [replace(problem, index=line.row.number) for problem in line.problems]

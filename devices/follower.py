@@ -14,13 +14,32 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlencode, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies
+
+from devices.loopback import is_loopback
 
 PATH = "/api/devices/changes"
 SIZE, WAIT = 500, 30
 PAUSE = 1.0  # seconds, after an error, and when the registry does not let us wait
 TIMEOUT = WAIT + 30.0
 GONE, TRY_AGAIN = 410, {429, 500, 502, 503, 504}
+REDIRECTS = {301, 302, 303, 307, 308}
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Follow no redirect: urllib would send the x-api-key header along to any host."""
+
+    def redirect_request(self, *_args: Any) -> None:
+        return None
+
+
+def _opener() -> Any:
+    """Return an opener that sends a request to the registry's host only, or through a proxy for HTTPS.
+
+    A proxy for plain HTTP would receive the key. Through one for HTTPS the connection is encrypted end to end.
+    """
+    proxies = {scheme: proxy for scheme, proxy in getproxies().items() if scheme == "https"}
+    return build_opener(_NoRedirects, ProxyHandler(proxies))
 
 
 class Stopped(Exception):
@@ -87,8 +106,10 @@ def follow(
     3. When there is nothing more, write the copy out. When the cursor is too old, drop the copy and begin again.
 
     Raises:
-        Stopped: the registry refuses the key, or what is there is no registry.
+        Stopped: the URL is plain HTTP to another machine, the registry refuses the key or redirects, or what is there
+            is no registry.
     """
+    _check_encrypted(url)
     written = False
     while True:
         asked = time.monotonic()
@@ -127,18 +148,36 @@ class _Silent(Exception):
 def _ask(address: str, key: str) -> tuple[list[dict[str, Any]], str]:
     """Return the next changes, and the cursor behind them."""
     try:
-        with urlopen(Request(address, headers={"x-api-key": key}), timeout=TIMEOUT) as response:  # noqa: S310
+        request = Request(address, headers={"x-api-key": key})  # noqa: S310  (_check_encrypted)
+        with _opener().open(request, timeout=TIMEOUT) as response:
             body = json.load(response)
     except HTTPError as error:
         if error.code == GONE:
             raise _Gone from error
         if error.code in TRY_AGAIN:
             raise _Silent(error) from error
+        if error.code in REDIRECTS:
+            raise Stopped(f"{address} redirects to {_host(error)}, which is not followed.") from error
         raise Stopped(f"{address} answers {error.code}: {_message(error)}") from error
     except (OSError, HTTPException, ValueError) as error:
         raise _Silent(error) from error
     [cursor] = parse_qs(urlsplit(body["pagination"]["next"]).query)["since"]
     return body["data"], cursor
+
+
+def _check_encrypted(url: str) -> None:
+    """Check that no other machine can read the key.
+
+    Raises:
+        Stopped: it is not an https:// URL, nor http:// to this machine.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        raise Stopped(f"{url} is not encrypted: use https://, so that nobody on the way can read the key.")
+
+
+def _host(error: HTTPError) -> str:
+    return urlsplit(error.headers.get("Location") or "").hostname or "another path"
 
 
 def _address(url: str, cursor: str | None, wait: int) -> str:

@@ -16,10 +16,7 @@ HOSPITAL_COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 
 def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
     """Return the hospitals of these names by their folded names, after registering those seen for the first time."""
-    spellings: dict[str, str] = {}
-    for name in dict.fromkeys(names):  # of a thousand devices most have the same
-        if name is not None:
-            spellings.setdefault(fold(name), name)
+    spellings = _spellings(names)
     if not spellings:
         return {}
     known = _called_at_present(spellings)
@@ -38,6 +35,22 @@ def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hos
         history.record(Hospital, ids, history.ADDED, origin)
         known = Hospital.objects.called(spellings)
     return known
+
+
+def find_hospitals(names: Iterable[str | None]) -> dict[str, Hospital]:
+    """Return what `name_hospitals` would, and write nothing: a hospital seen for the first time has no id."""
+    spellings = _spellings(names)
+    known = Hospital.objects.called(spellings) if spellings else {}
+    return {folded: known.get(folded) or Hospital(name=name, name_folded=folded) for folded, name in spellings.items()}
+
+
+def _spellings(names: Iterable[str | None]) -> dict[str, str]:
+    """Return the first spelling of each folded name."""
+    spellings: dict[str, str] = {}
+    for name in dict.fromkeys(names):  # of a thousand devices most have the same
+        if name is not None:
+            spellings.setdefault(fold(name), name)
+    return spellings
 
 
 @cache

@@ -31,8 +31,8 @@ class Granted(NamedTuple):
 class Counter(Protocol):
     """What all processes share: how many permits of a name and a window are used up."""
 
-    def lease(self, name: str, window: "Window") -> Granted | None:
-        """Use up permits, `lease_of` what is left, in one step that nobody can come between; 0 if none are left.
+    def lease(self, name: str, window: "Window", wanted: int = 1) -> Granted | None:
+        """Use up permits in one atomic step: `lease_of` what is left, 0 if none are left.
 
         None: nobody can be asked just now.
         """
@@ -66,8 +66,9 @@ class _Lease:
     left: int = 0  # to anybody, as we were told last
 
 
-def lease_of(left: int) -> int:
-    return max(1, left // SHARE) if left > 0 else 0
+def lease_of(left: int, wanted: int = 1, share: int = SHARE) -> int:
+    """Return how many permits are leased: a share of what is left, or as many as wanted, but no more than are left."""
+    return min(left, max(wanted, left // share)) if left > 0 else 0
 
 
 class Leases:
@@ -79,37 +80,33 @@ class Leases:
         self.lock = threading.Lock()
         self.leases: dict[str, _Lease] = {}
 
-    def take(self, name: str, rate: Rate) -> Verdict:
-        """Use up a permit.
+    def take(self, name: str, rate: Rate, permits: int = 1) -> Verdict:
+        """Use up permits, or the rest if fewer are left. Admit the request if there was at least one.
 
-        1. If this process has one, take it. If it has been told that all are used up, there is none.
-        2. Else ask the counter, while other threads go on: two that ask at once lease twice, which is no harm.
-        3. Whom nobody can count is admitted.
+        1. If this process has enough, take them. If it knows that no more are left, take what it has.
+        2. Otherwise lease the missing ones while other threads go on. Two threads may lease at the same time.
+        3. If the counter fails, admit the request.
         """
         now = self.clock()
-        window = _window(rate, now)
+        window = window_of(rate, now)
         ends_in = _ends_in(window, now)
         with self.lock:
             lease = self._lease(name, window)
-            if lease.permits:
-                lease.permits -= 1
-                return Verdict(True, lease.left + lease.permits, ends_in)
-            if not lease.left:
-                return Verdict(False, 0, ends_in)
-        granted = self.counter.lease(name, window)
+            if lease.permits >= permits or not lease.left:
+                return _use(lease, permits, ends_in)
+            missing = permits - lease.permits
+        granted = self.counter.lease(name, window, missing)
         if granted is None:
             return Verdict(True, lease.left, ends_in)
         with self.lock:
             lease.left = max(0, window.limit - granted.used)
-            if not granted.permits:
-                return Verdict(False, 0, ends_in)
-            lease.permits += granted.permits - 1
-            return Verdict(True, lease.left + lease.permits, ends_in)
+            lease.permits += granted.permits
+            return _use(lease, permits, ends_in)
 
     def refusal(self, name: str, rate: Rate) -> Verdict | None:
         """Return the verdict if this process has been told that no permits are left, else None; use none up."""
         now = self.clock()
-        window = _window(rate, now)
+        window = window_of(rate, now)
         with self.lock:
             lease = self.leases.get(name)
             if lease is None or lease.window != window or lease.permits or lease.left:
@@ -135,7 +132,14 @@ class Leases:
             self.leases.clear()
 
 
-def _window(rate: Rate, now: float) -> Window:
+def _use(lease: _Lease, permits: int, ends_in: int) -> Verdict:
+    """Take permits from the lease, or the rest of it; call it with the lock."""
+    used = min(lease.permits, permits)
+    lease.permits -= used
+    return Verdict(used > 0, lease.left + lease.permits, ends_in)
+
+
+def window_of(rate: Rate, now: float) -> Window:
     return Window(int(now // rate.seconds) * rate.seconds, rate.seconds, rate.number)
 
 

@@ -21,7 +21,7 @@ _NOTATION = re.compile(NOTATION)
 _AS_KEPT = re.compile("[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?")
 _SEPARATORS = str.maketrans("", "", ":.-")
 _MAKERS_CODE = re.compile(MAKERS_CODE)
-_PART = re.compile(r"[0-9A-Fa-f:.-]*[0-9A-Fa-f][0-9A-Fa-f:.-]*")
+_PART = re.compile(r"[:.-]*+[0-9A-Fa-f][0-9A-Fa-f:.-]*+")
 
 
 def read(text: str) -> str | None:

@@ -1,6 +1,8 @@
 """Where a change comes from: who, through what, from which address, in which request."""
 
 import ipaddress
+import logging
+import time
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -9,6 +11,11 @@ from django.http import HttpRequest
 from devices import reach
 from devices.models import ApiKey, Through
 from devices.reach import EVERYTHING, Reach
+
+WARN_EVERY = 60.0  # seconds, in each process
+
+logger = logging.getLogger(__name__)
+_warned_at = -WARN_EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +56,40 @@ def client_address(request: HttpRequest) -> str | None:
     entries were written by ours, so the client is the first of these. Anything before was sent by the client.
     """
     address = request.META.get("REMOTE_ADDR", "")
-    if hops := settings.TRUSTED_PROXIES:
-        forwarded = request.headers.get("X-Forwarded-For", "").split(",")
-        if len(forwarded) >= hops:
-            address = forwarded[-hops].strip()
+    hops = settings.TRUSTED_PROXIES
+    if not hops:
+        return _address_in(address)
+    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
+    found = _address_in(forwarded[-hops] if len(forwarded) >= hops else address)
+    if found is None or len(forwarded) < hops:
+        _warn_of_missing_address(hops)
+    return found
+
+
+def _address_in(entry: str) -> str | None:
+    """Return the address in `a.b.c.d`, `a.b.c.d:port`, `v6`, `[v6]` or `[v6]:port`, also in quotes, or None."""
+    host, port = entry.strip().strip('"'), ""
+    if host.startswith("["):
+        host, _bracket, port = host[1:].partition("]")
+    elif host.count(":") == 1:
+        host, colon, port = host.partition(":")
+        port = colon + port
+    if port and not (port.startswith(":") and port[1:].isascii() and port[1:].isdigit()):
+        return None
     try:
-        read = ipaddress.ip_address(address.partition("%")[0])  # without its zone, which is one of the proxy's own
+        address = ipaddress.ip_address(host.partition("%")[0])  # without its zone, which is one of the proxy's own
     except ValueError:
         return None
-    return str(getattr(read, "ipv4_mapped", None) or read)  # mapped: who calls by IPv4 a server that listens on both
+    return str(getattr(address, "ipv4_mapped", None) or address)  # mapped: an IPv4 client of a server for both
+
+
+def _warn_of_missing_address(hops: int) -> None:
+    """Log, once a minute, that clients cannot be told apart: they share one limit, and records lack their address."""
+    global _warned_at
+    if time.monotonic() - _warned_at < WARN_EVERY:
+        return
+    _warned_at = time.monotonic()
+    logger.warning("X-Forwarded-For has no client address where TRUSTED_PROXIES=%d expects it.", hops)
 
 
 def client_network(request: HttpRequest) -> str | None:
@@ -69,3 +101,17 @@ def network_of(address: str | None) -> str | None:
     if address is None or ":" not in address:
         return address
     return str(ipaddress.IPv6Network((address, 64), strict=False).network_address)
+
+
+def client_site(request: HttpRequest) -> str | None:
+    """Return the /48 of an IPv6 client, which one site often has, as `2001:db8:1::/48`; None for other clients.
+
+    Limits per network need a wider one per site: a /48 has 65,536 networks of a /64.
+    """
+    return site_of(client_address(request))
+
+
+def site_of(address: str | None) -> str | None:
+    if address is None or ":" not in address:
+        return None
+    return str(ipaddress.IPv6Network((address, 48), strict=False))

@@ -12,6 +12,7 @@ STATUS_NAMES = {413: "CONTENT_TOO_LARGE", 414: "URI_TOO_LONG", 422: "UNPROCESSAB
 UNIQUE = "unique"  # another registered device has it
 DUPLICATE = "duplicate"  # an earlier item of the same list has it
 FORBIDDEN = "forbidden"  # this caller may not
+CONFLICT_LIMIT = "conflict_limit"  # not compared: the caller has been shown too many conflicts outside its scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,10 @@ class Refused(Exception):
 
     @property
     def status(self) -> int:
-        """409 if what is sent only conflicts with what is registered, 403 if it also asks too much, else 400."""
+        """429 if a limit kept a device from being compared, 409 for conflicts only, 403 if also forbidden, else 400."""
         codes = {problem.code for problem in self.problems}
+        if CONFLICT_LIMIT in codes:
+            return 429
         if codes == {UNIQUE}:
             return 409
         return 403 if codes <= {UNIQUE, FORBIDDEN} else 400

@@ -1,17 +1,21 @@
 """Remove what is no longer needed, some thousand rows at a time, so that nobody waits for it."""
 
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.conf import settings
 from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from devices import audit, feed
+from devices import audit, feed, uploads
 from devices.audit import What
-from devices.models import AuditEvent, ChangeFeed, RememberedAnswer
+from devices.models import AuditEvent, ChangeFeed, RememberedAnswer, Upload
 from devices.transactions import in_one_transaction
 
 ANSWERS_KEPT = timedelta(hours=24)
+SIGN_INS_KEPT = timedelta(days=90)  # the lists of sign-ins; the audit has the same events, for AUDIT_YEARS
 ROWS_AT_ONCE = 5_000
 
 
@@ -19,6 +23,38 @@ def answers(*, dry_run: bool = False) -> int:
     """Remove the answers that nobody is given any more; return how many there were."""
     old = RememberedAnswer.objects.filter(created_at__lte=timezone.now() - ANSWERS_KEPT)
     return old.count() if dry_run else old.delete()[0]
+
+
+def sessions(*, dry_run: bool = False) -> int:
+    """Remove the sessions that have expired; return how many there were."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    count = int(store.get_model_class().objects.filter(expire_date__lt=timezone.now()).count())
+    if not dry_run:
+        store.clear_expired()
+    return count
+
+
+def sign_ins(*, dry_run: bool = False) -> int:
+    """Remove the lists of sign-ins beyond SIGN_INS_KEPT, and failures beyond the cool-off; return how many rows.
+
+    A failure counts towards a lockout for AXES_COOLOFF_TIME only.
+    """
+    now = timezone.now()
+    old = [
+        AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
+        AccessLog.objects.filter(attempt_time__lt=now - SIGN_INS_KEPT),
+        AccessFailureLog.objects.filter(attempt_time__lt=now - SIGN_INS_KEPT),
+    ]
+    return sum(rows.count() if dry_run else rows.delete()[0] for rows in old)
+
+
+def files(*, dry_run: bool = False) -> int:
+    """Remove the files that were chosen for an import and not imported in time; return how many there were."""
+    old = Upload.objects.filter(created_at__lt=timezone.now() - uploads.KEPT)
+    count = old.count()
+    if not dry_run:
+        old.delete()  # with their lines
+    return count
 
 
 def changes(older_than: timedelta, *, dry_run: bool = False) -> int:

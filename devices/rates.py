@@ -6,9 +6,9 @@ from functools import lru_cache
 
 UNLIMITED = "unlimited"
 HIGHEST = 1_000_000_000
-SECONDS = {"s": 1, "min": 60, "h": 3600}
+SECONDS = {"s": 1, "min": 60, "15min": 900, "h": 3600, "d": 86_400}  # `read` does not accept 15min
 
-_RATE = re.compile(r"\s*([0-9]{1,10})\s*/\s*(s|min|h)\s*")
+_RATE = re.compile(r"\s*([0-9]{1,10})\s*/\s*(s|min|h|d)\s*")
 
 
 class Malformed(ValueError):
@@ -35,7 +35,7 @@ def read(text: str) -> Rate | None:
     """Return the rate, None for `unlimited`.
 
     Raises:
-        Malformed: it is neither that nor a number from 1 to 1,000,000,000 and one of /s, /min, /h.
+        Malformed: it is neither that nor a number from 1 to 1,000,000,000 and one of /s, /min, /h, /d.
     """
     if text.strip() == UNLIMITED:
         return None

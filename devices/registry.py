@@ -5,10 +5,10 @@ its history, within the reach of whoever asks, and with every problem named if i
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import overload
+from typing import Any, overload
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Case, F, Value, When
@@ -55,26 +55,23 @@ class Registered(Sequence[Device]):
         return device
 
 
-def _taken(drafts: Sequence[Draft], origin: Origin) -> list[Problem]:
-    return conflicts.taken(drafts)
+def _taken(drafts: Sequence[Draft], origin: Origin, **_more: object) -> list[Problem]:
+    return conflicts.taken(drafts, origin)
 
 
 @in_one_transaction_or(_taken)
-def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
+def register(drafts: Sequence[Draft], origin: Origin, *, compared: bool = False) -> Registered:
     """Register all of the devices or none, and return them in the order of the drafts.
 
     Drafts are complete (drafts.read); a holder left out is the key's hospital, or none. A hospital named for the
     first time is registered with its devices. The number of queries does not grow with the number of drafts.
+    `compared`: the caller has compared the drafts with the registered devices (conflicts.taken).
 
     Raises:
         Refused: a draft repeats another, is beyond the key's reach, or is taken.
     """
-    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach, new=True):
-        raise Refused(problems + conflicts.taken(drafts))
-    names = [draft.get("device_holder") for draft in drafts]
-    hospitals = name_hospitals(names, origin)
-    by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
-    holders = [by_name[name] for name in names]
+    check_new(drafts, origin, compared=compared)
+    holders = holders_of(drafts, name_hospitals(names_of(drafts), origin), origin)
     at = now()
     ids = sql.insert(
         Device,
@@ -90,6 +87,30 @@ def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
     return Registered(ids, drafts, holders, at)
 
 
+def check_new(drafts: Sequence[Draft], origin: Origin, *, compared: bool = False) -> None:
+    """Check new devices against each other and the scope. If a check fails, report taken names and MACs as well.
+
+    Raises:
+        Refused: a draft repeats another, is outside the scope, or may not be compared (unless it was: `compared`).
+    """
+    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach, new=True):
+        raise Refused(problems + conflicts.taken(drafts, origin))
+    if not compared and (problems := conflicts.not_comparable(drafts, origin)):
+        raise Refused(problems)
+
+
+def names_of(drafts: Iterable[Draft]) -> list[str | None]:
+    """Return the name of the hospital in each draft, None for none."""
+    return [draft.get("device_holder") for draft in drafts]
+
+
+def holders_of(drafts: Sequence[Draft], hospitals: Mapping[str, Hospital], origin: Origin) -> list[Hospital | None]:
+    """Return the hospital of each new device: the key's own, or else the one that the draft names."""
+    names = names_of(drafts)
+    by_name = {name: origin.reach.own or _called(name, hospitals) for name in set(names)}
+    return [by_name[name] for name in names]
+
+
 class Outdated(Exception):
     """The device is no longer what whoever wants to change it has seen; nothing was written."""
 
@@ -98,18 +119,22 @@ class Outdated(Exception):
         super().__init__(f"device {device.pk}")
 
 
-def _anything(_device: Device) -> bool:
+def anything(_device: Device) -> bool:
     return True
 
 
-def _taken_of_one(devices: DeviceQuerySet, changes: Draft, *_others: object, **_more: object) -> list[Problem]:
+def _taken_of_one(
+    devices: DeviceQuerySet, changes: Draft, origin: Origin, *_others: object, **_more: object
+) -> list[Problem]:
     owners = dict.fromkeys(devices.values_list("pk", flat=True), 0)
-    return _unlisted(conflicts.taken([changes], owners)) if owners else []  # gone by now, as the next attempt will tell
+    if not owners:  # gone by now, as the next attempt will tell
+        return []
+    return unlisted(conflicts.taken([changes], origin, owners))
 
 
 @in_one_transaction_or(_taken_of_one)
 def update(
-    devices: DeviceQuerySet, changes: Draft, origin: Origin, expected: Callable[[Device], bool] = _anything
+    devices: DeviceQuerySet, changes: Draft, origin: Origin, expected: Callable[[Device], bool] = anything
 ) -> Device:
     """Give the one device of the query set the values of the draft; what the draft leaves out stays.
 
@@ -124,13 +149,13 @@ def update(
     try:
         change([(device, changes)], origin)
     except Refused as refused:
-        raise Refused(_unlisted(refused.problems)) from refused
+        raise Refused(unlisted(refused.problems)) from refused
     return device
 
 
 def _taken_of_many(changes: Sequence[tuple[int, Draft]], origin: Origin) -> list[Problem]:
     owners = {pk: index for index, (pk, _draft) in enumerate(changes)}
-    return conflicts.taken([draft for _pk, draft in changes], owners)
+    return conflicts.taken([draft for _pk, draft in changes], origin, owners)
 
 
 @in_one_transaction_or(_taken_of_many)
@@ -183,7 +208,7 @@ def retire(devices: DeviceQuerySet, origin: Origin) -> int:
 
 
 @in_one_transaction
-def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Device], bool] = _anything) -> None:
+def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Device], bool] = anything) -> None:
     """Take the one device of the query set out of the registry. Its history stays.
 
     Raises:
@@ -195,7 +220,11 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
 
 def _taken_of_retired(device_id: int, origin: Origin) -> list[Problem]:
     last = Device.history.filter(id=device_id).latest("history_id")
-    return _unlisted(conflicts.taken([Draft(device_name=last.device_name, device_mac=last.device_mac)]))
+    return unlisted(conflicts.taken([_draft_of(last)], origin))
+
+
+def _draft_of(last: Any) -> Draft:
+    return Draft(device_name=last.device_name, device_mac=last.device_mac)
 
 
 @in_one_transaction_or(_taken_of_retired)
@@ -210,6 +239,8 @@ def restore(device_id: int, origin: Origin) -> Device:
     holder = Hospital.objects.successor(last.device_holder_id) if last else None
     if last is None or last.history_type != history.REMOVED or not origin.reach.includes(holder.pk if holder else None):
         raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
+    if problems := conflicts.not_comparable([_draft_of(last)], origin):
+        raise Refused(unlisted(problems))
     device: Device = last.instance
     device.device_holder = holder  # None also where its hospital is gone for good
     device.updated_at = max(now(), device.updated_at + INSTANT)
@@ -239,25 +270,21 @@ def restore_many(device_ids: Sequence[int], origin: Origin) -> int:
     return len(device_ids)
 
 
-def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Device]:
+def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, compared: bool = False) -> list[Device]:
     """Give each device, which the caller has locked, its own new values; return those that were otherwise.
+
+    `compared`: as for `register`.
 
     Raises:
         Refused: the drafts repeat each other, or a holder is beyond the reach.
         IntegrityError: a name or a MAC is another device's.
     """
-    drafts = [draft for _device, draft in changes]
-    owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
-    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach):
-        raise Refused(problems + conflicts.taken(drafts, owners))
-    hospitals = name_hospitals((draft.get("device_holder") for draft in drafts), origin)
+    check_changes(changes, origin, compared=compared)
+    hospitals = name_hospitals(names_of(draft for _device, draft in changes), origin)
     held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in conflicts.TAKEN}
-    changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
+    changed = apply_drafts(changes, hospitals)
     if not changed:
         return []
-    at = now()
-    for device in changed:
-        device.updated_at = max(at, device.updated_at + INSTANT)
     _step_aside(changed, held)
     sql.update(
         Device,
@@ -272,6 +299,30 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
         {},
     )
     history.record(Device, [device.pk for device in changed], history.CHANGED, origin)
+    return changed
+
+
+def check_changes(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, compared: bool = False) -> None:
+    """Check changes against each other and the scope. If a check fails, report taken names and MACs as well.
+
+    Raises:
+        Refused: the drafts repeat each other, a holder is outside the scope, or a draft may not be compared (unless it
+            was: `compared`).
+    """
+    drafts = [draft for _device, draft in changes]
+    owners = {device.pk: index for index, (device, _draft) in enumerate(changes)}
+    if problems := conflicts.twice(drafts) + conflicts.beyond_reach(drafts, origin.reach):
+        raise Refused(problems + conflicts.taken(drafts, origin, owners))
+    if not compared and (problems := conflicts.not_comparable(drafts, origin, owners)):
+        raise Refused(problems)
+
+
+def apply_drafts(changes: Sequence[tuple[Device, Draft]], hospitals: Mapping[str, Hospital]) -> list[Device]:
+    """Set on each device what its draft says, and write nothing; return those that were otherwise."""
+    changed = [device for device, draft in changes if _apply(device, draft, hospitals)]
+    at = now()
+    for device in changed:
+        device.updated_at = max(at, device.updated_at + INSTANT)
     return changed
 
 
@@ -307,13 +358,23 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
         sql.update(Device, ids, dict.fromkeys(conflicts.TAKEN, nobodys), {})
 
 
-def _unlisted(problems: list[Problem]) -> list[Problem]:
+def unlisted(problems: list[Problem]) -> list[Problem]:
     return [replace(problem, index=None) for problem in problems]
 
 
 def _locked_device(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
     # Not with its hospital: PostgreSQL would lay the hospital of before beside a device that it had to wait for.
-    device = devices.select_related(None).select_for_update(of=("self",)).get()
+    return expected_device(devices.select_related(None).select_for_update(of=("self",)), expected)
+
+
+def expected_device(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
+    """Return the one device of the query set.
+
+    Raises:
+        Device.DoesNotExist: the query set has none.
+        Outdated: the device is not as expected.
+    """
+    device = devices.get()
     if not expected(device):
         raise Outdated(device)
     return device

@@ -1,11 +1,16 @@
 """A second factor for the admin: codes of an authenticator app (TOTP, RFC 6238), and ten recovery codes.
 
-Each code works once. Wrong ones make the next try wait, twice as long each time (django-otp's throttling). The app's
-secret is kept sealed. Of a recovery code a digest is kept, keyed with the SECRET_KEY: who has the database could try
-out its 40 random bits. What an older key of SECRET_KEY_FALLBACKS has sealed or digested goes on working.
+Each code works once. A user may send five wrong ones within 15 minutes from a network, and 20 a day from each network
+where they gave a right one within 30 days and from all others together. Three codes are valid at a time, so 20 guesses
+succeed once in 16,000 days. Attempts elsewhere keep no user out of a network in use, and a new password starts the
+counts again; django-otp would count for all networks together, with a wait that doubles without end.
+
+The app's secret is kept sealed. Of a recovery code a digest is kept, keyed with the SECRET_KEY: who has the database
+could try out its 40 random bits. What an older key of SECRET_KEY_FALLBACKS has sealed or digested goes on working.
 """
 
 from base64 import b32encode
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,12 +20,19 @@ from django.utils.crypto import salted_hmac
 from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
-from devices import audit, seal
-from devices.audit import What
-from devices.models import AuthenticatorApp
+from devices import audit, seal, sign_in_limits
+from devices.audit import About, What
+from devices.counters import leases
+from devices.models import AuditEvent, AuthenticatorApp
+from devices.origin import client_network, network_of
+from devices.rates import Rate
+from devices.sign_in_limits import Limit, TooManyAttempts
 
 RECOVERY_CODES = 10
 DIGITS = 6
+WRONG = Rate(5, "15min")  # of a user in a network
+WRONG_A_DAY = Rate(20, "d")
+KNOWN_FOR = timedelta(days=30)
 
 
 class Wait(Exception):
@@ -124,9 +136,34 @@ def _kept(user: User, code: str) -> str:
     return str(kept or digests[0])
 
 
+@transaction.atomic
 def _checked(user: User, device: Any, code: str) -> Any:
-    allowed, reason = device.verify_is_allowed()
-    if not allowed:
-        until = (reason or {}).get("locked_until", timezone.now())
-        raise Wait(max(1, round((until - timezone.now()).total_seconds())))
-    return verify_token(user, device.persistent_id, code)
+    """Return the device if the code is right; if not, count it.
+
+    Raises:
+        Wait: too many wrong codes were sent, and this one was not checked.
+    """
+    User.objects.select_for_update().get(pk=user.pk)  # one at a time: those sent at once are counted too
+    limits = _limits(user)
+    try:
+        sign_in_limits.raise_if_used_up(limits)
+    except TooManyAttempts as error:
+        raise Wait(error.seconds) from error
+    found = verify_token(user, device.persistent_id, code)
+    if found is None:
+        for name, rate in limits:
+            leases().take(name, rate)
+    return found
+
+
+def _limits(user: User) -> list[Limit]:
+    """Return what wrong codes are counted under: the network, and for a day all networks that are new to the user."""
+    request = audit.current_request.get()
+    network = client_network(request) if request else None
+    codes = AuditEvent.objects.filter(
+        what=What.CODE_ACCEPTED, about=About.PERSON, about_id=user.pk, at__gte=timezone.now() - KNOWN_FOR
+    )
+    known = {network_of(address) for address in codes.values_list("address", flat=True)}
+    password = salted_hmac(__name__, user.password).hexdigest()[:12]
+    place = network if network in known else "new"
+    return [(f"code:{user.pk}:{password}:{network}", WRONG), (f"day-code:{user.pk}:{password}:{place}", WRONG_A_DAY)]

@@ -8,7 +8,7 @@ from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from devices import audit, denials
+from devices import audit, denials, sign_in_limits
 from devices.audit import What
 from devices.models import Hospital, Person
 
@@ -35,6 +35,8 @@ def failed_to_sign_in(credentials: dict[str, Any], request: HttpRequest | None =
         return
     person = User.objects.filter(username=credentials.get("username") or "").first()
     locked = getattr(request, "axes_locked_out", False)  # axes has looked before: its receiver comes first
+    if not locked:
+        sign_in_limits.count_failure(request)
     denials.note(request, What.SIGN_IN_LOCKED if locked else What.SIGN_IN_FAILED, about=person)
 
 

@@ -86,13 +86,23 @@ def update(
     values, more = _values(model, constants)
     same_id = new.pop("id")
     assignments = ", ".join(f"{name} = {value}" for name, value in (new | values).items())
-    condition, chosen = any_id(ids).as_sql(None, connection)  # type: ignore[arg-type]
+    chosen, chosen_params = _chosen(model, ids)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_table(model)} SET {assignments} FROM {source} "
-            f"WHERE {_table(model)}.id = {same_id} AND {_table(model)}.id IN {condition}",
-            [*more, *params, *chosen],
+            f"UPDATE {_table(model)} SET {assignments} FROM {source} WHERE {_table(model)}.id = {same_id}{chosen}",
+            [*more, *params, *chosen_params],
         )
+
+
+def _chosen(model: type[models.Model], ids: Sequence[int]) -> tuple[str, Sequence[Any]]:
+    """Return a second condition by which PostgreSQL finds the rows along the index.
+
+    SQLite needs none: it reads the list once and looks for each id. With one it would read the whole list for each id.
+    """
+    if connection.vendor != "postgresql":
+        return "", []
+    condition, params = any_id(ids).as_sql(None, connection)  # type: ignore[arg-type]
+    return f" AND {_table(model)}.id IN {condition}", params
 
 
 def delete(model: type[models.Model], ids: Sequence[int]) -> None:

@@ -49,11 +49,11 @@ def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
         }
     if not rows:
         raise Unreadable(_("The file has headings, and no device beneath them."))
-    lines = fleets.plan(rows, origin.reach)
+    upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
+    columns = _describe(upload, fleets.plan(rows, origin))
     with transaction.atomic():
         Upload.objects.filter(Q(user=origin.user_id) | Q(created_at__lt=now() - KEPT)).delete()
-        upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
-        _keep(upload, lines)
+        _keep(upload, columns)
     return upload
 
 
@@ -66,13 +66,18 @@ def find(upload_id: UUID, origin: Origin) -> Upload:
     return Upload.objects.get(pk=upload_id, user=origin.user_id, created_at__gte=now() - KEPT)
 
 
-@transaction.atomic
 def look_again(upload: Upload, origin: Origin) -> bool:
-    """Find out anew what the lines would do, say it in the present language, and return whether anything differs."""
+    """Find out anew what the lines would do, say it in the present language, and return whether anything differs.
+
+    Raises:
+        Upload.DoesNotExist: it was imported or replaced meanwhile.
+    """
     before = upload.digest
-    lines = fleets.plan(_rows(upload), origin.reach)
-    upload.lines.all().delete()
-    _keep(upload, lines)
+    columns = _describe(upload, fleets.plan(_rows(upload), origin))
+    with transaction.atomic():
+        Upload.objects.select_for_update().get(pk=upload.pk)
+        upload.lines.all().delete()
+        _keep(upload, columns)
     return upload.digest != before
 
 
@@ -87,7 +92,7 @@ def confirm(upload_id: UUID, origin: Origin) -> Outcome:
     """
     find(upload_id, origin)
     upload = Upload.objects.select_for_update().get(pk=upload_id)
-    lines = fleets.plan(_rows(upload), origin.reach, lock=True)
+    lines = fleets.plan(_rows(upload), origin, lock=True)
     if _digest(lines, fleets.new_hospitals(lines)) != upload.digest:
         raise Changed
     outcome = fleets.carry_out(lines, origin)
@@ -102,21 +107,28 @@ def content(line: UploadedLine) -> dict[str, Any]:
     return kept
 
 
-def _keep(upload: Upload, lines: Sequence[Line]) -> None:
+def _describe(upload: Upload, lines: Sequence[Line]) -> dict[str, list[Any]]:
+    """Set on the upload what its lines would do, and return the columns of the rows that keep them.
+
+    All of this is done before the transaction begins: on SQLite nobody else can write until it ends.
+    """
     hospitals = fleets.new_hospitals(lines)
     upload.notes = {**upload.notes, "new_hospitals": hospitals}
     upload.counts = Counter(line.kind.value for line in lines)
     upload.digest = _digest(lines, hospitals)
     upload.language = get_language() or ""
+    return {
+        "number": [line.row.number for line in lines],
+        "kind": [line.kind.value for line in lines],
+        "content": [_content(line) for line in lines],
+    }
+
+
+def _keep(upload: Upload, columns: dict[str, list[Any]]) -> None:
     upload.save()
-    for start in range(0, len(lines), fleets.LINES_AT_ONCE):
-        some = lines[start : start + fleets.LINES_AT_ONCE]
-        columns: dict[str, list[Any]] = {
-            "number": [line.row.number for line in some],
-            "kind": [line.kind.value for line in some],
-            "content": [_content(line) for line in some],
-        }
-        sql.insert(UploadedLine, columns, {"upload_id": upload.pk})
+    for start in range(0, len(columns["number"]), fleets.LINES_AT_ONCE):
+        some = {name: column[start : start + fleets.LINES_AT_ONCE] for name, column in columns.items()}
+        sql.insert(UploadedLine, some, {"upload_id": upload.pk})
 
 
 def _content(line: Line) -> str:

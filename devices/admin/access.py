@@ -66,6 +66,15 @@ class Page(ModelAdmin):
         self._take_ids_only(request)
         return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show Django's log of an object to operators only: it has the user names of all who changed the object.
+
+        Reject the request before Django looks for the object, so that the response does not show which exist.
+        """
+        if not is_operator(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)  # type: ignore[no-any-return]
+
     def _take_ids_only(self, request: HttpRequest) -> None:
         if request.method != "POST":
             return
@@ -103,12 +112,6 @@ class OnlyForOperators(Page):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Refuse before the object is looked for: Django looks first, and so tells others which there are."""
-        if not is_operator(request):
-            raise PermissionDenied
-        return super().history_view(request, object_id, extra_context)  # type: ignore[no-any-return]
 
 
 class OnlyToRead(Page):

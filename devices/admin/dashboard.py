@@ -143,7 +143,7 @@ def _registered(devices: DeviceQuerySet, monday: date) -> int:
 
 def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:
     page: Any = admin.site.get_model_admin(Device.history.model)
-    changes = page.get_queryset(request).select_related(*page.list_select_related).order_by("-history_id")
+    changes = page.get_queryset(request).order_by("-history_id")
     return [
         {
             "at": change.history_date,

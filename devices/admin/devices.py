@@ -21,11 +21,12 @@ from devices.admin.trails import WithTrail
 from devices.drafts import CLEANERS, Draft
 from devices.makers import maker
 from devices.models import Device, DeviceCount, DeviceQuerySet, Hospital, Through
+from devices.origin import Origin
 from devices.reach import Reach
 
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
-    reach = Reach()  # of whoever fills it in; DeviceAdmin sets it
+    origin = Origin(Through.ADMIN, reach=Reach())  # the user's; DeviceAdmin sets it
     seen = forms.CharField(required=False, widget=forms.HiddenInput)  # which version of the device the form showed
 
     class Meta:
@@ -35,9 +36,9 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         holder = cast("forms.ModelChoiceField[Hospital]", self.fields["device_holder"])
-        holder.queryset = Hospital.objects.within(self.reach)
-        holder.required = self.reach.hospitals is not None
-        holder.initial = self.reach.own
+        holder.queryset = Hospital.objects.within(self.origin.reach)
+        holder.required = self.origin.reach.hospitals is not None
+        holder.initial = self.origin.reach.own
         if self.instance.pk:
             self.fields["seen"].initial = self.instance.updated_at.isoformat()
 
@@ -49,15 +50,17 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def validate_unique(self) -> None:
         """Say which device has the name or the MAC, and lead to it, where whoever asks may see it."""
-        for field, message in conflicts.TAKEN.items():
-            if field not in self.cleaned_data:
-                continue
-            other = Device.objects.filter(**{field: self.cleaned_data[field]}).exclude(pk=self.instance.pk).first()
-            if other and self.reach.includes(other.device_holder_id):
+        read = {field: self.cleaned_data[field] for field in conflicts.TAKEN if field in self.cleaned_data}
+        owners = {self.instance.pk: 0} if self.instance.pk else {}
+        for problem in conflicts.taken([cast("Draft", read)], self.origin, owners):
+            field = str(problem.field)
+            others = Device.objects.within(self.origin.reach).filter(**{field: self.cleaned_data[field]})
+            if other := others.exclude(pk=self.instance.pk).first():
                 url = reverse("admin:devices_device_change", args=[other.pk])
-                self.add_error(field, format_html('{} <a href="{}" class="underline">{}</a>', message, url, other))
-            elif other:
-                self.add_error(field, message)
+                link = format_html('{} <a href="{}" class="underline">{}</a>', problem.message, url, other)
+                self.add_error(field, link)
+            else:
+                self.add_error(field, str(problem.message))
 
     def is_as_seen(self, device: Device) -> bool:
         return self.cleaned_data["seen"] in ("", device.updated_at.isoformat())
@@ -114,7 +117,7 @@ class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach,
 
     def get_form(self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
-        form.reach = reach.of_user(request.user)
+        form.origin = origin.of_request(request, Through.ADMIN)
         return form
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:

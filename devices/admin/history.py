@@ -11,13 +11,12 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from devices import history, mac, models, reach, registry, sql
-from devices.admin import confirmation
+from devices.admin import actors, confirmation
 from devices.admin.access import OnlyToRead, WithinReach, is_operator
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.pagination import LargeList
@@ -87,7 +86,6 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
     lookups = ("id", "device_holder__id__exact", "what", "through", "history_date_from", "history_date_to")
     list_filter_submit = True
     list_display_links = None
-    list_select_related = ("history_user", "history_api_key")
     search_fields = ("device_name",)  # the box is shown; get_search_results is what searches
     ordering = ("-history_id",)
     sortable_by = ()
@@ -103,7 +101,7 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
         same_device = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
         last = same_device.order_by("-history_id")
         changes: QuerySet[Any] = super().get_queryset(request)
-        annotated: QuerySet[Any] = changes.annotate(
+        annotated: QuerySet[Any] = actors.for_viewer(changes, within).annotate(
             has_trail=Value(is_operator(request)),
             seen_before=_is_any("history_holder_before_id", ids),
             seen_after=_is_any("device_holder_id", ids),
@@ -178,13 +176,11 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
 
     @admin.display(description=_("who"))
     def who(self, change: Any) -> Any:
-        if change.history_api_key_id:
-            return format_lazy("{} {}", _("API key"), change.history_api_key or change.history_api_key_id)
-        return change.history_user or "–"
+        return actors.name(change)
 
     @admin.display(description=_("address"))
     def address(self, change: Any) -> str:
-        return change.history_address or "–"
+        return actors.address(change)
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("devices.add_device"))

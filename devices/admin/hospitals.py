@@ -7,7 +7,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -77,6 +78,15 @@ class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Hospital | None = None) -> tuple[str, ...]:
         return self.get_fields(request, obj)[1:]
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Redirect hospital admins to the changes of the hospital's devices, where actors are shown as they may be."""
+        if is_operator(request):
+            return super().history_view(request, object_id, extra_context)
+        if self.get_object(request, object_id) is None:
+            raise Http404
+        url = reverse("admin:devices_historicaldevice_changelist", query={"device_holder__id__exact": object_id})
+        return redirect(url)
 
     @admin.display(description=_("devices"), ordering="number_of_devices")
     def devices(self, hospital: Hospital) -> Any:

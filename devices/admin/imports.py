@@ -94,10 +94,10 @@ class Imports(ModelAdmin):
             upload = uploads.find(upload_id, by)
             if request.method == "POST":
                 return self._answer(request, upload, by)
+            if upload.language != get_language() and uploads.look_again(upload, by):
+                messages.warning(request, import_words.changed())
         except Upload.DoesNotExist:
             return _gone(self, request)
-        if upload.language != get_language() and uploads.look_again(upload, by):
-            messages.warning(request, import_words.changed())
         return self._show(request, upload)
 
     def _answer(self, request: HttpRequest, upload: Upload, by: origin.Origin) -> HttpResponse:

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group, User
-from django.contrib.auth.views import PasswordResetConfirmView
+from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
@@ -19,7 +19,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
-from unfold.forms import AuthenticationForm
+from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminPasswordWidget,
@@ -31,6 +31,7 @@ from devices import drafts, people, second_factor
 from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
 from devices.admin.trails import WithTrail
+from devices.current_password import is_current_password
 from devices.models import Hospital, Person
 from devices.origin import Origin
 
@@ -200,6 +201,36 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
             "copied": _("Copied"),
         }
         return render(request, "admin/key_issued.html", context)
+
+
+class ChangePasswordForm(AdminOwnPasswordChangeForm):
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        """Check it as elsewhere: Django's form counts no wrong ones.
+
+        Raises:
+            TooManyAttempts, HashingBusy: see current_password.py.
+        """
+        text: str = self.cleaned_data["old_password"]
+        if not is_current_password(self.request, text):
+            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return text
+
+
+class ChangePassword(PasswordChangeView):
+    """The admin's own page, which takes no form of ours."""
+
+    form_class = ChangePasswordForm
+    success_url = reverse_lazy("admin:password_change_done")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
 
 
 @method_decorator(login_not_required, "dispatch")

@@ -1,5 +1,6 @@
 """The second factor's pages: set it up, give a code at signing in, renew the recovery codes; and who must have it."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -76,12 +77,13 @@ class CodeForm(forms.Form):
         try:
             self.device = self.checks(self.user, text)
         except second_factor.Wait as wait:
+            minutes = math.ceil(wait.seconds / 60)
             message = ngettext(
-                "Too many wrong codes. Try again in %(count)d second.",
-                "Too many wrong codes. Try again in %(count)d seconds.",
-                wait.seconds,
+                "Too many wrong codes. Try again in %(count)d minute, or ask an operator for a new password.",
+                "Too many wrong codes. Try again in %(count)d minutes, or ask an operator for a new password.",
+                minutes,
             )
-            raise ValidationError(message % {"count": wait.seconds}) from wait
+            raise ValidationError(message % {"count": minutes}) from wait
         if self.device is None:
             raise ValidationError(_("This code is wrong, or was used already. Wait for the next one."))
         return text

@@ -84,7 +84,9 @@ class Outdated(OneDevice):
 
 class ResultSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField(min_value=0, help_text="The place in the posted list, from 0.")
-    status = serializers.ChoiceField(choices=STATUSES)
+    status = serializers.ChoiceField(
+        choices=STATUSES, help_text="`limited`: not compared with devices outside the key's scope (`conflict_limit`)."
+    )
     device = RegisteredDeviceSerializer(required=False)
     errors = Entry(many=True, required=False)  # type: ignore[assignment]
 

@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from django.db.models import DateTimeField, Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
 from devices import keys
@@ -81,6 +81,18 @@ def key_of(request: Request) -> ApiKey:
     if not isinstance(request.auth, ApiKey):
         raise NotAuthenticated
     return request.auth
+
+
+def look_up_again(request: Request) -> ApiKey:
+    """Return the key as it is now, for a request that has waited since it was authenticated.
+
+    Raises:
+        AuthenticationFailed: the key has been revoked or has expired meanwhile.
+    """
+    key = working_key(keys.digest(request.headers[HEADER]))
+    if key is None:
+        raise AuthenticationFailed
+    return key
 
 
 def note_use(key: ApiKey) -> None:

@@ -8,12 +8,12 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from devices import conflicts, drafts, reach
+from devices import conflicts, drafts, origin
 from devices.api.authentication import key_of
 from devices.api.errors import TooLarge
 from devices.api.naming import in_snake_case, spelling
 from devices.drafts import Draft
-from devices.models import MAX_ID
+from devices.models import MAX_ID, Through
 from devices.problems import Problem, Refused
 
 
@@ -26,8 +26,8 @@ def read_devices(request: Request) -> list[Draft]:
     """
     read, problems = read_each_device(request)
     if problems:
-        within = reach.of_key(key_of(request))
-        rest = conflicts.twice(read) + conflicts.beyond_reach(read, within) + conflicts.taken(read)
+        by = origin.of_request(request._request, Through.API, key_of(request))
+        rest = conflicts.twice(read) + conflicts.beyond_reach(read, by.reach) + conflicts.taken(read, by)
         raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
     return read
 

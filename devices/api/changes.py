@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 from devices import cursors, feed, reach
 from devices.api import envelope, schema, waiting
 from devices.api.as_json import AsJSON, Milliseconds
-from devices.api.authentication import key_of
+from devices.api.authentication import key_of, look_up_again
 from devices.api.errors import CursorTooOld
 from devices.api.filters import check_parameters, whole_number
 from devices.api.naming import NAMINGS
@@ -52,7 +52,9 @@ class ChangeViewSet(GenericViewSet[Device]):
         except feed.Ahead as ahead:
             raise CursorTooOld from ahead
         if not page.events and wait:
-            page = waiting.until_there_is_something(read, page, wait)
+            page = waiting.until_there_is_something(key.pk, read, page, wait)
+            if look_up_again(request).hospital_id != key.hospital_id:
+                raise CursorTooOld
         if feed.is_too_old(cursor, feed.pruned_to()):  # pruned while we read; that is noted before it is done
             raise CursorTooOld
         pen = cursors.Pen(cursor, self.key)

@@ -16,8 +16,9 @@ from rest_framework import exceptions
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import BaseRenderer
 
+from devices import conflict_limits
 from devices.api.authentication import HEADER
-from devices.api.errors import Unavailable
+from devices.api.errors import TooManyRequests, Unavailable
 from devices.api.naming import spelling
 from devices.outages import is_outage
 from devices.problems import Problem, Refused, status_name
@@ -32,6 +33,7 @@ MESSAGES = {
     405: _("This address does not answer to this method."),
     409: _("Another device is in the way; nothing was changed."),
     415: _("Send the body as application/json."),
+    429: _("A limit is exceeded; nothing was changed. Retry-After says in how many seconds to retry."),
     500: _("Something went wrong on our side. It was logged; the X-Request-ID names this request."),
     503: Unavailable.default_detail,
 }
@@ -72,7 +74,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     in_body = request.method not in SAFE_METHODS  # else what is wrong is a parameter, which has one spelling
     names = spelling(request.auth) if in_body and _is_authenticated(request) else {}
     if isinstance(exc, Refused):
-        return _failed(exc.problems, exc.status, names)
+        return _refused(exc, names)
     if not isinstance(exc, exceptions.APIException):
         logger.error("A request failed: %s", request.path, exc_info=exc)
         got_request_exception.send(sender=type(context["view"]), request=request._request)
@@ -103,6 +105,13 @@ def _unavailable() -> HttpResponse:
 def entries(problems: Iterable[Problem], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return what stands in `errors` for these problems, without the place in a list."""
     return [_entry(replace(problem, index=None), names) for problem in problems]
+
+
+def _refused(refused: Refused, names: Mapping[str, str]) -> HttpResponse:
+    response = _failed(refused.problems, refused.status, names)
+    if refused.status == TooManyRequests.status_code:
+        response["Retry-After"] = str(conflict_limits.retry_after())
+    return response
 
 
 def _failed(problems: list[Problem], code: int, names: Mapping[str, str] | None = None) -> HttpResponse:

@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from devices.api import patterns
-from devices.api.authentication import HEADER
 from devices.api.serializers import tell
 from devices.models import Device
 from devices.problems import Problem, Refused
@@ -39,7 +38,6 @@ def of_json(told: str) -> str:
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
     if tag:
         response["ETag"] = tag
-    response["Vary"] = HEADER
     return response
 
 

@@ -4,6 +4,9 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `re
 ApiMiddleware puts them on the answer, whatever it is.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from django.conf import settings
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, AuthenticationFailed
@@ -14,8 +17,12 @@ from devices.api.errors import TooManyRequests
 from devices.counters import leases
 from devices.leases import Verdict
 from devices.models import ApiKey
-from devices.origin import client_network
+from devices.origin import client_network, client_site
 from devices.rates import Rate
+
+NETWORKS_OF_A_SITE = 10  # times the failures of one network that all networks of a /48 may have together
+STORAGE = Rate(256 * 1024 * 1024, "d")  # bytes that a key may store of responses to an Idempotency-Key
+ROW = 512  # bytes of a stored response besides its body
 
 
 def admit(request: Request, key: ApiKey) -> None:
@@ -30,9 +37,42 @@ def admit(request: Request, key: ApiKey) -> None:
     verdict = leases().take(f"key:{key.pk}", rate)
     _tell(request, "default", rate, verdict)
     if not verdict.admitted:
-        told = {"rate": rate, "wait": verdict.ends_in}
-        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
-        raise TooManyRequests(message, verdict.ends_in)
+        raise _used_up(rate, verdict)
+    request._request.took_last_permit = verdict.remaining == 0  # type: ignore[attr-defined]
+
+
+def admit_devices(request: Request, key: ApiKey, number: int) -> None:
+    """Use up a permit for each posted device besides the first, which `admit` has counted.
+
+    If fewer are left, the array uses them all up and is allowed: a rate below 10,000 must not forbid long arrays. For
+    the same reason it is allowed if `admit` has used up the last permit.
+
+    Raises:
+        TooManyRequests: other requests of the key have used up the rest in the meantime.
+    """
+    rate = rates.read(key.rate or settings.API_RATE)
+    if rate is None or number < 2:
+        return
+    verdict = leases().take(f"key:{key.pk}", rate, number - 1)
+    _tell(request, "default", rate, verdict)
+    if not verdict.admitted and not request._request.took_last_permit:  # type: ignore[attr-defined]
+        raise _used_up(rate, verdict)
+
+
+def refuse_storage(key: ApiKey) -> None:
+    """Refuse to store one more response, before the request writes anything.
+
+    Raises:
+        TooManyRequests: the key has stored as much as it may, until the day (UTC) ends.
+    """
+    if verdict := leases().refusal(_storage_of(key), STORAGE):
+        message = _("This API key has stored too many responses to an Idempotency-Key. Retry in %(wait)d seconds.")
+        raise TooManyRequests(message % {"wait": verdict.ends_in}, verdict.ends_in)
+
+
+def use_storage(key: ApiKey, size: int) -> None:
+    """Count the bytes of a response that was stored. Call it outside the transaction, which a rollback would undo."""
+    leases().take(_storage_of(key), STORAGE, ROW + size)
 
 
 def refuse_guesses(request: Request, sent: str) -> None:
@@ -43,9 +83,10 @@ def refuse_guesses(request: Request, sent: str) -> None:
     Raises:
         TooManyRequests: without having looked whether the key is right.
     """
-    rate = rates.read(settings.API_FAILED_RATE)
-    if rate and keys.is_legacy(sent) and (verdict := leases().refusal(_name(request, sent), rate)):
-        raise _too_many(request, rate, verdict)
+    if keys.is_legacy(sent):
+        for name, rate in _limits_of_failures(request, sent):
+            if verdict := leases().refusal(name, rate):
+                raise _too_many(request, rate, verdict)
 
 
 def failed(request: Request, sent: str) -> APIException:
@@ -54,11 +95,17 @@ def failed(request: Request, sent: str) -> APIException:
     Keys of the issued form are counted by themselves: a tablet that goes on with a key that has expired keeps no
     client with a legacy key from behind the same address.
     """
-    rate = rates.read(settings.API_FAILED_RATE)
-    if rate is None:
-        return AuthenticationFailed()
-    verdict = leases().take(_name(request, sent), rate)
-    return AuthenticationFailed() if verdict.admitted else _too_many(request, rate, verdict)
+    for name, rate in _limits_of_failures(request, sent):
+        verdict = leases().take(name, rate)
+        if not verdict.admitted:
+            return _too_many(request, rate, verdict)
+    return AuthenticationFailed()
+
+
+def _used_up(rate: Rate, verdict: Verdict) -> TooManyRequests:
+    told = {"rate": rate, "wait": verdict.ends_in}
+    message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
+    return TooManyRequests(message, verdict.ends_in)
 
 
 def _too_many(request: Request, rate: Rate, verdict: Verdict) -> TooManyRequests:
@@ -74,7 +121,16 @@ def _tell(request: Request, policy: str, rate: Rate, verdict: Verdict) -> None:
     }
 
 
-def _name(request: Request, sent: str) -> str:
-    """Return what failed keys are counted under."""
+def _storage_of(key: ApiKey) -> str:
+    return f"stored:{key.pk}"
+
+
+def _limits_of_failures(request: Request, sent: str) -> Iterator[tuple[str, Rate]]:
+    """Give the names that failed keys are counted under, with their rates: the client's network, then its site."""
+    rate = rates.read(settings.API_FAILED_RATE)
+    if rate is None:
+        return
     form = "legacy" if keys.is_legacy(sent) else "issued"
-    return f"failed:{form}:{client_network(request._request)}"
+    yield f"failed:{form}:{client_network(request._request)}", rate
+    if site := client_site(request._request):
+        yield f"failed:{form}:{site}", replace(rate, number=rate.number * NETWORKS_OF_A_SITE)

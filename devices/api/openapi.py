@@ -27,6 +27,12 @@ ETAG = {
     "description": "What is told, as one tag: for If-Match and If-None-Match.",
     "schema": _TEXT | {"pattern": f"^{patterns.TAG}$"},
 }
+CACHE_CONTROL = {
+    "description": "Only the client itself may keep it: private, no-cache with an ETag, else no-store.",
+    "required": True,
+    "schema": _TEXT | {"enum": ["private, no-cache", "no-store"]},
+}
+VARY = {"description": "It depends on the key.", "required": True, "schema": _TEXT | {"pattern": "x-api-key"}}
 REPLAYED = {
     "description": "This is the first answer to this Idempotency-Key, given again.",
     "schema": _TEXT | {"enum": ["true"]},
@@ -48,7 +54,6 @@ HEADERS_BY_STATUS: dict[str, dict[str, Any]] = {
     "503": {"Retry-After": RETRY_AFTER | {"required": True}},
 }
 TAGGED = {"200", "201", "304"}
-NOT_REPLAYED = {"401", "415", "422", "429", "503"}  # answered before an answer that was kept is looked for
 
 DESCRIPTIONS = {
     "200": "Done.",
@@ -64,7 +69,7 @@ DESCRIPTIONS = {
     "413": "More bytes or devices than one request may bring.",
     "415": "Send application/json.",
     "422": "The Idempotency-Key came with another request before.",
-    "429": "Too many requests; wait as long as Retry-After says.",
+    "429": "A limit is exceeded; wait as long as Retry-After says. `conflict_limit`: a device was not compared.",
     "503": "The database does not answer. Try again.",
 }
 
@@ -150,11 +155,12 @@ def _operations(result: Document) -> Iterator[Document]:
 
 
 def _headers(operation: str, status: str) -> Document:
-    headers = {"X-Request-ID": REQUEST_ID, **HEADERS_BY_STATUS.get(status, {})}
+    always = {"X-Request-ID": REQUEST_ID, "Cache-Control": CACHE_CONTROL, "Vary": VARY}
+    headers = {**always, **HEADERS_BY_STATUS.get(status, {})}
     if status in TAGGED and operation not in ("delete", "getChanges"):
-        always = operation == "get" or status == "304"
-        headers["ETag"] = ETAG | {"required": True} if always else ETAG
-    if operation not in READING and status not in NOT_REPLAYED:
+        required = operation == "get" or status == "304"
+        headers["ETag"] = ETAG | {"required": True} if required else ETAG
+    if operation not in READING and status.startswith("2"):  # errors are not stored
         headers["Idempotency-Replayed"] = REPLAYED
     return headers
 

@@ -1,11 +1,12 @@
 """Long polling: wait for new changes without keeping a database connection.
 
 gunicorn has a thread for each request that may wait (FEED_WAITERS), besides those for other requests. A request beyond
-that number gets its response at once.
+that number gets its response at once, and so does one beyond its key's share (FEED_WAITERS_PER_KEY).
 """
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from django.conf import settings
@@ -22,19 +23,42 @@ def is_stopping() -> bool:
     return False
 
 
-_places = threading.BoundedSemaphore(settings.FEED_WAITERS)
+class Places:
+    """The requests that wait in this process. One key may have a few of them."""
+
+    def __init__(self, total: int, per_key: int) -> None:
+        self._total, self._per_key = total, per_key
+        self._taken: Counter[int] = Counter()  # by the key's id
+        self._lock = threading.Lock()
+
+    def take(self, key_id: int) -> bool:
+        """Take a place for a request with this key; return whether one was free."""
+        with self._lock:
+            if self._taken.total() >= self._total or self._taken[key_id] >= self._per_key:
+                return False
+            self._taken[key_id] += 1
+            return True
+
+    def give_back(self, key_id: int) -> None:
+        with self._lock:
+            self._taken[key_id] -= 1
+            if not self._taken[key_id]:
+                del self._taken[key_id]
+
+
+_places = Places(settings.FEED_WAITERS, settings.FEED_WAITERS_PER_KEY)
 _looking = threading.Lock()
 _seen, _seen_at = 0, -LOOK_EVERY
 
 
-def until_there_is_something(read: Callable[[int], Page], page: Page, seconds: float) -> Page:
+def until_there_is_something(key_id: int, read: Callable[[int], Page], page: Page, seconds: float) -> Page:
     """Return what `read` finds behind an empty page as soon as it finds any, or an empty page when the time is over.
 
-    1. Take a place; if none is free, return the page as it is.
+    1. Take a place of the key's; if none is free, return the page as it is.
     2. Give back the connection, and sleep.
     3. Look whether anything at all has changed, and only then read.
     """
-    if not _places.acquire(blocking=False):
+    if not _places.take(key_id):
         return page
     try:
         end = time.monotonic() + seconds
@@ -46,7 +70,7 @@ def until_there_is_something(read: Callable[[int], Page], page: Page, seconds: f
             if _settled() > page.end:
                 page = read(page.end)
     finally:
-        _places.release()
+        _places.give_back(key_id)
     return page
 
 

@@ -1,8 +1,9 @@
-"""What every route that writes knows: to rehearse, and to do the same request once.
+"""What every route that writes knows: to do the same request once.
 
-A request with `dry_run=true` is carried out, answered and taken back. A request with an Idempotency-Key is carried out
-once: its answer is kept in the transaction of what it writes, so there are both or neither, whenever the process is
-killed (draft-ietf-httpapi-idempotency-key-header, and Stripe's behaviour as the model).
+A request with an Idempotency-Key is carried out once: its response is stored in the transaction of what it writes, so
+there are both or neither, even if the process is killed (draft-ietf-httpapi-idempotency-key-header, as Stripe does).
+An error writes nothing, so a request that failed may be repeated with its key: only the binding of the key to the
+request is stored. A dry run writes nothing (dry_runs.py), so its key is read and not stored.
 """
 
 import hashlib
@@ -13,7 +14,6 @@ from functools import cache, partial, wraps
 from typing import Any, Concatenate, ParamSpec
 
 import orjson
-from django.db import transaction
 from django.db.models import DateTimeField
 from django.http import HttpResponse
 from django.utils import timezone
@@ -22,7 +22,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 
 from devices import sql
-from devices.api import etags, patterns
+from devices.api import etags, limits, patterns
 from devices.api.authentication import key_of
 from devices.api.envelope import JSONRenderer
 from devices.api.errors import KeyReused, StillRunning
@@ -43,38 +43,36 @@ Act = Callable[[], HttpResponse]
 
 
 def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
-    """Let a viewset's action be rehearsed, and be done once for one Idempotency-Key."""
+    """Let a viewset's action be done once for one Idempotency-Key."""
 
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         key = _read_key(request)
+        limits.admit_devices(request, key_of(request), _number_of_devices(request))  # before any transaction
         act = partial(action, view, request, *args, **kwargs)
-        if view.dry_run:
-            return _rehearse(act)
-        return act() if key is None else _once(key_of(request), key, _fingerprint(request), partial(_answer, view, act))
+        if key is None or view.dry_run:
+            return act()
+        response = _once(key_of(request), key, _fingerprint(request), partial(_answer, view, act))
+        if REPLAYED not in response:
+            limits.use_storage(key_of(request), 0 if _is_error(response.status_code) else len(response.content))
+        return response
 
     return run
 
 
 @in_one_transaction
-def _rehearse(act: Act) -> HttpResponse:
-    response = act()
-    transaction.set_rollback(True)
-    return response
-
-
-@in_one_transaction
 def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse:
-    """Return the first answer to this key of the API key, whatever it was; if there is none yet, act.
+    """Return the stored response to this key of the API key; if there is none, act.
 
-    1. Lock the key, until the transaction ends. Where somebody else has it, the first request is still running.
-    2. If there is an answer of the last 24 hours, return it; an older one is as good as none, and is written over.
-    3. Act, and keep the answer in the same transaction. What the database itself fails at is not kept: nothing came
-       of it.
+    1. Lock the key until the transaction ends. If another request has it, that one is still running.
+    2. If the last 24 hours have a response that reports success, return it. An older one is overwritten.
+    3. Act, and store the response in the same transaction. Of an error, store the fingerprint and the status only:
+       it wrote nothing, so the same request is simply executed again. A database error stores nothing.
 
     Raises:
-        StillRunning: the first request with this key is not answered yet.
+        StillRunning: the first request with this key has no response yet.
         KeyReused: the key came with another request before.
+        TooManyRequests: the API key has stored too much; nothing is written.
     """
     if not sql.try_lock(f"{api_key.pk}:{key}"):
         raise StillRunning
@@ -83,14 +81,21 @@ def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse
         [(kept_fingerprint, *told)] = known
         if kept_fingerprint != fingerprint:
             raise KeyReused
-        response = _respond(*told)
-        response[REPLAYED] = "true"
-        return response
+        if not _is_error(told[0]):
+            response = _respond(*told)
+            response[REPLAYED] = "true"
+            return response
+    limits.refuse_storage(api_key)
     answer = act()
-    told = [answer.status_code, answer.get("ETag", ""), answer.content]
+    failed = _is_error(answer.status_code)
+    told = [answer.status_code, *(("", b"") if failed else (answer.get("ETag", ""), answer.content))]
     row = {"api_key_id": api_key.pk, "key": key, "fingerprint": fingerprint, "created_at": timezone.now()}
     sql.put(RememberedAnswer, row | dict(zip(TOLD, told, strict=True)), unique=["api_key_id", "key"])
-    return _respond(*told)
+    return answer if failed else _respond(*told)
+
+
+def _is_error(status: int) -> bool:
+    return status >= 400
 
 
 @cache
@@ -127,6 +132,10 @@ def _fingerprint(request: Request) -> str:
     if_match = request.headers.get("If-Match")
     asked = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
     return hashlib.sha256("\0".join(asked).encode() + b"\0" + body).hexdigest()
+
+
+def _number_of_devices(request: Request) -> int:
+    return len(request.data) if request.method == "POST" and isinstance(request.data, list) else 1
 
 
 def _read_key(request: Request) -> str | None:

@@ -12,6 +12,9 @@ os.environ.update(
     LOG_LEVEL="WARNING",
     API_RATE="unlimited",  # tests ask more than anybody may; those of the limits set their own
     API_FAILED_RATE="unlimited",
+    SIGN_IN_RATE="unlimited",
+    SIGN_IN_RATE_ALL="unlimited",
+    CONFLICT_RATE="unlimited",
 )
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "sqlite:///tests.sqlite3")
 UNSET = "API_FIRST_PAGE DEVICES_ALLOW_NON_MAC TRUSTED_PROXIES TIME_ZONE REDIS_URL SECRET_KEY_FALLBACKS"

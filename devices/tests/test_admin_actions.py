@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from devices import fleets, spreadsheets
 from devices.models import Device, Hospital
-from devices.reach import EVERYTHING
+from devices.origin import COMMAND
 from devices.tests.conftest import draft, register
 
 LIST = "/admin/devices/device/"
@@ -88,7 +88,7 @@ def test_a_selection_is_exported_as_a_file_that_imports_again(
     assert response["Content-Disposition"].endswith(f'{ending}"')
     file = io.BytesIO(b"".join(response))
     with spreadsheets.reading(file) as sheet:
-        lines = fleets.plan(sheet.rows, EVERYTHING)
+        lines = fleets.plan(sheet.rows, COMMAND)
     assert [(line.kind, line.draft["device_name"]) for line in lines] == [
         (fleets.Kind.UNCHANGED, "Cuff 1"),
         (fleets.Kind.UNCHANGED, "Cuff 2"),

@@ -6,7 +6,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from cexup.middleware import RequestIdFilter
+from cexup.logs import RequestIdFilter
 from devices.api import views
 from devices.problems import status_name
 from devices.tests.conftest import Api, draft, errors, register

@@ -56,21 +56,34 @@ def test_each_route_that_writes_remembers(api: Api, method: str) -> None:
         ("PUT", "/api/device", draft(5), 404),
     ],
 )
-def test_a_refusal_is_an_answer_too(api: Api, method: str, path: str, body: Any, status: int) -> None:
+def test_an_error_is_not_stored_but_binds_the_key_to_the_request(
+    api: Api, method: str, path: str, body: Any, status: int
+) -> None:
     register(draft(1))
-    first = api(method, path, body, **KEY)
-    assert first.status_code == status
-    Device.objects.all().delete()
-    assert same(first, api(method, path, body, **KEY))
-    assert not Device.objects.exists()
+    first, again = api(method, path, body, **KEY), api(method, path, body, **KEY)
+    assert (first.status_code, first.content) == (status, again.content)
+    assert "Idempotency-Replayed" not in again
+    [stored] = RememberedAnswer.objects.all()
+    assert (stored.status, stored.etag, bytes(stored.body)) == (status, "", b"")
+    assert errors(api(method, f"{path}?dry_run=false", body, **KEY)) == [(None, "key_reused")]
 
 
-def test_a_change_that_was_outdated_stays_so(api: Api) -> None:
+def test_a_request_that_failed_is_executed_again_and_then_replayed(api: Api) -> None:
+    [device] = register(draft(1))
+    assert api.post(DEVICES, draft(1), **KEY).status_code == 409
+    api.delete(f"/api/device/{device.pk}")
+    first = api.post(DEVICES, draft(1), **KEY)
+    assert first.status_code == 201
+    assert same(first, api.post(DEVICES, draft(1), **KEY))
+    assert Device.objects.count() == 1
+
+
+def test_a_change_that_was_outdated_is_compared_again(api: Api) -> None:
     [device] = register(draft(1))
     path, headers = f"/api/device/{device.pk}", {**KEY, "if-match": '"old"'}
     first = api.patch(path, {"device_name": "New"}, **headers)
-    assert first.status_code == 412
-    assert same(first, api.patch(path, {"device_name": "New"}, **headers))
+    again = api.patch(path, {"device_name": "New"}, **headers)
+    assert (first.status_code, first["ETag"], first.content) == (412, again["ETag"], again.content)
 
 
 def test_the_same_request_may_be_spelt_otherwise(api: Api) -> None:

@@ -112,9 +112,7 @@ def test_the_default_applies_to_keys_without_a_rate_of_their_own(clock: Clock, s
     assert statuses(Api(issue("own", rate="4/s").text), 5) == [200] * 4 + [429]
 
 
-def test_a_leased_permit_takes_no_query(
-    clock: Clock, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
+def test_a_leased_permit_takes_no_query(clock: Clock, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     api = Api(issue("app", rate="6000/min").text)
     register(draft(1))
     api.get("/api/devices")
@@ -220,7 +218,7 @@ class Broken:
     def __init__(self, answer: Granted | None = None) -> None:
         self.answer, self.asked = answer, 0
 
-    def lease(self, name: str, window: Window) -> Granted:
+    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
         self.asked += 1
         if self.answer is None:
             raise CountingFailed("Redis at cache.example.org: ConnectionError")

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,7 +28,7 @@ CONFIGURATION = """
 daemon off; pid {folder}/pid; error_log {folder}/errors; worker_processes 1; worker_rlimit_nofile {descriptors};
 events {{ worker_connections 12000; }}
 http {{
-    access_log off;
+    access_log {log};
     client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/answers;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
     include registry/nginx.conf;
@@ -44,22 +44,32 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-def shipped(folder: Path, upstream: int, places: str = "max_conns=500") -> int:
-    """Put the files of deploy/ into the folder, with a certificate, and free ports; return that of plain HTTP.
+class Ports(NamedTuple):
+    """Where nginx listens: as shipped for HTTP and HTTPS, and the server for HTTPS also without TLS, to test with."""
 
-    Besides HTTPS, the server listens on a port without it, which is easier to test with.
-    """
+    plain: int
+    redirecting: int
+    secure: int
+
+
+def shipped(folder: Path, upstream: int, places: str = "max_conns=500", log: str = "off") -> Ports:
+    """Put the files of deploy/ into the folder, with a certificate and free ports."""
     (folder / "registry").mkdir()
     shutil.copy(ROOT / "deploy" / "registry.locations", folder / "registry")
     text = (ROOT / "deploy" / "nginx.conf").read_text()
-    redirect, plain, secure = free_ports(3)
+    ports = Ports(*free_ports(3))
+    secure = f"listen 127.0.0.1:{ports.secure} ssl http2"
     certificate = folder / "certificate.pem"
     _sign(certificate)
     for old, new in (
         ("    listen [::]:80;\n", ""),
+        ("    listen [::]:80 default_server;\n", ""),
         ("    listen [::]:443 ssl http2;\n", ""),
-        ("listen 80;", f"listen 127.0.0.1:{redirect};"),
-        ("listen 443 ssl http2;", f"listen 127.0.0.1:{plain};\n    listen 127.0.0.1:{secure} ssl http2;"),
+        ("    listen [::]:443 ssl http2 default_server;\n", ""),
+        ("listen 80 default_server;", f"listen 127.0.0.1:{ports.redirecting} default_server;"),
+        ("listen 80;", f"listen 127.0.0.1:{ports.redirecting};"),
+        ("listen 443 ssl http2 default_server;", f"{secure} default_server;"),
+        ("listen 443 ssl http2;", f"listen 127.0.0.1:{ports.plain};\n    {secure};"),
         ("/etc/letsencrypt/live/registry.example.org/fullchain.pem", str(certificate)),
         ("/etc/letsencrypt/live/registry.example.org/privkey.pem", str(certificate)),
         ("127.0.0.1:8000 max_conns=500", f"127.0.0.1:{upstream} {places}"),
@@ -68,8 +78,8 @@ def shipped(folder: Path, upstream: int, places: str = "max_conns=500") -> int:
         text = text.replace(old, new)
     (folder / "registry" / "nginx.conf").write_text(text)
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, descriptors=descriptors))
-    return plain
+    (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, descriptors=descriptors, log=log))
+    return ports
 
 
 def _sign(certificate: Path) -> None:
@@ -81,21 +91,21 @@ def _sign(certificate: Path) -> None:
 
 
 @contextmanager
-def nginx(folder: Path, upstream: int, **options: str) -> Iterator[int]:
-    """Run nginx before what listens there; give its port."""
+def nginx(folder: Path, upstream: int, **options: str) -> Iterator[Ports]:
+    """Run nginx before what listens there; give its ports."""
     folder.chmod(0o755)
     for parent in list(folder.parents)[:3]:  # nginx's worker is another user, and keeps bodies here; xdist has one more
         parent.chmod(0o755)
-    port = shipped(folder, upstream, **options)
+    ports = shipped(folder, upstream, **options)
     process = subprocess.Popen([str(NGINX), "-e", folder / "errors", "-p", folder, "-c", folder / "nginx.conf"])
     try:
         for _ in range(600):
             with socket.socket() as probe:
-                if process.poll() is not None or probe.connect_ex(("127.0.0.1", port)) == 0:
+                if process.poll() is not None or probe.connect_ex(("127.0.0.1", ports.plain)) == 0:
                     break
             time.sleep(0.05)
         assert process.poll() is None, (folder / "errors").read_text()
-        yield port
+        yield ports
     finally:
         process.terminate()
         process.wait(30)
@@ -104,8 +114,8 @@ def nginx(folder: Path, upstream: int, **options: str) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def proxy(server: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of an nginx before the server."""
-    with nginx(tmp_path_factory.mktemp("nginx"), server) as port:
-        yield port
+    with nginx(tmp_path_factory.mktemp("nginx"), server) as ports:
+        yield ports.plain
 
 
 @pytest.fixture
@@ -265,8 +275,9 @@ def test_a_body_of_a_gigabyte_that_is_sent_all_the_same_stops_nobody_and_takes_n
 def test_more_requests_than_may_wait_are_told_at_once(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,  # takes requests, and never answers
-        nginx(tmp_path, silent.getsockname()[1], places="max_conns=2") as port,
+        nginx(tmp_path, silent.getsockname()[1], places="max_conns=2") as ports,
     ):
+        port = ports.plain
         waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
         for client in waiting:
             client.sendall(b"GET /api/devices HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -307,6 +318,6 @@ def test_what_is_no_request_is_told_in_the_envelope(proxy: int, request_: bytes,
 def test_a_registry_that_is_down_is_told_in_the_envelope(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with nginx(tmp_path, nobody.getsockname()[1]) as port:
-            status, answer = ask(port, "GET", "/api/devices", "x")
+        with nginx(tmp_path, nobody.getsockname()[1]) as ports:
+            status, answer = ask(ports.plain, "GET", "/api/devices", "x")
     assert (status, answer["status"], answer["errors"][0]["code"]) == (503, "SERVICE_UNAVAILABLE", "unavailable")

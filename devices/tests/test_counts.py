@@ -17,6 +17,7 @@ from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
 from devices.tests.test_registry_races import at_once
 from devices.triggers import counts as triggers
+from devices.triggers import definitions
 
 POSTGRESQL = connection.vendor == "postgresql"
 
@@ -166,10 +167,10 @@ def test_wrong_counts_are_told_and_repaired() -> None:
 def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
     fleet()
     triggers.remove(connection)
-    assert triggers.missing(connection)
+    assert definitions.changed(connection, triggers.shipped(connection))
     Device.objects.filter(device_holder=None).delete()
     call_command("migrate", verbosity=0)
-    assert not triggers.missing(connection)
+    assert definitions.changed(connection, triggers.shipped(connection)) == []
     assert counts.by_holder_and_type() == counted()
     register(draft(99))
     assert counts.by_holder_and_type() == counted()

@@ -46,7 +46,6 @@ def assert_unavailable(response: Any) -> None:
     [
         ("POST", "/api/devices", draft(1)),
         ("POST", "/api/devices?mode=partial", [draft(1), draft(2)]),
-        ("POST", "/api/devices?dry_run=true", draft(1)),
         ("PATCH", "/api/device/{id}", {"device_name": "Renamed"}),
         ("DELETE", "/api/device/{id}", None),
     ],

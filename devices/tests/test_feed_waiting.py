@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from devices import credentials
 from devices.api import waiting
 from devices.hospital_names import name_hospitals
+from devices.models import ApiKey
 from devices.origin import COMMAND
 from devices.tests.conftest import ROOT, Api, draft, issue, register
 from devices.tests.test_api_changes import PATH, told
@@ -73,9 +76,40 @@ def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threadi
     assert told(at_once(2, act)[0]) == [("created", "Cuff 3")]
 
 
+def revoke(key: ApiKey) -> None:
+    credentials.revoke(key, COMMAND)
+
+
+def expire(key: ApiKey) -> None:
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
+
+
+def bind_to_a_hospital(key: ApiKey) -> None:
+    ApiKey.objects.filter(pk=key.pk).update(hospital=name_hospitals(["RS Harapan"], COMMAND)["rs harapan"])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("end", "status"), [(revoke, 401), (expire, 401), (bind_to_a_hospital, 410)])
+def test_a_key_that_ends_while_its_request_waits_gets_no_data(
+    end: Callable[[ApiKey], None], status: int, asleep: threading.Semaphore
+) -> None:
+    issued = issue("ward app")
+
+    def act(number: int) -> Any:
+        if number == 0:
+            return Api(issued.text).get(NOW)
+        assert asleep.acquire(timeout=20)
+        end(issued.key)
+        return register(draft(1))
+
+    response = at_once(2, act)[0]
+    assert (response.status_code, response.json()["data"]) == (status, [])
+    assert b"Cuff" not in response.content
+
+
 @pytest.mark.django_db(transaction=True)
 def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "_places", waiting.Places(total=1, per_key=1))
     key = issue("ward app").text
     answered = threading.Event()
 
@@ -93,6 +127,32 @@ def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypat
     assert told(Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))) == told(first)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_places", waiting.Places(total=3, per_key=2))
+    greedy, other = issue("greedy").text, issue("other").text
+
+    def act(number: int) -> Any:
+        if number < 3:
+            return Api(other if number == 2 else greedy).get(NOW)
+        while waiting._places._taken.total() < 3:
+            assert asleep.acquire(timeout=20)
+        third = Api(greedy).get(NOW)
+        register(draft(1))
+        return third
+
+    *waited, third = at_once(4, act)
+    assert told(third) == []
+    assert [told(response) for response in waited] == [[("created", "Cuff 1")]] * 3
+
+
+def test_a_place_is_free_again_after_its_request() -> None:
+    places = waiting.Places(total=2, per_key=1)
+    assert [places.take(key) for key in (1, 1, 2, 3)] == [True, False, True, False]
+    places.give_back(1)
+    assert [places.take(key) for key in (2, 3)] == [False, True]
+
+
 def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
     response = api.get(f"{PATH}?since=now&wait=1")
     assert told(response) == []
@@ -105,7 +165,8 @@ def small_server(
 ) -> Iterator[tuple[str, str, Any]]:
     """A gunicorn with one thread for work and two that may wait: its address, a key, and the process."""
     port = unused_port
-    own = {"PORT": port, "WEB_THREADS": "1", "FEED_WAITERS": "2", "DATABASE_URL": f"sqlite:///{tmp_path / 'r.sqlite3'}"}
+    waiters = {"WEB_THREADS": "1", "FEED_WAITERS": "2", "FEED_WAITERS_PER_KEY": "2"}
+    own = {"PORT": port, "DATABASE_URL": f"sqlite:///{tmp_path / 'r.sqlite3'}", **waiters}
     environment = server_environment | own
     run = [sys.executable, "manage.py"]
     subprocess.run([*run, "migrate", "-v0"], cwd=ROOT, env=environment, check=True)

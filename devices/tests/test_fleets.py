@@ -25,7 +25,7 @@ def rows(*lines: dict[str, Any]) -> list[Row]:
 
 
 def plan(reach: Reach, *lines: dict[str, Any]) -> list[Line]:
-    return fleets.plan(rows(*lines), reach)
+    return fleets.plan(rows(*lines), Origin(Through.IMPORT, reach=reach))
 
 
 def wrong(line: Line) -> list[tuple[str | None, str]]:

@@ -10,8 +10,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -19,8 +20,10 @@ from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 from psycopg import sql as pg
 
+from devices import follower
 from devices.tests.conftest import ROOT, draft
 
 SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # the longer, the more is killed
@@ -199,3 +202,100 @@ def test_a_key_that_opens_nothing_stops_the_follower(stage: Stage) -> None:
         stage.manage("follow_changes", *stage.arguments(), "--once")
     assert "answers 401: The x-api-key header is missing" in failed.value.stderr
     assert "Traceback" not in failed.value.stderr
+
+
+# --- The key goes to no other host
+
+KEY = "cxp_a-secret"
+
+
+class Listener(ThreadingHTTPServer):
+    """A server on loopback that keeps what it receives, and redirects where it is told to."""
+
+    def __init__(self, redirect_to: str | None = None, status: int = 302) -> None:
+        self.redirect_to, self.status = redirect_to, status
+        self.received: list[tuple[str, str | None]] = []
+        super().__init__(("127.0.0.1", 0), Redirecting)
+
+    def url(self, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.server_port}"
+
+
+class Redirecting(BaseHTTPRequestHandler):
+    server: Listener
+
+    def do_GET(self) -> None:
+        self.server.received.append((self.path, self.headers.get("x-api-key")))
+        if target := self.server.redirect_to:
+            self.send_response(self.server.status)
+            self.send_header("Location", target)
+            self.end_headers()
+        else:
+            body = b'{"data": [], "pagination": {"next": "/?since=x"}}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@contextmanager
+def listening(redirect_to: str | None = None, status: int = 302) -> Iterator[Listener]:
+    with Listener(redirect_to, status) as listener:
+        thread = threading.Thread(target=listener.serve_forever)
+        thread.start()
+        try:
+            yield listener
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+def once(url: str, folder: Path) -> int:
+    with follower.Copy(folder / "state.sqlite3") as copy:
+        return follower.follow(url, KEY, copy, None, once=True, tell=print)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_key_does_not_follow_a_redirect(tmp_path: Path, status: int) -> None:
+    with listening() as other, listening(other.url("localhost") + "/stolen", status) as registry:
+        with pytest.raises(follower.Stopped, match="redirects to localhost, which is not followed"):
+            once(registry.url(), tmp_path)
+        assert [key for _path, key in registry.received] == [KEY]
+        assert other.received == []
+
+
+def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> None:
+    with listening("/elsewhere") as registry:
+        with pytest.raises(follower.Stopped, match="redirects to another path"):
+            once(registry.url(), tmp_path)
+        assert len(registry.received) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://registry.example.org", "http://192.0.2.7:8000", "http://127.0.0.1.example.org", "ftp://127.0.0.1", "x"],
+)
+def test_a_url_that_is_not_encrypted_is_rejected_before_a_request(tmp_path: Path, url: str) -> None:
+    with pytest.raises(follower.Stopped, match="is not encrypted"):
+        once(url, tmp_path)
+
+
+def test_no_proxy_for_plain_http_receives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as registry, listening() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url())
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert once(registry.url(), tmp_path) == 0
+        assert (len(registry.received), proxy.received) == (1, [])
+
+
+def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(KEY)
+    with listening("https://other.example/?x=1") as registry:
+        arguments = [registry.url(), f"--key-file={key_file}", f"--state={tmp_path / 'state.sqlite3'}", "--once"]
+        with pytest.raises(CommandError, match=r"redirects to other\.example") as failed:
+            call_command("follow_changes", *arguments)
+    assert KEY not in str(failed.value)

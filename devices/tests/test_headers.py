@@ -146,23 +146,25 @@ with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
     assert client.post("/admin/login/", form, secure=True).status_code == 302
     client.post("/language", {"language": "id"}, secure=True)
     client.post("/admin/devices/device/", {"action": "retire", "index": "0"}, secure=True)  # none chosen: a message
-flags = {name: [found[flag] for flag in ("secure", "httponly", "samesite")] for name, found in client.cookies.items()}
+kept = ("secure", "httponly", "samesite", "path", "domain")
+flags = {name: [found[flag] for flag in kept] for name, found in client.cookies.items()}
 print(json.dumps(flags))
 """
 
 
 def test_every_cookie_is_secure_http_only_and_same_site(https_folder: Path) -> None:
     cookies = json.loads(shell(COOKIES, _https(https_folder, 0)))
-    assert set(cookies) == {"csrftoken", "sessionid", "django_language", "messages"}
-    assert set(map(tuple, cookies.values())) == {(True, True, "Lax")}
+    assert set(cookies) == {"__Host-csrftoken", "__Host-sessionid", "__Host-django_language"}
+    assert set(map(tuple, cookies.values())) == {(True, True, "Lax", "/", "")}
 
 
 def test_without_a_proxy_nobody_is_believed_about_https_or_addresses(https_folder: Path) -> None:
     with serving(_https(https_folder, 0)) as port:
         for headers in ({"x_forwarded_proto": "https"}, {"x_forwarded_ssl": "on"}, {"x_forwarded_protocol": "ssl"}):
-            status, answered = ask(port, "/api/devices", x_forwarded_for="192.0.2.9", **headers)
+            status, answered = ask(port, "/admin/", x_forwarded_for="192.0.2.9", **headers)
             assert status == 301
             assert answered["Location"].startswith("https://")
+            assert ask(port, "/api/devices", x_forwarded_for="192.0.2.9", **headers)[0] == 403
 
 
 def test_behind_a_proxy_of_ours_it_is_https_and_stays_so(https_folder: Path) -> None:

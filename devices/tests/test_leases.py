@@ -27,13 +27,13 @@ class Shared:
         self.lock = threading.Lock()
         self.is_down = False
 
-    def lease(self, name: str, window: Window) -> Granted | None:
+    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted | None:
         with self.lock:
             self.asked += 1
             if self.is_down:
                 return None
             used = self.used.get((name, window), 0)
-            permits = lease_of(window.limit - used)
+            permits = lease_of(window.limit - used, wanted)
             self.used[name, window] = used + permits
             return Granted(permits, used + permits)
 
@@ -146,6 +146,7 @@ def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.Monke
         ("600/min", Rate(600, "min")),
         (" 5 / s ", Rate(5, "s")),
         ("1000000000/h", Rate(1_000_000_000, "h")),
+        ("100/d", Rate(100, "d")),
         ("unlimited", None),
     ],
 )
@@ -154,7 +155,7 @@ def test_a_rate_is_read_and_written(text: str, rate: Rate | None) -> None:
     assert rates.read(rates.write(rate)) == rate
 
 
-@pytest.mark.parametrize("text", ["", "600", "0/min", "1/d", "1000000001/h", "9" * 100 + "/s", "٣/min", "1/m"])
+@pytest.mark.parametrize("text", ["", "600", "0/min", "1/w", "1000000001/h", "9" * 100 + "/s", "٣/min", "1/m"])
 def test_what_is_no_rate_is_refused(text: Any) -> None:
     with pytest.raises(rates.Malformed):
         rates.read(text)

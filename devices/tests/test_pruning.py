@@ -1,13 +1,30 @@
 import io
+from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices import pruning, registry
-from devices.models import ChangeFeed, Device, Hospital, RememberedAnswer
+from devices.models import (
+    AuditEvent,
+    AuditRetention,
+    ChangeFeed,
+    Device,
+    Hospital,
+    RememberedAnswer,
+    Upload,
+    UploadedLine,
+)
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, days_ago, draft, errors, register
 from devices.tests.test_api_changes import PATH, follow
@@ -23,7 +40,12 @@ def prune(*arguments: str) -> list[str]:
 
 TIME = ["--changes", "2200"]  # six years, and some days
 PAST = 2201
-NO_EVENTS = "{}0 events of the audit removed."
+REST = [
+    "0 events of the audit removed.",
+    "0 expired sessions removed.",
+    "0 rows of the lists of sign-ins removed.",
+    "0 files chosen for an import removed.",
+]
 
 
 def one(device: Device) -> Any:
@@ -36,8 +58,8 @@ def test_answers_are_removed_a_day_later_and_by_nothing_else(api: Api) -> None:
     RememberedAnswer.objects.filter(key="1").update(created_at=timezone.now() - timedelta(hours=25))
     api.post("/api/devices", draft(3), **{"idempotency-key": "3"})
     assert RememberedAnswer.objects.count() == 3
-    assert prune("--dry-run") == ["Would be: 1 kept answers removed.", NO_EVENTS.format("Would be: ")]
-    assert prune() == ["1 kept answers removed.", NO_EVENTS.format("")]
+    assert prune("--dry-run") == [f"Would be: {line}" for line in ["1 kept answers removed.", *REST]]
+    assert prune() == ["1 kept answers removed.", *REST]
     assert set(RememberedAnswer.objects.values_list("key", flat=True)) == {"2", "3"}
     assert Device.history.count() == 3
 
@@ -60,17 +82,14 @@ def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pyt
             registry.update(one(a), {"device_name": name}, COMMAND)
         registry.retire(one(gone), COMMAND)
     registry.update(one(b), {"device_name": "young"}, COMMAND)
-    assert prune(*TIME, "--dry-run") == [
-        "Would be: 0 kept answers removed.",
-        "Would be: 0 events of the audit removed.",
-        "Would be: 4 changes removed.",
-    ]
-    assert prune(*TIME)[2] == "4 changes removed."
+    rest = ["0 kept answers removed.", *REST, "4 changes removed."]
+    assert prune(*TIME, "--dry-run") == [f"Would be: {line}" for line in rest]
+    assert prune(*TIME)[-1] == "4 changes removed."
     kept = Device.history.order_by("history_id").values_list("history_type", "device_name")
     assert list(kept) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]
     assert api.get(f"/api/device/{gone.pk}").status_code == 410
     assert registry.restore(gone.pk, COMMAND).device_name == "Cuff 3"
-    assert prune(*TIME)[2] == "0 changes removed."
+    assert prune(*TIME)[-1] == "0 changes removed."
 
 
 def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> None:
@@ -113,3 +132,76 @@ def test_what_is_pruned_while_somebody_reads_is_not_passed_over(api: Api, monkey
 
     monkeypatch.setattr(feed, "read", read_after_pruning)
     assert api.get(f"{PATH}?since={cursor}").status_code == 410
+
+
+def expire_session() -> None:
+    store = import_module(django_settings.SESSION_ENGINE).SessionStore()
+    store.set_expiry(timedelta(days=-1))
+    store.create()
+
+
+def backdate(model: Any, field: str, age: timedelta, **values: Any) -> None:
+    row = model.objects.create(**values)
+    model.objects.filter(pk=row.pk).update(**{field: timezone.now() - age})
+
+
+@pytest.fixture
+def expired(rs_a: Hospital, ratna: Client) -> dict[str, Callable[[], int]]:
+    """What is past its time, of each kind, and what is not, of each kind; each as a count of its rows."""
+    sessions = import_module(django_settings.SESSION_ENGINE).SessionStore.get_model_class().objects
+    user = get_user_model().objects.get(username="ratna@rs.example")
+    for minutes in (20, 10):
+        tried = {"username": str(minutes), "get_data": "", "post_data": "", "failures_since_start": 1}
+        backdate(AccessAttempt, "attempt_time", timedelta(minutes=minutes), **tried)
+    AccessLog.objects.all().delete()  # the fixture's own sign-in
+    for days in (91, 89):
+        for model in (AccessLog, AccessFailureLog):
+            backdate(model, "attempt_time", timedelta(days=days), username="ratna")
+    for minutes in (70, 50):
+        backdate(Upload, "created_at", timedelta(minutes=minutes), user=user, name="devices.csv", digest="")
+    for upload in Upload.objects.all():
+        UploadedLine.objects.create(upload=upload, number=1, kind="new", content="{}")
+    expire_session()
+    models = (AccessAttempt, AccessLog, AccessFailureLog, Upload, UploadedLine)
+    return {"sessions": sessions.count, **{model.__name__: model.objects.count for model in models}}
+
+
+def test_what_has_expired_is_removed_and_nothing_else(expired: dict[str, Callable[[], int]]) -> None:
+    assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
+    lines = [
+        "1 expired sessions removed.",
+        "3 rows of the lists of sign-ins removed.",
+        "1 files chosen for an import removed.",
+    ]
+    assert prune("--dry-run")[2:] == [f"Would be: {line}" for line in lines]
+    assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
+    assert prune()[2:] == lines
+    assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 1)
+    assert AccessAttempt.objects.get().username == "10"
+    assert prune()[2:] == REST[1:]
+
+
+def test_a_session_that_has_not_expired_goes_on(ratna: Client) -> None:
+    prune()
+    assert ratna.get("/admin/").status_code == 200
+
+
+def test_a_dry_run_writes_nothing(expired: dict[str, Callable[[], int]], settings: Any) -> None:
+    settings.AUDIT_YEARS = 9
+    with CaptureQueriesContext(connection) as queries:
+        prune("--dry-run", "--changes", "4000")
+    statements = [query["sql"] for query in queries]
+    assert [sql for sql in statements if not sql.startswith("SELECT")] == []
+    assert AuditRetention.objects.get().years == 6
+
+
+def test_a_dry_run_counts_by_the_retention_that_a_run_would_set(settings: Any) -> None:
+    age = timedelta(days=7 * 365)
+    AuditEvent.objects.create(what=AuditEvent.What.EXPORTED, through="command", at=timezone.now() - age)
+    assert prune("--dry-run")[1] == "Would be: 1 events of the audit removed."
+    settings.AUDIT_YEARS = 9
+    assert prune("--dry-run")[1] == "Would be: 0 events of the audit removed."
+    with pytest.raises(CommandError, match="Records are kept for 9 years"):
+        prune("--dry-run", *TIME)
+    assert prune()[1] == "0 events of the audit removed."
+    assert AuditRetention.objects.get().years == 9

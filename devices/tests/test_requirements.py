@@ -1,5 +1,6 @@
 """What is installed is what was looked at: each version pinned, each file by its hash."""
 
+import json
 import re
 from importlib.metadata import distribution
 
@@ -51,3 +52,15 @@ def test_what_each_python_needs_besides_is_pinned_too(python: str) -> None:
 
 def test_what_tests_is_what_serves_and_more() -> None:
     assert set(pinned("requirements.txt").items()) < set(pinned("requirements-dev.txt").items())
+
+
+def test_the_sbom_lists_each_pinned_package_and_each_file() -> None:
+    """`make sbom` writes it."""
+    sbom = json.loads((ROOT / "sbom.json").read_text())
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
+    listed = {part["name"]: part["version"] for part in sbom["components"]}
+    assert listed == pinned("requirements.txt")
+    assert all(part["purl"] == f"pkg:pypi/{part['name']}@{part['version']}" for part in sbom["components"])
+    hashes = re.findall("sha256:([0-9a-f]{64})", (ROOT / "requirements.txt").read_text())
+    files = [part["externalReferences"][0]["hashes"] for part in sbom["components"]]
+    assert sorted(each["content"] for some in files for each in some) == sorted(hashes)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.views.debug import get_exception_reporter_class
 
-from cexup.redaction import RedactingFormatter, redacted
+from cexup.logs import LineFormatter
+from cexup.redaction import redacted
 from devices import credentials, keys, people, registry, second_factor
 from devices.models import ApiKey, Hospital, Person, Upload
 from devices.origin import COMMAND, Origin
@@ -38,9 +38,7 @@ class Lines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        line = django_settings.LOGGING["formatters"]["line"]
-        self.setFormatter(RedactingFormatter(line["fmt"], style=line["style"]))
-        self.addFilter(lambda record: bool(setattr(record, "request_id", "-")) or True)
+        self.setFormatter(LineFormatter())
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -122,6 +120,8 @@ def test_what_people_type_to_sign_in_is_not_logged(log: Lines, client: Client, o
         ("Not Found: /admin/choose-password/MQ/abc-def/", "Not Found: /admin/choose-password/…"),
         ("no such user ratna@rs.example.", "no such user …@…."),
         ("postgres://registry:hunter2@localhost/db", "postgres://registry:…@localhost/db"),
+        ("redis://:hunter2@localhost:6379/0", "redis://:…@localhost:6379/0"),
+        ("redis://:hunt/er@2@localhost:6379/0", "redis://:…@localhost:6379/0"),
         ('"GET /api/devices?x-api-key=MTYzNTEz HTTP/1.1" 400', '"GET /api/devices?x-api-key=… HTTP/1.1" 400'),
         ("a\nDETAIL:  Key (username)=(x) already exists.\nb", "a\nDETAIL: …\nb"),
         ("nothing to hide: key 7 of Ward app", "nothing to hide: key 7 of Ward app"),
@@ -203,6 +203,7 @@ def logs_of_the_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, l
     """All that a server logs, on DEBUG and with each access, while it fails in every way; and what was secret in it."""
     folder = tmp_path_factory.mktemp("logs")
     environment = served_from(f"sqlite:///{folder / 'registry.sqlite3'}") | {"LOG_LEVEL": "DEBUG", "DEBUG": "0"}
+    environment["PYTHONWARNINGS"] = "ignore"  # these are no records: Python prints them itself
     manage = [sys.executable, "manage.py"]
     quiet: dict[str, Any] = {"cwd": ROOT, "env": environment, "check": True, "capture_output": True, "text": True}
     subprocess.run([*manage, "migrate", "-v0"], **quiet)
@@ -263,3 +264,16 @@ def test_whatever_the_server_logs_has_no_secret_in_it(logs_of_the_server: tuple[
     assert "OperationalError" in log
     for secret in secrets:
         assert secret not in log, secret
+
+
+def test_every_line_of_the_server_is_a_record_in_utc_or_part_of_a_traceback(
+    logs_of_the_server: tuple[str, list[str]],
+) -> None:
+    lines = logs_of_the_server[0].splitlines()
+    records = [line for line in lines if not line.startswith("    ")]
+    for line in records:
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ [\w.]+ \[[\w.-]+\] ", line), line
+    assert {"gunicorn.error", "gunicorn.access", "django.request"} <= {line.split()[2] for line in records}
+    assert any("Traceback" in line for line in lines)
+    [refused] = [line for line in records if "DisallowedHost" in line]
+    assert "evil.example" in refused

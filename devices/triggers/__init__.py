@@ -1,18 +1,25 @@
-"""What the database does by itself, by triggers on both databases: it counts devices, and keeps what is on record."""
+"""What the database does itself, by triggers: it counts devices, protects records and orders the change feed."""
 
 from collections.abc import Collection
 from typing import Any
 
-from devices.triggers import counts, records
+from devices.triggers import counts, definitions, feed, records
 
-KINDS = {"devices_devicecount": counts, "devices_auditretention": records}  # by the table that each began with
+# By the table that each kind began with.
+KINDS = {"devices_devicecount": counts, "devices_changefeed": feed, "devices_auditretention": records}
 
 
 def install(connection: Any, tables: Collection[str]) -> None:
-    """Put in place what is missing, as far as the tables are there.
+    """Recreate the triggers that are missing or changed, as far as the tables exist.
 
-    It is asked after every `migrate`: where SQLite alters a table, Django makes a new one, which has no triggers.
+    Runs after every `migrate`: where SQLite alters a table, Django makes a new one, which has no triggers.
     """
     for table, kind in KINDS.items():
         if table in tables:
             kind.install(connection)
+
+
+def unknown(connection: Any) -> list[str]:
+    """Return the triggers of the registry's tables that this release does not ship."""
+    shipped = {key for kind in KINDS.values() for key in kind.shipped(connection)}
+    return [key for key in definitions.installed(connection) if key.startswith("TRIGGER") and key not in shipped]

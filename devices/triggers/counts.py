@@ -14,6 +14,8 @@ from typing import Any
 
 from django.db import transaction
 
+from devices.triggers import definitions
+
 FOLD_EVERY = 256  # rows: what a reader has to add up between two folds, at most, besides one a count
 
 COLUMNS = "everywhere, device_holder_id, device_type, number"
@@ -41,7 +43,6 @@ EVENTS = {
 }
 
 FOLD = f"""
-    CREATE OR REPLACE FUNCTION devices_fold_counts() RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
         WITH many AS (
             SELECT unnest(array_agg(id)) AS id FROM devices_devicecount
             GROUP BY everywhere, device_holder_id, device_type HAVING count(*) > 1
@@ -53,12 +54,9 @@ FOLD = f"""
         INSERT INTO devices_devicecount ({COLUMNS})
         SELECT everywhere, device_holder_id, device_type, sum(number) FROM folded
         GROUP BY everywhere, device_holder_id, device_type HAVING sum(number) <> 0
-    $$
-"""
+    """
 
-KEEP = """
-    CREATE OR REPLACE FUNCTION devices_count_{event}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
-    AS $$ DECLARE
+KEEP = """ DECLARE
         due boolean;
     BEGIN
         WITH appended AS (
@@ -73,21 +71,17 @@ KEEP = """
             PERFORM devices_fold_counts();
         END IF;
         RETURN NULL;
-    END $$
-"""
+    END """
 
-KEEP_TRUNCATED = f"""
-    CREATE OR REPLACE FUNCTION devices_count_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
-    AS $$ BEGIN
+KEEP_TRUNCATED = f""" BEGIN
         INSERT INTO devices_devicecount ({COLUMNS})
         SELECT everywhere, device_holder_id, device_type, -sum(number) FROM devices_devicecount
         GROUP BY everywhere, device_holder_id, device_type;
         RETURN NULL;
-    END $$
-"""
+    END """
 
 TRIGGER = """
-    CREATE OR REPLACE TRIGGER devices_count_{event} AFTER {event} ON devices_device {referencing}
+    CREATE TRIGGER devices_count_{event} AFTER {EVENT} ON devices_device {referencing}
     FOR EACH STATEMENT EXECUTE FUNCTION devices_count_{event}()
 """
 
@@ -97,12 +91,18 @@ VACUUM = """
 """
 
 
-def _on_postgresql() -> list[str]:
-    statements = [FOLD]
-    for event, (tables, changes) in EVENTS.items():
-        statements.append(KEEP.format(event=event, columns=COLUMNS, changes=changes, every=FOLD_EVERY))
-        statements.append(TRIGGER.format(event=event, referencing=f"REFERENCING {tables}"))
-    return [*statements, KEEP_TRUNCATED, TRIGGER.format(event="truncate", referencing=""), VACUUM]
+def _on_postgresql(connection: Any) -> dict[str, str]:
+    fold = definitions.function(connection, "devices_fold_counts", FOLD, returns="void", language="sql")
+    shipped = {"FUNCTION devices_fold_counts()": fold}
+    for event, (tables, changes) in {**EVENTS, "truncate": ("", "")}.items():
+        name = f"devices_count_{event}"
+        body = KEEP.format(columns=COLUMNS, changes=changes, every=FOLD_EVERY) if changes else KEEP_TRUNCATED
+        referencing = f"REFERENCING {tables}" if tables else ""
+        shipped[f"FUNCTION {name}()"] = definitions.function(connection, name, body)
+        shipped[f"TRIGGER {name} ON devices_device"] = TRIGGER.format(
+            event=event, EVENT=event.upper(), referencing=referencing
+        )
+    return shipped
 
 
 # --- SQLite
@@ -123,54 +123,43 @@ COUNT_OUT = f"""
 MOVED = "OLD.device_holder_id IS NOT NEW.device_holder_id OR OLD.device_type <> NEW.device_type"
 
 
-def _on_sqlite() -> list[str]:
+def _on_sqlite() -> dict[str, str]:
     actions = {
         "insert": f"BEGIN {COUNT_IN} END",
         "delete": f"BEGIN {COUNT_OUT} END",
         "update": f"WHEN {MOVED} BEGIN {COUNT_OUT} {COUNT_IN} END",
     }
-    return [ONCE] + [
-        f"CREATE TRIGGER devices_count_{event} AFTER {event} ON devices_device {action}"
+    return {
+        f"TRIGGER {name}": f"CREATE TRIGGER {name} AFTER {event} ON devices_device {action}"
         for event, action in actions.items()
-    ]
+        for name in [f"devices_count_{event}"]
+    }
 
 
 # --- Both
 
-PRESENT = {
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = 'devices_device'::regclass AND NOT tgisinternal",
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'devices_device'",
-}
+BESIDE = {"postgresql": VACUUM, "sqlite": ONCE}
+
+
+def shipped(connection: Any) -> dict[str, str]:
+    return _on_postgresql(connection) if connection.vendor == "postgresql" else _on_sqlite()
 
 
 def install(connection: Any) -> bool:
-    """Put the triggers in place, and the counts right, if a trigger is missing; return whether one was."""
+    """Create the triggers and correct the counts, unless the triggers are as shipped; return whether they were not."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        if not missing(connection):
+        objects = shipped(connection)
+        if not definitions.changed(connection, objects):
             return False
-        for statement in _on_postgresql() if connection.vendor == "postgresql" else _on_sqlite():
-            cursor.execute(statement)
+        definitions.create(connection, objects)
+        cursor.execute(BESIDE[connection.vendor])
         reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
     return True
 
 
-def missing(connection: Any) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(PRESENT[connection.vendor])
-        present = {row[0] for row in cursor.fetchall()}
-    return not {f"devices_count_{event}" for event in _events(connection)} <= present
-
-
 def remove(connection: Any) -> None:
-    """Take away what `install` has put in place."""
-    with connection.cursor() as cursor:
-        for event in _events(connection):
-            if connection.vendor == "postgresql":
-                cursor.execute(f"DROP FUNCTION IF EXISTS devices_count_{event}() CASCADE")
-            else:
-                cursor.execute(f"DROP TRIGGER IF EXISTS devices_count_{event}")
-        if connection.vendor == "postgresql":
-            cursor.execute("DROP FUNCTION IF EXISTS devices_fold_counts()")
+    """Drop what `install` has created."""
+    definitions.drop(connection, shipped(connection))
 
 
 def reconcile(connection: Any) -> None:
@@ -178,7 +167,3 @@ def reconcile(connection: Any) -> None:
     conflict = "" if connection.vendor == "postgresql" else ADD
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO devices_devicecount ({COLUMNS}) {DIFFERENCES} {conflict}")
-
-
-def _events(connection: Any) -> list[str]:
-    return [*EVENTS, "truncate"] if connection.vendor == "postgresql" else list(EVENTS)

@@ -15,6 +15,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from devices.triggers import definitions
+
 RECORDS = {
     "devices_auditevent": ("id", "at"),
     "devices_historicaldevice": ("history_id", "history_date"),
@@ -33,9 +35,7 @@ KEPT_SINCE = {
 
 # --- PostgreSQL. An integrity error, as SQLite's is.
 
-RECORD_STAYS = f"""
-    CREATE OR REPLACE FUNCTION devices_record_stays() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
-    AS $$ BEGIN
+RECORD_STAYS = f""" BEGIN
         IF TG_OP = 'DELETE' THEN
             PERFORM FROM {RETENTION}
             WHERE (to_jsonb(OLD) ->> TG_ARGV[0])::timestamptz < pruning_before
@@ -45,32 +45,30 @@ RECORD_STAYS = f"""
             END IF;
         END IF;
         RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
-    END $$
-"""
+    END """
 
-RETENTION_STAYS = f"""
-    CREATE OR REPLACE FUNCTION devices_retention_stays() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
-    AS $$ BEGIN
+RETENTION_STAYS = f""" BEGIN
         IF TG_OP = 'UPDATE' THEN
             IF NEW.years >= OLD.years THEN
                 RETURN NEW;
             END IF;
         END IF;
         RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
-    END $$
-"""
+    END """
 
 
-def _on_postgresql() -> list[str]:
-    statements = [RECORD_STAYS, RETENTION_STAYS]
+def _on_postgresql(connection: Any) -> dict[str, str]:
+    bodies = {"devices_record_stays": RECORD_STAYS, "devices_retention_stays": RETENTION_STAYS}
+    shipped = {f"FUNCTION {name}()": definitions.function(connection, name, body) for name, body in bodies.items()}
     for table in TABLES:
         function = "devices_retention_stays()" if table == RETENTION else f"devices_record_stays('{RECORDS[table][1]}')"
         for event, each in (("update", "ROW"), ("delete", "ROW"), ("truncate", "STATEMENT")):
             name = _name(table, event)
-            on = f"BEFORE {event} ON {table} FOR EACH {each}"
-            statements.append(f"CREATE OR REPLACE TRIGGER {name} {on} EXECUTE FUNCTION {function}")
-            statements.append(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")  # also for who says it replicates
-    return statements
+            shipped[f"TRIGGER {name} ON {table}"] = (
+                f"CREATE TRIGGER {name} BEFORE {event.upper()} ON {table} FOR EACH {each} EXECUTE FUNCTION {function}; "
+                f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"  # also in a session that claims to replicate
+            )
+    return shipped
 
 
 # --- SQLite
@@ -78,7 +76,7 @@ def _on_postgresql() -> list[str]:
 REFUSE = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
 
 
-def _on_sqlite() -> list[str]:
+def _on_sqlite() -> dict[str, str]:
     """Return the triggers. REPLACE removes a row past what watches over DELETE, so it is refused itself."""
     conditions = {(RETENTION, "update"): "WHEN NEW.years < OLD.years", (RETENTION, "delete"): ""}
     for table, (key, at) in RECORDS.items():
@@ -87,55 +85,39 @@ def _on_sqlite() -> list[str]:
         conditions[table, "delete"] = f"WHEN NOT EXISTS (SELECT 1 FROM {RETENTION} WHERE {past})"
         conditions[table, "insert"] = f"WHEN NEW.{key} > 0 AND EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"
     conditions[RETENTION, "insert"] = f"WHEN EXISTS (SELECT 1 FROM {RETENTION})"
-    return [
-        f"CREATE TRIGGER IF NOT EXISTS {_name(table, event)} BEFORE {event} ON {table} {condition} {REFUSE}"
-        for (table, event), condition in conditions.items()
-    ]
+    return {
+        f"TRIGGER {name}": f"CREATE TRIGGER {name} BEFORE {event} ON {table} {when} {REFUSE}"
+        for (table, event), when in conditions.items()
+        for name in [_name(table, event)]
+    }
 
 
 # --- Both
 
-PRESENT = {
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'devices%stays%' AND tgenabled = 'A'",
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'devices%stays%'",
-}
-LAST_EVENT = {"postgresql": "truncate", "sqlite": "insert"}
+
+def shipped(connection: Any) -> dict[str, str]:
+    return _on_postgresql(connection) if connection.vendor == "postgresql" else _on_sqlite()
 
 
 def install(connection: Any) -> bool:
-    """Put the triggers in place if one is missing, and tell whether one was. The first time, keep AUDIT_YEARS too."""
+    """Create the triggers unless they are as shipped, and set AUDIT_YEARS the first time.
+
+    Return whether the triggers were created.
+    """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        if is_missing := missing(connection):
-            for statement in _on_postgresql() if connection.vendor == "postgresql" else _on_sqlite():
-                cursor.execute(statement)
+        objects = shipped(connection)
+        if is_changed := bool(definitions.changed(connection, objects)):
+            definitions.create(connection, objects)
         cursor.execute(f"SELECT years FROM {RETENTION}")
         if cursor.fetchone() is None:
             cursor.execute(f"INSERT INTO {RETENTION} (id, years) VALUES (1, %s)", [settings.AUDIT_YEARS])
-    return is_missing
-
-
-def missing(connection: Any) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(PRESENT[connection.vendor])
-        present = {row[0] for row in cursor.fetchall()}
-    return not {_name(table, event) for table in TABLES for event in _events(connection)} <= present
+    return is_changed
 
 
 def remove(connection: Any) -> None:
-    """Take away what `install` has put in place, but for the years."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            for function in ("devices_record_stays", "devices_retention_stays"):
-                cursor.execute(f"DROP FUNCTION IF EXISTS {function}() CASCADE")
-            return
-        for table in TABLES:
-            for event in _events(connection):
-                cursor.execute(f"DROP TRIGGER IF EXISTS {_name(table, event)}")
+    """Drop what `install` has created, but keep the years."""
+    definitions.drop(connection, shipped(connection))
 
 
 def _name(table: str, event: str) -> str:
     return f"{table}_stays_{event}"
-
-
-def _events(connection: Any) -> list[str]:
-    return ["update", "delete", LAST_EVENT[connection.vendor]]

@@ -34,7 +34,7 @@ class Command(BaseCommand):
             "--rate",
             metavar="600/min",
             type=_rate,
-            help="requests at most, also /s, /h; unlimited; else API_RATE",
+            help="requests at most, also /s, /h, /d; unlimited; else API_RATE",
         )
         parser.add_argument(
             "--value", metavar="LEGACY_KEY", help="take over this key; - reads it from stdin, past the shell's history"
@@ -88,7 +88,7 @@ def _rate(text: str) -> str:
     try:
         return rates.write(rates.read(text))
     except rates.Malformed as error:
-        message = f"{text!r} is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited."
+        message = f"{text!r} is no rate: write a number and /s, /min, /h or /d, such as 600/min, or unlimited."
         raise argparse.ArgumentTypeError(message) from error
 
 

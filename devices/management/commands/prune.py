@@ -7,13 +7,22 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from devices import audit, counters, pruning
 
+PRUNED = {
+    pruning.answers: "kept answers",
+    pruning.events: "events of the audit",
+    pruning.sessions: "expired sessions",
+    pruning.sign_ins: "rows of the lists of sign-ins",
+    pruning.files: "files chosen for an import",
+}
+
 
 class Command(BaseCommand):
     help = (
         "Remove what is no longer needed: answers kept for an Idempotency-Key longer than a day ago, counts of "
-        "requests in windows that are over, events of the audit that are past their time (AUDIT_YEARS), and, only "
-        "where --changes is given, changes of devices older than that which later ones have overtaken. The last "
-        "change of each device is kept. Run it daily."
+        "requests in windows that are over, events of the audit that are past their time (AUDIT_YEARS), expired "
+        "sessions, lists of sign-ins older than 90 days, files that nobody has imported, and, only where --changes is "
+        "given, changes of devices older than that which later ones have overtaken. The last change of each device is "
+        "kept. Run it daily."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,18 +33,18 @@ class Command(BaseCommand):
             help="remove overtaken changes older than this, from the history too; not less than AUDIT_YEARS. Followers "
             "who are further behind have to begin again",
         )
-        parser.add_argument("--dry-run", action="store_true", help="tell how much it would be, and remove nothing")
+        parser.add_argument("--dry-run", action="store_true", help="report how much it would be, and write nothing")
 
     def handle(self, *args: Any, changes: int | None, dry_run: bool, **options: Any) -> None:
         if changes is not None and changes < 1:
             raise CommandError("--changes must be at least 1 day.")
         if not dry_run:
             counters.remove_past_windows(time.time())
-        years = audit.raise_retention()
+            audit.raise_retention()
         would = "Would be: " if dry_run else ""
-        self.stdout.write(f"{would}{pruning.answers(dry_run=dry_run)} kept answers removed.")
-        self.stdout.write(f"{would}{pruning.events(dry_run=dry_run)} events of the audit removed.")
-        if years > settings.AUDIT_YEARS:
+        for remove, what in PRUNED.items():
+            self.stdout.write(f"{would}{remove(dry_run=dry_run)} {what} removed.")
+        if (years := audit.retention()) > settings.AUDIT_YEARS:
             self.stderr.write(f"Records are kept for {years} years, as AUDIT_YEARS said before.")
         if changes is not None:
             try:

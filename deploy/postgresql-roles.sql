@@ -1,0 +1,59 @@
+-- Two database roles, so that the process that serves requests cannot change what protects the audit records.
+--
+-- registry_owner  owns the tables; runs `migrate` and `prune`, and nothing else
+-- registry_app    serves requests and runs all other commands; adds records, but can neither change nor remove them,
+--                 nor drop, replace or disable a trigger
+--
+-- Run it as a superuser of PostgreSQL, in the registry's database. It may run again at any time:
+--
+--     createdb registry
+--     psql -d registry -f deploy/postgresql-roles.sql                     # before the first migrate
+--     psql -d registry -c '\password registry_owner' -c '\password registry_app'
+--     DATABASE_URL='postgres://registry_owner:…' .venv/bin/python manage.py migrate
+--     psql -d registry -f deploy/postgresql-roles.sql                     # again, for the tables that now exist
+--
+-- Where one role has owned everything so far: ALTER ROLE registry RENAME TO registry_owner, and run it once.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'registry_owner') THEN
+        CREATE ROLE registry_owner LOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'registry_app') THEN
+        CREATE ROLE registry_app LOGIN;
+    END IF;
+    EXECUTE format('ALTER DATABASE %I OWNER TO registry_owner', current_database());
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO registry_app', current_database());
+END $$;
+
+ALTER SCHEMA public OWNER TO registry_owner;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO registry_app;
+
+-- Tables and sequences that exist, and those of later migrations.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO registry_app;
+GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA public TO registry_app;
+ALTER DEFAULT PRIVILEGES FOR ROLE registry_owner IN SCHEMA public
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO registry_app;
+ALTER DEFAULT PRIVILEGES FOR ROLE registry_owner IN SCHEMA public
+    GRANT SELECT, USAGE ON SEQUENCES TO registry_app;
+
+-- Records are only added. How long they are kept, and which migrations have run, is the owner's.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'devices_auditevent', 'devices_historicaldevice', 'devices_historicalhospital', 'devices_historicalapikey'
+    ] LOOP
+        IF to_regclass(name) IS NOT NULL THEN
+            EXECUTE format('REVOKE UPDATE, DELETE ON %I FROM registry_app', name);
+        END IF;
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['devices_auditretention', 'django_migrations'] LOOP
+        IF to_regclass(name) IS NOT NULL THEN
+            EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %I FROM registry_app', name);
+        END IF;
+    END LOOP;
+END $$;

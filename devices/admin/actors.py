@@ -1,0 +1,58 @@
+"""Decide what a viewer of the admin may see of who made a change. Every page that shows an actor uses this module.
+
+An operator sees everything. A hospital admin sees:
+
+- the names of people who are admins of one of the viewer's hospitals, and of API keys of these hospitals;
+- of anybody else only what they are: an operator, or an administrator or application of another hospital;
+- the IP address of such a key, and of such a person if all hospitals of that person are the viewer's. The address of
+  a person who works for another hospital too may be an address of that hospital.
+"""
+
+from typing import Any
+
+from django.db.models import Case, Exists, Expression, OuterRef, Q, QuerySet, Value, When
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from devices.models import Hospital
+from devices.reach import Reach
+
+RELATED = ("history_user", "history_api_key")  # what `name` reads, for select_related
+
+
+def for_viewer(changes: QuerySet[Any], viewer: Reach) -> QuerySet[Any]:
+    """Annotate rows of history with what this viewer may see of their actors, for `name` and `address`."""
+    annotated: QuerySet[Any] = changes.annotate(**_visibility(viewer))
+    return annotated.select_related(*RELATED)
+
+
+def name(change: Any) -> Any:
+    """Return the actor of a change as its viewer may see it; "–" for a command."""
+    if change.history_api_key_id:
+        key = change.history_api_key
+        if change.sees_name:
+            return format_lazy("{} {}", _("API key"), key or change.history_api_key_id)
+        return _("application of another hospital") if key and key.hospital_id else _("operator's application")
+    user = change.history_user
+    if user is None or change.sees_name:
+        return user or "–"
+    return _("operator") if user.is_superuser else _("administrator of another hospital")
+
+
+def address(change: Any) -> str:
+    """Return the IP address of a change as its viewer may see it."""
+    return (change.history_address if change.sees_address else None) or "–"
+
+
+def _visibility(viewer: Reach) -> dict[str, Expression]:
+    if viewer.ids is None:
+        return {"sees_name": Value(True), "sees_address": Value(True)}
+    hospitals_of_user = Hospital.admins.through.objects.filter(user=OuterRef("history_user"))
+    shared, others = Q(hospital__in=viewer.ids), ~Q(hospital__in=viewer.ids)
+    own_key = Q(history_api_key__hospital__in=viewer.ids)
+    colleague = Q(history_user__is_superuser=False) & Exists(hospitals_of_user.filter(shared))
+    only_here = colleague & ~Exists(hospitals_of_user.filter(others))
+    return {
+        "sees_name": Case(When(own_key | colleague, then=True), default=False),
+        "sees_address": Case(When(own_key | only_here, then=True), default=False),
+    }

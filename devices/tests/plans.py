@@ -1,0 +1,84 @@
+"""Query plans of the statements that code under test sends, and what makes a plan quadratic."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from django.db import connection
+
+PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "(")
+WHOLE = ("Function Scan", "Materialize", "Seq Scan")  # nodes of PostgreSQL that read all rows each time they run
+LARGE = 100  # rows: PostgreSQL rightly scans a table of fewer, and plans anew once there are more
+
+Plans = dict[str, list[str]]  # by statement: the scans of its plan that run once per row of something else
+
+
+@contextmanager
+def explained() -> Iterator[Plans]:
+    """Explain each statement before it runs, and give the plans."""
+    plans: Plans = {}
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(PLANNED) and sql not in plans:
+            plans[sql] = list(repeated_scans(sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield plans
+
+
+def repeated_scans(sql: str, params: Any) -> Iterator[str]:
+    if connection.vendor == "sqlite":
+        rows = _fetch(f"EXPLAIN QUERY PLAN {sql}", params)
+        return _of_sqlite({pk: (parent, detail) for pk, parent, _unused, detail in rows})
+    [[plan]] = _fetch(f"EXPLAIN (FORMAT JSON) {sql}", params)
+    [told] = orjson.loads(plan) if isinstance(plan, str) else plan
+    return _of_postgresql(told["Plan"], repeated=False)
+
+
+def _fetch(sql: str, params: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall()
+
+
+def _of_sqlite(steps: dict[int, tuple[int, str]]) -> Iterator[str]:
+    """Return each SCAN inside a loop or in a correlated subquery: https://www.sqlite.org/eqp.html.
+
+    Steps with the same parent are loops, each inside the one before. A JSON list is a virtual table without an index:
+    SQLite reads all of it also where it says SEARCH.
+    """
+    parents_with_a_loop = set()
+    for parent, detail in steps.values():
+        reads_all = detail.startswith("SCAN ") or "VIRTUAL TABLE" in detail
+        if reads_all and (parent in parents_with_a_loop or _is_correlated(parent, steps)):
+            yield detail
+        if reads_all or detail.startswith("SEARCH "):
+            parents_with_a_loop.add(parent)
+
+
+def _is_correlated(step: int, steps: dict[int, tuple[int, str]]) -> bool:
+    while step in steps:
+        step, detail = steps[step]
+        if detail.startswith("CORRELATED"):
+            return True
+    return False
+
+
+def _of_postgresql(node: dict[str, Any], *, repeated: bool) -> Iterator[str]:
+    """Return each node that reads all rows in the inner side of a loop, or in a correlated subplan."""
+    children = node.pop("Plans", [])
+    kind, table = node["Node Type"], node.get("Relation Name")
+    if repeated and kind in WHOLE and (table is None or _is_large(table)):
+        yield f"{kind} of {table or node.get('Function Name') or 'rows'}"
+    for child in children:
+        relation, name = child["Parent Relationship"], child.get("Subplan Name")
+        inner = relation == "Inner" and kind == "Nested Loop"
+        correlated = relation == "SubPlan" and f"hashed {name}" not in str(node)
+        yield from _of_postgresql(child, repeated=relation != "InitPlan" and (repeated or inner or correlated))
+
+
+def _is_large(table: str) -> bool:
+    [[rows]] = _fetch("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [table])
+    return bool(rows >= LARGE)

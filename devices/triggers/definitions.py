@@ -1,0 +1,75 @@
+"""Compare the triggers in a database with those that this release ships, and recreate them.
+
+A kind of trigger ships a mapping: what `DROP` needs to identify an object, and the SQL that creates it. The SQL has
+the form in which the database itself shows the object, so a changed body, event, search_path or state is a difference.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Everything of ours that can be replaced, by the keys that `shipped` has.
+INSTALLED = {
+    "postgresql": """
+        SELECT format('FUNCTION %I()', proname), pg_get_functiondef(oid) FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace AND prokind = 'f' AND pronargs = 0
+        AND starts_with(proname, 'devices_')
+        UNION ALL
+        SELECT format('TRIGGER %I ON %I', tgname, relname), pg_get_triggerdef(pg_trigger.oid, true) || CASE tgenabled
+            WHEN 'O' THEN '' WHEN 'A' THEN format('; ALTER TABLE %I ENABLE ALWAYS TRIGGER %I', relname, tgname)
+            ELSE '; not enabled' END
+        FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace AND starts_with(relname, 'devices_')
+    """,
+    "sqlite": """
+        SELECT 'TRIGGER ' || name, sql FROM sqlite_master
+        WHERE type = 'trigger' AND substr(tbl_name, 1, 8) = 'devices_'
+    """,
+}
+
+# A function resolves names in the schema of its tables only: a session's temporary tables, which PostgreSQL would
+# search first, come last.
+HEAD = """
+    CREATE OR REPLACE FUNCTION {schema}.{name}() RETURNS {returns} LANGUAGE {language}
+    SET search_path TO {schema_literal}, 'pg_temp' AS $function${body}$function$
+"""
+
+
+def function(connection: Any, name: str, body: str, *, returns: str = "trigger", language: str = "plpgsql") -> str:
+    """Return the SQL that creates a function on PostgreSQL, as PostgreSQL shows it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT quote_ident(current_schema()), quote_literal(current_schema())")
+        schema, literal = cursor.fetchone()
+    return HEAD.format(schema=schema, schema_literal=literal, name=name, body=body, returns=returns, language=language)
+
+
+def installed(connection: Any) -> dict[str, str]:
+    with connection.cursor() as cursor:
+        cursor.execute(INSTALLED[connection.vendor])
+        return dict(cursor.fetchall())
+
+
+def changed(connection: Any, shipped: Mapping[str, str]) -> list[str]:
+    """Return the keys of the objects that are missing, disabled or different."""
+    present = installed(connection)
+    return [key for key, sql in shipped.items() if _normalized(present.get(key, "")) != _normalized(sql)]
+
+
+def create(connection: Any, shipped: Mapping[str, str]) -> None:
+    """Create all objects, in place of those that have their names."""
+    drop(connection, shipped)
+    with connection.cursor() as cursor:
+        for sql in shipped.values():
+            cursor.execute(sql)
+
+
+def drop(connection: Any, keys: Iterable[str]) -> None:
+    cascade = " CASCADE" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        for key in keys:
+            kind, _space, name = key.partition(" ")
+            cursor.execute(f"DROP {kind} IF EXISTS {name}{cascade}")
+
+
+def _normalized(sql: str) -> str:
+    """Collapse whitespace. No shipped SQL has a comment or a literal in which whitespace would matter."""
+    return " ".join(sql.split())
