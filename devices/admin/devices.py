@@ -99,7 +99,7 @@ class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach,
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Take the number of devices from the counts, where at most a hospital and a type narrow the list."""
         paginator = super().get_paginator(request, *args, **kwargs)
-        sent = {name: value for name, value in request.GET.items() if value and name not in ("p", "o")}
+        sent = {name: str(value) for name, value in request.GET.items() if value and name not in ("p", "o")}
         hospital, device_type = sent.pop("device_holder__id__exact", None), sent.pop("device_type__exact", None)
         if not sent and (hospital is None or is_id(hospital)):
             which: Any = ... if hospital is None else int(hospital)

@@ -50,7 +50,7 @@ def conditional(request: Request, response: HttpResponse, tag: str | None = None
     put_on(response, tag)
     if "If-None-Match" not in request.headers or "If-Match" in request.headers:
         return response
-    return get_conditional_response(request._request, etag=tag, response=response)
+    return get_conditional_response(request._request, etag=tag, response=response) or response
 
 
 class Expected:

@@ -129,4 +129,5 @@ def _compiled(names: tuple[str, ...], without_holder: bool, ordering: str, cut: 
 
 def _parameter(name: str) -> Parameter:
     column, _, _lookup = LOOKUPS[name].partition("__")
-    return Parameter(name) if column == "device_holder" else Parameter(name, Device._meta.get_field(column))
+    field: Any = None if column == "device_holder" else Device._meta.get_field(column)
+    return Parameter(name, field)
