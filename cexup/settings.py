@@ -188,6 +188,7 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "devices.people.HospitalAdminRights",
 ]
+SESSION_ENGINE = "devices.session_store"
 SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session ends
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
@@ -291,7 +292,13 @@ UNFOLD = {
     "STYLES": [lambda request: static("devices/pages.css")],
     "SCRIPTS": [lambda request: static("devices/labels.js")],
     "SHOW_LANGUAGES": True,
-    "ACCOUNT": {"navigation": [{"title": _("Two-factor sign-in"), "link": reverse_lazy("second_factor_set_up")}]},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
+            {"title": _("Two-factor sign-in"), "link": reverse_lazy("second_factor_set_up")},
+            {"title": _("Your sessions"), "link": reverse_lazy("your_sessions")},
+        ]
+    },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
     "COLORS": {"primary": TEAL},

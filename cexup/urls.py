@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from cexup import health
+from devices.admin import sessions
 from devices.admin.access import choices
 from devices.admin.people import ChoosePassword
 from devices.admin.second_factor import CheckSecondFactor, set_up_or_keep
@@ -18,6 +19,7 @@ urlpatterns = [
     path("admin/choose-password/<uidb64>/<token>/", ChoosePassword.as_view(), name="choose_password"),
     path("admin/second-factor/", CheckSecondFactor.as_view(), name="second_factor"),
     path("admin/second-factor/set-up/", set_up_or_keep, name="second_factor_set_up"),
+    path("admin/sessions/", sessions.your_sessions, name="your_sessions"),
     path("admin/autocomplete/", admin.site.admin_view(choices)),
     path("admin/", admin.site.urls),
     re_path("^healthz/?$", health.healthz),

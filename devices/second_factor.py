@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
-from devices import audit, seal
+from devices import audit, seal, sessions
 from devices.audit import What
 from devices.models import AuthenticatorApp
 
@@ -69,6 +69,7 @@ def confirm(user: User, code: str) -> AuthenticatorApp | None:
     device.confirmed = True
     device.save(update_fields=["confirmed"])
     audit.note(What.SECOND_FACTOR_SET_UP, about=user)
+    sessions.end_others(user)
     return device
 
 
@@ -106,10 +107,11 @@ def recovery_codes_left(user: User) -> int:
 
 @transaction.atomic
 def reset(user: User) -> None:
-    """Forget the app and the recovery codes, of somebody who has lost them."""
+    """Delete the app and the recovery codes of a user, and end the user's other sessions."""
     AuthenticatorApp.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
     audit.note(What.SECOND_FACTOR_RESET, about=user)
+    sessions.end_others(user)
 
 
 def _digest(code: str, key: str | None = None) -> str:

@@ -27,7 +27,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from devices import drafts, people, second_factor
+from devices import drafts, people, second_factor, sessions
 from devices.admin import confirmation
 from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
 from devices.admin.trails import WithTrail
@@ -113,7 +113,8 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
     list_filter_submit = True
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
-    actions = ("send_link", "reset_second_factor")
+    actions = ("send_link", "reset_second_factor", "end_sessions")
+    readonly_fields = ("number_of_sessions",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
         people: QuerySet[Person] = super().get_queryset(request).prefetch_related("hospitals")
@@ -121,7 +122,7 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
 
     def get_fields(self, request: HttpRequest, obj: Person | None = None) -> Any:
         fields = ("first_name", "email", "hospitals")
-        return fields if obj is None else (*fields, "is_active")
+        return fields if obj is None else (*fields, "is_active", "number_of_sessions")
 
     def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
         return False  # history names them: whoever leaves is made inactive
@@ -134,6 +135,10 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
     @admin.display(description=_("hospitals"))
     def at(self, person: Person) -> str:
         return ", ".join(sorted(hospital.name for hospital in person.hospitals.all())) or "–"
+
+    @admin.display(description=_("sessions"))
+    def number_of_sessions(self, person: Person) -> int:
+        return sessions.of_user(person).count()
 
     def save_model(self, request: HttpRequest, obj: Person, form: PersonForm, change: bool) -> None:
         name, email = form.cleaned_data["first_name"], form.cleaned_data["email"]
@@ -183,6 +188,27 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
                 "Two-factor sign-in of %(count)d people was reset.",
                 "count",
             ),
+        )
+
+    @admin.action(description=_("End all sessions"), permissions=["change"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
+        @transaction.atomic
+        def end(by: Origin) -> int:
+            return sum(sessions.end_others(person) for person in queryset)
+
+        return confirmation.carry_out(
+            self,
+            request,
+            queryset,
+            end,
+            action="end_sessions",
+            title=_("End all sessions"),
+            will=ngettext_lazy(
+                "%(count)d user is signed out everywhere. Your own session does not end.",
+                "%(count)d users are signed out everywhere. Your own session does not end.",
+                "count",
+            ),
+            done=ngettext_lazy("%(count)d session was ended.", "%(count)d sessions were ended.", "count"),
         )
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
