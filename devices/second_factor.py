@@ -17,7 +17,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
 from devices import audit, seal, sessions
 from devices.audit import What
-from devices.models import AuthenticatorApp
+from devices.models import AuthenticatorApp, Session
 
 RECOVERY_CODES = 10
 DIGITS = 6
@@ -36,12 +36,17 @@ def is_set_up(user: Any) -> bool:
 
 
 @transaction.atomic
-def begin(user: User) -> AuthenticatorApp:
-    """Return the secret that an app is to learn, the same until it has been confirmed by a code of the app."""
-    User.objects.select_for_update().get(pk=user.pk)  # two pages that are opened at once show the same
-    begun = AuthenticatorApp.objects.filter(user=user, confirmed=False).order_by("pk")
-    device: AuthenticatorApp | None = next((app for app in begun if app.opens), None)
-    return device or AuthenticatorApp.objects.create(user=user, confirmed=False, name="app")
+def begin(user: User, session_id: str) -> AuthenticatorApp:
+    """Return the session's unconfirmed app, or a new one: no two sessions have the same secret.
+
+    Until an app is confirmed, its name is the id of its session.
+    """
+    User.objects.select_for_update().get(pk=user.pk)  # two pages of a session that load at once show the same secret
+    unconfirmed = AuthenticatorApp.objects.filter(user=user, confirmed=False)
+    unconfirmed.exclude(name=session_id).exclude(name__in=Session.objects.values("pk")).delete()  # of ended sessions
+    begun = unconfirmed.filter(name=session_id).order_by("pk")
+    app: AuthenticatorApp | None = next((app for app in begun if app.opens), None)
+    return app or AuthenticatorApp.objects.create(user=user, confirmed=False, name=session_id)
 
 
 def secret_of(device: AuthenticatorApp) -> str:
@@ -56,18 +61,18 @@ def address_of(device: AuthenticatorApp) -> str:
 
 
 @transaction.atomic
-def confirm(user: User, code: str) -> AuthenticatorApp | None:
-    """Take the secret in use if the code is the app's; None if it is not.
+def confirm(user: User, code: str, session_id: str) -> AuthenticatorApp | None:
+    """Set up the session's app if the code is right; return None if it is wrong, or if another app is set up.
 
     Raises:
         Wait: too many wrong codes were sent.
     """
-    device = begin(user)
-    if _checked(user, device, code) is None:
+    device = begin(user, session_id)  # which locks: of two sessions that confirm at once, the second one fails
+    if is_set_up(user) or _checked(user, device, code) is None:
         return None
     AuthenticatorApp.objects.filter(user=user).exclude(pk=device.pk).delete()
-    device.confirmed = True
-    device.save(update_fields=["confirmed"])
+    device.confirmed, device.name = True, "app"
+    device.save(update_fields=["confirmed", "name"])
     audit.note(What.SECOND_FACTOR_SET_UP, about=user)
     sessions.end_others(user)
     return device

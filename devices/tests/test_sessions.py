@@ -15,9 +15,11 @@ from django.utils import timezone
 
 from devices import people, second_factor, sessions
 from devices.audit import What
-from devices.models import AuditEvent, Hospital, Session
+from devices.models import AuditEvent, AuthenticatorApp, Hospital, Session
 from devices.session_store import SessionStore, hashed
+from devices.tests.conftest import PASSWORD
 from devices.tests.test_admin_people import choose_password
+from devices.tests.test_admin_second_factor import SET_UP, code_shown, next_code_of, set_up
 
 LIST, SESSIONS, PEOPLE = "/admin/devices/device/", "/admin/sessions/", "/admin/devices/person/"
 NEW_PASSWORD = "sore-teduh-8"
@@ -229,3 +231,82 @@ def test_new_password_ends_all_sessions_but_the_one_that_sets_it(rs_a: Hospital)
 def test_sign_in_ends_no_session(person: User, ratna: Client) -> None:
     assert is_open(signed_in(person))
     assert is_open(ratna)
+
+
+# --- The second factor's secret
+
+
+def secret_shown(page: Any) -> str:
+    return str(page.context["secret"])
+
+
+def test_two_sessions_never_see_the_same_secret(person: User) -> None:
+    thief, victim = signed_in(person), signed_in(person)
+    secrets = [secret_shown(client.get(SET_UP)) for client in (thief, victim, thief, victim)]
+    assert secrets[:2] == secrets[2:]
+    assert len(set(secrets)) == 2
+
+
+def test_secret_of_another_session_is_not_confirmed(person: User) -> None:
+    thief, victim = signed_in(person), signed_in(person)
+    for client in (thief, victim):
+        client.get(SET_UP)
+    theirs = AuthenticatorApp.objects.get(name=hashed(key_of(thief)))
+    page = victim.post(SET_UP, {"code": code_shown(theirs), "password": PASSWORD})
+    assert "This code is wrong" in page.content.decode()
+    assert not second_factor.is_set_up(person)
+
+
+def test_set_up_ends_all_other_sessions_and_their_secrets(person: User, ratna: Client) -> None:
+    mine = signed_in(person)
+    ratna.get(SET_UP)
+    mine.get(SET_UP)
+    app = AuthenticatorApp.objects.get(name=hashed(key_of(mine)))
+    assert mine.post(SET_UP, {"code": code_shown(app), "password": PASSWORD}).status_code == 200
+    assert list(AuthenticatorApp.objects.filter(user=person)) == [app]
+    assert [is_open(client) for client in (mine, ratna)] == [True, False]
+    assert ended() == [(person.pk, 1)]
+
+
+def test_second_session_that_confirms_does_not_replace_the_first(person: User) -> None:
+    ids = [hashed(key_of(signed_in(person))) for _ in range(2)]
+    [first, second] = [second_factor.begin(person, session_id) for session_id in ids]
+    assert second_factor.confirm(person, code_shown(first), ids[0]) == first
+    assert second_factor.confirm(person, code_shown(second), ids[1]) is None
+    assert AuthenticatorApp.objects.get(user=person, confirmed=True) == first
+
+
+def test_unconfirmed_secret_is_removed_with_its_session(person: User, ratna: Client) -> None:
+    ratna.get(SET_UP)
+    ratna.post("/admin/logout/")
+    signed_in(person).get(SET_UP)
+    assert AuthenticatorApp.objects.filter(user=person).count() == 1
+
+
+@pytest.mark.parametrize("password", [None, "", "wrong"])
+def test_set_up_requires_the_password_and_checks_no_code_without(
+    person: User, ratna: Client, password: str | None
+) -> None:
+    ratna.get(SET_UP)
+    code = code_shown(AuthenticatorApp.objects.get(user=person))
+    form = {"code": code} | ({} if password is None else {"password": password})
+    assert list(ratna.post(SET_UP, form).context["form"].errors) == ["password"]
+    assert not second_factor.is_set_up(person)
+    assert ratna.post(SET_UP, {"code": code, "password": PASSWORD}).status_code == 200
+    assert second_factor.is_set_up(person)
+
+
+def test_session_from_before_a_reset_sets_up_nothing(person: User, ratna: Client) -> None:
+    set_up(ratna, person)
+    second_factor.reset(person)
+    assert ratna.get(SET_UP).headers["Location"].startswith("/admin/login/")
+    ratna.post(SET_UP, {"code": "000000", "password": PASSWORD})
+    assert not AuthenticatorApp.objects.filter(user=person).exists()
+
+
+def test_user_who_turns_it_off_stays_signed_in(person: User, ratna: Client) -> None:
+    set_up(ratna, person)
+    other = signed_in(person)
+    ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
+    assert is_open(ratna)
+    assert not is_open(other)
