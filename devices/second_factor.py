@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
-from devices import audit, seal, sessions
+from devices import audit, notifications, seal, sessions
 from devices.audit import What
 from devices.models import AuthenticatorApp, Session
 
@@ -74,6 +74,7 @@ def confirm(user: User, code: str, session_id: str) -> AuthenticatorApp | None:
     device.confirmed, device.name = True, "app"
     device.save(update_fields=["confirmed", "name"])
     audit.note(What.SECOND_FACTOR_SET_UP, about=user)
+    notifications.notify(user, notifications.SECOND_FACTOR_SET_UP)
     sessions.end_others(user)
     return device
 
@@ -116,6 +117,7 @@ def reset(user: User) -> None:
     AuthenticatorApp.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
     audit.note(What.SECOND_FACTOR_RESET, about=user)
+    notifications.notify(user, notifications.SECOND_FACTOR_RESET)
     sessions.end_others(user)
 
 

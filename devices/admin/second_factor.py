@@ -25,7 +25,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from devices import audit, denials, second_factor, sessions
+from devices import audit, denials, second_factor, sessions, step_up
 from devices.admin.current_password import CurrentPasswordForm
 from devices.audit import What
 from devices.models import Person
@@ -114,6 +114,7 @@ class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no
     def form_valid(self, form: CodeForm) -> HttpResponse:
         self.request.session.cycle_key()
         django_otp.login(self.request, form.device)
+        step_up.confirmed(self.request)
         audit.note(What.CODE_ACCEPTED, about=_user(self.request), device=form.device.name)
         return self.go_on(form)
 
