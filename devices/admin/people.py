@@ -99,7 +99,8 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
             self.fields["hospitals"].initial = self.instance.hospitals.all()
             self.fields["hospitals"].required = not self.instance.is_superuser
         for name in SIGN_IN_FIELDS if self.is_protected else ():
-            self.fields[name].disabled, self.fields[name].required = True, False
+            field = self.fields[name]
+            field.disabled, field.required, field.help_text = True, False, ""
 
     def clean_first_name(self) -> str:
         return drafts.clean_text(self.cleaned_data["first_name"])

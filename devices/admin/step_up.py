@@ -71,7 +71,7 @@ class Confirm(FormView):  # type: ignore[type-arg]  # Django's takes no paramete
     def get_form_kwargs(self) -> dict[str, Any]:
         kwargs = super().get_form_kwargs()
         if f"{self.prefix}-{self.field}" not in self.request.POST:
-            kwargs["data"] = None  # the request's fields are of another form
+            kwargs.update(data=None, files=None)  # the request's fields are of another form
         return kwargs
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -217,6 +217,7 @@ def test_session_without_any_confirmation_is_not_fresh() -> None:
 def test_password_confirms_and_the_action_is_resumed(stale: Client, person: Person) -> None:
     chosen = {"action": "send_link", "_selected_action": str(person.pk)}
     page = stale.post(PEOPLE, {**chosen, "index": "0"}).content.decode()
+    assert "This field is required." not in page
     for name, value in chosen.items():
         assert f'type="hidden" name="{name}" value="{value}"' in page
     key = key_of(stale)
