@@ -16,6 +16,7 @@ from devices.models.hospitals import FormerName, Hospital, changes_of
 from devices.models.idempotency import IDEMPOTENCY_KEY_LENGTH, RememberedAnswer
 from devices.models.people import FailedSignIn, Person, SignIn
 from devices.models.permits import PermitCount
+from devices.models.sessions import Session
 from devices.models.uploads import Upload, UploadedLine
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "PermitCount",
     "Person",
     "RememberedAnswer",
+    "Session",
     "SignIn",
     "Through",
     "Upload",
