@@ -439,7 +439,7 @@ ROW = "<row r='1'/>"
         b"<a>" * (workbooks.MAX_DEPTH + 1) + b"</a>" * (workbooks.MAX_DEPTH + 1),
         b"<a>" + b"<b/>" * 2_000 + b"</a>",
         f"<row xmlns='{workbooks.SHEET_MAIN_NS}'>{'<c/>' * 2_000}</row>".encode(),
-        f"<a xmlns='{workbooks.SHEET_MAIN_NS}'>{ROW * 1_000}</a>".encode(),
+        f"<a xmlns='{workbooks.SHEET_MAIN_NS}'>{ROW * 2_000}</a>".encode(),
         b"<a><row " + b" ".join(b"a%d=''" % number for number in range(2_000)) + b"/></a>",
         b"<a><!--" + b"x" * 3 * workbooks.MAX_TAG + b"--></a>",
         b"<a b='" + b"x" * 3 * workbooks.MAX_TAG + b"'/>",
@@ -450,6 +450,7 @@ def test_a_part_that_would_take_much_memory_or_time_is_refused(
     part: str, text: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workbooks, "MAX_HELD", 1_500)
+    monkeypatch.setattr(workbooks, "MAX_TREE", 1_500)
     assert error(repacked(MADE, part, text)).startswith("The workbook is too large when unpacked.")
 
 
