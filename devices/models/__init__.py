@@ -17,7 +17,7 @@ from devices.models.idempotency import IDEMPOTENCY_KEY_LENGTH, RememberedAnswer
 from devices.models.people import FailedSignIn, Person, SignIn
 from devices.models.permits import PermitCount
 from devices.models.sessions import Session
-from devices.models.uploads import Upload, UploadedLine
+from devices.models.uploads import ImportTurn, Upload, UploadedLine
 
 __all__ = [
     "IDEMPOTENCY_KEY_LENGTH",
@@ -36,6 +36,7 @@ __all__ = [
     "FailedSignIn",
     "FormerName",
     "Hospital",
+    "ImportTurn",
     "Part",
     "PermitCount",
     "Person",
