@@ -1,4 +1,4 @@
-"""Make texts that look the same the same text (decision 19).
+"""Make texts that look the same the same text (decision 21).
 
 Pure: knows no ORM, no request and no settings. The classes are parts of regular expressions; the OpenAPI document has
 them too (api/patterns.py).
