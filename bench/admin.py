@@ -20,9 +20,9 @@ from devices.tests.postgres import throwaway_postgres
 SIGN_IN = """
 from datetime import timedelta
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
-from django.contrib.sessions.backends.db import SessionStore
 from devices import people
 from devices.models import Device, Hospital
+from devices.session_store import SessionStore
 largest = Device.objects.order_by("id").last().device_holder
 operator = get_user_model().objects.create_superuser("operator")
 for user in (operator, people.invite("Admin", "admin@rs.example", [largest])):

@@ -17,6 +17,7 @@ FORMAT = "{asctime} {levelname} {name} [{request_id}] {message}"
 MESSAGE_LENGTH = 2_000  # characters
 TRACEBACK_LENGTH = 20_000  # characters
 LINE_LENGTH = 1_000  # characters of each line of a traceback
+LONGEST_SECRET = 300  # characters: an email address has up to 254, the password of a URL up to 256 here
 INDENT = "    "
 CUT = " … (cut)"
 
@@ -76,11 +77,12 @@ class GunicornLogger(Logger):
 
 
 def _cut(text: str, length: int) -> str:
-    """Shorten a long text at the end of a word: no pattern would recognize half a secret."""
+    """Shorten a long text at the end of a word, or well before its end: no pattern would recognize half a secret."""
     if len(text) <= length:
         return text
     words = text[:length].rsplit(maxsplit=1)
-    return f"{words[0] if len(words) > 1 else ''}{CUT}"
+    end_of_word = len(words[0]) if len(words) > 1 else 0
+    return text[: max(end_of_word, length - LONGEST_SECRET)] + CUT
 
 
 def _traceback(text: str) -> str:

@@ -208,6 +208,7 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "devices.people.HospitalAdminRights",
 ]
+SESSION_ENGINE = "devices.session_store"
 SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session ends
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
@@ -226,6 +227,16 @@ AXES_LOCKOUT_CALLABLE = "devices.admin.sign_ins.locked_out"
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_VERBOSE = False  # no line at every start
 AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read only
+
+# Emails to users whose way to sign in was changed (devices/notifications.py). Without EMAIL_URL none is sent.
+email = env.dj_email_url("EMAIL_URL", "dummy:")
+EMAIL_BACKEND = email.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+EMAIL_HOST, EMAIL_PORT = email["EMAIL_HOST"], email["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = email["EMAIL_HOST_USER"], email["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = email["EMAIL_USE_TLS"], email["EMAIL_USE_SSL"]
+EMAIL_FILE_PATH = email["EMAIL_FILE_PATH"]
+EMAIL_TIMEOUT = 5  # seconds
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "registry@localhost")
 
 # A second factor for whoever signs in to the admin: `required` in production, where HTTPS is on, unless set.
 STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
@@ -326,7 +337,13 @@ UNFOLD = {
     "STYLES": [lambda request: static("devices/pages.css")],
     "SCRIPTS": [lambda request: static("devices/labels.js")],
     "SHOW_LANGUAGES": True,
-    "ACCOUNT": {"navigation": [{"title": _("Two-factor sign-in"), "link": reverse_lazy("second_factor_set_up")}]},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
+            {"title": _("Two-factor sign-in"), "link": reverse_lazy("second_factor_set_up")},
+            {"title": _("Your sessions"), "link": reverse_lazy("your_sessions")},
+        ]
+    },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
     "COLORS": {"primary": TEAL},

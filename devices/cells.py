@@ -6,6 +6,7 @@ it would run or change, and read back without. https://owasp.org/www-community/a
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from datetime import date, time, timedelta
 from enum import StrEnum
@@ -13,7 +14,8 @@ from enum import StrEnum
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from devices import mac
+from devices import mac, normalization
+from devices.drafts import normalize
 
 
 class Spoilt(StrEnum):
@@ -35,7 +37,8 @@ REASONS = {
     Spoilt.ERROR: _("This cell has an error of Excel in it. Type the value again, and choose the file again."),
 }
 
-LONGEST = 300  # characters that are looked at: more than any field may have
+LONGEST = 300  # characters of a cell that are read, after normalization: more than any field may have
+MOST_TEXT = 2**15  # characters of a cell that are normalized: as many as Excel's may have
 EXACT = 10**15  # from here on Excel keeps the first 15 digits of a number only
 ERRORS = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
 
@@ -60,18 +63,23 @@ _CHANGEABLE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_would_change = _CHANGEABLE.match
+# What a program may pass over at the start of a cell: it sees a formula behind it.
+_UNSEEN = rf"{normalization.SPACE}{normalization.INVISIBLE}{normalization.REJECTED}"
+_unseen = re.compile(f"[{_UNSEEN}]*")
+# What begins a formula, and what NFKC makes of it: full-width, small, raised and lowered forms.
+FORMULA = "=+@-\u207a\u207c\u208a\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
 # What begins like a formula once a program takes `;` or `|` for what divides cells, as Excel does in Indonesia.
-_FORMULA_WITHIN = re.compile(r"""([;|][\s"]*)('*[=+@-])""")
-_ESCAPED_WITHIN = re.compile(r"""([;|][\s"]*)'('*[=+@-])""")
+_BEHIND_DELIMITER = rf"""([;|][{_UNSEEN}"]*)"""
+_FORMULA_WITHIN = re.compile(rf"""{_BEHIND_DELIMITER}('*[{re.escape(FORMULA)}])""")
+_ESCAPED_WITHIN = re.compile(rf"""{_BEHIND_DELIMITER}'('*[{re.escape(FORMULA)}])""")
 
 
 def read(column: str, cell: object) -> tuple[str, Spoilt | None]:
-    """Return the cell's text, trimmed, and what Excel has spoilt it with, if it is no longer what was typed."""
+    """Return the cell's text, normalized, and what Excel has spoilt it with, if it is no longer what was typed."""
     if cell is None:
         return "", None
     if isinstance(cell, str):
-        return _read_text(column, cell.strip()[:LONGEST])
+        return _read_text(column, normalize(cell[:MOST_TEXT])[:LONGEST])
     if isinstance(cell, date | time | timedelta):
         return str(cell), Spoilt.DATE
     if isinstance(cell, bool):
@@ -97,6 +105,22 @@ def unescaped(text: str) -> str:
     if text.startswith("'") and _would_change(text[1:]):
         text = text[1:]
     return _ESCAPED_WITHIN.sub(r"\1\2", text)
+
+
+def _would_change(text: str) -> bool:
+    """Tell whether a program would run or change the text, as it is or as a reader sees it.
+
+    The latter: without what is unseen at its start, and each form of a character as the character itself.
+    """
+    if _CHANGEABLE.match(text):
+        return True
+    if text.isascii() and text[:1] > " ":
+        return False
+    unseen = _unseen.match(text)[0]  # type: ignore[index]  # it matches any text
+    if "\t" in unseen or "\r" in unseen:
+        return True
+    seen = text[len(unseen) :][:LONGEST]
+    return bool(_CHANGEABLE.match(unicodedata.normalize("NFKC", seen)))
 
 
 def _read_text(column: str, text: str) -> tuple[str, Spoilt | None]:

@@ -16,6 +16,7 @@ DELIMITERS = ",;\t|"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 WINDOWS = "cp1252"  # what Excel writes for “CSV” on a PC in Western Europe or Indonesia
 AT_ONCE = 64 * 1024  # bytes, or characters
+MAX_RECORD = 2**20  # characters of one record, whose cells are in memory together
 
 
 def encoding_of(file: BinaryIO) -> str:
@@ -39,19 +40,28 @@ def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
     """Give each record's cells with the number of the line on which it begins, from 1.
 
     Raises:
-        Unreadable: a quote is not closed, or stands where none may.
+        Unreadable: a quote is not closed, or stands where none may, or a record is too long.
     """
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
-    begins = 1
+    begins, length = 1, 0
+
+    def counted() -> Iterator[str]:
+        nonlocal length
+        while line := text.readline(MAX_RECORD + 1):
+            length += len(line)
+            if length > MAX_RECORD:
+                raise Unreadable(_("The file is no list of devices: line %(line)d is too long.") % {"line": begins})
+            yield line
+
     try:
         sample = text.read(AT_ONCE).splitlines(keepends=True)
         delimiter = delimiter_of(sample[: headings.LINES_SEARCHED])
         text.seek(0)
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        reader = csv.reader(counted(), delimiter=delimiter, strict=True)
         for cells in reader:
             yield begins, cells
-            begins = reader.line_num + 1
+            begins, length = reader.line_num + 1, 0
     except csv.Error as error:
         raise _no_csv(error, begins) from error
     finally:
@@ -85,7 +95,8 @@ def delimiter_of(first: Sequence[str]) -> str:
             records = list(itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED))
         except csv.Error:  # not with this one; if with none, whoever reads the lines tells
             return -1, 0
-        return max(map(headings.known_in, records), default=0), "".join(first[:1]).count(delimiter)
+        most = max((headings.known_in(record[: headings.MAX_COLUMNS]) for record in records), default=0)
+        return most, "".join(first[:1]).count(delimiter)
 
     return max(DELIMITERS, key=found)
 

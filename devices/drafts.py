@@ -4,7 +4,7 @@ The API, the admin's forms, an import and the commands all read through here; mo
 constraints of the database. A draft is a plain dict, because a POST may bring 10,000 of them.
 """
 
-import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from devices import mac
+from devices import mac, normalization
 from devices.problems import Problem
 
 MAX_LENGTH = 255
@@ -37,30 +37,36 @@ class Draft(TypedDict, total=False):
     device_holder: str | None
 
 
-# Control characters, lone surrogates, and what stands for broken bytes (U+FFFD) or is no character.
-_UNKEEPABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
-
 REQUIRED = ("device_name", "device_mac", "device_type")
 
 
+def normalize(text: str) -> str:
+    """Return the text as names are stored and searched: without invisible characters, with single spaces, in NFC."""
+    return normalization.normalize(text, MAX_LENGTH)
+
+
 def fold(name: str) -> str:
-    """Return what two spellings of one hospital's name have in common: no space around, no difference of case."""
-    return name.strip().casefold()
+    """Return the text that all spellings of one hospital's name have in common: normalized, and without case."""
+    folded = normalize(name).casefold()
+    return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
 
 
 def clean_text(value: object) -> str:
-    """Return the text trimmed: 1–255 characters that every database can keep, in one line."""
+    """Return the normalized text: 1–255 characters in one line, none of which is invisible or has no agreed meaning."""
     if value is None:
         raise ValidationError(_("This field may not be null."), code="null")
     if not isinstance(value, str):
         raise ValidationError(_("This must be a string."), code="invalid")
-    text = value.strip()
+    text = normalize(value)
     if not text:
         raise ValidationError(_("This field may not be blank."), code="blank")
     if len(text) > MAX_LENGTH:
         raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
-    if _UNKEEPABLE.search(text):
-        raise ValidationError(_("This has control characters or broken Unicode in it."), code="characters")
+    if normalization.is_rejected(text):
+        raise ValidationError(
+            _("This contains control characters, text-direction overrides, private-use characters or broken Unicode."),
+            code="characters",
+        )
     return text
 
 
@@ -96,7 +102,7 @@ def clean_type(value: object) -> str:
 
 def clean_holder(value: object) -> str | None:
     text = clean_text(value)
-    return None if text.casefold() == UNKNOWN else text
+    return None if fold(text) == UNKNOWN else text
 
 
 CLEANERS: dict[str, Callable[[object], str | None]] = {

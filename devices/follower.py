@@ -152,17 +152,23 @@ def _ask(address: str, key: str) -> tuple[list[dict[str, Any]], str]:
         with _opener().open(request, timeout=TIMEOUT) as response:
             body = json.load(response)
     except HTTPError as error:
-        if error.code == GONE:
-            raise _Gone from error
-        if error.code in TRY_AGAIN:
-            raise _Silent(error) from error
-        if error.code in REDIRECTS:
-            raise Stopped(f"{address} redirects to {_host(error)}, which is not followed.") from error
-        raise Stopped(f"{address} answers {error.code}: {_message(error)}") from error
+        with error:  # it is the response, and has a socket
+            raise _refusal(address, error) from error
     except (OSError, HTTPException, ValueError) as error:
         raise _Silent(error) from error
     [cursor] = parse_qs(urlsplit(body["pagination"]["next"]).query)["since"]
     return body["data"], cursor
+
+
+def _refusal(address: str, error: HTTPError) -> Exception:
+    """Return what a response with an error, or a redirect, means for us."""
+    if error.code == GONE:
+        return _Gone()
+    if error.code in TRY_AGAIN:
+        return _Silent(error)
+    if error.code in REDIRECTS:
+        return Stopped(f"{address} redirects to {_host(error)}, which is not followed.")
+    return Stopped(f"{address} answers {error.code}: {_message(error)}")
 
 
 def _check_encrypted(url: str) -> None:

@@ -17,6 +17,7 @@ REQUIRED = COLUMNS[:3]
 ID = "id"  # the registry's own number, in a file that has the devices' names too
 FIELD_HEADINGS = {"id": "device_name", "mac": "device_mac", "type": "device_type", "holder": "device_holder"}
 
+MAX_COLUMNS = 50  # that are read: more than any list of devices has
 LINES_SEARCHED = 20  # titles and notes may stand above the headings
 MERGED_LINES = 3  # of which headings in merged cells may be spread over
 # How much of a heading's letters must be a known one's for a slip of the pen: more where nothing is missing.

@@ -1,15 +1,16 @@
 """Find the hospitals that a caller names, and register those that are named for the first time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS
 
 from devices import history, sql
 from devices.drafts import fold
-from devices.models import Hospital, now
+from devices.models import FormerName, Hospital, now
 from devices.origin import Origin
 from devices.prepared import Parameter, Prepared
+from devices.reach import Reach
 
 HOSPITAL_COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 
@@ -23,18 +24,46 @@ def name_hospitals(names: Iterable[str | None], origin: Origin) -> dict[str, Hos
     if spellings.keys() - known.keys():
         known = Hospital.objects.called(spellings)
     if spellings.keys() - known.keys():
-        sql.queue_up()  # behind whoever is renaming or merging: the name may be a former one by then
-        missing = sorted(spellings.keys() - Hospital.objects.called(spellings).keys())
-        at = now()
-        ids = sql.insert(
-            Hospital,
-            {"name": [spellings[folded] for folded in missing], "name_folded": missing},
-            {"created_at": at, "updated_at": at},
-            ignore_conflicts=True,
-        )
-        history.record(Hospital, ids, history.ADDED, origin)
-        known = Hospital.objects.called(spellings)
-    return known
+        known = _register_missing(spellings, origin)
+    return known | _own_stored_otherwise(origin.reach, spellings)
+
+
+def _register_missing(spellings: Mapping[str, str], origin: Origin) -> dict[str, Hospital]:
+    sql.queue_up()  # behind whoever is renaming or merging: the name may be a former one by then
+    found = Hospital.objects.called(spellings)
+    if found.keys() != spellings.keys():
+        found |= _stored_otherwise(spellings.keys() - found.keys())
+    missing = sorted(spellings.keys() - found.keys())
+    if not missing:
+        return found
+    at = now()
+    ids = sql.insert(
+        Hospital,
+        {"name": [spellings[folded] for folded in missing], "name_folded": missing},
+        {"created_at": at, "updated_at": at},
+        ignore_conflicts=True,
+    )
+    history.record(Hospital, ids, history.ADDED, origin)
+    return found | Hospital.objects.called(missing)
+
+
+def _stored_otherwise(names: Collection[str]) -> dict[str, Hospital]:
+    """Return the hospitals of these folded names that were stored before names were normalized.
+
+    Their `name_folded` has what `fold` removes now. Without this, such a hospital would be registered a second time.
+    """
+    former = [(row.name, row.hospital) for row in FormerName.objects.select_related("hospital")]
+    rows = former + [(row.name, row) for row in Hospital.objects.all()]
+    return {folded: hospital for name, hospital in rows if (folded := fold(name)) in names}
+
+
+def _own_stored_otherwise(reach: Reach, names: Collection[str]) -> dict[str, Hospital]:
+    """Return the caller's own hospitals of these folded names that were stored before names were normalized.
+
+    Another hospital may have the normalized name. A caller within one hospital never means that other one.
+    """
+    own = {fold(hospital.name): hospital for hospital in reach.hospitals or ()}
+    return {folded: row for folded, row in own.items() if folded in names and folded != row.name_folded}
 
 
 def find_hospitals(names: Iterable[str | None]) -> dict[str, Hospital]:

@@ -18,7 +18,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
 
-from devices import audit, reach
+from devices import audit, notifications, reach
 from devices.audit import About, What
 from devices.models import AuditEvent, Hospital
 from devices.problems import UNIQUE, Problem, Refused
@@ -62,6 +62,22 @@ def invite(name: str, email: str, hospitals: Iterable[Hospital]) -> User:
     return user
 
 
+@transaction.atomic
+def change_email(user: User, email: str) -> None:
+    """Change the email address, which is also the user name of a hospital admin.
+
+    Raises:
+        Refused: another user signs in with this address already.
+    """
+    email = login_name(email)
+    if User.objects.filter(username=email).exclude(pk=user.pk).exists():
+        raise Refused([Problem("email", UNIQUE, TAKEN)])
+    user.email = email
+    if not user.is_superuser:  # an operator's user name was chosen on the command line
+        user.username = email
+    user.save(update_fields=["email", "username"])
+
+
 def login_name(text: str) -> str:
     """Return the user name of an e-mail address: people do not always type it in the same case."""
     return text.strip().lower() if "@" in text else text.strip()
@@ -88,5 +104,6 @@ def make_password_link(user: User) -> str:
     It stops working with a password chosen, with a sign-in, and with the next link.
     """
     audit.note(What.PASSWORD_LINK_MADE, about=user)
+    notifications.notify(user, notifications.PASSWORD_LINK_MADE)
     who = urlsafe_base64_encode(force_bytes(user.pk))
     return reverse("choose_password", args=[who, link_tokens.make_token(user)])

@@ -20,10 +20,10 @@ from django.utils.crypto import salted_hmac
 from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
-from devices import audit, seal, sign_in_limits
+from devices import audit, notifications, seal, sessions, sign_in_limits
 from devices.audit import About, What
 from devices.counters import leases
-from devices.models import AuditEvent, AuthenticatorApp
+from devices.models import AuditEvent, AuthenticatorApp, Session
 from devices.origin import client_network, network_of
 from devices.rates import Rate
 from devices.sign_in_limits import Limit, TooManyAttempts
@@ -48,12 +48,17 @@ def is_set_up(user: Any) -> bool:
 
 
 @transaction.atomic
-def begin(user: User) -> AuthenticatorApp:
-    """Return the secret that an app is to learn, the same until it has been confirmed by a code of the app."""
-    User.objects.select_for_update().get(pk=user.pk)  # two pages that are opened at once show the same
-    begun = AuthenticatorApp.objects.filter(user=user, confirmed=False).order_by("pk")
-    device: AuthenticatorApp | None = next((app for app in begun if app.opens), None)
-    return device or AuthenticatorApp.objects.create(user=user, confirmed=False, name="app")
+def begin(user: User, session_id: str) -> AuthenticatorApp:
+    """Return the session's unconfirmed app, or a new one: no two sessions have the same secret.
+
+    Until an app is confirmed, its name is the id of its session.
+    """
+    User.objects.select_for_update().get(pk=user.pk)  # two pages of a session that load at once show the same secret
+    unconfirmed = AuthenticatorApp.objects.filter(user=user, confirmed=False)
+    unconfirmed.exclude(name=session_id).exclude(name__in=Session.objects.values("pk")).delete()  # of ended sessions
+    begun = unconfirmed.filter(name=session_id).order_by("pk")
+    app: AuthenticatorApp | None = next((app for app in begun if app.opens), None)
+    return app or AuthenticatorApp.objects.create(user=user, confirmed=False, name=session_id)
 
 
 def secret_of(device: AuthenticatorApp) -> str:
@@ -68,19 +73,21 @@ def address_of(device: AuthenticatorApp) -> str:
 
 
 @transaction.atomic
-def confirm(user: User, code: str) -> AuthenticatorApp | None:
-    """Take the secret in use if the code is the app's; None if it is not.
+def confirm(user: User, code: str, session_id: str) -> AuthenticatorApp | None:
+    """Set up the session's app if the code is right; return None if it is wrong, or if another app is set up.
 
     Raises:
         Wait: too many wrong codes were sent.
     """
-    device = begin(user)
-    if _checked(user, device, code) is None:
+    device = begin(user, session_id)  # which locks: of two sessions that confirm at once, the second one fails
+    if is_set_up(user) or _checked(user, device, code) is None:
         return None
     AuthenticatorApp.objects.filter(user=user).exclude(pk=device.pk).delete()
-    device.confirmed = True
-    device.save(update_fields=["confirmed"])
+    device.confirmed, device.name = True, "app"
+    device.save(update_fields=["confirmed", "name"])
     audit.note(What.SECOND_FACTOR_SET_UP, about=user)
+    notifications.notify(user, notifications.SECOND_FACTOR_SET_UP)
+    sessions.end_others(user)
     return device
 
 
@@ -118,10 +125,12 @@ def recovery_codes_left(user: User) -> int:
 
 @transaction.atomic
 def reset(user: User) -> None:
-    """Forget the app and the recovery codes, of somebody who has lost them."""
+    """Delete the app and the recovery codes of a user, and end the user's other sessions."""
     AuthenticatorApp.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
     audit.note(What.SECOND_FACTOR_RESET, about=user)
+    notifications.notify(user, notifications.SECOND_FACTOR_RESET)
+    sessions.end_others(user)
 
 
 def _digest(code: str, key: str | None = None) -> str:

@@ -1,5 +1,6 @@
 """Put on record what the libraries only tell by signals: sign-ins, and who is added or changed by whatever way."""
 
+import time
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -8,7 +9,8 @@ from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from devices import audit, denials, sign_in_limits
+from cexup.middleware import SessionEndMiddleware
+from devices import audit, denials, notifications, sessions, sign_in_limits, step_up
 from devices.audit import What
 from devices.models import Hospital, Person
 
@@ -19,6 +21,8 @@ PEOPLE = (User, Person)
 
 @receiver(user_logged_in)
 def signed_in(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
+    request.session[SessionEndMiddleware.BEGAN_AT] = time.time()
+    step_up.confirmed(request)
     audit.note(What.SIGNED_IN, about=user, user=user)
 
 
@@ -58,8 +62,16 @@ def person_saved(sender: type[Any], instance: Any, created: bool, **_kwargs: Any
     if changed:
         values: dict[str, Any] = {name: [before[name], getattr(instance, name)] for name in RIGHTS if name in changed}
         audit.note(What.PERSON_CHANGED, about=instance, changed=changed, **values)
+    if "email" in changed:
+        notifications.notify(instance, notifications.EMAIL_CHANGED, addresses=[before["email"]])
+    if "is_active" in changed:
+        notifications.notify(instance, notifications.ACTIVATED if instance.is_active else notifications.DEACTIVATED)
     if instance._password is not None:  # set anew, not only hashed anew; Django forgets it right after this
         audit.note(What.PASSWORD_CHOSEN, about=instance)
+        notifications.notify(instance, notifications.PASSWORD_CHANGED)
+        sessions.end_others(instance)
+    elif "is_active" in changed and not instance.is_active:
+        sessions.end_others(instance)  # else they would be valid again with the user
 
 
 @receiver(m2m_changed, sender=Hospital.admins.through)

@@ -7,6 +7,7 @@ Its headings are found (headings.py), and what Excel has spoilt is told of each 
 import csv
 import io
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from typing import BinaryIO, NamedTuple
 from django.utils.translation import gettext as _
 
 from devices import cells, delimited, headings, workbooks
-from devices.cells import Spoilt
+from devices.cells import MOST_TEXT, Spoilt
+from devices.deadlines import Deadline
 from devices.delimited import WINDOWS
-from devices.headings import COLUMNS, ID, Unreadable
+from devices.headings import COLUMNS, ID, MAX_COLUMNS, Unreadable
 from devices.workbooks import Line, Lines
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
 ENDINGS = (".csv", ".xlsx")
 EXPORTED = (ID, *COLUMNS)
 CHUNK = 64 * 1024  # characters
+NEVER = Deadline(math.inf)  # a command takes its time
 
 
 class Row(NamedTuple):
@@ -58,19 +61,20 @@ class Sheet:
 
 
 @contextmanager
-def reading(file: BinaryIO, most: int | None = None) -> Iterator[Sheet]:
+def reading(file: BinaryIO, most: int | None = None, deadline: Deadline = NEVER) -> Iterator[Sheet]:
     """Open a file that can be sought in, and find its headings. Lines that are blank or repeat these are left out.
 
     Raises:
         Unreadable: also while its rows are read: it is none of ours, a heading is missing, or it has more rows than
         `most`.
+        Overdue: also while its rows are read.
     """
     if workbooks.is_one(file):
-        with workbooks.tables(file) as tables:
-            yield _first_with_headings(tables, most)
+        with workbooks.tables(file, most or workbooks.MAX_ROWS, deadline) as tables:
+            yield _first_with_headings(tables, most, deadline)
     else:
         encoding = delimited.encoding_of(file)
-        yield _sheet(delimited.lines(file, encoding), most, encoding)
+        yield _sheet(delimited.lines(file, encoding), most, deadline, encoding)
 
 
 def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> int:
@@ -112,7 +116,7 @@ def ending_of(name: str) -> str:
     return ending
 
 
-def _first_with_headings(tables: list[Lines], most: int | None) -> Sheet:
+def _first_with_headings(tables: list[Lines], most: int | None, deadline: Deadline) -> Sheet:
     """Return the first worksheet that has the headings; a cover sheet may come before it.
 
     Raises:
@@ -121,14 +125,15 @@ def _first_with_headings(tables: list[Lines], most: int | None) -> Sheet:
     errors = []
     for table in tables:
         try:
-            return _sheet(table, most)
+            return _sheet(table, most, deadline)
         except Unreadable as error:
             errors.append(error)
     raise errors[0] if errors else Unreadable(_("The workbook has no worksheet."))
 
 
-def _sheet(lines: Lines, most: int | None, encoding: str | None = None) -> Sheet:
-    filled: Lines = ((number, line) for number, line in lines if not all(map(_is_blank, line)))
+def _sheet(lines: Lines, most: int | None, deadline: Deadline, encoding: str | None = None) -> Sheet:
+    first_cells = ((number, line[:MAX_COLUMNS]) for number, line in deadline.during(lines))
+    filled: Lines = ((number, line) for number, line in first_cells if not all(map(_is_blank, line)))
     first = list(itertools.islice(filled, headings.LINES_SEARCHED))
     if max((headings.known_in(list(map(_text, line))) for _number, line in first), default=0) < 2:
         first, filled = _divided(first, filled)
@@ -152,7 +157,7 @@ def _divided(first: list[Line], rest: Lines) -> tuple[list[Line], Lines]:
 
     def divide(line: Line) -> Line:
         whole = ";".join("" if cell is None else str(cell) for cell in line[1]).rstrip(";")
-        return line[0], delimited.divided(whole, delimiter, line[0])
+        return line[0], delimited.divided(whole[:MOST_TEXT], delimiter, line[0])[:MAX_COLUMNS]
 
     return list(map(divide, first)), map(divide, rest)
 
@@ -178,4 +183,4 @@ def _is_blank(cell: object) -> bool:
 
 def _text(cell: object) -> str:
     """Return what a cell says; without NUL, which PostgreSQL keeps in no text."""
-    return "" if cell is None else str(cell).replace("\0", "").strip()
+    return "" if cell is None else str(cell)[:MOST_TEXT].replace("\0", "").strip()

@@ -19,8 +19,10 @@ from django.utils.translation import gettext as _
 
 from devices import fleets, spreadsheets, sql
 from devices.cells import Spoilt
+from devices.deadlines import Deadline, Overdue
 from devices.drafts import MAX_LENGTH
 from devices.fleets import Line, Outcome
+from devices.import_turns import one_import
 from devices.models import Upload, UploadedLine, now
 from devices.origin import Origin
 from devices.spreadsheets import Row, Unreadable
@@ -28,6 +30,9 @@ from devices.transactions import in_one_transaction
 
 KEPT = timedelta(hours=1)
 MOST_LINES = 60_000  # of which the memory of one request is 300 MB
+# Of the processor, to read a file and find out what it would do. Five times what the longest list of devices takes; a
+# proxy has given up by then.
+READING_SECONDS = 60
 
 
 class Changed(Exception):
@@ -38,22 +43,17 @@ def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
     """Read a file, find out what its lines would do, and keep that for the person whom the origin names.
 
     Raises:
-        Unreadable: it is none of ours, or too long.
+        Busy: this process or this person is at another import.
+        Unreadable: it is none of ours, too long, or takes too long.
     """
-    with spreadsheets.reading(file, MOST_LINES) as sheet:
-        rows = list(sheet.rows)
-        notes = {
-            "passed_over": [heading[:MAX_LENGTH] for heading in sheet.passed_over],
-            "no_holders": not sheet.has_holders,
-            "windows": sheet.encoding == spreadsheets.WINDOWS,
-        }
-    if not rows:
-        raise Unreadable(_("The file has headings, and no device beneath them."))
-    upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
-    columns = _describe(upload, fleets.plan(rows, origin))
-    with transaction.atomic():
-        Upload.objects.filter(Q(user=origin.user_id) | Q(created_at__lt=now() - KEPT)).delete()
-        _keep(upload, columns)
+    with one_import(origin.user_id):
+        try:
+            upload, columns = _read(file, name, origin, Deadline(READING_SECONDS))
+        except Overdue as error:
+            raise Unreadable(_("The file takes too long to read. Save the list of devices alone, as CSV.")) from error
+        with transaction.atomic():
+            Upload.objects.filter(Q(user=origin.user_id) | Q(created_at__lt=now() - KEPT)).delete()
+            _keep(upload, columns)
     return upload
 
 
@@ -70,26 +70,55 @@ def look_again(upload: Upload, origin: Origin) -> bool:
     """Find out anew what the lines would do, say it in the present language, and return whether anything differs.
 
     Raises:
+        Busy: this process or this person is at another import.
         Upload.DoesNotExist: it was imported or replaced meanwhile.
     """
     before = upload.digest
-    columns = _describe(upload, fleets.plan(_rows(upload), origin))
-    with transaction.atomic():
-        Upload.objects.select_for_update().get(pk=upload.pk)
-        upload.lines.all().delete()
-        _keep(upload, columns)
+    with one_import(origin.user_id):
+        columns = _describe(upload, fleets.plan(_rows(upload), origin))
+        with transaction.atomic():
+            Upload.objects.select_for_update().get(pk=upload.pk)
+            upload.lines.all().delete()
+            _keep(upload, columns)
     return upload.digest != before
 
 
-@in_one_transaction
 def confirm(upload_id: UUID, origin: Origin) -> Outcome:
     """Do what the lines were said to do, all of it, and forget them.
 
     Raises:
+        Busy: this process or this person is at another import.
         Upload.DoesNotExist: as `find`.
         Changed: they would do something else by now; nothing was done.
         Refused: lines are wrong, or somebody was faster; nothing was done.
     """
+    with one_import(origin.user_id):
+        return _carry_out(upload_id, origin)
+
+
+def content(line: UploadedLine) -> dict[str, Any]:
+    """Return what is kept of a line: `cells` of the file, `old` and `new` values, `problems` as (field, code, text)."""
+    kept: dict[str, Any] = orjson.loads(line.content)
+    return kept
+
+
+def _read(file: BinaryIO, name: str, origin: Origin, deadline: Deadline) -> tuple[Upload, dict[str, list[Any]]]:
+    """Return the upload, and the columns of the rows that keep its lines."""
+    with spreadsheets.reading(file, MOST_LINES, deadline) as sheet:
+        rows = list(sheet.rows)
+        notes = {
+            "passed_over": [heading[:MAX_LENGTH] for heading in sheet.passed_over],
+            "no_holders": not sheet.has_holders,
+            "windows": sheet.encoding == spreadsheets.WINDOWS,
+        }
+    if not rows:
+        raise Unreadable(_("The file has headings, and no device beneath them."))
+    upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
+    return upload, _describe(upload, fleets.plan(deadline.during(rows), origin))
+
+
+@in_one_transaction
+def _carry_out(upload_id: UUID, origin: Origin) -> Outcome:
     find(upload_id, origin)
     upload = Upload.objects.select_for_update().get(pk=upload_id)
     lines = fleets.plan(_rows(upload), origin, lock=True)
@@ -99,12 +128,6 @@ def confirm(upload_id: UUID, origin: Origin) -> Outcome:
     fleets.note(outcome)
     upload.delete()
     return outcome
-
-
-def content(line: UploadedLine) -> dict[str, Any]:
-    """Return what is kept of a line: `cells` of the file, `old` and `new` values, `problems` as (field, code, text)."""
-    kept: dict[str, Any] = orjson.loads(line.content)
-    return kept
 
 
 def _describe(upload: Upload, lines: Sequence[Line]) -> dict[str, list[Any]]:

@@ -1,8 +1,8 @@
 """Read an XLSX workbook from a stranger, and write one, row by row.
 
 A workbook is a ZIP of XML: small on the way, and of any size when unpacked. Its parts are measured before any is read
-(a part never gives more than its directory says), and again while they are read, by what openpyxl makes of them in
-memory; rows and columns are counted, and defusedxml refuses entities.
+(a part never gives more than its directory says), and again while they are read, by what a reader makes of them in
+memory and in time; rows and columns are counted, and defusedxml refuses entities.
 """
 
 import io
@@ -23,7 +23,8 @@ from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.xml import DEFUSEDXML
 from openpyxl.xml.constants import SHEET_MAIN_NS
 
-from devices.headings import Unreadable
+from devices.deadlines import Deadline
+from devices.headings import MAX_COLUMNS, Unreadable
 
 if not DEFUSEDXML:
     raise ImportError("openpyxl does not find defusedxml, or is told not to use it.")
@@ -36,10 +37,17 @@ MAX_PARTS = 1_000
 MAX_WORKSHEETS = 64 * 2**20  # bytes of all worksheets, unpacked; they are read row by row
 MAX_REST = 32 * 2**20  # bytes of all else, unpacked; texts and styles are held in memory
 MAX_STYLES = 4 * 2**20
-MAX_ROWS, MAX_COLUMNS = 1_048_576, 50  # Excel's own, and more than any list of devices has
+MAX_ROWS = 1_048_576  # Excel's own
 MAX_DEPTH = 64  # elements within each other
-MAX_HELD = 2_000_000  # elements and attributes that are in memory at a time: up to 300 MB
-MAX_TAG = 2**18  # bytes of a tag or comment, which old versions of expat begin anew with each piece that comes
+# Elements and attributes that are in memory at a time: up to 130 MB. A row or a shared text that has ended is one, and
+# 60,000 lines may have six texts each that are in no other line.
+MAX_HELD = 400_000
+MAX_TREE = 150_000  # of these in a part that is read as a whole, which takes longer
+MAX_HELD_BYTES = 8 * 2**20  # of the XML of what is in memory at a time: a row, say, but not the rows before it
+# Of a workbook, whether they are in memory or not. Each needs a byte or two of the file where something is in it, so a
+# small file that has very many is made to keep the registry busy.
+FEW_ELEMENTS, ELEMENTS_A_BYTE = 20_000, 4
+MAX_TAG = 2**18  # bytes without an element: old versions of expat begin a tag anew with each piece that comes
 
 # What openpyxl and zipfile let through of a workbook that is damaged, or made to do damage.
 DAMAGES = (
@@ -74,17 +82,20 @@ def is_one(file: BinaryIO) -> bool:
 
 
 @contextmanager
-def tables(file: BinaryIO) -> Iterator[list[Lines]]:
+def tables(file: BinaryIO, most_rows: int, deadline: Deadline) -> Iterator[list[Lines]]:
     """Give the lines of each worksheet that is not hidden: their number in the sheet, and their cells' values.
+
+    The elements of the whole workbook are as many as the cells of `most_rows` at most.
 
     Raises:
         Unreadable: it is none, an old or a protected one, damaged, or too large when unpacked.
+        Overdue: also while its lines are read.
     """
     _check(file)
     file.seek(0)
     try:
-        reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
-        reader.archive = _Archive(file)
+        reader = _Reader(file, read_only=True, data_only=True, keep_links=False)
+        reader.archive = _Archive(file, most_rows, deadline)
         reader.read()
     except DAMAGES as error:
         raise Unreadable(_("The file is no XLSX workbook, or a damaged one.")) from error
@@ -152,23 +163,44 @@ def _too_large() -> Unreadable:
 class _Archive(zipfile.ZipFile):
     """A workbook's parts, each of which is measured while it is read."""
 
+    def __init__(self, file: BinaryIO, most_rows: int, deadline: Deadline) -> None:
+        super().__init__(file)
+        self.deadline = deadline
+        size = file.seek(0, io.SEEK_END)
+        self.elements_left = min(most_rows * MAX_COLUMNS, FEW_ELEMENTS + ELEMENTS_A_BYTE * size)
+        self.released = "row"  # the element that whoever streams a part lets go when it has ended
+
     def open(self, *args: Any, **kwargs: Any) -> Any:
-        return _Part(super().open(*args, **kwargs))
+        return _Part(super().open(*args, **kwargs), self, self.released, MAX_HELD)
+
+    def read(self, name: Any, pwd: bytes | None = None) -> bytes:
+        """Read a part as a whole, all of which becomes a tree."""
+        with _Part(super().open(name, pwd=pwd), self, None, MAX_TREE) as part:
+            return part.readall()
+
+
+class _Reader(ExcelReader):
+    archive: _Archive
+
+    def read_strings(self) -> None:
+        self.archive.released = "si"
+        super().read_strings()
+        self.archive.released = "row"
 
 
 class _Part(io.RawIOBase):
     """A part as it is read, and refused before it grows too large for the memory in which it becomes a tree.
 
-    Of a row that has ended, or of a shared text, openpyxl keeps the element and its attributes, and lets go what was in
+    Of a row that has ended, or of a shared text, openpyxl keeps the element, and lets go its attributes and what was in
     it. All else it keeps until the part has been read.
     """
 
-    RELEASED = frozenset(f"{SHEET_MAIN_NS} {name}" for name in ("row", "si"))
-
-    def __init__(self, part: IO[bytes]) -> None:
-        self.part, self.length = part, 0
+    def __init__(self, part: IO[bytes], archive: _Archive, released: str | None, most: int) -> None:
+        self.part, self.archive, self.most = part, archive, most
+        self.released = f"{SHEET_MAIN_NS} {released}"
+        self.length = self.released_bytes = self.quiet = 0
         self.held = self.depth = 0
-        self.released_to: list[int] = []  # how many will be held once the row that has begun has ended
+        self.begun: list[tuple[int, int]] = []  # of each row that has begun: what is held once it has ended, its place
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.ordered_attributes = True
         self.parser.StartElementHandler = self._begin
@@ -188,23 +220,29 @@ class _Part(io.RawIOBase):
         super().close()
 
     def _measure(self, piece: bytes) -> None:
-        self.parser.Parse(piece, False)
+        self.archive.deadline.check()
+        self.quiet += len(piece)
         self.length += len(piece)
-        if self.length - self.parser.CurrentByteIndex > MAX_TAG:
+        self.parser.Parse(piece, False)
+        if self.quiet > MAX_TAG or self.length - self.released_bytes > MAX_HELD_BYTES:
             raise _too_large()
 
     def _begin(self, name: str, attributes: list[str]) -> None:
+        self.quiet = 0
+        self.archive.elements_left -= 1
         self.held += 1 + len(attributes) // 2
         self.depth += 1
-        if self.held > MAX_HELD or self.depth > MAX_DEPTH:
+        if self.held > self.most or self.depth > MAX_DEPTH or self.archive.elements_left < 0:
             raise _too_large()
-        if name in self.RELEASED:
-            self.released_to.append(self.held)
+        if name == self.released:
+            self.begun.append((self.held - len(attributes) // 2, self.parser.CurrentByteIndex))
 
     def _end(self, name: str) -> None:
         self.depth -= 1
-        if name in self.RELEASED:
-            self.held = self.released_to.pop()
+        if name == self.released:
+            self.held, place = self.begun.pop()
+            if not self.begun:
+                self.released_bytes += self.parser.CurrentByteIndex - place
 
 
 def _lines(sheet: Any) -> Lines:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from devices import reach, registry
+from devices.drafts import normalize
 from devices.models import MAX_ID
 from devices.problems import Refused
 from devices.reach import Reach
@@ -55,6 +56,12 @@ class Page(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in self.lookups
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Normalize the text like the names it is compared with."""
+        return super().get_search_results(request, queryset, normalize(search_term))  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         self._take_ids_only(request)

@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from devices import credentials, drafts, origin, rates
-from devices.admin import confirmation
+from devices.admin import confirmation, step_up
 from devices.admin.access import OnlyForOperators
 from devices.admin.filters import HolderFilter
 from devices.admin.trails import WithTrail
@@ -139,6 +139,7 @@ class ApiKeyAdmin(WithTrail, OnlyForOperators):
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
+    @step_up.required()
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Tell it also if somebody took the same key over between this form's check and its writing."""
         try:
@@ -179,6 +180,7 @@ class ApiKeyAdmin(WithTrail, OnlyForOperators):
         )
 
     @admin.action(description=_("Rotate"), permissions=["operator"])
+    @step_up.required(*step_up.ACTION)
     def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
         keys = list(queryset[:2])
         if len(keys) != 1:

@@ -18,7 +18,7 @@ from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.imports import Imports
 from devices.admin.pagination import LargeList
 from devices.admin.trails import WithTrail
-from devices.drafts import CLEANERS, Draft
+from devices.drafts import CLEANERS, Draft, normalize
 from devices.makers import maker
 from devices.models import Device, DeviceCount, DeviceQuerySet, Hospital, Through
 from devices.origin import Origin
@@ -110,7 +110,7 @@ class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach,
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Device], search_term: str
     ) -> tuple[QuerySet[Device], bool]:
-        text = search_term.strip()
+        text = normalize(search_term)
         if not text or not isinstance(queryset, DeviceQuerySet):
             return queryset, False
         return queryset.search(text, reach.of_user(request.user)), False

@@ -21,7 +21,7 @@ from devices.admin.access import OnlyToRead, WithinReach, is_operator
 from devices.admin.filters import DaysFilter, HolderFilter
 from devices.admin.pagination import LargeList
 from devices.admin.trails import WithTrail
-from devices.drafts import UNKNOWN, DeviceType
+from devices.drafts import UNKNOWN, DeviceType, normalize
 from devices.models import Device, FormerName, Hospital, Through, changes_of
 from devices.reach import Reach
 
@@ -118,7 +118,7 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
 
         What a device was called after it left a hospital is not found from there, since it is not told there.
         """
-        text = search_term.strip()
+        text = normalize(search_term)
         if not text:
             return queryset, False
         if REQUEST_ID.fullmatch(text):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from devices import drafts, hospitals, origin
-from devices.admin import confirmation
+from devices.admin import confirmation, step_up
 from devices.admin.access import WithinReach, WritesByVerbs, is_operator
 from devices.admin.pagination import LargeList
 from devices.admin.trails import WithTrail
@@ -122,6 +122,7 @@ class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
             obj.pk = name_hospitals([name], by)[drafts.fold(name)].pk
 
     @admin.action(description=_("Merge into another hospital"), permissions=["change"])
+    @step_up.required(*step_up.ACTION)  # admins and keys move along
     def merge(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> HttpResponse | None:
         chosen: list[Any] = list(queryset)
         numbers = {

@@ -24,6 +24,10 @@ def too_large() -> str:
     }
 
 
+def busy() -> str:
+    return _("Another import is being read. Try again in a moment.")
+
+
 def changed() -> str:
     return _(
         "The registry has changed since you saw this: something else would be imported by now. Nothing was "

@@ -1,6 +1,7 @@
 """Import a file of devices in the admin: choose it, see line by line what it would do, then do all of it or nothing."""
 
 import io
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from devices import origin, reach, spreadsheets, uploads
+from devices import import_turns, origin, reach, spreadsheets, uploads
 from devices.admin import import_words
 from devices.admin.exports import CONTENT_TYPES
 from devices.admin.upload_limit import was_too_large
@@ -27,6 +28,7 @@ from devices.models import Device, Through, Upload, UploadedLine
 from devices.problems import Refused
 
 LINES_A_PAGE = 100
+RETRY_AFTER = 10  # seconds, in which most imports are done
 RIGHTS = ("devices.add_device", "devices.change_device")
 
 COLOURS = {Kind.NEW: "success", Kind.CHANGED: "info", Kind.UNCHANGED: "default", Kind.WRONG: "danger"}
@@ -51,12 +53,14 @@ class Imports(ModelAdmin):
     @action(description=_("Import"), url_path="import", permissions=["import"], icon="upload_file")  # type: ignore[untyped-decorator]
     def import_file(self, request: HttpRequest) -> HttpResponse:
         """Show the page on which a file is chosen, and answer to the choice."""
-        wrong = ""
+        wrong, status = "", HTTPStatus.OK
         if request.method == "POST":
             try:
                 upload = _receive(request)
             except Unreadable as error:
                 wrong = str(error)
+            except import_turns.Busy:
+                wrong, status = import_words.busy(), HTTPStatus.TOO_MANY_REQUESTS
             else:
                 return redirect("admin:devices_device_import_preview", upload.pk)
         context = {
@@ -72,7 +76,7 @@ class Imports(ModelAdmin):
             ],
             "texts": import_words.of_choice(),
         }
-        return render(request, "admin/import.html", context)
+        return _with_retry(render(request, "admin/import.html", context, status=status))
 
     def template(self, request: HttpRequest, ending: str) -> HttpResponse:
         """Give a file that has the headings and nothing else."""
@@ -98,6 +102,9 @@ class Imports(ModelAdmin):
                 messages.warning(request, import_words.changed())
         except Upload.DoesNotExist:
             return _gone(self, request)
+        except import_turns.Busy:
+            messages.warning(request, import_words.busy())
+            return _with_retry(self._show(request, upload, HTTPStatus.TOO_MANY_REQUESTS))
         return self._show(request, upload)
 
     def _answer(self, request: HttpRequest, upload: Upload, by: origin.Origin) -> HttpResponse:
@@ -116,7 +123,7 @@ class Imports(ModelAdmin):
         )
         return redirect("admin:devices_device_changelist")
 
-    def _show(self, request: HttpRequest, upload: Upload) -> HttpResponse:
+    def _show(self, request: HttpRequest, upload: Upload, status: int = HTTPStatus.OK) -> HttpResponse:
         wrong = upload.counts.get(Kind.WRONG, 0)
         chosen = request.GET.get("kind") or (Kind.WRONG if wrong else "")
         page = _page(upload, chosen, request.GET.get("page"))
@@ -143,7 +150,7 @@ class Imports(ModelAdmin):
             "headings": _headings(),
             "texts": import_words.of_preview(effects),
         }
-        return render(request, "admin/import_preview.html", context)
+        return render(request, "admin/import_preview.html", context, status=status)
 
 
 def _receive(request: HttpRequest) -> Upload:
@@ -155,6 +162,12 @@ def _receive(request: HttpRequest) -> Upload:
     if not file.size:
         raise Unreadable(_("The file is empty: it has not a single byte."))
     return uploads.receive(file, file.name or "", origin.of_request(request, Through.IMPORT))  # type: ignore[arg-type]
+
+
+def _with_retry(response: HttpResponse) -> HttpResponse:
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        response["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def _gone(page: ModelAdmin, request: HttpRequest) -> HttpResponse:

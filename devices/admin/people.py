@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
+from django.utils.html import escape
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
@@ -27,8 +28,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from devices import drafts, people, second_factor
-from devices.admin import confirmation
+from devices import drafts, notifications, people, second_factor, sessions
+from devices.admin import confirmation, step_up
 from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
 from devices.admin.trails import WithTrail
 from devices.current_password import is_current_password
@@ -52,6 +53,29 @@ class SignInForm(AuthenticationForm):
 admin.site.login_form = SignInForm
 
 
+SIGN_IN_FIELDS = ("email", "hospitals", "is_active")
+FIELDS = ("first_name", *SIGN_IN_FIELDS)
+BUTTONS = ("_save", "_continue", "_addanother")
+YOURSELF = _(
+    "This is you. To change your password, two-factor sign-in or sessions, click your name at the lower left. Your "
+    "email address is changed on the server: manage.py change_user %(username)s."
+)
+OPERATOR = _(
+    "%(name)s is an operator. How an operator signs in is changed on the server only, by these commands: manage.py "
+    "make_password_link %(username)s, manage.py reset_second_factor %(username)s, manage.py change_user %(username)s."
+)
+
+
+def why_protected(request: HttpRequest, person: Person) -> str:
+    """Return why the way this person signs in is not changed here, or an empty string.
+
+    An operator whose session was stolen must not lose more than that session, nor may the other operators.
+    """
+    if person.pk == request.user.pk:
+        return YOURSELF % {"username": person.username}
+    return OPERATOR % {"name": person, "username": person.username} if person.is_superuser else ""
+
+
 class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     first_name = forms.CharField(label=_("Name"), max_length=150, widget=UnfoldAdminTextInputWidget)
     email = forms.EmailField(
@@ -64,7 +88,7 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         Hospital.objects.order_by("name"), label=_("Hospitals"), widget=UnfoldAdminSelect2MultipleWidget
     )
 
-    asked_by: Any = None  # who fills it in; PersonAdmin sets it
+    is_protected = False  # set by PersonAdmin: only the name can be changed here
 
     class Meta:
         model = Person
@@ -75,14 +99,12 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         if self.instance.pk:
             self.fields["hospitals"].initial = self.instance.hospitals.all()
             self.fields["hospitals"].required = not self.instance.is_superuser
+        for name in SIGN_IN_FIELDS if self.is_protected else ():
+            field = self.fields[name]
+            field.disabled, field.required, field.help_text = True, False, ""
 
     def clean_first_name(self) -> str:
         return drafts.clean_text(self.cleaned_data["first_name"])
-
-    def clean_is_active(self) -> bool:
-        if self.instance == self.asked_by and not self.cleaned_data["is_active"]:
-            raise ValidationError(_("You cannot lock yourself out: ask another operator."))
-        return bool(self.cleaned_data["is_active"])
 
     def clean_email(self) -> str:
         email = people.login_name(self.cleaned_data["email"])
@@ -114,7 +136,8 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
     list_filter_submit = True
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
-    actions = ("send_link", "reset_second_factor")
+    actions = ("send_link", "reset_second_factor", "end_sessions")
+    readonly_fields = ("number_of_sessions",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
         people: QuerySet[Person] = super().get_queryset(request).prefetch_related("hospitals")
@@ -122,19 +145,37 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
 
     def get_fields(self, request: HttpRequest, obj: Person | None = None) -> Any:
         fields = ("first_name", "email", "hospitals")
-        return fields if obj is None else (*fields, "is_active")
+        return fields if obj is None else (*fields, "is_active", "number_of_sessions")
 
     def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
         return False  # history names them: whoever leaves is made inactive
 
     def get_form(self, request: HttpRequest, obj: Person | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
-        form.asked_by = request.user
+        form.is_protected = bool(obj and why_protected(request, obj))
         return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Person | None = None) -> Any:
+        reason = why_protected(request, obj) if obj else ""
+        return [(None, {"fields": self.get_fields(request, obj), "description": escape(reason)})]
+
+    @step_up.required(*FIELDS, *BUTTONS)
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        return super().add_view(request, form_url, extra_context)  # type: ignore[no-any-return]
+
+    @step_up.required(*FIELDS, *BUTTONS, reading=False)
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
 
     @admin.display(description=_("hospitals"))
     def at(self, person: Person) -> str:
         return ", ".join(sorted(hospital.name for hospital in person.hospitals.all())) or "–"
+
+    @admin.display(description=_("sessions"))
+    def number_of_sessions(self, person: Person) -> int:
+        return sessions.of_user(person).count()
 
     def save_model(self, request: HttpRequest, obj: Person, form: PersonForm, change: bool) -> None:
         name, email = form.cleaned_data["first_name"], form.cleaned_data["email"]
@@ -145,21 +186,30 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
             obj.username = email
         obj.save()
         obj.hospitals.set(form.cleaned_data["hospitals"])
+        if "hospitals" in form.changed_data:
+            notifications.notify(obj, notifications.HOSPITALS_CHANGED)
 
     def response_add(self, request: HttpRequest, obj: Person, post_url_continue: str | None = None) -> HttpResponse:
         return self._show_link(request, Person.objects.get(pk=obj.pk))  # with the password that it has not
 
     @admin.action(description=_("New link to choose a password"), permissions=["change"])
+    @step_up.required(*step_up.ACTION)
     def send_link(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
         chosen = list(queryset[:2])
         if len(chosen) != 1:
             messages.error(request, _("Choose one person: the link is theirs alone."))
             return None
+        if self._protected(request, queryset):
+            return None
         self.log_change(request, chosen[0], gettext("A link to choose a password was made."))
         return self._show_link(request, chosen[0])
 
     @admin.action(description=_("Reset two-factor sign-in"), permissions=["change"])
+    @step_up.required(*step_up.ACTION)
     def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
+        if self._protected(request, queryset):
+            return None
+
         @transaction.atomic
         def reset(by: Origin) -> int:
             for person in queryset:
@@ -185,6 +235,40 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
                 "count",
             ),
         )
+
+    @admin.action(description=_("End all sessions"), permissions=["change"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
+        @transaction.atomic
+        def end(by: Origin) -> int:
+            return sum(self._end_sessions(person) for person in queryset)
+
+        return confirmation.carry_out(
+            self,
+            request,
+            queryset,
+            end,
+            action="end_sessions",
+            title=_("End all sessions"),
+            will=ngettext_lazy(
+                "%(count)d user is signed out everywhere. Your own session does not end.",
+                "%(count)d users are signed out everywhere. Your own session does not end.",
+                "count",
+            ),
+            done=ngettext_lazy("%(count)d session was ended.", "%(count)d sessions were ended.", "count"),
+        )
+
+    def _end_sessions(self, person: Person) -> int:
+        count = sessions.end_others(person)
+        if count:
+            notifications.notify(person, notifications.SESSIONS_ENDED)
+        return count
+
+    def _protected(self, request: HttpRequest, chosen: QuerySet[Person]) -> bool:
+        """Return whether one of these people is protected, and if so, show why."""
+        reasons = [reason for person in chosen if (reason := why_protected(request, person))]
+        for reason in reasons[:1]:
+            messages.error(request, reason)
+        return bool(reasons)
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
         context = {

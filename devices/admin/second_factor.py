@@ -26,7 +26,8 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from devices import audit, denials, second_factor
+from devices import audit, denials, second_factor, sessions, step_up
+from devices.admin.current_password import CurrentPasswordForm
 from devices.audit import What
 from devices.models import Person
 from devices.origin import client_address
@@ -115,6 +116,7 @@ class SecondFactorPage(FormView):  # type: ignore[type-arg]  # Django's takes no
     def form_valid(self, form: CodeForm) -> HttpResponse:
         self.request.session.cycle_key()
         django_otp.login(self.request, form.device)
+        step_up.confirmed(self.request)
         audit.note(What.CODE_ACCEPTED, about=_user(self.request), device=form.device.name)
         return self.go_on(form)
 
@@ -155,20 +157,46 @@ class RecoveryCodesPage(SecondFactorPage):
         return render(self.request, "admin/key_issued.html", context)
 
 
+class SetUpForm(CurrentPasswordForm, CodeForm):
+    field_order = ("password", "code")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["code"].widget.attrs["autofocus"]  # the app comes first, and then the password
+
+    def clean_code(self) -> str:
+        """Check no code after a wrong password, for a right one is confirmed at once."""
+        return self.cleaned_data["code"] if "password" in self.errors else super().clean_code()
+
+
 class SetUpSecondFactor(RecoveryCodesPage):
-    """Shows the secret to an app until a code proves that the app has it."""
+    """Shows the session's secret until a code proves that the app has it, and asks for the password.
+
+    Another session has another secret: a thief who knows the password cannot learn the one that the user sets up.
+    """
 
     template_name = "admin/second_factor_set_up.html"
-    checks = second_factor.confirm
+    form_class = SetUpForm
+
+    def checks(self, user: User, code: str) -> Any:
+        return second_factor.confirm(user, code, sessions.current_id())
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request, "checks": self.checks}
+
+    def form_invalid(self, form: CodeForm) -> HttpResponse:
+        if "password" in form.errors:  # no code was checked
+            return self.render_to_response(self.get_context_data(form=form))
+        return super().form_invalid(form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        device = second_factor.begin(_user(self.request))
+        device = second_factor.begin(_user(self.request), sessions.current_id())
         qr = segno.make(second_factor.address_of(device), error="m")
         return {
             **super().get_context_data(**kwargs),
             "explanation": _(
                 "Scan this with an authenticator app, such as Google Authenticator, Aegis or 2FAS, or type the secret "
-                "into it. Then enter the code that it shows."
+                "into it. Then enter your password and the code that it shows."
             ),
             "qr": qr.svg_data_uri(scale=5, border=2, light="#fff"),
             "qr_label": _("QR code for the authenticator app"),

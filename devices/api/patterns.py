@@ -1,7 +1,7 @@
 r"""How the texts are written that the registry takes, as JSON Schema says it: patterns of ECMA-262.
 
-What reads them is drafts.py, mac.py, etags.py and writing.py; test_fuzzing.py holds both together. A class of
-characters is spelt out where dialects differ: `\s` is another in ECMA-262, Python and Rust, which clients may use.
+What reads them is drafts.py, normalization.py, mac.py, etags.py and writing.py; test_fuzzing.py compares both. A class
+of characters is spelled out where dialects differ: `\s` is another in ECMA-262, Python and Rust, which clients may use.
 """
 
 from django.conf import settings
@@ -9,14 +9,15 @@ from django.conf import settings
 from devices import mac
 from devices.cursors import TEXT_LENGTH
 from devices.drafts import MAX_LENGTH
+from devices.normalization import INVISIBLE, REJECTED, SPACE
 
-# What Python's str.strip takes off, what a database cannot keep in one line, and what is neither.
-SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-KEEPABLE = r"[^\x00-\x1f\x7f-\x9f\ufffd-\uffff]"
-VISIBLE = r"[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufffd-\uffff]"
+# The classes of characters of normalization.py. The length is that of the text as it is stored, if it is in NFC.
+SKIPPED = rf"[{SPACE}{INVISIBLE}]"
+KEEPABLE = rf"[^{REJECTED}]"
+VISIBLE = rf"[^{SPACE}{INVISIBLE}{REJECTED}]"
 
-TEXT = rf"^{SPACE}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SPACE}*$"
-TEXT_OR_NONE = rf"^(?:{SPACE}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SPACE}*)?$"
+TEXT = rf"^{SKIPPED}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SKIPPED}*$"
+TEXT_OR_NONE = rf"^(?:{SKIPPED}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SKIPPED}*)?$"
 
 MAC_KEPT = "^[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?$"
 MAKERS_CODE_KEPT = "^[!-`{-~]{4,64}$"
@@ -34,7 +35,7 @@ STATUS = "^[A-Z]+(?:_[A-Z]+)*$"
 def mac_sent() -> str:
     """Return how a MAC may be sent: in any usual notation or, where the settings allow it, as a maker's code."""
     notation = mac.MAKERS_CODE if settings.DEVICES_ALLOW_NON_MAC else f"(?:{mac.NOTATION})"
-    return f"^{SPACE}*{notation}{SPACE}*$"
+    return f"^{SKIPPED}*{notation}{SKIPPED}*$"
 
 
 def mac_kept() -> str:

@@ -16,7 +16,8 @@ from devices.models.hospitals import FormerName, Hospital, changes_of
 from devices.models.idempotency import IDEMPOTENCY_KEY_LENGTH, RememberedAnswer
 from devices.models.people import FailedSignIn, Person, SignIn
 from devices.models.permits import PermitCount
-from devices.models.uploads import Upload, UploadedLine
+from devices.models.sessions import Session
+from devices.models.uploads import ImportTurn, Upload, UploadedLine
 
 __all__ = [
     "IDEMPOTENCY_KEY_LENGTH",
@@ -35,10 +36,12 @@ __all__ = [
     "FailedSignIn",
     "FormerName",
     "Hospital",
+    "ImportTurn",
     "Part",
     "PermitCount",
     "Person",
     "RememberedAnswer",
+    "Session",
     "SignIn",
     "Through",
     "Upload",

@@ -1,4 +1,4 @@
-"""What people are about to import."""
+"""What people are about to import, and whose turn it is."""
 
 from uuid import uuid4
 
@@ -48,3 +48,17 @@ class UploadedLine(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+class ImportTurn(models.Model):
+    """A user is at an import, in some process. Written by devices/import_turns.py alone."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="+")
+    token = models.CharField(max_length=16)  # of whoever took the turn, and gives it back
+    ends_at = models.BigIntegerField()  # seconds since 1970 UTC: at the latest, should the process die
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.pk)

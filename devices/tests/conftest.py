@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from devices.tests.faults import Registry
 
 MAC = "D0:61:AE:D4:58:94"
+PASSWORD = "pagi-cerah-7"  # of the users who are signed in
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +184,15 @@ def ratna(rs_a: Hospital) -> Client:
     return _signed_in(people.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
 
 
+@cache
+def password_hash() -> str:
+    """Hash the password once for all tests: it takes long on purpose."""
+    return make_password(PASSWORD)
+
+
 def _signed_in(user: Any) -> Client:
+    user.password = password_hash()
+    user.save(update_fields=["password"])
     client = Client()
     client.force_login(user)
     return client

@@ -20,7 +20,6 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLResolver, get_resolver, path
@@ -28,7 +27,7 @@ from django.urls.resolvers import RegexPattern
 from django.utils import timezone
 
 from devices import credentials, feed, people, reach, sql, uploads
-from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Device, Hospital, PermitCount, Through, Upload
+from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Device, Hospital, PermitCount, Session, Through, Upload
 from devices.origin import COMMAND, Origin
 from devices.tests.conftest import Api, draft, issue, register
 
@@ -98,6 +97,7 @@ PAGES = """
 admin/choose-password/<uidb64>/<token>/                   200 302 200 200 200 200 | 200 302 200 200 200 200
 admin/second-factor/                                      302 200 200 200 200 200 | 302 200 200 200 200 200
 admin/second-factor/set-up/                               302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/sessions/                                           302 302 200 200 200 200 | 302 302 302 302 302 302
 admin/autocomplete/                                       302 302 403 200 200 200 | 302 302 405 405 405 405
 admin/search/                                             302 302 200 200 200 200 | 302 302 200 200 200 200
 admin/                                                    302 302 200 200 200 200 | 302 302 200 200 200 200

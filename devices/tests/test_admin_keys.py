@@ -6,11 +6,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from devices.models import ApiKey, Hospital
+from devices.models import ApiKey, Hospital, Session
 from devices.tests.conftest import Api, issue
 
 KEYS = "/admin/devices/apikey/"

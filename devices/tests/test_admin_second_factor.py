@@ -14,6 +14,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
 from devices import second_factor
 from devices.models import AuthenticatorApp
+from devices.tests.conftest import PASSWORD
 from devices.tests.test_registry_races import at_once
 
 CHECK, SET_UP = "/admin/second-factor/", "/admin/second-factor/set-up/"
@@ -40,7 +41,7 @@ def next_code_of(user: User) -> str:
 def set_up(client: Client, user: User) -> list[str]:
     """Set up the second factor in a browser that is signed in; return the recovery codes that are shown."""
     client.get(SET_UP)
-    return shown_codes(client.post(SET_UP, {"code": code_of(user)}).content.decode())
+    return shown_codes(client.post(SET_UP, {"code": code_of(user), "password": PASSWORD}).content.decode())
 
 
 def shown_codes(page: str) -> list[str]:
@@ -128,7 +129,8 @@ def test_a_code_of_somebody_else_opens_nothing(ratna: Client, person: User, oper
 
 def test_a_wrong_code_sets_nothing_up(ratna: Client, person: User) -> None:
     ratna.get(SET_UP)
-    assert "wrong" in ratna.post(SET_UP, {"code": "000000"}).content.decode()
+    page = ratna.post(SET_UP, {"code": "000000", "password": PASSWORD}).content.decode()
+    assert "This code is wrong" in page
     assert not second_factor.is_set_up(person)
     assert ratna.get(LIST).status_code == 200
 

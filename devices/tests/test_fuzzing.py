@@ -49,7 +49,9 @@ def test_the_readers_of_fields_take_what_the_patterns_of_the_schema_say(settings
                 kept = clean(text)
             except ValidationError:
                 kept = None
-            assert (kept is not None) == bool(re.fullmatch(pattern[1:-1], text)), pattern
+            normal = drafts.normalize(text)
+            assert (kept is not None) == bool(len(normal) < 256 and re.fullmatch(pattern[1:-1], normal)), pattern
+            assert kept is not None or len(normal) > 255 or not re.fullmatch(pattern[1:-1], text), pattern
             assert kept is None or clean(kept) == kept
         if any_code and kept is not None:
             assert re.fullmatch(patterns.MAKERS_CODE_KEPT[1:-1], kept)

@@ -181,7 +181,7 @@ def _fails_with(key: str, password: str) -> None:
 def test_no_repr_has_a_secret_or_an_address(rs_a: Hospital, ratna: Client) -> None:
     issued = issue("ward app")
     person = Person.objects.get(first_name="Ibu Ratna")
-    device = second_factor.begin(User.objects.get(pk=person.pk))
+    device = second_factor.begin(User.objects.get(pk=person.pk), "of one session")
     upload = Upload(name="fleet.csv", user=person, digest="d" * 64)
     secrets = [issued.text, issued.text[-46:], keys.digest(issued.text), person.email, person.password]
     secrets += [device.key, device.bin_key.hex(), second_factor.secret_of(device)]

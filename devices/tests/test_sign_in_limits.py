@@ -15,11 +15,12 @@ from django.test import Client
 from devices import counters, hashing
 from devices.audit import What
 from devices.models import AuditEvent, AuthenticatorApp
+from devices.tests.conftest import PASSWORD
 from devices.tests.test_admin_people import choose_password, link, make
 from devices.tests.test_admin_second_factor import CHECK, next_code_of, set_up, signed_in_anew
 from devices.tests.test_registry_races import at_once
 
-PASSWORD, WRONG = "correct horse battery", "wrong"
+WRONG = "wrong"
 CHANGE = "/admin/password_change/"
 
 

@@ -3,17 +3,19 @@
 import io
 import re
 import time as time_
+import unicodedata
 import zipfile
 from datetime import date, datetime, time
 from typing import Any
 
 import openpyxl
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices import cells, spreadsheets, workbooks
+from devices import cells, drafts, spreadsheets, workbooks
 from devices.cells import Spoilt
 from devices.spreadsheets import Row, Unreadable
 
@@ -253,6 +255,61 @@ def test_whatever_a_program_takes_for_a_delimiter_no_cell_begins_like_a_formula(
     assert [row.cells["device_name"] for row in read(file.getvalue())] == names
 
 
+FORMS = "\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u207a\u2a75"
+UNSEEN = ["", "\ufeff", "\u200b", "\u00a0", "\u00ad", "\x01", "\x85", "\u3000", "\u202e", "\u2060 ", " ", "\U000e0020"]
+
+
+@pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
+def test_formula_in_any_form_behind_anything_unseen_is_escaped(unseen: str) -> None:
+    for begin in ["\t", "\r", *cells.FORMULA]:
+        for text in (f"{unseen}{begin}1", f"{begin}{unseen}1"):
+            assert cells.escaped(text) == f"'{text}", ascii(text)
+            assert cells.unescaped(cells.escaped(text)) == text
+
+
+@pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
+@pytest.mark.parametrize("delimiter", [";", "|", '; "'])
+def test_formula_in_any_form_behind_a_delimiter_is_escaped(unseen: str, delimiter: str) -> None:
+    for begin in cells.FORMULA:
+        text = f"x{delimiter}{unseen}{begin}1"
+        assert cells.escaped(text) == f"x{delimiter}{unseen}'{begin}1", ascii(text)
+        assert cells.unescaped(cells.escaped(text)) == text
+
+
+def test_forms_of_formula_characters_are_all_known() -> None:
+    forms = {
+        character for character in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", character)[:1] in "=+@-"
+    }
+    assert forms == set(cells.FORMULA)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return drafts.clean_text(text) == text
+    except ValidationError:
+        return False
+
+
+CHARACTERS = st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from(["=", "'", ";", "|", '"', " ", *FORMS])
+NAMES = st.lists(
+    st.text(CHARACTERS, min_size=1, max_size=12).map(drafts.normalize).filter(_is_name), min_size=1, max_size=20
+)
+
+
+@pytest.mark.parametrize("ending", spreadsheets.ENDINGS)
+@settings(deadline=None, max_examples=50)
+@given(names=NAMES)
+def test_untouched_export_of_any_names_is_read_back_as_it_was(ending: str, names: list[str]) -> None:
+    rows = [[str(i), name, "D0:61:AE:D4:58:94", "CONSUMER", name] for i, name in enumerate(names, 1)]
+    file = io.BytesIO()
+    spreadsheets.write(file, ending, rows)
+    for row, sent in zip(read(file.getvalue()), rows, strict=True):
+        draft, problems = drafts.read(row.cells)
+        assert not problems
+        assert not row.spoilt
+        assert (draft["device_name"], draft["device_holder"]) == (sent[1], drafts.clean_holder(sent[4]))
+
+
 @pytest.mark.parametrize("text", ["Cuff 1", "1001", "D0:61:AE:D4:58:94", "11:22:33:44:55:66", "RS Mei Indah", "a;b|c"])
 def test_what_it_would_leave_alone_is_written_as_it_is(text: str) -> None:
     assert cells.escaped(text) == text
@@ -260,7 +317,7 @@ def test_what_it_would_leave_alone_is_written_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("ending", spreadsheets.ENDINGS)
 def test_what_is_written_is_read_back_as_it_was(ending: str) -> None:
-    names = ["=1+1", "'quoted", "a,b;c", 'say "hi"', "Müller 测试", "0012", "112233445566", "1.0E+11", "x\u00a0y"]
+    names = ["=1+1", "'quoted", "a,b;c", 'say "hi"', "Müller 测试", "0012", "112233445566", "1.0E+11", "x y"]
     rows = [[str(i), name, "D0:61:AE:D4:58:94", "CONSUMER", "unknown"] for i, name in enumerate(names, 1)]
     file = io.BytesIO()
     assert spreadsheets.write(file, ending, rows) == len(names)
@@ -382,7 +439,7 @@ ROW = "<row r='1'/>"
         b"<a>" * (workbooks.MAX_DEPTH + 1) + b"</a>" * (workbooks.MAX_DEPTH + 1),
         b"<a>" + b"<b/>" * 2_000 + b"</a>",
         f"<row xmlns='{workbooks.SHEET_MAIN_NS}'>{'<c/>' * 2_000}</row>".encode(),
-        f"<a xmlns='{workbooks.SHEET_MAIN_NS}'>{ROW * 1_000}</a>".encode(),
+        f"<a xmlns='{workbooks.SHEET_MAIN_NS}'>{ROW * 2_000}</a>".encode(),
         b"<a><row " + b" ".join(b"a%d=''" % number for number in range(2_000)) + b"/></a>",
         b"<a><!--" + b"x" * 3 * workbooks.MAX_TAG + b"--></a>",
         b"<a b='" + b"x" * 3 * workbooks.MAX_TAG + b"'/>",
@@ -393,6 +450,7 @@ def test_a_part_that_would_take_much_memory_or_time_is_refused(
     part: str, text: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workbooks, "MAX_HELD", 1_500)
+    monkeypatch.setattr(workbooks, "MAX_TREE", 1_500)
     assert error(repacked(MADE, part, text)).startswith("The workbook is too large when unpacked.")
 
 

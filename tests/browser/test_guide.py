@@ -158,6 +158,9 @@ def test_the_guides_words_are_those_of_the_pages(visit: Visit, fleet: User, tmp_
     said.append(page.evaluate(WORDS))
     page.goto("/admin/second-factor/set-up/")
     said.append(page.evaluate(WORDS))
+    visit("/admin/", fleet, locale=language)  # another session, which can be ended
+    page.goto("/admin/sessions/")
+    said.append(page.evaluate(WORDS))
     page.goto("/admin/")
     shoot_of(page)("overview")
     for task in TASKS:

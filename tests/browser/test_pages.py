@@ -24,6 +24,7 @@ PAGES = {
     "password_change": "/admin/password_change/",
     "password_change_done": "/admin/password_change/done/",
     "second_factor_set_up": "/admin/second-factor/set-up/",
+    "your_sessions": "/admin/sessions/",
     "devices_device_changelist": "/admin/devices/device/",
     "devices_device_add": "/admin/devices/device/add/",
     "devices_device_download_trail": "/admin/devices/device/{device}/audit-trail/",

@@ -43,6 +43,11 @@ def test_it_is_set_up_asked_for_and_its_recovery_codes_work_once(visit: Visit, o
     page = visit(SET_UP, operator, viewport=viewport)
     look(page, "set-up", viewport)
     secret = page.locator("code").inner_text()
+    page.get_by_label("Your password").fill("wrong")
+    enter(page, code_of(secret))
+    expect(page.get_by_text("This password is wrong.")).to_be_visible()
+    look(page, "set-up-refused", viewport)
+    page.get_by_label("Your password").fill(PASSWORD)
     enter(page, code_of(secret))
     shown = page.locator("#key").inner_text().split()
     assert len(shown) == 10

@@ -1,0 +1,41 @@
+"""The page on which users see and end their own sessions."""
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+
+from devices import sessions
+
+
+@never_cache
+def your_sessions(request: HttpRequest) -> HttpResponse:
+    """Show the user's sessions; end one of them (`session`, its id), or all but the current one."""
+    user = request.user
+    assert isinstance(user, User)  # noqa: S101  (LoginRequiredMiddleware lets in nobody else)
+    if request.method == "POST":
+        chosen = request.POST.get("session")
+        count = sessions.end(user, chosen) if chosen else sessions.end_others(user)
+        ended = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
+        messages.success(request, ended % {"count": count})
+        return redirect("your_sessions")
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Your sessions"),
+        "explanation": _("You are signed in here. If you do not recognize a session, end it and change your password."),
+        "sessions": sessions.of_user(user),
+        "current_id": sessions.current_id(),
+        "words": {
+            "current": _("This session"),
+            "unknown": _("Unknown browser"),
+            "started": _("Started"),
+            "last_used": _("Last used"),
+            "address": _("IP address"),
+            "end": _("End this session"),
+            "end_others": _("End all other sessions"),
+        },
+    }
+    return render(request, "admin/your_sessions.html", context)

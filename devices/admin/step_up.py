@@ -1,0 +1,117 @@
+"""Guards the views and actions of the admin that change how somebody signs in, or that make API keys.
+
+Revoking a key and ending a session are not guarded: they take access away, and an attack may be under way.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.generic import FormView
+
+from devices import audit, second_factor, step_up
+from devices.admin.current_password import CurrentPasswordForm
+from devices.admin.second_factor import SecondFactorPage
+from devices.audit import What
+
+ACTION = ("action", ACTION_CHECKBOX_NAME, "select_across")  # what to keep of an action: no more than what was chosen
+READ = {"GET", "HEAD", "OPTIONS"}
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def required(*keeps: str, reading: bool = True) -> Callable[[View], View]:
+    """Guard a method of a ModelAdmin: unless the identity was confirmed recently, ask for a code or the password.
+
+    1. A request to read is answered with a page that asks. Confirmed, the page leads to the one that was requested.
+    2. So is a request to write, and nothing is written. The page carries the fields named in `keeps`, which must not
+       be secret. Confirmed, the request is carried out with these; if there are none, the form must be sent again.
+
+    `reading=False` guards requests to write only.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(page: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not page.has_module_permission(request):
+                raise PermissionDenied
+            if step_up.is_fresh(request) or (request.method in READ and not reading):
+                return view(page, request, *args, **kwargs)
+            has_code = second_factor.is_set_up(request.user)
+            asks = ConfirmByCode if has_code else ConfirmByPassword
+            return asks.as_view(keeps=keeps, resume=lambda: view(page, request, *args, **kwargs))(request)
+
+        return cast(View, guarded)
+
+    return decorate
+
+
+class Confirm(FormView):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+    """Asks at the URL that was requested, and so needs no parameter that says where to return to."""
+
+    template_name = "admin/confirm_identity.html"
+    prefix = "identity"
+    keeps: tuple[str, ...] = ()
+    resume: Any = None
+    field = by = ""
+    explanation: Any = ""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        answered = f"{self.prefix}-{self.field}" in request.POST
+        return super().post(request, *args, **kwargs) if answered else self.get(request, *args, **kwargs)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        kwargs = super().get_form_kwargs()
+        if f"{self.prefix}-{self.field}" not in self.request.POST:
+            kwargs.update(data=None, files=None)  # the request's fields are of another form
+        return kwargs
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        kept = self._kept()
+        return {
+            **super().get_context_data(**kwargs),
+            **admin.site.each_context(self.request),
+            "title": _("Confirm your identity"),
+            "explanation": self.explanation,
+            "kept": kept,
+            "not_saved": "" if kept or self.request.method in READ else _("Nothing was saved. Send the form again."),
+            "go_on_label": _("Continue"),
+        }
+
+    def go_on(self, form: Any) -> HttpResponse:
+        audit.note(What.IDENTITY_CONFIRMED, about=self.request.user, by=self.by)  # type: ignore[arg-type]
+        return (self.resume() if self._kept() else None) or redirect(self.request.get_full_path())
+
+    def _kept(self) -> list[tuple[str, str]]:
+        return [(name, text) for name in self.keeps for text in self.request.POST.getlist(name)]
+
+
+class ConfirmByCode(Confirm, SecondFactorPage):
+    checks = second_factor.check
+    field = by = "code"
+    explanation = _(
+        "You are about to change how somebody signs in. Enter a code of your authenticator app, or a recovery code."
+    )
+
+
+@method_decorator(never_cache, "dispatch")
+class ConfirmByPassword(Confirm):
+    form_class = CurrentPasswordForm
+    field = by = "password"
+    explanation = _("You are about to change how somebody signs in. Enter your password.")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
+
+    def form_valid(self, form: CurrentPasswordForm) -> HttpResponse:
+        self.request.session.cycle_key()
+        step_up.confirmed(self.request)
+        return self.go_on(form)

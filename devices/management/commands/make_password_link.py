@@ -1,0 +1,26 @@
+import logging
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from devices import people
+from devices.management.commands.reset_second_factor import find_user
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = (
+        "Create a link with which a user sets a new password. It works once, and for three days. The path alone is "
+        "printed on stdout: put the address of the registry before it, and send it to that user only."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", metavar="USERNAME", help="what the user signs in with")
+
+    def handle(self, *args: Any, username: str, **options: Any) -> None:
+        user = find_user(username)
+        path = people.make_password_link(user)
+        logger.warning("The command make_password_link made a link for user %s.", user.pk)
+        self.stderr.write(f"Link for {username}:")
+        self.stdout.write(path)

@@ -1,0 +1,54 @@
+"""Emails that tell users that the way they sign in was changed. Without EMAIL_URL none is sent.
+
+An email is sent after the transaction is committed. If that fails, it is logged, and nothing else fails.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.mail import send_mail
+from django.db import transaction
+from django.utils import timezone, translation
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+PASSWORD_LINK_MADE = _("A link to set a new password was created.")
+PASSWORD_CHANGED = _("Your password was changed.")
+SECOND_FACTOR_SET_UP = _("Two-factor sign-in was set up.")
+SECOND_FACTOR_RESET = _("Two-factor sign-in was turned off or reset.")
+EMAIL_CHANGED = _("Your email address was changed.")
+ACTIVATED = _("Your user was activated.")
+DEACTIVATED = _("Your user was deactivated.")
+HOSPITALS_CHANGED = _("Your hospitals were changed.")
+SESSIONS_ENDED = _("An operator ended your sessions.")
+
+
+def notify(user: User, event: Any, *, addresses: Iterable[str] = ()) -> None:
+    """Send the event to the user's email address, and to these addresses."""
+    subject, text = _subject_and_text(user, event)
+
+    def send() -> None:
+        for address in sorted({user.email, *addresses} - {""}):  # one each: none is told the other address
+            send_mail(subject, text, from_email=None, recipient_list=[address])
+
+    transaction.on_commit(send, robust=True)
+
+
+def _subject_and_text(user: User, event: Any) -> tuple[str, str]:
+    """Write it in each language, for it is not known which one the user reads."""
+    subjects, texts = [], []
+    for language, _name in settings.LANGUAGES:
+        with translation.override(language):
+            subjects.append(gettext("Device registry: your sign-in was changed"))
+            at = f"{timezone.localtime():%Y-%m-%d %H:%M %Z}"
+            values = {"event": event, "username": user.get_username(), "at": at}
+            texts.append(
+                gettext(
+                    "%(event)s\n\nUser: %(username)s\nTime: %(at)s\n\n"
+                    "If you did not expect this, contact the operator of the registry at once."
+                )
+                % values
+            )
+    return " / ".join(subjects), "\n\n---\n\n".join(texts) + "\n"

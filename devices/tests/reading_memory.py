@@ -1,0 +1,43 @@
+"""Read files again and again, and print what that takes of memory: a program that a test runs.
+
+In MiB more than before: at the peak, after reading all of them once, and after reading them three times.
+"""
+
+import io
+import sys
+import warnings
+from pathlib import Path
+
+import devices.tests.environment  # noqa: F401  (sets the environment before the settings are read)
+
+
+def memory(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    [kilobytes] = [line.split()[1] for line in lines if line.startswith(name)]
+    return int(kilobytes) // 1024
+
+
+def main() -> None:
+    import django
+
+    django.setup()
+    from devices import spreadsheets, uploads
+
+    def read(path: str) -> None:
+        try:
+            with spreadsheets.reading(io.BytesIO(Path(path).read_bytes()), uploads.MOST_LINES) as sheet:
+                list(sheet.rows)
+        except spreadsheets.Unreadable:
+            return
+
+    before, after = memory("VmRSS"), []
+    for _ in range(3):
+        for path in sys.argv[1:]:
+            read(path)
+        after.append(memory("VmRSS") - before)
+    print(memory("VmHWM") - before, after[0], after[2])  # noqa: T201
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()
