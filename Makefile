@@ -60,7 +60,7 @@ format: $(DEV_STAMP)  ## Bring the code into its form.
 bench-admin: $(DEV_STAMP)  ## Time the pages of the back-office with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
 	$(BIN)/python -m bench.admin $(ARGS)
 
-bench: $(DEV_STAMP)  ## Measure the registry beside its peers (20 minutes; needs PostgreSQL and wrk). ARGS goes to it.
+bench: $(DEV_STAMP)  ## Measure rates and CPU time beside the peers (25 minutes; needs PostgreSQL and wrk). ARGS="--against PATH" adds another checkout.
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(DEV_STAMP)  ## Ask the registry for 10 minutes for 70 % of what it can do, on PostgreSQL. ARGS="--seconds 60" for less.

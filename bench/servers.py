@@ -1,6 +1,7 @@
 """What the bench measures, started on 127.0.0.1 and stopped again: a PostgreSQL, the peers, the registry."""
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from devices.tests.postgres import _installed_binaries
 
@@ -76,6 +78,16 @@ def psql(url: str, *arguments: str | Path) -> None:
     subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", url, *arguments], check=True)
 
 
+def postmaster(server: str) -> int:
+    """Return the process ID of the PostgreSQL server, which must run on this machine."""
+    query = ["psql", "-qAt", f"{server}/postgres", "-c", "SELECT pg_read_file('postmaster.pid')"]
+    pid = int(subprocess.run(query, check=True, capture_output=True, text=True).stdout.split()[0])
+    name = Path(f"/proc/{pid}/comm")
+    if not name.exists() or "postgres" not in name.read_text():
+        raise SystemExit("The CPU time of PostgreSQL can be read only if it runs on this machine.")
+    return pid
+
+
 def peers_python() -> str:
     """Return the interpreter of the peers' environment, made where it is missing."""
     environment = ROOT / ".venv-peers"
@@ -93,6 +105,7 @@ def peer(name: str, server: str, devices: int) -> Iterator[Server]:
     if url:
         psql(url, "-f", PEERS / "schema.sql")
         psql(url, "-v", f"n={devices}", "-f", PEERS / "load.sql")
+        psql(url, "-c", "VACUUM ANALYZE", "-c", "CHECKPOINT")
     environment = {**os.environ, "URL": f"{server}/peers_{devices}", "PEER": f"peer_{name}"}
     port = free_port()
     gunicorn = [peers_python(), "-m", "gunicorn", "-w", WORKERS, "-b", f"127.0.0.1:{port}", "--log-level", "critical"]
@@ -101,8 +114,11 @@ def peer(name: str, server: str, devices: int) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def registry(server: str, devices: int) -> Iterator[Server]:
-    """Serve the registry with so many devices of 400 hospitals, on PostgreSQL or on an SQLite file."""
+def registry(server: str, devices: int, checkout: Path = ROOT, name: str = "registry") -> Iterator[Server]:
+    """Serve a checkout of the registry with so many devices of 400 hospitals, on PostgreSQL or on an SQLite file.
+
+    The checkout's own code fills a database of its own; the same number of devices gives the same data.
+    """
     port = str(free_port())
     environment = {
         **os.environ,
@@ -112,19 +128,19 @@ def registry(server: str, devices: int) -> Iterator[Server]:
         "LOG_LEVEL": "ERROR",
         "PORT": port,
         "WEB_CONCURRENCY": WORKERS,
-        "DATABASE_URL": server if server.startswith("sqlite") else f"{server}/registry_{devices}",
+        "DATABASE_URL": server if server.startswith("sqlite") else f"{server}/{name}_{devices}",
     }
     manage = [sys.executable, "manage.py"]
     lite = server.startswith("sqlite")
-    new = lite or _database(server, f"registry_{devices}")
+    new = lite or _database(server, f"{name}_{devices}")
     for command in (["migrate", "-v0"], *([["seed_devices", str(devices)]] if new else [])):
-        subprocess.run([*manage, *command], cwd=ROOT, env=environment, check=True, stdout=-3, stderr=-3)
-    if not lite:
-        psql(environment["DATABASE_URL"], "-c", "VACUUM ANALYZE")
+        subprocess.run([*manage, *command], cwd=checkout, env=environment, check=True, stdout=-3, stderr=-3)
+    if not lite:  # now, so that PostgreSQL does not do it during a measurement
+        psql(environment["DATABASE_URL"], "-c", "VACUUM ANALYZE", "-c", "CHECKPOINT")
     keys = [
         subprocess.run(
             [*manage, "create_api_key", "bench", "--rate", "100000000/min", *more],
-            cwd=ROOT,
+            cwd=checkout,
             env=environment,
             check=True,
             capture_output=True,
@@ -134,8 +150,15 @@ def registry(server: str, devices: int) -> Iterator[Server]:
         for more in ([], ["--hospital", "RS Contoh 001"])
     ]
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
-    with _running(gunicorn, ROOT, environment) as pid:
+    with _running(gunicorn, checkout, environment) as pid:
         yield _answering(Server(f"http://127.0.0.1:{port}", *keys, pid, environment))
+
+
+def device(server: Server, pk: int) -> dict[str, str]:
+    request = urllib.request.Request(f"{server.base}/api/device/{pk}", headers={"x-api-key": server.key})
+    body: Any = json.load(urllib.request.urlopen(request))
+    found: dict[str, str] = body.get("data", body)  # only the registry has an envelope
+    return found
 
 
 def workers_memory(server: Server) -> list[int]:

@@ -28,13 +28,24 @@ def js(obj, status=200):
     return Response(orjson.dumps(obj), status, media_type="application/json")
 
 
+CONDITIONS = {
+    "device_mac": "device_mac = ${n}",
+    "device_type": "device_type = ${n}",
+    "search": "(device_name ilike '%' || ${n} || '%' or device_mac ilike '%' || ${n} || '%')",
+}
+
+
 @app.get("/api/devices")
 async def devices(request: Request, page: int = 1, size: int = 20):
+    given = {name: request.query_params[name] for name in CONDITIONS if name in request.query_params}
+    where = " and ".join(CONDITIONS[name].format(n=n) for n, name in enumerate(given, 1)) or "true"
+    last = len(given)
     async with pool.acquire() as c:
         if not await authed(c, request):
             return js({}, 401)
-        total = await c.fetchval("select count(*) from device")
-        rows = await c.fetch(f"select {COLS} from device order by id limit $1 offset $2", size, (page - 1) * size)
+        total = await c.fetchval(f"select count(*) from device where {where}", *given.values())
+        rows = await c.fetch(
+            f"select {COLS} from device where {where} order by id limit ${last + 1} offset ${last + 2}", *given.values(), size, (page - 1) * size)
     return js({"total": total, "data": [dict(r) for r in rows]})
 
 

@@ -3,7 +3,7 @@ import hashlib, os
 from datetime import datetime
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import BigInteger, String, func, insert, select
+from sqlalchemy import BigInteger, String, func, insert, or_, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -66,9 +66,18 @@ app = FastAPI(dependencies=[Depends(auth)])
 
 
 @app.get("/api/devices", response_model=Page)
-async def devices(page: int = 1, size: int = 20, s=Depends(db)):
-    total = await s.scalar(select(func.count()).select_from(Device))
-    rows = (await s.scalars(select(Device).order_by(Device.id).offset((page - 1) * size).limit(size))).all()
+async def devices(
+    page: int = 1, size: int = 20, device_mac: str | None = None, device_type: str | None = None, search: str | None = None, s=Depends(db)
+):
+    found = select(Device)
+    if device_mac:
+        found = found.where(Device.device_mac == device_mac)
+    if device_type:
+        found = found.where(Device.device_type == device_type)
+    if search:
+        found = found.where(or_(Device.device_name.icontains(search), Device.device_mac.icontains(search)))
+    total = await s.scalar(found.with_only_columns(func.count()))
+    rows = (await s.scalars(found.order_by(Device.id).offset((page - 1) * size).limit(size))).all()
     return {"total": total, "data": rows}
 
 
