@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from environs import Env, validate
+from environs import FileAwareEnv, validate
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
@@ -15,7 +15,7 @@ from cexup.worker import EnvelopeWorker
 
 os.umask(0o077)  # files are readable by their owner alone: an SQLite database, an upload
 
-env = Env()
+env = FileAwareEnv(strip_whitespace=True)
 env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
 
 bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"
