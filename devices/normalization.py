@@ -58,5 +58,5 @@ def _may_be_shorter(text: str, longest: int) -> bool:
 
 
 def is_rejected(text: str) -> bool:
-    """Tell whether the normalized text has control, directional, private-use or other characters that no name may have."""
+    """Tell whether the normalized text has control, directional, private-use or other characters that names exclude."""
     return not text.isprintable() if text.isascii() else bool(_rejected.search(text))
