@@ -4,12 +4,12 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from environs import Env
+from environs import FileAwareEnv
 from gunicorn.workers.base import Worker
 
 os.umask(0o077)  # only the owner can read the files that a worker makes
 
-env = Env()
+env = FileAwareEnv(strip_whitespace=True)
 env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
 
 bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"  # systemd's socket wins (LISTEN_FDS)

@@ -8,6 +8,7 @@ import re
 import unicodedata
 
 LONGEST_DECOMPOSITION = 4  # characters, which NFC makes one of
+MOST_MARKS = 30  # on one letter, which no language needs: https://www.unicode.org/reports/tr15/#Stream_Safe_Text_Format
 
 # Characters beyond U+FFFF are written as themselves: dialects of regular expressions differ in how to escape them.
 # White space of Python and Unicode, and the blank of Braille.
@@ -33,15 +34,29 @@ _rejected = re.compile(rf"[{REJECTED}\ud800-\udfff]")  # JSON has no lone surrog
 def normalize(text: str, longest: int) -> str:
     """Return the text in NFC, without invisible characters, with one space for each run of white space.
 
-    A text that has more than `longest` characters in NFC is returned too long as well, but not in NFC: that can take
-    time that grows with the square of the length.
+    A text that has more than `longest` characters in NFC is returned too long as well, but not always in NFC: marks are
+    sorted one by one, in time that grows with the square of their number.
     """
     if text.isascii():
         return " ".join(text.split())
     text = " ".join(_invisible.sub("", text).replace("\u2800", " ").split())
-    return text if len(text) > LONGEST_DECOMPOSITION * longest else unicodedata.normalize("NFC", text)
+    if len(text) > longest and not _may_be_shorter(text, longest):
+        return text
+    return unicodedata.normalize("NFC", text)
+
+
+def _may_be_shorter(text: str, longest: int) -> bool:
+    """Tell whether NFC may make so few characters of the text, and takes little time for it."""
+    if len(text) > LONGEST_DECOMPOSITION * longest:
+        return False
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks > MOST_MARKS:
+            return False
+    return True
 
 
 def is_rejected(text: str) -> bool:
-    """Tell whether the text has control, directional, private-use or other characters that no name may have."""
-    return bool(_rejected.search(text))
+    """Tell whether the normalized text has control, directional, private-use or other characters that names exclude."""
+    return not text.isprintable() if text.isascii() else bool(_rejected.search(text))

@@ -6,10 +6,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from devices.current_password import TooManyAttempts, is_current_password
+from devices.current_password import is_current_password
 
 
 class CurrentPasswordForm(forms.Form):
@@ -24,16 +23,12 @@ class CurrentPasswordForm(forms.Form):
         self.request = request
 
     def clean_password(self) -> str:
+        """Check the password.
+
+        Raises:
+            TooManyAttempts, HashingBusy: it was not checked. SignInLimitMiddleware makes 429 and 503 of them.
+        """
         text: str = self.cleaned_data["password"]
-        try:
-            is_right = is_current_password(self.request, text)
-        except TooManyAttempts as limited:
-            message = ngettext(
-                "Too many wrong passwords. Try again in %(count)d second.",
-                "Too many wrong passwords. Try again in %(count)d seconds.",
-                limited.seconds,
-            )
-            raise ValidationError(message % {"count": limited.seconds}) from limited
-        if not is_right:
+        if not is_current_password(self.request, text):
             raise ValidationError(_("This password is wrong."))
         return text

@@ -8,15 +8,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 
-from devices import sessions
+from devices import sessions, step_up
+from devices.admin import step_up as admin_step_up
 
 
 @never_cache
 def your_sessions(request: HttpRequest) -> HttpResponse:
-    """Show the user's sessions; end one of them (`session`, its id), or all but the current one."""
+    """Show the user's sessions; end one of them (`session`, its id), or all but the current one (`others`)."""
     user = request.user
     assert isinstance(user, User)  # noqa: S101  (LoginRequiredMiddleware lets in nobody else)
     if request.method == "POST":
+        if not step_up.is_fresh(request):
+            answer: HttpResponse = admin_step_up.ask(request, ("session", "others"), lambda: your_sessions(request))
+            return answer
         chosen = request.POST.get("session")
         count = sessions.end(user, chosen) if chosen else sessions.end_others(user)
         ended = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)

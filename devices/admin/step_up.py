@@ -1,6 +1,7 @@
 """Guards the views and actions of the admin that change how somebody signs in, or that make API keys.
 
-Revoking a key and ending a session are not guarded: they take access away, and an attack may be under way.
+Users confirm before they end sessions of their own: a thief must not end the owner's. Revoking a key and ending another
+person's sessions are not guarded: they take access away, and an attack may be under way.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 
-from devices import audit, second_factor, step_up
+from devices import audit, second_factor, sign_in_limits, step_up
 from devices.admin.current_password import CurrentPasswordForm
 from devices.admin.second_factor import SecondFactorPage
 from devices.audit import What
@@ -45,13 +46,17 @@ def required(*keeps: str, reading: bool = True) -> Callable[[View], View]:
                 raise PermissionDenied
             if step_up.is_fresh(request) or (request.method in READ and not reading):
                 return view(page, request, *args, **kwargs)
-            has_code = second_factor.is_set_up(request.user)
-            asks = ConfirmByCode if has_code else ConfirmByPassword
-            return asks.as_view(keeps=keeps, resume=lambda: view(page, request, *args, **kwargs))(request)
+            return ask(request, keeps, lambda: view(page, request, *args, **kwargs))
 
         return cast(View, guarded)
 
     return decorate
+
+
+def ask(request: HttpRequest, keeps: tuple[str, ...], resume: Callable[[], Any]) -> Any:
+    """Ask for a code, or for the password where there is no second factor; confirmed, `resume` is called."""
+    form = ConfirmByCode if second_factor.is_set_up(request.user) else ConfirmByPassword
+    return form.as_view(keeps=keeps, resume=resume)(request)
 
 
 class Confirm(FormView):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -66,6 +71,8 @@ class Confirm(FormView):  # type: ignore[type-arg]  # Django's takes no paramete
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         answered = f"{self.prefix}-{self.field}" in request.POST
+        if answered:
+            sign_in_limits.check(request, is_sign_in=False)
         return super().post(request, *args, **kwargs) if answered else self.get(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class NameFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyp
     target_class = "devices.api.serializers.NameField"
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> Document:
-        if direction == "request":  # its length is in the pattern: the space around it does not count
+        if direction == "request":  # its length is in the pattern: the text as sent may be longer
             return _TEXT | {"minLength": 1, "pattern": patterns.TEXT}
         return _TEXT | {"minLength": 1, "maxLength": MAX_LENGTH}
 

@@ -44,7 +44,7 @@ class DeviceSerializer(serializers.Serializer[Device]):
     """A device."""
 
     id = serializers.IntegerField(read_only=True, min_value=1, max_value=MAX_ID, help_text="Given by the registry.")
-    device_name = NameField(help_text=f"Unique. 1–{MAX_LENGTH} characters, without the space around.")
+    device_name = NameField(help_text=f"Unique. 1–{MAX_LENGTH} characters after normalization.")
     device_mac = MacField(help_text="Unique. Sent in any usual notation, returned in capitals with colons.")
     device_type = TypeField(help_text="Sent in capitals or small letters, returned in capitals.")
     device_holder = NameField(required=False, help_text="The hospital's name; `unknown` is no hospital.")

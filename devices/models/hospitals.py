@@ -43,7 +43,7 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
 
 
 class Hospital(models.Model):
-    """A hospital, which holds devices. Names that differ only in case or surrounding space are one hospital."""
+    """A hospital, which holds devices. Normalized names that differ only in case are one hospital."""
 
     name = models.CharField(_("name"), max_length=MAX_LENGTH)
     # Folded here and not by the database: SQLite folds ASCII only. Folding makes at most three characters of one.

@@ -95,9 +95,11 @@ def test_text_too_long_for_a_name_is_not_brought_into_nfc(monkeypatch: pytest.Mo
         return text
 
     monkeypatch.setattr(normalization.unicodedata, "normalize", note)
-    drafts.normalize("\u0327\u0301" * 1_000_000)  # would take hours: marks are sorted one by one
-    drafts.normalize("\u0327\u0301" * 510)
-    assert lengths == [1020]
+    drafts.normalize("e\u0301" * 600)
+    drafts.normalize("\u0327\u0301" * 200)  # marks are sorted one by one, in time that grows with the square
+    drafts.normalize("e\u0301" * 500)
+    drafts.normalize("\u0327\u0301" * 100)
+    assert lengths == [1_000, 200]
 
 
 # --- The API

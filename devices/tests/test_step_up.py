@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory
 from devices import people, second_factor, step_up
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, Person
+from devices.session_store import hashed
 from devices.tests.conftest import PASSWORD, issue
 from devices.tests.test_access_matrix import PAGES, rows
 from devices.tests.test_admin_keys import LEGACY, shown_key
@@ -43,7 +44,7 @@ EXEMPT_ACTIONS = {
     ("device", "export"),
     ("historicaldevice", "restore"),
 }
-OWN = {  # these ask themselves: for a code, a password or the token of a link; or they end sessions of one's own
+OWN = {  # these ask themselves: for a code, a password or the token of a link
     "admin/choose-password/<uidb64>/<token>/",
     "admin/second-factor/",
     "admin/second-factor/set-up/",
@@ -459,3 +460,29 @@ def test_without_email_url_no_email_is_sent() -> None:
 
     assert settings.EMAIL_BACKEND == "django.core.mail.backends.dummy.EmailBackend"
     assert settings.EMAIL_TIMEOUT == 5
+
+
+def test_wrong_passwords_on_a_guarded_page_are_limited(stale: Client) -> None:
+    for _ in range(5):
+        assert stale.post(f"{PEOPLE}add/", {"identity-password": "wrong"}).status_code == 200
+    response = stale.post(f"{PEOPLE}add/", {"identity-password": PASSWORD})
+    assert (response.status_code, "Retry-After" in response) == (429, True)
+    assert AuditEvent.objects.filter(what=What.PASSWORD_REFUSED).count() == 5
+
+
+def test_attempts_on_a_guarded_page_are_limited_by_network(stale: Client, settings: Any) -> None:
+    settings.SIGN_IN_RATE = "2/h"
+    statuses = [stale.post(f"{PEOPLE}add/", {"identity-password": "wrong"}).status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+
+
+@pytest.mark.parametrize("sent", [{"others": ""}, {"session": "x"}])
+def test_user_confirms_before_ending_their_sessions(stale: Client, boss: User, sent: dict[str, str]) -> None:
+    other = Client()
+    other.force_login(boss)
+    chosen = {**sent, **({"session": hashed(key_of(other))} if "session" in sent else {})}
+    assert asks(stale.post("/admin/sessions/", chosen))
+    assert is_open(other)
+    assert stale.post("/admin/sessions/", {**chosen, "identity-password": PASSWORD}).status_code == 302
+    assert not is_open(other)
+    assert is_open(stale)
