@@ -2,7 +2,6 @@
 
 import os
 import random
-import shlex
 import signal
 import socket
 import subprocess
@@ -154,13 +153,16 @@ def inherits(
     listener: socket.socket, environment: dict[str, str], folder: Path
 ) -> Callable[[], subprocess.Popen[bytes]]:
     """Return a function that starts gunicorn as systemd does: the socket is file descriptor 3."""
-    gunicorn = f"{shlex.quote(sys.executable)} -m gunicorn -c gunicorn.conf.py --log-level error"
-    command = f"exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec {gunicorn}"
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
+    launch = (
+        f"import os; os.dup2({listener.fileno()}, 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+        f"os.execv({sys.executable!r}, {gunicorn!r})"
+    )
 
     def run() -> subprocess.Popen[bytes]:
         with (folder / "log").open("ab") as log:
             return subprocess.Popen(
-                ["/bin/sh", "-c", command],
+                [sys.executable, "-c", launch],
                 cwd=ROOT,
                 env=environment,
                 pass_fds=[listener.fileno()],
