@@ -26,7 +26,7 @@ def test_the_examples_of_the_api_manual_answer_as_they_say(monkeypatch: pytest.M
     begin = datetime(2021, 11, 2, 2, 48, 2, 937000, tzinfo=UTC)
     set_clock(monkeypatch, lambda: begin + timedelta(seconds=next(seconds)))
     monkeypatch.setattr(cursors, "token_bytes", bytes)
-    ChangeFeed.objects.create(pk=1, key=b"manual")
+    ChangeFeed.objects.create(pk=1, key=b"manual".ljust(32))
     api = Api(issue("manual").text)
 
     def run(example: re.Match[str]) -> str:
