@@ -55,6 +55,22 @@ class RequestIdMiddleware:
         return response
 
 
+class Utf8Middleware:
+    """Decode the query string and forms as UTF-8, whatever charset the Content-Type names.
+
+    A client could name any codec of Python: `punycode` takes quadratic time, `unicode_escape` makes texts that no
+    database stores.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.encoding:
+            request.encoding = "utf-8"
+        return self.get_response(request)
+
+
 class ApiCacheMiddleware:
     """Keep shared caches from sending one key's API response to another.
 
@@ -166,7 +182,8 @@ class SessionEndMiddleware:
 
 
 class ClearSiteDataMiddleware:
-    """Have the browser delete what it keeps of the admin once a session ends: by signing out, or by its age.
+    """Have the browser delete what it keeps of the admin once a session has ended: by signing out, by its age, or by
+    another session of the user. In the last case the session's cookie opens nothing any more.
 
     Cookies are not cleared: the header would delete those of the whole domain, other applications' included. The
     session's own cookie is deleted by Django, and the session itself in the database.
@@ -176,9 +193,11 @@ class ClearSiteDataMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        was_signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session
+        has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
+        was_signed_in = has_cookie and SESSION_KEY in request.session
         response = self.get_response(request)
-        if was_signed_in and SESSION_KEY not in request.session:
+        has_ended = was_signed_in or (has_cookie and request.session.is_empty())
+        if has_ended and SESSION_KEY not in request.session:
             response["Clear-Site-Data"] = '"cache", "storage"'
         return response
 

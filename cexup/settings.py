@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
+    "cexup.middleware.Utf8Middleware",
     "cexup.middleware.ApiCacheMiddleware",
     "cexup.statement_limits.SQLiteStatementLimitMiddleware",
     "devices.denials.AuditMiddleware",

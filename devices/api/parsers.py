@@ -11,6 +11,8 @@ from rest_framework.parsers import BaseParser
 from devices.api.errors import TooLarge
 
 DRAINED = 64 * 1024 * 1024  # bytes
+# A Python object takes up to 30 times the bytes of its JSON. The largest list needs a tenth of these.
+MAX_OBJECTS, MAX_VALUES = 100_000, 500_000
 
 
 class JSONParser(BaseParser):
@@ -28,6 +30,8 @@ class JSONParser(BaseParser):
         body = stream.read()
         if len(body) < length:
             raise ParseError(_("The body ended before its Content-Length."))
+        if body.count(b"{") + body.count(b"[") > MAX_OBJECTS or body.count(b",") > MAX_VALUES:
+            raise TooLarge(_("The body has too many values."))
         try:
             return orjson.loads(body.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError as error:

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache
-from threading import BoundedSemaphore
 from typing import Any
 
 import pytest
@@ -134,9 +133,7 @@ def _as_the_test_client_does() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no place for those who wait for a change: they are answered at once."""
-    places = BoundedSemaphore(1)
-    places.acquire()
-    monkeypatch.setattr(waiting, "_places", places)
+    monkeypatch.setattr(waiting, "_places", waiting.Places(total=0, per_key=0))
 
 
 @pytest.fixture(params=KEYS)
