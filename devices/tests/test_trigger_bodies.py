@@ -6,7 +6,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from devices import counts
-from devices.models import Device
+from devices.models import DeviceCount
+from devices.reach import EVERYTHING
 from devices.tests.conftest import draft, register
 from devices.triggers import counts as count_triggers
 from devices.triggers import definitions, feed, records
