@@ -5,6 +5,7 @@ import time
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from devices import sql
 from devices.models import Device
@@ -71,3 +72,10 @@ def test_the_rows_of_a_list_of_ids_are_found_along_the_index() -> None:
         cursor.execute("ANALYZE devices_device")
     plan = Device.objects.filter(pk__in=sql.any_id([7])).explain()
     assert "Seq Scan" not in plan, plan
+
+
+def test_searches_of_the_admin_are_not_prepared(operator: Client) -> None:
+    register(draft(1))
+    for _ in range(10):
+        assert operator.get("/admin/devices/device/?q=cuff").status_code == 200
+    assert not [statement for statement in prepared() if "LIKE" in statement and "devices_device" in statement]
