@@ -47,7 +47,7 @@ class SessionStore(db.SessionStore):
     def encode(self, session_dict: dict[str, Any]) -> str:
         return seal.encrypt(self.serializer().dumps(session_dict), context=CONTEXT)
 
-    def decode(self, session_data: str) -> dict[str, Any]:
+    def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # the column is text
         """Return the data, or an empty session if no key decrypts it, as Django does if the signature is wrong."""
         plain = seal.decrypt(session_data, context=CONTEXT)
         if plain is None:
