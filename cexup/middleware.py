@@ -166,7 +166,7 @@ class SessionEndMiddleware:
 
 
 class ClearSiteDataMiddleware:
-    """Have the browser delete what it keeps of the admin once a session ends: by signing out, or by its age.
+    """Have the browser delete what it keeps of the admin once a session ends: by signing out, by its age, or elsewhere.
 
     Cookies are not cleared: the header would delete those of the whole domain, other applications' included. The
     session's own cookie is deleted by Django, and the session itself in the database.
@@ -176,9 +176,13 @@ class ClearSiteDataMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        was_signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session
+        had_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
+        was_signed_in = had_cookie and SESSION_KEY in request.session
         response = self.get_response(request)
-        if was_signed_in and SESSION_KEY not in request.session:
+        signed_out = was_signed_in and SESSION_KEY not in request.session
+        if signed_out or (
+            had_cookie and request.session.is_empty()
+        ):  # empty: ended elsewhere, such as by a new password
             response["Clear-Site-Data"] = '"cache", "storage"'
         return response
 
