@@ -116,6 +116,7 @@ def new_recovery_codes(user: User) -> list[str]:
     codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
     StaticToken.objects.bulk_create(StaticToken(device=device, token=_digest(code)) for code in codes)
     audit.note(What.RECOVERY_CODES_MADE, about=user)
+    notifications.notify(user, notifications.RECOVERY_CODES_MADE)
     return codes
 
 
