@@ -161,7 +161,7 @@ def _checked(user: User, device: Any, code: str) -> Any:
     found = verify_token(user, device.persistent_id, code)
     if found is None:
         for name, rate in limits:
-            leases().take(name, rate)
+            leases().take(name, rate, strict=True)
     return found
 
 

@@ -1,7 +1,8 @@
 """Limit how often passwords and codes are checked, before any of them is.
 
 A password costs about half a second of a core to check, so attempts are limited per network first, then over all
-networks that are new here. All limits are counted by leases.py for all processes together.
+networks that are new here. All limits are counted by leases.py for all processes together; where no counter can count,
+by each process alone.
 
 - SIGN_IN_RATE limits each network: an IPv4 address, or an IPv6 /64. An IPv6 /48 may send four times as many.
 - SIGN_IN_RATE_ALL limits the networks together from which no user signed in within 30 days. So an attack from many
@@ -55,7 +56,7 @@ def check(request: HttpRequest, *, is_sign_in: bool) -> None:
         limits.append(("sign-in:new-networks", together))
         raise_if_used_up(limits)
     for name, rate in limits:
-        verdict = leases().take(name, rate)
+        verdict = leases().take(name, rate, strict=True)
         if not verdict.admitted:
             raise TooManyAttempts(verdict.ends_in)
 
@@ -63,7 +64,7 @@ def check(request: HttpRequest, *, is_sign_in: bool) -> None:
 def count_failure(request: HttpRequest) -> None:
     """Count a wrong password against the network that it came from."""
     for name, rate in _limits(request, "failed-sign-in", FAILURES):
-        leases().take(name, rate)
+        leases().take(name, rate, strict=True)
 
 
 def raise_if_used_up(limits: list[Limit]) -> None:

@@ -54,6 +54,16 @@ def user(db: None, hashes: list[str]) -> User:
 
 
 @pytest.fixture
+def no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the shared counter fail, as it does while another transaction writes to SQLite."""
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise counters.CountingFailed("busy")
+
+    monkeypatch.setattr(counters.DatabaseCounter, "lease", fail)
+
+
+@pytest.fixture
 def no_free_slot() -> Iterator[None]:
     for _ in range(hashing.AT_ONCE):
         assert hashing.slots.acquire(blocking=False)
@@ -383,3 +393,25 @@ def test_codes_sent_at_once_are_counted(protected: User) -> None:
     at_once(8, lambda n: clients[n].post(CHECK, {"code": "000000"}))
     assert send_code(protected, "000000", "127.0.0.1") == "wait"
     assert AuthenticatorApp.objects.get().throttling_failure_count == 5
+
+
+# --- A counter that fails
+
+
+def test_sign_ins_are_limited_without_a_counter(user: User, settings: Any, hashes: list[str], no_counter: None) -> None:
+    settings.SIGN_IN_RATE = "3/h"
+    assert [sign_in(f"name {n}").status_code for n in range(5)] == [200] * 3 + [429] * 2
+    assert len(hashes) == 3
+
+
+def test_spraying_stops_without_a_counter(user: User, no_counter: None) -> None:
+    assert [sign_in(f"name {n}").status_code for n in range(22)] == [200] * 20 + [429] * 2
+
+
+def test_current_passwords_are_limited_without_a_counter(user: User, no_counter: None) -> None:
+    client = signed_in_anew(user)
+    assert [change_password(client, WRONG).status_code for _ in range(7)] == [200] * 5 + [429] * 2
+
+
+def test_codes_are_limited_without_a_counter(protected: User, no_counter: None) -> None:
+    assert [send_code(protected, "000000") for _ in range(7)] == ["wrong"] * 5 + ["wait"] * 2
