@@ -201,6 +201,7 @@ CSRF_FAILURE_VIEW = "cexup.errors.stale_form"
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
+    "devices.sign_in_limits.NewNetworkLimit",
     "django.contrib.auth.backends.ModelBackend",
     "devices.people.HospitalAdminRights",
 ]
@@ -211,7 +212,7 @@ SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at t
 
 # Attempts to sign in, change a password or give a code: devices/sign_in_limits.py.
 SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # of one network
-SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # of all networks that are new here
+SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # failed ones of all new networks
 
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)

@@ -39,6 +39,7 @@ def failed_to_sign_in(credentials: dict[str, Any], request: HttpRequest | None =
         return
     person = User.objects.filter(username=credentials.get("username") or "").first()
     locked = getattr(request, "axes_locked_out", False)  # axes has looked before: its receiver comes first
+    sign_in_limits.count_hash(request)
     if not locked:
         sign_in_limits.count_failure(request)
     denials.note(request, What.SIGN_IN_LOCKED if locked else What.SIGN_IN_FAILED, about=person)
