@@ -175,7 +175,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 # Browsers take a cookie named __Host-… only over HTTPS from this very host: no other host of the domain can set one.
 _PREFIX = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
-LANGUAGE_COOKIE_NAME = f"{_PREFIX}django_language"
+LANGUAGE_COOKIE_NAME, DEVICE_COOKIE_NAME = f"{_PREFIX}django_language", f"{_PREFIX}device"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # their cookie would have no such name
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True

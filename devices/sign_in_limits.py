@@ -10,7 +10,8 @@ by each process alone.
   password was hashed count: other requests are cheap, and would use up what new networks share. New networks of an IPv6
   /48 may send no more of these than one network.
 - 20 failed sign-ins from a network within 15 minutes stop its sign-ins until these 15 minutes end. One user name is
-  locked after five, so these are at least four names.
+  locked after five, so these are at least four names. A browser in which the user signed in before has a count of its
+  own: see device_cookies.py.
 """
 
 from datetime import timedelta
@@ -20,7 +21,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-from devices import rates
+from devices import device_cookies, rates
 from devices.counters import leases
 from devices.origin import client_address, client_site, network_of
 from devices.rates import Rate
@@ -47,7 +48,9 @@ def check(request: HttpRequest, *, is_sign_in: bool) -> None:
         TooManyAttempts: nothing was checked.
     """
     limits = _limits(request, "sign-in", rates.read(settings.SIGN_IN_RATE))
-    raise_if_used_up(limits + (_limits(request, "failed-sign-in", FAILURES) if is_sign_in else []))
+    raise_if_used_up(limits)
+    if is_sign_in:
+        raise_if_used_up(_failure_limits(request))
     for name, rate in limits:
         verdict = leases().take(name, rate, strict=True)
         if not verdict.admitted:
@@ -79,8 +82,8 @@ def count_hash(request: HttpRequest) -> None:
 
 
 def count_failure(request: HttpRequest) -> None:
-    """Count a wrong password against the network that it came from."""
-    for name, rate in _limits(request, "failed-sign-in", FAILURES):
+    """Count a wrong password against the network that it came from, or against the cookie of its user."""
+    for name, rate in _failure_limits(request):
         leases().take(name, rate, strict=True)
 
 
@@ -96,6 +99,12 @@ def raise_if_used_up(limits: list[Limit]) -> None:
     for name, rate in limits:
         if verdict := leases().refusal(name, rate):
             raise TooManyAttempts(verdict.ends_in)
+
+
+def _failure_limits(request: HttpRequest) -> list[Limit]:
+    if name := device_cookies.count_name(request):
+        return [(name, device_cookies.FAILURES)]
+    return _limits(request, "failed-sign-in", FAILURES)
 
 
 def _limits_of_new_networks(request: HttpRequest) -> list[Limit]:

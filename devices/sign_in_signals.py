@@ -23,6 +23,7 @@ PEOPLE = (User, Person)
 def signed_in(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
     request.session[SessionEndMiddleware.BEGAN_AT] = time.time()
     step_up.confirmed(request)
+    request.signed_in_user_id = user.pk  # type: ignore[attr-defined]  # for SignInLimitMiddleware
     audit.note(What.SIGNED_IN, about=user, user=user)
 
 
