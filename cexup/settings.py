@@ -180,7 +180,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 # Browsers take a cookie named __Host-… only over HTTPS from this very host: no other host of the domain can set one.
 _PREFIX = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
-LANGUAGE_COOKIE_NAME = f"{_PREFIX}django_language"
+LANGUAGE_COOKIE_NAME, DEVICE_COOKIE_NAME = f"{_PREFIX}django_language", f"{_PREFIX}device"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # their cookie would have no such name
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
@@ -206,6 +206,7 @@ CSRF_FAILURE_VIEW = "cexup.errors.stale_form"
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
+    "devices.sign_in_limits.NewNetworkLimit",
     "django.contrib.auth.backends.ModelBackend",
     "devices.people.HospitalAdminRights",
 ]
@@ -216,7 +217,7 @@ SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at t
 
 # Attempts to sign in, change a password or give a code: devices/sign_in_limits.py.
 SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # of one network
-SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # of all networks that are new here
+SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # failed ones of all new networks
 
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)

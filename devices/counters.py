@@ -1,7 +1,8 @@
 """Where the permits of leases.py are counted: in Redis where there is one, else in the database.
 
 A registry of devices must not be stopped by its counter. One that fails is left alone for some seconds and the next
-one counts; where none can, the request is admitted (decision 13).
+one counts; where none can, the request is admitted (decision 13). Attempts at passwords and codes are then counted by
+each process alone: see `leases.Leases.take`.
 """
 
 import logging

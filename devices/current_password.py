@@ -35,7 +35,7 @@ def is_current_password(request: HttpRequest, password: str) -> bool:
     user: Any = request.user
     if check_password(password, user.password):  # not user.check_password: a hash that it renews ends the session
         return True
-    leases().take(name, WRONG)
+    leases().take(name, WRONG, strict=True)
     sign_in_limits.count_failure(request)
     AccessFailureLog.objects.create(
         username=user.get_username(),

@@ -64,6 +64,7 @@ class _Lease:
     window: Window
     permits: int = 0  # of ours
     left: int = 0  # to anybody, as we were told last
+    owed: int = 0  # counted by this process alone, and not by the counter yet
 
 
 def lease_of(left: int, wanted: int = 1, share: int = SHARE) -> int:
@@ -80,12 +81,13 @@ class Leases:
         self.lock = threading.Lock()
         self.leases: dict[str, _Lease] = {}
 
-    def take(self, name: str, rate: Rate, permits: int = 1) -> Verdict:
+    def take(self, name: str, rate: Rate, permits: int = 1, *, strict: bool = False) -> Verdict:
         """Use up permits, or the rest if fewer are left. Admit the request if there was at least one.
 
         1. If this process has enough, take them. If it knows that no more are left, take what it has.
         2. Otherwise lease the missing ones while other threads go on. Two threads may lease at the same time.
-        3. If the counter fails, admit the request.
+        3. If the counter fails, admit the request. If `strict`, count it in this process alone, and admit no more than
+           were left. The counter is told of them when it counts again.
         """
         now = self.clock()
         window = window_of(rate, now)
@@ -95,12 +97,14 @@ class Leases:
             if lease.permits >= permits or not lease.left:
                 return _use(lease, permits, ends_in)
             missing = permits - lease.permits
-        granted = self.counter.lease(name, window, missing)
-        if granted is None:
-            return Verdict(True, lease.left, ends_in)
+            owed, lease.owed = lease.owed, 0
+        granted = self.counter.lease(name, window, missing + owed)
         with self.lock:
+            if granted is None:
+                lease.owed += owed
+                return _use_alone(lease, missing, ends_in) if strict else Verdict(True, lease.left, ends_in)
             lease.left = max(0, window.limit - granted.used)
-            lease.permits += granted.permits
+            lease.permits += max(0, granted.permits - owed)
             return _use(lease, permits, ends_in)
 
     def refusal(self, name: str, rate: Rate) -> Verdict | None:
@@ -128,8 +132,8 @@ class Leases:
 
     def _forget_the_past(self, now: int) -> None:
         self.leases = {name: lease for name, lease in self.leases.items() if lease.window.ends_at > now}
-        if len(self.leases) >= REMEMBERED:  # what is forgotten of the present is asked for anew: the counter knows it
-            self.leases.clear()
+        if len(self.leases) >= REMEMBERED:  # the counter knows the others, and is asked again
+            self.leases = {name: lease for name, lease in self.leases.items() if lease.owed}
 
 
 def _use(lease: _Lease, permits: int, ends_in: int) -> Verdict:
@@ -137,6 +141,14 @@ def _use(lease: _Lease, permits: int, ends_in: int) -> Verdict:
     used = min(lease.permits, permits)
     lease.permits -= used
     return Verdict(used > 0, lease.left + lease.permits, ends_in)
+
+
+def _use_alone(lease: _Lease, permits: int, ends_in: int) -> Verdict:
+    """Count permits in this process, or the rest that is left to anybody; call it with the lock."""
+    used = min(lease.left, permits)
+    lease.left -= used
+    lease.owed += used
+    return Verdict(used > 0, lease.left, ends_in)
 
 
 def window_of(rate: Rate, now: float) -> Window:

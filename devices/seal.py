@@ -1,8 +1,11 @@
-"""Seal what the database keeps and must not tell, the secrets of second factors; and open it again.
+"""Encrypt what the database keeps and must not tell, and decrypt it again.
 
 Knows no ORM and no request. AES-256-GCM with a random nonce and a key that HKDF-SHA256 (RFC 5869) derives from the
-SECRET_KEY. The person's id is sealed along (associated data): in another person's row it does not open. Sealed it is
-`v1.`, and in base64 the nonce, what was encrypted, and the tag: of 20 bytes 67 characters, where django-otp has 80.
+SECRET_KEY, another one for each context. Encrypted it is `v1.`, and in base64 the nonce, the ciphertext and the tag: of
+20 bytes 67 characters, where django-otp has 80.
+
+`seal` and `unseal` are for the secrets of second factors. The person's id is their associated data: in another person's
+row a secret does not open.
 """
 
 import os
@@ -15,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 PREFIX = "v1."  # no hexadecimal digits, which is what was never sealed
+SECOND_FACTOR = b"devices.seal: second factor, v1"
 NONCE_LENGTH = 12  # bytes, NIST SP 800-38D 5.2.1.1
 
 
@@ -28,15 +32,25 @@ class Unreadable(ValueError):
         )
 
 
+def encrypt(plain: bytes, *, context: bytes, associated: bytes = b"") -> str:
+    nonce = os.urandom(NONCE_LENGTH)
+    sealed = _cipher(settings.SECRET_KEY, context).encrypt(nonce, plain, associated)
+    return PREFIX + urlsafe_b64encode(nonce + sealed).decode("ascii")
+
+
+def decrypt(text: str, *, context: bytes, associated: bytes = b"") -> bytes | None:
+    """Return the plaintext by the key that encrypted it, today's or an older one. Return None if no key fits."""
+    opened = (_opened(text, key, context, associated) for key in secret_keys())
+    return next((plain for plain in opened if plain is not None), None)
+
+
 def secret_keys() -> list[str]:
     """Return today's SECRET_KEY, and the older ones that still count."""
     return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 
 def seal(secret: bytes, user_id: int) -> str:
-    nonce = os.urandom(NONCE_LENGTH)
-    sealed = _cipher(settings.SECRET_KEY).encrypt(nonce, secret, _whose(user_id))
-    return PREFIX + urlsafe_b64encode(nonce + sealed).decode("ascii")
+    return encrypt(secret, context=SECOND_FACTOR, associated=_whose(user_id))
 
 
 def unseal(text: str, user_id: int) -> bytes:
@@ -50,11 +64,10 @@ def unseal(text: str, user_id: int) -> bytes:
             return bytes.fromhex(text)
         except ValueError:
             raise Unreadable(user_id) from None
-    for key in secret_keys():
-        secret = _opened(text, user_id, key)
-        if secret is not None:
-            return secret
-    raise Unreadable(user_id)
+    secret = decrypt(text, context=SECOND_FACTOR, associated=_whose(user_id))
+    if secret is None:
+        raise Unreadable(user_id)
+    return secret
 
 
 def sealed_today(text: str, user_id: int) -> str:
@@ -71,20 +84,19 @@ def is_sealed(text: str) -> bool:
 
 
 def is_sealed_by_todays_key(text: str, user_id: int) -> bool:
-    return is_sealed(text) and _opened(text, user_id, settings.SECRET_KEY) is not None
+    return is_sealed(text) and _opened(text, settings.SECRET_KEY, SECOND_FACTOR, _whose(user_id)) is not None
 
 
-def _opened(text: str, user_id: int, key: str) -> bytes | None:
+def _opened(text: str, key: str, context: bytes, associated: bytes) -> bytes | None:
     try:
         sealed = urlsafe_b64decode(text.removeprefix(PREFIX))
-        return _cipher(key).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], _whose(user_id))
+        return _cipher(key, context).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], associated)
     except (InvalidTag, ValueError):  # no base64, or too short
         return None
 
 
-def _cipher(key: str) -> AESGCM:
-    derived = HKDF(SHA256(), length=32, salt=None, info=b"devices.seal: second factor, v1")
-    return AESGCM(derived.derive(key.encode()))
+def _cipher(key: str, context: bytes) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), length=32, salt=None, info=context).derive(key.encode()))
 
 
 def _whose(user_id: int) -> bytes:

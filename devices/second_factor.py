@@ -3,7 +3,8 @@
 Each code works once. A user may send five wrong ones within 15 minutes from a network, and 20 a day from each network
 where they gave a right one within 30 days and from all others together. Three codes are valid at a time, so 20 guesses
 succeed once in 16,000 days. Attempts elsewhere keep no user out of a network in use, and a new password starts the
-counts again; django-otp would count for all networks together, with a wait that doubles without end.
+counts again; django-otp would count for all networks together, with a wait that doubles without end. A session that
+gave a code already has counts of its own, so a thief of its cookie keeps no user from signing in.
 
 The app's secret is kept sealed. Of a recovery code a digest is kept, keyed with the SECRET_KEY: who has the database
 could try out its 40 random bits. What an older key of SECRET_KEY_FALLBACKS has sealed or digested goes on working.
@@ -116,6 +117,7 @@ def new_recovery_codes(user: User) -> list[str]:
     codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
     StaticToken.objects.bulk_create(StaticToken(device=device, token=_digest(code)) for code in codes)
     audit.note(What.RECOVERY_CODES_MADE, about=user)
+    notifications.notify(user, notifications.RECOVERY_CODES_MADE)
     return codes
 
 
@@ -161,13 +163,19 @@ def _checked(user: User, device: Any, code: str) -> Any:
     found = verify_token(user, device.persistent_id, code)
     if found is None:
         for name, rate in limits:
-            leases().take(name, rate)
+            leases().take(name, rate, strict=True)
     return found
 
 
 def _limits(user: User) -> list[Limit]:
-    """Return what wrong codes are counted under: the network, and for a day all networks that are new to the user."""
+    """Return what wrong codes are counted under: the network, and for a day all networks that are new to the user.
+
+    Of a session that gave a code already: the session only.
+    """
     request = audit.current_request.get()
+    if request is not None and request.user.is_verified():  # type: ignore[union-attr]  # added by django-otp
+        session = sessions.current_id()[:40]
+        return [(f"code:session:{session}", WRONG), (f"day-code:session:{session}", WRONG_A_DAY)]
     network = client_network(request) if request else None
     codes = AuditEvent.objects.filter(
         what=What.CODE_ACCEPTED, about=About.PERSON, about_id=user.pk, at__gte=timezone.now() - KNOWN_FOR

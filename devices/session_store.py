@@ -1,9 +1,12 @@
-"""The session engine (SESSION_ENGINE): Django's, in the database, which stores a hash of the key instead of the key.
+"""The session engine (SESSION_ENGINE): Django's, in the database, with a hash of the key and encrypted data.
+
+Data of a session can be a secret: of an opened password link, Django keeps the token in it.
 
 https://docs.djangoproject.com/en/5.2/topics/http/sessions/#extending-database-backed-session-engines
 """
 
 import hashlib
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +16,14 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.utils import timezone
 
 from cexup.middleware import SessionEndMiddleware
-from devices import audit
+from devices import audit, seal
 from devices.models import Session
 from devices.models.sessions import USER_AGENT_LENGTH
 from devices.origin import client_address
+
+logger = logging.getLogger(__name__)
+
+CONTEXT = b"devices.session_store: session data, v1"
 
 
 def hashed(session_key: str) -> str:
@@ -36,6 +43,17 @@ class SessionStore(db.SessionStore):
             self._session_key = None  # as Django's stores do: a key that is not ours is never adopted
             return {}
         return self.decode(row.session_data)
+
+    def encode(self, session_dict: dict[str, Any]) -> str:
+        return seal.encrypt(self.serializer().dumps(session_dict), context=CONTEXT)
+
+    def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # the column is text
+        """Return the data, or an empty session if no key decrypts it, as Django does if the signature is wrong."""
+        plain = seal.decrypt(session_data, context=CONTEXT)
+        if plain is None:
+            logger.warning("The data of a session cannot be decrypted")
+            return {}
+        return dict(self.serializer().loads(plain))
 
     def exists(self, session_key: str | None) -> bool:
         return Session.objects.filter(pk=hashed(session_key or "")).exists()

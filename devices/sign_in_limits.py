@@ -1,16 +1,19 @@
 """Limit how often passwords and codes are checked, before any of them is.
 
 A password costs about half a second of a core to check, so attempts are limited per network first, then over all
-networks that are new here. All limits are counted by leases.py for all processes together.
+networks that are new here. All limits are counted by leases.py for all processes together; where no counter can count,
+by each process alone.
 
 - SIGN_IN_RATE limits each network: an IPv4 address, or an IPv6 /64. An IPv6 /48 may send four times as many.
 - SIGN_IN_RATE_ALL limits the networks together from which no user signed in within 30 days. So an attack from many
-  addresses keeps no user out of a network in use, and costs at most that many hashes.
+  addresses keeps no user out of a network in use, and costs at most that many hashes. Only failed sign-ins whose
+  password was hashed count: other requests are cheap, and would use up what new networks share. New networks of an IPv6
+  /48 may send no more of these than one network.
 - 20 failed sign-ins from a network within 15 minutes stop its sign-ins until these 15 minutes end. One user name is
-  locked after five, so these are at least four names.
+  locked after five, so these are at least four names. A browser in which the user signed in before has a count of its
+  own: see device_cookies.py.
 """
 
-import ipaddress
 from datetime import timedelta
 
 from axes.models import AccessLog
@@ -18,9 +21,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-from devices import rates
+from devices import device_cookies, rates
 from devices.counters import leases
-from devices.origin import client_address, network_of
+from devices.origin import client_address, client_site, network_of
 from devices.rates import Rate
 
 FAILURES = Rate(20, "15min")  # of one network
@@ -39,31 +42,49 @@ class TooManyAttempts(Exception):
 
 
 def check(request: HttpRequest, *, is_sign_in: bool) -> None:
-    """Count a request that checks a password or a code, and refuse it if a limit is exceeded.
-
-    1. A network that is over its limit is refused without a query.
-    2. A network that is new here is refused without a write if the limit of all new ones is exceeded.
-    3. Else the request is counted.
+    """Count a request that checks a password or a code. A network that is over its limit is refused without a query.
 
     Raises:
         TooManyAttempts: nothing was checked.
     """
     limits = _limits(request, "sign-in", rates.read(settings.SIGN_IN_RATE))
-    raise_if_used_up(limits + (_limits(request, "failed-sign-in", FAILURES) if is_sign_in else []))
-    together = rates.read(settings.SIGN_IN_RATE_ALL)
-    if together and not _is_known(network_of(client_address(request))):
-        limits.append(("sign-in:new-networks", together))
-        raise_if_used_up(limits)
+    raise_if_used_up(limits)
+    if is_sign_in:
+        raise_if_used_up(_failure_limits(request))
     for name, rate in limits:
-        verdict = leases().take(name, rate)
+        verdict = leases().take(name, rate, strict=True)
         if not verdict.admitted:
             raise TooManyAttempts(verdict.ends_in)
 
 
+class NewNetworkLimit:
+    """An authentication backend that limits the hashes of new networks; it signs nobody in.
+
+    It stands between axes, which refuses locked users, and the backend that hashes. The form is valid then, too.
+    """
+
+    def authenticate(self, request: HttpRequest, username: str, password: str) -> None:
+        """Refuse the sign-in if its network is new here and the limit is exceeded; `count_hash` counts it.
+
+        Raises:
+            TooManyAttempts: the password was not checked.
+        """
+        limits = _limits_of_new_networks(request)
+        if limits and not _is_known(network_of(client_address(request))):
+            raise_if_used_up(limits)
+            request.hash_limits = limits  # type: ignore[attr-defined]
+
+
+def count_hash(request: HttpRequest) -> None:
+    """Count a sign-in whose password was hashed and wrong; one that got 503 was not hashed."""
+    for name, rate in getattr(request, "hash_limits", []):
+        leases().take(name, rate, strict=True)
+
+
 def count_failure(request: HttpRequest) -> None:
-    """Count a wrong password against the network that it came from."""
-    for name, rate in _limits(request, "failed-sign-in", FAILURES):
-        leases().take(name, rate)
+    """Count a wrong password against the network that it came from, or against the cookie of its user."""
+    for name, rate in _failure_limits(request):
+        leases().take(name, rate, strict=True)
 
 
 def raise_if_used_up(limits: list[Limit]) -> None:
@@ -80,13 +101,25 @@ def raise_if_used_up(limits: list[Limit]) -> None:
             raise TooManyAttempts(verdict.ends_in)
 
 
+def _failure_limits(request: HttpRequest) -> list[Limit]:
+    if name := device_cookies.count_name(request):
+        return [(name, device_cookies.FAILURES)]
+    return _limits(request, "failed-sign-in", FAILURES)
+
+
+def _limits_of_new_networks(request: HttpRequest) -> list[Limit]:
+    site = client_site(request)
+    read = [(f"sign-in:new:{site}", settings.SIGN_IN_RATE if site else rates.UNLIMITED)]
+    read.append(("sign-in:new-networks", settings.SIGN_IN_RATE_ALL))
+    return [(name, rate) for name, text in read if (rate := rates.read(text))]
+
+
 def _limits(request: HttpRequest, what: str, rate: Rate | None) -> list[Limit]:
     address = client_address(request)
     if rate is None:
         return []
     limits = [(f"{what}:{network_of(address)}", rate)]
-    if address and ":" in address:
-        site = ipaddress.IPv6Network((address, 48), strict=False)
+    if site := client_site(request):
         limits.append((f"{what}:{site}", Rate(rate.number * WIDE, rate.unit)))
     return limits
 

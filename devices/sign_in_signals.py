@@ -23,6 +23,7 @@ PEOPLE = (User, Person)
 def signed_in(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
     request.session[SessionEndMiddleware.BEGAN_AT] = time.time()
     step_up.confirmed(request)
+    request.signed_in_user_id = user.pk  # type: ignore[attr-defined]  # for SignInLimitMiddleware
     audit.note(What.SIGNED_IN, about=user, user=user)
 
 
@@ -39,6 +40,7 @@ def failed_to_sign_in(credentials: dict[str, Any], request: HttpRequest | None =
         return
     person = User.objects.filter(username=credentials.get("username") or "").first()
     locked = getattr(request, "axes_locked_out", False)  # axes has looked before: its receiver comes first
+    sign_in_limits.count_hash(request)
     if not locked:
         sign_in_limits.count_failure(request)
     denials.note(request, What.SIGN_IN_LOCKED if locked else What.SIGN_IN_FAILED, about=person)

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
-from devices import credentials, drafts, origin, rates
+from devices import credentials, drafts, notifications, origin, rates
 from devices.admin import confirmation, step_up
 from devices.admin.access import OnlyForOperators
 from devices.admin.filters import HolderFilter
@@ -153,9 +153,12 @@ class ApiKeyAdmin(WithTrail, OnlyForOperators):
         settings = {name: form.cleaned_data[name] for name in SETTINGS}
         if text := form.cleaned_data["value"]:
             obj.pk = credentials.take_over(text, obj.name, by, **settings).pk
+            event = notifications.KEY_IMPORTED
         else:
             obj.issued = credentials.issue(obj.name, by, **settings)  # type: ignore[attr-defined]  # for response_add
             obj.pk = obj.issued.key.pk  # type: ignore[attr-defined]
+            event = notifications.KEY_ISSUED
+        notifications.notify_of_key(request.user, event, obj.name)  # type: ignore[arg-type]  # an operator
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         if issued := getattr(obj, "issued", None):
@@ -196,6 +199,7 @@ class ApiKeyAdmin(WithTrail, OnlyForOperators):
         except credentials.KeyRefused as refused:
             messages.error(request, str(refused))
             return redirect(request.get_full_path())
+        notifications.notify_of_key(request.user, notifications.KEY_ROTATED, keys[0].name)  # type: ignore[arg-type]
         return self._show_once(request, issued)
 
     def _show_once(self, request: HttpRequest, issued: credentials.Issued) -> HttpResponse:

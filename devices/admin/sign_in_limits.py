@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from cexup import errors
-from devices import denials, sign_in_limits
+from devices import denials, device_cookies, sign_in_limits
 from devices.audit import What
 from devices.hashing import HashingBusy
 from devices.sign_in_limits import TooManyAttempts
@@ -27,7 +27,10 @@ class SignInLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if user_id := getattr(request, "signed_in_user_id", None):
+            device_cookies.set_cookie(response, user_id)
+        return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         name = request.resolver_match.view_name if request.resolver_match else ""

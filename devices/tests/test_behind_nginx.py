@@ -61,6 +61,7 @@ def shipped(folder: Path, upstream: int, places: str = "max_conns=500", log: str
     secure = f"listen 127.0.0.1:{ports.secure} ssl http2"
     certificate = folder / "certificate.pem"
     _sign(certificate)
+    logged = "access_log off;" if log == "off" else f"access_log {log} combined if=$registry_logged;"
     for old, new in (
         ("    listen [::]:80;\n", ""),
         ("    listen [::]:80 default_server;\n", ""),
@@ -72,6 +73,7 @@ def shipped(folder: Path, upstream: int, places: str = "max_conns=500", log: str
         ("listen 443 ssl http2;", f"listen 127.0.0.1:{ports.plain};\n    {secure};"),
         ("/etc/letsencrypt/live/registry.example.org/fullchain.pem", str(certificate)),
         ("/etc/letsencrypt/live/registry.example.org/privkey.pem", str(certificate)),
+        ("access_log /var/log/nginx/access.log combined if=$registry_logged;", logged),
         ("127.0.0.1:8000 max_conns=500", f"127.0.0.1:{upstream} {places}"),
     ):
         assert old in text, old

@@ -154,7 +154,8 @@ print(json.dumps(flags))
 
 def test_every_cookie_is_secure_http_only_and_same_site(https_folder: Path) -> None:
     cookies = json.loads(shell(COOKIES, _https(https_folder, 0)))
-    assert set(cookies) == {"__Host-csrftoken", "__Host-sessionid", "__Host-django_language"}
+    names = ("csrftoken", "sessionid", "django_language", "device")
+    assert set(cookies) == {f"__Host-{name}" for name in names}
     assert set(map(tuple, cookies.values())) == {(True, True, "Lax", "/", "")}
 
 

@@ -114,6 +114,40 @@ def test_whom_nobody_can_count_is_admitted() -> None:
     assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
 
 
+def test_strict_caller_is_counted_by_the_process_if_the_counter_fails() -> None:
+    shared, clock = Shared(), Clock()
+    leases = Leases(shared, clock)
+    rate = Rate(5, "min")
+    leases.take("a", rate, strict=True)
+    shared.is_down = True
+    assert [leases.take("a", rate, strict=True).admitted for _ in range(6)] == [True] * 4 + [False] * 2
+    assert leases.refusal("a", rate) is not None
+    clock.at += 60
+    assert leases.take("a", rate, strict=True).admitted
+
+
+def test_attempts_counted_alone_are_reported_when_the_counter_recovers() -> None:
+    shared, clock = Shared(), Clock()
+    leases, other = Leases(shared, clock), Leases(shared, clock)
+    rate = Rate(5, "min")
+    shared.is_down = True
+    assert [leases.take("a", rate, strict=True).admitted for _ in range(3)] == [True] * 3
+    shared.is_down = False
+    assert leases.take("a", rate, strict=True) == (True, 1, 60)
+    assert [other.take("a", rate, strict=True).admitted for _ in range(2)] == [True, False]
+
+
+def test_attempts_counted_alone_are_not_forgotten_for_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.leases.REMEMBERED", 3)
+    shared = Shared()
+    leases = Leases(shared, Clock())
+    shared.is_down = True
+    leases.take("a", Rate(1, "min"), strict=True)
+    for n in range(10):
+        leases.take(f"other {n}", PER_MINUTE)
+    assert not leases.take("a", Rate(1, "min"), strict=True).admitted
+
+
 def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
     shared, clock = Shared(), Clock()
     leases = Leases(shared, clock)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ NAME = "registry.example.org"
 OWN = {
     "Strict-Transport-Security": "max-age=1",
     "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "private, no-cache",
     "Vary": "x-api-key, origin",
     "Retry-After": "7",
@@ -159,6 +161,88 @@ def test_a_password_link_over_plain_http_is_not_logged(ports: Ports, folder: Pat
     log = (folder / "access").read_text()
     assert "/admin/logged/" in log
     assert "SECRET-TOKEN" not in log
+
+
+def logs_of(folder: Path) -> str:
+    return (folder / "access").read_text() + (folder / "errors").read_text()
+
+
+LINK = "/admin/choose-password/MQ/SECRET-TOKEN/"
+REQUESTS_WITH_A_LINK = [
+    f"GET {LINK} HTTP/1.1\r\nHost: {NAME}",
+    f"POST {LINK} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 0",
+    f"GET /{LINK} HTTP/1.1\r\nHost: {NAME}",
+    f"GET {LINK.replace('-', '%2d')} HTTP/1.1\r\nHost: {NAME}",
+    f"GET {LINK.replace('-', '%2D')}?x HTTP/1.1\r\nHost: {NAME}",
+    f"TRACE {LINK} HTTP/1.1\r\nHost: {NAME}",
+    f"GET {LINK} HTTP/1.1\r\nHost: evil.example",
+    f"GET {LINK} HTTP/1.1",
+    f"GET {LINK} HTTP/7.5\r\nHost: {NAME}",
+    f"GET {LINK}{'x' * 20_000} HTTP/1.1\r\nHost: {NAME}",
+    f"GET {LINK} HTTP/1.1\r\nHost: {NAME}\r\nx: {'x' * 20_000}",
+    f"POST {LINK} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {1024**3}",
+]
+
+
+AS_REFERER = f"GET /bare HTTP/1.1\r\nHost: {NAME}\r\nReferer: https://{NAME}{LINK}"
+
+
+def send_links(ports: Ports, *requests: str) -> None:
+    """Send each request to all three servers, and then one that is logged."""
+    for request in requests:
+        for sock in (
+            socket.create_connection(("127.0.0.1", ports.redirecting), timeout=60),
+            socket.create_connection(("127.0.0.1", ports.plain), timeout=60),
+            tls(ports.secure),
+        ):
+            with suppress(ConnectionError):  # nginx need not read what it refuses
+                send(sock, f"{request}\r\nConnection: close\r\n\r\n".encode())
+    for port in (ports.plain, ports.redirecting):
+        ask(port, "/admin/logged/")
+
+
+def test_no_password_link_is_logged(ports: Ports, folder: Path) -> None:
+    send_links(ports, *REQUESTS_WITH_A_LINK, AS_REFERER)
+    assert "/admin/logged/" in logs_of(folder)
+    assert "SECRET" not in logs_of(folder)
+
+
+def test_no_password_link_is_logged_while_the_registry_is_down(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with nginx(tmp_path, nobody.getsockname()[1], log=str(tmp_path / "access")) as ports:
+            assert ask(ports.secure, LINK, secure=True).status == 503
+            send_links(ports, *REQUESTS_WITH_A_LINK)
+    access, errors = ((tmp_path / name).read_text() for name in ("access", "errors"))
+    assert access.count("/admin/logged/") == 2
+    assert "connect() failed" in errors
+    assert "SECRET" not in access + errors
+
+
+def test_no_password_link_is_logged_if_the_registry_cuts_the_connection(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=cut_connections, args=(server,), daemon=True).start()
+        with nginx(tmp_path, server.getsockname()[1], log=str(tmp_path / "access")) as ports:
+            assert [ask(ports.plain, path).status for path in (LINK, "/admin/logged/")] == [503, 503]
+        server.shutdown(socket.SHUT_RDWR)
+    logs = logs_of(tmp_path)
+    assert "upstream prematurely closed" in logs
+    assert "SECRET" not in logs
+
+
+def cut_connections(server: socket.socket) -> None:
+    with suppress(OSError):  # the test is over
+        while True:
+            with server.accept()[0] as client:
+                client.recv(65536)
+
+
+def test_an_error_page_of_nginx_gives_no_link_to_the_next_request(ports: Ports, tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with nginx(tmp_path, nobody.getsockname()[1]) as down:
+            assert ask(down.secure, LINK, secure=True).all("Referrer-Policy") == ["no-referrer"]
+    assert ask(ports.secure, "/own/200", secure=True).all("Referrer-Policy") == ["same-origin"]
 
 
 # --- Headers

@@ -35,6 +35,11 @@ def test_a_session_that_a_new_password_ended_is_cleared_too(operator: Client) ->
     assert operator.get("/admin/")["Clear-Site-Data"] == CLEARED
 
 
+def test_cookie_of_no_session_is_deleted_and_cleared_too(client: Client, db: None) -> None:
+    response = client.get("/admin/login/", headers={"cookie": "sessionid=unknown"})
+    assert (response["Clear-Site-Data"], response.cookies["sessionid"]["max-age"]) == (CLEARED, 0)
+
+
 def test_no_other_response_clears_anything(operator: Client, client: Client) -> None:
     for response in (
         operator.get("/admin/"),

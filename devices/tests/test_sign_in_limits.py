@@ -54,6 +54,16 @@ def user(db: None, hashes: list[str]) -> User:
 
 
 @pytest.fixture
+def no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the shared counter fail, as it does while another transaction writes to SQLite."""
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise counters.CountingFailed("busy")
+
+    monkeypatch.setattr(counters.DatabaseCounter, "lease", fail)
+
+
+@pytest.fixture
 def no_free_slot() -> Iterator[None]:
     for _ in range(hashing.AT_ONCE):
         assert hashing.slots.acquire(blocking=False)
@@ -193,6 +203,8 @@ def test_refused_sign_in_takes_no_query(user: User, settings: Any, django_assert
 
 
 def test_ipv6_site_has_four_times_the_rate_of_its_networks(user: User, settings: Any) -> None:
+    for n in range(9):
+        assert sign_in("keeper", PASSWORD, f"2001:db8:0:{n}::1").status_code == 302
     settings.SIGN_IN_RATE = "2/h"
     statuses = [sign_in(f"name {n}", address=f"2001:db8:0:{n}::1").status_code for n in range(9)]
     assert statuses == [200] * 8 + [429]
@@ -207,6 +219,61 @@ def test_limit_of_new_networks_spares_networks_in_use(user: User, hashes: list[s
     assert statuses == [200] * 4 + [429] * 5
     assert len(hashes) == 4
     assert sign_in("keeper", PASSWORD, "198.51.100.1").status_code == 302
+
+
+@pytest.fixture
+def one_hash_of_new_networks(user: User, settings: Any) -> None:
+    settings.SIGN_IN_RATE_ALL = "1/h"
+
+
+@pytest.mark.parametrize("form", [("", ""), ("keeper", ""), ("  ", "x")])
+def test_form_without_hash_does_not_count_for_new_networks(one_hash_of_new_networks: None, form: Any) -> None:
+    for n in range(3):
+        assert sign_in(*form, address=f"192.0.2.{n}").status_code == 200
+    assert sign_in("keeper", PASSWORD, "203.0.113.1").status_code == 302
+
+
+def test_locked_user_does_not_count_for_new_networks(user: User, settings: Any) -> None:
+    for _ in range(5):
+        sign_in("nobody")
+    settings.SIGN_IN_RATE_ALL = "1/h"
+    assert [sign_in("nobody").status_code for _ in range(3)] == [429] * 3
+    assert sign_in("keeper", PASSWORD, "203.0.113.1").status_code == 302
+
+
+def test_503_does_not_count_for_new_networks(one_hash_of_new_networks: None) -> None:
+    hashing.slots.acquire()
+    try:
+        assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(3)] == [503] * 3
+    finally:
+        hashing.slots.release()
+    assert sign_in("keeper", PASSWORD, "203.0.113.1").status_code == 302
+
+
+def test_password_link_is_not_limited_with_new_networks(
+    operator: Client, rs_a: Any, one_hash_of_new_networks: None
+) -> None:
+    path = link(make(operator, rs_a))
+    assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(2)] == [200, 429]
+    assert "Your password is set." in choose_password(Client(), path, "pagi-cerah-7").content.decode()
+
+
+@pytest.mark.parametrize("path", [CHANGE, CHECK])
+def test_sessions_are_not_limited_with_new_networks(one_hash_of_new_networks: None, user: User, path: str) -> None:
+    client = signed_in_anew(user)
+    set_up(client, user)
+    assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(2)] == [200, 429]
+    if path == CHECK:
+        assert signed_in_anew(user).post(path, {"code": next_code_of(user)}).status_code == 302
+    else:
+        assert change_password(client, PASSWORD).status_code == 302
+
+
+def test_new_ipv6_site_has_the_rate_of_one_network(user: User, settings: Any) -> None:
+    settings.SIGN_IN_RATE = "3/h"
+    statuses = [sign_in(f"name {n}", address=f"2001:db8:0:{n}::1").status_code for n in range(5)]
+    assert statuses == [200] * 3 + [429] * 2
+    assert sign_in("keeper", PASSWORD, "2001:db8:1::1").status_code == 302
 
 
 def test_network_used_long_ago_counts_as_new(user: User, settings: Any) -> None:
@@ -383,3 +450,25 @@ def test_codes_sent_at_once_are_counted(protected: User) -> None:
     at_once(8, lambda n: clients[n].post(CHECK, {"code": "000000"}))
     assert send_code(protected, "000000", "127.0.0.1") == "wait"
     assert AuthenticatorApp.objects.get().throttling_failure_count == 5
+
+
+# --- A counter that fails
+
+
+def test_sign_ins_are_limited_without_a_counter(user: User, settings: Any, hashes: list[str], no_counter: None) -> None:
+    settings.SIGN_IN_RATE = "3/h"
+    assert [sign_in(f"name {n}").status_code for n in range(5)] == [200] * 3 + [429] * 2
+    assert len(hashes) == 3
+
+
+def test_spraying_stops_without_a_counter(user: User, no_counter: None) -> None:
+    assert [sign_in(f"name {n}").status_code for n in range(22)] == [200] * 20 + [429] * 2
+
+
+def test_current_passwords_are_limited_without_a_counter(user: User, no_counter: None) -> None:
+    client = signed_in_anew(user)
+    assert [change_password(client, WRONG).status_code for _ in range(7)] == [200] * 5 + [429] * 2
+
+
+def test_codes_are_limited_without_a_counter(protected: User, no_counter: None) -> None:
+    assert [send_code(protected, "000000") for _ in range(7)] == ["wrong"] * 5 + ["wait"] * 2

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.core import mail
 from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
 
-from devices import people, second_factor, step_up
+from devices import counters, people, second_factor, step_up
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, Person
 from devices.session_store import hashed
@@ -19,7 +20,7 @@ from devices.tests.conftest import PASSWORD, issue
 from devices.tests.test_access_matrix import PAGES, rows
 from devices.tests.test_admin_keys import LEGACY, shown_key
 from devices.tests.test_admin_people import choose_password, link
-from devices.tests.test_admin_second_factor import next_code_of, set_up
+from devices.tests.test_admin_second_factor import SET_UP, next_code_of, set_up
 from devices.tests.test_sessions import is_open, key_of
 
 PEOPLE, KEYS = "/admin/devices/person/", "/admin/devices/apikey/"
@@ -88,6 +89,13 @@ EXEMPT_VIEWS = OWN | {  # these write neither people nor keys, and actions are l
         for model in ("apikey", "device", "historicaldevice", "hospital", "person")
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_window() -> None:
+    """Let no window of a rate end during a test."""
+    began_at = time.time() // 86_400 * 86_400
+    counters.leases().clock = lambda: began_at
 
 
 @pytest.fixture
@@ -425,16 +433,38 @@ def test_user_is_notified_of_what_others_change(
 
 def test_user_is_notified_of_what_they_change_themselves(ratna: Client, person: Person, sent: Any) -> None:
     told = sent(lambda: set_up(ratna, person))
-    assert told == [("ratna@rs.example", "Two-factor sign-in was set up.")]
+    assert told == [
+        ("ratna@rs.example", "Two-factor sign-in was set up."),
+        ("ratna@rs.example", "New recovery codes were created."),
+    ]
+    told = sent(lambda: ratna.post(SET_UP, {"renew": "1", "code": next_code_of(person)}))
+    assert told == [("ratna@rs.example", "New recovery codes were created.")]
     path = people.make_password_link(person)
     told = sent(lambda: choose_password(Client(), path, "sore-teduh-8"))
     assert told == [("ratna@rs.example", "Your password was changed.")]
 
 
+def test_operator_is_notified_of_keys_they_issue_import_and_rotate(operator: Client, boss: User, sent: Any) -> None:
+    User.objects.filter(pk=boss.pk).update(email="boss@vendor.example")
+    form = {"name": "ward app", "naming": "snake_case", "value": ""}
+    assert sent(lambda: operator.post(f"{KEYS}add/", form)) == [
+        ("boss@vendor.example", "You issued the API key “ward app”.")
+    ]
+    key = ApiKey.objects.get()
+    assert "Anda menerbitkan kunci API “ward app”." in mail.outbox[0].body
+    assert key.prefix not in mail.outbox[0].body
+    imported = sent(lambda: operator.post(f"{KEYS}add/", form | {"name": "{old}", "value": LEGACY}))
+    assert imported == [("boss@vendor.example", "You imported the API key “{old}”.")]
+    assert LEGACY not in mail.outbox[0].body
+    chosen = {"action": "rotate", "_selected_action": key.pk, "confirmed": "1", "overlap": "0"}
+    assert sent(lambda: operator.post(KEYS, chosen)) == [("boss@vendor.example", "You rotated the API key “ward app”.")]
+    assert sent(lambda: operator.post(KEYS, chosen)) == []  # the old key is expired, nothing is rotated
+
+
 def test_email_is_in_both_languages_and_has_no_link(person: Person, sent: Any) -> None:
     sent(lambda: people.make_password_link(person))
     [message] = mail.outbox
-    assert message.subject == "Device registry: your sign-in was changed / Registri perangkat: cara masuk Anda diubah"
+    assert message.subject == "Device registry: security notice / Registri perangkat: pemberitahuan keamanan"
     assert "ratna@rs.example" in message.body
     assert "Tautan untuk membuat kata sandi baru telah dibuat." in message.body
     assert "choose-password" not in message.body
