@@ -157,6 +157,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"].setdefault("OPTIONS", {}).update(SQLITE_OPTIONS)
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"].update(
+        ENGINE="cexup.postgresql",
         CONN_HEALTH_CHECKS=True,
         OPTIONS=POSTGRESQL_OPTIONS | DATABASES["default"].get("OPTIONS", {}),
     )
