@@ -21,7 +21,7 @@ from tests.browser.conftest import NARROW, WIDE, Visit, Watch
 PAGES = {
     "index": "/admin/",
     "app_list": "/admin/devices/",
-    "password_change": "/admin/password_change/",
+    "change_password": "/admin/password_change/",
     "password_change_done": "/admin/password_change/done/",
     "second_factor_set_up": "/admin/second-factor/set-up/",
     "your_sessions": "/admin/sessions/",
@@ -69,6 +69,7 @@ NO_PAGES = {  # parts of pages, files, and what only leads on
     "devices_device_import_template",
     "jsi18n",
     "logout",
+    "password_change",  # Django's own, at the address of `change_password`
     "search",
     "set_language",
     "view_on_site",
