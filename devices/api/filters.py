@@ -96,7 +96,7 @@ class DeviceFilter(filters.FilterSet):
         ]
 
     def select(self, reach: Reach) -> Selection:
-        """Return the devices within the scope that the filters select, in their order."""
+        """Return the devices within the scope that the filters select, in their order, after `problems` found none."""
         values = self.form.cleaned_data if self.base_filters else {}
         conditions = {name: value for name, value in values.items() if name in LOOKUPS}
         if "device_holder" in conditions:

@@ -92,11 +92,17 @@ class Selection:
     @property
     def needs_own_plan(self) -> bool:
         """The best plan for one hospital's devices in another order depends on how many it has."""
-        return bool(self.search) or ("device_holder" in self.conditions and self.ordering.lstrip("-") != "id")
+        in_other_order = "device_holder" in self.conditions and self.ordering.lstrip("-") != "id"
+        return bool(self.search) or in_other_order or self._is_of_several
+
+    @property
+    def _is_of_several(self) -> bool:
+        """A scope of several hospitals, or of none, is no condition that is compiled."""
+        return self.reach.hospitals is not None and self.reach.own is None
 
     def _fetch_by_orm(self, cut: Cut, naming: str, position: Mapping[str, int | None]) -> tuple[int | None, list[str]]:
         total = None
-        if not self.search and self.conditions.keys() <= COUNTED:
+        if not self.search and not self._is_of_several and self.conditions.keys() <= COUNTED:
             total = DeviceCount.objects.having(self.conditions).sum()
         with sql.planned_each_time():
             page = cut.of(self._devices, position).annotate(line=AsJSON(NAMINGS[naming]))
@@ -104,7 +110,7 @@ class Selection:
 
     @cached_property
     def _devices(self) -> DeviceQuerySet:
-        devices = _select(self.conditions, self.ordering)
+        devices = _select(self.conditions, self.ordering).within(self.reach)
         return devices.search(self.search, self.reach) if self.search else devices
 
 

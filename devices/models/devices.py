@@ -30,20 +30,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             return self
         return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
 
-    def held_by(self, name: str, within: "Reach") -> Self:
-        """Return the devices of the hospital with this folded name, or those that no hospital holds (`unknown`).
-
-        A hospital beyond the reach is looked for like one that never was: what is asked otherwise takes longer.
-        """
-        if name == UNKNOWN:
-            return self.filter(device_holder=None)
-        hospital = Hospital.objects.within(within).called([name]).get(name)
-        return self.filter(device_holder=hospital) if hospital else self.none()
-
     def search(self, text: str, within: "Reach") -> Self:
         """Return the devices that have the text, in any case, in their name, MAC or holder, which is within the reach.
 
-        Holders beyond it are not looked for, as in `held_by`.
+        Hospitals outside it are not searched.
         """
         return self.having(Part.of(text), holders_with(text, within))
 

@@ -1,14 +1,19 @@
 """A key that is bound to a hospital: each route, seen from the hospital and from its neighbour."""
 
+import json
 from typing import Any
 
 import pytest
+from django.http import QueryDict
 from rest_framework.test import APIRequestFactory
 
 from devices import registry
+from devices.api.filters import DeviceFilter
 from devices.api.permissions import HasApiKey
+from devices.api.selection import Cut
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
+from devices.reach import Reach
 from devices.tests.conftest import Api, draft, errors, issue
 
 
@@ -112,3 +117,23 @@ def test_a_device_that_was_transferred_is_its_new_hospitals(
     registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, COMMAND)
     assert api_a.get(f"/api/device/{devices['a'].pk}").status_code == 404
     assert names(api_b.get("/api/devices")) == ["Cuff 1", "Cuff 2"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize(
+    "query", ["", "device_type=consumer", "ordering=-id", "search=cuff", "device_holder=rs%20sehat"]
+)
+def test_list_is_within_a_scope_of_any_number_of_hospitals(
+    devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital, number: int, query: str
+) -> None:
+    reach = Reach((rs_a, rs_b)[:number])
+    filters = DeviceFilter(QueryDict(query))
+    assert filters.problems() == []
+    selection = filters.select(reach)
+    total, rows = selection.fetch(Cut("first", 20), "snake_case", after=None, before=None, place=0)
+    expected = {device.pk for device in (devices["a"], devices["b"])[:number]}
+    if "device_holder" in query:
+        expected &= {devices["b"].pk}
+    assert {json.loads(row)["id"] for row in rows} == expected
+    assert total in (None, len(expected))
+    assert selection.count() == len(expected)
