@@ -1,4 +1,4 @@
-"""Step-up authentication: users confirm their identity again before they change how somebody signs in.
+"""Step-up authentication: users confirm their identity again before they change how a user signs in.
 
 A session that was stolen or left open is not enough for that.
 """

@@ -1,4 +1,4 @@
-"""Guards the views and actions of the admin that change how somebody signs in, or that make API keys.
+"""Guards the views and actions of the admin that change how a user signs in, or that make API keys.
 
 Users confirm before they end sessions of their own: a thief must not end the owner's. Revoking a key and ending another
 person's sessions are not guarded: they take access away, and an attack may be under way.
@@ -105,7 +105,7 @@ class ConfirmByCode(Confirm, SecondFactorPage):
     checks = second_factor.check
     field = by = "code"
     explanation = _(
-        "You are about to change how somebody signs in. Enter a code of your authenticator app, or a recovery code."
+        "You are about to change how a user signs in. Enter a code of your authenticator app, or a recovery code."
     )
 
 
@@ -113,7 +113,7 @@ class ConfirmByCode(Confirm, SecondFactorPage):
 class ConfirmByPassword(Confirm):
     form_class = CurrentPasswordForm
     field = by = "password"
-    explanation = _("You are about to change how somebody signs in. Enter your password.")
+    explanation = _("You are about to change how a user signs in. Enter your password.")
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "request": self.request}
