@@ -4,13 +4,10 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
 from django.core.exceptions import BadRequest
-from django.core.handlers.base import BaseHandler
-from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
@@ -71,10 +68,11 @@ class Utf8Middleware:
         return self.get_response(request)
 
 
-class ApiCacheMiddleware:
-    """Keep shared caches from sending one key's API response to another.
+class ApiHeadersMiddleware:
+    """Add to each API response what shared caches may do with it, and the state of the rate limit.
 
-    It comes before all middleware that may respond or fail: every response under /api/ passes it.
+    Caches must not send one key's response to another. This middleware comes before all that may respond or fail, so
+    every response under /api/ passes it.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -85,6 +83,8 @@ class ApiCacheMiddleware:
         if is_api(request):
             patch_vary_headers(response, [HEADER])
             response["Cache-Control"] = "private, no-cache" if "ETag" in response else "no-store"
+            for name, value in getattr(request, "rate_limit", {}).items():  # set by devices/api/limits.py
+                response[name] = value
         return response
 
 
@@ -138,31 +138,6 @@ class NoNulMiddleware:
         if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
             raise BadRequest("There is a NUL in the query string.")
         return self.get_response(request)
-
-
-class _Views(BaseHandler):
-    """Django's own way from a request to its view, with no middleware in between."""
-
-    _view_middleware = _template_response_middleware = _exception_middleware = ()
-
-
-class ApiMiddleware:
-    """Answer the API here: the middleware after this one is for people, who have sessions, forms and messages.
-
-    A client application has a key, which its view checks. What is skipped is a third of what a list of 20 takes.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        self.answer: Any = convert_exception_to_response(_Views()._get_response)  # type: ignore[attr-defined]
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith("/api/"):
-            return self.get_response(request)
-        response: HttpResponse = self.answer(request)
-        for name, value in getattr(request, "rate_limit", {}).items():  # by devices/api/limits.py
-            response[name] = value
-        return response
 
 
 class SessionEndMiddleware:

@@ -81,7 +81,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
     "cexup.middleware.Utf8Middleware",
-    "cexup.middleware.ApiCacheMiddleware",
+    "cexup.middleware.ApiHeadersMiddleware",
     "cexup.statement_limits.SQLiteStatementLimitMiddleware",
     "devices.denials.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
@@ -93,18 +93,17 @@ MIDDLEWARE = [
     "cexup.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "cexup.middleware.NoNulMiddleware",
-    "cexup.middleware.ApiMiddleware",  # what follows is for people, the API does not pass it
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "cexup.middleware.ClearSiteDataMiddleware",
+    "cexup.back_office.SessionMiddleware",  # API requests skip what stands in cexup.back_office
+    "cexup.back_office.ClearSiteDataMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "cexup.middleware.SessionEndMiddleware",
-    "django_otp.middleware.OTPMiddleware",
-    "devices.admin.second_factor.SecondFactorMiddleware",
+    "cexup.back_office.AuthenticationMiddleware",
+    "cexup.back_office.LoginRequiredMiddleware",
+    "cexup.back_office.MessageMiddleware",
+    "cexup.back_office.SessionEndMiddleware",
+    "cexup.back_office.OTPMiddleware",
+    "cexup.back_office.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
-    "devices.admin.sign_in_limits.SignInLimitMiddleware",
+    "cexup.back_office.SignInLimitMiddleware",
 ]
 
 TEMPLATES = [

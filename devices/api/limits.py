@@ -1,7 +1,7 @@
 """How often: what a key may ask, and how many keys that are none an address may send.
 
 The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `request.rate_limit`, from where
-ApiMiddleware puts them on the answer, whatever it is.
+ApiHeadersMiddleware puts them on the response.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,43 @@
+"""The middleware of the back office: sessions, sign-in and messages, which API requests skip.
+
+A client application sends a key, which its view checks. Running this middleware for the API too costs 10 % of the CPU
+time of a list of 20, and 15 % of a detail.
+"""
+
+from typing import Any
+
+from django.contrib.auth import middleware as auth
+from django.contrib.messages import middleware as messages
+from django.contrib.sessions import middleware as sessions
+from django.http import HttpRequest, HttpResponse
+from django_otp import middleware as otp
+
+from cexup import middleware
+from devices.admin import second_factor, sign_in_limits
+
+
+def skipped_by_api(base: Any) -> Any:
+    """Return a subclass of the middleware that passes API requests on to the next."""
+
+    class Skipped(base):  # type: ignore[misc]
+        def __call__(self, request: HttpRequest) -> HttpResponse:
+            response: HttpResponse = (self.get_response if middleware.is_api(request) else super().__call__)(request)
+            return response
+
+        if hasattr(base, "process_view"):
+
+            def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+                return None if middleware.is_api(request) else super().process_view(request, *view)
+
+    return Skipped
+
+
+SessionMiddleware = skipped_by_api(sessions.SessionMiddleware)
+ClearSiteDataMiddleware = skipped_by_api(middleware.ClearSiteDataMiddleware)
+AuthenticationMiddleware = skipped_by_api(auth.AuthenticationMiddleware)
+LoginRequiredMiddleware = skipped_by_api(auth.LoginRequiredMiddleware)
+MessageMiddleware = skipped_by_api(messages.MessageMiddleware)
+SessionEndMiddleware = skipped_by_api(middleware.SessionEndMiddleware)
+OTPMiddleware = skipped_by_api(otp.OTPMiddleware)
+SecondFactorMiddleware = skipped_by_api(second_factor.SecondFactorMiddleware)
+SignInLimitMiddleware = skipped_by_api(sign_in_limits.SignInLimitMiddleware)
