@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from devices import denials, sign_in_limits
 from devices.audit import What
+from devices.counters import leases
 from devices.origin import client_network
 from devices.rates import Rate
 from devices.sign_in_limits import TooManyAttempts
@@ -34,7 +35,7 @@ def is_current_password(request: HttpRequest, password: str) -> bool:
     user: Any = request.user
     if check_password(password, user.password):  # not user.check_password: a hash that it renews ends the session
         return True
-    sign_in_limits.count([(name, WRONG)])
+    leases().take(name, WRONG, strict=True)
     sign_in_limits.count_failure(request)
     AccessFailureLog.objects.create(
         username=user.get_username(),

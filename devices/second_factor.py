@@ -23,10 +23,11 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
 from devices import audit, notifications, seal, sessions, sign_in_limits
 from devices.audit import About, What
+from devices.counters import leases
 from devices.models import AuditEvent, AuthenticatorApp, Session
 from devices.origin import client_network, network_of
-from devices.rates import Limit, Rate
-from devices.sign_in_limits import TooManyAttempts
+from devices.rates import Rate
+from devices.sign_in_limits import Limit, TooManyAttempts
 
 RECOVERY_CODES = 10
 DIGITS = 6
@@ -161,7 +162,8 @@ def _checked(user: User, device: Any, code: str) -> Any:
         raise Wait(error.seconds) from error
     found = verify_token(user, device.persistent_id, code)
     if found is None:
-        sign_in_limits.count(limits)
+        for name, rate in limits:
+            leases().take(name, rate, strict=True)
     return found
 
 

@@ -25,11 +25,13 @@ from django.utils import timezone
 from devices import device_cookies, rates
 from devices.counters import leases
 from devices.origin import client_network, client_networks
-from devices.rates import Limit, Rate
+from devices.rates import Rate
 
 FAILURES = Rate(20, "15min")  # of one network
 WIDE = 4  # times as much for a /48, which may be a whole hospital or the customers of a mobile carrier
 KNOWN_FOR = timedelta(days=30)
+
+Limit = rates.Limit
 
 
 class TooManyAttempts(Exception):
