@@ -1,17 +1,14 @@
-"""Limit how often passwords and codes are checked, before any of them is.
+"""Limit how often passwords and codes are checked, before any of them is (docs/security.md).
 
-A password costs about half a second of a core to check, so attempts are limited per network first, then over all
-networks that are new here. All limits are counted by leases.py for all processes together; if the counter fails, by
-each process alone.
+A password costs about half a second of a core to check.
 
-- SIGN_IN_RATE limits each network: an IPv4 address, or an IPv6 /64. An IPv6 /48 may send four times as many.
-- SIGN_IN_RATE_ALL limits the networks together from which no user signed in within 30 days. So an attack from many
-  addresses keeps no user out of a network in use, and costs at most that many hashes. Only failed sign-ins whose
-  password was hashed count: other requests are cheap, and would use up what new networks share. New networks of an IPv6
-  /48 may send no more of these than one network.
-- 20 failed sign-ins from a network within 15 minutes stop its sign-ins until these 15 minutes end. One user name is
-  locked after five, so these are at least four names. A browser in which the user signed in before has a count of its
-  own: see device_cookies.py.
+- SIGN_IN_RATE limits each network: an IPv4 address or an IPv6 /64; an IPv6 /48 may send four times as many.
+- SIGN_IN_RATE_ALL limits failed sign-ins whose password was hashed, of all networks together from which no user signed
+  in within 30 days. So an attack from many addresses keeps no user out of a network in use.
+- 20 failed sign-ins of a network within 15 minutes stop its sign-ins. A browser in which the user signed in before has
+  a count of its own: see device_cookies.py.
+
+If the counter fails, each process counts alone.
 """
 
 from collections.abc import Iterable
@@ -95,8 +92,7 @@ def count_failure(request: HttpRequest) -> None:
 def raise_if_used_up(limits: Iterable[Limit]) -> None:
     """Refuse what this process knows to be used up; count nothing.
 
-    A process learns it from an attempt of its own. So each worker process may let one more attempt through than the
-    limit says, where attempts are counted after they have failed.
+    A process learns it from an attempt of its own: each may let one more attempt through than the limit says.
 
     Raises:
         TooManyAttempts: one of the limits is used up.

@@ -28,10 +28,8 @@ def admit(request: Request, key: ApiKey) -> None:
     Raises:
         TooManyRequests: the key has none left in this window.
     """
-    if decision := _take(request, key, 1):
-        request._request.took_last_permit = decision.remaining == 0  # type: ignore[attr-defined]
-        if not decision.admitted:
-            raise _used_up(key, decision)
+    decision = _take(request, key, 1)
+    request._request.took_last_permit = decision is not None and decision.remaining == 0  # type: ignore[attr-defined]
 
 
 def admit_devices(request: Request, key: ApiKey, number: int) -> None:
@@ -43,9 +41,8 @@ def admit_devices(request: Request, key: ApiKey, number: int) -> None:
     Raises:
         TooManyRequests: other requests of the key have used up the rest in the meantime.
     """
-    decision = _take(request, key, number - 1) if number > 1 else None
-    if decision and not decision.admitted and not request._request.took_last_permit:  # type: ignore[attr-defined]
-        raise _used_up(key, decision)
+    if number > 1:
+        _take(request, key, number - 1, is_allowed=request._request.took_last_permit)  # type: ignore[attr-defined]
 
 
 def refuse_storage(key: ApiKey) -> None:
@@ -81,8 +78,7 @@ def refuse_guesses(request: Request, sent: str) -> None:
 def failed(request: Request, sent: str) -> APIException:
     """Count a failed key, and return the error: 401, or 429 if there were too many.
 
-    Keys of the issued form are counted by themselves: a tablet that goes on with an expired key keeps no client with a
-    legacy key from behind the same address.
+    The two forms are counted apart: a tablet with an expired key must not stop a legacy key of the same network.
     """
     for name, rate in _failure_limits(request, sent):
         decision = leases().take(name, rate)
@@ -91,17 +87,16 @@ def failed(request: Request, sent: str) -> APIException:
     return AuthenticationFailed()
 
 
-def _rate(key: ApiKey) -> Rate | None:
-    return rates.read(key.rate or settings.API_RATE)
-
-
-def _take(request: Request, key: ApiKey, permits: int) -> Decision | None:
-    """Use up permits of the key; return None if its requests are not limited."""
-    rate = _rate(key)
+def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = False) -> Decision | None:
+    """Use up permits of the key, and refuse the request if there are none; return None if the key is not limited."""
+    rate = rates.read(key.rate or settings.API_RATE)
     if rate is None:
         return None
     decision = leases().take(f"key:{key.pk}", rate, permits)
     _set_headers(request, "default", rate, decision)
+    if not decision.admitted and not is_allowed:
+        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.")
+        raise TooManyRequests(message % {"rate": rate, "wait": decision.ends_in}, decision.ends_in)
     return decision
 
 
@@ -109,11 +104,6 @@ def _failure_limits(request: Request, sent: str) -> list[Limit]:
     form = "legacy" if keys.is_legacy(sent) else "issued"
     rate = rates.read(settings.API_FAILED_RATE)
     return rates.by_network(f"failed:{form}", rate, client_networks(request._request), NETWORKS_OF_A_SITE)
-
-
-def _used_up(key: ApiKey, refusal: Decision) -> TooManyRequests:
-    message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.")
-    return TooManyRequests(message % {"rate": _rate(key), "wait": refusal.ends_in}, refusal.ends_in)
 
 
 def _too_many_failures(request: Request, rate: Rate, refusal: Decision) -> TooManyRequests:
