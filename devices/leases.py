@@ -72,7 +72,6 @@ class _Lease:
     left: int  # to all processes, as far as this one knows
     permits: int = 0  # leased, and not used yet
     owed: int = 0  # used, and not written to the counter yet
-    is_read: bool = False
     items: set[int] = field(default_factory=set)  # hashes of what `take_items` has counted
 
     def use(self, permits: int, now: float) -> Decision:
@@ -142,7 +141,7 @@ class Leases:
 
         Return the items that were admitted now or before, and after how many no permit was left (None: some are).
         """
-        lease, admitted, end = self._read(name, rate, again=True), set[Item](), 0
+        lease, admitted, end = self._read(name, rate), set[Item](), 0
         with self.lock:
             for place, item in enumerate(items, start=1):
                 if hash(item) not in lease.items:
@@ -163,7 +162,9 @@ class Leases:
 
     def left(self, name: str, rate: Rate) -> int:
         """Return how many permits are left. Ask the counter only if this process does not know the window yet."""
-        return self._read(name, rate).left
+        with self.lock:
+            lease = self._known(name, rate, self.clock())
+        return (lease or self._read(name, rate)).left
 
     def ends_in(self, rate: Rate) -> int:
         now = self.clock()
@@ -183,13 +184,10 @@ class Leases:
             lease.learn(granted.used)
         return max(0, granted.permits - owed)
 
-    def _read(self, name: str, rate: Rate, *, again: bool = False) -> _Lease:
-        """Return the lease, after asking the counter how many permits are used: the first time, or `again`."""
+    def _read(self, name: str, rate: Rate) -> _Lease:
+        """Return the lease, after asking the counter how many permits are used, unless it fails."""
         with self.lock:
             lease = self._lease(name, rate, self.clock())
-            if lease.is_read and not again:
-                return lease
-            lease.is_read = True
         with suppress(CountingFailed):
             used = self.counter.used(name, lease.window)
             with self.lock:
