@@ -1,6 +1,5 @@
 """Write the .env of a first start."""
 
-import os
 import secrets
 from pathlib import Path
 
@@ -13,11 +12,10 @@ HTTPS=0
 
 
 def write_if_missing(path: Path) -> bool:
-    """Write a file that only its owner may read, with a fresh SECRET_KEY; return whether there was none."""
+    """Write a file that only its owner may read, with a new SECRET_KEY; return whether there was none."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "w") as file:
-        file.write(FIRST_ENV.format(secret_key=secrets.token_urlsafe(50)))
+    path.write_text(FIRST_ENV.format(secret_key=secrets.token_urlsafe(50)))
     return True

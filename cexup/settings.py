@@ -33,14 +33,10 @@ def is_file(path: str) -> None:
         raise ValidationError("There is no such file.")
 
 
-is_secret = validate.And(
-    validate.Length(min=32), validate.Regexp("(?!change-me)", error="The example's key is known to all.")
-)
-
-
 def are_secret(texts: list[str]) -> None:
     for text in texts:
-        is_secret(text)
+        if len(text) < 32 or text.startswith("change-me"):
+            raise ValidationError("Use at least 32 characters, and not the key of the example, which is public.")
 
 
 env = FileAwareEnv(strip_whitespace=True)
@@ -48,13 +44,12 @@ env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
 
 # --- The process -----------------------------------------------------------------------------------------------
 
-SECRET_KEY = env.str("SECRET_KEY", validate=is_secret)
+SECRET_KEY = env.str("SECRET_KEY", validate=lambda text: are_secret([text]))
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [], validate=are_secret)
 DEBUG = env.bool("DEBUG", False)
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
 
 ROOT_URLCONF = "cexup.urls"
-WSGI_APPLICATION = "cexup.wsgi.application"
 
 INSTALLED_APPS = [
     "unfold",
@@ -128,39 +123,32 @@ DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30, validate=
 DATABASE_LOCK_TIMEOUT = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(min=0, max=3600))
 DATABASE_CONNECT_TIMEOUT = env.int("DATABASE_CONNECT_TIMEOUT", 5, validate=validate.Range(min=2, max=300))
 
-# Without a lock taken at BEGIN, two SQLite writers that both read first deadlock, and the busy timeout does not
-# apply to them. https://www.sqlite.org/lang_transaction.html
-SQLITE_OPTIONS = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": DATABASE_LOCK_TIMEOUT,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
-}
-
-# https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-POSTGRESQL_OPTIONS = {
-    "server_side_binding": True,
-    "prepare_threshold": 5,  # from the fifth execution on, a connection keeps a statement's plan
-    "connect_timeout": DATABASE_CONNECT_TIMEOUT,
-    # A server that cannot be reached is given up after 10 seconds, during a query and between two.
-    "tcp_user_timeout": 10_000,  # milliseconds
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-}
-
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
-}
-DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", 600)
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"].setdefault("OPTIONS", {}).update(SQLITE_OPTIONS)
-elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    DATABASES["default"].update(
-        ENGINE="cexup.postgresql",
-        CONN_HEALTH_CHECKS=True,
-        OPTIONS=POSTGRESQL_OPTIONS | DATABASES["default"].get("OPTIONS", {}),
-    )
-
+database: dict[str, Any] = env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+database["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", 600)
+database.setdefault("OPTIONS", {})
+if database["ENGINE"] == "django.db.backends.sqlite3":
+    database["OPTIONS"] |= {
+        # Without a lock taken at BEGIN, two SQLite writers that both read first deadlock, and the busy timeout does not
+        # apply to them. https://www.sqlite.org/lang_transaction.html
+        "transaction_mode": "IMMEDIATE",
+        "timeout": DATABASE_LOCK_TIMEOUT,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
+    }
+elif database["ENGINE"] == "django.db.backends.postgresql":
+    database |= {"ENGINE": "cexup.postgresql", "CONN_HEALTH_CHECKS": True}
+    # https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    database["OPTIONS"] = {
+        "server_side_binding": True,
+        "prepare_threshold": 5,  # from the fifth execution on, a connection keeps a statement's plan
+        "connect_timeout": DATABASE_CONNECT_TIMEOUT,
+        # A server that cannot be reached is given up after 10 seconds, during a query and between two.
+        "tcp_user_timeout": 10_000,  # milliseconds
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        **database["OPTIONS"],
+    }
+DATABASES = {"default": database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Who may reach it ------------------------------------------------------------------------------------------
@@ -183,12 +171,10 @@ SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrfto
 LANGUAGE_COOKIE_NAME, DEVICE_COOKIE_NAME = f"{_PREFIX}django_language", f"{_PREFIX}device"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # their cookie would have no such name
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
 
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
 CORS_URLS_REGEX = r"^/api/"
-CORS_ALLOW_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "accept-language",
@@ -231,12 +217,8 @@ AXES_VERBOSE = False  # no line at every start
 AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read only
 
 # Emails to users whose way to sign in was changed (devices/notifications.py). Without EMAIL_URL none is sent.
-email = env.dj_email_url("EMAIL_URL", "dummy:")
-EMAIL_BACKEND = email.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
-EMAIL_HOST, EMAIL_PORT = email["EMAIL_HOST"], email["EMAIL_PORT"]
-EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = email["EMAIL_HOST_USER"], email["EMAIL_HOST_PASSWORD"]
-EMAIL_USE_TLS, EMAIL_USE_SSL = email["EMAIL_USE_TLS"], email["EMAIL_USE_SSL"]
-EMAIL_FILE_PATH = email["EMAIL_FILE_PATH"]
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+vars().update(env.dj_email_url("EMAIL_URL", "dummy:"))
 EMAIL_TIMEOUT = 5  # seconds
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "registry@localhost")
 
@@ -254,12 +236,10 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "devices.password_rules.OwnCharactersValidator"},
 ]
 if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
-    AUTH_PASSWORD_VALIDATORS.append(
-        {
-            "NAME": "django.contrib.auth.password_validation.CommonPasswordValidator",
-            "OPTIONS": {"password_list_path": BREACHED_PASSWORDS},
-        }
-    )
+    breached = {"password_list_path": BREACHED_PASSWORDS}
+    AUTH_PASSWORD_VALIDATORS += [
+        {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator", "OPTIONS": breached}
+    ]
 
 # --- The API: ../docs/api.md -----------------------------------------------------------------------------------
 
@@ -267,18 +247,12 @@ API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
 FEED_WAITERS = env.int("FEED_WAITERS", 8, validate=validate.Range(min=0, max=1000))  # requests of a worker process
-# Of those, requests of one API key.
-FEED_WAITERS_PER_KEY = env.int(
-    "FEED_WAITERS_PER_KEY", max(1, FEED_WAITERS // 4), validate=validate.Range(min=1, max=1000)
-)
+FEED_WAITERS_PER_KEY = env.int("FEED_WAITERS_PER_KEY", max(1, FEED_WAITERS // 4), validate=validate.Range(1, 1000))
 API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # of a key that has no rate of its own
 API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # keys that open nothing, of an address
 CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # conflicts outside the scope of a key or admin
-REDIS_URL = env.str(
-    "REDIS_URL",
-    "",
-    validate=validate.Regexp("^$|(rediss?|unix)://.", error="Let it begin with redis://, rediss:// or unix://."),
-)
+is_redis_url = validate.Regexp("^$|(rediss?|unix)://.", error="Begin with redis://, rediss:// or unix://.")
+REDIS_URL = env.str("REDIS_URL", "", validate=is_redis_url)
 DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 
 REST_FRAMEWORK = {
@@ -334,9 +308,7 @@ UNFOLD = {
     "SITE_HEADER": _("Device registry"),
     "SITE_SYMBOL": "ecg_heart",
     "SITE_URL": None,
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("devices/favicon.svg")},
-    ],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("devices/favicon.svg")}],
     "STYLES": [lambda request: static("devices/pages.css")],
     "SCRIPTS": [lambda request: static("devices/labels.js")],
     "SHOW_LANGUAGES": True,
@@ -364,8 +336,7 @@ FILE_UPLOAD_HANDLERS = [
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
 LANGUAGE_COOKIE_SECURE, LANGUAGE_COOKIE_HTTPONLY, LANGUAGE_COOKIE_SAMESITE = HTTPS, True, "Lax"
-USE_TZ = True  # kept in UTC
-TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # shown in the admin
+TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # of the admin; the database has UTC
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"

@@ -1,58 +1,62 @@
-"""Admit so many and not one more in each window of time, over all processes and machines, at little cost to each.
+"""Admit exactly as many as a rate allows, over all processes and machines, and ask the shared counter rarely.
 
-A counter that all share is asked for permits, not once a request but for a lease of several: a 64th of what is left,
-and at the end one at a time. So no more than the limit are ever admitted, the last permits go to whoever comes, and
-most requests are admitted by their own process, without asking anybody. What a process has leased and does not use
-before the window ends is lost: a 64th of the limit at most for each lease, and nothing at all below 128 permits.
+A process leases permits from the counter: a 64th of those left, and one at a time when fewer than 128 are left. So most
+requests find a permit in their own process, and never more than the limit pass. A process loses the permits that it has
+leased and not used when the window ends: at most a 64th of the limit for each lease.
 
-Windows are those of the clock: each begins at a whole multiple of its length since 1970.
+Windows are fixed: each begins at a whole multiple of its length since 1970.
 """
 
 import math
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
 
 from devices.rates import Rate
 
-SHARE = 64  # of what is left, this part is leased at a time
-REMEMBERED = 10_000  # names that a process remembers before it forgets those whose window is over
+SHARE = 64  # a lease is this part of the permits left
+REMEMBERED = 10_000  # names that a process remembers, and items of a name
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+class CountingFailed(Exception):
+    """The counter cannot count now. The message says why, without a password."""
+
+
+class Window(NamedTuple):
+    """The time, in seconds since 1970 UTC, in which `limit` permits are given."""
+
+    began_at: int
+    ends_at: int
+    limit: int
+
+    def ends_in(self, now: float) -> int:
+        return max(1, math.ceil(self.ends_at - now))
 
 
 class Granted(NamedTuple):
-    """What a counter gives: so many permits, and so many used up by everybody, these included."""
+    """How many permits a counter gave, and how many are used in all processes, these included."""
 
     permits: int
     used: int
 
 
 class Counter(Protocol):
-    """What all processes share: how many permits of a name and a window are used up."""
+    """Counts the used permits of a name and a window, for all processes. Both methods may raise CountingFailed."""
 
-    def lease(self, name: str, window: "Window", wanted: int = 1) -> Granted | None:
-        """Use up permits in one atomic step: `lease_of` what is left, 0 if none are left.
+    def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
+        """Use up `lease_of` the permits left, in one atomic step."""
 
-        None: nobody can be asked just now.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The stretch of time from `began_at`, in seconds since 1970 UTC, in which `limit` are admitted."""
-
-    began_at: int
-    seconds: int
-    limit: int
-
-    @property
-    def ends_at(self) -> int:
-        return self.began_at + self.seconds
+    def used(self, name: str, window: Window) -> int:
+        """Return how many permits are used."""
 
 
-class Verdict(NamedTuple):
-    """May it pass, how many more may as far as this process knows, and in how many seconds the window ends."""
+class Decision(NamedTuple):
+    """Whether a request is admitted, how many permits are left, and in how many seconds the window ends."""
 
     admitted: bool
     remaining: int
@@ -61,19 +65,42 @@ class Verdict(NamedTuple):
 
 @dataclass(slots=True)
 class _Lease:
+    """What a process has and knows of a window. Call the methods with the lock."""
+
+    rate: Rate
     window: Window
-    permits: int = 0  # of ours
-    left: int = 0  # to anybody, as we were told last
-    owed: int = 0  # counted by this process alone, and not by the counter yet
+    left: int  # to all processes, as far as this one knows
+    permits: int = 0  # leased, and not used yet
+    owed: int = 0  # used, and not written to the counter yet
+    items: set[int] = field(default_factory=set)  # hashes of what `take_items` has counted
+
+    def use(self, permits: int, now: float) -> Decision:
+        """Use permits of this process, or the rest of them."""
+        used = min(self.permits, permits)
+        self.permits -= used
+        return self.decide(used > 0, now)
+
+    def owe(self, permits: int) -> bool:
+        """Use permits without the counter, or the rest of them. Return whether there was one."""
+        used = min(self.left, permits)
+        self.left -= used
+        self.owed += used
+        return used > 0
+
+    def decide(self, admitted: bool, now: float) -> Decision:
+        return Decision(admitted, self.left + self.permits, self.window.ends_in(now))
+
+    def learn(self, used: int) -> None:
+        self.left = min(self.left, max(0, self.window.limit - used - self.owed))
 
 
 def lease_of(left: int, wanted: int = 1, share: int = SHARE) -> int:
-    """Return how many permits are leased: a share of what is left, or as many as wanted, but no more than are left."""
+    """Return how many permits are leased: a share of those left, or as many as wanted, but no more than are left."""
     return min(left, max(wanted, left // share)) if left > 0 else 0
 
 
 class Leases:
-    """The permits that one process has leased. Any of its threads may call it at any time."""
+    """The permits that one process has leased. Its threads may call it at any time."""
 
     def __init__(self, counter: Counter, clock: Callable[[], float] = time.time) -> None:
         self.counter = counter
@@ -81,79 +108,112 @@ class Leases:
         self.lock = threading.Lock()
         self.leases: dict[str, _Lease] = {}
 
-    def take(self, name: str, rate: Rate, permits: int = 1, *, strict: bool = False) -> Verdict:
+    def take(self, name: str, rate: Rate, permits: int = 1, *, strict: bool = False) -> Decision:
         """Use up permits, or the rest if fewer are left. Admit the request if there was at least one.
 
-        1. If this process has enough, take them. If it knows that no more are left, take what it has.
+        1. If this process has enough, use them. If it knows that no more are left, use what it has.
         2. Otherwise lease the missing ones while other threads go on. Two threads may lease at the same time.
-        3. If the counter fails, admit the request. If `strict`, count it in this process alone, and admit no more than
+        3. If the counter fails, admit the request. If `strict`, count it in this process alone and admit no more than
            were left. The counter is told of them when it counts again.
         """
         now = self.clock()
-        window = window_of(rate, now)
-        ends_in = _ends_in(window, now)
         with self.lock:
-            lease = self._lease(name, window)
+            lease = self._lease(name, rate, now)
             if lease.permits >= permits or not lease.left:
-                return _use(lease, permits, ends_in)
+                return lease.use(permits, now)
             missing = permits - lease.permits
-            owed, lease.owed = lease.owed, 0
-        granted = self.counter.lease(name, window, missing + owed)
+        granted = self._ask(name, lease, missing)
         with self.lock:
             if granted is None:
-                lease.owed += owed
-                return _use_alone(lease, missing, ends_in) if strict else Verdict(True, lease.left, ends_in)
-            lease.left = max(0, window.limit - granted.used)
-            lease.permits += max(0, granted.permits - owed)
-            return _use(lease, permits, ends_in)
+                return lease.decide(not strict or lease.owe(missing), now)
+            lease.permits += granted
+            return lease.use(permits, now)
 
-    def refusal(self, name: str, rate: Rate) -> Verdict | None:
-        """Return the verdict if this process has been told that no permits are left, else None; use none up."""
+    def refusal(self, name: str, rate: Rate) -> Decision | None:
+        """Return a refusal if this process knows that no permits are left, else None. Use none up."""
         now = self.clock()
-        window = window_of(rate, now)
         with self.lock:
-            lease = self.leases.get(name)
-            if lease is None or lease.window != window or lease.permits or lease.left:
-                return None
-        return Verdict(False, 0, _ends_in(window, now))
+            lease = self._known(name, rate, now)
+            return lease.decide(False, now) if lease and not lease.permits and not lease.left else None
 
-    def forget(self) -> None:
+    def take_items(self, name: str, rate: Rate, items: Sequence[Item]) -> tuple[set[Item], int | None]:
+        """Use up a permit for each item that is new in this window, in this process; `settle` tells the counter.
+
+        Return the items that were admitted now or before, and after how many no permit was left (None: some are).
+        """
+        lease, admitted, end = self._read(name, rate), set[Item](), 0
         with self.lock:
-            self.leases.clear()
+            for place, item in enumerate(items, start=1):
+                if hash(item) not in lease.items:
+                    if not lease.owe(1):
+                        continue
+                    end = place
+                    if len(lease.items) < REMEMBERED:
+                        lease.items.add(hash(item))
+                admitted.add(item)
+            return admitted, None if lease.left else end
 
-    def _lease(self, name: str, window: Window) -> _Lease:
-        """Return what we have of the window; call it with the lock."""
-        lease = self.leases.get(name)
-        if lease is None or lease.window != window:
-            if len(self.leases) >= REMEMBERED:
-                self._forget_the_past(window.began_at)
-            lease = self.leases[name] = _Lease(window, left=window.limit)
+    def settle(self, name: str, rate: Rate) -> None:
+        """Tell the counter what this process has counted alone. If it fails, the next call tries again."""
+        with self.lock:
+            lease = self._known(name, rate, self.clock())
+        if lease and lease.owed:
+            self._ask(name, lease, 0, share=lease.window.limit + 1)
+
+    def left(self, name: str, rate: Rate) -> int:
+        """Return how many permits are left. Ask the counter only if this process does not know the window yet."""
+        with self.lock:
+            lease = self._known(name, rate, self.clock())
+        return (lease or self._read(name, rate)).left
+
+    def ends_in(self, rate: Rate) -> int:
+        now = self.clock()
+        return _window(rate, now).ends_in(now)
+
+    def _ask(self, name: str, lease: _Lease, missing: int, share: int = SHARE) -> int | None:
+        """Lease permits, and tell the counter what is owed. Return the number leased, None if the counter fails."""
+        with self.lock:
+            owed, lease.owed = lease.owed, 0
+        try:
+            granted = self.counter.lease(name, lease.window, missing + owed, share)
+        except CountingFailed:
+            with self.lock:
+                lease.owed += owed
+            return None
+        with self.lock:
+            lease.learn(granted.used)
+        return max(0, granted.permits - owed)
+
+    def _read(self, name: str, rate: Rate) -> _Lease:
+        """Return the lease, after asking the counter how many permits are used, unless it fails."""
+        with self.lock:
+            lease = self._lease(name, rate, self.clock())
+        with suppress(CountingFailed):
+            used = self.counter.used(name, lease.window)
+            with self.lock:
+                lease.learn(used)
         return lease
 
-    def _forget_the_past(self, now: int) -> None:
+    def _known(self, name: str, rate: Rate, now: float) -> _Lease | None:
+        lease = self.leases.get(name)
+        if lease and lease.rate == rate and lease.window.began_at <= now < lease.window.ends_at:
+            return lease
+        return None
+
+    def _lease(self, name: str, rate: Rate, now: float) -> _Lease:
+        lease = self._known(name, rate, now)
+        if lease is None:
+            if len(self.leases) >= REMEMBERED:
+                self._forget(now)
+            lease = self.leases[name] = _Lease(rate, _window(rate, now), rate.number)
+        return lease
+
+    def _forget(self, now: float) -> None:
         self.leases = {name: lease for name, lease in self.leases.items() if lease.window.ends_at > now}
-        if len(self.leases) >= REMEMBERED:  # the counter knows the others, and is asked again
+        if len(self.leases) >= REMEMBERED:  # the counter knows what is not owed
             self.leases = {name: lease for name, lease in self.leases.items() if lease.owed}
 
 
-def _use(lease: _Lease, permits: int, ends_in: int) -> Verdict:
-    """Take permits from the lease, or the rest of it; call it with the lock."""
-    used = min(lease.permits, permits)
-    lease.permits -= used
-    return Verdict(used > 0, lease.left + lease.permits, ends_in)
-
-
-def _use_alone(lease: _Lease, permits: int, ends_in: int) -> Verdict:
-    """Count permits in this process, or the rest that is left to anybody; call it with the lock."""
-    used = min(lease.left, permits)
-    lease.left -= used
-    lease.owed += used
-    return Verdict(used > 0, lease.left, ends_in)
-
-
-def window_of(rate: Rate, now: float) -> Window:
-    return Window(int(now // rate.seconds) * rate.seconds, rate.seconds, rate.number)
-
-
-def _ends_in(window: Window, now: float) -> int:
-    return max(1, math.ceil(window.ends_at - now))
+def _window(rate: Rate, now: float) -> Window:
+    began_at = int(now // rate.seconds) * rate.seconds
+    return Window(began_at, began_at + rate.seconds, rate.number)

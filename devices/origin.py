@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import re
 import time
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from devices.models import ApiKey, Through
 from devices.reach import EVERYTHING, Reach
 
 WARN_EVERY = 60.0  # seconds, in each process
+
+# a.b.c.d, a.b.c.d:port, v6, [v6] or [v6]:port; a zone of IPv6 (%eth0) is one of the proxy's own
+_ENTRY = re.compile(r"\[([^]]*)\](?::[0-9]+)?|([^:]*):[0-9]+|(.*)")
 
 logger = logging.getLogger(__name__)
 _warned_at = -WARN_EVERY
@@ -67,17 +71,10 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def _address_in(entry: str) -> str | None:
-    """Return the address in `a.b.c.d`, `a.b.c.d:port`, `v6`, `[v6]` or `[v6]:port`, also in quotes, or None."""
-    host, port = entry.strip().strip('"'), ""
-    if host.startswith("["):
-        host, _bracket, port = host[1:].partition("]")
-    elif host.count(":") == 1:
-        host, colon, port = host.partition(":")
-        port = colon + port
-    if port and not (port.startswith(":") and port[1:].isascii() and port[1:].isdigit()):
-        return None
+    """Return the address in an entry, None if there is none."""
+    match = _ENTRY.fullmatch(entry.strip().strip('"'))
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])  # without its zone, which is one of the proxy's own
+        address = ipaddress.ip_address(match[match.lastindex or 0].partition("%")[0] if match else "")
     except ValueError:
         return None
     return str(getattr(address, "ipv4_mapped", None) or address)  # mapped: an IPv4 client of a server for both
@@ -93,25 +90,26 @@ def _warn_of_missing_address(hops: int) -> None:
 
 
 def client_network(request: HttpRequest) -> str | None:
-    """Return what tries are counted under: the client's address, in IPv6 the first of its /64, which one client has."""
+    """Return what attempts are counted under: the client's IPv4 address, or its IPv6 /64, which one client has."""
     return network_of(client_address(request))
 
 
+def client_networks(request: HttpRequest) -> list[str | None]:
+    """Return the client's network and, of an IPv6 client, its site: a /48, which has 65,536 networks."""
+    address = client_address(request)
+    site = site_of(address)
+    return [network_of(address), *([site] if site else [])]
+
+
 def network_of(address: str | None) -> str | None:
-    if address is None or ":" not in address:
-        return address
-    return str(ipaddress.IPv6Network((address, 64), strict=False).network_address)
-
-
-def client_site(request: HttpRequest) -> str | None:
-    """Return the /48 of an IPv6 client, which one site often has, as `2001:db8:1::/48`; None for other clients.
-
-    Limits per network need a wider one per site: a /48 has 65,536 networks of a /64.
-    """
-    return site_of(client_address(request))
+    """Return an IPv4 address as it is, and the first address of the /64 of an IPv6 address."""
+    return _ipv6_network(address, 64).partition("/")[0] if address and ":" in address else address
 
 
 def site_of(address: str | None) -> str | None:
-    if address is None or ":" not in address:
-        return None
-    return str(ipaddress.IPv6Network((address, 48), strict=False))
+    """Return the /48 of an IPv6 address, as `2001:db8:1::/48`; None for others."""
+    return _ipv6_network(address, 48) if address and ":" in address else None
+
+
+def _ipv6_network(address: str, prefix: int) -> str:
+    return str(ipaddress.IPv6Network((address, prefix), strict=False))

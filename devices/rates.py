@@ -1,8 +1,9 @@
-"""How often somebody may ask: `600/min`. Pure: knows no ORM, no request and no settings."""
+"""How often something may happen: `600/min`. Knows no ORM, no request and no settings."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 UNLIMITED = "unlimited"
 HIGHEST = 1_000_000_000
@@ -15,9 +16,8 @@ class Malformed(ValueError):
     """This is no rate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many requests in each window of so many seconds."""
+class Rate(NamedTuple):
+    """So many permits in each window of so many seconds."""
 
     number: int
     unit: str
@@ -28,6 +28,9 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.unit}"
+
+
+Limit = tuple[str, Rate]  # the name that permits are counted under, and their rate
 
 
 @lru_cache(maxsize=1000)
@@ -47,3 +50,11 @@ def read(text: str) -> Rate | None:
 
 def write(rate: Rate | None) -> str:
     return str(rate) if rate else UNLIMITED
+
+
+def by_network(name: str, rate: Rate | None, networks: Sequence[str | None], factor: int) -> list[Limit]:
+    """Return the limits of a network and its site (`origin.client_networks`), whose rate is `factor` times as high."""
+    if rate is None:
+        return []
+    wide = Rate(rate.number * factor, rate.unit)
+    return [(f"{name}:{networks[0]}", rate), *((f"{name}:{site}", wide) for site in networks[1:])]

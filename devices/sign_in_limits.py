@@ -1,19 +1,17 @@
-"""Limit how often passwords and codes are checked, before any of them is.
+"""Limit how often passwords and codes are checked, before any of them is (docs/security.md).
 
-A password costs about half a second of a core to check, so attempts are limited per network first, then over all
-networks that are new here. All limits are counted by leases.py for all processes together; where no counter can count,
-by each process alone.
+A password costs about half a second of a core to check.
 
-- SIGN_IN_RATE limits each network: an IPv4 address, or an IPv6 /64. An IPv6 /48 may send four times as many.
-- SIGN_IN_RATE_ALL limits the networks together from which no user signed in within 30 days. So an attack from many
-  addresses keeps no user out of a network in use, and costs at most that many hashes. Only failed sign-ins whose
-  password was hashed count: other requests are cheap, and would use up what new networks share. New networks of an IPv6
-  /48 may send no more of these than one network.
-- 20 failed sign-ins from a network within 15 minutes stop its sign-ins until these 15 minutes end. One user name is
-  locked after five, so these are at least four names. A browser in which the user signed in before has a count of its
-  own: see device_cookies.py.
+- SIGN_IN_RATE limits each network: an IPv4 address or an IPv6 /64; an IPv6 /48 may send four times as many.
+- SIGN_IN_RATE_ALL limits failed sign-ins whose password was hashed, of all networks together from which no user signed
+  in within 30 days. So an attack from many addresses keeps no user out of a network in use.
+- 20 failed sign-ins of a network within 15 minutes stop its sign-ins. A browser in which the user signed in before has
+  a count of its own: see device_cookies.py.
+
+If the counter fails, each process counts alone.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from axes.models import AccessLog
@@ -23,14 +21,14 @@ from django.utils import timezone
 
 from devices import device_cookies, rates
 from devices.counters import leases
-from devices.origin import client_address, client_site, network_of
+from devices.origin import client_network, client_networks
 from devices.rates import Rate
 
 FAILURES = Rate(20, "15min")  # of one network
 WIDE = 4  # times as much for a /48, which may be a whole hospital or the customers of a mobile carrier
 KNOWN_FOR = timedelta(days=30)
 
-Limit = tuple[str, Rate]  # name and rate of what leases.py counts
+Limit = rates.Limit
 
 
 class TooManyAttempts(Exception):
@@ -47,14 +45,14 @@ def check(request: HttpRequest, *, is_sign_in: bool) -> None:
     Raises:
         TooManyAttempts: nothing was checked.
     """
-    limits = _limits(request, "sign-in", rates.read(settings.SIGN_IN_RATE))
+    limits = rates.by_network("sign-in", rates.read(settings.SIGN_IN_RATE), client_networks(request), WIDE)
     raise_if_used_up(limits)
     if is_sign_in:
         raise_if_used_up(_failure_limits(request))
-    for name, rate in limits:
-        verdict = leases().take(name, rate, strict=True)
-        if not verdict.admitted:
-            raise TooManyAttempts(verdict.ends_in)
+    for limit in limits:
+        decision = leases().take(*limit, strict=True)
+        if not decision.admitted:
+            raise TooManyAttempts(decision.ends_in)
 
 
 class NewNetworkLimit:
@@ -70,58 +68,50 @@ class NewNetworkLimit:
             TooManyAttempts: the password was not checked.
         """
         limits = _limits_of_new_networks(request)
-        if limits and not _is_known(network_of(client_address(request))):
+        if limits and not _is_known(client_network(request)):
             raise_if_used_up(limits)
             request.hash_limits = limits  # type: ignore[attr-defined]
 
 
+def count(limits: Iterable[Limit]) -> None:
+    """Count an attempt that has failed."""
+    for limit in limits:
+        leases().take(*limit, strict=True)
+
+
 def count_hash(request: HttpRequest) -> None:
     """Count a sign-in whose password was hashed and wrong; one that got 503 was not hashed."""
-    for name, rate in getattr(request, "hash_limits", []):
-        leases().take(name, rate, strict=True)
+    count(getattr(request, "hash_limits", []))
 
 
 def count_failure(request: HttpRequest) -> None:
     """Count a wrong password against the network that it came from, or against the cookie of its user."""
-    for name, rate in _failure_limits(request):
-        leases().take(name, rate, strict=True)
+    count(_failure_limits(request))
 
 
-def raise_if_used_up(limits: list[Limit]) -> None:
+def raise_if_used_up(limits: Iterable[Limit]) -> None:
     """Refuse what this process knows to be used up; count nothing.
 
-    A process learns it from an attempt of its own. So each worker process may let one more attempt through than the
-    limit says, where attempts are counted after they have failed.
+    A process learns it from an attempt of its own: each may let one more attempt through than the limit says.
 
     Raises:
         TooManyAttempts: one of the limits is used up.
     """
-    for name, rate in limits:
-        if verdict := leases().refusal(name, rate):
-            raise TooManyAttempts(verdict.ends_in)
+    for limit in limits:
+        if refusal := leases().refusal(*limit):
+            raise TooManyAttempts(refusal.ends_in)
 
 
 def _failure_limits(request: HttpRequest) -> list[Limit]:
     if name := device_cookies.count_name(request):
         return [(name, device_cookies.FAILURES)]
-    return _limits(request, "failed-sign-in", FAILURES)
+    return rates.by_network("failed-sign-in", FAILURES, client_networks(request), WIDE)
 
 
 def _limits_of_new_networks(request: HttpRequest) -> list[Limit]:
-    site = client_site(request)
-    read = [(f"sign-in:new:{site}", settings.SIGN_IN_RATE if site else rates.UNLIMITED)]
-    read.append(("sign-in:new-networks", settings.SIGN_IN_RATE_ALL))
-    return [(name, rate) for name, text in read if (rate := rates.read(text))]
-
-
-def _limits(request: HttpRequest, what: str, rate: Rate | None) -> list[Limit]:
-    address = client_address(request)
-    if rate is None:
-        return []
-    limits = [(f"{what}:{network_of(address)}", rate)]
-    if site := client_site(request):
-        limits.append((f"{what}:{site}", Rate(rate.number * WIDE, rate.unit)))
-    return limits
+    sites = [(f"sign-in:new:{site}", settings.SIGN_IN_RATE) for site in client_networks(request)[1:]]
+    named = [*sites, ("sign-in:new-networks", settings.SIGN_IN_RATE_ALL)]
+    return [(name, rate) for name, text in named if (rate := rates.read(text))]
 
 
 def _is_known(network: str | None) -> bool:

@@ -1,11 +1,8 @@
-"""How often: what a key may ask, and how many keys that are none an address may send.
+"""Limit the requests and the stored responses of an API key, and the failed keys of a network.
 
-The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `request.rate_limit`, from where
-ApiHeadersMiddleware puts them on the response.
+The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `request.rate_limit`: ApiHeadersMiddleware puts
+them on every response.
 """
-
-from collections.abc import Iterator
-from dataclasses import replace
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -15,10 +12,10 @@ from rest_framework.request import Request
 from devices import keys, rates
 from devices.api.errors import TooManyRequests
 from devices.counters import leases
-from devices.leases import Verdict
+from devices.leases import Decision
 from devices.models import ApiKey
-from devices.origin import client_network, client_site
-from devices.rates import Rate
+from devices.origin import client_networks
+from devices.rates import Limit, Rate
 
 NETWORKS_OF_A_SITE = 10  # times the failures of one network that all networks of a /48 may have together
 STORAGE = Rate(256 * 1024 * 1024, "d")  # bytes that a key may store of responses to an Idempotency-Key
@@ -26,19 +23,13 @@ ROW = 512  # bytes of a stored response besides its body
 
 
 def admit(request: Request, key: ApiKey) -> None:
-    """Let a request with this key pass.
+    """Use up a permit of the key.
 
     Raises:
-        TooManyRequests: the key has used up what it may ask in this window.
+        TooManyRequests: the key has none left in this window.
     """
-    rate = rates.read(key.rate or settings.API_RATE)
-    if rate is None:
-        return
-    verdict = leases().take(f"key:{key.pk}", rate)
-    _tell(request, "default", rate, verdict)
-    if not verdict.admitted:
-        raise _used_up(rate, verdict)
-    request._request.took_last_permit = verdict.remaining == 0  # type: ignore[attr-defined]
+    decision = _take(request, key, 1)
+    request._request.took_last_permit = decision is not None and decision.remaining == 0  # type: ignore[attr-defined]
 
 
 def admit_devices(request: Request, key: ApiKey, number: int) -> None:
@@ -50,13 +41,8 @@ def admit_devices(request: Request, key: ApiKey, number: int) -> None:
     Raises:
         TooManyRequests: other requests of the key have used up the rest in the meantime.
     """
-    rate = rates.read(key.rate or settings.API_RATE)
-    if rate is None or number < 2:
-        return
-    verdict = leases().take(f"key:{key.pk}", rate, number - 1)
-    _tell(request, "default", rate, verdict)
-    if not verdict.admitted and not request._request.took_last_permit:  # type: ignore[attr-defined]
-        raise _used_up(rate, verdict)
+    if number > 1:
+        _take(request, key, number - 1, is_allowed=request._request.took_last_permit)  # type: ignore[attr-defined]
 
 
 def refuse_storage(key: ApiKey) -> None:
@@ -65,72 +51,69 @@ def refuse_storage(key: ApiKey) -> None:
     Raises:
         TooManyRequests: the key has stored as much as it may, until the day (UTC) ends.
     """
-    if verdict := leases().refusal(_storage_of(key), STORAGE):
+    if refusal := leases().refusal(f"stored:{key.pk}", STORAGE):
         message = _("This API key has stored too many responses to an Idempotency-Key. Retry in %(wait)d seconds.")
-        raise TooManyRequests(message % {"wait": verdict.ends_in}, verdict.ends_in)
+        raise TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in)
 
 
 def use_storage(key: ApiKey, size: int) -> None:
     """Count the bytes of a response that was stored. Call it outside the transaction, which a rollback would undo."""
-    leases().take(_storage_of(key), STORAGE, ROW + size)
+    leases().take(f"stored:{key.pk}", STORAGE, ROW + size)
 
 
 def refuse_guesses(request: Request, sent: str) -> None:
-    """Refuse, from an address that has sent too many keys that are none, a key of a form that can be guessed.
+    """Refuse a key of a form that can be guessed, from a network that has sent too many failed keys.
 
-    Keys issued here cannot be, so a hospital behind the same address goes on working with them.
+    Keys of the issued form cannot be guessed, so a hospital behind the same address goes on working with them.
 
     Raises:
-        TooManyRequests: without having looked whether the key is right.
+        TooManyRequests: the key was not looked up.
     """
     if keys.is_legacy(sent):
-        for name, rate in _limits_of_failures(request, sent):
-            if verdict := leases().refusal(name, rate):
-                raise _too_many(request, rate, verdict)
+        for name, rate in _failure_limits(request, sent):
+            if refusal := leases().refusal(name, rate):
+                raise _too_many_failures(request, rate, refusal)
 
 
 def failed(request: Request, sent: str) -> APIException:
-    """Count a key that opens nothing, and return what to answer: 401, or 429 if there were too many.
+    """Count a failed key, and return the error: 401, or 429 if there were too many.
 
-    Keys of the issued form are counted by themselves: a tablet that goes on with a key that has expired keeps no
-    client with a legacy key from behind the same address.
+    The two forms are counted apart: a tablet with an expired key must not stop a legacy key of the same network.
     """
-    for name, rate in _limits_of_failures(request, sent):
-        verdict = leases().take(name, rate)
-        if not verdict.admitted:
-            return _too_many(request, rate, verdict)
+    for name, rate in _failure_limits(request, sent):
+        decision = leases().take(name, rate)
+        if not decision.admitted:
+            return _too_many_failures(request, rate, decision)
     return AuthenticationFailed()
 
 
-def _used_up(rate: Rate, verdict: Verdict) -> TooManyRequests:
-    told = {"rate": rate, "wait": verdict.ends_in}
-    message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.") % told
-    return TooManyRequests(message, verdict.ends_in)
+def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = False) -> Decision | None:
+    """Use up permits of the key, and refuse the request if there are none; return None if the key is not limited."""
+    rate = rates.read(key.rate or settings.API_RATE)
+    if rate is None:
+        return None
+    decision = leases().take(f"key:{key.pk}", rate, permits)
+    _set_headers(request, "default", rate, decision)
+    if not decision.admitted and not is_allowed:
+        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.")
+        raise TooManyRequests(message % {"rate": rate, "wait": decision.ends_in}, decision.ends_in)
+    return decision
 
 
-def _too_many(request: Request, rate: Rate, verdict: Verdict) -> TooManyRequests:
-    _tell(request, "failed-keys", rate, verdict)
+def _failure_limits(request: Request, sent: str) -> list[Limit]:
+    form = "legacy" if keys.is_legacy(sent) else "issued"
+    rate = rates.read(settings.API_FAILED_RATE)
+    return rates.by_network(f"failed:{form}", rate, client_networks(request._request), NETWORKS_OF_A_SITE)
+
+
+def _too_many_failures(request: Request, rate: Rate, refusal: Decision) -> TooManyRequests:
+    _set_headers(request, "failed-keys", rate, refusal)
     message = _("Too many keys that open nothing came from your address. Ask again in %(wait)d seconds.")
-    return TooManyRequests(message % {"wait": verdict.ends_in}, verdict.ends_in)
+    return TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in)
 
 
-def _tell(request: Request, policy: str, rate: Rate, verdict: Verdict) -> None:
+def _set_headers(request: Request, policy: str, rate: Rate, decision: Decision) -> None:
     request._request.rate_limit = {  # type: ignore[attr-defined]
         "RateLimit-Policy": f'"{policy}";q={rate.number};w={rate.seconds}',
-        "RateLimit": f'"{policy}";r={verdict.remaining};t={verdict.ends_in}',
+        "RateLimit": f'"{policy}";r={decision.remaining};t={decision.ends_in}',
     }
-
-
-def _storage_of(key: ApiKey) -> str:
-    return f"stored:{key.pk}"
-
-
-def _limits_of_failures(request: Request, sent: str) -> Iterator[tuple[str, Rate]]:
-    """Give the names that failed keys are counted under, with their rates: the client's network, then its site."""
-    rate = rates.read(settings.API_FAILED_RATE)
-    if rate is None:
-        return
-    form = "legacy" if keys.is_legacy(sent) else "issued"
-    yield f"failed:{form}:{client_network(request._request)}", rate
-    if site := client_site(request._request):
-        yield f"failed:{form}:{site}", replace(rate, number=rate.number * NETWORKS_OF_A_SITE)

@@ -21,7 +21,7 @@ from django.db import connection
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
-from devices import conflict_limits, counters, credentials, denials, history, hospital_names, people, registry
+from devices import counters, credentials, denials, history, hospital_names, people, registry
 from devices.api import authentication
 from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, Device, Hospital
@@ -80,8 +80,6 @@ def _nothing_noted_yet() -> Iterator[None]:
     yield
     authentication._last_noted.clear()
     counters.leases.cache_clear()
-    counters.shared.cache_clear()
-    conflict_limits.accounts.cache_clear()
     denials.tally = denials.Tally()
 
 

@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from devices import counters, credentials, keys
 from devices.counters import KEPT, LEFT_ALONE, CountingFailed, DatabaseCounter, FirstThatCounts, RedisCounter
-from devices.leases import Granted, Window
+from devices.leases import SHARE, Granted, Window
 from devices.models import ApiKey, Device, PermitCount
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, issue, register
@@ -185,7 +185,7 @@ def test_who_sends_no_key_tries_none(clock: Clock, settings: Any, outsider: Api)
 
 
 def window(limit: int, began_at: int = MINUTE) -> Window:
-    return Window(began_at, 60, limit)
+    return Window(began_at, began_at + 60, limit)
 
 
 def test_the_database_gives_leases_that_shrink_and_never_more_than_the_limit() -> None:
@@ -218,11 +218,14 @@ class Broken:
     def __init__(self, answer: Granted | None = None) -> None:
         self.answer, self.asked = answer, 0
 
-    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
+    def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
         self.asked += 1
         if self.answer is None:
             raise CountingFailed("Redis at cache.example.org: ConnectionError")
         return self.answer
+
+    def used(self, name: str, window: Window) -> int:
+        return self.lease(name, window).used
 
 
 def test_a_counter_that_fails_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
@@ -243,13 +246,13 @@ def test_where_no_counter_counts_requests_are_admitted(
 ) -> None:
     api = Api(issue("app", rate="1/min").text)
     api.get("/api/devices")  # so that the key's use is noted
-    counters.leases().forget()
+    counters.leases().leases.clear()
     monkeypatch.setattr(DatabaseCounter, "SQL", "SELECT nothing")
     with transaction.atomic():
         savepoint = transaction.savepoint()
-        answer = counters.shared().lease("a", window(1))
+        with pytest.raises(CountingFailed):
+            counters.leases().counter.lease("a", window(1))
         transaction.savepoint_rollback(savepoint)
-    assert answer is None
     assert statuses(api, 5) == [200] * 5
     [record] = caplog.records
     assert record.getMessage().endswith("Requests are admitted.")

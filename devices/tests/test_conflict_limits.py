@@ -1,6 +1,5 @@
 """How many conflicts with devices of other hospitals a key or an admin user is shown."""
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,14 +9,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devices import conflict_limits, counters, registry
+from devices import counters, registry
 from devices.audit import What
-from devices.conflict_limits import Accounts
-from devices.counters import CountingFailed, DatabaseCounter, FirstThatCounts
-from devices.leases import Granted, Window
+from devices.counters import CountingFailed, DatabaseCounter
 from devices.models import AuditEvent, Device, Hospital, PermitCount
 from devices.origin import COMMAND
-from devices.rates import Rate
 from devices.tests.conftest import Api, draft, errors, issue, register
 from devices.tests.test_api_limits import Clock
 
@@ -35,9 +31,9 @@ def limit(settings: Any) -> None:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     clock = Clock()
-    conflict_limits.accounts().clock = clock
+    counters.leases().clock = clock
     yield clock
-    conflict_limits.accounts.cache_clear()
+    counters.leases.cache_clear()
 
 
 @pytest.fixture
@@ -48,8 +44,7 @@ def foreign(rs_b: Hospital) -> list[Device]:
 
 def new_process() -> None:
     """Forget what this process knows, as another process would not know it."""
-    conflict_limits.accounts.cache_clear()
-    counters.shared.cache_clear()
+    counters.leases.cache_clear()
 
 
 def named(number: int) -> dict[str, Any]:
@@ -175,7 +170,7 @@ def test_an_unrestricted_key_is_neither_limited_nor_recorded(api: Api, foreign: 
     )
     assert api.post(DEVICES, draft(FREE)).status_code == 201
     assert recorded() == []
-    assert not PermitCount.objects.exists()
+    assert not PermitCount.objects.filter(name__startswith="conflicts").exists()
 
 
 def test_without_a_limit_conflicts_are_still_recorded(api_a: Api, foreign: list[Device], settings: Any) -> None:
@@ -226,7 +221,7 @@ def test_an_upsert_without_another_name_is_carried_out_beyond_the_limit(
 
 
 def used() -> list[int]:
-    return list(PermitCount.objects.values_list("used", flat=True))
+    return list(PermitCount.objects.filter(name__startswith="conflicts").values_list("used", flat=True))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -277,75 +272,6 @@ def test_if_the_counter_fails_each_process_counts_by_itself(
     found = [api_a.post(DEVICES, named(number)).status_code for number in range(1, 6)]
     assert found == [409] * 3 + [429] * 2
     assert len(recorded()) == 1
-
-
-class Shared:
-    """A counter in memory."""
-
-    def __init__(self) -> None:
-        self.number, self.is_down = 0, False
-        self.lock = threading.Lock()
-
-    def lease(self, name: str, window: Window, wanted: int = 1, *, exactly: bool = False) -> Granted:
-        with self.lock:
-            if self.is_down:
-                raise CountingFailed
-            permits = min(wanted, window.limit - self.number)
-            self.number += permits
-            return Granted(permits, self.number)
-
-    def used(self, name: str, window: Window) -> int:
-        if self.is_down:
-            raise CountingFailed
-        return self.number
-
-
-def accounts_of(shared: Shared) -> Accounts:
-    return Accounts(FirstThatCounts([shared], lambda: 0.0), Clock())
-
-
-def test_requests_at_the_same_time_share_the_allowance_of_their_process() -> None:
-    accounts, shown = accounts_of(Shared()), list[int]()
-
-    def enumerate_some(start: int) -> None:
-        account = accounts.get("a", Rate(100, "d"))
-        found, _end = accounts.show(account, [("device_mac", start + number) for number in range(50)])
-        shown.append(len(found))  # list.append is atomic
-        accounts.settle(account)
-
-    threads = [threading.Thread(target=enumerate_some, args=[1000 * number]) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(shown) == 100
-    assert accounts.counter.used("a", accounts.get("a", Rate(100, "d")).window) == 100
-
-
-def test_what_could_not_be_counted_is_counted_with_the_next_request() -> None:
-    shared = Shared()
-    accounts = Accounts(FirstThatCounts([shared], iter(range(0, 1000, 10)).__next__), Clock())
-    account = accounts.get("a", Rate(100, "d"))
-    shared.is_down = True
-    accounts.show(account, [("device_mac", 1)])
-    accounts.settle(account)
-    assert (account.left, account.pending, shared.number) == (99, 1, 0)
-    shared.is_down = False
-    accounts.show(account, [("device_mac", 2)])
-    accounts.settle(account)
-    assert (account.left, account.pending, shared.number) == (98, 0, 2)
-
-
-def test_a_process_remembers_so_many_accounts_and_conflicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conflict_limits, "REMEMBERED", 10)
-    monkeypatch.setattr(conflict_limits, "SHOWN", 10)
-    accounts = accounts_of(Shared())
-    for number in range(100):
-        accounts.get(f"key {number}", Rate(1000, "d"))
-        assert len(accounts.accounts) <= 10
-    account = accounts.get("busy", Rate(1000, "d"))
-    accounts.show(account, [("device_mac", number) for number in range(100)])
-    assert (len(account.shown), account.left) == (10, 900)
 
 
 # --- The admin

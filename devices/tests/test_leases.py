@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from devices import rates
-from devices.leases import Granted, Leases, Window, lease_of
+from devices.leases import SHARE, CountingFailed, Granted, Leases, Window, lease_of
 from devices.rates import Rate
 
 PER_MINUTE = Rate(100, "min")
@@ -19,23 +19,26 @@ class Clock:
 
 
 class Shared:
-    """A counter in memory, which tells how often it was asked. None in place of what it gives: it cannot be asked."""
+    """A counter in memory. Counts how often it was called, and fails while it is down."""
 
     def __init__(self) -> None:
-        self.used: dict[tuple[str, Window], int] = {}
+        self.counts: dict[tuple[str, Window], int] = {}
         self.asked = 0
         self.lock = threading.Lock()
         self.is_down = False
 
-    def lease(self, name: str, window: Window, wanted: int = 1) -> Granted | None:
+    def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
         with self.lock:
-            self.asked += 1
-            if self.is_down:
-                return None
-            used = self.used.get((name, window), 0)
-            permits = lease_of(window.limit - used, wanted)
-            self.used[name, window] = used + permits
+            used = self.used(name, window)
+            permits = lease_of(window.limit - used, wanted, share)
+            self.counts[name, window] = used + permits
             return Granted(permits, used + permits)
+
+    def used(self, name: str, window: Window) -> int:
+        self.asked += 1
+        if self.is_down:
+            raise CountingFailed
+        return self.counts.get((name, window), 0)
 
 
 def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
@@ -172,6 +175,81 @@ def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.Monke
     for number in range(20):
         leases.take(f"another {number}", PER_MINUTE)
     assert not leases.take("busy", PER_MINUTE).admitted  # forgotten here, the counter knows
+
+
+# --- Items, which are counted once in a window
+
+
+A_DAY = Rate(100, "d")
+
+
+def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
+    leases, admitted = Leases(Shared(), Clock()), list[int]()
+
+    def take_some(start: int) -> None:
+        items, _end = leases.take_items("a", A_DAY, range(start, start + 50))
+        admitted.append(len(items))  # list.append is atomic
+        leases.settle("a", A_DAY)
+
+    threads = [threading.Thread(target=take_some, args=[1000 * number]) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(admitted) == 100
+    assert Leases(leases.counter, leases.clock).left("a", A_DAY) == 0
+
+
+def test_items_are_admitted_in_order_and_once() -> None:
+    shared, clock = Shared(), Clock()
+    leases, rate = Leases(shared, clock), Rate(3, "d")
+    assert leases.take_items("a", rate, "xyx") == ({"x", "y"}, None)
+    assert leases.take_items("a", rate, "yvw") == ({"y", "v"}, 2)
+    assert leases.take_items("a", rate, "wx") == ({"x"}, 0)
+    clock.at += 86_400
+    assert leases.take_items("a", rate, "w") == ({"w"}, None)
+
+
+def test_other_processes_know_of_items_when_they_are_settled() -> None:
+    shared, clock = Shared(), Clock()
+    leases, other = Leases(shared, clock), Leases(shared, clock)
+    leases.take_items("a", A_DAY, "xyz")
+    assert (leases.left("a", A_DAY), other.left("a", A_DAY)) == (97, 100)
+    leases.settle("a", A_DAY)
+    leases.settle("a", A_DAY)
+    assert other.take_items("a", A_DAY, "v") == ({"v"}, None)
+    assert other.left("a", A_DAY) == 96
+
+
+def test_items_are_settled_without_a_lease() -> None:
+    shared, rate = Shared(), Rate(100_000, "d")
+    leases = Leases(shared, Clock())
+    leases.take_items("a", rate, "xy")
+    leases.settle("a", rate)
+    assert list(shared.counts.values()) == [2]
+
+
+def test_items_that_could_not_be_settled_are_settled_with_the_next() -> None:
+    shared = Shared()
+    leases = Leases(shared, Clock())
+    shared.is_down = True
+    leases.take_items("a", A_DAY, "x")
+    leases.settle("a", A_DAY)
+    assert (leases.left("a", A_DAY), shared.counts) == (99, {})
+    shared.is_down = False
+    leases.take_items("a", A_DAY, "y")
+    leases.settle("a", A_DAY)
+    assert (leases.left("a", A_DAY), list(shared.counts.values())) == (98, [2])
+
+
+def test_a_process_remembers_so_many_items_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.leases.REMEMBERED", 10)
+    leases, rate = Leases(Shared(), Clock()), Rate(1000, "d")
+    leases.take_items("a", rate, range(100))
+    assert (len(leases.leases["a"].items), leases.left("a", rate)) == (10, 900)
+
+
+# --- Rates
 
 
 @pytest.mark.parametrize(

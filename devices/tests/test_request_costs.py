@@ -18,7 +18,7 @@ from devices.tests.test_leases import Shared
 from devices.tests.test_rates_shared import needs_redis, redis_server  # noqa: F401  (a fixture)
 
 DEVICES = "/api/devices"
-WINDOW = Window(MINUTE, 60, 100)
+WINDOW = Window(MINUTE, MINUTE + 60, 100)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_database_leases_as_many_as_wanted_and_never_more_than_are_left() ->
     assert counter.lease("a", WINDOW, 5) == Granted(1, 100)
     assert counter.lease("a", WINDOW, 5) == Granted(0, 100)
     assert counter.lease("b", WINDOW, 10_000) == Granted(100, 100)
-    assert counter.lease("c", Window(MINUTE, 60, 6400), 20) == Granted(100, 100)  # a share is more
+    assert counter.lease("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Granted(100, 100)  # a share is more
 
 
 @needs_redis
@@ -91,7 +91,7 @@ def test_redis_leases_as_many_as_wanted_and_never_more_than_are_left(
     assert counter.lease("a", WINDOW, 5) == Granted(1, 100)
     assert counter.lease("a", WINDOW, 5) == Granted(0, 100)
     assert counter.lease("b", WINDOW, 10_000) == Granted(100, 100)
-    assert counter.lease("c", Window(MINUTE, 60, 6400), 20) == Granted(100, 100)
+    assert counter.lease("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Granted(100, 100)
 
 
 # --- A POST
