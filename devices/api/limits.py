@@ -1,7 +1,7 @@
 """Limit the requests and the stored responses of an API key, and the failed keys of a network.
 
-The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `request.rate_limit`: ApiHeadersMiddleware puts
-them on every response.
+The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `request.rate_limit`:
+ApiHeadersMiddleware puts them on every response.
 """
 
 from django.conf import settings
