@@ -30,7 +30,7 @@ from unfold.widgets import (
 
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
-from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
+from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin, is_id
 from devices.admin.trails import WithTrail
 from devices.current_password import is_current_password
 from devices.models import Hospital, Person
@@ -125,7 +125,7 @@ class WorksAtFilter(DropdownFilter):
 
 
 @admin.register(Person)
-class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
+class PersonAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     form = PersonForm
     list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
     list_filter = (WorksAtFilter, "is_superuser", "is_active", "last_login")
@@ -217,18 +217,12 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
                 self.log_change(request, person, gettext("Two-factor sign-in was reset."))
             return len(queryset)
 
-        return confirmation.carry_out(
+        return confirmation.run_confirmed_action(
             self,
             request,
+            "reset_second_factor",
             queryset,
             reset,
-            action="reset_second_factor",
-            title=_("Reset two-factor sign-in"),
-            will=ngettext_lazy(
-                "%(count)d person signs in with the password alone, until they set it up anew. Make sure who asks.",
-                "%(count)d people sign in with the password alone, until they set it up anew. Make sure who asks.",
-                "count",
-            ),
             done=ngettext_lazy(
                 "Two-factor sign-in of %(count)d person was reset.",
                 "Two-factor sign-in of %(count)d people was reset.",
@@ -242,18 +236,12 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
         def end(by: Origin) -> int:
             return sum(self._end_sessions(person) for person in queryset)
 
-        return confirmation.carry_out(
+        return confirmation.run_confirmed_action(
             self,
             request,
+            "end_sessions",
             queryset,
             end,
-            action="end_sessions",
-            title=_("End all sessions"),
-            will=ngettext_lazy(
-                "%(count)d user is signed out everywhere. Your own session does not end.",
-                "%(count)d users are signed out everywhere. Your own session does not end.",
-                "count",
-            ),
             done=ngettext_lazy("%(count)d session was ended.", "%(count)d sessions were ended.", "count"),
         )
 
