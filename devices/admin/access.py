@@ -1,7 +1,7 @@
 """What all pages of the admin share, and who may open which of them."""
 
 from collections.abc import Collection
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django import forms
 from django.contrib import admin, messages
@@ -43,11 +43,6 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID
 
 
-def show_problems(request: HttpRequest, refused: Refused) -> None:
-    for problem in refused.problems:
-        messages.error(request, str(problem.message))
-
-
 class RegistryModelAdmin(ModelAdmin):
     """The base of every page. The mixins say who may open it; they stand before the base.
 
@@ -64,7 +59,7 @@ class RegistryModelAdmin(ModelAdmin):
     - Lists may have a million rows (pagination.py).
     - A URL filters a list by `lookups` only. Django would take any condition on any column: values that are not shown
       could be guessed, and a regular expression could keep the server busy.
-    - A form shows why a write was refused.
+    - A form and an action show why a write was refused.
     """
 
     lookups: Collection[str] = ()
@@ -86,13 +81,15 @@ class RegistryModelAdmin(ModelAdmin):
         return super().get_search_results(request, queryset, normalize(search_term))  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Render the list here: a search is planned for its text, and the template reads the rows."""
+        """Show why an action was refused. Render the list here: its template runs the search."""
         self._drop_invalid_ids(request)
-        with sql.planned_each_time():
-            response: HttpResponse = super().changelist_view(request, extra_context)
-            if isinstance(response, SimpleTemplateResponse):
-                response.render()
-        return response
+        try:
+            with sql.planned_each_time():
+                response: HttpResponse = super().changelist_view(request, extra_context)
+                return response.render() if isinstance(response, SimpleTemplateResponse) else response
+        except Refused as refused:
+            _show_problems(request, refused)
+        return redirect(request.get_full_path())
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -102,7 +99,7 @@ class RegistryModelAdmin(ModelAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
         except Refused as refused:
-            show_problems(request, refused)
+            _show_problems(request, refused)
         except registry.Outdated:
             messages.error(request, str(OUTDATED))
         except ObjectDoesNotExist:
@@ -144,7 +141,13 @@ class RegistryModelAdmin(ModelAdmin):
         return super().media + forms.Media(js=[*libraries, *translations, "admin/js/jquery.init.js"])  # type: ignore[no-any-return]
 
 
-class OperatorOnlyMixin:
+if TYPE_CHECKING:  # what a mixin calls, it finds in the base of the page
+    Mixin = RegistryModelAdmin
+else:
+    Mixin = object
+
+
+class OperatorOnlyMixin(Mixin):
     """Pages for operators only, whatever permissions a user has in the database."""
 
     def has_module_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -153,7 +156,7 @@ class OperatorOnlyMixin:
     has_view_permission = has_add_permission = has_change_permission = has_delete_permission = has_module_permission
 
 
-class ReadOnlyMixin:
+class ReadOnlyMixin(Mixin):
     """Tables that are not changed on their pages."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -162,13 +165,13 @@ class ReadOnlyMixin:
     has_change_permission = has_delete_permission = has_add_permission
 
 
-class ScopedMixin:
+class ScopedMixin(Mixin):
     """Pages for hospital admins too. Objects outside their scope are 404, as if they had never existed."""
 
     scope_field = "device_holder"  # has the hospital's id
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
+        rows: QuerySet[Any] = super().get_queryset(request)
         scope = reach.of_user(request.user)
         return rows if scope.ids is None else self.filter_scope(rows, scope)
 
@@ -177,3 +180,8 @@ class ScopedMixin:
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404
+
+
+def _show_problems(request: HttpRequest, refused: Refused) -> None:
+    for problem in refused.problems:
+        messages.error(request, str(problem.message))

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
@@ -167,14 +167,13 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
 
     @admin.action(description=_("Revoke"), permissions=["operator"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        return confirmation.run_confirmed_action(
-            self,
-            request,
-            "revoke",
-            queryset,
-            lambda by: sum(credentials.revoke(key, by) for key in queryset),
-            done=ngettext_lazy("%(count)d key was revoked.", "%(count)d keys were revoked.", "count"),
-        )
+        if not confirmation.is_confirmed(request, queryset.count()):
+            return confirmation.render_confirmation(self, request, "revoke", queryset)
+        by = origin.of_request(request, Through.ADMIN)
+        count = sum(credentials.revoke(key, by) for key in queryset)
+        done = ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
     @admin.action(description=_("Rotate"), permissions=["operator"])
     @step_up.required(*step_up.ACTION)

@@ -1,9 +1,11 @@
 """The page that asks before an action: how many objects it will change, which ones, and what else it must know.
 
-The sentences of an action are in templates/admin/confirm_<action>.html, which may show `count`.
+The sentences of an action are in templates/admin/confirm_<action>.html. An action begins like this:
+
+    if not is_confirmed(request, queryset.count(), form):
+        return render_confirmation(self, request, "transfer", queryset, form)
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -13,11 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from devices import origin
-from devices.admin.access import RegistryModelAdmin, show_problems
-from devices.models import Through
-from devices.origin import Origin
-from devices.problems import Refused
+from devices.admin.access import RegistryModelAdmin
 
 SHOWN = 20  # of the chosen objects, by name
 
@@ -60,25 +58,3 @@ def render_confirmation(
         select_across=request.POST.get("select_across") == "1",
         **context,
     )
-
-
-def run_confirmed_action(
-    page: RegistryModelAdmin,
-    request: HttpRequest,
-    action: str,
-    chosen: QuerySet[Any],
-    verb: Callable[[Origin], int],
-    *,
-    done: Any,
-    form: forms.Form | None = None,
-) -> HttpResponse | None:
-    """Ask for confirmation. Once confirmed, call the verb, and show `done` with the number that it returns."""
-    if not is_confirmed(request, chosen.count(), form):
-        return render_confirmation(page, request, action, chosen, form)
-    try:
-        count = verb(origin.of_request(request, Through.ADMIN))
-    except Refused as refused:
-        show_problems(request, refused)
-    else:
-        messages.success(request, done % {"count": count})
-    return None

@@ -8,14 +8,15 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import audit, reach, registry, spreadsheets
+from devices import audit, origin, reach, registry, spreadsheets
 from devices.admin import confirmation, exports
+from devices.admin.access import Mixin
 from devices.audit import What
 from devices.drafts import DeviceType
-from devices.models import DeviceQuerySet, Hospital
+from devices.models import DeviceQuerySet, Hospital, Through
 from devices.reach import Reach
 
 admin.site.disable_action("delete_selected")  # it loads every device to name it; `retire` is ours
@@ -49,37 +50,33 @@ class ExportForm(forms.Form):
     )
 
 
-class DeviceActionsMixin:
+class DeviceActionsMixin(Mixin):
     actions = ("transfer", "change_type", "export", "retire")
 
     @admin.action(description=_("Transfer to another hospital"), permissions=["change"])
-    def transfer(self: Any, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
+    def transfer(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
         form = TransferForm(confirmation.form_data(request), reach=reach.of_user(request.user))
-        return confirmation.run_confirmed_action(
-            self,
-            request,
-            "transfer",
-            queryset,
-            lambda by: registry.transfer(queryset, form.cleaned_data["device_holder"], by),
-            done=ngettext_lazy("%(count)d device was transferred.", "%(count)d devices were transferred.", "count"),
-            form=form,
-        )
+        if not confirmation.is_confirmed(request, queryset.count(), form):
+            return confirmation.render_confirmation(self, request, "transfer", queryset, form)
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.transfer(queryset, form.cleaned_data["device_holder"], by)
+        done = ngettext("%(count)d device was transferred.", "%(count)d devices were transferred.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
     @admin.action(description=_("Change the type"), permissions=["change"])
-    def change_type(self: Any, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
+    def change_type(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
         form = TypeForm(confirmation.form_data(request))
-        return confirmation.run_confirmed_action(
-            self,
-            request,
-            "change_type",
-            queryset,
-            lambda by: registry.change_type(queryset, form.cleaned_data["device_type"], by),
-            done=ngettext_lazy("%(count)d device was changed.", "%(count)d devices were changed.", "count"),
-            form=form,
-        )
+        if not confirmation.is_confirmed(request, queryset.count(), form):
+            return confirmation.render_confirmation(self, request, "change_type", queryset, form)
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.change_type(queryset, form.cleaned_data["device_type"], by)
+        done = ngettext("%(count)d device was changed.", "%(count)d devices were changed.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
     @admin.action(description=_("Export"), permissions=["view"])
-    def export(self: Any, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponseBase | None:
+    def export(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponseBase | None:
         form, count = ExportForm(confirmation.form_data(request)), queryset.count()
         if not confirmation.is_confirmed(request, count, form):
             return confirmation.render_confirmation(self, request, "export", queryset, form)
@@ -93,16 +90,14 @@ class DeviceActionsMixin:
         return file
 
     @admin.action(description=_("Take out of the registry"), permissions=["delete"])
-    def retire(self: Any, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
-        return confirmation.run_confirmed_action(
-            self,
-            request,
-            "retire",
-            queryset,
-            lambda by: registry.retire(queryset, by),
-            done=ngettext_lazy(
-                "%(count)d device was taken out of the registry.",
-                "%(count)d devices were taken out of the registry.",
-                "count",
-            ),
+    def retire(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
+        if not confirmation.is_confirmed(request, queryset.count()):
+            return confirmation.render_confirmation(self, request, "retire", queryset)
+        count = registry.retire(queryset, origin.of_request(request, Through.ADMIN))
+        done = ngettext(
+            "%(count)d device was taken out of the registry.",
+            "%(count)d devices were taken out of the registry.",
+            count,
         )
+        messages.success(request, done % {"count": count})
+        return None

@@ -12,16 +12,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
-from devices import history, mac, models, reach, registry, sql
+from devices import history, mac, models, origin, reach, registry, sql
 from devices.admin import actors, confirmation
 from devices.admin.access import ReadOnlyMixin, RegistryModelAdmin, ScopedMixin, is_operator
 from devices.admin.filters import HospitalFilter, WhenFilter
 from devices.admin.trails import WithTrail
 from devices.drafts import UNKNOWN, DeviceType, normalize
-from devices.models import Device, FormerName, Hospital, changes_of
+from devices.models import Device, FormerName, Hospital, Through, changes_of
 from devices.reach import Reach
 
 Change = Device.history.model
@@ -176,14 +176,13 @@ class ChangeAdmin(WithTrail, ReadOnlyMixin, ScopedMixin, RegistryModelAdmin):
         if not chosen.exists():
             messages.warning(request, _("None of these can be restored: they are registered, or were taken elsewhere."))
             return None
-        return confirmation.run_confirmed_action(
-            self,
-            request,
-            "restore",
-            chosen,
-            lambda by: registry.restore_many([change.id for change in chosen], by),
-            done=ngettext_lazy("%(count)d device was restored.", "%(count)d devices were restored.", "count"),
-        )
+        if not confirmation.is_confirmed(request, chosen.count()):
+            return confirmation.render_confirmation(self, request, "restore", chosen)
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.restore_many([change.id for change in chosen], by)
+        done = ngettext("%(count)d device was restored.", "%(count)d devices were restored.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
 
 def _has_part(text: str, name: str, address: str) -> Q:

@@ -16,11 +16,10 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from devices import drafts, hospitals, origin
 from devices.admin import confirmation, step_up
-from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_operator, show_problems
+from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_operator
 from devices.admin.trails import WithTrail
 from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, DeviceCount, Hospital, Through
-from devices.problems import Refused
 
 
 class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -130,11 +129,7 @@ class HospitalAdmin(WithTrail, ScopedMixin, RegistryModelAdmin):
             }
             return confirmation.render_confirmation(self, request, "merge", queryset, form, **numbers)
         into = form.cleaned_data["into"]
-        try:
-            moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
-        except Refused as refused:
-            show_problems(request, refused)
-            return None
+        moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
         text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
         messages.success(request, text % {"name": into, **vars(moved)})
         return None

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from devices import import_turns, origin, reach, spreadsheets, uploads
+from devices.admin.access import Mixin
 from devices.admin.exports import CONTENT_TYPES
 from devices.admin.upload_limit import was_too_large
 from devices.drafts import UNKNOWN, DeviceType
@@ -44,7 +45,7 @@ CHANGED = _(
 )
 
 
-class ImportsMixin:
+class ImportsMixin(Mixin):
     """The pages of an import, below the list of devices."""
 
     actions_list = ("import_file",)
@@ -52,13 +53,13 @@ class ImportsMixin:
     def has_import_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perms(PERMISSIONS) and reach.of_user(request.user).ids != []
 
-    def get_urls(self: Any) -> list[URLPattern]:
+    def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         urls = [
             path("import/template<str:ending>", view(self.template), name="devices_device_import_template"),
             path("import/<uuid:upload_id>/", view(self.preview), name="devices_device_import_preview"),
         ]
-        return urls + super().get_urls()  # type: ignore[no-any-return, misc]
+        return urls + super().get_urls()  # type: ignore[no-any-return]
 
     @action(description=_("Import"), url_path="import", permissions=["import"], icon="upload_file")  # type: ignore[untyped-decorator]
     def import_file(self, request: HttpRequest) -> HttpResponse:
@@ -83,7 +84,7 @@ class ImportsMixin:
         headers = {"Content-Disposition": f'attachment; filename="devices{ending}"'}
         return HttpResponse(file.getvalue(), content_type=CONTENT_TYPES[ending], headers=headers)
 
-    def preview(self: Any, request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    def preview(self, request: HttpRequest, upload_id: UUID) -> HttpResponse:
         """Show what the lines would do. A POST imports or deletes them."""
         if not self.has_import_permission(request):
             raise PermissionDenied
@@ -91,21 +92,21 @@ class ImportsMixin:
         try:
             upload = uploads.find(upload_id, by)
             if request.method == "POST":
-                return self._answer(request, upload, by)  # type: ignore[no-any-return]
+                return self._answer(request, upload, by)
             if upload.language != get_language() and uploads.look_again(upload, by):
                 messages.warning(request, str(CHANGED))
         except Upload.DoesNotExist:
             title = _("There is nothing to import here")
-            page: HttpResponse = self.render_page(request, "admin/import_gone.html", title=title)
+            page = self.render_page(request, "admin/import_gone.html", title=title)
             page.status_code = HTTPStatus.NOT_FOUND
             return page
         except import_turns.Busy:
             messages.warning(request, str(BUSY))
             return _busy(self._show(request, upload))
-        return self._show(request, upload)  # type: ignore[no-any-return]
+        return self._show(request, upload)
 
-    def _form(self: Any, request: HttpRequest, error: str = "") -> HttpResponse:
-        return self.render_page(  # type: ignore[no-any-return]
+    def _form(self, request: HttpRequest, error: str = "") -> HttpResponse:
+        return self.render_page(
             request,
             "admin/import.html",
             title=_("Import devices"),
@@ -130,7 +131,7 @@ class ImportsMixin:
         messages.success(request, done % vars(outcome))
         return redirect("admin:devices_device_changelist")
 
-    def _show(self: Any, request: HttpRequest, upload: Upload) -> HttpResponse:
+    def _show(self, request: HttpRequest, upload: Upload) -> HttpResponse:
         numbers = {kind: upload.counts.get(kind, 0) for kind in Kind}
         wrong, total = numbers[Kind.WRONG], sum(numbers.values())
         chosen = request.GET.get("kind") or (Kind.WRONG if wrong else "all")
@@ -139,7 +140,7 @@ class ImportsMixin:
             lines = lines.filter(kind=chosen)
         page = Paginator(lines, LINES_A_PAGE).get_page(request.GET.get("page"))
         tabs = [(kind.value, KINDS[kind][0], number, chosen == kind) for kind, number in numbers.items()]
-        return self.render_page(  # type: ignore[no-any-return]
+        return self.render_page(
             request,
             "admin/import_preview.html",
             title=_("Import %(name)s") % {"name": upload.name},

@@ -15,7 +15,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminDateWidget, UnfoldAdminSelectWidget
 
 from devices import audit, trails
-from devices.admin.access import is_operator
+from devices.admin.access import Mixin, is_operator
 from devices.audit import What
 
 CONTENT_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
@@ -41,7 +41,7 @@ class TrailForm(forms.Form):
             raise ValidationError({"last": _("This is before the first day.")})
 
 
-class WithTrail:
+class WithTrail(Mixin):
     actions_detail = ("download_trail",)
 
     def has_operator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -55,7 +55,7 @@ class WithTrail:
     @action(  # type: ignore[untyped-decorator]
         description=_("Audit trail"), url_path="audit-trail", permissions=["operator"], icon="download"
     )
-    def download_trail(self: Any, request: HttpRequest, object_id: str) -> HttpResponseBase:
+    def download_trail(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Ask for days and format; give what `export_audit` writes, in memory that does not grow with it.
 
         That it was exported is on record before any of it leaves, and so is its last entry.
@@ -66,7 +66,7 @@ class WithTrail:
         about = self.trail_about(found)
         form = TrailForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            return self._ask(request, form, about)  # type: ignore[no-any-return]
+            return self._ask(request, form, about)
         chosen: dict[str, Any] = {name: str(value) for name, value in form.cleaned_data.items() if value}
         audit.note(What.EXPORTED, about=about, **chosen)
         kind = chosen["format"]
@@ -75,7 +75,7 @@ class WithTrail:
         lines = trails.of(about).lines(**form.cleaned_data)
         return StreamingHttpResponse(_chunks(lines), content_type=CONTENT_TYPES[kind], headers=headers)
 
-    def _ask(self: Any, request: HttpRequest, form: TrailForm, about: models.Model) -> HttpResponse:
+    def _ask(self, request: HttpRequest, form: TrailForm, about: models.Model) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
