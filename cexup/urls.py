@@ -6,7 +6,7 @@ from django.views.i18n import set_language
 
 from cexup import health
 from devices.admin import sessions
-from devices.admin.access import choices
+from devices.admin.access import autocomplete_view
 from devices.admin.people import ChangePassword, ChoosePassword
 from devices.admin.second_factor import CheckSecondFactor, set_up_or_keep
 from devices.api.views import NoSuchRoute
@@ -21,7 +21,7 @@ urlpatterns = [
     path("admin/second-factor/set-up/", set_up_or_keep, name="second_factor_set_up"),
     path("admin/password_change/", admin.site.admin_view(ChangePassword.as_view()), name="change_password"),
     path("admin/sessions/", sessions.your_sessions, name="your_sessions"),
-    path("admin/autocomplete/", admin.site.admin_view(choices)),
+    path("admin/autocomplete/", admin.site.admin_view(autocomplete_view)),
     path("admin/", admin.site.urls),
     re_path("^healthz/?$", health.healthz),
     re_path("^readyz/?$", health.readyz),

@@ -1,39 +1,40 @@
-"""Who may open which page of the admin: each is for operators only, or narrowed to what is within reach."""
+"""What all pages of the admin share, and who may open which of them."""
 
 from collections.abc import Collection
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
+from django.template.response import SimpleTemplateResponse
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from devices import reach, registry
+from devices import reach, registry, sql
+from devices.admin.pagination import LargeChangeList, LargePaginator
 from devices.drafts import normalize
 from devices.models import MAX_ID
 from devices.problems import Refused
 from devices.reach import Reach
 
 OUTDATED = _("Somebody has changed this meanwhile, and nothing was saved. Here is what it is now.")
-GONE = _("This is not there any more: somebody was faster. Nothing was saved.")
+OBJECT_GONE = _("This is not there any more: somebody was faster. Nothing was saved.")
+AUTOCOMPLETE_FIELDS = {("devices", "device", "device_holder"), ("devices", "apikey", "hospital")}
 
 
 def is_operator(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_superuser)
 
 
-CHOICES = {("devices", "device", "device_holder"), ("devices", "apikey", "hospital")}
-
-
-def choices(request: HttpRequest) -> HttpResponse:
-    """Give the choices of the fields that forms and filters here have, and of no other relation between tables."""
-    if tuple(request.GET.get(name) for name in ("app_label", "model_name", "field_name")) not in CHOICES:
+def autocomplete_view(request: HttpRequest) -> HttpResponse:
+    """Return the choices of the fields that our forms and filters have, and of no other relation."""
+    if tuple(request.GET.get(name) for name in ("app_label", "model_name", "field_name")) not in AUTOCOMPLETE_FIELDS:
         raise PermissionDenied
     return admin.site.autocomplete_view(request)
 
@@ -42,20 +43,36 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID
 
 
-class Page(ModelAdmin):
-    """What all pages have.
+class RegistryModelAdmin(ModelAdmin):
+    """The base of every page. The mixins say who may open it; they stand before the base.
 
-    - A URL narrows a list by what its filters offer (`lookups`), and by nothing else: Django would take any condition
-      on any column, by which values that are not shown can be guessed, or the server be kept busy with a regular
-      expression.
-    - What a form sends for an id is one, or stands for none.
-    - The words of the boxes to choose from are in the reader's language, which unfold leaves out.
+    | page           | OperatorOnlyMixin | ScopedMixin | ReadOnlyMixin | WithTrail | other mixins                     |
+    |----------------|-------------------|-------------|---------------|-----------|----------------------------------|
+    | devices        |                   | yes         |               | yes       | DeviceActionsMixin, ImportsMixin |
+    | changes        |                   | yes         | yes           | yes       |                                  |
+    | hospitals      |                   | yes         |               | yes       |                                  |
+    | people         | yes               |             |               | yes       |                                  |
+    | API keys       | yes               |             |               | yes       |                                  |
+    | audit          | yes               |             | yes           |           |                                  |
+    | sign-ins (two) | yes               |             | yes           |           |                                  |
+
+    - Lists may have a million rows (pagination.py).
+    - A URL filters a list by `lookups` only. Django would take any condition on any column: values that are not shown
+      could be guessed, and a regular expression could keep the server busy.
+    - A form and an action show why a write was refused.
     """
 
     lookups: Collection[str] = ()
+    list_per_page = 50
+    empty_value_display = "–"
+    paginator = LargePaginator
+    show_full_result_count = False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in self.lookups
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LargeChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -64,14 +81,31 @@ class Page(ModelAdmin):
         return super().get_search_results(request, queryset, normalize(search_term))  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        self._take_ids_only(request)
-        return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
+        """Show why an action was refused. Render the list here: its template runs the search."""
+        self._drop_invalid_ids(request)
+        try:
+            with sql.planned_each_time():
+                response: HttpResponse = super().changelist_view(request, extra_context)
+                return response.render() if isinstance(response, SimpleTemplateResponse) else response
+        except Refused as refused:
+            _show_problems(request, refused)
+        return redirect(request.get_full_path())
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        self._take_ids_only(request)
-        return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+        """Show why a write was refused. Another write may come between this form's check and its own."""
+        self._drop_invalid_ids(request)
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+        except Refused as refused:
+            _show_problems(request, refused)
+        except registry.Outdated:
+            messages.error(request, str(OUTDATED))
+        except ObjectDoesNotExist:
+            messages.error(request, str(OBJECT_GONE))
+            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        return redirect(request.get_full_path())
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Show Django's log of an object to operators only: it has the user names of all who changed the object.
@@ -82,7 +116,12 @@ class Page(ModelAdmin):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)  # type: ignore[no-any-return]
 
-    def _take_ids_only(self, request: HttpRequest) -> None:
+    def render_page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        """Render a page that is neither a list nor a form of Django's."""
+        return render(request, template, {**self.admin_site.each_context(request), "opts": self.opts, **context})
+
+    def _drop_invalid_ids(self, request: HttpRequest) -> None:
+        """Remove what is no id from the posted form: Django would pass it on to the database."""
         if request.method != "POST":
             return
         sent = request.POST.copy()
@@ -90,82 +129,59 @@ class Page(ModelAdmin):
             sent.setlist(ACTION_CHECKBOX_NAME, [pk for pk in sent.getlist(ACTION_CHECKBOX_NAME) if is_id(pk)])
         for field in self.autocomplete_fields:
             if sent.get(field) and not is_id(str(sent[field])):
-                sent[field] = "0"  # which nothing has: the field tells so
+                sent[field] = "0"  # no object has it: the field is shown as wrong
         request.POST = sent  # type: ignore[assignment]
 
     @property
     def media(self) -> forms.Media:
-        vendor = "admin/js/vendor"
-        language = get_language()
-        words = [f"{vendor}/select2/i18n/{language}.js"] if language != "en" else []
+        """Add the translations of select2, which unfold leaves out."""
+        vendor, language = "admin/js/vendor", get_language()
+        translations = [f"{vendor}/select2/i18n/{language}.js"] if language != "en" else []
         libraries = [f"{vendor}/jquery/jquery.min.js", f"{vendor}/select2/select2.full.js"]
-        return super().media + forms.Media(js=[*libraries, *words, "admin/js/jquery.init.js"])  # type: ignore[no-any-return]
+        return super().media + forms.Media(js=[*libraries, *translations, "admin/js/jquery.init.js"])  # type: ignore[no-any-return]
 
 
-class OnlyForOperators(Page):
-    """Pages of the vendor's own, whatever permissions somebody was given in the database."""
+if TYPE_CHECKING:  # what a mixin calls, it finds in the base of the page
+    Mixin = RegistryModelAdmin
+else:
+    Mixin = object
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
+
+class OperatorOnlyMixin(Mixin):
+    """Pages for operators only, whatever permissions a user has in the database."""
+
+    def has_module_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_operator(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_operator(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_operator(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_operator(request)
+    has_view_permission = has_add_permission = has_change_permission = has_delete_permission = has_module_permission
 
 
-class OnlyToRead(Page):
-    """Tables that are shown and not changed here: what changes them has verbs of its own."""
+class ReadOnlyMixin(Mixin):
+    """Tables that are not changed on their pages."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
 
-class WithinReach(Page):
-    """Pages that hospital admins have too. What is beyond their reach is 404, as if it had never been."""
+class ScopedMixin(Mixin):
+    """Pages for hospital admins too. Objects outside their scope are 404, as if they had never existed."""
 
-    narrowed_by = "device_holder"  # the column that has the hospital's id
+    scope_field = "device_holder"  # has the hospital's id
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        within = reach.of_user(request.user)
-        return rows if within.ids is None else self.narrowed(rows, within)
+        scope = reach.of_user(request.user)
+        return rows if scope.ids is None else self.filter_scope(rows, scope)
 
-    def narrowed(self, rows: QuerySet[Any], within: Reach) -> QuerySet[Any]:
-        return rows.filter(**{f"{self.narrowed_by}__in": within.ids})
+    def filter_scope(self, rows: QuerySet[Any], scope: Reach) -> QuerySet[Any]:
+        return rows.filter(**{f"{self.scope_field}__in": scope.ids})
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404
 
 
-class WritesByVerbs(Page):
-    """Forms whose writing a verb may refuse, with problems that a person is told."""
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """Tell what is in the way also if somebody was faster than this form, between its check and its writing."""
-        try:
-            return super().changeform_view(request, object_id, form_url, extra_context)
-        except Refused as refused:
-            for problem in refused.problems:
-                messages.error(request, str(problem.message))
-        except registry.Outdated:
-            messages.error(request, str(OUTDATED))
-        except ObjectDoesNotExist:
-            messages.error(request, str(GONE))
-            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
-        return redirect(request.get_full_path())
+def _show_problems(request: HttpRequest, refused: Refused) -> None:
+    for problem in refused.problems:
+        messages.error(request, str(problem.message))

@@ -13,14 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from devices import credentials, drafts, notifications, origin, rates
 from devices.admin import confirmation, step_up
-from devices.admin.access import OnlyForOperators
-from devices.admin.filters import HolderFilter
+from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.filters import HospitalFilter
 from devices.admin.trails import WithTrail
 from devices.models import ApiKey, ApiKeyQuerySet, Through, validate_rate
 
@@ -106,7 +106,7 @@ class RotateForm(forms.Form):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(WithTrail, OnlyForOperators):
+class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     form = ApiKeyForm
     fields = ("name", *SETTINGS, "value")
     autocomplete_fields = ("hospital",)
@@ -121,7 +121,7 @@ class ApiKeyAdmin(WithTrail, OnlyForOperators):
         "revoked_at",
         "last_used_at",
     )
-    list_filter = (StateFilter, ("hospital", HolderFilter), "read_only", "legacy")
+    list_filter = (StateFilter, ("hospital", HospitalFilter), "read_only", "legacy")
     lookups = ("state", "hospital__id__exact", "read_only__exact", "legacy__exact")
     list_filter_submit = True
     list_select_related = ("hospital",)
@@ -167,20 +167,13 @@ class ApiKeyAdmin(WithTrail, OnlyForOperators):
 
     @admin.action(description=_("Revoke"), permissions=["operator"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        return confirmation.carry_out(
-            self,
-            request,
-            queryset,
-            lambda by: sum(credentials.revoke(key, by) for key in queryset),
-            action="revoke",
-            title=_("Revoke"),
-            will=ngettext_lazy(
-                "%(count)d key will stop working at once, everywhere. This cannot be undone.",
-                "%(count)d keys will stop working at once, everywhere. This cannot be undone.",
-                "count",
-            ),
-            done=ngettext_lazy("%(count)d key was revoked.", "%(count)d keys were revoked.", "count"),
-        )
+        if not confirmation.is_confirmed(request, queryset.count()):
+            return confirmation.render_confirmation(self, request, "revoke", queryset)
+        by = origin.of_request(request, Through.ADMIN)
+        count = sum(credentials.revoke(key, by) for key in queryset)
+        done = ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
     @admin.action(description=_("Rotate"), permissions=["operator"])
     @step_up.required(*step_up.ACTION)
@@ -189,10 +182,9 @@ class ApiKeyAdmin(WithTrail, OnlyForOperators):
         if len(keys) != 1:
             messages.error(request, _("Choose one key to rotate: its successor is shown once."))
             return None
-        form = RotateForm(confirmation.sent(request))
-        will = _("A new key with the same settings is made. The old one works on for as long as you choose.")
-        if asked := confirmation.ask(self, request, queryset, action="rotate", title=_("Rotate"), will=will, form=form):
-            return asked
+        form = RotateForm(confirmation.form_data(request))
+        if not confirmation.is_confirmed(request, len(keys), form):
+            return confirmation.render_confirmation(self, request, "rotate", queryset, form)
         overlap = timedelta(hours=form.cleaned_data["overlap"])
         try:
             issued = credentials.rotate(keys[0], origin.of_request(request, Through.ADMIN), overlap)

@@ -8,11 +8,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
-from devices.admin.access import OnlyForOperators, OnlyToRead
-from devices.admin.history import ThroughFilter, WhenFilter
-from devices.admin.pagination import LargeList
+from devices.admin.access import OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin
+from devices.admin.filters import WhenFilter
 from devices.models import AuditEvent
 
 
@@ -27,15 +26,11 @@ class EventFilter(DropdownFilter):
         return queryset.filter(what=self.value()) if self.value() in AuditEvent.What.values else queryset
 
 
-class EventThroughFilter(ThroughFilter):
-    column = "through"
-
-
 @admin.register(AuditEvent)
-class AuditEventAdmin(OnlyToRead, OnlyForOperators, LargeList):
+class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin, RegistryModelAdmin):
     list_display = ("at", "what", "who", "through", "address", "it_is_about", "shown_details")
-    list_filter = (EventFilter, EventThroughFilter, ("at", WhenFilter))
-    lookups = ("what", "through", "at_from", "at_to")
+    list_filter = (EventFilter, ("through", ChoicesDropdownFilter), ("at", WhenFilter))
+    lookups = ("what", "through__exact", "at_from", "at_to")
     list_filter_submit = True
     list_select_related = ("api_key", "hospital")
     list_display_links = ("at",)

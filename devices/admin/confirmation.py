@@ -1,6 +1,11 @@
-"""A page between a choice and its effect: it says what will happen to how many, and asks for what else is needed."""
+"""The page that asks before an action: how many objects it will change, which ones, and what else it must know.
 
-from collections.abc import Callable
+The sentences of an action are in templates/admin/confirm_<action>.html. An action begins like this:
+
+    if not is_confirmed(request, queryset.count(), form):
+        return render_confirmation(self, request, "transfer", queryset, form)
+"""
+
 from typing import Any
 
 from django import forms
@@ -8,82 +13,48 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.translation import gettext as _
-from unfold.admin import ModelAdmin
 
-from devices import origin
-from devices.models import Through
-from devices.origin import Origin
-from devices.problems import Refused
+from devices.admin.access import RegistryModelAdmin
 
-SHOWN = 20  # of the chosen, by name
+SHOWN = 20  # of the chosen objects, by name
 
 
-def sent(request: HttpRequest) -> Any:
-    """Return what the page's form is bound to: nothing before the page was shown."""
+def form_data(request: HttpRequest) -> Any:
+    """Return the data for the page's form: None before the page was shown."""
     return request.POST if "confirmed" in request.POST else None
 
 
-def ask(
-    page: ModelAdmin,
-    request: HttpRequest,
-    chosen: QuerySet[Any],
-    *,
-    action: str,
-    title: Any,
-    will: Any,
-    form: forms.Form | None = None,
-    name: Callable[[Any], str] = str,
-) -> HttpResponse | None:
-    """Return the page that asks; None once it was answered, the form is valid, and the number is still the same.
+def is_confirmed(request: HttpRequest, count: int, form: forms.Form | None = None) -> bool:
+    """Return whether the user confirmed this number of objects, and the form is valid.
 
-    Who chose all that a filter finds confirms a number: whatever came in between is not swept along unseen.
-    `will` says what will happen; it may have a plural, by `count`.
+    A user who chose all that a filter finds confirms a number: objects that were added meanwhile are not included.
     """
-    count = chosen.count()
-    if sent(request) and request.POST["confirmed"] == str(count) and (form is None or form.is_valid()):
-        return None
-    if sent(request) and request.POST["confirmed"] != str(count):
-        messages.warning(request, _("The number has changed meanwhile. Please look again."))
-    across = request.POST.get("select_across") == "1"
-    named = [name(each) for each in chosen[:SHOWN]]
-    context = {
-        **page.admin_site.each_context(request),
-        "opts": page.opts,
-        "title": title,
-        "explanation": will % {"count": count},
-        "named": named,
-        "rest": _("and %(count)d more") % {"count": count - len(named)} if count > len(named) else "",
-        "form": form,
-        "media": page.media + form.media if form else page.media,
-        "action": action,
-        "count": count,
-        "select_across": across,
-        "selected": request.POST.getlist(ACTION_CHECKBOX_NAME)[: 1 if across else None],
-        "cancel_url": request.get_full_path(),
-        "back": _("No, take me back"),
-    }
-    return render(request, "admin/confirm_action.html", context)
+    return request.POST.get("confirmed") == str(count) and (form is None or form.is_valid())
 
 
-def carry_out(
-    page: ModelAdmin,
+def render_confirmation(
+    page: RegistryModelAdmin,
     request: HttpRequest,
+    action: str,
     chosen: QuerySet[Any],
-    verb: Callable[[Origin], int],
-    *,
-    done: Any,
-    **question: Any,
-) -> HttpResponse | None:
-    """Ask, and once it is answered do it and say to how many it was done."""
-    if asked := ask(page, request, chosen, **question):
-        return asked
-    try:
-        count = verb(origin.of_request(request, Through.ADMIN))
-    except Refused as refused:
-        for problem in refused.problems:
-            messages.error(request, str(problem.message))
-    else:
-        messages.success(request, done % {"count": count})
-    return None
+    form: forms.Form | None = None,
+    **context: Any,
+) -> HttpResponse:
+    count = chosen.count()
+    if request.POST.get("confirmed", str(count)) != str(count):
+        messages.warning(request, _("The number has changed meanwhile. Please look again."))
+    return page.render_page(
+        request,
+        f"admin/confirm_{action}.html",
+        title=page.get_action(action)[2],
+        action=action,
+        count=count,
+        shown=chosen[:SHOWN],
+        rest=max(count - SHOWN, 0),
+        form=form,
+        media=page.media + form.media if form else page.media,
+        selected=request.POST.getlist(ACTION_CHECKBOX_NAME),
+        select_across=request.POST.get("select_across") == "1",
+        **context,
+    )

@@ -1,4 +1,4 @@
-"""What can be done to many devices at once: each after a page that says what will happen to how many."""
+"""Actions on many devices at once, each after a page that asks for confirmation."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
-from unfold.admin import ModelAdmin
+from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import audit, reach, registry, spreadsheets
+from devices import audit, origin, reach, registry, spreadsheets
 from devices.admin import confirmation, exports
+from devices.admin.access import Mixin
 from devices.audit import What
 from devices.drafts import DeviceType
-from devices.models import DeviceQuerySet, Hospital
+from devices.models import DeviceQuerySet, Hospital, Through
 from devices.reach import Reach
 
 admin.site.disable_action("delete_selected")  # it loads every device to name it; `retire` is ours
@@ -34,12 +34,10 @@ class TransferForm(forms.Form):
         if reach.hospitals is not None:
             del self.fields["nobody"]
 
-    def clean(self) -> dict[str, Any]:
-        if "device_holder" not in self.errors and bool(self.cleaned_data["device_holder"]) == bool(
-            self.cleaned_data.get("nobody")
-        ):
-            self.add_error("device_holder", ValidationError(_("Choose where the devices go."), code="required"))
-        return self.cleaned_data
+    def clean(self) -> None:
+        hospital, nobody = self.cleaned_data.get("device_holder"), self.cleaned_data.get("nobody")
+        if "device_holder" not in self.errors and bool(hospital) == bool(nobody):
+            raise ValidationError({"device_holder": _("Choose where the devices go.")})
 
 
 class TypeForm(forms.Form):
@@ -52,85 +50,54 @@ class ExportForm(forms.Form):
     )
 
 
-class DeviceActions(ModelAdmin):
+class DeviceActionsMixin(Mixin):
     actions = ("transfer", "change_type", "export", "retire")
 
     @admin.action(description=_("Transfer to another hospital"), permissions=["change"])
     def transfer(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
-        form = TransferForm(confirmation.sent(request), reach=reach.of_user(request.user))
-        return confirmation.carry_out(
-            self,
-            request,
-            queryset,
-            lambda by: registry.transfer(queryset, form.cleaned_data["device_holder"], by),
-            action="transfer",
-            title=_("Transfer"),
-            will=ngettext_lazy(
-                "%(count)d device will go to the hospital that you choose here.",
-                "%(count)d devices will go to the hospital that you choose here.",
-                "count",
-            ),
-            done=ngettext_lazy("%(count)d device was transferred.", "%(count)d devices were transferred.", "count"),
-            form=form,
-        )
+        form = TransferForm(confirmation.form_data(request), reach=reach.of_user(request.user))
+        if not confirmation.is_confirmed(request, queryset.count(), form):
+            return confirmation.render_confirmation(self, request, "transfer", queryset, form)
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.transfer(queryset, form.cleaned_data["device_holder"], by)
+        done = ngettext("%(count)d device was transferred.", "%(count)d devices were transferred.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
     @admin.action(description=_("Change the type"), permissions=["change"])
     def change_type(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
-        form = TypeForm(confirmation.sent(request))
-        return confirmation.carry_out(
-            self,
-            request,
-            queryset,
-            lambda by: registry.change_type(queryset, form.cleaned_data["device_type"], by),
-            action="change_type",
-            title=_("Change the type"),
-            will=ngettext_lazy(
-                "%(count)d device will have the type that you choose here.",
-                "%(count)d devices will have the type that you choose here.",
-                "count",
-            ),
-            done=ngettext_lazy("%(count)d device was changed.", "%(count)d devices were changed.", "count"),
-            form=form,
-        )
+        form = TypeForm(confirmation.form_data(request))
+        if not confirmation.is_confirmed(request, queryset.count(), form):
+            return confirmation.render_confirmation(self, request, "change_type", queryset, form)
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.change_type(queryset, form.cleaned_data["device_type"], by)
+        done = ngettext("%(count)d device was changed.", "%(count)d devices were changed.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
     @admin.action(description=_("Export"), permissions=["view"])
     def export(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponseBase | None:
-        form = ExportForm(confirmation.sent(request))
-        will = ngettext_lazy(
-            "%(count)d device will be written to a file, which can be edited and imported again.",
-            "%(count)d devices will be written to a file, which can be edited and imported again.",
-            "count",
-        )
-        if asked := confirmation.ask(self, request, queryset, action="export", title=_("Export"), will=will, form=form):
-            return asked
+        form, count = ExportForm(confirmation.form_data(request)), queryset.count()
+        if not confirmation.is_confirmed(request, count, form):
+            return confirmation.render_confirmation(self, request, "export", queryset, form)
         ending, own = form.cleaned_data["ending"], reach.of_user(request.user).own
         try:
             file = exports.download(queryset, ending)
         except spreadsheets.Unreadable as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None
-        audit.note(What.EXPORTED, hospital_id=own.pk if own else None, devices=queryset.count(), format=ending)
+        audit.note(What.EXPORTED, hospital_id=own.pk if own else None, devices=count, format=ending)
         return file
 
     @admin.action(description=_("Take out of the registry"), permissions=["delete"])
     def retire(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
-        return confirmation.carry_out(
-            self,
-            request,
-            queryset,
-            lambda by: registry.retire(queryset, by),
-            action="retire",
-            title=_("Take out of the registry"),
-            will=ngettext_lazy(
-                "%(count)d device will be taken out of the registry, and can send no more data. "
-                "Its history stays, and it can be restored.",
-                "%(count)d devices will be taken out of the registry, and can send no more data. "
-                "Their history stays, and they can be restored.",
-                "count",
-            ),
-            done=ngettext_lazy(
-                "%(count)d device was taken out of the registry.",
-                "%(count)d devices were taken out of the registry.",
-                "count",
-            ),
+        if not confirmation.is_confirmed(request, queryset.count()):
+            return confirmation.render_confirmation(self, request, "retire", queryset)
+        count = registry.retire(queryset, origin.of_request(request, Through.ADMIN))
+        done = ngettext(
+            "%(count)d device was taken out of the registry.",
+            "%(count)d devices were taken out of the registry.",
+            count,
         )
+        messages.success(request, done % {"count": count})
+        return None

@@ -1,4 +1,4 @@
-"""Devices in the admin: searched, filtered, registered, changed, retired."""
+"""The pages of the devices."""
 
 from typing import Any, cast
 
@@ -12,11 +12,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from devices import conflicts, origin, reach, registry
-from devices.admin.access import WithinReach, WritesByVerbs, is_id
-from devices.admin.device_actions import DeviceActions
-from devices.admin.filters import DaysFilter, HolderFilter
-from devices.admin.imports import Imports
-from devices.admin.pagination import LargeList
+from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_id
+from devices.admin.device_actions import DeviceActionsMixin
+from devices.admin.filters import DateRangeFilter, HospitalFilter
+from devices.admin.imports import ImportsMixin
 from devices.admin.trails import WithTrail
 from devices.drafts import CLEANERS, Draft, normalize
 from devices.makers import maker
@@ -27,7 +26,7 @@ from devices.reach import Reach
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     origin = Origin(Through.ADMIN, reach=Reach())  # the user's; DeviceAdmin sets it
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)  # which version of the device the form showed
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)  # the version of the device that the form showed
 
     class Meta:
         model = Device
@@ -35,10 +34,6 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        holder = cast("forms.ModelChoiceField[Hospital]", self.fields["device_holder"])
-        holder.queryset = Hospital.objects.within(self.origin.reach)
-        holder.required = self.origin.reach.hospitals is not None
-        holder.initial = self.origin.reach.own
         if self.instance.pk:
             self.fields["seen"].initial = self.instance.updated_at.isoformat()
 
@@ -67,23 +62,19 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def draft(self) -> Draft:
         holder = self.cleaned_data["device_holder"]
-        return Draft(
-            device_name=self.cleaned_data["device_name"],
-            device_mac=self.cleaned_data["device_mac"],
-            device_type=self.cleaned_data["device_type"],
-            device_holder=holder.name if holder else None,
-        )
+        values = {field: self.cleaned_data[field] for field in CLEANERS}
+        return cast("Draft", values | {"device_holder": holder.name if holder else None})
 
 
 @admin.register(Device)
-class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach, LargeList):
+class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, RegistryModelAdmin):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (
-        ("device_holder", HolderFilter),
+        ("device_holder", HospitalFilter),
         "device_type",
-        ("updated_at", DaysFilter),
-        ("created_at", DaysFilter),
+        ("updated_at", DateRangeFilter),
+        ("created_at", DateRangeFilter),
     )
     list_filter_submit = True
     list_select_related = ("device_holder",)
@@ -97,11 +88,11 @@ class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach,
     sortable_by = ("device_name", "device_mac", "updated_at")  # what has an index
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Take the number of devices from the counts, where at most a hospital and a type narrow the list."""
+        """Take the number of devices from the counts, if the list is filtered by hospital and type at most."""
         paginator = super().get_paginator(request, *args, **kwargs)
-        sent = {name: str(value) for name, value in request.GET.items() if value and name not in ("p", "o")}
-        hospital, device_type = sent.pop("device_holder__id__exact", None), sent.pop("device_type__exact", None)
-        if not sent and (hospital is None or is_id(hospital)):
+        filters = {name: str(value) for name, value in request.GET.items() if value and name not in ("p", "o")}
+        hospital, device_type = filters.pop("device_holder__id__exact", None), filters.pop("device_type__exact", None)
+        if not filters and (hospital is None or is_id(hospital)):
             which: Any = ... if hospital is None else int(hospital)
             scope = reach.of_user(request.user)
             paginator.known = DeviceCount.objects.total(scope, hospital=which, device_type=device_type)
@@ -115,16 +106,22 @@ class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach,
             return queryset, False
         return queryset.search(text, reach.of_user(request.user)), False
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        scope = reach.of_user(request.user)
+        options = {"queryset": Hospital.objects.within(scope), "initial": scope.own}
+        kwargs |= options | {"required": scope.hospitals is not None}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def get_form(self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
         form.origin = origin.of_request(request, Through.ADMIN)
         return form
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Lead to the device's changes, of which Django's own log knows only those made here."""
+        """Redirect to the changes of the device. Django's log has only those that were made in the admin."""
         if self.get_object(request, object_id) is None:
             raise Http404
-        return redirect(f"{reverse('admin:devices_historicaldevice_changelist')}?id={object_id}")
+        return redirect(reverse("admin:devices_historicaldevice_changelist", query={"id": object_id}))
 
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)
@@ -134,8 +131,8 @@ class DeviceAdmin(DeviceActions, Imports, WithTrail, WritesByVerbs, WithinReach,
             obj.pk = registry.register([form.draft()], by)[0].pk
 
     @admin.display(description=_("maker"))
-    def maker(self, device: Device) -> str:
-        return maker(device.device_mac) or "–"
+    def maker(self, device: Device) -> str | None:
+        return maker(device.device_mac)
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         by = origin.of_request(request, Through.ADMIN)

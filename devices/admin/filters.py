@@ -1,6 +1,6 @@
 """Filters of the admin's lists."""
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
@@ -18,18 +19,18 @@ from devices.admin.access import is_id
 from devices.models import Hospital
 
 
-class HolderForm(AutocompleteDropdownForm):
-    """Choose a hospital by a part of its name. One beyond reach is not named, even where a URL chooses it."""
+class HospitalChoiceForm(AutocompleteDropdownForm):
+    """Choose a hospital by a part of its name. One outside the scope is not named, even if a URL chooses it."""
 
     def __init__(self, request: HttpRequest, name: str, **options: Any) -> None:
         super().__init__(request=request, name=name, **options)
         self.fields[name].queryset = Hospital.objects.within(reach.of_user(request.user))
 
 
-class HolderFilter(AutocompleteSelectFilter):
-    """Devices of one hospital, or, by `__isnull`, those that no hospital holds."""
+class HospitalFilter(AutocompleteSelectFilter):
+    """Objects of one hospital, or, by `__isnull`, of none."""
 
-    form_class = HolderForm
+    form_class = HospitalChoiceForm
     used_parameters: dict[str, Any]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
@@ -39,23 +40,32 @@ class HolderFilter(AutocompleteSelectFilter):
         return admin.RelatedFieldListFilter.queryset(self, request, queryset)
 
 
-class DaysFilter(RangeDateFilter):
-    """What happened from one day to another, both included, as the admin's time zone counts days."""
+class DateRangeFilter(RangeDateFilter):
+    """From one day to another, both included, in the admin's time zone."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        lookups = {}
         if first := self.used_parameters.get(f"{self.parameter_name}_from"):
-            lookups[f"{self.field_path}__gte"] = _midnight(first)
+            queryset = queryset.filter(**{f"{self.field_path}__gte": midnight(_day(first))})
         if last := self.used_parameters.get(f"{self.parameter_name}_to"):
-            lookups[f"{self.field_path}__lt"] = _midnight(last, days_later=1)
-        return queryset.filter(**lookups)
+            queryset = queryset.filter(**{f"{self.field_path}__lt": midnight(_day(last) + timedelta(days=1))})
+        return queryset
 
 
-def _midnight(text: str, days_later: int = 0) -> datetime:
+class WhenFilter(DateRangeFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("when")
+
+
+def midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+def _day(text: str) -> date:
     try:
-        day = forms.DateField().clean(text)
+        day: date = forms.DateField().clean(text)
     except ValidationError as error:
         raise IncorrectLookupParameters(text) from error
     if not 1900 <= day.year < 9999:  # beyond, another time zone's day has no date
         raise IncorrectLookupParameters(text)
-    return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min))
+    return day

@@ -1,4 +1,4 @@
-"""Every change of a device: who, when, through what, from where, and the values before and after."""
+"""The page of all changes of devices: who, when, through what, from where, and the values before and after."""
 
 import re
 from collections.abc import Collection
@@ -12,14 +12,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
-from unfold.contrib.filters.admin import DropdownFilter
+from django.utils.translation import ngettext
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
-from devices import history, mac, models, reach, registry, sql
+from devices import history, mac, models, origin, reach, registry, sql
 from devices.admin import actors, confirmation
-from devices.admin.access import OnlyToRead, WithinReach, is_operator
-from devices.admin.filters import DaysFilter, HolderFilter
-from devices.admin.pagination import LargeList
+from devices.admin.access import ReadOnlyMixin, RegistryModelAdmin, ScopedMixin, is_operator
+from devices.admin.filters import HospitalFilter, WhenFilter
 from devices.admin.trails import WithTrail
 from devices.drafts import UNKNOWN, DeviceType, normalize
 from devices.models import Device, FormerName, Hospital, Through, changes_of
@@ -29,22 +28,22 @@ Change = Device.history.model
 
 REQUEST_ID = re.compile("[0-9a-f]{32}")  # as the registry makes them; a client's own may look like a name
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
-MANY = 1000  # devices whose changes are looked for by their ids
+MANY = 1000  # devices whose changes are searched by their ids
 ACTIONS = {history.ADDED: _("registered"), history.CHANGED: _("changed"), history.REMOVED: _("taken out")}
 
 
-class PastHolderFilter(HolderFilter):
-    """What happened to devices while a hospital held them. One beyond reach has no changes here, wherever they went."""
+class PastHospitalFilter(HospitalFilter):
+    """Changes of devices while a hospital held them. One outside the scope has none here, wherever its devices went."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        narrowed = super().queryset(request, queryset)
-        if narrowed is None or not self.value():
-            return narrowed
-        within = Hospital.objects.within(reach.of_user(request.user))
-        return queryset.filter(changes_of(within.filter(pk=self.value())))
+        filtered = super().queryset(request, queryset)
+        if filtered is None or not self.value():
+            return filtered
+        in_scope = Hospital.objects.within(reach.of_user(request.user))
+        return queryset.filter(changes_of(in_scope.filter(pk=self.value())))
 
 
-class WhatFilter(DropdownFilter):
+class ActionFilter(DropdownFilter):
     title = _("change")
     parameter_name = "what"
     types = {"registered": history.ADDED, "changed": history.CHANGED, "taken_out": history.REMOVED}
@@ -56,34 +55,19 @@ class WhatFilter(DropdownFilter):
         return queryset.filter(history_type=self.types[self.value()]) if self.value() in self.types else queryset
 
 
-class ThroughFilter(DropdownFilter):
-    title = _("through")
-    parameter_name = "through"
-    column = "history_through"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return Through.choices
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{self.column: self.value()}) if self.value() in Through.values else queryset
-
-
-class WhenFilter(DaysFilter):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.title = _("when")
-
-
 @admin.register(Change)
-class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
+class ChangeAdmin(WithTrail, ReadOnlyMixin, ScopedMixin, RegistryModelAdmin):
     list_display = ("at", "device", "device_address", "action", "changes", "who", "history_through", "address")
     list_filter = (
-        ("device_holder", PastHolderFilter),
-        WhatFilter,
-        ThroughFilter,
+        ("device_holder", PastHospitalFilter),
+        ActionFilter,
+        ("history_through", ChoicesDropdownFilter),
         ("history_date", WhenFilter),
     )
-    lookups = ("id", "device_holder__id__exact", "what", "through", "history_date_from", "history_date_to")
+    lookups = (
+        *("id", "device_holder__id__exact", "what", "history_through__exact"),
+        *("history_date_from", "history_date_to"),
+    )
     list_filter_submit = True
     list_display_links = None
     search_fields = ("device_name",)  # the box is shown; get_search_results is what searches
@@ -91,17 +75,17 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
     sortable_by = ()
     actions = ("restore",)
 
-    def narrowed(self, rows: QuerySet[Any], within: Reach) -> QuerySet[Any]:
-        return rows.filter(changes_of(Hospital.objects.within(within)))
+    def filter_scope(self, rows: QuerySet[Any], scope: Reach) -> QuerySet[Any]:
+        return rows.filter(changes_of(Hospital.objects.within(scope)))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Lay beside each change what the device was before; of what another hospital held, nothing is told."""
-        within = reach.of_user(request.user)
-        ids = None if within.ids is None else Hospital.objects.within(within).ids_ever()
+        """Annotate each change with the values before it, and with which of the values this user may see."""
+        scope = reach.of_user(request.user)
+        ids = None if scope.ids is None else Hospital.objects.within(scope).ids_ever()
         same_device = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
         last = same_device.order_by("-history_id")
         changes: QuerySet[Any] = super().get_queryset(request)
-        annotated: QuerySet[Any] = actors.for_viewer(changes, within).annotate(
+        annotated: QuerySet[Any] = actors.for_viewer(changes, scope).annotate(
             has_trail=Value(is_operator(request)),
             seen_before=_is_any("history_holder_before_id", ids),
             seen_after=_is_any("device_holder_id", ids),
@@ -116,7 +100,7 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
     ) -> tuple[QuerySet[Any], bool]:
         """Find a part of a name, a MAC in any notation, or a request by its id.
 
-        What a device was called after it left a hospital is not found from there, since it is not told there.
+        A hospital does not find a device by the name that it was given after it left, since it does not see that name.
         """
         text = normalize(search_term)
         if not text:
@@ -124,11 +108,11 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
         if REQUEST_ID.fullmatch(text):
             return queryset.filter(seen_after=True, history_request_id=text), False
         found = queryset.filter(_has_part(text, "device_name", "device_mac"), seen_after=True)
-        ids = _ever_called(text)
+        ids = _devices_ever_called(text)
         return (found if ids is None else found.filter(id__in=sql.any_id(ids))), False
 
     def change_view(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise Http404  # the list has it all, and only what may be seen
+        raise Http404  # the list has all values, and only those that the user may see
 
     history_view = change_view
 
@@ -140,33 +124,32 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
         return change.history_date
 
     @admin.display(description=_("name"))
-    def device(self, change: Any) -> str:
-        return (change.device_name if change.seen_after else change.before_device_name) or "–"
+    def device(self, change: Any) -> Any:
+        return change.device_name if change.seen_after else change.before_device_name
 
     @admin.display(description=_("MAC address"))
-    def device_address(self, change: Any) -> str:
-        return (change.device_mac if change.seen_after else change.before_device_mac) or "–"
+    def device_address(self, change: Any) -> Any:
+        return change.device_mac if change.seen_after else change.before_device_mac
 
     @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
-        """Tell what was done. A device that was taken out has no page of its own that would lead to its trail."""
+        """Say what was done. A device that was taken out has no page of its own, so its audit trail is linked here."""
         if change.history_type == history.REMOVED and change.has_trail:
             url = reverse("admin:devices_historicaldevice_download_trail", args=[change.pk])
-            return format_html(
-                '{}<br><a href="{}" class="underline">{}</a>', ACTIONS[history.REMOVED], url, _("Audit trail")
-            )
+            link = '{}<br><a href="{}" class="underline">{}</a>'
+            return format_html(link, ACTIONS[history.REMOVED], url, _("Audit trail"))
         return _("restored") if change.history_change_reason == history.RESTORED else ACTIONS[change.history_type]
 
     @admin.display(description=_("before → after"))
     def changes(self, change: Any) -> Any:
         if change.history_type != history.CHANGED:
-            return "–"
+            return None
         if not change.seen_after:
             return _("went to another hospital")
         if not change.seen_before and change.holder != change.before_holder:
             return _("came from elsewhere")
-        if change.before_device_name is None:  # what it was before has been pruned
-            return "–"
+        if change.before_device_name is None:  # the row before has been pruned
+            return None
         rows = [(label, *_values(change, field)) for field, label in FIELDS.items()]
         rows.append((_("hospital"), change.before_holder or UNKNOWN, change.holder or UNKNOWN))
         different = [row for row in rows if row[1] != row[2]]
@@ -193,37 +176,29 @@ class ChangeAdmin(WithTrail, OnlyToRead, WithinReach, LargeList):
         if not chosen.exists():
             messages.warning(request, _("None of these can be restored: they are registered, or were taken elsewhere."))
             return None
-        return confirmation.carry_out(
-            self,
-            request,
-            chosen,
-            lambda by: registry.restore_many([change.id for change in chosen], by),
-            action="restore",
-            title=_("Restore"),
-            will=ngettext_lazy(
-                "%(count)d device will be registered again, as it was, under its old id.",
-                "%(count)d devices will be registered again, as they were, under their old ids.",
-                "count",
-            ),
-            done=ngettext_lazy("%(count)d device was restored.", "%(count)d devices were restored.", "count"),
-            name=self.device,
-        )
+        if not confirmation.is_confirmed(request, chosen.count()):
+            return confirmation.render_confirmation(self, request, "restore", chosen)
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.restore_many([change.id for change in chosen], by)
+        done = ngettext("%(count)d device was restored.", "%(count)d devices were restored.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
 
 def _has_part(text: str, name: str, address: str) -> Q:
-    """Return what models.has_part does of a device, for columns of history: the indexes of these are in capitals."""
+    """Do for columns of history what models.has_part does for devices: the indexes of history are in capitals."""
     found = Q(**{f"{name}__icontains": text})
     for part in {text, mac.read_part(text)} - {None}:
         found |= Q(**{f"{address}__icontains": part})
     return found
 
 
-def _ever_called(text: str) -> list[int] | None:
-    """Return the devices that have, or once had, the text in their name or MAC; None if they are very many.
+def _devices_ever_called(text: str) -> list[int] | None:
+    """Return the ids of the devices that have, or once had, the text in their name or MAC; None if they are very many.
 
-    They are found by indexes (trigrams.py). Of very many the list finds some at once, wherever it looks.
+    Indexes find them (trigrams.py). If they are very many, a scan of the changes fills a page of the list soon.
     """
-    if connection.vendor != "postgresql":  # which alone has the indexes
+    if connection.vendor != "postgresql":  # SQLite has no such indexes
         return None
     now = Device.objects.filter(models.has_part(models.Part.of(text))).values_list("pk")
     retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=history.REMOVED)
@@ -239,13 +214,13 @@ def _is_any(column: str, ids: Collection[int] | None) -> Expression:
 
 
 def _name_of(column: str) -> Coalesce:
-    """Return the name of the hospital that the column names, also if it was merged into another since."""
+    """Return the name of the hospital in the column, also if it was merged into another one since."""
     merged = FormerName.objects.filter(former_id=OuterRef(f"{column}_id"))
     return Coalesce(f"{column}__name", Subquery(merged.values("name")[:1]))
 
 
 def _values(change: Any, field: str) -> tuple[Any, Any]:
-    """Return what the field was and became, as people call it."""
+    """Return the field's value before and after, as the page shows it."""
     before, after = getattr(change, f"before_{field}"), getattr(change, field)
     if field == "device_type":
         return DeviceType(before).label, DeviceType(after).label

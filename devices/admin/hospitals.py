@@ -16,12 +16,10 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from devices import drafts, hospitals, origin
 from devices.admin import confirmation, step_up
-from devices.admin.access import WithinReach, WritesByVerbs, is_operator
-from devices.admin.pagination import LargeList
+from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_operator
 from devices.admin.trails import WithTrail
 from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, DeviceCount, Hospital, Through
-from devices.problems import Refused
 
 
 class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -49,9 +47,12 @@ class MergeForm(forms.Form):
 
 
 @admin.register(Hospital)
-class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
+class HospitalAdmin(WithTrail, ScopedMixin, RegistryModelAdmin):
     form = HospitalForm
-    narrowed_by = "pk"
+    scope_field = "pk"
+    list_display = ("name", "devices", "people", "keys", "created_at")
+    fields = ("name", "earlier_names", "devices", "people", "keys")
+    readonly_fields = fields[1:]
     search_fields = ("name", "former_names__name")
     ordering = ("name",)
     actions = ("merge",)
@@ -67,17 +68,12 @@ class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
             number_of_keys=Coalesce(Subquery(keys.annotate(sum=Count("pk")).values("sum")), 0),
         )
 
-    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        shown = ("name", "devices", "people")
-        return (*shown, "keys", "created_at") if is_operator(request) else (*shown, "created_at")
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        return [name for name in self.list_display if name != "keys" or is_operator(request)]
 
-    def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> tuple[str, ...]:
-        if obj is None:
-            return ("name",)
-        return ("name", "earlier_names", "devices", "people", *(("keys",) if is_operator(request) else ()))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Hospital | None = None) -> tuple[str, ...]:
-        return self.get_fields(request, obj)[1:]
+    def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> list[str]:
+        shown = self.fields if obj else ("name",)
+        return [name for name in shown if name != "keys" or is_operator(request)]
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Redirect hospital admins to the changes of the hospital's devices, where actors are shown as they may be."""
@@ -89,29 +85,28 @@ class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
         return redirect(url)
 
     @admin.display(description=_("devices"), ordering="number_of_devices")
-    def devices(self, hospital: Hospital) -> Any:
-        return _link("device", f"device_holder__id__exact={hospital.pk}", hospital.number_of_devices)  # type: ignore[attr-defined]
+    def devices(self, hospital: Any) -> str:
+        return _link("device", {"device_holder__id__exact": hospital.pk}, hospital.number_of_devices)
 
     @admin.display(description=_("hospital admins"), ordering="number_of_admins")
-    def people(self, hospital: Hospital) -> Any:
-        return hospital.number_of_admins  # type: ignore[attr-defined]
+    def people(self, hospital: Any) -> Any:
+        return hospital.number_of_admins
 
     @admin.display(description=_("API keys"), ordering="number_of_keys")
-    def keys(self, hospital: Hospital) -> Any:
-        return _link("apikey", f"hospital__id__exact={hospital.pk}&state=working", hospital.number_of_keys)  # type: ignore[attr-defined]
+    def keys(self, hospital: Any) -> str:
+        return _link("apikey", {"hospital__id__exact": hospital.pk, "state": "working"}, hospital.number_of_keys)
 
     @admin.display(description=_("former names"))
     def earlier_names(self, hospital: Hospital) -> str:
         return ", ".join(sorted(row.name for row in hospital.former_names.all())) or "–"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Hospital | None = None) -> bool:
         return is_operator(request)
 
-    def has_change_permission(self, request: HttpRequest, obj: Hospital | None = None) -> bool:
-        return is_operator(request)
+    has_change_permission = has_add_permission
 
     def has_delete_permission(self, request: HttpRequest, obj: Hospital | None = None) -> bool:
-        return False  # merging is what makes one go: its devices' history names it
+        return False  # it is merged into another one: the history of its devices names it
 
     def save_model(self, request: HttpRequest, obj: Hospital, form: HospitalForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)
@@ -125,33 +120,21 @@ class HospitalAdmin(WithTrail, WritesByVerbs, WithinReach, LargeList):
     @step_up.required(*step_up.ACTION)  # admins and keys move along
     def merge(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> HttpResponse | None:
         chosen: list[Any] = list(queryset)
-        numbers = {
-            "devices": sum(hospital.number_of_devices for hospital in chosen),
-            "admins": sum(hospital.number_of_admins for hospital in chosen),
-            "keys": ApiKey.objects.filter(hospital__in=[hospital.pk for hospital in chosen]).count(),
-        }
-        form = MergeForm(confirmation.sent(request), chosen=chosen)
-        will = _(
-            "What belongs to these hospitals goes to the one that you choose here: devices: %(devices)d, hospital "
-            "admins: %(admins)d, API keys: %(keys)d. Their names will mean that hospital from then on."
-        )
-        if asked := confirmation.ask(
-            self, request, queryset, action="merge", title=_("Merge"), will=will % numbers, form=form
-        ):
-            return asked
+        form = MergeForm(confirmation.form_data(request), chosen=chosen)
+        if not confirmation.is_confirmed(request, len(chosen), form):
+            numbers = {
+                "devices": sum(hospital.number_of_devices for hospital in chosen),
+                "admins": sum(hospital.number_of_admins for hospital in chosen),
+                "keys": ApiKey.objects.filter(hospital__in=[hospital.pk for hospital in chosen]).count(),
+            }
+            return confirmation.render_confirmation(self, request, "merge", queryset, form, **numbers)
         into = form.cleaned_data["into"]
-        try:
-            moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
-        except Refused as refused:
-            messages.error(request, str(refused.problems[0].message))
-            return None
+        moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
         text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
-        counts = {"devices": moved.devices, "admins": moved.admins, "keys": moved.keys}
-        messages.success(request, text % {"name": into, **counts})
+        messages.success(request, text % {"name": into, **vars(moved)})
         return None
 
 
-def _link(page: str, query: str, number: int) -> Any:
-    return format_html(
-        '<a href="{}?{}" class="underline">{}</a>', reverse(f"admin:devices_{page}_changelist"), query, number
-    )
+def _link(page: str, query: dict[str, Any], number: int) -> str:
+    url = reverse(f"admin:devices_{page}_changelist", query=query)
+    return format_html('<a href="{}" class="underline">{}</a>', url, number)

@@ -1,4 +1,4 @@
-"""What stands in the admin's side bar, for whoever looks."""
+"""The side bar of the admin."""
 
 from typing import Any
 
@@ -11,23 +11,22 @@ from devices.admin.access import is_operator
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     devices = [
-        _item(_("Overview"), "dashboard", "admin:index"),
-        _item(_("Devices"), "ecg_heart", "admin:devices_device_changelist"),
-        _item(_("Changes"), "history", "admin:devices_historicaldevice_changelist"),
-        _item(_("Hospitals"), "local_hospital", "admin:devices_hospital_changelist"),
+        _item(_("Overview"), "dashboard", "index"),
+        _item(_("Devices"), "ecg_heart", "devices_device_changelist"),
+        _item(_("Changes"), "history", "devices_historicaldevice_changelist"),
+        _item(_("Hospitals"), "local_hospital", "devices_hospital_changelist"),
     ]
-    groups = [{"items": devices}]
-    if is_operator(request):
-        access = [
-            _item(_("People"), "group", "admin:devices_person_changelist"),
-            _item(_("API keys"), "key", "admin:devices_apikey_changelist"),
-            _item(_("Sign-ins"), "login", "admin:devices_signin_changelist"),
-            _item(_("Failed sign-ins"), "gpp_maybe", "admin:devices_failedsignin_changelist"),
-            _item(_("Audit"), "policy", "admin:devices_auditevent_changelist"),
-        ]
-        groups.append({"title": _("Access"), "separator": True, "items": access})  # type: ignore[dict-item]
-    return groups
+    if not is_operator(request):
+        return [{"items": devices}]
+    access = [
+        _item(_("People"), "group", "devices_person_changelist"),
+        _item(_("API keys"), "key", "devices_apikey_changelist"),
+        _item(_("Sign-ins"), "login", "devices_signin_changelist"),
+        _item(_("Failed sign-ins"), "gpp_maybe", "devices_failedsignin_changelist"),
+        _item(_("Audit"), "policy", "devices_auditevent_changelist"),
+    ]
+    return [{"items": devices}, {"title": _("Access"), "separator": True, "items": access}]
 
 
 def _item(title: str, icon: str, view: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(view)}
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{view}")}

@@ -17,7 +17,7 @@ from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.html import escape
-from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
@@ -30,11 +30,10 @@ from unfold.widgets import (
 
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
-from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
+from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin, is_id
 from devices.admin.trails import WithTrail
 from devices.current_password import is_current_password
 from devices.models import Hospital, Person
-from devices.origin import Origin
 
 admin.site.unregister(User)  # rights follow from being a hospital's admin: there is nothing to tick
 admin.site.unregister(Group)
@@ -125,7 +124,7 @@ class WorksAtFilter(DropdownFilter):
 
 
 @admin.register(Person)
-class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
+class PersonAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     form = PersonForm
     list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
     list_filter = (WorksAtFilter, "is_superuser", "is_active", "last_login")
@@ -210,52 +209,29 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
         if self._protected(request, queryset):
             return None
 
-        @transaction.atomic
-        def reset(by: Origin) -> int:
+        if not confirmation.is_confirmed(request, queryset.count()):
+            return confirmation.render_confirmation(self, request, "reset_second_factor", queryset)
+        with transaction.atomic():
             for person in queryset:
                 second_factor.reset(person)
                 self.log_change(request, person, gettext("Two-factor sign-in was reset."))
-            return len(queryset)
-
-        return confirmation.carry_out(
-            self,
-            request,
-            queryset,
-            reset,
-            action="reset_second_factor",
-            title=_("Reset two-factor sign-in"),
-            will=ngettext_lazy(
-                "%(count)d person signs in with the password alone, until they set it up anew. Make sure who asks.",
-                "%(count)d people sign in with the password alone, until they set it up anew. Make sure who asks.",
-                "count",
-            ),
-            done=ngettext_lazy(
-                "Two-factor sign-in of %(count)d person was reset.",
-                "Two-factor sign-in of %(count)d people was reset.",
-                "count",
-            ),
+        done = ngettext(
+            "Two-factor sign-in of %(count)d person was reset.",
+            "Two-factor sign-in of %(count)d people was reset.",
+            len(queryset),
         )
+        messages.success(request, done % {"count": len(queryset)})
+        return None
 
     @admin.action(description=_("End all sessions"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
-        @transaction.atomic
-        def end(by: Origin) -> int:
-            return sum(self._end_sessions(person) for person in queryset)
-
-        return confirmation.carry_out(
-            self,
-            request,
-            queryset,
-            end,
-            action="end_sessions",
-            title=_("End all sessions"),
-            will=ngettext_lazy(
-                "%(count)d user is signed out everywhere. Your own session does not end.",
-                "%(count)d users are signed out everywhere. Your own session does not end.",
-                "count",
-            ),
-            done=ngettext_lazy("%(count)d session was ended.", "%(count)d sessions were ended.", "count"),
-        )
+        if not confirmation.is_confirmed(request, queryset.count()):
+            return confirmation.render_confirmation(self, request, "end_sessions", queryset)
+        with transaction.atomic():
+            count = sum(self._end_sessions(person) for person in queryset)
+        done = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
+        messages.success(request, done % {"count": count})
+        return None
 
     def _end_sessions(self, person: Person) -> int:
         count = sessions.end_others(person)

@@ -9,8 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from devices.admin.access import OnlyForOperators, OnlyToRead
-from devices.admin.pagination import LargeList
+from devices.admin.access import OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin
 from devices.models import FailedSignIn, SignIn
 
 
@@ -29,7 +28,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
 
 
 @admin.register(SignIn)
-class SignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
+class SignInAdmin(ReadOnlyMixin, OperatorOnlyMixin, RegistryModelAdmin):
     list_display = ("attempt_time", "username", "ip_address", "logout_time", "user_agent")
     list_filter = ("attempt_time",)
     lookups = ("attempt_time__gte", "attempt_time__lt", "attempt_time__isnull")
@@ -39,7 +38,7 @@ class SignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
 
 
 @admin.register(FailedSignIn)
-class FailedSignInAdmin(OnlyToRead, OnlyForOperators, LargeList):
+class FailedSignInAdmin(ReadOnlyMixin, OperatorOnlyMixin, RegistryModelAdmin):
     list_display = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
     list_filter = ("locked_out", "attempt_time")
     lookups = ("locked_out__exact", "attempt_time__gte", "attempt_time__lt", "attempt_time__isnull")

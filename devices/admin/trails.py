@@ -15,7 +15,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminDateWidget, UnfoldAdminSelectWidget
 
 from devices import audit, trails
-from devices.admin.access import Page, is_operator
+from devices.admin.access import Mixin, is_operator
 from devices.audit import What
 
 CONTENT_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
@@ -41,7 +41,7 @@ class TrailForm(forms.Form):
             raise ValidationError({"last": _("This is before the first day.")})
 
 
-class WithTrail(Page):
+class WithTrail(Mixin):
     actions_detail = ("download_trail",)
 
     def has_operator_permission(self, request: HttpRequest, obj: Any = None) -> bool:

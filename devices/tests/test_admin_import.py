@@ -184,6 +184,13 @@ def test_what_stands_in_a_cell_is_shown_and_not_run(operator: Client) -> None:
     assert "&lt;script&gt;alert" in page
 
 
+def test_names_of_new_hospitals_are_escaped_and_cut_short(operator: Client) -> None:
+    url = preview(operator, *(draft(n, device_holder=f"<i>RS {n}</i>") for n in range(1, 101)))
+    page = operator.get(f"{url}?kind=wrong").content.decode()
+    assert "100 hospitals that are not known yet will be registered: &lt;i&gt;RS " in page
+    assert ("<i>RS" in page, "RS 99" in page, "…" in page) == (False, False, True)
+
+
 def test_what_is_to_be_known_of_the_file_is_said(operator: Client) -> None:
     text = "device_name;device_mac;device_type;Catatan\nCuff Müller;000000000001;CONSUMER;x".encode("cp1252")
     page = operator.get(choose(operator, text)["location"]).content.decode()

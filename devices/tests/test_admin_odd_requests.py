@@ -39,7 +39,8 @@ HUGE = "9" * 23
         "o=4",
         f"id={HUGE}",
         "id=abc",
-        "what=x&through=x",
+        "what=x",
+        "history_through__exact=x",
         "e=1&_facets=1&all=",
     ],
 )

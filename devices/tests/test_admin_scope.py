@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from devices import hospitals, people, registry
-from devices.admin.access import OnlyForOperators, WithinReach
+from devices.admin.access import OperatorOnlyMixin, ScopedMixin
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import MAC
@@ -169,7 +169,7 @@ def test_who_is_not_staff_has_no_rights_even_of_their_hospital(rs_a: Hospital) -
 
 def test_each_page_of_the_admin_is_for_operators_or_narrowed() -> None:
     for model, page in admin.site._registry.items():
-        assert isinstance(page, OnlyForOperators | WithinReach), model
+        assert isinstance(page, OperatorOnlyMixin | ScopedMixin), model
 
 
 @pytest.mark.parametrize(

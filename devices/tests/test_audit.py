@@ -365,7 +365,7 @@ def test_operators_read_the_audit_and_nobody_else(person: User, operator: Client
     for query, found in (
         ("what=signed_in", True),
         ("what=exported", False),
-        ("through=api", False),
+        ("through__exact=api", False),
         ("q=192.0.2.7", True),
     ):
         assert (event in operator.get(f"{path}?{query}").context["cl"].result_list) is found, query
