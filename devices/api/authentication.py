@@ -38,7 +38,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if sent is None:
             return None
         limits.refuse_guesses(request, sent)
-        key = working_key(keys.digest(sent)) if keys.is_plausible(sent) else None
+        key = working_key(keys.digest(sent)) if keys.is_well_formed(sent) else None
         if key is None:
             raise limits.failed(request, sent)
         limits.admit(request, key)

@@ -31,7 +31,7 @@ UNUSABLE: dict[str, Callable[[str], str | None]] = {
     "none": lambda text: None,
     "empty": lambda text: "",
     "mistyped": mistype,
-    "unknown": lambda text: keys.issue().text,
+    "unknown": lambda text: keys.generate().text,
     "cut short": lambda text: text[:20],
     "an unknown legacy key": lambda text: FIELD_KEY,
     "100 kB": lambda text: "x" * 100_000,
@@ -78,7 +78,7 @@ def test_a_mistyped_key_costs_no_query(
 ) -> None:
     outsider.get("/api/devices")  # the first denial within a minute is put on record
     with django_assert_num_queries(0):
-        assert Api(mistype(keys.issue().text)).get("/api/devices").status_code == 401
+        assert Api(mistype(keys.generate().text)).get("/api/devices").status_code == 401
 
 
 def test_a_read_only_key_reads_and_does_not_write(reader: Api) -> None:
@@ -159,7 +159,7 @@ def test_nothing_of_a_key_is_kept_but_its_digest_and_its_name(db: None) -> None:
     assert ApiKey.objects.get().prefix == issued.text[4:12]
     history = {field.name for field in ApiKey.history.model._meta.fields}
     assert "digest" not in history
-    assert issued.text not in repr(issued) + repr(issued.key) + repr(keys.issue())
+    assert issued.text not in repr(issued) + repr(issued.key) + repr(keys.generate())
 
 
 def test_the_last_use_is_noted_once_a_minute(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
