@@ -63,7 +63,7 @@ def test_a_write_to_a_database_that_can_only_be_read_is_unavailable(
 def test_reads_go_on_when_the_database_can_only_be_read(api: Api, client: Client) -> None:
     [device] = register(draft(1))
     api.get("/api/devices/changes")  # the feed's own key is there
-    authentication._last_noted.clear()
+    authentication._paused_until = 0.0
     ApiKey.objects.update(last_used_at=None)
     with read_only():
         for path in ("/api/devices", f"/api/device/{device.pk}", "/api/devices?search=cuff"):
