@@ -22,7 +22,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from unfold.contrib.filters.admin import RelatedDropdownFilter
-from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+from unfold.forms import AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminPasswordWidget,
@@ -33,8 +33,8 @@ from unfold.widgets import (
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
 from devices.admin.access import OnlyForOperators, WritesByVerbs
+from devices.admin.current_password import ChangePasswordForm
 from devices.admin.trails import WithTrail
-from devices.current_password import is_current_password
 from devices.models import Hospital, Person
 from devices.origin import Origin
 
@@ -115,6 +115,8 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
     actions = ("send_link", "reset_second_factor", "end_sessions")
+    add_view = step_up.required(*KEPT)(WritesByVerbs.add_view)
+    change_view = step_up.required(*KEPT, reading=False)(WritesByVerbs.change_view)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
         people: QuerySet[Person] = super().get_queryset(request).prefetch_related("hospitals")
@@ -133,16 +135,6 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
 
     def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
         return False  # the history names its users: those who leave are deactivated
-
-    @step_up.required(*KEPT)
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        return super().add_view(request, form_url, extra_context)  # type: ignore[no-any-return]
-
-    @step_up.required(*KEPT, reading=False)
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
 
     @admin.display(description=_("hospitals"))
     def at(self, person: Person) -> str:
@@ -246,23 +238,6 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
             "text": request.build_absolute_uri(people.make_password_link(person)),
         }
         return render(request, "admin/password_link.html", context)
-
-
-class ChangePasswordForm(AdminOwnPasswordChangeForm):
-    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.request = request
-
-    def clean_old_password(self) -> str:
-        """Check and count it as current_password.py does: Django's form counts no wrong passwords.
-
-        Raises:
-            TooManyAttempts, HashingBusy: see current_password.py.
-        """
-        text: str = self.cleaned_data["old_password"]
-        if not is_current_password(self.request, text):
-            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
-        return text
 
 
 class ChangePassword(PasswordChangeView):
