@@ -25,7 +25,7 @@ from devices.admin.access import OnlyForOperators, WritesByVerbs
 from devices.admin.filters import HolderFilter
 from devices.admin.trails import WithTrail
 from devices.credentials import SETTINGS
-from devices.models import ApiKey, ApiKeyQuerySet, Through, validate_rate
+from devices.models import ApiKey, ApiKeyQuerySet, Through, clean_rate
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -52,7 +52,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def clean_rate(self) -> str | None:
         text: str | None = self.cleaned_data["rate"]
-        return validate_rate(text) if text else None
+        return clean_rate(text) if text else None
 
     def clean_value(self) -> str:
         text: str = self.cleaned_data["value"]

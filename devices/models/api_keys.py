@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from devices.prepared import Parameter
 
 
-def validate_rate(text: str) -> str:
+def clean_rate(text: str) -> str:
     """Return the rate as it is stored, or raise ValidationError."""
     try:
         return rates.write(rates.read(text))
     except rates.Malformed as error:
         message = _("This is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited.")
         raise ValidationError(message, "rate") from error
+
+
+def validate_rate(text: str) -> None:
+    clean_rate(text)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

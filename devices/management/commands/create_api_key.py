@@ -11,7 +11,7 @@ from devices import credentials
 from devices.drafts import clean_holder, clean_text, fold
 from devices.hospital_names import name_hospitals
 from devices.management.base import RegistryCommand, argument
-from devices.models import ApiKey, Hospital, validate_rate
+from devices.models import ApiKey, Hospital, clean_rate
 from devices.origin import COMMAND
 
 
@@ -38,7 +38,7 @@ class Command(RegistryCommand):
         add(
             "--rate",
             metavar="600/min",
-            type=argument(validate_rate),
+            type=argument(clean_rate),
             help="most requests, also /s, /h, /d, or unlimited; default: API_RATE",
         )
         add("--value", metavar="LEGACY_KEY", help="take over this key; - reads it from stdin, past the shell's history")
