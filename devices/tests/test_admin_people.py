@@ -141,6 +141,11 @@ def test_people_are_found_by_their_hospital(operator: Client, ratna: Client, rs_
         assert 'name="hospitals__id__exact"' in response.content.decode()
 
 
+@pytest.mark.parametrize("hospital", ["x", "\0", "-1", "1,2", "9" * 30])
+def test_a_filter_by_an_odd_hospital_is_no_server_error(operator: Client, rs_a: Hospital, hospital: str) -> None:
+    assert operator.get(PEOPLE, {"hospitals__id__exact": hospital}, follow=True).status_code in (200, 400)
+
+
 def test_a_password_that_was_chosen_anew_ends_a_lock(operator: Client, ratna: Client) -> None:
     person = Person.objects.get(first_name="Ibu Ratna")
     browser, tried = Client(), {"username": "ratna@rs.example", "password": "wrong"}
