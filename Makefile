@@ -27,14 +27,11 @@ run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (127.0.0.1:8000).
 	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
 test: $(DEV_STAMP)  ## Run every test, on SQLite, in the browser, on PostgreSQL. With ARGS, which go to pytest, not in the browser.
-	$(BIN)/python -m pytest -n auto $(ARGS)
-ifneq ($(ARGS),)
-else ifeq ($(wildcard $(CHROMIUM)),)
-	@echo "The browser tests are left out: there is no Chromium at $(CHROMIUM). CHROMIUM=/path names another."
-else
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -n auto --ignore=tests/browser $(ARGS)
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -rs tests/browser
 endif
-	$(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -n auto --ignore=tests/browser $(ARGS)
 
 test-browser: $(DEV_STAMP)  ## Run the tests in a real browser, CHROMIUM. ARGS goes to pytest.
 	$(BIN)/python -m pytest tests/browser $(ARGS)

@@ -19,7 +19,7 @@ from devices.admin import second_factor, sign_in_limits
 def skipped_by_api(base: Any) -> Any:
     """Return a subclass of the middleware that passes API requests on to the next."""
 
-    class Skipped(base):  # type: ignore[misc]
+    class Skipped(base):
         def __call__(self, request: HttpRequest) -> HttpResponse:
             response: HttpResponse = (self.get_response if middleware.is_api(request) else super().__call__)(request)
             return response

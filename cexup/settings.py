@@ -16,6 +16,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from environs import FileAwareEnv, ValidationError, validate
 
+from cexup import __version__
 from devices import rates
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -271,7 +272,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cexup device registry",
     "DESCRIPTION": "The registry of medical IoT devices: a device is registered here before it may send data.",
-    "VERSION": "1.0.0",
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -1,7 +1,7 @@
-"""The verbs of API keys: issue, take over, rotate, revoke. Each writes its history; none writes a key in clear."""
+"""The operations on API keys: issue, take over, rotate, revoke. Each writes its history; none stores a key in clear."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -9,12 +9,19 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from devices import history, keys
-from devices.models import ApiKey, Hospital, now
+from devices.models import ApiKey, now
 from devices.origin import Origin
+from devices.problems import Problem, Refused
+
+SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")  # fields that a new key may be given
 
 
-class KeyRefused(Exception):
-    """The key cannot be issued, taken over or rotated; the message says why, and never tells the key."""
+class KeyRefused(Refused):
+    """The key cannot be issued, taken over or rotated. The message says why, and never contains the key."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__([Problem(None, "invalid", message)])
+        self.args = (message,)
 
 
 @dataclass(frozen=True)
@@ -26,37 +33,19 @@ class Issued:
 
 
 @transaction.atomic
-def issue(
-    name: str,
-    origin: Origin,
-    *,
-    hospital: Hospital | None = None,
-    read_only: bool = False,
-    naming: str = ApiKey.Naming.SNAKE_CASE,
-    expires_at: datetime | None = None,
-    rate: str | None = None,
-) -> Issued:
-    """Issue a new key for the client application of this name. Its rate is as rates.py reads it, None: the default."""
-    issued = keys.issue()
-    key = ApiKey(
-        name=name,
-        prefix=issued.name,
-        digest=keys.digest(issued.text),
-        hospital=hospital,
-        read_only=read_only,
-        naming=naming,
-        expires_at=expires_at,
-        rate=rate,
-    )
+def issue(name: str, origin: Origin, **settings: Any) -> Issued:
+    """Issue a new key with these SETTINGS for the client application of this name."""
+    issued = keys.generate()
+    key = ApiKey(name=name, prefix=issued.prefix, digest=keys.digest(issued.text), **settings)
     return Issued(_add(key, origin), issued.text)
 
 
 @transaction.atomic
 def take_over(text: str, name: str, origin: Origin, **settings: Any) -> ApiKey:
-    """Register a key that is already in the field. It is marked: it may be guessed, and should be rotated.
+    """Register a key that a client has already. It is marked as legacy: it can be guessed, and should be rotated.
 
     Raises:
-        KeyRefused: it has the form of a key issued here, is too short to be a secret, or is known already.
+        KeyRefused: as check_legacy.
     """
     check_legacy(text)
     try:
@@ -70,7 +59,7 @@ def check_legacy(text: str) -> None:
     """Check that the key can be taken over.
 
     Raises:
-        KeyRefused: it has the form of a key issued here, is too short to be a secret, or is known already.
+        KeyRefused: it has the form of a key issued here, is too short to be a secret, or is registered already.
     """
     if not keys.is_legacy(text):
         raise KeyRefused(
@@ -83,7 +72,7 @@ def check_legacy(text: str) -> None:
 
 @transaction.atomic
 def revoke(key: ApiKey, origin: Origin) -> bool:
-    """Close the registry to this key from the next request on; return whether it was open until now."""
+    """Revoke the key from the next request on; return False if it was revoked before."""
     revoked = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now())
     if revoked:
         history.record(ApiKey, [key.pk], history.CHANGED, origin)
@@ -93,23 +82,15 @@ def revoke(key: ApiKey, origin: Origin) -> bool:
 
 @transaction.atomic
 def rotate(key: ApiKey, origin: Origin, overlap: timedelta = timedelta(hours=24)) -> Issued:
-    """Issue a key of the same settings; the old one goes on for the overlap, and not beyond its own end.
+    """Issue a key with the same settings. The old key stays valid for the overlap, but not beyond its own end.
 
     Raises:
-        KeyRefused: the old one is revoked or expired: whoever holds it shall not get a new one.
+        KeyRefused: the old key is revoked or expired, so its owner must not get a new one.
     """
     old = ApiKey.objects.working().select_for_update().filter(pk=key.pk).first()
     if old is None:
         raise KeyRefused(_("This key is revoked or expired. Issue a new one instead."))
-    issued = issue(
-        old.name,
-        origin,
-        hospital=old.hospital,
-        read_only=old.read_only,
-        naming=old.naming,
-        expires_at=old.expires_at,
-        rate=old.rate,
-    )
+    issued = issue(old.name, origin, **{name: getattr(old, name) for name in SETTINGS})
     end = timezone.now() + overlap
     ApiKey.objects.filter(pk=old.pk).update(expires_at=min(end, old.expires_at or end))
     history.record(ApiKey, [old.pk], history.CHANGED, origin)

@@ -118,7 +118,7 @@ def note(request: HttpRequest, what: str, *, about: models.Model | None = None, 
 def _opening_nothing(request: HttpRequest, details: dict[str, Any]) -> str | None:
     """Return the key of a 401 that may be one that has ended. Behind a 429 none is looked up: it may be a guess."""
     sent = request.headers.get(HEADER)
-    return sent if sent and details.get("status") == HTTPStatus.UNAUTHORIZED and keys.is_plausible(sent) else None
+    return sent if sent and details.get("status") == HTTPStatus.UNAUTHORIZED and keys.is_well_formed(sent) else None
 
 
 def _asked_for(request: HttpRequest) -> dict[str, Any]:

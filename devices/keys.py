@@ -1,11 +1,11 @@
-"""Issue, digest and check API keys. Pure: knows no ORM and no request.
+"""Generate, hash and check API keys. Pure: uses no ORM and no request.
 
-A key is `cxp_` + 8 characters that name it + `_` + 40 random characters + 6 characters of checksum, all base62.
+A key is `cxp_` + 8 characters of prefix + `_` + 40 random characters + 6 characters of checksum, all base62.
 
-- The prefix lets a scanner find a leaked key, the checksum (CRC-32 of all that stands before it) lets us refuse a
-  mistyped or invented one without asking the database. Neither is a secret.
+- The prefix identifies the key, and `cxp_` lets a scanner find a leaked one. The checksum (CRC-32 of everything before
+  it) rejects a mistyped or invented key without a query. None of these is a secret.
 - The secret has 40 × log2(62) = 238 random bits. Nobody can try that many, so a plain SHA-256 is enough: slow,
-  salted hashes protect passwords, which people choose and repeat, and would cost every request its time.
+  salted hashes protect passwords, which people choose and reuse, and would slow down every request.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import zlib
 from typing import NamedTuple
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-NAME_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 8, 40, 6
+PREFIX_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 8, 40, 6
 MIN_LEGACY_LENGTH, MAX_LEGACY_LENGTH = 16, 255
 
 _ISSUED = re.compile(r"(cxp_([0-9A-Za-z]{8})_[0-9A-Za-z]{40})([0-9A-Za-z]{6})")
@@ -24,36 +24,35 @@ _LEGACY = re.compile(rf"[!-~]{{{MIN_LEGACY_LENGTH},{MAX_LEGACY_LENGTH}}}")
 
 
 class IssuedKey(NamedTuple):
-    """A key in clear: shown once, kept nowhere."""
+    """A key in clear: shown once, stored nowhere."""
 
     text: str
-    name: str
+    prefix: str
 
     def __repr__(self) -> str:
-        return f"IssuedKey({self.name})"
+        return f"IssuedKey({self.prefix})"
 
 
-def issue() -> IssuedKey:
-    """Make a new key from the system's random source."""
-    name = _random_text(NAME_LENGTH)
-    text = f"cxp_{name}_{_random_text(SECRET_LENGTH)}"
-    return IssuedKey(text + _checksum(text), name)
+def generate() -> IssuedKey:
+    prefix = _random_text(PREFIX_LENGTH)
+    text = f"cxp_{prefix}_{_random_text(SECRET_LENGTH)}"
+    return IssuedKey(text + _checksum(text), prefix)
 
 
 def digest(text: str) -> str:
-    """Return what is kept of a key: its SHA-256, 64 hexadecimal digits."""
+    """Return what is stored of a key: its SHA-256, 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def is_plausible(text: str) -> bool:
-    """Tell whether it is worth asking the database: an issued key's checksum fits, or it may be a legacy key."""
+def is_well_formed(text: str) -> bool:
+    """Return whether this can be a key: one with a valid checksum, or a legacy key."""
     if issued := _ISSUED.fullmatch(text):
         return secrets.compare_digest(issued[3], _checksum(issued[1]))
     return is_legacy(text)
 
 
 def is_legacy(text: str) -> bool:
-    """Tell whether this may be a key from before the registry: visible ASCII, and not of the form issued here."""
+    """Return whether this can be a key from before the registry: visible ASCII, and not of the form issued here."""
     return bool(_LEGACY.fullmatch(text)) and not text.startswith("cxp_")
 
 

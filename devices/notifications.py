@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.mail import send_mail
+from django.core.mail import send_mass_mail
 from django.db import transaction
 from django.utils import timezone, translation
 from django.utils.text import format_lazy
@@ -30,35 +30,25 @@ KEY_IMPORTED = _("You imported the API key “{name}”.")
 KEY_ROTATED = _("You rotated the API key “{name}”.")
 
 
-def notify_of_key(user: User, event: Any, name: str) -> None:
-    """Send the event of the API key with this name to the user who caused it."""
-    notify(user, format_lazy(event, name=name))
+def notify(user: User, event: Any, *, name: str = "", addresses: Iterable[str] = ()) -> None:
+    """Send the event to the user's email address and to these addresses, one email each, after the commit.
 
-
-def notify(user: User, event: Any, *, addresses: Iterable[str] = ()) -> None:
-    """Send the event to the user's email address, and to these addresses."""
-    subject, text = _subject_and_text(user, event)
-
-    def send() -> None:
-        for address in sorted({user.email, *addresses} - {""}):  # one each: none is told the other address
-            send_mail(subject, text, from_email=None, recipient_list=[address])
-
-    transaction.on_commit(send, robust=True)
-
-
-def _subject_and_text(user: User, event: Any) -> tuple[str, str]:
-    """Write it in each language, for it is not known which one the user reads."""
+    `name` is the API key's that the event is about.
+    """
+    values = {
+        "event": format_lazy(event, name=name),
+        "username": user.get_username(),
+        "at": f"{timezone.localtime():%Y-%m-%d %H:%M %Z}",
+    }
     subjects, texts = [], []
-    for language, _name in settings.LANGUAGES:
+    for language, _name in settings.LANGUAGES:  # all of them, since the user's is not known
         with translation.override(language):
             subjects.append(gettext("Device registry: security notice"))
-            at = f"{timezone.localtime():%Y-%m-%d %H:%M %Z}"
-            values = {"event": event, "username": user.get_username(), "at": at}
-            texts.append(
-                gettext(
-                    "%(event)s\n\nUser: %(username)s\nTime: %(at)s\n\n"
-                    "If you did not expect this, contact the operator of the registry at once."
-                )
-                % values
+            text = gettext(
+                "%(event)s\n\nUser: %(username)s\nTime: %(at)s\n\n"
+                "If you did not expect this, contact the operator of the registry at once."
             )
-    return " / ".join(subjects), "\n\n---\n\n".join(texts) + "\n"
+            texts.append(text % values)
+    subject, body = " / ".join(subjects), "\n\n---\n\n".join(texts) + "\n"
+    mails = [(subject, body, None, [address]) for address in sorted({user.email, *addresses} - {""})]
+    transaction.on_commit(lambda: send_mass_mail(mails), robust=True)

@@ -1,7 +1,7 @@
-"""Refuse passwords that are made of what everybody knows: names of the product and of hospitals, years, repetition.
+"""Reject passwords made of well-known parts: names of the product and of hospitals, years, repetition.
 
-Django refuses its 20,000 most common passwords as they are. `Password2026!!` is none of them, so they are looked up
-without their padding too, and a password needs some characters besides well-known words.
+Django rejects its 20,000 most common passwords as they are. `Password2026!!` is not in that list, so passwords are
+looked up without their padding too. And a password needs some characters besides well-known words.
 """
 
 import unicodedata
@@ -35,7 +35,7 @@ SHIFTED = str.maketrans("!@#$%^&*()", "1234567890")  # the upper row of a keyboa
 
 
 class PaddedCommonPasswordValidator(CommonPasswordValidator):
-    """Refuse a common password also with digits or punctuation around it, or with some in place of its letters."""
+    """Reject a common password even with digits or punctuation around it or in place of letters."""
 
     def validate(self, password: str, user: Any = None) -> None:
         core = _without_padding(_folded(password))
@@ -45,7 +45,7 @@ class PaddedCommonPasswordValidator(CommonPasswordValidator):
 
 
 class OwnCharactersValidator:
-    """Refuse a password that has few different characters besides well-known words, years, series and repetition."""
+    """Reject a password with few different characters besides well-known words, years, series and repetition."""
 
     def validate(self, password: str, user: Any = None) -> None:
         text = _folded(password)
@@ -70,7 +70,7 @@ def _without_padding(text: str) -> str:
 
 
 def _own_characters(text: str, words: Iterable[str]) -> int:
-    """Count the different characters that are in none of the words, and neither repeat nor continue what is before."""
+    """Count the different characters outside the words that neither repeat nor continue the one before."""
     for word in words:
         text = text.replace(word, " ")
     text = text.translate(SHIFTED)
@@ -80,8 +80,8 @@ def _own_characters(text: str, words: Iterable[str]) -> int:
 def _names(user: Any) -> set[str]:
     """Return the names of the user's hospitals, their parts, and the names without spaces.
 
-    Of other hospitals none: a refused password would say that they are registered. A user who is about to be made has
-    none yet, and is made by a command: all names.
+    A rejected password must not disclose other hospitals. Only a command sets the password of a user who is not stored
+    yet, so all names count for it.
     """
     hospitals = Hospital.objects.within(reach.of_user(user)) if user and user.pk else Hospital.objects.all()
     former = FormerName.objects.filter(hospital__in=hospitals).values_list("name_folded", flat=True)

@@ -1,7 +1,7 @@
-"""The people of the back-office: operators, who see all, and hospital admins, whose rights follow from being that.
+"""The users of the admin: operators, who see everything, and hospital admins, whose permissions follow from that role.
 
-Nobody ticks permissions. A person signs in with their e-mail address and a password that they choose themselves,
-through a link that works once, for three days (PASSWORD_RESET_TIMEOUT), and until another is made.
+Hospital admins sign in with their email address and a password that they set by a link. A link is valid once, for three
+days (PASSWORD_RESET_TIMEOUT), and until the next one is created.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ RIGHTS = frozenset(
 
 
 class HospitalAdminRights(BaseBackend):
-    """Give a hospital admin what one needs, over the devices within reach; to the operators Django gives everything."""
+    """Give hospital admins their permissions. Django gives operators all."""
 
     def get_user_permissions(self, user_obj: Any, obj: object = None) -> set[str]:
         return set(RIGHTS) if reach.of_user(user_obj).hospitals else set()
@@ -48,10 +48,10 @@ class HospitalAdminRights(BaseBackend):
 
 @transaction.atomic
 def invite(name: str, email: str, hospitals: Iterable[Hospital]) -> User:
-    """Make somebody an admin of these hospitals. They cannot sign in before they have chosen a password.
+    """Add an admin of these hospitals, who cannot sign in before setting a password.
 
     Raises:
-        Refused: somebody signs in with this address already.
+        Refused: another user signs in with this address already.
     """
     try:
         with transaction.atomic():
@@ -79,17 +79,18 @@ def change_email(user: User, email: str) -> None:
 
 
 def login_name(text: str) -> str:
-    """Return the user name of an e-mail address: people do not always type it in the same case."""
+    """Return the user name of an email address, in lower case however it is typed."""
     return text.strip().lower() if "@" in text else text.strip()
 
 
 class LinkTokens(PasswordResetTokenGenerator):
-    """The tokens of links: of a person's only the latest is one, and none while they are inactive."""
+    """The tokens of links. Only a user's latest link is valid, and none while the user is inactive."""
 
     def check_token(self, user: Any, token: str | None) -> bool:
         return bool(user and user.is_active) and super().check_token(user, token)
 
     def _make_hash_value(self, user: Any, timestamp: int) -> str:
+        """Add the latest link. Django has no public hook for it: test_a_new_link_ends_the_one_before fails without."""
         made = AuditEvent.objects.filter(what=What.PASSWORD_LINK_MADE, about=About.PERSON, about_id=user.pk)
         return f"{super()._make_hash_value(user, timestamp)}{made.aggregate(latest=Max('pk'))['latest']}"
 
@@ -99,11 +100,8 @@ link_tokens = LinkTokens()
 
 @transaction.atomic
 def make_password_link(user: User) -> str:
-    """Return the path of the page on which the person chooses a password.
-
-    It stops working with a password chosen, with a sign-in, and with the next link.
-    """
+    """Return the path of the page that sets the password, until a password is set, a sign-in, or the next link."""
     audit.note(What.PASSWORD_LINK_MADE, about=user)
     notifications.notify(user, notifications.PASSWORD_LINK_MADE)
-    who = urlsafe_base64_encode(force_bytes(user.pk))
-    return reverse("choose_password", args=[who, link_tokens.make_token(user)])
+    user_id = urlsafe_base64_encode(force_bytes(user.pk))
+    return reverse("choose_password", args=[user_id, link_tokens.make_token(user)])

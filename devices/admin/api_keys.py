@@ -1,5 +1,7 @@
-"""API keys in the admin, for operators: issue, take over, rotate, revoke. A key is shown once, on the page that answers
-its issuing, and is kept nowhere: in no message, session or log."""
+"""API keys in the admin, for operators: issue, take over, rotate, revoke.
+
+A key is shown once, in the response that issues it. It is stored nowhere: in no message, session or log.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,14 +19,13 @@ from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
-from devices import credentials, drafts, notifications, origin, rates
+from devices import credentials, drafts, notifications, origin
 from devices.admin import confirmation, step_up
 from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin
 from devices.admin.filters import HospitalFilter
 from devices.admin.trails import WithTrail
-from devices.models import ApiKey, ApiKeyQuerySet, Through, validate_rate
-
-SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")
+from devices.credentials import SETTINGS
+from devices.models import ApiKey, ApiKeyQuerySet, Through, clean_rate
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -51,9 +52,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def clean_rate(self) -> str | None:
         text: str | None = self.cleaned_data["rate"]
-        if text:
-            validate_rate(text)
-        return rates.write(rates.read(text)) if text else None
+        return clean_rate(text) if text else None
 
     def clean_value(self) -> str:
         text: str = self.cleaned_data["value"]
@@ -65,7 +64,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return text
 
 
-STATES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+STATES: dict[str, tuple[Any, Callable[[Any], Any]]] = {  # the label, and what narrows a query set
     "working": (_("works"), ApiKeyQuerySet.working),
     "expiring": (_("expires within 30 days"), ApiKeyQuerySet.expiring),
     "never_used": (_("never used"), ApiKeyQuerySet.never_used),
@@ -82,9 +81,7 @@ class StateFilter(DropdownFilter):
         return [(state, label) for state, (label, _narrow) in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:
-        if self.value() not in STATES:
-            return queryset
-        _label, narrow = STATES[self.value()]
+        _label, narrow = STATES.get(self.value(), ("", ApiKeyQuerySet.all))
         narrowed: ApiKeyQuerySet = narrow(queryset)
         return narrowed
 
@@ -108,7 +105,6 @@ class RotateForm(forms.Form):
 @admin.register(ApiKey)
 class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     form = ApiKeyForm
-    fields = ("name", *SETTINGS, "value")
     autocomplete_fields = ("hospital",)
     list_display = (
         "name",
@@ -128,25 +124,18 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     search_fields = ("name", "prefix")
     ordering = ("-id",)
     actions = ("revoke", "rotate")
+    add_view = step_up.required()(RegistryModelAdmin.add_view)
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        shown = ("name", "prefix", *SETTINGS, "legacy", "created_at", "revoked_at", "last_used_at")
-        return self.fields if obj is None else shown
+        if obj is None:
+            return ("name", *SETTINGS, "value")
+        return ("name", "prefix", *SETTINGS, "legacy", "created_at", "revoked_at", "last_used_at")
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
-
-    @step_up.required()
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Tell it also if somebody took the same key over between this form's check and its writing."""
-        try:
-            return super().add_view(request, form_url, extra_context)  # type: ignore[no-any-return]
-        except credentials.KeyRefused as refused:
-            messages.error(request, str(refused))
-            return redirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ApiKeyForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)
@@ -158,7 +147,7 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
             obj.issued = credentials.issue(obj.name, by, **settings)  # type: ignore[attr-defined]  # for response_add
             obj.pk = obj.issued.key.pk  # type: ignore[attr-defined]
             event = notifications.KEY_ISSUED
-        notifications.notify_of_key(request.user, event, obj.name)  # type: ignore[arg-type]  # an operator
+        notifications.notify(request.user, event, name=obj.name)  # type: ignore[arg-type]  # an operator
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         if issued := getattr(obj, "issued", None):
@@ -191,17 +180,10 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
         except credentials.KeyRefused as refused:
             messages.error(request, str(refused))
             return redirect(request.get_full_path())
-        notifications.notify_of_key(request.user, notifications.KEY_ROTATED, keys[0].name)  # type: ignore[arg-type]
+        notifications.notify(request.user, notifications.KEY_ROTATED, name=keys[0].name)  # type: ignore[arg-type]
         return self._show_once(request, issued)
 
     def _show_once(self, request: HttpRequest, issued: credentials.Issued) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.model._meta,
-            "title": issued.key.name,
-            "warning": _("Copy this key now and keep it safe: it is shown this once, and never again."),
-            "text": issued.text,
-            "copy": _("Copy"),
-            "copied": _("Copied"),
-        }
-        return render(request, "admin/key_issued.html", context)  # the admin's pages are never cached
+        shown = {"opts": self.opts, "title": issued.key.name, "text": issued.text}
+        context = {**self.admin_site.each_context(request), **shown}
+        return render(request, "admin/new_api_key.html", context)  # the admin's pages are never cached

@@ -1,6 +1,8 @@
-"""The people who sign in to the admin: one form makes a hospital admin, and a link lets them choose a password."""
+"""The users of the admin: operators add hospital admins, who set a password by a link.
 
-from contextlib import nullcontext
+Django's UserAdmin is not used: permissions follow from a user's hospitals, and users set their own password.
+"""
+
 from typing import Any
 
 import axes.utils
@@ -14,13 +16,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
-from django.utils.html import escape
-from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import DropdownFilter
-from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+from django.utils.translation import ngettext
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.forms import AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminPasswordWidget,
@@ -30,12 +32,12 @@ from unfold.widgets import (
 
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
-from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin, is_id
+from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.current_password import ChangePasswordForm
 from devices.admin.trails import WithTrail
-from devices.current_password import is_current_password
 from devices.models import Hospital, Person
 
-admin.site.unregister(User)  # rights follow from being a hospital's admin: there is nothing to tick
+admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
@@ -53,26 +55,19 @@ admin.site.login_form = SignInForm
 
 
 SIGN_IN_FIELDS = ("email", "hospitals", "is_active")
-FIELDS = ("first_name", *SIGN_IN_FIELDS)
-BUTTONS = ("_save", "_continue", "_addanother")
-YOURSELF = _(
-    "This is you. To change your password, two-factor sign-in or sessions, click your name at the lower left. Your "
-    "email address is changed on the server: manage.py change_user %(username)s."
-)
-OPERATOR = _(
-    "%(name)s is an operator. How an operator signs in is changed on the server only, by these commands: manage.py "
-    "make_password_link %(username)s, manage.py reset_second_factor %(username)s, manage.py change_user %(username)s."
-)
+KEPT = ("first_name", *SIGN_IN_FIELDS, "_save", "_continue", "_addanother")  # while the identity is confirmed
 
 
-def why_protected(request: HttpRequest, person: Person) -> str:
-    """Return why the way this person signs in is not changed here, or an empty string.
+def is_protected(request: HttpRequest, person: Person) -> bool:
+    """Return whether the admin does not change how this user signs in.
 
     An operator whose session was stolen must not lose more than that session, nor may the other operators.
     """
-    if person.pk == request.user.pk:
-        return YOURSELF % {"username": person.username}
-    return OPERATOR % {"name": person, "username": person.username} if person.is_superuser else ""
+    return person.is_superuser or person.pk == request.user.pk
+
+
+def why_protected(request: HttpRequest, person: Person) -> str:
+    return render_to_string("admin/protected_user.html", {"person": person, "user": request.user})
 
 
 class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -87,8 +82,6 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         Hospital.objects.order_by("name"), label=_("Hospitals"), widget=UnfoldAdminSelect2MultipleWidget
     )
 
-    is_protected = False  # set by PersonAdmin: only the name can be changed here
-
     class Meta:
         model = Person
         fields = ("first_name", "email", "is_active")
@@ -96,11 +89,7 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.fields["hospitals"].initial = self.instance.hospitals.all()
-            self.fields["hospitals"].required = not self.instance.is_superuser
-        for name in SIGN_IN_FIELDS if self.is_protected else ():
-            field = self.fields[name]
-            field.disabled, field.required, field.help_text = True, False, ""
+            self.initial["hospitals"] = self.instance.hospitals.all()
 
     def clean_first_name(self) -> str:
         return drafts.clean_text(self.cleaned_data["first_name"])
@@ -112,61 +101,39 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return email
 
 
-class WorksAtFilter(DropdownFilter):
-    title = _("hospital")
-    parameter_name = "hospital"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return [(str(pk), name) for pk, name in Hospital.objects.order_by("name").values_list("pk", "name")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Person]) -> QuerySet[Person]:
-        return queryset.filter(hospitals=int(self.value())) if is_id(self.value() or "") else queryset
-
-
 @admin.register(Person)
 class PersonAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     form = PersonForm
     list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
-    list_filter = (WorksAtFilter, "is_superuser", "is_active", "last_login")
+    list_filter = (("hospitals", RelatedDropdownFilter), "is_superuser", "is_active", "last_login")
     lookups = (
-        *("hospital", "is_superuser__exact", "is_active__exact"),
+        *("hospitals__id__exact", "is_superuser__exact", "is_active__exact"),
         *("last_login__gte", "last_login__lt", "last_login__isnull"),
     )
     list_filter_submit = True
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
     actions = ("send_link", "reset_second_factor", "end_sessions")
-    readonly_fields = ("number_of_sessions",)
+    add_view = step_up.required(*KEPT)(RegistryModelAdmin.add_view)
+    change_view = step_up.required(*KEPT, reading=False)(RegistryModelAdmin.change_view)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
         people: QuerySet[Person] = super().get_queryset(request).prefetch_related("hospitals")
         return people
 
-    def get_fields(self, request: HttpRequest, obj: Person | None = None) -> Any:
-        fields = ("first_name", "email", "hospitals")
-        return fields if obj is None else (*fields, "is_active", "number_of_sessions")
+    def get_fieldsets(self, request: HttpRequest, obj: Person | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": ("first_name", "email", "hospitals")})]
+        protected = is_protected(request, obj)
+        fields = ("first_name", "email", "at" if protected else "hospitals", "is_active", "number_of_sessions")
+        return [(None, {"fields": fields, "description": why_protected(request, obj) if protected else ""})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Person | None = None) -> Any:
+        protected = (*SIGN_IN_FIELDS, "at") if obj and is_protected(request, obj) else ()
+        return ("number_of_sessions", *protected)
 
     def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
-        return False  # history names them: whoever leaves is made inactive
-
-    def get_form(self, request: HttpRequest, obj: Person | None = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
-        form.is_protected = bool(obj and why_protected(request, obj))
-        return form
-
-    def get_fieldsets(self, request: HttpRequest, obj: Person | None = None) -> Any:
-        reason = why_protected(request, obj) if obj else ""
-        return [(None, {"fields": self.get_fields(request, obj), "description": escape(reason)})]
-
-    @step_up.required(*FIELDS, *BUTTONS)
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        return super().add_view(request, form_url, extra_context)  # type: ignore[no-any-return]
-
-    @step_up.required(*FIELDS, *BUTTONS, reading=False)
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+        return False  # the history names its users: those who leave are deactivated
 
     @admin.display(description=_("hospitals"))
     def at(self, person: Person) -> str:
@@ -177,19 +144,18 @@ class PersonAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
         return sessions.of_user(person).count()
 
     def save_model(self, request: HttpRequest, obj: Person, form: PersonForm, change: bool) -> None:
-        name, email = form.cleaned_data["first_name"], form.cleaned_data["email"]
+        values = form.cleaned_data
         if not change:
-            obj.pk = people.invite(name, email, form.cleaned_data["hospitals"]).pk
+            obj.pk = people.invite(values["first_name"], values["email"], values["hospitals"]).pk
             return
-        if not obj.is_superuser:  # an operator's name was chosen on the command line
-            obj.username = email
+        obj.username = values.get("email", obj.username)
         obj.save()
-        obj.hospitals.set(form.cleaned_data["hospitals"])
         if "hospitals" in form.changed_data:
+            obj.hospitals.set(values["hospitals"])
             notifications.notify(obj, notifications.HOSPITALS_CHANGED)
 
     def response_add(self, request: HttpRequest, obj: Person, post_url_continue: str | None = None) -> HttpResponse:
-        return self._show_link(request, Person.objects.get(pk=obj.pk))  # with the password that it has not
+        return self._show_link(request, Person.objects.get(pk=obj.pk))  # the token depends on the row as it is stored
 
     @admin.action(description=_("New link to choose a password"), permissions=["change"])
     @step_up.required(*step_up.ACTION)
@@ -198,23 +164,18 @@ class PersonAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
         if len(chosen) != 1:
             messages.error(request, _("Choose one person: the link is theirs alone."))
             return None
-        if self._protected(request, queryset):
-            return None
-        self.log_change(request, chosen[0], gettext("A link to choose a password was made."))
-        return self._show_link(request, chosen[0])
+        return None if self._is_protected(request, queryset) else self._show_link(request, chosen[0])
 
     @admin.action(description=_("Reset two-factor sign-in"), permissions=["change"])
     @step_up.required(*step_up.ACTION)
     def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
-        if self._protected(request, queryset):
+        if self._is_protected(request, queryset):
             return None
-
         if not confirmation.is_confirmed(request, queryset.count()):
             return confirmation.render_confirmation(self, request, "reset_second_factor", queryset)
         with transaction.atomic():
             for person in queryset:
                 second_factor.reset(person)
-                self.log_change(request, person, gettext("Two-factor sign-in was reset."))
         done = ngettext(
             "Two-factor sign-in of %(count)d person was reset.",
             "Two-factor sign-in of %(count)d people was reset.",
@@ -228,60 +189,35 @@ class PersonAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
         if not confirmation.is_confirmed(request, queryset.count()):
             return confirmation.render_confirmation(self, request, "end_sessions", queryset)
         with transaction.atomic():
-            count = sum(self._end_sessions(person) for person in queryset)
+            ended = {person: sessions.end_others(person) for person in queryset}
+            for person in filter(ended.get, ended):
+                notifications.notify(person, notifications.SESSIONS_ENDED)
+        count = sum(ended.values())
         done = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
         messages.success(request, done % {"count": count})
         return None
 
-    def _end_sessions(self, person: Person) -> int:
-        count = sessions.end_others(person)
-        if count:
-            notifications.notify(person, notifications.SESSIONS_ENDED)
-        return count
-
-    def _protected(self, request: HttpRequest, chosen: QuerySet[Person]) -> bool:
-        """Return whether one of these people is protected, and if so, show why."""
-        reasons = [reason for person in chosen if (reason := why_protected(request, person))]
-        for reason in reasons[:1]:
-            messages.error(request, reason)
-        return bool(reasons)
+    def _is_protected(self, request: HttpRequest, chosen: QuerySet[Person]) -> bool:
+        """Return whether one of these users is protected, and if so, show why."""
+        for person in chosen:
+            if is_protected(request, person):
+                messages.error(request, why_protected(request, person))
+                return True
+        return False
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "opts": self.model._meta,
+            "opts": self.opts,
             "title": str(person),
-            "warning": _(
-                "Send this link to %(name)s only: whoever opens it chooses the password for %(email)s. "
-                "It works once, and for three days."
-            )
-            % {"name": person, "email": person.username},
+            "person": person,
             "text": request.build_absolute_uri(people.make_password_link(person)),
-            "copy": _("Copy"),
-            "copied": _("Copied"),
         }
-        return render(request, "admin/key_issued.html", context)
-
-
-class ChangePasswordForm(AdminOwnPasswordChangeForm):
-    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.request = request
-
-    def clean_old_password(self) -> str:
-        """Check it as elsewhere: Django's form counts no wrong ones.
-
-        Raises:
-            TooManyAttempts, HashingBusy: see current_password.py.
-        """
-        text: str = self.cleaned_data["old_password"]
-        if not is_current_password(self.request, text):
-            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
-        return text
+        return render(request, "admin/password_link.html", context)
 
 
 class ChangePassword(PasswordChangeView):
-    """The admin's own page, which takes no form of ours."""
+    """Replaces the admin site's own page, which takes no other form."""
 
     form_class = ChangePasswordForm
     success_url = reverse_lazy("admin:password_change_done")
@@ -293,23 +229,17 @@ class ChangePassword(PasswordChangeView):
         return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
 
 
-@method_decorator(login_not_required, "dispatch")
+@method_decorator((login_not_required, transaction.atomic), "dispatch")
 class ChoosePassword(PasswordResetConfirmView):
     template_name = "admin/choose_password.html"
     token_generator = people.link_tokens
     success_url = reverse_lazy("admin:login")
     title = _("Choose a password")
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        with transaction.atomic() if request.method == "POST" else nullcontext():
-            return super().dispatch(request, *args, **kwargs)
-
     def get_user(self, uidb64: str) -> Any:
-        """Return whom the link is for, locked for who sends the form: of two who do, one finds the link used."""
+        """Return the user of the link, locked: of two clients that send the form, the second finds the link used."""
         user = super().get_user(uidb64)
-        if user is None or self.request.method != "POST":
-            return user
-        return User.objects.select_for_update().filter(pk=user.pk).first()
+        return user and User.objects.select_for_update().filter(pk=user.pk).first()
 
     def get_form(self, form_class: Any = None) -> Any:
         form = super().get_form(form_class)
@@ -318,15 +248,10 @@ class ChoosePassword(PasswordResetConfirmView):
         return form
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        gone = _(
-            "This link has been used, is older than three days, or was replaced by a newer one. "
-            "Ask an operator for a new one."
-        )
-        context = {**admin.site.each_context(self.request), "gone": gone, "save": _("Save the password")}
-        return context | super().get_context_data(**kwargs)
+        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        axes.utils.reset(username=form.user.get_username())  # a new password is what the page of a lock advises
+        axes.utils.reset(username=form.user.get_username())  # the page of a lock advises to set a new password
         messages.success(self.request, _("Your password is set. You can sign in now."))
         return response

@@ -149,10 +149,7 @@ class RecoveryCodesPage(SecondFactorPage):
                 "phone. They are shown this once, and never again."
             ),
             "text": "\n".join(second_factor.new_recovery_codes(_user(self.request))),
-            "copy": _("Copy"),
-            "copied": _("Copied"),
             "continue_url": reverse("admin:index"),
-            "continue_label": _("Continue"),
         }
         return render(self.request, "admin/key_issued.html", context)
 

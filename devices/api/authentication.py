@@ -22,7 +22,7 @@ HEADER = "x-api-key"
 LAST_USED_EVERY = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
-_last_noted: dict[int, float] = {}  # when this process last tried to note a key's use, by the key's id
+_paused_until = 0.0  # of time.monotonic(): no use of any key is noted before
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -38,7 +38,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if sent is None:
             return None
         limits.refuse_guesses(request, sent)
-        key = working_key(keys.digest(sent)) if keys.is_plausible(sent) else None
+        key = working_key(keys.digest(sent)) if keys.is_well_formed(sent) else None
         if key is None:
             raise limits.failed(request, sent)
         limits.admit(request, key)
@@ -96,18 +96,19 @@ def look_up_again(request: Request) -> ApiKey:
 
 
 def note_use(key: ApiKey) -> None:
-    """Write down that the key was used, at most once a minute, and without ever failing the request.
+    """Note that the key was used, at most once a minute, and without ever failing the request.
 
-    A process tries once a minute a key, so that a database that does not take writes delays no other request.
+    While one attempt runs, and for a minute after one that failed, this process makes no other: a database that takes
+    no writes delays no other request.
     """
+    global _paused_until
     at, tick = timezone.now(), time.monotonic()
-    if key.last_used_at and key.last_used_at > at - LAST_USED_EVERY:
+    if tick < _paused_until or (key.last_used_at and key.last_used_at > at - LAST_USED_EVERY):
         return
-    if tick - _last_noted.get(key.pk, -LAST_USED_EVERY.total_seconds()) < LAST_USED_EVERY.total_seconds():
-        return
+    _paused_until = tick + LAST_USED_EVERY.total_seconds()
     stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_EVERY)
-    _last_noted[key.pk] = tick
     try:
         ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at)
+        _paused_until = 0.0
     except DatabaseError:
         logger.warning("The use of API key %s could not be written down.", key.pk, exc_info=True)

@@ -1,4 +1,4 @@
-"""May they: what a key is allowed to do."""
+"""What a key may do. Which devices are in its scope is decided by the queries: see devices/reach.py."""
 
 from typing import TYPE_CHECKING
 
@@ -6,16 +6,14 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from devices import reach
-from devices.api.authentication import key_of
-from devices.models import ApiKey, Device
+from devices.models import ApiKey
 
 if TYPE_CHECKING:  # rest_framework.views imports this module, as the default of its views
     from rest_framework.views import APIView
 
 
 class HasApiKey(BasePermission):
-    """A key is there, may do this, and only to what is within its hospital. The default of every view."""
+    """Allow a request with a valid key to read, and to write unless the key is read-only. The default of every view."""
 
     message = _("This API key may only read.")
     code = "read_only"
@@ -24,6 +22,3 @@ class HasApiKey(BasePermission):
         if not isinstance(request.auth, ApiKey):
             return False
         return request.method in SAFE_METHODS or not request.auth.read_only
-
-    def has_object_permission(self, request: Request, view: "APIView", obj: object) -> bool:
-        return isinstance(obj, Device) and reach.of_key(key_of(request)).includes(obj.device_holder_id)

@@ -4,7 +4,7 @@ The rules of a field stand twice on purpose: drafts.py tells a person what is wr
 that nothing else gets in, whoever writes.
 """
 
-from devices.models.api_keys import ApiKey, ApiKeyQuerySet, validate_rate
+from devices.models.api_keys import ApiKey, ApiKeyQuerySet, clean_rate, validate_rate
 from devices.models.audit import AuditEvent, AuditRetention
 from devices.models.authenticator_apps import AuthenticatorApp
 from devices.models.columns import MAX_ID, now
@@ -47,6 +47,7 @@ __all__ = [
     "Upload",
     "UploadedLine",
     "changes_of",
+    "clean_rate",
     "has_part",
     "holders_with",
     "now",

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from devices.prepared import Parameter
 
 
-def validate_rate(text: str) -> None:
+def clean_rate(text: str) -> str:
+    """Return the rate as it is stored, or raise ValidationError."""
     try:
-        rates.read(text)
+        return rates.write(rates.read(text))
     except rates.Malformed as error:
         message = _("This is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited.")
         raise ValidationError(message, "rate") from error
 
 
+def validate_rate(text: str) -> None:
+    clean_rate(text)
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def working(self, at: "datetime | Parameter | None" = None) -> Self:
-        """Return the keys that open the registry now (or at another time): neither revoked nor expired."""
+        """Return the keys that are valid now (or at another time): neither revoked nor expired."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=at or timezone.now())
         return self.filter(unexpired, revoked_at=None)
 
@@ -40,17 +45,16 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.working().filter(last_used_at=None)
 
     def idle(self, since: timedelta = timedelta(days=90)) -> Self:
-        """Return the working keys that were issued before and not used since."""
+        """Return the working keys that were issued before this period and not used in it."""
         at = timezone.now() - since
         return self.working().filter(Q(last_used_at__lt=at) | Q(last_used_at=None), created_at__lt=at)
 
     def expiring(self, within: timedelta = timedelta(days=30)) -> Self:
-        """Return the working keys that will soon be none any more."""
         return self.working().filter(expires_at__lt=timezone.now() + within)
 
 
 class ApiKey(models.Model):
-    """A client application's key. The key itself is not here: only its digest, and the part that names it."""
+    """A client application's key: not its text, only its digest and its prefix."""
 
     class Naming(models.TextChoices):
         SNAKE_CASE = "snake_case", "snake_case"
@@ -64,7 +68,7 @@ class ApiKey(models.Model):
     )
     read_only = models.BooleanField(_("read-only"), default=False)
     naming = models.CharField(_("naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
-    rate = models.CharField(  # noqa: DJ001  (null: as API_RATE says, whatever it will say)
+    rate = models.CharField(  # noqa: DJ001  (null: API_RATE applies)
         _("requests at most"),
         max_length=20,
         null=True,

@@ -78,7 +78,7 @@ def records_give_way_to_a_flush() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_noted_yet() -> Iterator[None]:
     yield
-    authentication._last_noted.clear()
+    authentication._paused_until = 0.0
     counters.leases.cache_clear()
     denials.tally = denials.Tally()
 

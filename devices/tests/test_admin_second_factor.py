@@ -13,7 +13,8 @@ from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
 from devices import second_factor
-from devices.models import AuthenticatorApp
+from devices.audit import What
+from devices.models import AuditEvent, AuthenticatorApp
 from devices.tests.conftest import PASSWORD
 from devices.tests.test_registry_races import at_once
 
@@ -216,9 +217,8 @@ def test_an_operator_resets_it_for_somebody_and_that_is_recorded(operator: Clien
     assert "Make sure who asks." in operator.post("/admin/devices/person/", chosen).content.decode()
     operator.post("/admin/devices/person/", {**chosen, "confirmed": "1"})
     assert signed_in_anew(person).get(LIST).status_code == 200
-    entry = LogEntry.objects.latest("pk")
-    assert (entry.user.username, entry.object_id) == ("operator", str(person.pk))
-    assert "reset" in entry.get_change_message()
+    event = AuditEvent.objects.get(what=What.SECOND_FACTOR_RESET)
+    assert (event.username, event.about_id) == ("operator", person.pk)
 
 
 def test_the_last_operator_is_let_in_by_a_command_which_is_logged(

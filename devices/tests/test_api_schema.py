@@ -7,6 +7,7 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+import cexup
 from devices.drafts import MAX_LENGTH
 from devices.tests.conftest import Api, draft
 
@@ -21,6 +22,10 @@ def schema(client: Client) -> Any:
 def test_the_schema_is_openapi_31_and_valid(schema: Any) -> None:
     assert schema["openapi"].startswith("3.1.")
     validate(schema)
+
+
+def test_the_schema_has_the_version_of_the_project(schema: Any) -> None:
+    assert schema["info"]["version"] == cexup.__version__
 
 
 def test_the_documented_operation_ids_are_kept(schema: Any) -> None:

@@ -77,12 +77,14 @@ def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["app", "--expires", "soon"], "--expires must be a day such as 2027-12-31."),
-        (["app", "--expires", "2020-01-01"], "--expires: 2020-01-01 has passed."),
+        (["app", "--expires", "soon"], "--expires: This must be a day such as 2027-12-31."),
+        (["app", "--expires", "2020-01-01"], "--expires: This day has passed."),
         (["app", "--hospital", "unknown"], "--hospital: “unknown” means no hospital."),
         (["app", "--hospital", " "], "--hospital: This field may not be blank."),
+        (["app", "--rate", "often"], "--rate: This is no rate"),
+        (["app", "--naming", "kebab-case"], "--naming: invalid choice"),
         (["app", "--value", "short"], "A legacy key has 16 to 255 visible ASCII characters"),
-        (["app", "--expires", "9999-12-31"], "--expires must be a day such as 2027-12-31."),
+        (["app", "--expires", "9999-12-31"], "--expires: This must be a day such as 2027-12-31."),
         (["app", "--hospital", "RS Baru", "--value", "short"], "A legacy key has 16 to 255 visible ASCII characters"),
         ([" "], "NAME: This field may not be blank."),
         (["a\0b"], "NAME: This contains control characters"),

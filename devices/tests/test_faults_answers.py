@@ -63,7 +63,7 @@ def test_a_write_to_a_database_that_can_only_be_read_is_unavailable(
 def test_reads_go_on_when_the_database_can_only_be_read(api: Api, client: Client) -> None:
     [device] = register(draft(1))
     api.get("/api/devices/changes")  # the feed's own key is there
-    authentication._last_noted.clear()
+    authentication._paused_until = 0.0
     ApiKey.objects.update(last_used_at=None)
     with read_only():
         for path in ("/api/devices", f"/api/device/{device.pk}", "/api/devices?search=cuff"):
@@ -112,7 +112,7 @@ def gone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("gone")
 def test_whatever_is_asked_is_unavailable_without_a_database() -> None:
     for path in ("/api/devices", "/api/device/1", "/api/devices/changes?wait=1"):
-        response = Api(keys.issue().text).get(path)
+        response = Api(keys.generate().text).get(path)
         assert_unavailable(response)
         assert b"10.0.0.1" not in response.content
     assert Api("mistyped").get("/api/devices").status_code == 401  # which costs no query
@@ -121,7 +121,7 @@ def test_whatever_is_asked_is_unavailable_without_a_database() -> None:
 def test_the_message_is_in_the_clients_language(gone: None) -> None:
     for language, words in (("en", "The database cannot do this now."), ("id", "Basis data sedang tidak dapat")):
         assert (
-            Api(keys.issue().text)
+            Api(keys.generate().text)
             .get("/api/devices", **{"accept-language": language})
             .json()["message"]
             .startswith(words)

@@ -72,10 +72,10 @@ def test_the_normal_form_of_a_field_is_one(column: str) -> None:
 
 
 def test_the_key_reader() -> None:
-    issued = [keys.issue().text for _ in range(4)]
+    issued = [keys.generate().text for _ in range(4)]
 
     def check(text: str) -> None:
-        if keys.is_plausible(text) and text.startswith("cxp_"):
+        if keys.is_well_formed(text) and text.startswith("cxp_"):
             assert text in issued  # that another fits its checksum has a chance of 1 in 2^32
         assert len(keys.digest(text)) == 64
 

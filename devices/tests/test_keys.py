@@ -7,11 +7,11 @@ from devices import keys
 
 
 def test_an_issued_key_has_the_documented_form() -> None:
-    issued = keys.issue()
+    issued = keys.generate()
     assert re.fullmatch(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]{46}", issued.text)
-    assert issued.name == issued.text[4:12]
-    assert keys.is_plausible(issued.text)
-    assert len({keys.issue().text for _ in range(100)}) == 100
+    assert issued.prefix == issued.text[4:12]
+    assert keys.is_well_formed(issued.text)
+    assert len({keys.generate().text for _ in range(100)}) == 100
 
 
 def test_the_checksum_is_crc32_in_base62() -> None:
@@ -23,18 +23,18 @@ def test_the_checksum_is_crc32_in_base62() -> None:
 
 
 def test_every_single_mistyped_character_is_noticed() -> None:
-    text = keys.issue().text
+    text = keys.generate().text
     for place in range(len("cxp_"), len(text)):
         for other in "0aZ":
             if other != text[place]:
-                assert not keys.is_plausible(text[:place] + other + text[place + 1 :])
+                assert not keys.is_well_formed(text[:place] + other + text[place + 1 :])
 
 
 @pytest.mark.parametrize(
     "text", ["", "cxp_", "cxp_short", "x" * 15, "x" * 256, "cxp_" + "x" * 100, "with space in the key", "kunci-é" * 3]
 )
 def test_what_cannot_be_a_key_is_told_without_a_query(text: str) -> None:
-    assert not keys.is_plausible(text)
+    assert not keys.is_well_formed(text)
 
 
 def test_a_digest_is_sha256() -> None:

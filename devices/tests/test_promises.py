@@ -15,6 +15,12 @@ DOCUMENTS = [ROOT / "docs" / f"{name}.md" for name in ("security", "security-inv
 REQUIREMENTS = 253  # of OWASP ASVS 5.0.0, levels 1 and 2
 
 
+def test_pytest_without_arguments_runs_every_file_of_tests(pytestconfig: pytest.Config) -> None:
+    roots = [ROOT / path for path in pytestconfig.getini("testpaths")]
+    files = [path for name in ("bench", "cexup", "devices", "tests") for path in (ROOT / name).rglob("test_*.py")]
+    assert [path for path in files if not any(root in path.parents for root in roots)] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_each_test_that_a_document_names_exists(document: Path) -> None:
     named = set(re.findall(r"`(test_\w+(?:\.py)?)`", document.read_text()))

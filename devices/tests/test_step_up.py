@@ -376,8 +376,8 @@ def test_command_changes_the_user_name_of_a_hospital_admin_with_the_email(person
     [
         (["nobody", "--activate"], "Nobody signs in as nobody."),
         (["colleague"], "Nothing to change: use --email, --activate or --deactivate."),
-        (["colleague", "--email", "x"], "--email: Enter a valid email address."),
-        (["colleague", "--email", "ratna@rs.example"], "--email: Somebody signs in with this address already."),
+        (["colleague", "--email", "x"], "Error: argument --email: Enter a valid email address."),
+        (["colleague", "--email", "ratna@rs.example"], "Somebody signs in with this address already."),
     ],
 )
 def test_command_that_cannot_change_a_user_says_why(

@@ -7,6 +7,7 @@ needs it says with the registry's own verbs, and what a page wrote it reads back
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,6 +103,8 @@ def browser() -> Iterator[Browser]:
     Playwright runs an event loop in this thread, which Django takes for asynchronous code, though none of it is. It
     gives such code connections of its own: one that was made before would be another.
     """
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"There is no Chromium at {CHROMIUM}. CHROMIUM=/path names another.")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:

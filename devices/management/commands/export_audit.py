@@ -11,7 +11,7 @@ from django.db import models
 from devices import audit, trails
 from devices.audit import What
 from devices.drafts import fold
-from devices.management.commands.revoke_api_key import find_key
+from devices.management.base import find_key
 from devices.models import Device, Hospital
 
 
