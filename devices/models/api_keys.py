@@ -24,7 +24,7 @@ def clean_rate(text: str) -> str:
     try:
         return rates.write(rates.read(text))
     except rates.Malformed as error:
-        message = _("This is no rate: write a number and /s, /min or /h, such as 600/min, or unlimited.")
+        message = _("This is not a rate. Enter a number and /s, /min, /h or /d, such as 600/min, or unlimited.")
         raise ValidationError(message, "rate") from error
 
 

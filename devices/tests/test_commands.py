@@ -81,7 +81,7 @@ def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
         (["app", "--expires", "2020-01-01"], "--expires: This day has passed."),
         (["app", "--hospital", "unknown"], "--hospital: “unknown” means no hospital."),
         (["app", "--hospital", " "], "--hospital: This field may not be blank."),
-        (["app", "--rate", "often"], "--rate: This is no rate"),
+        (["app", "--rate", "often"], "--rate: This is not a rate"),
         (["app", "--naming", "kebab-case"], "--naming: invalid choice"),
         (["app", "--value", "short"], "A legacy key has 16 to 255 visible ASCII characters"),
         (["app", "--expires", "9999-12-31"], "--expires: This must be a day such as 2027-12-31."),
