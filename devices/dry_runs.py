@@ -1,41 +1,39 @@
-"""Dry runs: what a verb of the registry would return or refuse. They write nothing, and lock nothing.
+"""Dry runs: what a verb of the registry would return or refuse. They write nothing, and lock nothing."""
 
-Each makes the checks of its verb. What the database refuses of a write, `conflicts.taken` finds beforehand.
-"""
+from collections.abc import Callable, Sequence
 
-from collections.abc import Callable, Mapping, Sequence
-
-from devices import conflicts, registry
+from devices import hospitals, registry
 from devices.drafts import Draft
-from devices.hospital_names import find_hospitals
-from devices.models import Device, DeviceQuerySet, Hospital, now
+from devices.models import Device, DeviceQuerySet
 from devices.origin import Origin
-from devices.problems import Problem, Refused
+from devices.problems import Problem, refuse, without_index
 from devices.registry import Registered
+from devices.validation import find_problems
 
 NO_ID = 0  # of a device that is not registered
 
 
-def register(drafts: Sequence[Draft], origin: Origin) -> Registered:
+def register(drafts: Sequence[Draft], origin: Origin, malformed: Sequence[Problem] = ()) -> Registered:
     """Return what `registry.register` would; no device has an id.
 
     Raises:
         Refused: as `registry.register`.
     """
-    registry.check_new(drafts, origin, compared=True)
-    _refuse(conflicts.taken(drafts, origin))
-    return registered(drafts, find_hospitals(registry.names_of(drafts)), origin)
+    refuse(find_problems(drafts, origin, malformed=malformed))
+    return insert(drafts, origin)
 
 
-def registered(drafts: Sequence[Draft], hospitals: Mapping[str, Hospital], origin: Origin) -> Registered:
-    return Registered([NO_ID] * len(drafts), drafts, registry.holders_of(drafts, hospitals, origin), now())
+def insert(drafts: Sequence[Draft], origin: Origin) -> Registered:
+    by_name = hospitals.find(draft.get("device_holder") for draft in drafts)
+    return registry.new_devices([NO_ID] * len(drafts), drafts, by_name, origin)
 
 
 def update(
     devices: DeviceQuerySet,
-    changes: Draft,
+    draft: Draft,
     origin: Origin,
     expected: Callable[[Device], bool] = registry.anything,
+    malformed: Sequence[Problem] = (),
 ) -> Device:
     """Return the device as `registry.update` would leave it.
 
@@ -43,13 +41,14 @@ def update(
         Device.DoesNotExist, Outdated, Refused: as `registry.update`.
     """
     device = _find(devices, expected)
-    try:
-        registry.check_changes([(device, changes)], origin, compared=True)
-        _refuse(conflicts.taken([changes], origin, {device.pk: 0}))
-    except Refused as refused:
-        raise Refused(registry.unlisted(refused.problems)) from refused
-    registry.apply_drafts([(device, changes)], find_hospitals(registry.names_of([changes])))
+    refuse(without_index(find_problems([draft], origin, malformed=malformed, known={0: device})))
+    change([(device, draft)], origin)
     return device
+
+
+def change(changes: Sequence[tuple[Device, Draft]], _origin: Origin) -> list[Device]:
+    by_name = hospitals.find(draft.get("device_holder") for _device, draft in changes)
+    return registry.apply_drafts(changes, by_name)
 
 
 def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Device], bool] = registry.anything) -> None:
@@ -64,8 +63,3 @@ def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Devi
 def _find(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
     # With its hospital: the hospital may be merged before another statement could read it.
     return registry.expected_device(devices.select_related("device_holder"), expected)
-
-
-def _refuse(problems: list[Problem]) -> None:
-    if problems:
-        raise Refused(problems)

@@ -1,7 +1,7 @@
 """What can be wrong with what a client sent: one shape for the API, the admin, an import and a command."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from django.utils.functional import Promise
@@ -41,6 +41,16 @@ class Refused(Exception):
         if codes == {UNIQUE}:
             return 409
         return 403 if codes <= {UNIQUE, FORBIDDEN} else 400
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise Refused if there are problems."""
+    if problems := list(problems):
+        raise Refused(problems)
+
+
+def without_index(problems: Iterable[Problem]) -> list[Problem]:
+    return [replace(problem, index=None) for problem in problems]
 
 
 def status_name(code: int) -> str:

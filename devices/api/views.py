@@ -76,10 +76,11 @@ class DeviceViewSet(GenericViewSet[Device]):
         if self.partial or self.update_known:
             return self._create_each(request)
         register = dry_runs.register if self.dry_run else registry.register
-        devices = register(bodies.read_devices(request), self._origin())
-        rows = self._tell_new(tell_registered(devices))
+        drafts, malformed = bodies.read_devices(request)
+        registered = register(drafts, self._origin(), malformed)
+        rows = self._tell_new(tell_registered(registered))
         told = envelope.success(rows, self._message(_("Devices registered.")), 201)
-        return self._tagged(told, devices[0]) if len(devices) == 1 else told
+        return self._tagged(told, registered.devices()[0]) if len(rows) == 1 else told
 
     @writing.writes
     def update(self, request: Request, id_device: int) -> HttpResponse:
@@ -107,7 +108,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return envelope.success([], self._message(_("Device taken out of the registry.")))
 
     def _create_each(self, request: Request) -> HttpResponse:
-        drafts, malformed = bodies.read_each_device(request)
+        drafts, malformed = bodies.read_devices(request)
         register_each = bulk.plan_each if self.dry_run else bulk.register_each
         results = register_each(drafts, malformed, self._origin(), partial=self.partial, update=self.update_known)
         names = spelling(key_of(request))
@@ -156,10 +157,10 @@ class DeviceViewSet(GenericViewSet[Device]):
     def _update(self, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
         device = self.get_queryset().filter(**lookup)
         expected = etags.Expected(self.request)
-        draft = bodies.read_device(self.request, required)
+        draft, malformed = bodies.read_device(self.request, required)
         update = dry_runs.update if self.dry_run else registry.update
         try:
-            updated = update(device, draft, self._origin(), expected)
+            updated = update(device, draft, self._origin(), expected, malformed)
         except Device.DoesNotExist:
             self._absent(lookup.get("pk"))
         except registry.Outdated as outdated:

@@ -8,9 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from devices import credentials, rates
+from devices import credentials, hospitals, rates
 from devices.drafts import clean_holder, clean_text, fold
-from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, Hospital
 from devices.origin import COMMAND
 
@@ -80,7 +79,7 @@ class Command(BaseCommand):
             raise CommandError("--hospital: “unknown” means no hospital. Leave it out for a key to all devices.")
         if not Hospital.objects.called([fold(holder)]):
             self.stderr.write(f"The hospital {holder} is new, and is registered with this key.")
-        [hospital] = name_hospitals([holder], COMMAND).values()
+        [hospital] = hospitals.find_or_register([holder], COMMAND).values()
         return hospital
 
 
