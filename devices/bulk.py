@@ -1,17 +1,16 @@
 """Register a list of devices item by item (mode=partial), and update those that are known by their MAC (upsert)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
-from devices import dry_runs, registry
+from devices import registry
 from devices.drafts import Draft
 from devices.models import Device
 from devices.origin import Origin
 from devices.problems import CONFLICT_LIMIT, DUPLICATE, UNIQUE, Problem, refuse
-from devices.registry import Registered
 from devices.transactions import ATTEMPTS, explained_by, in_one_transaction
 from devices.validation import Existing, find_problems
 
@@ -38,15 +37,11 @@ class _Plan:
     new: dict[int, Draft]
     wrong: dict[int, list[Problem]]
 
-    def carry_out(
-        self,
-        change: Callable[[Sequence[tuple[Device, Draft]], Origin], list[Device]],
-        insert: Callable[[Sequence[Draft], Origin], Registered],
-        origin: Origin,
-    ) -> list[Result]:
+    def carry_out(self, origin: Origin, *, dry_run: bool) -> list[Result]:
         """Return the result of each item, in the order of the list."""
-        changed = {device.pk for device in change(list(self.changes.values()), origin)}
-        devices = insert(list(self.new.values()), origin).devices() if self.new else []
+        changed = {device.pk for device in registry.change(list(self.changes.values()), origin, dry_run=dry_run)}
+        new = list(self.new.values())
+        devices = registry.insert(new, origin, dry_run=dry_run).devices() if new else []
         results = {index: Result(_status(problems), problems=problems) for index, problems in self.wrong.items()}
         results |= {index: Result(CREATED, device) for index, device in zip(self.new, devices, strict=True)}
         for index, (device, _draft) in self.changes.items():
@@ -56,7 +51,13 @@ class _Plan:
 
 @in_one_transaction
 def register_each(
-    drafts: Sequence[Draft], malformed: Sequence[Problem], origin: Origin, *, partial: bool, update: bool
+    drafts: Sequence[Draft],
+    malformed: Sequence[Problem],
+    origin: Origin,
+    *,
+    partial: bool,
+    update: bool,
+    dry_run: bool = False,
 ) -> list[Result]:
     """Register the devices, and return what became of each in the order of the drafts.
 
@@ -69,27 +70,17 @@ def register_each(
     """
 
     def attempt() -> list[Result]:
-        plan = _plan(drafts, malformed, origin, partial=partial, update=update, lock=True)
+        plan = _plan(drafts, malformed, origin, partial=partial, update=update, lock=not dry_run)
+        if dry_run:
+            return plan.carry_out(origin, dry_run=True)
         explained = explained_by(lambda: find_problems(drafts, origin, malformed=malformed, known=plan.known))
         with explained, transaction.atomic():
-            return plan.carry_out(registry.change, registry.insert, origin)
+            return plan.carry_out(origin, dry_run=False)
 
     for _attempt in range(ATTEMPTS - 1):
         with suppress(IntegrityError):  # another writer was faster: the next plan knows what it wrote
             return attempt()
     return attempt()
-
-
-def plan_each(
-    drafts: Sequence[Draft], malformed: Sequence[Problem], origin: Origin, *, partial: bool, update: bool
-) -> list[Result]:
-    """Return what `register_each` would, and write and lock nothing.
-
-    Raises:
-        Refused: something is wrong (not `partial`).
-    """
-    plan = _plan(drafts, malformed, origin, partial=partial, update=update, lock=False)
-    return plan.carry_out(dry_runs.change, dry_runs.insert, origin)
 
 
 def _plan(

@@ -43,7 +43,7 @@ normalize = normalization.normalize
 
 
 def fold(name: str) -> str:
-    """Return the text that all spellings of one hospital's name have in common: normalized, and without case."""
+    """Return the name normalized and without case: all spellings of one hospital's name are equal then."""
     folded = normalize(name).casefold()
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
 
@@ -59,7 +59,7 @@ def clean_text(value: object) -> str:
         raise ValidationError(_("This field may not be blank."), code="blank")
     if len(text) > MAX_LENGTH:
         raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
-    if normalization.is_rejected(text):
+    if not (text.isascii() and text.isprintable()) and normalization.is_rejected(text):
         raise ValidationError(
             _("This contains control characters, text-direction overrides, private-use characters or broken Unicode."),
             code="characters",

@@ -3,8 +3,9 @@
 `plan` finds out what each line would do, for a preview; `carry_out` does it.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
@@ -81,15 +82,8 @@ class Outcome:
         self.unchanged += more.unchanged
 
 
-@dataclass
-class Seen:
-    """On which line each value came first, by column. Hashes are kept: a million texts are 100 MB more.
-
-    Names are kept for a dry run only: an import finds those of earlier lines in the registry.
-    """
-
-    first: dict[str, dict[int, int]] = field(default_factory=lambda: {column: {} for column in REPEATED})
-    is_dry_run: bool = False
+# On which line each value came first, by column and the value's hash: a million texts would be 100 MB more.
+Seen = defaultdict[str, dict[int, int]]
 
 
 def import_fleet(
@@ -114,33 +108,23 @@ def import_fleet(
     Raises:
         Refused: nothing was imported; `index` of each problem is the line's number in the file.
     """
-    if dry_run:
-        return _dry_run(rows, origin, progress)
-    outcome, problems, seen = Outcome(), [], Seen()
-    with transaction.atomic():
+    outcome, problems, seen = Outcome(), list[Problem](), Seen(dict)
+    with nullcontext() if dry_run else transaction.atomic():
         for batch in _batches(rows):
-            lines = plan(batch, origin, seen, lock=True)
+            lines = plan(batch, origin, seen, lock=not dry_run)
             try:
-                outcome.add(carry_out(lines, origin))
+                outcome.add(_outcome(lines) if dry_run else carry_out(lines, origin))
             except Refused as refused:
                 problems += refused.problems
             progress(len(batch))
-        note(outcome)
-        if problems:
-            transaction.set_rollback(True)
+            if not dry_run:
+                seen["device_name"].clear()  # the registry has these names now
+        if not dry_run:
+            note(outcome)
+            if problems:
+                transaction.set_rollback(True)
     refuse(problems)
     return outcome
-
-
-def _dry_run(rows: Iterable[Row], origin: Origin, progress: Callable[[int], object]) -> Outcome:
-    kinds, problems, seen = Counter[Kind](), list[Problem](), Seen(is_dry_run=True)
-    for batch in _batches(rows):
-        lines = plan(batch, origin, seen)
-        problems += [problem for line in lines for problem in line.problems]
-        kinds.update(line.kind for line in lines)
-        progress(len(batch))
-    refuse(problems)
-    return Outcome(kinds[Kind.NEW], kinds[Kind.CHANGED], kinds[Kind.UNCHANGED])
 
 
 def note(outcome: Outcome) -> None:
@@ -171,7 +155,7 @@ def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock:
         for index, pk in ids.items()
         if index not in known and ID not in lines[index].row.spoilt
     ]
-    repeated = _find_repeated(lines, seen or Seen())
+    repeated = _find_repeated(lines, Seen(dict) if seen is None else seen)
     for line in lines:
         line.problems = []
     for problem in find_problems(
@@ -191,14 +175,14 @@ def carry_out(lines: Sequence[Line], origin: Origin) -> Outcome:
     Raises:
         Refused: lines are wrong, or another writer was faster.
     """
-    refuse(problem for line in lines for problem in line.problems)
+    outcome = _outcome(lines)
     changes = [(line.device, line.draft) for line in lines if line.device and line.kind == Kind.CHANGED]
     new = [line.draft for line in lines if line.kind == Kind.NEW]
     with explained_by(lambda: _find_conflicts(lines, origin)):
         registry.change(changes, origin)
         if new:
             registry.insert(new, origin)
-    return Outcome(len(new), len(changes), len(lines) - len(new) - len(changes))
+    return outcome
 
 
 def exported(devices: DeviceQuerySet) -> Iterator[tuple[str, ...]]:
@@ -207,6 +191,17 @@ def exported(devices: DeviceQuerySet) -> Iterator[tuple[str, ...]]:
     rows = devices.order_by("id").values_list(*columns).iterator(chunk_size=LINES_AT_ONCE)
     for pk, name, mac, kind, holder in rows:
         yield str(pk), name, mac, kind, holder or UNKNOWN
+
+
+def _outcome(lines: Sequence[Line]) -> Outcome:
+    """Count the lines by what they do.
+
+    Raises:
+        Refused: lines are wrong.
+    """
+    refuse(problem for line in lines for problem in line.problems)
+    kinds = Counter(line.kind for line in lines)
+    return Outcome(kinds[Kind.NEW], kinds[Kind.CHANGED], kinds[Kind.UNCHANGED])
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -241,8 +236,6 @@ def _values(device: Device) -> dict[str, str]:
 
 def _find_repeated(lines: Sequence[Line], seen: Seen) -> list[Problem]:
     """Return a problem for each name, MAC and device that an earlier line has, and remember all of them."""
-    if not seen.is_dry_run:
-        seen.first["device_name"] = {}
     columns: Mapping[str, list[object]] = {
         "device_name": [line.draft.get("device_name") for line in lines],
         "device_mac": [line.draft.get("device_mac") for line in lines],
@@ -252,7 +245,7 @@ def _find_repeated(lines: Sequence[Line], seen: Seen) -> list[Problem]:
     return [
         problem
         for column, values in columns.items()
-        for problem in find_repeated(column, values, numbers, seen.first[column], REPEATED[column])
+        for problem in find_repeated(column, values, numbers, seen[column], REPEATED[column])
     ]
 
 

@@ -25,23 +25,22 @@ MEANS_ANOTHER = _("This is %(name)s, or was a name of it. Merge the two instead.
 COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 
 
-def find(names: Iterable[str | None]) -> dict[str, Hospital]:
-    """Return the hospitals of these names by folded name, and write nothing: a new hospital has no id."""
-    spellings = _spellings(names)
-    known = Hospital.objects.called(spellings) if spellings else {}
-    return {folded: known.get(folded) or Hospital(name=name, name_folded=folded) for folded, name in spellings.items()}
+def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bool = False) -> dict[str, Hospital]:
+    """Return the hospitals of these names by folded name; register those that are named for the first time.
 
-
-def find_or_register(names: Iterable[str | None], origin: Origin) -> dict[str, Hospital]:
-    """Return the hospitals of these names by folded name; register those that are named for the first time."""
+    A dry run writes nothing: a new hospital has no id.
+    """
     spellings = _spellings(names)
     if not spellings:
         return {}
     known = _find_present(spellings)
     if spellings.keys() - known.keys():
         known = Hospital.objects.called(spellings)
-    if spellings.keys() - known.keys():
-        known = _register_missing(spellings, origin)
+    if missing := spellings.keys() - known.keys():
+        if dry_run:
+            known |= {folded: Hospital(name=spellings[folded], name_folded=folded) for folded in missing}
+        else:
+            known = _register_missing(spellings, origin)
     return known | _own_stored_otherwise(origin.reach, spellings)
 
 
@@ -56,10 +55,10 @@ class Moved:
 
 @in_one_transaction
 def rename(hospital: Hospital, name: str, origin: Origin) -> None:
-    """Give the hospital another name; the old one goes on meaning it.
+    """Give the hospital another name; the old one still finds it.
 
     Raises:
-        Refused: another hospital has the name, or had it before, or the hospital has been merged meanwhile.
+        Refused: another hospital has or had the name, or the hospital has been merged meanwhile.
     """
     sql.queue_up()
     [hospital] = _lock([hospital.pk])
@@ -78,11 +77,11 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
 
 @in_one_transaction
 def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Moved:
-    """Move all that belongs to the hospitals into the other one, and take them away; their names lead to it.
+    """Move all that belongs to the hospitals into the other one, and delete them; their names find it.
 
     1. Lock them all, in the order of their ids: nobody registers a device of theirs meanwhile.
     2. Move devices and keys, each with its history; admins, and former names.
-    3. Keep each one's name and id as the other's former ones, and take it away.
+    3. Keep the name and id of each as former ones of the other, and delete it.
 
     Raises:
         Refused: one of them has been merged meanwhile.
@@ -102,10 +101,9 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
         hospital.admins.clear()  # with the signals that put it on record
     FormerName.objects.filter(hospital__in=locked).update(hospital=into)
     history.record(Hospital, list(locked), history.REMOVED, origin, history_change_reason=f"merged into {into.pk}")
-    names = [(row.pk, row.name, row.name_folded) for row in locked.values()]
     sql.delete(Hospital, list(locked))
-    for former_id, name, folded in names:
-        into.former_names.create(name=name, name_folded=folded, former_id=former_id)
+    for row in locked.values():
+        into.former_names.create(name=row.name, name_folded=row.name_folded, former_id=row.pk)
     return moved
 
 
@@ -118,11 +116,8 @@ def _lock(ids: list[int]) -> list[Hospital]:
 
 def _spellings(names: Iterable[str | None]) -> dict[str, str]:
     """Return the first spelling of each folded name."""
-    spellings: dict[str, str] = {}
-    for name in dict.fromkeys(names):  # of a thousand devices most have the same
-        if name is not None:
-            spellings.setdefault(fold(name), name)
-    return spellings
+    distinct = [name for name in dict.fromkeys(names) if name is not None]  # most of a thousand devices have the same
+    return {fold(name): name for name in reversed(distinct)}
 
 
 @cache
@@ -134,19 +129,17 @@ def _present() -> Prepared:
 def _find_present(names: Iterable[str]) -> dict[str, Hospital]:
     """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.called."""
     rows = _present().rows(names=sql.json_list(list(names)))
-    found = (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)
-    return {hospital.name_folded: hospital for hospital in found}
+    return {row.name_folded: row for row in (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)}
 
 
 def _register_missing(spellings: Mapping[str, str], origin: Origin) -> dict[str, Hospital]:
     sql.queue_up()  # wait for a rename or merge: the name may be a former one afterwards
     found = Hospital.objects.called(spellings)
-    if found.keys() != spellings.keys():
-        found |= _stored_otherwise(spellings.keys() - found.keys())
-    missing = sorted(spellings.keys() - found.keys())
+    if others := spellings.keys() - found.keys():
+        found |= _stored_otherwise(others)
+    missing, at = sorted(spellings.keys() - found.keys()), now()
     if not missing:
         return found
-    at = now()
     ids = sql.insert(
         Hospital,
         {"name": [spellings[folded] for folded in missing], "name_folded": missing},
@@ -160,7 +153,7 @@ def _register_missing(spellings: Mapping[str, str], origin: Origin) -> dict[str,
 def _stored_otherwise(names: Collection[str]) -> dict[str, Hospital]:
     """Return the hospitals of these folded names that were stored before names were normalized.
 
-    Their `name_folded` has what `fold` removes now. Without this, such a hospital would be registered a second time.
+    `fold` returns another text for their names now: without this they would be registered a second time.
     """
     former = [(row.name, row.hospital) for row in FormerName.objects.select_related("hospital")]
     rows = former + [(row.name, row) for row in Hospital.objects.all()]

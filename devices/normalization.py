@@ -60,4 +60,4 @@ def _may_be_shorter(text: str) -> bool:
 
 def is_rejected(text: str) -> bool:
     """Tell whether the normalized text has control, directional, private-use or other characters that names exclude."""
-    return not text.isprintable() if text.isascii() else bool(_rejected.search(text))
+    return bool(_rejected.search(text))

@@ -1,25 +1,28 @@
 """The verbs of the registry: register, update, transfer, retire, restore.
 
 Every write of a device goes through here, from the API, the admin, an import or a command: in one transaction with
-its history, within the caller's scope, and with every problem named if it is refused (validation.py).
+its history, within the caller's scope, and with every problem named if it is refused (validation.py). With `dry_run`
+a verb returns or refuses the same, and neither writes nor locks anything.
 """
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext_lazy as _
 
 from devices import history, hospitals, sql
-from devices.drafts import DeviceType, Draft, fold
+from devices.drafts import REQUIRED, DeviceType, Draft, fold
 from devices.models import Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
 from devices.problems import FORBIDDEN, Problem, Refused, refuse, without_index
 from devices.transactions import explained_by, in_one_transaction
 from devices.validation import TAKEN, find_problems
 
+NO_ID = 0  # of a device that a dry run would register
 INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 
@@ -40,7 +43,9 @@ class Registered:
 
 
 @in_one_transaction
-def register(drafts: Sequence[Draft], origin: Origin, malformed: Sequence[Problem] = ()) -> Registered:
+def register(
+    drafts: Sequence[Draft], origin: Origin, malformed: Sequence[Problem] = (), *, dry_run: bool = False
+) -> Registered:
     """Register all of the devices or none.
 
     `malformed` is what reading the drafts has found (drafts.read). A device without a hospital is of the key's own, or
@@ -49,40 +54,28 @@ def register(drafts: Sequence[Draft], origin: Origin, malformed: Sequence[Proble
     Raises:
         Refused: with every problem of the list.
     """
-    refuse(find_problems(drafts, origin, malformed=malformed, is_write=True))
+    refuse(find_problems(drafts, origin, malformed=malformed, is_write=not dry_run))
     with explained_by(lambda: find_problems(drafts, origin)):
-        return insert(drafts, origin)
+        return insert(drafts, origin, dry_run=dry_run)
 
 
-def insert(drafts: Sequence[Draft], origin: Origin) -> Registered:
+def insert(drafts: Sequence[Draft], origin: Origin, *, dry_run: bool = False) -> Registered:
     """Insert devices that have no problems, with their history, and the hospitals that are named for the first time.
 
     Raises:
         IntegrityError: another writer was faster.
     """
-    by_name = hospitals.find_or_register(_names(drafts), origin)
-    devices = new_devices(range(len(drafts)), drafts, by_name, origin)
-    ids = sql.insert(
-        Device,
-        {
-            "device_name": [draft["device_name"] for draft in drafts],
-            "device_mac": [draft["device_mac"] for draft in drafts],
-            "device_type": [draft["device_type"] for draft in drafts],
-            "device_holder_id": [holder and holder.pk for holder in devices.holders],
-        },
-        {"created_at": devices.at, "updated_at": devices.at},
-    )
-    history.record(Device, ids, history.ADDED, origin)
-    return replace(devices, ids=ids)
-
-
-def new_devices(
-    ids: Sequence[int], drafts: Sequence[Draft], by_name: Mapping[str, Hospital], origin: Origin
-) -> Registered:
-    """Return devices, written or not. The hospital of each is the scope's only one, or the one that the draft names."""
     names = _names(drafts)
-    holders = {name: origin.reach.own or _holder(name, by_name) for name in set(names)}
-    return Registered(ids, drafts, [holders[name] for name in names], now())
+    by_name = hospitals.find_or_register(names, origin, dry_run=dry_run)
+    by_draft = {name: origin.reach.own or _holder(name, by_name) for name in set(names)}
+    holders, at = [by_draft[name] for name in names], now()
+    if dry_run:
+        return Registered([NO_ID] * len(drafts), drafts, holders, at)
+    columns: dict[str, list[Any]] = {field: [draft[field] for draft in drafts] for field in REQUIRED}  # type: ignore[literal-required]
+    columns["device_holder_id"] = [holder and holder.pk for holder in holders]
+    ids = sql.insert(Device, columns, {"created_at": at, "updated_at": at})
+    history.record(Device, ids, history.ADDED, origin)
+    return Registered(ids, drafts, holders, at)
 
 
 class Outdated(Exception):
@@ -104,6 +97,8 @@ def update(
     origin: Origin,
     expected: Callable[[Device], bool] = anything,
     malformed: Sequence[Problem] = (),
+    *,
+    dry_run: bool = False,
 ) -> Device:
     """Give the one device of the query set the values of the draft; what the draft leaves out stays.
 
@@ -114,10 +109,10 @@ def update(
         Outdated: the device, locked by then, is not as expected.
         Refused: with every problem of the draft.
     """
-    device = _lock_one(devices, expected)
-    refuse(without_index(find_problems([draft], origin, malformed=malformed, known={0: device}, is_write=True)))
+    device, write = _find_one(devices, expected, lock=not dry_run), not dry_run
+    refuse(without_index(find_problems([draft], origin, malformed=malformed, known={0: device}, is_write=write)))
     with explained_by(lambda: without_index(find_problems([draft], origin, known={0: device}))):
-        change([(device, draft)], origin)
+        change([(device, draft)], origin, dry_run=dry_run)
     return device
 
 
@@ -152,14 +147,22 @@ def retire(devices: DeviceQuerySet, origin: Origin) -> int:
 
 
 @in_one_transaction
-def retire_one(devices: DeviceQuerySet, origin: Origin, expected: Callable[[Device], bool] = anything) -> None:
+def retire_one(
+    devices: DeviceQuerySet,
+    origin: Origin,
+    expected: Callable[[Device], bool] = anything,
+    *,
+    dry_run: bool = False,
+) -> None:
     """Take the one device of the query set out of the registry. Its history stays.
 
     Raises:
         Device.DoesNotExist: the query set has none.
         Outdated: the device, locked by then, is not as expected.
     """
-    _retire([_lock_one(devices, expected).pk], origin)
+    device = _find_one(devices, expected, lock=not dry_run)
+    if not dry_run:
+        _retire([device.pk], origin)
 
 
 @in_one_transaction
@@ -207,7 +210,7 @@ def restore_many(device_ids: Sequence[int], origin: Origin) -> int:
     return len(device_ids)
 
 
-def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Device]:
+def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, dry_run: bool = False) -> list[Device]:
     """Give each device, which the caller has locked, its own new values, and return those that differed.
 
     The drafts have no problems. Devices of the sequence may take names and MACs from each other.
@@ -215,39 +218,20 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin) -> list[Devi
     Raises:
         IntegrityError: another writer was faster.
     """
-    by_name = hospitals.find_or_register(_names([draft for _device, draft in changes]), origin)
+    by_name = hospitals.find_or_register(_names([draft for _device, draft in changes]), origin, dry_run=dry_run)
     held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in TAKEN}
-    changed = apply_drafts(changes, by_name)
-    if not changed:
-        return []
+    changed = [device for device, draft in changes if _apply(device, draft, by_name)]
+    at = now()
+    for device in changed:
+        device.updated_at = max(at, device.updated_at + INSTANT)
+    if not changed or dry_run:
+        return changed
     _step_aside(changed, held)
     columns = ("device_name", "device_mac", "device_type", "device_holder_id", "updated_at")
     ids = [device.pk for device in changed]
     sql.update(Device, ids, {column: [getattr(device, column) for device in changed] for column in columns}, {})
     history.record(Device, ids, history.CHANGED, origin)
     return changed
-
-
-def apply_drafts(changes: Sequence[tuple[Device, Draft]], by_name: Mapping[str, Hospital]) -> list[Device]:
-    """Set on each device what its draft says, and write nothing; return those that differed."""
-    changed = [device for device, draft in changes if _apply(device, draft, by_name)]
-    at = now()
-    for device in changed:
-        device.updated_at = max(at, device.updated_at + INSTANT)
-    return changed
-
-
-def expected_device(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
-    """Return the one device of the query set.
-
-    Raises:
-        Device.DoesNotExist: the query set has none.
-        Outdated: the device is not as expected.
-    """
-    device = devices.get()
-    if not expected(device):
-        raise Outdated(device)
-    return device
 
 
 def _names(drafts: Sequence[Draft]) -> list[str | None]:
@@ -290,9 +274,15 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
         sql.update(Device, ids, dict.fromkeys(TAKEN, temporary), {})
 
 
-def _lock_one(devices: DeviceQuerySet, expected: Callable[[Device], bool]) -> Device:
-    # Not with its hospital: PostgreSQL would return the hospital of before with a device that it had to wait for.
-    return expected_device(devices.select_related(None).select_for_update(of=("self",)), expected)
+def _find_one(devices: DeviceQuerySet, expected: Callable[[Device], bool], *, lock: bool) -> Device:
+    if lock:  # Not with its hospital: PostgreSQL would return the one of before with a device that it had to wait for.
+        devices = devices.select_related(None).select_for_update(of=("self",))
+    else:  # With it: the hospital may be merged before another statement could read it.
+        devices = devices.select_related("device_holder")
+    device = devices.get()
+    if not expected(device):
+        raise Outdated(device)
+    return device
 
 
 def _lock(devices: DeviceQuerySet) -> list[int]:

@@ -39,7 +39,8 @@ def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
 
     That is: PostgreSQL ended it to resolve a deadlock, or refused a row for another that has vanished meanwhile.
     A retry waits for other retries, or lists that overlap would go on ending each other. Within a transaction of the
-    caller it is a part of that: the caller's transaction has failed, and the caller may retry it.
+    caller it is a part of that: the caller's transaction has failed, and the caller may retry it. A verb with
+    `dry_run=True` writes nothing, and gets no transaction: on SQLite that would be a lock.
 
     Raises:
         Refused: the database refused a row, and `explained_by` found problems.
@@ -47,6 +48,8 @@ def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs.get("dry_run"):
+            return verb(*args, **kwargs)
         attempts = 1 if connection.in_atomic_block else ATTEMPTS
         for attempt in range(1, attempts + 1):
             try:
