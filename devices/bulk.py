@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from devices import registry
 from devices.drafts import Draft
-from devices.models import Device
+from devices.models import Device, DeviceQuerySet, Hospital
 from devices.origin import Origin
 from devices.problems import CONFLICT_LIMIT, DUPLICATE, UNIQUE, Problem, refuse
 from devices.transactions import ATTEMPTS, explained_by, in_one_transaction
@@ -32,7 +32,7 @@ class Result:
 class _Plan:
     """Which items change a device, which are new, and which are wrong, by index."""
 
-    known: dict[int, Device]
+    known: dict[int, int]
     changes: dict[int, tuple[Device, Draft]]
     new: dict[int, Draft]
     wrong: dict[int, list[Problem]]
@@ -87,8 +87,9 @@ def _plan(
     drafts: Sequence[Draft], malformed: Sequence[Problem], origin: Origin, *, partial: bool, update: bool, lock: bool
 ) -> _Plan:
     existing = Existing(drafts, origin)
-    known = existing.match({}, lock=lock) if update else {}
-    problems = find_problems(drafts, origin, malformed=malformed, known=known, existing=existing, is_partial=partial)
+    known = existing.match({}, lambda devices: _load(devices, lock=lock)) if update else {}
+    ids = {index: device.pk for index, device in known.items()}
+    problems = find_problems(drafts, origin, malformed=malformed, known=ids, existing=existing, is_partial=partial)
     if not partial:
         refuse(problems)
     wrong: dict[int, list[Problem]] = {}
@@ -96,7 +97,19 @@ def _plan(
         wrong.setdefault(problem.index or 0, []).append(problem)
     right = {index: draft for index, draft in enumerate(drafts) if index not in wrong}
     changes = {index: (known[index], draft) for index, draft in right.items() if index in known}
-    return _Plan(known, changes, {index: draft for index, draft in right.items() if index not in known}, wrong)
+    return _Plan(ids, changes, {index: draft for index, draft in right.items() if index not in known}, wrong)
+
+
+def _load(devices: DeviceQuerySet, *, lock: bool) -> dict[int, Device]:
+    """Return the devices with their hospitals, by id."""
+    if not lock:  # With its hospital: the hospital may be merged before another statement could read it.
+        return {device.pk: device for device in devices.select_related("device_holder")}
+    # Not with it: PostgreSQL would return the hospital of before with a device that it had to wait for.
+    locked = list(devices.select_for_update(of=("self",)))
+    hospitals = Hospital.objects.in_bulk({device.device_holder_id for device in locked if device.device_holder_id})
+    for device in locked:
+        device.device_holder = hospitals[device.device_holder_id] if device.device_holder_id else None
+    return {device.pk: device for device in locked}
 
 
 def _status(problems: Iterable[Problem]) -> str:

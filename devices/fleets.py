@@ -6,14 +6,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from devices import audit, drafts, registry
+from devices import audit, drafts, registry, sql
 from devices.audit import What
 from devices.cells import REASONS
 from devices.drafts import UNKNOWN, Draft, fold
@@ -47,6 +48,16 @@ class Kind(StrEnum):
     WRONG = "wrong"
 
 
+class Current(NamedTuple):
+    """A registered device; the import may have a million, so it is no instance of the model."""
+
+    pk: int
+    device_name: str
+    device_mac: str
+    device_type: str
+    holder: str | None
+
+
 @dataclass(slots=True)
 class Line:
     """A line of the file, the device in scope that it is about, and what it would do."""
@@ -54,13 +65,20 @@ class Line:
     row: Row
     draft: Draft
     problems: list[Problem]  # `index` is the line's number
-    device: Device | None = None
-    old: dict[str, str] = field(default_factory=dict)  # the device's values, a hospital by its name
+    device: Current | None = None
     kind: Kind = Kind.WRONG
 
     @property
     def device_id(self) -> int | None:
         return self.device.pk if self.device else None
+
+    @property
+    def old(self) -> dict[str, str]:
+        """The values that the device has, a hospital by its name."""
+        if self.device is None:
+            return {}
+        _pk, name, mac, kind, holder = self.device
+        return {"device_name": name, "device_mac": mac, "device_type": kind, "device_holder": holder or UNKNOWN}
 
     @property
     def new(self) -> dict[str, str]:
@@ -145,9 +163,9 @@ def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock:
     lines = [_read(row) for row in rows]
     existing = Existing([line.draft for line in lines], origin)
     ids = {index: _read_id(line.row) for index, line in enumerate(lines) if ID in line.row.cells}
-    known = existing.match(ids, lock=lock)
+    known = existing.match(ids, lambda devices: _load(devices, lock=lock))
     for index, device in known.items():
-        lines[index].device, lines[index].old = device, _values(device)
+        lines[index].device = device
     _name_holders(lines, origin.reach)
     malformed = [replace(problem, index=index) for index, line in enumerate(lines) for problem in line.problems]
     malformed += [
@@ -159,7 +177,7 @@ def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock:
     for line in lines:
         line.problems = []
     for problem in find_problems(
-        existing.drafts, origin, malformed=malformed, known=known, existing=existing, repeated=repeated
+        existing.drafts, origin, malformed=malformed, known=_ids(lines), existing=existing, repeated=repeated
     ):
         line = lines[problem.index or 0]
         line.problems.append(replace(problem, index=line.row.number))
@@ -176,10 +194,12 @@ def carry_out(lines: Sequence[Line], origin: Origin) -> Outcome:
         Refused: lines are wrong, or another writer was faster.
     """
     outcome = _outcome(lines)
-    changes = [(line.device, line.draft) for line in lines if line.device and line.kind == Kind.CHANGED]
+    changed = {line.device_id or 0: line.draft for line in lines if line.kind == Kind.CHANGED}
+    devices = Device.objects.filter(pk__in=sql.any_id(list(changed))).select_related("device_holder")
     new = [line.draft for line in lines if line.kind == Kind.NEW]
     with explained_by(lambda: _find_conflicts(lines, origin)):
-        registry.change(changes, origin)
+        if changed:
+            registry.change([(device, changed[device.pk]) for device in devices], origin)
         if new:
             registry.insert(new, origin)
     return outcome
@@ -225,13 +245,15 @@ def _read_id(row: Row) -> int:
     return number if number <= MAX_ID else 0
 
 
-def _values(device: Device) -> dict[str, str]:
-    return {
-        "device_name": device.device_name,
-        "device_mac": device.device_mac,
-        "device_type": device.device_type,
-        "device_holder": device.device_holder.name if device.device_holder else UNKNOWN,
-    }
+def _load(devices: DeviceQuerySet, *, lock: bool) -> dict[int, Current]:
+    if lock:
+        devices = devices.select_for_update(of=("self",))
+    rows = devices.values_list("pk", "device_name", "device_mac", "device_type", "device_holder__name")
+    return {row[0]: Current._make(row) for row in rows}
+
+
+def _ids(lines: Sequence[Line]) -> dict[int, int]:
+    return {index: line.device.pk for index, line in enumerate(lines) if line.device}
 
 
 def _find_repeated(lines: Sequence[Line], seen: Seen) -> list[Problem]:
@@ -250,8 +272,7 @@ def _find_repeated(lines: Sequence[Line], seen: Seen) -> list[Problem]:
 
 
 def _find_conflicts(lines: Sequence[Line], origin: Origin) -> list[Problem]:
-    known = {index: line.device for index, line in enumerate(lines) if line.device}
-    problems = find_problems([line.draft for line in lines], origin, known=known)
+    problems = find_problems([line.draft for line in lines], origin, known=_ids(lines))
     return [replace(problem, index=lines[problem.index or 0].row.number) for problem in problems]
 
 
@@ -281,5 +302,4 @@ def _kind(line: Line) -> Kind:
         return Kind.WRONG
     if line.device is None:
         return Kind.NEW
-    same = all(line.old[name] == value for name, value in line.new.items())
-    return Kind.UNCHANGED if same else Kind.CHANGED
+    return Kind.UNCHANGED if line.new.items() <= line.old.items() else Kind.CHANGED

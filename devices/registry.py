@@ -110,8 +110,8 @@ def update(
         Refused: with every problem of the draft.
     """
     device, write = _find_one(devices, expected, lock=not dry_run), not dry_run
-    refuse(without_index(find_problems([draft], origin, malformed=malformed, known={0: device}, is_write=write)))
-    with explained_by(lambda: without_index(find_problems([draft], origin, known={0: device}))):
+    refuse(without_index(find_problems([draft], origin, malformed=malformed, known={0: device.pk}, is_write=write)))
+    with explained_by(lambda: without_index(find_problems([draft], origin, known={0: device.pk}))):
         change([(device, draft)], origin, dry_run=dry_run)
     return device
 

@@ -8,16 +8,16 @@ what is free would show the same as a conflict.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from devices import conflict_limits, sql
 from devices.drafts import Draft, fold
-from devices.models import Device, Hospital
+from devices.models import Device, DeviceQuerySet, Hospital
 from devices.origin import Origin
 from devices.problems import CONFLICT_LIMIT, DUPLICATE, FORBIDDEN, UNIQUE, Problem
 from devices.reach import Reach
@@ -36,7 +36,15 @@ REPEATED = {
 }
 WHICH_HOSPITAL = _("Name one of your hospitals: you have several.")
 
-Known = Mapping[int, Device]  # the registered device that a draft is about, by the draft's index
+Known = Mapping[int, int]  # the id of the registered device that a draft is about, by the draft's index
+
+
+class HasMac(Protocol):
+    @property
+    def device_mac(self) -> str: ...
+
+
+T = TypeVar("T", bound=HasMac)
 
 
 def find_problems(
@@ -170,10 +178,11 @@ class Existing:
                 holders[field][value] = holder
         return holders
 
-    def match(self, ids: Mapping[int, int], *, lock: bool) -> dict[int, Device]:
+    def match(self, ids: Mapping[int, int], load: Callable[[DeviceQuerySet], Mapping[int, T]]) -> dict[int, T]:
         """Return the device that each draft is about: the one whose id is given for its index, else that of its MAC.
 
-        Devices outside the scope match nothing. `lock` keeps others from changing those that match.
+        `load` returns devices of a query set by id, locked if nobody may change them. Devices outside the scope match
+        nothing.
         """
         by_mac = self.holders["device_mac"]
         wanted = {
@@ -182,12 +191,12 @@ class Existing:
             if (holder := by_mac.get(draft.get("device_mac"))) and holder.in_scope
         }
         wanted |= ids
-        devices = _load(sorted(set(wanted.values())), self.origin.reach, lock=lock)
-        found = {index: devices[pk] for index, pk in sorted(wanted.items()) if pk in devices}
+        devices = Device.objects.within(self.origin.reach).filter(pk__in=sql.any_id(sorted(set(wanted.values()))))
+        loaded = load(devices.order_by("pk")) if wanted else {}
         return {
-            index: device
-            for index, device in found.items()
-            if index in ids or device.device_mac == self.drafts[index]["device_mac"]  # not changed meanwhile
+            index: loaded[pk]
+            for index, pk in sorted(wanted.items())
+            if pk in loaded and (index in ids or loaded[pk].device_mac == self.drafts[index]["device_mac"])  # still
         }
 
     def find_conflicts(self, known: Known) -> list[Problem]:
@@ -196,8 +205,8 @@ class Existing:
         If the caller may be shown no more conflicts, a draft that was not compared has a problem too.
         """
         owners: dict[int, int] = {}
-        for index, device in known.items():
-            owners.setdefault(device.pk, index)
+        for index, pk in known.items():
+            owners.setdefault(pk, index)
         found = [
             (index, field, holder)
             for index, draft in enumerate(self.drafts)
@@ -251,18 +260,3 @@ class Existing:
         if problems:
             conflict_limits.note_unchecked(len(problems))
         return problems
-
-
-def _load(ids: Sequence[int], reach: Reach, *, lock: bool) -> dict[int, Device]:
-    """Return the devices in scope with their hospitals, by id."""
-    if not ids:
-        return {}
-    devices = Device.objects.within(reach).filter(pk__in=sql.any_id(ids)).order_by("pk")
-    if not lock:  # With its hospital: the hospital may be merged before another statement could read it.
-        return {device.pk: device for device in devices.select_related("device_holder")}
-    # Not with it: PostgreSQL would return the hospital of before with a device that it had to wait for.
-    locked = list(devices.select_for_update(of=("self",)))
-    hospitals = Hospital.objects.in_bulk({device.device_holder_id for device in locked if device.device_holder_id})
-    for device in locked:
-        device.device_holder = hospitals[device.device_holder_id] if device.device_holder_id else None
-    return {device.pk: device for device in locked}

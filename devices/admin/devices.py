@@ -55,7 +55,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         read = {field: value for field, value in self.cleaned_data.items() if field in CLEANERS}
         if holder := read.get("device_holder"):
             read["device_holder"] = holder.name
-        known = {0: self.instance} if self.instance.pk else {}
+        known = {0: self.instance.pk} if self.instance.pk else {}
         for problem in find_problems([cast("Draft", read)], self.origin, known=known):
             if problem.field and problem.field not in self.errors:
                 self.add_error(problem.field, self._describe(problem))

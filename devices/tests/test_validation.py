@@ -44,7 +44,7 @@ def test_problems_are_in_the_order_of_items_fields_duplicates_scope_and_conflict
 
 def test_only_a_new_device_must_name_one_of_several_hospitals(devices: dict[str, Device], of_both: Origin) -> None:
     drafts: list[Any] = [draft(7), draft(1)]
-    assert found(find_problems(drafts, of_both, known={1: devices["a"]})) == [(0, "device_holder", "required")]
+    assert found(find_problems(drafts, of_both, known={1: devices["a"].pk})) == [(0, "device_holder", "required")]
 
 
 def test_malformed_hospital_is_not_reported_as_missing_too(of_both: Origin) -> None:
@@ -64,18 +64,22 @@ def test_registered_devices_are_not_looked_up_for_a_write_without_other_problems
 def test_device_may_keep_its_values_or_give_them_to_another_draft(devices: dict[str, Device]) -> None:
     a, b = devices["a"], devices["b"]
     swapped: list[Any] = [draft(1, device_name=b.device_name), draft(2, device_name=a.device_name)]
-    assert find_problems(swapped, COMMAND, known={0: a, 1: b}) == []
+    assert find_problems(swapped, COMMAND, known={0: a.pk, 1: b.pk}) == []
     kept: list[Any] = [draft(1, device_name=b.device_name), {"device_type": "CORPORATE"}]
-    assert found(find_problems(kept, COMMAND, known={0: a, 1: b})) == [(0, "device_name", "unique")]
+    assert found(find_problems(kept, COMMAND, known={0: a.pk, 1: b.pk})) == [(0, "device_name", "unique")]
 
 
 def test_draft_matches_the_device_of_its_id_or_else_of_its_mac(devices: dict[str, Device], rs_a: Hospital) -> None:
     own = Origin(Through.ADMIN, reach=Reach((rs_a,)))
     drafts: list[Any] = [draft(1), draft(2), draft(9), draft(8)]
     ids = {2: devices["a"].pk, 3: devices["b"].pk}
-    assert Existing(drafts, COMMAND).match({2: devices["free"].pk}, lock=False) == {
+
+    def load(found: Any) -> dict[int, Device]:
+        return {device.pk: device for device in found}
+
+    assert Existing(drafts, COMMAND).match({2: devices["free"].pk}, load) == {
         0: devices["a"],
         1: devices["b"],
         2: devices["free"],
     }
-    assert Existing(drafts, own).match(ids, lock=False) == {0: devices["a"], 2: devices["a"]}
+    assert Existing(drafts, own).match(ids, load) == {0: devices["a"], 2: devices["a"]}
