@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from devices import registry
 from devices.drafts import Draft
-from devices.models import Device, DeviceQuerySet, Hospital
+from devices.models import Device, DeviceQuerySet
 from devices.origin import Origin
 from devices.problems import CONFLICT_LIMIT, DUPLICATE, UNIQUE, Problem, refuse
 from devices.transactions import ATTEMPTS, explained_by, in_one_transaction
@@ -102,14 +102,11 @@ def _plan(
 
 def _load(devices: DeviceQuerySet, *, lock: bool) -> dict[int, Device]:
     """Return the devices with their hospitals, by id."""
-    if not lock:  # With its hospital: the hospital may be merged before another statement could read it.
-        return {device.pk: device for device in devices.select_related("device_holder")}
-    # Not with it: PostgreSQL would return the hospital of before with a device that it had to wait for.
-    locked = list(devices.select_for_update(of=("self",)))
-    hospitals = Hospital.objects.in_bulk({device.device_holder_id for device in locked if device.device_holder_id})
-    for device in locked:
-        device.device_holder = hospitals[device.device_holder_id] if device.device_holder_id else None
-    return {device.pk: device for device in locked}
+    if lock:  # In two statements: PostgreSQL would return the hospital of before with a device that it had to wait for.
+        devices = devices.select_for_update(of=("self",)).prefetch_related("device_holder")
+    else:  # In one: the hospital may be merged before a second one.
+        devices = devices.select_related("device_holder")
+    return {device.pk: device for device in devices}
 
 
 def _status(problems: Iterable[Problem]) -> str:

@@ -163,15 +163,14 @@ def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock:
     lines = [_read(row) for row in rows]
     existing = Existing([line.draft for line in lines], origin)
     ids = {index: _read_id(line.row) for index, line in enumerate(lines) if ID in line.row.cells}
-    known = existing.match(ids, lambda devices: _load(devices, lock=lock))
-    for index, device in known.items():
+    for index, device in existing.match(ids, lambda devices: _load(devices, lock=lock)).items():
         lines[index].device = device
     _name_holders(lines, origin.reach)
     malformed = [replace(problem, index=index) for index, line in enumerate(lines) for problem in line.problems]
     malformed += [
         Problem(ID, *(("unknown", UNKNOWN_ID) if pk else ("invalid", NO_ID)), index)
         for index, pk in ids.items()
-        if index not in known and ID not in lines[index].row.spoilt
+        if not lines[index].device and ID not in lines[index].row.spoilt
     ]
     repeated = _find_repeated(lines, Seen(dict) if seen is None else seen)
     for line in lines:
