@@ -1,4 +1,4 @@
-"""Stop work that takes too much of the processor."""
+"""Stop work that takes too much CPU time."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class Overdue(Exception):
-    """The work has taken as much time of the processor as it may."""
+    """The work has used up its CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """So many seconds of the processor, for the thread that makes it. A busy machine takes nothing from them."""
+    """A limit in seconds of CPU time, for the thread that creates it. Waiting for a busy CPU does not count."""
 
     seconds: float
     began: float = field(default_factory=time.thread_time)
@@ -24,7 +24,7 @@ class Deadline:
             raise Overdue
 
     def during(self, things: Iterable[T]) -> Iterator[T]:
-        """Give the things, and check before every hundredth."""
+        """Yield the things, and check before every hundredth."""
         for count, thing in enumerate(things):
             if not count % 100:
                 self.check()

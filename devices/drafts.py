@@ -1,7 +1,7 @@
-"""Read what somebody says of a device: the one place where the rules of its fields stand.
+"""Validate and normalize the fields of a device. All rules of its fields are here.
 
 The API, the admin's forms, an import and the commands all read through here; models/ keeps the same rules as
-constraints of the database. A draft is a plain dict, because a POST may bring 10,000 of them.
+constraints of the database. A draft is a plain dict, because a POST may have 10,000 of them.
 """
 
 import unicodedata
@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from devices import mac, normalization
 from devices.problems import Problem
 
-MAX_LENGTH = 255
+MAX_LENGTH = normalization.MAX_LENGTH
 UNKNOWN = "unknown"  # the holder of a device that no hospital holds
 
 
@@ -39,14 +39,11 @@ class Draft(TypedDict, total=False):
 
 REQUIRED = ("device_name", "device_mac", "device_type")
 
-
-def normalize(text: str) -> str:
-    """Return the text as names are stored and searched: without invisible characters, with single spaces, in NFC."""
-    return normalization.normalize(text, MAX_LENGTH)
+normalize = normalization.normalize
 
 
 def fold(name: str) -> str:
-    """Return the text that all spellings of one hospital's name have in common: normalized, and without case."""
+    """Return the name normalized and without case: all spellings of one hospital's name are equal then."""
     folded = normalize(name).casefold()
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
 
@@ -62,7 +59,7 @@ def clean_text(value: object) -> str:
         raise ValidationError(_("This field may not be blank."), code="blank")
     if len(text) > MAX_LENGTH:
         raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
-    if normalization.is_rejected(text):
+    if not (text.isascii() and text.isprintable()) and normalization.is_rejected(text):
         raise ValidationError(
             _("This contains control characters, text-direction overrides, private-use characters or broken Unicode."),
             code="characters",
@@ -71,7 +68,9 @@ def clean_text(value: object) -> str:
 
 
 def clean_mac(value: object) -> str:
-    """Return the address in capitals with colons, or, where the settings allow it, a maker's code in its place."""
+    """Return the address in capitals with colons, or a maker's code if the settings allow it."""
+    if isinstance(value, str) and (address := mac.read(value)):
+        return address
     text = clean_text(value)
     if address := mac.read(text):
         return address
@@ -102,7 +101,7 @@ def clean_type(value: object) -> str:
 
 def clean_holder(value: object) -> str | None:
     text = clean_text(value)
-    return None if fold(text) == UNKNOWN else text
+    return None if text.casefold() == UNKNOWN else text
 
 
 CLEANERS: dict[str, Callable[[object], str | None]] = {
@@ -114,7 +113,7 @@ CLEANERS: dict[str, Callable[[object], str | None]] = {
 
 
 def read(row: Mapping[str, Any], required: tuple[str, ...] = REQUIRED) -> tuple[Draft, list[Problem]]:
-    """Read one posted device; fields that a device does not have are ignored. Return it, and what is wrong with it."""
+    """Read one device; unknown fields are ignored. Return the fields that are right, and the problems of the others."""
     draft: dict[str, str | None] = {}
     problems = []
     for field, clean in CLEANERS.items():

@@ -1,30 +1,34 @@
 """Import a fleet: many lines, each about one device, all of them or none.
 
-What a line would do is found out first (`plan`), and said to whoever asks; doing it (`carry_out`) is another step.
+`plan` finds out what each line would do, for a preview; `carry_out` does it.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from devices import audit, conflicts, drafts, registry, sql
+from devices import audit, drafts, registry, sql
 from devices.audit import What
 from devices.cells import REASONS
 from devices.drafts import UNKNOWN, Draft, fold
 from devices.headings import ID
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.origin import Origin
-from devices.problems import Problem, Refused
+from devices.problems import Problem, Refused, refuse
 from devices.reach import Reach
 from devices.spreadsheets import Row
+from devices.transactions import explained_by, in_one_transaction
+from devices.validation import Existing, find_problems, find_repeated
 
 LINES_AT_ONCE = 5_000
+LONGEST_ID = len(str(MAX_ID))
 
 REPEATED = {
     "device_name": _("Line %(line)d of the file has the same name."),
@@ -33,7 +37,6 @@ REPEATED = {
 }
 NO_ID = _("This is no id: a whole number, as an export gives it. Leave it empty to register a new device.")
 UNKNOWN_ID = _("There is no device with this id. Leave it empty to register a new device.")
-WHICH_HOSPITAL = _("Name one of your hospitals: you have several.")
 
 
 class Kind(StrEnum):
@@ -45,20 +48,41 @@ class Kind(StrEnum):
     WRONG = "wrong"
 
 
+class Current(NamedTuple):
+    """A registered device; the import may have a million, so it is no instance of the model."""
+
+    pk: int
+    device_name: str
+    device_mac: str
+    device_type: str
+    holder: str | None
+
+
 @dataclass(slots=True)
 class Line:
-    """A line of the file: the device that it is about, if that is registered, and what the line makes of it."""
+    """A line of the file, the device in scope that it is about, and what it would do."""
 
     row: Row
     draft: Draft
     problems: list[Problem]  # `index` is the line's number
-    device_id: int | None = None
-    old: dict[str, str] = field(default_factory=dict)  # of that device, a holder by its name
+    device: Current | None = None
     kind: Kind = Kind.WRONG
 
     @property
+    def device_id(self) -> int | None:
+        return self.device.pk if self.device else None
+
+    @property
+    def old(self) -> dict[str, str]:
+        """The values that the device has, a hospital by its name."""
+        if self.device is None:
+            return {}
+        _pk, name, mac, kind, holder = self.device
+        return {"device_name": name, "device_mac": mac, "device_type": kind, "device_holder": holder or UNKNOWN}
+
+    @property
     def new(self) -> dict[str, str]:
-        """What the line says that the device shall be, a holder by its name."""
+        """The values that the device would have, a hospital by its name."""
         return {name: UNKNOWN if value is None else str(value) for name, value in self.draft.items()}
 
 
@@ -76,16 +100,8 @@ class Outcome:
         self.unchanged += more.unchanged
 
 
-@dataclass
-class Seen:
-    """On which line each MAC and each device was seen first. Hashes are kept: a million texts are 100 MB more.
-
-    Names are kept for a dry run only: an import finds those of earlier lines in the registry.
-    """
-
-    macs: dict[int, int] = field(default_factory=dict)
-    devices: dict[int, int] = field(default_factory=dict)
-    names: dict[int, int] | None = None
+# On which line each value came first, by column and the value's hash: a million texts would be 100 MB more.
+Seen = defaultdict[str, dict[int, int]]
 
 
 def import_fleet(
@@ -98,11 +114,11 @@ def import_fleet(
     """Register the devices that are new, and give those that are known the values of their line.
 
     1. Take some thousand lines at a time, so that memory does not grow with the file.
-    2. Within one transaction, plan and do; where lines are wrong, note them and go on, to name them all.
-    3. If any was wrong, take everything back.
+    2. Within one transaction, plan and carry out; if lines are wrong, go on, to name them all.
+    3. If any was wrong, roll everything back.
 
-    What some thousand lines were refused for is not written while later ones are tried, and a name is compared with
-    those of its own thousands and of the registry: a file with many wrong lines may need a second look.
+    Later lines are compared with the registry without a batch that was refused, and with names of their own batch only:
+    a file with many wrong lines may need a second look.
 
     A dry run only plans, and holds no lock. It compares each line with the registry as it is, so it refuses a line that
     needs what a line more than LINES_AT_ONCE before gives up.
@@ -110,92 +126,101 @@ def import_fleet(
     Raises:
         Refused: nothing was imported; `index` of each problem is the line's number in the file.
     """
-    if dry_run:
-        return _dry_run(rows, origin, progress)
-    outcome, problems, seen = Outcome(), [], Seen()
-    with transaction.atomic():
+    outcome, problems, seen = Outcome(), list[Problem](), Seen(dict)
+    with nullcontext() if dry_run else transaction.atomic():
         for batch in _batches(rows):
-            lines = plan(batch, origin, seen, lock=True)
+            lines = plan(batch, origin, seen, lock=not dry_run)
             try:
-                outcome.add(carry_out(lines, origin))
+                outcome.add(_outcome(lines) if dry_run else carry_out(lines, origin))
             except Refused as refused:
                 problems += refused.problems
             progress(len(batch))
-        note(outcome)
-        if problems:
-            transaction.set_rollback(True)
-    if problems:
-        raise Refused(problems)
+            if not dry_run:
+                seen["device_name"].clear()  # the registry has these names now
+        if not dry_run:
+            note(outcome)
+            if problems:
+                transaction.set_rollback(True)
+    refuse(problems)
     return outcome
 
 
-def _dry_run(rows: Iterable[Row], origin: Origin, progress: Callable[[int], object]) -> Outcome:
-    kinds, problems, seen = Counter[Kind](), list[Problem](), Seen(names={})
-    for batch in _batches(rows):
-        lines = plan(batch, origin, seen)
-        problems += [problem for line in lines for problem in line.problems]
-        kinds.update(line.kind for line in lines)
-        progress(len(batch))
-    if problems:
-        raise Refused(problems)
-    return Outcome(kinds[Kind.NEW], kinds[Kind.CHANGED], kinds[Kind.UNCHANGED])
-
-
 def note(outcome: Outcome) -> None:
-    """Put on record that a file was imported. What it did to each device, its history tells."""
+    """Record in the audit log that a file was imported. The history has what it did to each device."""
     audit.note(What.IMPORTED, **asdict(outcome))
 
 
 def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock: bool = False) -> list[Line]:
     """Find out what each line would do, in a number of queries that does not grow with the lines; write nothing.
 
-    1. Read each line as a draft, and note what is wrong with it by itself or beside the lines before.
-    2. Find the device within reach that it is about: by its id where it has one, else by its MAC. An id beyond reach is
-       answered like one that is not there.
-    3. Note what is beyond reach, and each name and MAC that another device has and keeps. Which one is not told.
+    1. Read each line as a draft.
+    2. Find the device in scope that it is about: by its id if it has one, else by its MAC. An id outside the scope
+       gets the same problem as an id that no device has.
+    3. Find every problem, in the same way as for a posted list. Lines before count, in earlier batches too.
 
     `lock` keeps others from changing these devices until the transaction ends; it needs one.
     """
-    seen = seen or Seen()
-    names = {} if seen.names is None else seen.names
-    lines = [_read(row, names, seen) for row in rows]
-    _find_devices(lines, origin.reach, seen, lock=lock)
+    lines = [_read(row) for row in rows]
+    existing = Existing([line.draft for line in lines], origin)
+    ids = {index: _read_id(line.row) for index, line in enumerate(lines) if ID in line.row.cells}
+    for index, device in existing.match(ids, lambda devices: _load(devices, lock=lock)).items():
+        lines[index].device = device
     _name_holders(lines, origin.reach)
-    read = [line.draft for line in lines]
-    owners = {line.device_id: place for place, line in enumerate(lines) if line.device_id is not None}
-    for problem in conflicts.beyond_reach(read, origin.reach) + conflicts.taken(read, origin, owners):
-        lines[problem.index or 0].problems.append(problem)
+    malformed = [replace(problem, index=index) for index, line in enumerate(lines) for problem in line.problems]
+    malformed += [
+        Problem(ID, *(("unknown", UNKNOWN_ID) if pk else ("invalid", NO_ID)), index)
+        for index, pk in ids.items()
+        if not lines[index].device and ID not in lines[index].row.spoilt
+    ]
+    repeated = _find_repeated(lines, Seen(dict) if seen is None else seen)
     for line in lines:
-        line.problems = [replace(problem, index=line.row.number) for problem in line.problems]
+        line.problems = []
+    for problem in find_problems(
+        existing.drafts, origin, malformed=malformed, known=_ids(lines), existing=existing, repeated=repeated
+    ):
+        line = lines[problem.index or 0]
+        line.problems.append(replace(problem, index=line.row.number))
+    for line in lines:
         line.kind = _kind(line)
     return lines
 
 
+@in_one_transaction
 def carry_out(lines: Sequence[Line], origin: Origin) -> Outcome:
     """Do what the lines say, within the transaction in which they were planned with a lock.
 
     Raises:
-        Refused: lines are wrong, or somebody else was faster.
+        Refused: lines are wrong, or another writer was faster.
     """
-    if problems := [problem for line in lines for problem in line.problems]:
-        raise Refused(problems)
-    changed = [line for line in lines if line.kind == Kind.CHANGED]
-    new = [line for line in lines if line.kind == Kind.NEW]
-    if changed:
-        with _told_by_line(changed):
-            registry.update_many([(line.device_id or 0, line.draft) for line in changed], origin)
-    if new:
-        with _told_by_line(new):
-            registry.register([line.draft for line in new], origin)
-    return Outcome(len(new), len(changed), len(lines) - len(new) - len(changed))
+    outcome = _outcome(lines)
+    changed = {line.device_id or 0: line.draft for line in lines if line.kind == Kind.CHANGED}
+    devices = Device.objects.filter(pk__in=sql.any_id(list(changed))).select_related("device_holder")
+    new = [line.draft for line in lines if line.kind == Kind.NEW]
+    with explained_by(lambda: _find_conflicts(lines, origin)):
+        if changed:
+            registry.change([(device, changed[device.pk]) for device in devices], origin)
+        if new:
+            registry.insert(new, origin)
+    return outcome
 
 
 def exported(devices: DeviceQuerySet) -> Iterator[tuple[str, ...]]:
-    """Give the devices by ascending id, each with the cells of spreadsheets.EXPORTED, some thousand at a time."""
+    """Yield the cells of spreadsheets.EXPORTED of each device, by ascending id, some thousand at a time."""
     columns = ("id", "device_name", "device_mac", "device_type", "device_holder__name")
     rows = devices.order_by("id").values_list(*columns).iterator(chunk_size=LINES_AT_ONCE)
     for pk, name, mac, kind, holder in rows:
         yield str(pk), name, mac, kind, holder or UNKNOWN
+
+
+def _outcome(lines: Sequence[Line]) -> Outcome:
+    """Count the lines by what they do.
+
+    Raises:
+        Refused: lines are wrong.
+    """
+    refuse(problem for line in lines for problem in line.problems)
+    kinds = Counter(line.kind for line in lines)
+    return Outcome(kinds[Kind.NEW], kinds[Kind.CHANGED], kinds[Kind.UNCHANGED])
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -204,66 +229,50 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _read(row: Row, names: dict[int, int], seen: Seen) -> Line:
+def _read(row: Row) -> Line:
     draft, problems = drafts.read({column: text for column, text in row.cells.items() if column not in row.spoilt})
     if row.spoilt:
         problems = [problem for problem in problems if problem.field not in row.spoilt]
         problems += [Problem(column, "spoilt", REASONS[spoilt]) for column, spoilt in row.spoilt.items()]
-    problems += _repeated("device_name", draft.get("device_name"), row.number, names)
-    problems += _repeated("device_mac", draft.get("device_mac"), row.number, seen.macs)
     return Line(row, draft, problems)
 
 
-def _repeated(column: str, value: object, number: int, seen: dict[int, int]) -> list[Problem]:
-    """Return a problem if a line before has the same."""
-    if value is None:
-        return []
-    earlier = seen.setdefault(hash(value), number)
-    return [] if earlier == number else [Problem(column, "duplicate", REPEATED[column] % {"line": earlier})]
+def _read_id(row: Row) -> int:
+    """Return the id that the row gives, 0 if it is none."""
+    text = row.cells[ID]
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_ID else 0
+    return number if number <= MAX_ID else 0
 
 
-def _find_devices(lines: list[Line], reach: Reach, seen: Seen, *, lock: bool) -> None:
-    ids = [_read_id(line) for line in lines]
-    devices = Device.objects.within(reach)
+def _load(devices: DeviceQuerySet, *, lock: bool) -> dict[int, Current]:
     if lock:
-        devices = devices.select_for_update(of=("self",)).order_by("pk")
-    by_id = _registered(devices.filter(pk__in=sql.any_id([pk for pk in ids if pk])))
-    macs = [line.draft["device_mac"] for line, pk in zip(lines, ids, strict=True) if pk is None and _mac(line)]
-    by_mac = _registered(devices.filter(device_mac__in=sql.any_text(macs)))
-    pk_of = {old["device_mac"]: pk for pk, old in by_mac.items()}
-    for line, given in zip(lines, ids, strict=True):
-        pk = given if given is not None else pk_of.get(_mac(line))
-        old = by_id.get(pk or 0) or by_mac.get(pk or 0)
-        if pk is not None and old is not None:
-            line.device_id, line.old = pk, old
-            line.problems += _repeated(ID, pk, line.row.number, seen.devices)
-        elif given and ID not in line.row.spoilt:
-            line.problems.append(Problem(ID, "unknown", UNKNOWN_ID))
+        devices = devices.select_for_update(of=("self",))
+    rows = devices.values_list("pk", "device_name", "device_mac", "device_type", "device_holder__name")
+    return {row[0]: Current._make(row) for row in rows}
 
 
-def _read_id(line: Line) -> int | None:
-    """Return the id that the line gives, 0 for one that is none, None if it gives none."""
-    text = line.row.cells.get(ID)
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ID:
-        return int(text)
-    if ID not in line.row.spoilt:
-        line.problems.append(Problem(ID, "invalid", NO_ID))
-    return 0
+def _ids(lines: Sequence[Line]) -> dict[int, int]:
+    return {index: line.device.pk for index, line in enumerate(lines) if line.device}
 
 
-def _mac(line: Line) -> str:
-    return line.draft.get("device_mac", "")
-
-
-def _registered(devices: DeviceQuerySet) -> dict[int, dict[str, str]]:
-    """Return what each device is, as a line would say it, by its id."""
-    columns = ("device_name", "device_mac", "device_type", "device_holder__name")
-    return {
-        pk: {"device_name": name, "device_mac": mac, "device_type": kind, "device_holder": holder or UNKNOWN}
-        for pk, name, mac, kind, holder in devices.values_list("pk", *columns)
+def _find_repeated(lines: Sequence[Line], seen: Seen) -> list[Problem]:
+    """Return a problem for each name, MAC and device that an earlier line has, and remember all of them."""
+    columns: Mapping[str, list[object]] = {
+        "device_name": [line.draft.get("device_name") for line in lines],
+        "device_mac": [line.draft.get("device_mac") for line in lines],
+        ID: [line.device_id for line in lines],
     }
+    numbers = [line.row.number for line in lines]
+    return [
+        problem
+        for column, values in columns.items()
+        for problem in find_repeated(column, values, numbers, seen[column], REPEATED[column])
+    ]
+
+
+def _find_conflicts(lines: Sequence[Line], origin: Origin) -> list[Problem]:
+    problems = find_problems([line.draft for line in lines], origin, known=_ids(lines))
+    return [replace(problem, index=lines[problem.index or 0].row.number) for problem in problems]
 
 
 def new_hospitals(lines: Sequence[Line]) -> list[str]:
@@ -277,31 +286,19 @@ def new_hospitals(lines: Sequence[Line]) -> list[str]:
 
 
 def _name_holders(lines: list[Line], reach: Reach) -> None:
-    """Call each hospital what it is called now, and give a new device that names none the only one within reach."""
+    """Use each hospital's present name, and give a new device that names none the scope's only one."""
     names = {fold(holder) for line in lines if (holder := line.draft.get("device_holder"))}
     known = Hospital.objects.within(reach).called(names) if names else {}
     for line in lines:
         if holder := line.draft.get("device_holder"):
             line.draft["device_holder"] = known[fold(holder)].name if fold(holder) in known else holder
-        elif line.device_id is None and "device_holder" not in line.row.cells and reach.own:
+        elif line.device is None and "device_holder" not in line.row.cells and reach.own:
             line.draft["device_holder"] = reach.own.name
-        elif line.device_id is None and "device_holder" not in line.row.cells and reach.hospitals is not None:
-            line.problems.append(Problem("device_holder", "required", WHICH_HOSPITAL))
 
 
 def _kind(line: Line) -> Kind:
     if line.problems:
         return Kind.WRONG
-    if line.device_id is None:
+    if line.device is None:
         return Kind.NEW
-    same = all(line.old[name] == value for name, value in line.new.items())
-    return Kind.UNCHANGED if same else Kind.CHANGED
-
-
-@contextmanager
-def _told_by_line(lines: Sequence[Line]) -> Iterator[None]:
-    try:
-        yield
-    except Refused as refused:
-        problems = [replace(problem, index=lines[problem.index or 0].row.number) for problem in refused.problems]
-        raise Refused(problems) from refused
+    return Kind.UNCHANGED if line.new.items() <= line.old.items() else Kind.CHANGED

@@ -1,23 +1,47 @@
-"""The verbs of hospitals: rename, merge. What a hospital was called before leads to it for good.
+"""The verbs of hospitals: find or register, rename, merge. A hospital's former names lead to it for good.
 
-Applications in the field send the names that they know. Without that memory, the first device that is registered after
-a rename or a merge would bring the old name back as a new hospital.
+Applications in the field send the names that they know. Without the former names, the first device that is registered
+after a rename or a merge would bring the old name back as a new hospital.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext_lazy as _
 
 from devices import history, registry, sql
 from devices.drafts import fold
 from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
+from devices.prepared import Parameter, Prepared
 from devices.problems import UNIQUE, Problem, Refused
+from devices.reach import Reach
 from devices.transactions import in_one_transaction
 
 GONE = _("This hospital has been merged into another meanwhile.")
 MEANS_ANOTHER = _("This is %(name)s, or was a name of it. Merge the two instead.")
+COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
+
+
+def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bool = False) -> dict[str, Hospital]:
+    """Return the hospitals of these names by folded name; register those that are named for the first time.
+
+    A dry run writes nothing: a new hospital has no id.
+    """
+    spellings = _spellings(names)
+    if not spellings:
+        return {}
+    known = _find_present(spellings)
+    if spellings.keys() - known.keys():
+        known = Hospital.objects.called(spellings)
+    if missing := spellings.keys() - known.keys():
+        if dry_run:
+            known |= {folded: Hospital(name=spellings[folded], name_folded=folded) for folded in missing}
+        else:
+            known = _register_missing(spellings, origin)
+    return known | _own_stored_otherwise(origin.reach, spellings)
 
 
 @dataclass
@@ -31,13 +55,13 @@ class Moved:
 
 @in_one_transaction
 def rename(hospital: Hospital, name: str, origin: Origin) -> None:
-    """Give the hospital another name; the old one goes on meaning it.
+    """Give the hospital another name; the old one still finds it.
 
     Raises:
-        Refused: another hospital has the name, or had it before, or the hospital has been merged meanwhile.
+        Refused: another hospital has or had the name, or the hospital has been merged meanwhile.
     """
     sql.queue_up()
-    [hospital] = _locked([hospital.pk])
+    [hospital] = _lock([hospital.pk])
     if hospital.name == name:
         return
     other = Hospital.objects.called([fold(name)]).get(fold(name))
@@ -53,18 +77,18 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
 
 @in_one_transaction
 def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Moved:
-    """Move all that belongs to the hospitals into the other one, and take them away; their names lead to it.
+    """Move all that belongs to the hospitals into the other one, and delete them; their names find it.
 
     1. Lock them all, in the order of their ids: nobody registers a device of theirs meanwhile.
     2. Move devices and keys, each with its history; admins, and former names.
-    3. Keep each one's name and id as the other's former ones, and take it away.
+    3. Keep the name and id of each as former ones of the other, and delete it.
 
     Raises:
         Refused: one of them has been merged meanwhile.
     """
     sql.queue_up()
     gone = [hospital.pk for hospital in hospitals if hospital.pk != into.pk]
-    locked = {row.pk: row for row in _locked([*gone, into.pk])}
+    locked = {row.pk: row for row in _lock([*gone, into.pk])}
     into = locked.pop(into.pk)
     moved = Moved(devices=registry.transfer(Device.objects.filter(device_holder__in=locked), into, origin))
     keys = list(ApiKey.objects.filter(hospital__in=locked).values_list("pk", flat=True))
@@ -77,15 +101,69 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
         hospital.admins.clear()  # with the signals that put it on record
     FormerName.objects.filter(hospital__in=locked).update(hospital=into)
     history.record(Hospital, list(locked), history.REMOVED, origin, history_change_reason=f"merged into {into.pk}")
-    names = [(row.pk, row.name, row.name_folded) for row in locked.values()]
     sql.delete(Hospital, list(locked))
-    for former_id, name, folded in names:
-        into.former_names.create(name=name, name_folded=folded, former_id=former_id)
+    for row in locked.values():
+        into.former_names.create(name=row.name, name_folded=row.name_folded, former_id=row.pk)
     return moved
 
 
-def _locked(ids: list[int]) -> list[Hospital]:
+def _lock(ids: list[int]) -> list[Hospital]:
     found = list(Hospital.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
     if len(found) < len(set(ids)):
         raise Refused([Problem(None, "gone", GONE)])
     return found
+
+
+def _spellings(names: Iterable[str | None]) -> dict[str, str]:
+    """Return the first spelling of each folded name."""
+    distinct = [name for name in dict.fromkeys(names) if name is not None]  # most of a thousand devices have the same
+    return {fold(name): name for name in reversed(distinct)}
+
+
+@cache
+def _present() -> Prepared:
+    rows = Hospital.objects.filter(name_folded__in=sql.any_text(Parameter("names")))
+    return Prepared(rows.values_list(*COLUMNS))
+
+
+def _find_present(names: Iterable[str]) -> dict[str, Hospital]:
+    """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.called."""
+    rows = _present().rows(names=sql.json_list(list(names)))
+    return {row.name_folded: row for row in (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)}
+
+
+def _register_missing(spellings: Mapping[str, str], origin: Origin) -> dict[str, Hospital]:
+    sql.queue_up()  # wait for a rename or merge: the name may be a former one afterwards
+    found = Hospital.objects.called(spellings)
+    if others := spellings.keys() - found.keys():
+        found |= _stored_otherwise(others)
+    missing, at = sorted(spellings.keys() - found.keys()), now()
+    if not missing:
+        return found
+    ids = sql.insert(
+        Hospital,
+        {"name": [spellings[folded] for folded in missing], "name_folded": missing},
+        {"created_at": at, "updated_at": at},
+        ignore_conflicts=True,
+    )
+    history.record(Hospital, ids, history.ADDED, origin)
+    return found | Hospital.objects.called(missing)
+
+
+def _stored_otherwise(names: Collection[str]) -> dict[str, Hospital]:
+    """Return the hospitals of these folded names that were stored before names were normalized.
+
+    `fold` returns another text for their names now: without this they would be registered a second time.
+    """
+    former = [(row.name, row.hospital) for row in FormerName.objects.select_related("hospital")]
+    rows = former + [(row.name, row) for row in Hospital.objects.all()]
+    return {folded: hospital for name, hospital in rows if (folded := fold(name)) in names}
+
+
+def _own_stored_otherwise(reach: Reach, names: Collection[str]) -> dict[str, Hospital]:
+    """Return the caller's own hospitals of these folded names that were stored before names were normalized.
+
+    Another hospital may have the normalized name. A caller within one hospital never means that other one.
+    """
+    own = {fold(hospital.name): hospital for hospital in reach.hospitals or ()}
+    return {folded: row for folded, row in own.items() if folded in names and folded != row.name_folded}

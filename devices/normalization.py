@@ -7,6 +7,7 @@ them too (api/patterns.py).
 import re
 import unicodedata
 
+MAX_LENGTH = 255  # characters of a name
 LONGEST_DECOMPOSITION = 4  # characters, which NFC makes one of
 MOST_MARKS = 30  # on one letter, which no language needs: https://www.unicode.org/reports/tr15/#Stream_Safe_Text_Format
 
@@ -31,23 +32,23 @@ _invisible = re.compile(f"[{INVISIBLE}]+")
 _rejected = re.compile(rf"[{REJECTED}\ud800-\udfff]")  # JSON has no lone surrogates, so the schema does without them
 
 
-def normalize(text: str, longest: int) -> str:
+def normalize(text: str) -> str:
     """Return the text in NFC, without invisible characters, with one space for each run of white space.
 
-    A text that has more than `longest` characters in NFC is returned too long as well, but not always in NFC: marks are
-    sorted one by one, in time that grows with the square of their number.
+    A text that has more than MAX_LENGTH characters in NFC stays too long, but may not be in NFC: marks are sorted one
+    by one, in time that grows with the square of their number.
     """
     if text.isascii():
         return " ".join(text.split())
     text = " ".join(_invisible.sub("", text).replace("\u2800", " ").split())
-    if len(text) > longest and not _may_be_shorter(text, longest):
+    if len(text) > MAX_LENGTH and not _may_be_shorter(text):
         return text
     return unicodedata.normalize("NFC", text)
 
 
-def _may_be_shorter(text: str, longest: int) -> bool:
-    """Tell whether NFC may make so few characters of the text, and takes little time for it."""
-    if len(text) > LONGEST_DECOMPOSITION * longest:
+def _may_be_shorter(text: str) -> bool:
+    """Tell whether NFC may shorten the text to MAX_LENGTH characters, and takes little time for it."""
+    if len(text) > LONGEST_DECOMPOSITION * MAX_LENGTH:
         return False
     marks = 0
     for character in text:
@@ -59,4 +60,4 @@ def _may_be_shorter(text: str, longest: int) -> bool:
 
 def is_rejected(text: str) -> bool:
     """Tell whether the normalized text has control, directional, private-use or other characters that names exclude."""
-    return not text.isprintable() if text.isascii() else bool(_rejected.search(text))
+    return bool(_rejected.search(text))

@@ -1,7 +1,7 @@
-"""What can be wrong with what a client sent: one shape for the API, the admin, an import and a command."""
+"""Problems of what a client sent, in one shape for the API, the admin, an import and a command."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from django.utils.functional import Promise
@@ -12,12 +12,12 @@ STATUS_NAMES = {413: "CONTENT_TOO_LARGE", 414: "URI_TOO_LONG", 422: "UNPROCESSAB
 UNIQUE = "unique"  # another registered device has it
 DUPLICATE = "duplicate"  # an earlier item of the same list has it
 FORBIDDEN = "forbidden"  # this caller may not
-CONFLICT_LIMIT = "conflict_limit"  # not compared: the caller has been shown too many conflicts outside its scope
+CONFLICT_LIMIT = "conflict_limit"  # not compared: too many conflicts outside the scope were shown
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: `field` is None for what belongs to no field, `index` for what stands in no list."""
+    """One error: `field` is None if it belongs to no field, `index` if it belongs to no item of a list."""
 
     field: str | None
     code: str
@@ -26,7 +26,7 @@ class Problem:
 
 
 class Refused(Exception):
-    """Nothing was written, because of these problems: all that were found, not only the first."""
+    """Nothing was written, because of these problems: every one, not only the first."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)
@@ -41,6 +41,16 @@ class Refused(Exception):
         if codes == {UNIQUE}:
             return 409
         return 403 if codes <= {UNIQUE, FORBIDDEN} else 400
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise Refused if there are problems."""
+    if problems := list(problems):
+        raise Refused(problems)
+
+
+def without_index(problems: Iterable[Problem]) -> list[Problem]:
+    return [replace(problem, index=None) for problem in problems]
 
 
 def status_name(code: int) -> str:

@@ -1,7 +1,7 @@
-"""How far somebody reaches: all hospitals, or some. The one place where a key or a person becomes what they may see.
+"""Scopes: the hospitals whose devices a key or a user may see and write.
 
-Every query of the API and of the admin is narrowed by a reach (`DeviceQuerySet.within`, the condition `scope` of
-api/selection.py), every write is held to one (`conflicts.beyond_reach`).
+Every query of the API and of the admin is narrowed by one (`DeviceQuerySet.within`, the condition `scope` of
+api/selection.py), and every write is checked against one (validation.py).
 """
 
 from collections.abc import Collection
@@ -18,10 +18,10 @@ if TYPE_CHECKING:  # models/ narrows its query sets by a reach
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The hospitals whose devices are within reach; None for all of them and the devices that no hospital holds."""
+    """The hospitals of a scope; None for all of them and the devices that no hospital holds."""
 
     hospitals: "tuple[Hospital, ...] | None" = ()
-    refusal: "str | Promise" = field(default="", compare=False)  # what a write beyond it is told
+    refusal: "str | Promise" = field(default="", compare=False)  # the message for a write outside
 
     @property
     def ids(self) -> Collection[int] | None:
@@ -33,7 +33,7 @@ class Reach:
         return self.hospitals[0] if self.hospitals and len(self.hospitals) == 1 else None
 
     def includes(self, hospital_id: int | None) -> bool:
-        """Tell whether a device that this hospital holds (or nobody) is within it."""
+        """Tell whether a device of this hospital (or of none) is in the scope."""
         return self.hospitals is None or any(hospital.pk == hospital_id for hospital in self.hospitals)
 
 
@@ -47,9 +47,9 @@ def of_key(key: "ApiKey") -> Reach:
 
 
 def of_user(user: Any) -> Reach:
-    """Return everything for an operator, their hospitals for a hospital admin, and nothing for anybody else.
+    """Return everything for an operator, the hospitals of a hospital admin, and nothing for other users.
 
-    Asked once a request: it is kept on the user, whom each request loads anew.
+    It is cached on the user, whom each request loads again.
     """
     if not (user.is_active and user.is_staff):
         return Reach()

@@ -1,6 +1,7 @@
-"""One transaction for a whole verb, and again where another writer was in the way."""
+"""Run a verb in one transaction, and retry it if another writer was in the way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -16,49 +17,54 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class _Explained(IntegrityError):
+    """The database refused a row; `explain` finds the reason once the transaction is rolled back."""
+
+    def __init__(self, explain: Callable[[], list[Problem]]) -> None:
+        self.explain = explain
+        super().__init__("The database refused a row.")
+
+
+@contextmanager
+def explained_by(explain: Callable[[], list[Problem]]) -> Iterator[None]:
+    """Have `in_one_transaction` raise Refused with these problems if the database refuses a row; retry if none."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise _Explained(explain) from error
+
+
 def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
-    """Run the verb in a transaction, and again if another writer was in the way and may be gone by now.
+    """Run the verb in a transaction, and retry it if another writer was in the way and may be gone by now.
 
     That is: PostgreSQL ended it to resolve a deadlock, or refused a row for another that has vanished meanwhile.
-    Who tries again waits for the others who do, or lists that overlap would go on ending each other.
-    Within somebody else's transaction it is only a part of it: that transaction is lost, and theirs to repeat.
-    """
-    return in_one_transaction_or(_unexplained)(verb)
-
-
-def in_one_transaction_or(explain: Callable[..., list[Problem]]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Do as `in_one_transaction`; where the database refuses a row, `explain` is given the arguments and says why.
-
-    It is asked when all has been taken back, in no transaction or in that of the caller.
+    A retry waits for other retries, or lists that overlap would go on ending each other. Within a transaction of the
+    caller it is a part of that: the caller's transaction has failed, and the caller may retry it. A verb with
+    `dry_run=True` writes nothing, and gets no transaction: on SQLite that would be a lock.
 
     Raises:
-        Refused: with what `explain` returned, if anything.
+        Refused: the database refused a row, and `explained_by` found problems.
     """
 
-    def decorate(verb: Callable[P, R]) -> Callable[P, R]:
-        @wraps(verb)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            attempts = 1 if connection.in_atomic_block else ATTEMPTS
-            for attempt in range(1, attempts + 1):
-                try:
-                    with transaction.atomic():
-                        if attempt > 1:
-                            sql.queue_up()
-                        return verb(*args, **kwargs)
-                except IntegrityError as error:
-                    if problems := explain(*args, **kwargs):
-                        raise Refused(problems) from error
-                    if attempt == attempts:
-                        raise
-                except OperationalError as error:
-                    if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or attempt == attempts:
-                        raise
-            raise AssertionError("the last attempt returns or raises")
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs.get("dry_run"):
+            return verb(*args, **kwargs)
+        attempts = 1 if connection.in_atomic_block else ATTEMPTS
+        for attempt in range(1, attempts + 1):
+            try:
+                with transaction.atomic():
+                    if attempt > 1:
+                        sql.queue_up()
+                    return verb(*args, **kwargs)
+            except IntegrityError as error:
+                if isinstance(error, _Explained) and (problems := error.explain()):
+                    raise Refused(problems) from error
+                if attempt == attempts:
+                    raise
+            except OperationalError as error:
+                if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or attempt == attempts:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
-        return run
-
-    return decorate
-
-
-def _unexplained(*_args: object, **_kwargs: object) -> list[Problem]:
-    return []
+    return run

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from devices import conflicts, origin, reach, registry
+from devices import origin, reach, registry
 from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_id
 from devices.admin.device_actions import DeviceActionsMixin
 from devices.admin.filters import DateRangeFilter, HospitalFilter
@@ -21,7 +21,9 @@ from devices.drafts import CLEANERS, Draft, normalize
 from devices.makers import maker
 from devices.models import Device, DeviceCount, DeviceQuerySet, Hospital, Through
 from devices.origin import Origin
+from devices.problems import UNIQUE, Problem
 from devices.reach import Reach
+from devices.validation import find_problems
 
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -44,18 +46,24 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return CLEANERS["device_mac"](self.cleaned_data["device_mac"])
 
     def validate_unique(self) -> None:
-        """Say which device has the name or the MAC, and lead to it, where whoever asks may see it."""
-        read = {field: self.cleaned_data[field] for field in conflicts.TAKEN if field in self.cleaned_data}
-        owners = {self.instance.pk: 0} if self.instance.pk else {}
-        for problem in conflicts.taken([cast("Draft", read)], self.origin, owners):
-            field = str(problem.field)
-            others = Device.objects.within(self.origin.reach).filter(**{field: self.cleaned_data[field]})
-            if other := others.exclude(pk=self.instance.pk).first():
-                url = reverse("admin:devices_device_change", args=[other.pk])
-                link = format_html('{} <a href="{}" class="underline">{}</a>', problem.message, url, other)
-                self.add_error(field, link)
-            else:
-                self.add_error(field, str(problem.message))
+        """Say which device has the name or the MAC, and link to it if the user may see it."""
+        read = {field: value for field, value in self.cleaned_data.items() if field in CLEANERS}
+        if holder := read.get("device_holder"):
+            read["device_holder"] = holder.name
+        known = {0: self.instance.pk} if self.instance.pk else {}
+        for problem in find_problems([cast("Draft", read)], self.origin, known=known):
+            if problem.field and problem.field not in self.errors:
+                self.add_error(problem.field, self._describe(problem))
+
+    def _describe(self, problem: Problem) -> Any:
+        if problem.code != UNIQUE:
+            return problem.message
+        same = {str(problem.field): self.cleaned_data[str(problem.field)]}
+        other = Device.objects.within(self.origin.reach).filter(**same).exclude(pk=self.instance.pk).first()
+        if other is None:
+            return problem.message
+        url = reverse("admin:devices_device_change", args=[other.pk])
+        return format_html('{} <a href="{}" class="underline">{}</a>', problem.message, url, other)
 
     def is_as_seen(self, device: Device) -> bool:
         return self.cleaned_data["seen"] in ("", device.updated_at.isoformat())
@@ -128,7 +136,7 @@ class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, Regi
         if change:
             registry.update(Device.objects.within(by.reach).filter(pk=obj.pk), form.draft(), by, form.is_as_seen)
         else:
-            obj.pk = registry.register([form.draft()], by)[0].pk
+            obj.pk = registry.register([form.draft()], by).ids[0]
 
     @admin.display(description=_("maker"))
     def maker(self, device: Device) -> str | None:

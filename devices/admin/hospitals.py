@@ -18,7 +18,6 @@ from devices import drafts, hospitals, origin
 from devices.admin import confirmation, step_up
 from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_operator
 from devices.admin.trails import WithTrail
-from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, DeviceCount, Hospital, Through
 
 
@@ -114,7 +113,7 @@ class HospitalAdmin(WithTrail, ScopedMixin, RegistryModelAdmin):
         if change:
             hospitals.rename(obj, name, by)
         else:
-            obj.pk = name_hospitals([name], by)[drafts.fold(name)].pk
+            obj.pk = hospitals.find_or_register([name], by)[drafts.fold(name)].pk
 
     @admin.action(description=_("Merge into another hospital"), permissions=["change"])
     @step_up.required(*step_up.ACTION)  # admins and keys move along

@@ -1,4 +1,4 @@
-"""Read what a client sent in a body: its shape here, its fields in drafts.py."""
+"""Parse the body of a request: its shape here, its fields in drafts.py."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,36 +8,21 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from devices import conflicts, drafts, origin
+from devices import drafts
 from devices.api.authentication import key_of
 from devices.api.errors import TooLarge
 from devices.api.naming import in_snake_case, spelling
 from devices.drafts import Draft
-from devices.models import MAX_ID, Through
+from devices.models import MAX_ID
 from devices.problems import Problem, Refused
 
 
-def read_devices(request: Request) -> list[Draft]:
-    """Return the posted devices: a list, or one object as a list of one.
-
-    Raises:
-        Refused: with everything that is wrong, also what the registry would refuse of the rest.
-        TooLarge: there are more than one request may bring.
-    """
-    read, problems = read_each_device(request)
-    if problems:
-        by = origin.of_request(request._request, Through.API, key_of(request))
-        rest = conflicts.twice(read) + conflicts.beyond_reach(read, by.reach) + conflicts.taken(read, by)
-        raise Refused(sorted(problems + rest, key=lambda problem: problem.index or 0))
-    return read
-
-
-def read_each_device(request: Request) -> tuple[list[Draft], list[Problem]]:
-    """Return the posted devices, and what is wrong with the fields of each.
+def read_devices(request: Request) -> tuple[list[Draft], list[Problem]]:
+    """Return the posted devices, a list or one object as a list of one, and the problems of their fields.
 
     Raises:
         Refused: there is nothing.
-        TooLarge: there are more than one request may bring.
+        TooLarge: there are more than one request may have.
     """
     body = _read_body(request)
     rows = body if isinstance(body, list) else [body]
@@ -50,27 +35,21 @@ def read_each_device(request: Request) -> tuple[list[Draft], list[Problem]]:
     for index, row in enumerate(rows):
         draft, wrong = _read_row(row, names, drafts.REQUIRED)
         read.append(draft)
-        problems += [replace(problem, index=index) for problem in wrong]
+        if wrong:
+            problems += [replace(problem, index=index) for problem in wrong]
     return read, problems
 
 
-def read_device(request: Request, required: tuple[str, ...]) -> Draft:
-    """Return the one device of the body.
-
-    Raises:
-        Refused: with everything that is wrong.
-    """
-    draft, problems = _read_row(_read_body(request), spelling(key_of(request)), required)
-    if problems:
-        raise Refused(problems)
-    return draft
+def read_device(request: Request, required: tuple[str, ...]) -> tuple[Draft, list[Problem]]:
+    """Return the one device of the body, and the problems of its fields."""
+    return _read_row(_read_body(request), spelling(key_of(request)), required)
 
 
 def read_lookup(request: Request) -> dict[str, int | str]:
-    """Return what names the device in the body, as a filter: its `id`, or else its `device_mac`.
+    """Return the filter that finds the device of the body: by its `id`, or else by its `device_mac`.
 
     Raises:
-        Refused: neither is there, or what is there can name no device.
+        Refused: neither is there, or it is malformed.
     """
     body = _read_body(request)
     row = in_snake_case(body, spelling(key_of(request))) if isinstance(body, dict) else {}
@@ -84,11 +63,7 @@ def read_lookup(request: Request) -> dict[str, int | str]:
 
 
 def _read_id(sent: object) -> int:
-    """Return the id. 7.0 is 7: JSON has one kind of number, and some clients write all of them with a point.
-
-    Raises:
-        Refused: no device can have it.
-    """
+    """Return the id. 7.0 is 7: JSON has one kind of number, and some clients write all of them with a point."""
     number = int(sent) if isinstance(sent, float) and sent.is_integer() else sent
     if type(number) is not int or not 0 < number <= MAX_ID:
         raise Refused([Problem("id", "invalid", _("This is not the id of a device."))])

@@ -75,7 +75,7 @@ def tell(device: Device) -> dict[str, Any]:
 
 
 def tell_registered(devices: Registered) -> list[dict[str, Any]]:
-    """Return what `tell` does of each of the devices, without making them."""
+    """Return what `tell` returns of each device, without instances: it costs a quarter."""
     at = milliseconds(devices.at)
     return [
         {

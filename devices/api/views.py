@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from devices import bulk, dry_runs, history, origin, reach, registry
+from devices import bulk, history, origin, reach, registry
 from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
 from devices.api.authentication import key_of
@@ -75,11 +75,11 @@ class DeviceViewSet(GenericViewSet[Device]):
         etags.refuse_if_match(request)
         if self.partial or self.update_known:
             return self._create_each(request)
-        register = dry_runs.register if self.dry_run else registry.register
-        devices = register(bodies.read_devices(request), self._origin())
-        rows = self._tell_new(tell_registered(devices))
+        drafts, malformed = bodies.read_devices(request)
+        registered = registry.register(drafts, self._origin(), malformed, dry_run=self.dry_run)
+        rows = self._tell_new(tell_registered(registered))
         told = envelope.success(rows, self._message(_("Devices registered.")), 201)
-        return self._tagged(told, devices[0]) if len(devices) == 1 else told
+        return self._tagged(told, registered.devices()[0]) if len(rows) == 1 else told
 
     @writing.writes
     def update(self, request: Request, id_device: int) -> HttpResponse:
@@ -97,9 +97,8 @@ class DeviceViewSet(GenericViewSet[Device]):
     @writing.writes
     def destroy(self, request: Request, id_device: int) -> HttpResponse:
         device = self.get_queryset().filter(pk=_int64(id_device))
-        retire_one = dry_runs.retire_one if self.dry_run else registry.retire_one
         try:
-            retire_one(device, self._origin(), etags.Expected(request))
+            registry.retire_one(device, self._origin(), etags.Expected(request), dry_run=self.dry_run)
         except Device.DoesNotExist:
             self._absent(id_device)
         except registry.Outdated as outdated:
@@ -107,9 +106,9 @@ class DeviceViewSet(GenericViewSet[Device]):
         return envelope.success([], self._message(_("Device taken out of the registry.")))
 
     def _create_each(self, request: Request) -> HttpResponse:
-        drafts, malformed = bodies.read_each_device(request)
-        register_each = bulk.plan_each if self.dry_run else bulk.register_each
-        results = register_each(drafts, malformed, self._origin(), partial=self.partial, update=self.update_known)
+        drafts, malformed = bodies.read_devices(request)
+        modes = {"partial": self.partial, "update": self.update_known, "dry_run": self.dry_run}
+        results = bulk.register_each(drafts, malformed, self._origin(), **modes)
         names = spelling(key_of(request))
         told = []
         for index, result in enumerate(results):
@@ -156,10 +155,9 @@ class DeviceViewSet(GenericViewSet[Device]):
     def _update(self, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
         device = self.get_queryset().filter(**lookup)
         expected = etags.Expected(self.request)
-        draft = bodies.read_device(self.request, required)
-        update = dry_runs.update if self.dry_run else registry.update
+        draft, malformed = bodies.read_device(self.request, required)
         try:
-            updated = update(device, draft, self._origin(), expected)
+            updated = registry.update(device, draft, self._origin(), expected, malformed, dry_run=self.dry_run)
         except Device.DoesNotExist:
             self._absent(lookup.get("pk"))
         except registry.Outdated as outdated:

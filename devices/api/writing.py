@@ -3,7 +3,7 @@
 A request with an Idempotency-Key is carried out once: its response is stored in the transaction of what it writes, so
 there are both or neither, even if the process is killed (draft-ietf-httpapi-idempotency-key-header, as Stripe does).
 An error writes nothing, so a request that failed may be repeated with its key: only the binding of the key to the
-request is stored. A dry run writes nothing (dry_runs.py), so its key is read and not stored.
+request is stored. A dry run writes nothing, so its key is read and not stored.
 """
 
 import hashlib

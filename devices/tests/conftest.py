@@ -21,9 +21,8 @@ from django.db import connection
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
-from devices import counters, credentials, denials, history, hospital_names, people, registry
+from devices import counters, credentials, denials, history, hospitals, people, registry
 from devices.api import authentication
-from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, Device, Hospital
 from devices.origin import COMMAND
 from devices.triggers import records
@@ -85,7 +84,7 @@ def _nothing_noted_yet() -> Iterator[None]:
 
 def set_clock(patch: pytest.MonkeyPatch, now: Callable[[], datetime]) -> None:
     """Give the verbs, and the history that they write, another present."""
-    for module in (registry, history, hospital_names):
+    for module in (registry, history, hospitals):
         patch.setattr(module, "now", now)
 
 
@@ -127,12 +126,12 @@ class Api:
 
 @pytest.fixture
 def rs_a(db: None) -> Hospital:
-    return name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
+    return hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"]
 
 
 @pytest.fixture
 def rs_b(db: None) -> Hospital:
-    return name_hospitals(["RS Sehat"], COMMAND)["rs sehat"]
+    return hospitals.find_or_register(["RS Sehat"], COMMAND)["rs sehat"]
 
 
 def issue(name: str, **settings: Any) -> credentials.Issued:
@@ -210,7 +209,7 @@ def draft(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def register(*drafts: dict[str, Any]) -> list[Device]:
-    return registry.register(drafts, COMMAND)  # type: ignore[arg-type]
+    return registry.register(drafts, COMMAND).devices()  # type: ignore[arg-type]
 
 
 def errors(response: Any) -> list[tuple[str | None, str]]:

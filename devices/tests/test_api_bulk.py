@@ -78,6 +78,31 @@ def test_without_partial_an_update_of_many_is_all_or_nothing(api: Api) -> None:
     assert Device.history.count() == 2
 
 
+@pytest.mark.parametrize(
+    "query", ["", "?dry_run=true", "?mode=partial", "?on_conflict=update", "?on_conflict=update&dry_run=true"]
+)
+def test_errors_have_one_order_in_all_modes(api_a: Api, rs_b: Hospital, query: str) -> None:
+    register(draft(1, device_holder="RS Harapan"))
+    posted = [draft(2), draft(3, device_name="Cuff 1", device_type="PHONE", device_holder="RS Sehat")]
+    response = api_a.post(f"{DEVICES}{query}", posted)
+    found = response.json()["data"][1]["errors"] if "partial" in query else response.json()["errors"]
+    assert [(error["field"], error["code"]) for error in found] == [
+        ("device_type", "invalid_choice"),
+        ("device_holder", "forbidden"),
+        ("device_name", "unique"),
+    ]
+
+
+@pytest.mark.parametrize("query", ["", "?on_conflict=update"])
+def test_each_repeated_item_of_a_list_that_is_all_or_nothing_is_reported(api: Api, query: str) -> None:
+    response = api.post(f"{DEVICES}{query}", [draft(1, device_type="PHONE"), draft(1), draft(1)])
+    assert [(error["index"], error["code"]) for error in response.json()["errors"]] == [
+        (0, "invalid_choice"),
+        *[(1, "duplicate")] * 2,
+        *[(2, "duplicate")] * 2,
+    ]
+
+
 def test_both_modes_go_together(api: Api) -> None:
     register(draft(1), draft(2))
     response = api.post(
@@ -112,15 +137,15 @@ def test_an_item_whose_name_another_takes_meanwhile_is_looked_at_again(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(draft(1))
-    look = bulk._wrong
+    plan = bulk._plan
 
-    def and_be_late(*args: Any) -> Any:
-        wrong = look(*args)
+    def and_be_late(*args: Any, **options: Any) -> Any:
+        made = plan(*args, **options)
         if not Device.objects.filter(device_name="Wanted").exists():
             register(draft(9, device_name="Wanted"))
-        return wrong
+        return made
 
-    monkeypatch.setattr(bulk, "_wrong", and_be_late)
+    monkeypatch.setattr(bulk, "_plan", and_be_late)
     response = api.post(f"{PARTIAL}&on_conflict=update", [draft(1, device_name="Wanted"), draft(2)])
     assert results(response) == [("conflict", ["unique"]), ("created", "Cuff 2")]
 

@@ -71,6 +71,19 @@ def test_put_wants_all_of_the_three(api: Api, device: Device) -> None:
     assert "index" not in response.json()["errors"][0]
 
 
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_put_reports_malformed_fields_and_conflicts_together(api: Api, query: str) -> None:
+    device, _other = register(draft(1), draft(2))
+    response = api.put(f"/api/device/{device.pk}{query}", draft(2, device_type="PHONE"))
+    assert response.status_code == 400
+    assert errors(response) == [
+        ("device_type", "invalid_choice"),
+        ("device_name", "unique"),
+        ("device_mac", "unique"),
+    ]
+    assert not any("index" in error for error in response.json()["errors"])
+
+
 @pytest.mark.parametrize("body", [None, [], [draft(2)], "x", 7, b"{"])
 @pytest.mark.parametrize("path", ["/api/device/{}", "/api/device"])
 def test_put_of_another_shape_is_refused(api: Api, device: Device, path: str, body: Any) -> None:

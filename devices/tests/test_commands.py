@@ -302,13 +302,6 @@ def test_there_is_no_seeding_of_nothing(count: str) -> None:
         call_command("seed_devices", int(count))
 
 
-def test_seeded_devices_are_spread_over_as_many_hospitals_as_one_says() -> None:
-    run("seed_devices", "50", "--hospitals", "2")
-    assert Hospital.objects.count() == 2
-    with pytest.raises(CommandError, match=r"^--hospitals must be at least 1\.$"):
-        call_command("seed_devices", 1, hospitals=0)
-
-
 def test_quickstart_prints_its_secrets_once(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
     settings.STATIC_ROOT = tmp_path
     out, _err = run("quickstart")

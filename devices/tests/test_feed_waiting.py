@@ -17,9 +17,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from devices import credentials
+from devices import credentials, hospitals
 from devices.api import waiting
-from devices.hospital_names import name_hospitals
 from devices.models import ApiKey
 from devices.origin import COMMAND
 from devices.tests.conftest import ROOT, Api, draft, issue, register
@@ -61,7 +60,7 @@ def test_whoever_waits_holds_no_connection_and_is_told_when_there_is_a_change(as
 
 @pytest.mark.django_db(transaction=True)
 def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threading.Semaphore) -> None:
-    hospital = name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
+    hospital = hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"]
     key = issue("ward app", hospital=hospital).text
 
     def act(number: int) -> Any:
@@ -85,7 +84,7 @@ def expire(key: ApiKey) -> None:
 
 
 def bind_to_a_hospital(key: ApiKey) -> None:
-    ApiKey.objects.filter(pk=key.pk).update(hospital=name_hospitals(["RS Harapan"], COMMAND)["rs harapan"])
+    ApiKey.objects.filter(pk=key.pk).update(hospital=hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,7 +6,6 @@ import pytest
 from django.contrib.auth.models import User
 
 from devices import hospitals, registry
-from devices.hospital_names import name_hospitals
 from devices.models import ApiKey, Device, FormerName, Hospital
 from devices.origin import COMMAND
 from devices.problems import Refused
@@ -15,7 +14,7 @@ from devices.tests.conftest import Api, draft, issue, register
 
 @pytest.fixture
 def misspelt(db: None) -> Hospital:
-    return name_hospitals(["RS Harapn"], COMMAND)["rs harapn"]
+    return hospitals.find_or_register(["RS Harapn"], COMMAND)["rs harapn"]
 
 
 def holder(device: Device) -> str | None:

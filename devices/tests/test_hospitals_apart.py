@@ -16,7 +16,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from devices import feed, hospitals, people, registry
-from devices.hospital_names import name_hospitals
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, errors, issue, register
@@ -143,7 +142,7 @@ def test_a_cursor_with_any_bit_changed_is_none(api_b: Api, ids: dict[str, int]) 
 
 def test_a_list_by_a_former_name_has_another_tag_once_the_name_leads_here(api_b: Api, rs_b: Hospital) -> None:
     register(draft(2, device_holder=rs_b.name))
-    empty = name_hospitals(["RS Kosong"], COMMAND)["rs kosong"]
+    empty = hospitals.find_or_register(["RS Kosong"], COMMAND)["rs kosong"]
     path = "/api/devices?device_holder=RS%20Kosong"
     before = api_b.get(path)
     hospitals.merge([empty], rs_b, COMMAND)
@@ -183,7 +182,7 @@ def test_the_database_is_asked_the_same_of_anothers_device_as_of_none(
 def test_the_database_is_asked_the_same_by_a_filter_that_names_what_is_theirs(
     api_b: Api, ids: dict[str, int], rs_a: Hospital, theirs: str, nobodys: str
 ) -> None:
-    hospitals.merge([name_hospitals(["RS Lama"], COMMAND)["rs lama"]], rs_a, COMMAND)
+    hospitals.merge([hospitals.find_or_register(["RS Lama"], COMMAND)["rs lama"]], rs_a, COMMAND)
 
     def ask(query: str) -> list[str]:
         return shapes(lambda: api_b.get(f"/api/devices?{query}"))

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from devices import counts, hospitals, registry
-from devices.hospital_names import name_hospitals
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.problems import Refused
@@ -65,7 +64,7 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.before = transaction.savepoint()
-        own = name_hospitals(HOSPITALS, COMMAND)
+        own = hospitals.find_or_register(HOSPITALS, COMMAND)
         self.reach = {"a": "RS Harapan", "b": "RS Sehat", "all": None, "reader": None}
         self.apis = {
             who: Api(issue(who, hospital=own.get((name or "").lower()), read_only=who == "reader").text)

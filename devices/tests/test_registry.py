@@ -48,7 +48,7 @@ def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Ho
     registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
     registry.update(one(device), {"device_holder": "RS Sehat"}, COMMAND)
     registry.transfer(one(device), None, COMMAND)
-    registry.update_many([(device.pk, {"device_holder": "RS Baru"})], COMMAND)
+    registry.update(one(device), {"device_holder": "RS Baru"}, COMMAND)
     registry.retire(one(device), COMMAND)
     registry.restore(device.pk, COMMAND)
     told = [
@@ -72,7 +72,7 @@ def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
     [device] = register(draft(1))
     registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
     registry.update(one(device), {"device_type": "CORPORATE"}, COMMAND)
-    registry.update_many([(device.pk, {"device_mac": "D0:61:AE:D4:58:FF", "device_name": "Again"})], COMMAND)
+    registry.update(one(device), {"device_mac": "D0:61:AE:D4:58:FF", "device_name": "Again"}, COMMAND)
     registry.retire(one(device), COMMAND)
     registry.restore(device.pk, COMMAND)
     assert [(row.history_type, row.history_name_before, row.history_mac_before) for row in history(device)] == [
@@ -174,15 +174,15 @@ def test_changing_nothing_writes_nothing() -> None:
 
 def test_each_device_gets_its_own_values_and_only_what_differs_counts() -> None:
     a, b, c = register(draft(1), draft(2), draft(3))
-    changed = registry.update_many(
+    changed = registry.change(
         [
-            (a.pk, {"device_name": "A"}),
-            (b.pk, draft(2)),
-            (c.pk, {"device_holder": "RS Baru", "device_type": "CORPORATE"}),
+            (a, {"device_name": "A"}),
+            (b, draft(2)),
+            (c, {"device_holder": "RS Baru", "device_type": "CORPORATE"}),
         ],
         COMMAND,
     )
-    assert changed == 2
+    assert len(changed) == 2
     rows = Device.objects.order_by("pk").values_list("device_name", "device_type", "device_holder__name")
     assert list(rows) == [
         ("A", "CONSUMER", None),
@@ -209,7 +209,7 @@ def test_what_another_writer_broke_is_tried_again(failure: str, monkeypatch: pyt
     assert not failures
     failures = [OperationalError("deadlock") if failure == "a deadlock" else IntegrityError("unique")] * 2
     monkeypatch.setattr(sql, "update", lambda *a, **k: fail(failures.pop()) if failures else update(*a, **k))
-    assert registry.update_many([(device.pk, {"device_name": "Renamed"})], COMMAND) == 1
+    assert registry.update(one(device), {"device_name": "Renamed"}, COMMAND).device_name == "Renamed"
     assert list(Device.objects.order_by("pk").values_list("device_name", flat=True)) == ["Renamed", "Cuff 2"]
 
 

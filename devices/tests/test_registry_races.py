@@ -11,7 +11,6 @@ from django.db import connection
 
 from devices import credentials, hospitals
 from devices.api import views
-from devices.hospital_names import name_hospitals
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import MAC, Api, draft, issue, register
@@ -129,9 +128,9 @@ def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch
 
 def test_devices_registered_during_a_merge_are_of_the_hospital_that_stays() -> None:
     key = issue("app").text
-    stays = name_hospitals(["RS Harapan"], COMMAND)["rs harapan"]
+    stays = hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"]
     for turn in range(5):
-        misspelt = name_hospitals([f"RS Harapn {turn}"], COMMAND)[f"rs harapn {turn}"]
+        misspelt = hospitals.find_or_register([f"RS Harapn {turn}"], COMMAND)[f"rs harapn {turn}"]
 
         def act(number: int, turn: int = turn, misspelt: Hospital = misspelt) -> int:
             if number == 0:

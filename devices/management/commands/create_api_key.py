@@ -7,9 +7,8 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from devices import credentials
+from devices import credentials, hospitals
 from devices.drafts import clean_holder, clean_text, fold
-from devices.hospital_names import name_hospitals
 from devices.management.base import RegistryCommand, argument
 from devices.models import ApiKey, Hospital, clean_rate
 from devices.origin import COMMAND
@@ -57,7 +56,7 @@ class Command(RegistryCommand):
     def _find_or_register(self, name: str) -> Hospital:
         if not Hospital.objects.called([fold(name)]):
             self.stderr.write(f"The hospital {name} is new, and is registered with this key.")
-        [hospital] = name_hospitals([name], COMMAND).values()
+        [hospital] = hospitals.find_or_register([name], COMMAND).values()
         return hospital
 
 
