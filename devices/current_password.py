@@ -7,14 +7,12 @@ minutes. So a stolen session does not make the sessions of its owner wait.
 import hashlib
 from typing import Any
 
-from axes.models import AccessFailureLog
 from django.contrib.auth.hashers import check_password
 from django.http import HttpRequest
 
 from devices import denials, sign_in_limits
 from devices.audit import What
 from devices.counters import leases
-from devices.origin import client_network
 from devices.rates import Rate
 from devices.sign_in_limits import TooManyAttempts
 
@@ -37,12 +35,6 @@ def is_current_password(request: HttpRequest, password: str) -> bool:
         return True
     leases().take(name, WRONG, strict=True)
     sign_in_limits.count_failure(request)
-    AccessFailureLog.objects.create(
-        username=user.get_username(),
-        ip_address=client_network(request),
-        user_agent=request.headers.get("User-Agent", "")[:255],
-        path_info=request.path[:255],
-    )
     denials.note(request, What.PASSWORD_REFUSED, about=user)
     return False
 

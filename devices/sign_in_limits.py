@@ -14,21 +14,19 @@ by each process alone.
   own: see device_cookies.py.
 """
 
-from datetime import timedelta
+import math
 
-from axes.models import AccessLog
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils import timezone
 
-from devices import device_cookies, rates
+from devices import audit, device_cookies, rates
+from devices.audit import What
 from devices.counters import leases
 from devices.origin import client_address, client_site, network_of
 from devices.rates import Rate
 
 FAILURES = Rate(20, "15min")  # of one network
 WIDE = 4  # times as much for a /48, which may be a whole hospital or the customers of a mobile carrier
-KNOWN_FOR = timedelta(days=30)
 
 Limit = tuple[str, Rate]  # name and rate of what leases.py counts
 
@@ -37,7 +35,7 @@ class TooManyAttempts(Exception):
     """Too many attempts were made. Retry in `seconds`."""
 
     def __init__(self, seconds: int) -> None:
-        self.seconds = seconds
+        self.seconds, self.minutes = seconds, math.ceil(seconds / 60)
         super().__init__(f"Retry in {seconds} seconds.")
 
 
@@ -125,5 +123,4 @@ def _limits(request: HttpRequest, what: str, rate: Rate | None) -> list[Limit]:
 
 
 def _is_known(network: str | None) -> bool:
-    since = timezone.now() - KNOWN_FOR
-    return network is not None and AccessLog.objects.filter(ip_address=network, attempt_time__gte=since).exists()
+    return network is not None and network in audit.known_networks(What.SIGNED_IN)

@@ -21,8 +21,6 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         access = [
             _item(_("People"), "group", "admin:devices_person_changelist"),
             _item(_("API keys"), "key", "admin:devices_apikey_changelist"),
-            _item(_("Sign-ins"), "login", "admin:devices_signin_changelist"),
-            _item(_("Failed sign-ins"), "gpp_maybe", "admin:devices_failedsignin_changelist"),
             _item(_("Audit"), "policy", "admin:devices_auditevent_changelist"),
         ]
         groups.append({"title": _("Access"), "separator": True, "items": access})  # type: ignore[dict-item]

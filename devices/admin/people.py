@@ -17,8 +17,8 @@ from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.html import escape
-from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.widgets import (
@@ -31,6 +31,7 @@ from unfold.widgets import (
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
 from devices.admin.access import OnlyForOperators, WritesByVerbs, is_id
+from devices.admin.audit import WithAuditLog
 from devices.admin.trails import WithTrail
 from devices.current_password import is_current_password
 from devices.models import Hospital, Person
@@ -125,7 +126,7 @@ class WorksAtFilter(DropdownFilter):
 
 
 @admin.register(Person)
-class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
+class PersonAdmin(WithAuditLog, WithTrail, WritesByVerbs, OnlyForOperators):
     form = PersonForm
     list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
     list_filter = (WorksAtFilter, "is_superuser", "is_active", "last_login")
@@ -201,7 +202,6 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
             return None
         if self._protected(request, queryset):
             return None
-        self.log_change(request, chosen[0], gettext("A link to choose a password was made."))
         return self._show_link(request, chosen[0])
 
     @admin.action(description=_("Reset two-factor sign-in"), permissions=["change"])
@@ -214,7 +214,6 @@ class PersonAdmin(WithTrail, WritesByVerbs, OnlyForOperators):
         def reset(by: Origin) -> int:
             for person in queryset:
                 second_factor.reset(person)
-                self.log_change(request, person, gettext("Two-factor sign-in was reset."))
             return len(queryset)
 
         return confirmation.carry_out(
