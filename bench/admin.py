@@ -67,9 +67,9 @@ PAGES = {
     "hospitals to choose from": f"{CHOICES}&term=1",
     "people": f"{LISTS}/person/",
     "API keys": f"{LISTS}/apikey/",
-    "sign-ins": f"{LISTS}/signin/",
+    "audit log": f"{LISTS}/auditevent/",
 }
-OF_OPERATORS_ONLY = {"people", "API keys", "sign-ins", "without a hospital"}
+OF_OPERATORS_ONLY = {"people", "API keys", "audit log", "without a hospital"}
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from cexup.logs import current_request_id
 from devices.api import envelope
 from devices.api.authentication import HEADER
+from devices.models.sessions import BEGAN_AT
 from devices.problems import Problem
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
@@ -143,14 +144,12 @@ class NoNulMiddleware:
 class SessionEndMiddleware:
     """End a session some hours after its user signed in, however busy it is. Idle ones end by their cookie's age."""
 
-    BEGAN_AT = "began_at"  # seconds since 1970 UTC
-
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
-            began_at = request.session.setdefault(self.BEGAN_AT, time.time())
+            began_at = request.session.setdefault(BEGAN_AT, time.time())
             if time.time() - began_at > settings.SESSION_MAX_AGE:
                 logout(request)
         return self.get_response(request)

@@ -213,10 +213,10 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on tr
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "devices.origin.client_network"
-AXES_LOCKOUT_CALLABLE = "devices.admin.sign_ins.locked_out"
-AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_LOCKOUT_CALLABLE = "devices.admin.sign_in_limits.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # the audit log has all sign-ins; axes logs no failures unless it is told to
 AXES_VERBOSE = False  # no line at every start
-AXES_ENABLE_ADMIN = False  # devices/admin/sign_ins.py lists the same, to read only
+AXES_ENABLE_ADMIN = False
 
 # Emails to users whose way to sign in was changed (devices/notifications.py). Without EMAIL_URL none is sent.
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
@@ -232,7 +232,7 @@ OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/second_fact
 PASSWORD_HASHERS = ["devices.hashing.BoundedPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "devices.sign_in_signals.RecordingLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "devices.password_rules.PaddedCommonPasswordValidator"},
     {"NAME": "devices.password_rules.OwnCharactersValidator"},

@@ -1,22 +1,24 @@
-"""What is on record besides changes: sign-ins, denials, people, exports, imports, prunes. One verb: `note`.
+"""The audit log: sign-ins, denials, people, exports, imports, prunes. `note` writes an event.
 
-The changes of devices, hospitals and keys are not written twice: their history is on record as it is. No caller gives
-`note` a secret, nor an e-mail address: what a person signs in with stands in `username`, and nowhere else.
+The history has the changes of devices, hospitals and keys; they are not written twice. No caller gives `note` a secret,
+nor an email address other than a user name, which is in `username` only.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, models, transaction
 from django.http import HttpRequest
+from django.utils import timezone
 
 from devices import sql
 from devices.models import ApiKey, AuditEvent, AuditRetention, Device, Hospital, Through
-from devices.origin import client_address
+from devices.models.sessions import USER_AGENT_LENGTH
+from devices.origin import client_address, network_of
 from devices.triggers import records
 
 What, About = AuditEvent.What, AuditEvent.About
@@ -26,51 +28,62 @@ KINDS: dict[type[models.Model], str] = {
     Hospital: About.HOSPITAL.value,
     ApiKey: About.API_KEY.value,
 }
+WITH_USER_AGENT = {
+    *(What.SIGNED_IN, What.SIGN_IN_FAILED, What.SIGN_IN_LOCKED),
+    *(What.CODE_REFUSED, What.PASSWORD_REFUSED),
+}
+KNOWN_FOR = timedelta(days=30)
 
 current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
 
 
-def note(
-    what: str, *, about: models.Model | None = None, hospital_id: int | None = None, user: Any = None, **details: Any
-) -> None:
-    """Put something on record: now, in the transaction that there is, by whoever's request this thread is at.
+def note(what: str, **fields: Any) -> None:
+    """Write an event now, in the current transaction. The actor is that of the current request, or a command.
 
-    `user` is who did it, where that is not who the request is signed in as. Outside a request it is a command.
+    See `of_request` for the fields. All other names are details.
     """
-    event = of_request(current_request.get(), what, user=user, hospital_id=hospital_id, details=details)
-    if about is not None:
-        event.about, event.about_id = KINDS.get(type(about), About.PERSON), about.pk
-    event.save(force_insert=True)
+    of_request(current_request.get(), what, **fields).save(force_insert=True)
 
 
-def of_request(request: HttpRequest | None, what: str, *, user: Any = None, **fields: Any) -> AuditEvent:
-    """Return an event of this request, or of a command, that is not written yet."""
-    if request is None:
-        return AuditEvent(what=what, through=Through.COMMAND, user_id=user and user.pk, username=_name(user), **fields)
-    key = getattr(request, "auth", None)
+def of_request(
+    request: HttpRequest | None,
+    what: str,
+    *,
+    about: models.Model | None = None,
+    hospital_id: int | None = None,
+    user: Any = None,
+    **details: Any,
+) -> AuditEvent:
+    """Return an event of this request, or of a command, that is not written yet.
+
+    `user` is the actor, if it is not the one who is signed in.
+    """
     user = user or getattr(request, "user", None)
+    key = getattr(request, "auth", None)
+    through = Through.COMMAND
+    if request is not None:
+        through = Through.API if request.path_info.startswith("/api/") else Through.ADMIN
+        if what in WITH_USER_AGENT:
+            details["user_agent"] = request.headers.get("User-Agent", "")[:USER_AGENT_LENGTH]
     return AuditEvent(
         what=what,
-        through=Through.API if request.path_info.startswith("/api/") else Through.ADMIN,
-        user_id=user.pk if user else None,  # None too for somebody anonymous
-        username=_name(user),
+        user_id=user.pk if user else None,
+        username=user.get_username() if user else "",
         api_key_id=key.pk if isinstance(key, ApiKey) else None,
-        address=client_address(request),
+        through=through,
+        address=client_address(request) if request else None,
         request_id=getattr(request, "request_id", ""),
-        **fields,
+        about=KINDS.get(type(about), About.PERSON.value) if about else "",
+        about_id=about.pk if about else None,
+        hospital_id=hospital_id,
+        details=details,
     )
 
 
-def _name(user: Any) -> str:
-    return str(user.get_username()) if user else ""
-
-
-class TooSoon(Exception):
-    """Records would be removed before their time."""
-
-    def __init__(self, years: int) -> None:
-        self.years = years
-        super().__init__(f"Records are kept for {years} years.")
+def known_networks(what: str, **about: Any) -> set[str | None]:
+    """Return the networks from which this was done within KNOWN_FOR."""
+    events = AuditEvent.objects.filter(what=what, at__gte=timezone.now() - KNOWN_FOR, **about)
+    return {network_of(address) for address in events.values_list("address", flat=True).distinct()}
 
 
 def raise_retention() -> None:
@@ -88,35 +101,16 @@ def retention() -> int:
 
 
 def kept_since() -> datetime:
-    """Return the instant before which records are past their time, by the clock of the database."""
+    """Return the instant before which records may be removed, by the clock of the database."""
     kept = f"(SELECT {retention():d} AS years) AS kept"
     [instant] = sql.fetch_one(f"SELECT {records.KEPT_SINCE[connection.vendor]} FROM {kept}")  # noqa: S608
     return instant if isinstance(instant, datetime) else datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
 
-def check_past(before: datetime) -> None:
-    """Check that whatever is from before then is past its time.
-
-    Raises:
-        TooSoon: it is not, all of it.
-    """
-    if before > kept_since():
-        raise TooSoon(retention())
-
-
 @contextmanager
 def pruning(before: datetime) -> Iterator[None]:
-    """Let records of before then be removed within this block, as far as they are past their time."""
+    """Let records from before this instant be removed within the block, if they are past their retention."""
     with transaction.atomic():
         AuditRetention.objects.update(pruning_before=before)
         yield
         AuditRetention.objects.update(pruning_before=None)
-
-
-def note_admins(events: Iterable[tuple[str, int, int]]) -> None:
-    """Put on record, of each (what, person's id, hospital's id), whose admin somebody has become or is no longer."""
-    rows = [
-        of_request(current_request.get(), what, about=About.PERSON, about_id=person, hospital_id=hospital)
-        for what, person, hospital in events
-    ]
-    AuditEvent.objects.bulk_create(rows)

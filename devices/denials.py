@@ -1,11 +1,10 @@
-"""What was denied, on record: with no way to fill the disk, or to make an answer fail, by being denied again and again.
+"""Record what was denied. Repeated denials neither fill the disk nor fail a response.
 
-The first event of a kind (what, by whom, from which network) is written at once. Those after it within the minute are
-counted, and the number is written once the minute is over and something else is denied. An IPv6 address counts as its
-/64, which one client has.
+The first event of a kind (event and status, caller, network) is written at once. Those after it within the minute are
+counted; the count is written after the minute, with the next denial. An IPv6 /64 counts as one network.
 
-A process writes at most MOST_A_MINUTE kinds of one event and status a minute. Beyond that they are one row without an
-address. Each event and status has a share of its own, so a flood of one cannot hide another.
+A process writes at most MOST_A_MINUTE rows of one event and status a minute. All others are one row without an address.
+Each event and status has its own share, so a flood of one does not hide another.
 """
 
 import logging
@@ -20,7 +19,7 @@ from django.db import DatabaseError, models, transaction
 from django.http import HttpRequest, HttpResponse
 
 from devices import audit, conflict_limits, keys
-from devices.audit import What
+from devices.audit import About, What
 from devices.models import ApiKey, AuditEvent
 from devices.origin import network_of
 
@@ -28,17 +27,16 @@ HEADER = "x-api-key"
 DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 MINUTE = 60.0  # seconds
 MOST_A_MINUTE = 30  # rows of a process, for each event and status
-BY_CALLER = {What.OUTSIDE_SCOPE, What.CONFLICTS_OUTSIDE_SCOPE}  # one kind for each caller, from whichever network
-SUMMED = "conflicts", "unchecked"  # details of a kind that are added up
-BY_ID = {"id_device", "object_id", "upload_id"}  # what routes call the id of an object
-# Rows of one kind within a minute: as many as it takes to be locked; else one.
-AT_ONCE = {What.SIGN_IN_FAILED: 5, What.PASSWORD_REFUSED: 5}
+BY_CALLER = {What.OUTSIDE_SCOPE, What.CONFLICTS_OUTSIDE_SCOPE}  # of one kind from any network
+SUMMED = "conflicts", "unchecked"  # details that are added up
+BY_ID = {"id_device", "object_id", "upload_id"}  # parameters of routes that are the id of an object
+AT_ONCE: dict[str, int] = {What.SIGN_IN_FAILED: 5, What.PASSWORD_REFUSED: 5}  # rows before a kind is counted; else 1
 
 logger = logging.getLogger(__name__)
 
 
 class AuditMiddleware:
-    """Let whatever this thread writes know its request, and put on record that a request was denied."""
+    """Make the request known to the audit log, and record that it was denied."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -51,48 +49,47 @@ class AuditMiddleware:
                 note(request, What.CONFLICTS_OUTSIDE_SCOPE, **numbers)
             recorded = getattr(request, "axes_locked_out", False) or getattr(request, "denial_recorded", False)
             if response.status_code in DENIALS and not recorded:
-                note(request, What.DENIED, status=response.status_code, **_asked_for(request))
+                note(request, What.DENIED, status=response.status_code, **_requested(request))
             elif response.status_code == HTTPStatus.NOT_FOUND and _is_outside_scope(request):
-                note(request, What.OUTSIDE_SCOPE, **_asked_for(request))
+                note(request, What.OUTSIDE_SCOPE, **_requested(request))
         finally:
             audit.current_request.reset(token)
         return response
 
 
 class Tally:
-    """What was denied within this minute: decides which rows are written, and with which counts."""
+    """The denials of the current minute: which of them become rows, and with which counts."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.began = -MINUTE
-        self.seen: dict[Any, int] = {}
+        self.seen: Counter[Any] = Counter()  # rows by kind
         self.shares: Counter[Any] = Counter()  # rows by event and status
-        self.unwritten: dict[Any, tuple[AuditEvent, int]] = {}
+        self.unwritten: dict[Any, AuditEvent] = {}
 
     def rows(self, event: AuditEvent) -> list[AuditEvent]:
+        """Return the rows to write now: the event, unless it is counted only, and the counts of a past minute."""
         with self.lock:
-            rows = self._minute_is_over() if time.monotonic() - self.began >= MINUTE else []
-            kind = _kind(event)
-            share = event.what, event.details.get("status")
+            rows = self._end_minute() if time.monotonic() - self.began >= MINUTE else []
+            kind, share = _kind(event), (event.what, event.details.get("status"))
             if self.shares[share] >= MOST_A_MINUTE and kind not in self.seen:
-                event, kind = _many_others(event), ("many others", *share)
-            if self.seen.get(kind, 0) < AT_ONCE.get(What(event.what), 1):
-                self.seen[kind] = self.seen.get(kind, 0) + 1
+                event, kind = _without_caller(event), share
+            if self.seen[kind] < AT_ONCE.get(event.what, 1):
+                self.seen[kind] += 1
                 self.shares[share] += 1
                 return [*rows, event]
-            first, count = self.unwritten.get(kind, (event, 0))
-            if count:
-                _add_up(first, event)
-            self.unwritten[kind] = first, count + 1
+            counted = self.unwritten.setdefault(kind, event)
+            for name in SUMMED:
+                if counted is not event and name in event.details:
+                    counted.details[name] = counted.details.get(name, 0) + event.details[name]
+            counted.details["count"] = counted.details.get("count", 0) + 1
             return rows
 
-    def _minute_is_over(self) -> list[AuditEvent]:
-        rows = []
-        for event, count in self.unwritten.values():
-            event.details["count"] = count
-            rows.append(event)
-        self.began, self.seen, self.unwritten = time.monotonic(), {}, {}
-        self.shares.clear()
+    def _end_minute(self) -> list[AuditEvent]:
+        rows = list(self.unwritten.values())
+        self.began = time.monotonic()
+        for counts in (self.seen, self.shares, self.unwritten):
+            counts.clear()
         return rows
 
 
@@ -100,14 +97,11 @@ tally = Tally()
 
 
 def note(request: HttpRequest, what: str, *, about: models.Model | None = None, **details: Any) -> None:
-    """Put a denial on record, if its turn has come. That it could not be is logged, and fails nothing."""
-    event = audit.of_request(request, what, details=details)
-    if about is not None:
-        event.about, event.about_id = AuditEvent.About.PERSON, about.pk
+    """Record or count a denial. If the database refuses it, that is logged, and the response does not fail."""
+    event = audit.of_request(request, what, about=about, **details)
     try:
-        if (sent := _opening_nothing(request, details)) is not None:
-            event.about_id = ApiKey.objects.filter(digest=keys.digest(sent)).values_list("pk", flat=True).first()
-            event.about = AuditEvent.About.API_KEY if event.about_id else ""  # revoked, or expired
+        if details.get("status") == HTTPStatus.UNAUTHORIZED and (ended := _ended_key(request)):
+            event.about, event.about_id = About.API_KEY.value, ended
         if rows := tally.rows(event):
             with transaction.atomic():
                 AuditEvent.objects.bulk_create(rows)
@@ -115,45 +109,43 @@ def note(request: HttpRequest, what: str, *, about: models.Model | None = None, 
         logger.warning("A denial (%s) could not be put on record.", what, exc_info=True)
 
 
-def _opening_nothing(request: HttpRequest, details: dict[str, Any]) -> str | None:
-    """Return the key of a 401 that may be one that has ended. Behind a 429 none is looked up: it may be a guess."""
-    sent = request.headers.get(HEADER)
-    return sent if sent and details.get("status") == HTTPStatus.UNAUTHORIZED and keys.is_well_formed(sent) else None
+def _ended_key(request: HttpRequest) -> int | None:
+    """Return the id of the revoked or expired key that was sent, if it is one.
+
+    Call it for a 401 only: behind a 429 no key is looked up, since it may be a guess.
+    """
+    sent = request.headers.get(HEADER, "")
+    if not keys.is_well_formed(sent):
+        return None
+    return ApiKey.objects.filter(digest=keys.digest(sent)).values_list("pk", flat=True).first()
 
 
-def _asked_for(request: HttpRequest) -> dict[str, Any]:
-    """Return what was asked for: the route, not the address, which may hold anything."""
+def _requested(request: HttpRequest) -> dict[str, Any]:
+    """Return the method and the route. The path itself may contain anything."""
     match = request.resolver_match
     return {"method": request.method, "route": match.route if match else ""}
 
 
 def _is_outside_scope(request: HttpRequest) -> bool:
-    """Tell whether a caller with a scope has requested an object by an id, which is not there or outside the scope.
+    """Return whether a caller with a scope requested an object by an id that does not exist or is outside the scope.
 
-    Both return the same 404, so both are counted. A caller without limits has nothing outside.
+    Both have the same 404, so both are recorded.
     """
     match = request.resolver_match
     if match is None or not (BY_ID & match.kwargs.keys() or match.route.strip("/") == "api/device"):
         return False
-    key = getattr(request, "auth", None)
+    key, user = getattr(request, "auth", None), getattr(request, "user", None)
     if isinstance(key, ApiKey):
         return key.hospital_id is not None
-    user = getattr(request, "user", None)
     return bool(user and user.is_staff and not user.is_superuser)
 
 
-def _many_others(event: AuditEvent) -> AuditEvent:
-    details = {name: event.details[name] for name in SUMMED if name in event.details}
-    return AuditEvent(what=event.what, through=event.through, details={"from": "many others", **details})
-
-
-def _add_up(first: AuditEvent, event: AuditEvent) -> None:
-    for name in SUMMED:
-        if name in event.details:
-            first.details[name] = first.details.get(name, 0) + event.details[name]
+def _without_caller(event: AuditEvent) -> AuditEvent:
+    summed = {name: event.details[name] for name in SUMMED if name in event.details}
+    return AuditEvent(what=event.what, through=event.through, details={"from": "many others", **summed})
 
 
 def _kind(event: AuditEvent) -> Any:
-    by = event.user_id, event.api_key_id, event.about_id
     network = None if event.what in BY_CALLER else network_of(event.address)
-    return event.what, event.details.get("status"), *by, network
+    caller = event.user_id, event.api_key_id, event.about_id, network
+    return event.what, event.details.get("status"), caller

@@ -1,7 +1,6 @@
-"""Remove what is no longer needed, some thousand rows at a time, so that nobody waits for it."""
+"""Remove what is no longer needed."""
 
 from datetime import datetime, timedelta
-from importlib import import_module
 from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
@@ -11,84 +10,66 @@ from django.utils import timezone
 
 from devices import audit, feed, uploads
 from devices.audit import What
-from devices.models import AuditEvent, ChangeFeed, RememberedAnswer, Upload
+from devices.models import AuditEvent, ChangeFeed, RememberedAnswer, Session, Upload
 from devices.transactions import in_one_transaction
 
 ANSWERS_KEPT = timedelta(hours=24)
-SIGN_INS_KEPT = timedelta(days=90)  # the lists of sign-ins; the audit has the same events, for AUDIT_YEARS
-ROWS_AT_ONCE = 5_000
+ROWS_AT_ONCE = 5_000  # so that no request waits for long
 
 
-def answers(*, dry_run: bool = False) -> int:
-    """Remove the answers that nobody is given any more; return how many there were."""
-    old = RememberedAnswer.objects.filter(created_at__lte=timezone.now() - ANSWERS_KEPT)
-    return old.count() if dry_run else old.delete()[0]
+class TooSoon(Exception):
+    """Records would be removed before the end of their retention."""
 
 
-def sessions(*, dry_run: bool = False) -> int:
-    """Remove the sessions that have expired; return how many there were."""
-    store = import_module(settings.SESSION_ENGINE).SessionStore
-    count = int(store.get_model_class().objects.filter(expire_date__lt=timezone.now()).count())
-    if not dry_run:
-        store.clear_expired()
-    return count
+def expired() -> dict[str, QuerySet[Any]]:
+    """Return the rows that have expired, and are no records, by name.
 
-
-def sign_ins(*, dry_run: bool = False) -> int:
-    """Remove the lists of sign-ins beyond SIGN_INS_KEPT, and failures beyond the cool-off; return how many rows.
-
-    A failure counts towards a lockout for AXES_COOLOFF_TIME only.
+    axes keeps failed sign-ins for its lock. Its logs get no rows any more: the audit log has all sign-ins.
     """
     now = timezone.now()
-    old = [
-        AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
-        AccessLog.objects.filter(attempt_time__lt=now - SIGN_INS_KEPT),
-        AccessFailureLog.objects.filter(attempt_time__lt=now - SIGN_INS_KEPT),
-    ]
-    return sum(rows.count() if dry_run else rows.delete()[0] for rows in old)
-
-
-def files(*, dry_run: bool = False) -> int:
-    """Remove the files that were chosen for an import and not imported in time; return how many there were."""
-    old = Upload.objects.filter(created_at__lt=timezone.now() - uploads.KEPT)
-    count = old.count()
-    if not dry_run:
-        old.delete()  # with their lines
-    return count
+    return {
+        "kept answers": RememberedAnswer.objects.filter(created_at__lte=now - ANSWERS_KEPT),
+        "expired sessions": Session.objects.filter(expire_date__lt=now),
+        "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
+        "rows of the old list of sign-ins": AccessLog.objects.all(),
+        "rows of the old list of failed sign-ins": AccessFailureLog.objects.all(),
+        "files chosen for an import": Upload.objects.filter(created_at__lt=now - uploads.KEPT),
+    }
 
 
 def changes(older_than: timedelta, *, dry_run: bool = False) -> int:
-    """Remove the changes of devices of before then that later ones of before then have overtaken; return how many.
+    """Remove changes of devices that are that old, if later ones that old have replaced them; return how many.
 
     1. Find the last change that is that old and settled: up to there is pruned.
-    2. Note it first: from then on a follower who is not that far is told to begin again, before a change is missing.
-    3. Remove what has been overtaken up to there. What remains of each device is its last change there, so that
-       whoever begins again learns of each that there is, and a device that was taken out can still be restored.
+    2. Save its id first: then a follower that is not that far has to begin again before a change is missing.
+    3. Remove what was replaced up to there. The last change of each device there remains, so whoever begins again
+       learns of each device, and a removed device can still be restored.
 
     Raises:
         TooSoon: changes are kept for longer than that.
     """
     before = timezone.now() - older_than
-    audit.check_past(before)
+    if before > audit.kept_since():
+        raise TooSoon(f"Records are kept for {audit.retention()} years.")
     old = feed.Change.objects.filter(history_date__lt=before, history_id__lte=feed.settled())
     end = old.aggregate(last=Max("history_id"))["last"]
     if end is None:
         return 0
     later = feed.Change.objects.filter(id=OuterRef("id"), history_id__gt=OuterRef("history_id"), history_id__lte=end)
-    overtaken = feed.Change.objects.filter(Exists(later), history_id__lte=end)
-    count = int(overtaken.count())
+    replaced = feed.Change.objects.filter(Exists(later), history_id__lte=end)
+    count = int(replaced.count())
     if dry_run or not count:
         return count
     audit.note(What.PRUNED, changes=count, before=before.isoformat())
     feed.state()
     ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
     first = feed.Change.objects.aggregate(first=Min("history_id"))["first"]
-    some = range(first, end + 1, ROWS_AT_ONCE)
-    return sum(_remove(overtaken.filter(history_id__range=(low, low + ROWS_AT_ONCE - 1)), before) for low in some)
+    batches = range(first, end + 1, ROWS_AT_ONCE)
+    return sum(_remove(replaced.filter(history_id__range=(low, low + ROWS_AT_ONCE - 1)), before) for low in batches)
 
 
 def events(*, dry_run: bool = False) -> int:
-    """Remove the audit events that are past their time; return how many. That something was pruned stays for good."""
+    """Remove the audit events past their retention; return how many. Events of pruning itself are kept for good."""
     before = audit.kept_since()
     old = AuditEvent.objects.filter(at__lt=before).exclude(what__in=[What.PRUNED, What.RETENTION_RAISED])
     count = old.count()

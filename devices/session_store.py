@@ -15,10 +15,9 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import SessionBase
 from django.utils import timezone
 
-from cexup.middleware import SessionEndMiddleware
 from devices import audit, seal
 from devices.models import Session
-from devices.models.sessions import USER_AGENT_LENGTH
+from devices.models.sessions import BEGAN_AT, USER_AGENT_LENGTH
 from devices.origin import client_address
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class SessionStore(db.SessionStore):
         row: Session = super().create_model_instance(data)  # type: ignore[assignment]
         row.session_key = hashed(row.session_key)
         row.user_id = data.get(SESSION_KEY)
-        if began_at := data.get(SessionEndMiddleware.BEGAN_AT):
+        if began_at := data.get(BEGAN_AT):
             row.created_at = datetime.fromtimestamp(began_at, UTC)
         if request := audit.current_request.get():
             row.address = client_address(request)

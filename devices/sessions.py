@@ -12,7 +12,7 @@ from devices.session_store import hashed
 
 
 def of_user(user: User) -> QuerySet[Session]:
-    """Return the sessions that the user can still use, the last used one first."""
+    """Return the sessions of the user that have not expired, the last used one first."""
     return Session.objects.filter(user_id=user.pk, expire_date__gt=timezone.now()).order_by("-last_seen_at")
 
 
@@ -22,25 +22,23 @@ def current_id() -> str:
     return hashed(session.session_key) if session and session.session_key else ""
 
 
-@transaction.atomic
 def end(user: User, session_id: str) -> int:
     """End this session if it is another one of the user; return how many were ended, 0 or 1."""
-    others = of_user(user).exclude(pk=current_id())
-    known = session_id in others.values_list("pk", flat=True)  # compared here: no database reads what a form sends
-    return _end(others.filter(pk=session_id), user) if known else 0
+    known = session_id in of_user(user).values_list("pk", flat=True)  # no database reads what a form sends
+    return _end(of_user(user).filter(pk=session_id), user) if known else 0
 
 
-@transaction.atomic
 def end_others(user: User) -> int:
     """End all sessions of the user, except the session of the current request; return how many were ended.
 
     If the current request is another user's, or there is none, all sessions of the user end.
     """
-    return _end(of_user(user).exclude(pk=current_id()), user)
+    return _end(of_user(user), user)
 
 
+@transaction.atomic
 def _end(sessions: QuerySet[Session], user: User) -> int:
-    count, _by_model = sessions.delete()
+    count, _by_model = sessions.exclude(pk=current_id()).delete()
     if count:
         audit.note(What.SESSION_ENDED, about=user, count=count)
     return count

@@ -11,22 +11,20 @@ A password costs about half a second of a core to check.
 If the counter fails, each process counts alone.
 """
 
+import math
 from collections.abc import Iterable
-from datetime import timedelta
 
-from axes.models import AccessLog
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils import timezone
 
-from devices import device_cookies, rates
+from devices import audit, device_cookies, rates
+from devices.audit import What
 from devices.counters import leases
 from devices.origin import client_network, client_networks
 from devices.rates import Rate
 
 FAILURES = Rate(20, "15min")  # of one network
 WIDE = 4  # times as much for a /48, which may be a whole hospital or the customers of a mobile carrier
-KNOWN_FOR = timedelta(days=30)
 
 Limit = rates.Limit
 
@@ -35,7 +33,7 @@ class TooManyAttempts(Exception):
     """Too many attempts were made. Retry in `seconds`."""
 
     def __init__(self, seconds: int) -> None:
-        self.seconds = seconds
+        self.seconds, self.minutes = seconds, math.ceil(seconds / 60)
         super().__init__(f"Retry in {seconds} seconds.")
 
 
@@ -115,5 +113,4 @@ def _limits_of_new_networks(request: HttpRequest) -> list[Limit]:
 
 
 def _is_known(network: str | None) -> bool:
-    since = timezone.now() - KNOWN_FOR
-    return network is not None and AccessLog.objects.filter(ip_address=network, attempt_time__gte=since).exists()
+    return network is not None and network in audit.known_networks(What.SIGNED_IN)

@@ -1,16 +1,15 @@
-"""All that is on record about one person, device, key or hospital, in order of time: history and audit events together.
+"""The audit trail of one person, device, key or hospital: its history and its audit events, in order of time.
 
-It is read some hundred rows at a time, however much there is.
+Some hundred rows are read at a time, however many there are.
 """
 
 import csv
 import heapq
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import models
@@ -24,39 +23,73 @@ from devices.models import ApiKey, AuditEvent, Device, Hospital, changes_of
 
 ROWS_AT_ONCE = 500
 
-TOLD = {  # of a row of history, what the change was about
+VALUES = {  # columns of a history
     Device: ("device_name", "device_mac", "device_type", "device_holder_id"),
     Hospital: ("name",),
     ApiKey: ("name", "prefix", "hospital_id", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
 }
-WORDS = {history.ADDED: "added", history.CHANGED: "changed", history.REMOVED: "removed"}
+ACTIONS = {history.ADDED: "added", history.CHANGED: "changed", history.REMOVED: "removed"}
+COLUMNS = (
+    *("at", "what", "user_id", "username", "api_key_id", "through", "address", "request_id"),
+    *("about", "about_id", "hospital_id", "before", "after", "details"),
+)
+FORMATS = ("jsonl", "csv")
+
+Entry = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing that happened. `before` and `after` have the values that differ; of what is new, all of them."""
+class Trail(NamedTuple):
+    """The conditions of what belongs to a trail: for the history of each model, and for the events."""
 
-    at: datetime
-    what: str
-    user_id: int | None
-    username: str
-    api_key_id: int | None
-    through: str
-    address: str | None
-    request_id: str
-    about: str
-    about_id: int | None
-    hospital_id: int | None = None
-    before: dict[str, Any] = field(default_factory=dict)
-    after: dict[str, Any] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
+    changes: dict[type[Any], Q]
+    events: Q
 
-    def as_json(self) -> bytes:
-        return orjson.dumps(asdict(self)) + b"\n"
+    def lines(self, format: str, first: date | None = None, last: date | None = None) -> Iterator[bytes]:  # noqa: A002
+        """Return what happened from the first day to the last, a line an entry. CSV begins with HEADINGS."""
+        since = _midnight(first) if first else None
+        until = _midnight(last, days_later=1) if last else None
+        entries = self.entries(since, until)
+        return map(as_json, entries) if format == "jsonl" else chain([HEADINGS], map(as_csv, entries))
 
-    def as_csv(self) -> bytes:
-        """Return the entry as a line of a spreadsheet, which runs nothing of it."""
-        return _csv_line(escaped(_text(value)) for value in (asdict(self) | {"at": self.at.isoformat()}).values())
+    def entries(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Entry]:
+        """Return what happened from `since` on and before `until`, the earliest first."""
+        bounds = _between("history_date", since, until)
+        streams = [_changes(model, condition & bounds) for model, condition in self.changes.items()]
+        streams.append(_events(self.events & _between("at", since, until)))
+        return heapq.merge(*streams, key=lambda entry: entry["at"])
+
+
+def of(about: models.Model) -> Trail:
+    """Return the trail of a person, device, key or hospital.
+
+    Of a person and a key it has what they did and what was done about them; of a hospital also the devices, keys and
+    admins of it and of those merged into it.
+    """
+    pk = about.pk
+    match about:
+        case Device():
+            return Trail({Device: Q(id=pk)}, Q(about=About.DEVICE, about_id=pk))
+        case ApiKey():
+            by = Q(history_api_key_id=pk)
+            changes = {Device: by, Hospital: by, ApiKey: by | Q(id=pk)}
+            return Trail(changes, Q(api_key_id=pk) | Q(about=About.API_KEY, about_id=pk))
+        case Hospital():
+            itself = Hospital.objects.filter(pk=pk)
+            ids = itself.ids_ever()
+            changes = {Device: changes_of(itself), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
+            return Trail(changes, Q(hospital_id__in=ids) | Q(about=About.HOSPITAL, about_id__in=ids))
+        case _:
+            events = Q(user_id=pk) | Q(about=About.PERSON, about_id=pk)
+            return Trail(dict.fromkeys(KINDS, Q(history_user_id=pk)), events)
+
+
+def as_json(entry: Entry) -> bytes:
+    return orjson.dumps(entry) + b"\n"
+
+
+def as_csv(entry: Entry) -> bytes:
+    """Return a line of a table, in which no value can be a formula."""
+    return _csv_line(escaped(_text(entry[column])) for column in COLUMNS)
 
 
 def _csv_line(cells: Iterable[str]) -> bytes:
@@ -65,138 +98,70 @@ def _csv_line(cells: Iterable[str]) -> bytes:
     return line.getvalue().encode()
 
 
-COLUMNS = tuple(Entry.__dataclass_fields__)
-HEADINGS = "\ufeff".encode() + _csv_line(COLUMNS)  # the mark without which Excel takes it for Windows-1252
-FORMATS = ("jsonl", "csv")
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return orjson.dumps(value).decode() if isinstance(value, dict) else "" if value is None else str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """What to look for: of the history of each model, and of the events."""
-
-    changes: dict[type[Any], Q]
-    events: Q
-
-    def lines(self, format: str, first: date | None = None, last: date | None = None) -> Iterator[bytes]:  # noqa: A002
-        """Give what happened from the first day to the last, a line an entry, in one of the FORMATS.
-
-        A table begins with HEADINGS.
-        """
-        since = _midnight(first) if first else None
-        until = _midnight(last, days_later=1) if last else None
-        if format == "csv":
-            return chain([HEADINGS], (entry.as_csv() for entry in self.entries(since, until)))
-        return (entry.as_json() for entry in self.entries(since, until))
-
-    def entries(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Entry]:
-        """Give what happened from `since` on and before `until`, the earliest first."""
-        bounds = _within("history_date", since, until)
-        streams = [_changes(model, wanted & bounds) for model, wanted in self.changes.items()]
-        streams.append(_events(self.events & _within("at", since, until)))
-        return heapq.merge(*streams, key=lambda entry: entry.at)
-
-
-def of(about: models.Model) -> Trail:
-    """Return what is on record about this person, device, key or hospital."""
-    match about:
-        case Device():
-            return of_device(about.pk)
-        case ApiKey():
-            return of_key(about.pk)
-        case Hospital():
-            return of_hospital(about)
-        case _:
-            return of_person(about.pk)
-
-
-def of_person(user_id: int) -> Trail:
-    """Return what this person did, and what was done about them."""
-    by = Q(history_user_id=user_id)
-    return Trail(dict.fromkeys(KINDS, by), Q(user_id=user_id) | Q(about=About.PERSON, about_id=user_id))
-
-
-def of_device(device_id: int) -> Trail:
-    return Trail({Device: Q(id=device_id)}, Q(about=About.DEVICE, about_id=device_id))
-
-
-def of_key(key_id: int) -> Trail:
-    """Return what was done with this key, and what was done about it."""
-    by = Q(history_api_key_id=key_id)
-    changes = {Device: by, Hospital: by, ApiKey: by | Q(id=key_id)}
-    return Trail(changes, Q(api_key_id=key_id) | Q(about=About.API_KEY, about_id=key_id))
-
-
-def of_hospital(hospital: Hospital) -> Trail:
-    """Return what happened to this hospital and those merged into it, their devices, keys and admins."""
-    itself = Hospital.objects.filter(pk=hospital.pk)
-    ids = itself.ids_ever()
-    changes = {Device: changes_of(itself), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
-    return Trail(changes, Q(hospital_id__in=ids) | Q(about=About.HOSPITAL, about_id__in=ids))
+HEADINGS = "\ufeff".encode() + _csv_line(COLUMNS)  # with a byte order mark, else Excel reads it as Windows-1252
 
 
 def _midnight(day: date, days_later: int = 0) -> datetime | None:
-    """Return when the day begins, or one of those after it; None at either end of time, which bounds nothing."""
+    """Return when the day begins, or one after it; None beyond the dates that exist."""
     try:
         return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min)).astimezone(UTC)
     except OverflowError:
         return None
 
 
-def _within(column: str, since: datetime | None, until: datetime | None) -> Q:
+def _between(column: str, since: datetime | None, until: datetime | None) -> Q:
     bounds = {f"{column}__gte": since, f"{column}__lt": until}
     return Q(**{lookup: instant for lookup, instant in bounds.items() if instant})
 
 
-def _changes(model: Any, wanted: Q) -> Iterator[Entry]:
-    """Give the changes, each with the one before it of the same row, whoever made that."""
+def _changes(model: Any, condition: Q) -> Iterator[Entry]:
+    """Return the changes, each compared with the previous one of the same row, whoever made that."""
     record = model.history.model
     earlier = record.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
     rows = record.objects.annotate(previous=Subquery(earlier.values("pk")[:1])).select_related("history_user")
-    for some in _by_time(record.objects.filter(wanted), "history_date", rows):
-        before = record.objects.in_bulk([row.previous for row in some if row.previous])
-        yield from (_of_change(model, row, before.get(row.previous)) for row in some)
+    for batch in _batches(record.objects.filter(condition), "history_date", rows):
+        previous = record.objects.in_bulk([row.previous for row in batch if row.previous])
+        yield from (_of_change(model, row, previous.get(row.previous)) for row in batch)
 
 
 def _of_change(model: Any, row: Any, previous: Any) -> Entry:
-    old = _values(model, previous) if previous and row.history_type != history.ADDED else {}
-    new = _values(model, row) if row.history_type != history.REMOVED else {}
-    if row.history_type == history.REMOVED:
-        old = _values(model, row)
-    differing = [name for name in TOLD[model] if name not in old or name not in new or old[name] != new[name]]
-    return Entry(
-        at=row.history_date,
-        what=f"{KINDS[model]} {WORDS[row.history_type]}",
-        user_id=row.history_user_id,
-        username=row.history_user.get_username() if row.history_user else "",
-        api_key_id=row.history_api_key_id,
-        through=row.history_through,
-        address=row.history_address,
-        request_id=row.history_request_id,
-        about=KINDS[model],
-        about_id=row.id,
-        before={name: old[name] for name in differing if name in old},
-        after={name: new[name] for name in differing if name in new},
-        details={"reason": row.history_change_reason} if row.history_change_reason else {},
-    )
+    """Return the entry of a change, with the values that differ; of a new or removed row, with all values."""
+    before = {history.ADDED: None, history.CHANGED: previous, history.REMOVED: row}[row.history_type]
+    old = {name: getattr(before, name) for name in VALUES[model]} if before else {}
+    new = {name: getattr(row, name) for name in VALUES[model]} if row.history_type != history.REMOVED else {}
+    return {
+        "at": row.history_date,
+        "what": f"{KINDS[model]} {ACTIONS[row.history_type]}",
+        "user_id": row.history_user_id,
+        "username": row.history_user.get_username() if row.history_user else "",
+        "api_key_id": row.history_api_key_id,
+        "through": row.history_through,
+        "address": row.history_address,
+        "request_id": row.history_request_id,
+        "about": KINDS[model],
+        "about_id": row.id,
+        "hospital_id": None,
+        "before": {name: value for name, value in old.items() if name not in new or new[name] != value},
+        "after": {name: value for name, value in new.items() if name not in old or old[name] != value},
+        "details": {"reason": row.history_change_reason} if row.history_change_reason else {},
+    }
 
 
-def _values(model: Any, row: Any) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in TOLD[model]}
+def _events(condition: Q) -> Iterator[Entry]:
+    for batch in _batches(AuditEvent.objects.filter(condition), "at", AuditEvent.objects.all()):
+        for event in batch:
+            yield {name: getattr(event, name, {}) for name in COLUMNS}  # `before` and `after` are of changes
 
 
-def _events(wanted: Q) -> Iterator[Entry]:
-    columns = [name for name in COLUMNS if name not in ("before", "after")]
-    for some in _by_time(AuditEvent.objects.filter(wanted), "at", AuditEvent.objects.all()):
-        yield from (Entry(**{name: getattr(event, name) for name in columns}) for event in some)
-
-
-def _by_time(wanted: QuerySet[Any], instant: str, rows: QuerySet[Any]) -> Iterator[list[Any]]:
-    """Give some hundred rows after the other. The database sorts their ids alone, in memory that hardly grows."""
-    ids = wanted.order_by(instant, "pk").values_list("pk", flat=True).iterator(chunk_size=ROWS_AT_ONCE)
-    while some := list(islice(ids, ROWS_AT_ONCE)):
-        found = rows.in_bulk(some)
-        yield [found[pk] for pk in some if pk in found]  # a prune may run meanwhile
-
-
-def _text(value: object) -> str:
-    return orjson.dumps(value).decode() if isinstance(value, dict) else "" if value is None else str(value)
+def _batches(found: QuerySet[Any], instant: str, rows: QuerySet[Any]) -> Iterator[list[Any]]:
+    """Return the rows in order of time, some hundred at a time. The database sorts their ids alone."""
+    ids = found.order_by(instant, "pk").values_list("pk", flat=True).iterator(chunk_size=ROWS_AT_ONCE)
+    while batch := list(islice(ids, ROWS_AT_ONCE)):
+        by_id = rows.in_bulk(batch)
+        yield [by_id[pk] for pk in batch if pk in by_id]  # `prune` may remove rows meanwhile

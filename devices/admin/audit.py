@@ -1,45 +1,76 @@
-"""What is on record besides changes, for operators to read."""
+"""The audit log, for operators to read."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
-from devices.admin.access import OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin
+from devices import trails
+from devices.admin.access import Mixin, OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin, is_id, is_operator
 from devices.admin.filters import WhenFilter
-from devices.models import AuditEvent
+from devices.audit import About
+from devices.models import AuditEvent, Person
 
 
-class EventFilter(DropdownFilter):
-    title = _("what")
-    parameter_name = "what"
+class WithAuditLog(Mixin):
+    """Pages of users: the audit log has what happened to them, and Django's log of the admin has nothing."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Write nothing: the signals of the model have written an event."""
+
+    log_change = log_addition
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        if not is_operator(request):
+            raise PermissionDenied
+        return redirect(reverse("admin:devices_auditevent_changelist", query={"person": object_id}))
+
+
+class PersonFilter(DropdownFilter):
+    """What a user did, and what was done about the user."""
+
+    title = _("person")
+    parameter_name = "person"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return AuditEvent.What.choices
+        return [(str(pk), username) for pk, username in User.objects.order_by("username").values_list("pk", "username")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(what=self.value()) if self.value() in AuditEvent.What.values else queryset
+        text = self.value() or ""
+        return queryset.filter(trails.of(Person(pk=int(text))).events) if is_id(text) else queryset
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin, RegistryModelAdmin):
     list_display = ("at", "what", "who", "through", "address", "it_is_about", "shown_details")
-    list_filter = (EventFilter, ("through", ChoicesDropdownFilter), ("at", WhenFilter))
-    lookups = ("what", "through__exact", "at_from", "at_to")
+    list_filter = (
+        *(("what", ChoicesDropdownFilter), PersonFilter),
+        *(("through", ChoicesDropdownFilter), ("at", WhenFilter)),
+    )
+    lookups = ("what__exact", "person", "through__exact", "at_from", "at_to")
     list_filter_submit = True
     list_select_related = ("api_key", "hospital")
     list_display_links = ("at",)
     search_fields = ("username", "address", "request_id")
     search_help_text = _("A user name, an address, or the id of a request")
-    fields = ("at", "what", "who", "through", "address", "request_id", "it_is_about", "hospital", "shown_details")
     readonly_fields = ("who", "it_is_about", "shown_details")
+    fields = ("at", "what", "who", "through", "address", "request_id", "it_is_about", "hospital", "shown_details")
     ordering = ("-id",)
     sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        names = User.objects.filter(pk=OuterRef("about_id")).values("username")
+        events: QuerySet[AuditEvent] = super().get_queryset(request)
+        return events.annotate(about_username=Subquery(names))
 
     @admin.display(description=_("who"))
     def who(self, event: AuditEvent) -> Any:
@@ -48,8 +79,11 @@ class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin, RegistryModelAdmin):
         return event.username or "–"
 
     @admin.display(description=_("about"))
-    def it_is_about(self, event: AuditEvent) -> Any:
-        return format_lazy("{} {}", event.get_about_display(), event.about_id) if event.about else "–"
+    def it_is_about(self, event: Any) -> Any:
+        if not event.about:
+            return "–"
+        name = event.about_username if event.about == About.PERSON else None
+        return format_lazy("{} {}", event.get_about_display(), name or event.about_id)
 
     @admin.display(description=_("details"))
     def shown_details(self, event: AuditEvent) -> Any:

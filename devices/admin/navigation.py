@@ -21,8 +21,6 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     access = [
         _item(_("People"), "group", "devices_person_changelist"),
         _item(_("API keys"), "key", "devices_apikey_changelist"),
-        _item(_("Sign-ins"), "login", "devices_signin_changelist"),
-        _item(_("Failed sign-ins"), "gpp_maybe", "devices_failedsignin_changelist"),
         _item(_("Audit"), "policy", "devices_auditevent_changelist"),
     ]
     return [{"items": devices}, {"title": _("Access"), "separator": True, "items": access}]

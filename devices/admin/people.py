@@ -33,6 +33,7 @@ from unfold.widgets import (
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
 from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.audit import WithAuditLog
 from devices.admin.current_password import ChangePasswordForm
 from devices.admin.trails import WithTrail
 from devices.models import Hospital, Person
@@ -102,7 +103,7 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 @admin.register(Person)
-class PersonAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
+class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     form = PersonForm
     list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
     list_filter = (("hospitals", RelatedDropdownFilter), "is_superuser", "is_active", "last_login")

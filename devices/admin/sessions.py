@@ -1,7 +1,8 @@
 """The page on which users see and end their own sessions."""
 
+from typing import Any
+
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -15,8 +16,7 @@ from devices.admin import step_up as admin_step_up
 @never_cache
 def your_sessions(request: HttpRequest) -> HttpResponse:
     """Show the user's sessions; end one of them (`session`, its id), or all but the current one (`others`)."""
-    user = request.user
-    assert isinstance(user, User)  # noqa: S101  (LoginRequiredMiddleware lets in nobody else)
+    user: Any = request.user
     if request.method == "POST":
         if not step_up.is_fresh(request):
             answer: HttpResponse = admin_step_up.ask(request, ("session", "others"), lambda: your_sessions(request))
@@ -26,20 +26,5 @@ def your_sessions(request: HttpRequest) -> HttpResponse:
         ended = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
         messages.success(request, ended % {"count": count})
         return redirect("your_sessions")
-    context = {
-        **admin.site.each_context(request),
-        "title": _("Your sessions"),
-        "explanation": _("You are signed in here. If you do not recognize a session, end it and change your password."),
-        "sessions": sessions.of_user(user),
-        "current_id": sessions.current_id(),
-        "words": {
-            "current": _("This session"),
-            "unknown": _("Unknown browser"),
-            "started": _("Started"),
-            "last_used": _("Last used"),
-            "address": _("IP address"),
-            "end": _("End this session"),
-            "end_others": _("End all other sessions"),
-        },
-    }
-    return render(request, "admin/your_sessions.html", context)
+    context = {"title": _("Your sessions"), "sessions": sessions.of_user(user), "current_id": sessions.current_id()}
+    return render(request, "admin/your_sessions.html", {**admin.site.each_context(request), **context})

@@ -1,14 +1,15 @@
 """Apply the limits of sign_in_limits.py to the admin's pages: 429 beyond them, 503 if hashing.py is busy."""
 
-import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template import loader
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from cexup import errors
 from devices import denials, device_cookies, sign_in_limits
@@ -34,31 +35,29 @@ class SignInLimitMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         name = request.resolver_match.view_name if request.resolver_match else ""
-        if request.method != "POST" or name not in LIMITED:
-            return None
-        try:
-            sign_in_limits.check(request, is_sign_in=name == SIGN_IN)
-        except TooManyAttempts as error:
-            return self.process_exception(request, error)
+        if request.method == "POST" and name in LIMITED:
+            try:
+                sign_in_limits.check(request, is_sign_in=name == SIGN_IN)
+            except TooManyAttempts as error:
+                return _too_many(request, error)
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, TooManyAttempts):
-            return _too_many(request, exception.seconds)
-        if isinstance(exception, HashingBusy):
-            return errors.hashing_busy()
-        return None
+            return _too_many(request, exception)
+        return errors.hashing_busy() if isinstance(exception, HashingBusy) else None
 
 
-def _too_many(request: HttpRequest, seconds: int) -> HttpResponse:
+def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
+    """Respond to the sign-in of a user whom axes has locked (AXES_LOCKOUT_CALLABLE)."""
+    minutes = int(settings.AXES_COOLOFF_TIME.total_seconds() // 60)
+    context = {**admin.site.each_context(request), "title": _("Too many failed sign-ins"), "minutes": minutes}
+    return render(request, "admin/locked_out.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
+
+
+def _too_many(request: HttpRequest, error: TooManyAttempts) -> HttpResponse:
     """Return a page without the admin's frame, which takes ten times as long: an attack has it rendered often."""
     denials.note(request, What.SIGN_IN_LIMITED)
     request.denial_recorded = True  # type: ignore[attr-defined]
-    minutes = math.ceil(seconds / 60)
-    context = {
-        "title": _("Too many attempts"),
-        "explanation": _("Too many passwords or codes were sent from this network or session."),
-        "retry": ngettext("Retry in %(count)d minute.", "Retry in %(count)d minutes.", minutes) % {"count": minutes},
-    }
-    page = loader.get_template("429.html").render(context)
-    return HttpResponse(page, status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": str(seconds)})
+    page = loader.get_template("429.html").render({"minutes": error.minutes})
+    return HttpResponse(page, status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": str(error.seconds)})

@@ -66,54 +66,44 @@ class Confirm(FormView):  # type: ignore[type-arg]  # Django's takes no paramete
     prefix = "identity"
     keeps: tuple[str, ...] = ()
     resume: Any = None
-    field = by = ""
-    explanation: Any = ""
+    by = ""  # the form's field: code or password
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether this form was sent, not the one of the page that is guarded."""
+        return f"{self.prefix}-{self.by}" in self.request.POST
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        return [(name, text) for name in self.keeps for text in self.request.POST.getlist(name)]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        answered = f"{self.prefix}-{self.field}" in request.POST
-        if answered:
-            sign_in_limits.check(request, is_sign_in=False)
-        return super().post(request, *args, **kwargs) if answered else self.get(request, *args, **kwargs)
+        if not self.is_sent:
+            return self.get(request, *args, **kwargs)
+        sign_in_limits.check(request, is_sign_in=False)
+        return super().post(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:
         kwargs = super().get_form_kwargs()
-        if f"{self.prefix}-{self.field}" not in self.request.POST:
-            kwargs.update(data=None, files=None)  # the request's fields are of another form
-        return kwargs
+        return kwargs if self.is_sent else kwargs | {"data": None, "files": None}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        kept = self._kept()
-        return {
-            **super().get_context_data(**kwargs),
-            **admin.site.each_context(self.request),
-            "title": _("Confirm your identity"),
-            "explanation": self.explanation,
-            "kept": kept,
-            "not_saved": "" if kept or self.request.method in READ else _("Nothing was saved. Send the form again."),
-            "go_on_label": _("Continue"),
-        }
+        context = {"title": _("Confirm your identity"), "is_lost": not self.kept and self.request.method not in READ}
+        return {**super().get_context_data(**kwargs), **admin.site.each_context(self.request), **context}
 
     def go_on(self, form: Any) -> HttpResponse:
-        audit.note(What.IDENTITY_CONFIRMED, about=self.request.user, by=self.by)  # type: ignore[arg-type]
-        return (self.resume() if self._kept() else None) or redirect(self.request.get_full_path())
-
-    def _kept(self) -> list[tuple[str, str]]:
-        return [(name, text) for name in self.keeps for text in self.request.POST.getlist(name)]
+        audit.note(What.IDENTITY_CONFIRMED, about=self.request.user, by=self.by)
+        return (self.resume() if self.kept else None) or redirect(self.request.get_full_path())
 
 
 class ConfirmByCode(Confirm, SecondFactorPage):
-    checks = second_factor.check
-    field = by = "code"
-    explanation = _(
-        "You are about to change how a user signs in. Enter a code of your authenticator app, or a recovery code."
-    )
+    by = "code"
 
 
 @method_decorator(never_cache, "dispatch")
 class ConfirmByPassword(Confirm):
     form_class = CurrentPasswordForm
-    field = by = "password"
-    explanation = _("You are about to change how a user signs in. Enter your password.")
+    by = "password"
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "request": self.request}

@@ -1,13 +1,12 @@
 """The audit trail of one person, device, key or hospital: operators choose days and a format, and download it."""
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -56,42 +55,21 @@ class WithTrail(Mixin):
         description=_("Audit trail"), url_path="audit-trail", permissions=["operator"], icon="download"
     )
     def download_trail(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Ask for days and format; give what `export_audit` writes, in memory that does not grow with it.
-
-        That it was exported is on record before any of it leaves, and so is its last entry.
-        """
+        """Show the form, or stream what `export_audit` writes. The export is recorded first, and is the last entry."""
         found = self.get_object(request, object_id)
         if found is None:
             raise Http404
         about = self.trail_about(found)
         form = TrailForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            return self._ask(request, form, about)
+            context = {"opts": self.opts, "title": _("Audit trail"), "about": about, "form": form}
+            context |= {**self.admin_site.each_context(request), "media": self.media + form.media}
+            return render(request, "admin/trail.html", context)
         chosen: dict[str, Any] = {name: str(value) for name, value in form.cleaned_data.items() if value}
         audit.note(What.EXPORTED, about=about, **chosen)
         kind = chosen["format"]
         name = f"audit-{about._meta.model_name}-{about.pk}-{timezone.localdate():%Y-%m-%d}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         lines = trails.of(about).lines(**form.cleaned_data)
-        return StreamingHttpResponse(_chunks(lines), content_type=CONTENT_TYPES[kind], headers=headers)
-
-    def _ask(self, request: HttpRequest, form: TrailForm, about: models.Model) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Audit trail"),
-            "about": about,
-            "explanation": _(
-                "All that is on record, in order of time: who did what, when, from where, and the values before and "
-                "after. There are e-mail addresses of people in it. That you download it is put on record too."
-            ),
-            "form": form,
-            "media": self.media + form.media,
-            "download": _("Download"),
-        }
-        return render(request, "admin/trail.html", context)
-
-
-def _chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
-    while some := b"".join(islice(lines, trails.ROWS_AT_ONCE)):
-        yield some
+        chunks = iter(lambda: b"".join(islice(lines, trails.ROWS_AT_ONCE)), b"")
+        return StreamingHttpResponse(chunks, content_type=CONTENT_TYPES[kind], headers=headers)

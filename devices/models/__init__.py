@@ -14,7 +14,7 @@ from devices.models.feed import ChangeFeed
 from devices.models.history import LEFT, MOVED, Through
 from devices.models.hospitals import FormerName, Hospital, changes_of
 from devices.models.idempotency import IDEMPOTENCY_KEY_LENGTH, RememberedAnswer
-from devices.models.people import FailedSignIn, Person, SignIn
+from devices.models.people import Person
 from devices.models.permits import PermitCount
 from devices.models.sessions import Session
 from devices.models.uploads import ImportTurn, Upload, UploadedLine
@@ -33,7 +33,6 @@ __all__ = [
     "Device",
     "DeviceCount",
     "DeviceQuerySet",
-    "FailedSignIn",
     "FormerName",
     "Hospital",
     "ImportTurn",
@@ -42,7 +41,6 @@ __all__ = [
     "Person",
     "RememberedAnswer",
     "Session",
-    "SignIn",
     "Through",
     "Upload",
     "UploadedLine",

@@ -1,4 +1,6 @@
-"""What is on record besides the history, and for how long."""
+"""The audit log, and how long records are kept."""
+
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -10,12 +12,14 @@ from devices.models.api_keys import ApiKey
 from devices.models.history import Through
 from devices.models.hospitals import Hospital
 
+# An event keeps the id of an object that was deleted.
+FOR_GOOD: Any = {"null": True, "on_delete": models.DO_NOTHING, "db_constraint": False, "related_name": "+"}
+
 
 class AuditEvent(models.Model):
-    """What is on record besides the changes that history has: who came in, or did not, and what else they did.
+    """An event that the history does not have: a sign-in, a denial, an export.
 
-    Written by devices/audit.py alone, and never again: the database refuses it (triggers/records.py). No row holds a
-    secret.
+    devices/audit.py writes it. The database refuses to change it (triggers/records.py). No row has a secret.
     """
 
     class What(models.TextChoices):
@@ -54,53 +58,35 @@ class AuditEvent(models.Model):
 
     at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
     what = models.CharField(_("what"), max_length=24, choices=What)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("person"),
-        null=True,
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        related_name="+",
-    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, verbose_name=_("person"), **FOR_GOOD)
     username = models.CharField(_("user name"), max_length=150, blank=True)  # as it was then
-    api_key = models.ForeignKey(
-        ApiKey,
-        verbose_name=_("API key"),
-        null=True,
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        related_name="+",
-    )
+    api_key = models.ForeignKey(ApiKey, verbose_name=_("API key"), **FOR_GOOD)
     through = models.CharField(_("through"), max_length=8, choices=Through)
     address = models.GenericIPAddressField(_("address"), null=True)
     request_id = models.CharField(_("request"), max_length=128, blank=True)
     about = models.CharField(_("about"), max_length=8, choices=About, blank=True)
     about_id = models.BigIntegerField(null=True)
-    hospital = models.ForeignKey(
-        Hospital,
-        verbose_name=_("hospital"),
-        null=True,
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        related_name="+",
-    )
+    hospital = models.ForeignKey(Hospital, verbose_name=_("hospital"), **FOR_GOOD)
     details = models.JSONField(_("details"), default=dict)
 
     class Meta:
         default_permissions = ()
         verbose_name = _("event")
         verbose_name_plural = _("events")
-        indexes = [models.Index(fields=["about", "about_id"], name="event_by_what_it_is_about")]
+        indexes = [
+            models.Index(fields=["about", "about_id"], name="event_by_what_it_is_about"),
+            models.Index(fields=["what", "at", "address"], name="event_by_what"),  # for audit.known_networks
+        ]
 
     def __str__(self) -> str:
         return f"{self.what} at {self.at}"
 
 
 class AuditRetention(models.Model):
-    """How long records are kept: one row, which the database lets grow only. See triggers/records.py."""
+    """How long records are kept: one row. The database refuses fewer years (triggers/records.py)."""
 
     years = models.PositiveSmallIntegerField()
-    pruning_before = models.DateTimeField(null=True)  # set within the transaction that removes, and nowhere else
+    pruning_before = models.DateTimeField(null=True)  # set only within a transaction that removes records
 
     class Meta:
         default_permissions = ()

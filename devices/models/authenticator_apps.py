@@ -1,4 +1,4 @@
-"""The app that is somebody's second factor: a table of django-otp's, in which the secret lies sealed."""
+"""Authenticator apps: a table of django-otp, in which the secrets are encrypted."""
 
 import logging
 from contextlib import suppress
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class AuthenticatorApp(TOTPDevice):
-    """Seals what it saves by today's SECRET_KEY, and opens it. To TOTPDevice itself a sealed secret is none."""
+    """Encrypts its secret by today's SECRET_KEY. TOTPDevice itself cannot read an encrypted secret."""
 
     key: str
     user_id: int
@@ -26,24 +26,23 @@ class AuthenticatorApp(TOTPDevice):
         """Return the secret.
 
         Raises:
-            Unreadable: the SECRET_KEY that sealed it is gone, or it is somebody else's.
+            Unreadable: its SECRET_KEY is gone, or it is another user's.
         """
         return seal.unseal(self.key, self.user_id)
 
     @property
     def opens(self) -> bool:
-        try:
+        with suppress(seal.Unreadable):
             return bool(self.bin_key)
-        except seal.Unreadable:
-            return False
+        return False
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        with suppress(seal.Unreadable):  # it stays as it is: the wrong codes are counted all the same
+        with suppress(seal.Unreadable):  # then it is saved as it is, with the count of wrong codes
             self.key = seal.sealed_today(self.key, self.user_id)
         super().save(*args, **kwargs)
 
     def verify_token(self, token: str) -> bool:
-        """Take a code for a wrong one where the secret cannot be opened, and log what is to be done."""
+        """Return whether the code is right. If the secret cannot be decrypted, it is wrong, and an error is logged."""
         try:
             return bool(super().verify_token(token))
         except seal.Unreadable as error:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 USER_AGENT_LENGTH = 200
+BEGAN_AT = "began_at"  # in the session's data: when the user signed in, in seconds since 1970 UTC
 
 
 class Session(AbstractBaseSession):

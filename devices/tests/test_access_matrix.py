@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from axes.models import AccessFailureLog, AccessLog
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -141,22 +140,10 @@ admin/devices/hospital/<path:object_id>/                  302 302 302 302 302 30
 admin/devices/person/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
 admin/devices/person/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/person/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/person/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/person/<path:object_id>/history/            302 302 403 403 403 302 | 302 302 403 403 403 302
 admin/devices/person/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/person/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 302
 admin/devices/person/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
-admin/devices/signin/                                     302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/signin/add/                                 302 302 403 403 403 403 | 302 302 403 403 403 403
-admin/devices/signin/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/signin/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
-admin/devices/signin/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 403
-admin/devices/signin/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
-admin/devices/failedsignin/                               302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/failedsignin/add/                           302 302 403 403 403 403 | 302 302 403 403 403 403
-admin/devices/failedsignin/<path:object_id>/history/      302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/failedsignin/<path:object_id>/delete/       302 302 403 403 403 403 | 302 302 403 403 403 403
-admin/devices/failedsignin/<path:object_id>/change/       302 302 403 403 403 200 | 302 302 403 403 403 403
-admin/devices/failedsignin/<path:object_id>/              302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/devices/auditevent/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/auditevent/add/                             302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/auditevent/<path:object_id>/history/        302 302 403 403 403 200 | 302 302 403 403 403 200
@@ -199,8 +186,6 @@ ACTIONS: dict[str, dict[str, str]] = {
     "hospital": {"action": "merge"},
     "person": {"action": "reset_second_factor"},
     "apikey": {"action": "revoke"},
-    "signin": {"action": "delete_selected"},
-    "failedsignin": {"action": "delete_selected"},
     "auditevent": {"action": "delete_selected"},
 }
 
@@ -224,15 +209,12 @@ def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
     User.objects.create_superuser("operator")
     AuthenticatorApp.objects.create(user=User.objects.create_superuser("half"), confirmed=True)
     key = issue("Ward app of Harapan", hospital=rs_a)
-    tried = {"username": ratna.username, "ip_address": "192.0.2.7", "user_agent": "x", "path_info": "/"}
     ids = {
         "device": device.pk,
         "historicaldevice": Device.history.get(id=device.pk).pk,
         "hospital": rs_a.pk,
         "person": ratna.pk,
         "apikey": key.key.pk,
-        "signin": AccessLog.objects.create(**tried).pk,
-        "failedsignin": AccessFailureLog.objects.create(**tried, locked_out=False).pk,
         "auditevent": AuditEvent.objects.latest("pk").pk,
         "upload": chosen_by(ratna).pk,
         "content_type": ContentType.objects.get_for_model(Device).pk,
@@ -319,8 +301,6 @@ MISSING = dict.fromkeys(
         "hospital",
         "person",
         "apikey",
-        "signin",
-        "failedsignin",
         "auditevent",
         "content_type",
     ),

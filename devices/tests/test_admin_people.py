@@ -131,7 +131,7 @@ def test_permissions_ticked_in_the_database_open_no_page_of_the_operators(ratna:
     User.objects.get(first_name="Ibu Ratna").user_permissions.set(Permission.objects.all())
     for page in ("apikey", "person"):
         assert ratna.get(f"/admin/devices/{page}/").status_code == 403
-    assert ratna.get("/admin/devices/signin/").status_code == 403
+    assert ratna.get("/admin/devices/auditevent/").status_code == 403
 
 
 def test_people_are_found_by_their_hospital(operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:

@@ -3,13 +3,15 @@ from typing import Any
 
 import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from cexup.middleware import SessionEndMiddleware
+from devices.models.sessions import BEGAN_AT
 
 PASSWORD = "correct horse battery"
+AUDIT = "/admin/devices/auditevent/"
 
 
 @pytest.fixture
@@ -19,7 +21,8 @@ def operator(db: None) -> Any:
 
 def sign_in(client: Client, password: str, address: str = "192.0.2.1", username: str = "operator") -> int:
     data = {"username": username, "password": password, "next": "/admin/"}
-    return client.post("/admin/login/", data, REMOTE_ADDR=address).status_code
+    headers = {"user-agent": "Firefox"}
+    return client.post("/admin/login/", data, REMOTE_ADDR=address, headers=headers).status_code
 
 
 def test_five_failures_lock_the_user_from_that_address(operator: Any, client: Client) -> None:
@@ -87,15 +90,39 @@ def test_sign_ins_and_failures_are_listed_for_operators_and_nobody_else(operator
     for _ in range(5):
         sign_in(client, "wrong password, in clear")
     assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
-    assert AccessLog.objects.count() == 1
-    assert list(AccessFailureLog.objects.values_list("locked_out", flat=True)).count(True) == 1
-    for path, address in (("signin", "192.0.2.2"), ("failedsignin", "192.0.2.1")):
-        page = client.get(f"/admin/devices/{path}/").content.decode()
-        assert address in page
-        assert "in clear" not in page
+    for what, address in (("signed_in", "192.0.2.2"), ("sign_in_failed", "192.0.2.1"), ("sign_in_locked", "192.0.2.1")):
+        for query in ("", f"&person={operator.pk}", f"&q={address}"):
+            rows = client.get(f"{AUDIT}?what__exact={what}{query}").context["cl"].result_list
+            assert {(event.what, event.address) for event in rows} == {(what, address)}, query
+    page = client.get(f"{AUDIT}?what__exact=sign_in_failed").content.decode()
+    assert "person operator" in page
+    assert "user_agent: Firefox" in page
+    assert "in clear" not in page
     assert not AccessAttempt.objects.filter(post_data__contains="in clear").exists()
     client.force_login(get_user_model().objects.create_user("nurse", is_staff=True))
-    assert client.get("/admin/devices/signin/").status_code == 403
+    assert client.get(AUDIT).status_code == 403
+
+
+def test_the_audit_log_is_the_only_list_of_sign_ins(operator: Any, client: Client) -> None:
+    for _ in range(6):
+        sign_in(client, "wrong")
+    assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
+    assert client.post("/admin/logout/").status_code == 200
+    assert not AccessLog.objects.exists()
+    assert not AccessFailureLog.objects.exists()
+
+
+def test_the_history_of_a_person_is_their_part_of_the_audit_log(operator: Any, client: Client) -> None:
+    sign_in(client, PASSWORD)
+    other = get_user_model().objects.create_superuser("other")
+    client.post(f"/admin/devices/person/{other.pk}/change/", {"first_name": "Other", "email": "o@vendor.example"})
+    page = client.get(f"/admin/devices/person/{other.pk}/history/", follow=True)
+    events = page.context["cl"].result_list
+    assert [(event.what, event.username, event.about_id) for event in events] == [
+        ("person_changed", "operator", other.pk),
+        ("person_added", "", other.pk),
+    ]
+    assert not LogEntry.objects.exists()
 
 
 def test_an_idle_session_ends_after_thirty_minutes(operator: Any, client: Client) -> None:
@@ -108,10 +135,10 @@ def test_a_busy_session_ends_after_twelve_hours(operator: Any, client: Client, m
     sign_in(client, PASSWORD)
     assert client.get("/admin/").status_code == 200
     session = client.session
-    session[SessionEndMiddleware.BEGAN_AT] -= 12 * 60 * 60 - 60
+    session[BEGAN_AT] -= 12 * 60 * 60 - 60
     session.save()
     assert client.get("/admin/").status_code == 200
-    session[SessionEndMiddleware.BEGAN_AT] -= 120
+    session[BEGAN_AT] -= 120
     session.save()
     assert client.get("/admin/").status_code == 302
 

@@ -41,10 +41,12 @@ def prune(*arguments: str) -> list[str]:
 TIME = ["--changes", "2200"]  # six years, and some days
 PAST = 2201
 REST = [
-    "0 events of the audit removed.",
     "0 expired sessions removed.",
-    "0 rows of the lists of sign-ins removed.",
+    "0 failed sign-ins removed.",
+    "0 rows of the old list of sign-ins removed.",
+    "0 rows of the old list of failed sign-ins removed.",
     "0 files chosen for an import removed.",
+    "0 events of the audit removed.",
 ]
 
 
@@ -153,16 +155,12 @@ def expired(rs_a: Hospital, ratna: Client) -> dict[str, Callable[[], int]]:
     for minutes in (20, 10):
         tried = {"username": str(minutes), "get_data": "", "post_data": "", "failures_since_start": 1}
         backdate(AccessAttempt, "attempt_time", timedelta(minutes=minutes), **tried)
-    AccessLog.objects.all().delete()  # the fixture's own sign-in
-    for days in (91, 89):
-        for model in (AccessLog, AccessFailureLog):
-            backdate(model, "attempt_time", timedelta(days=days), username="ratna")
     for minutes in (70, 50):
         backdate(Upload, "created_at", timedelta(minutes=minutes), user=user, name="devices.csv", digest="")
     for upload in Upload.objects.all():
         UploadedLine.objects.create(upload=upload, number=1, kind="new", content="{}")
     expire_session()
-    models = (AccessAttempt, AccessLog, AccessFailureLog, Upload, UploadedLine)
+    models = (AccessAttempt, Upload, UploadedLine)
     return {"sessions": sessions.count, **{model.__name__: model.objects.count for model in models}}
 
 
@@ -170,15 +168,25 @@ def test_what_has_expired_is_removed_and_nothing_else(expired: dict[str, Callabl
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
     lines = [
         "1 expired sessions removed.",
-        "3 rows of the lists of sign-ins removed.",
+        "1 failed sign-ins removed.",
+        *REST[2:4],
         "1 files chosen for an import removed.",
+        REST[-1],
     ]
-    assert prune("--dry-run")[2:] == [f"Would be: {line}" for line in lines]
+    assert prune("--dry-run")[1:] == [f"Would be: {line}" for line in lines]
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
-    assert prune()[2:] == lines
+    assert prune()[1:] == lines
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 1)
     assert AccessAttempt.objects.get().username == "10"
-    assert prune()[2:] == REST[1:]
+    assert prune()[1:] == REST
+
+
+def test_what_the_lists_of_sign_ins_had_is_removed(db: None) -> None:
+    for model in (AccessLog, AccessFailureLog):
+        model.objects.create(username="typed by mistake")
+    prune()
+    assert not AccessLog.objects.exists()
+    assert not AccessFailureLog.objects.exists()
 
 
 def test_a_session_that_has_not_expired_goes_on(ratna: Client) -> None:
@@ -198,10 +206,10 @@ def test_a_dry_run_writes_nothing(expired: dict[str, Callable[[], int]], setting
 def test_a_dry_run_counts_by_the_retention_that_a_run_would_set(settings: Any) -> None:
     age = timedelta(days=7 * 365)
     AuditEvent.objects.create(what=AuditEvent.What.EXPORTED, through="command", at=timezone.now() - age)
-    assert prune("--dry-run")[1] == "Would be: 1 events of the audit removed."
+    assert prune("--dry-run")[-1] == "Would be: 1 events of the audit removed."
     settings.AUDIT_YEARS = 9
-    assert prune("--dry-run")[1] == "Would be: 0 events of the audit removed."
+    assert prune("--dry-run")[-1] == "Would be: 0 events of the audit removed."
     with pytest.raises(CommandError, match="Records are kept for 9 years"):
         prune("--dry-run", *TIME)
-    assert prune()[1] == "0 events of the audit removed."
+    assert prune()[-1] == "0 events of the audit removed."
     assert AuditRetention.objects.get().years == 9

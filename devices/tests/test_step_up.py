@@ -72,16 +72,11 @@ EXEMPT_VIEWS = OWN | {  # these write neither people nor keys, and actions are l
     "admin/devices/device/import/",
     "admin/devices/hospital/add/",
     "admin/devices/hospital/<path:object_id>/change/",  # its name only
-    *(f"admin/devices/{model}/add/" for model in ("signin", "failedsignin", "auditevent", "historicaldevice")),
-    *(
-        f"admin/devices/{model}/<path:object_id>/change/"
-        for model in ("signin", "failedsignin", "auditevent", "historicaldevice")
-    ),
+    *(f"admin/devices/{model}/add/" for model in ("auditevent", "historicaldevice")),
+    *(f"admin/devices/{model}/<path:object_id>/change/" for model in ("auditevent", "historicaldevice")),
     *(
         f"admin/devices/{model}/{view}"
-        for model in (
-            *("apikey", "device", "historicaldevice", "hospital", "person", "signin", "failedsignin", "auditevent"),
-        )
+        for model in (*("apikey", "device", "historicaldevice", "hospital", "person", "auditevent"),)
         for view in ("", "<path:object_id>/history/", "<path:object_id>/delete/", "<path:object_id>/")
     ),
     *(

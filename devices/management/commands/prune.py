@@ -7,22 +7,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from devices import audit, counters, pruning
 
-PRUNED = {
-    pruning.answers: "kept answers",
-    pruning.events: "events of the audit",
-    pruning.sessions: "expired sessions",
-    pruning.sign_ins: "rows of the lists of sign-ins",
-    pruning.files: "files chosen for an import",
-}
-
 
 class Command(BaseCommand):
     help = (
         "Remove what is no longer needed: answers kept for an Idempotency-Key longer than a day ago, counts of "
-        "requests in windows that are over, events of the audit that are past their time (AUDIT_YEARS), expired "
-        "sessions, lists of sign-ins older than 90 days, files that nobody has imported, and, only where --changes is "
-        "given, changes of devices older than that which later ones have overtaken. The last change of each device is "
-        "kept. Run it daily."
+        "requests in windows that are over, expired sessions, failed sign-ins that no longer count towards a lock, "
+        "files that nobody has imported, events of the audit that are past their time (AUDIT_YEARS), and, only where "
+        "--changes is given, changes of devices older than that which later ones have overtaken. The last change of "
+        "each device is kept. Run it daily."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,17 +30,20 @@ class Command(BaseCommand):
     def handle(self, *args: Any, changes: int | None, dry_run: bool, **options: Any) -> None:
         if changes is not None and changes < 1:
             raise CommandError("--changes must be at least 1 day.")
+        would = "Would be: " if dry_run else ""
         if not dry_run:
             counters.remove_past_windows(time.time())
             audit.raise_retention()
-        would = "Would be: " if dry_run else ""
-        for remove, what in PRUNED.items():
-            self.stdout.write(f"{would}{remove(dry_run=dry_run)} {what} removed.")
+        for what, rows in pruning.expired().items():
+            self.stdout.write(f"{would}{rows.count()} {what} removed.")
+            if not dry_run:
+                rows.delete()
+        self.stdout.write(f"{would}{pruning.events(dry_run=dry_run)} events of the audit removed.")
         if (years := audit.retention()) > settings.AUDIT_YEARS:
             self.stderr.write(f"Records are kept for {years} years, as AUDIT_YEARS said before.")
         if changes is not None:
             try:
                 count = pruning.changes(timedelta(days=changes), dry_run=dry_run)
-            except audit.TooSoon as too_soon:
+            except pruning.TooSoon as too_soon:
                 raise CommandError(f"--changes is too few days: {too_soon}") from too_soon
             self.stdout.write(f"{would}{count} changes removed.")
