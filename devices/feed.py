@@ -20,7 +20,6 @@ from devices.prepared import Parameter, Prepared
 from devices.reach import Reach
 
 Change = Device.history.model
-LAST = Change.objects.order_by("-history_id")
 
 CREATED, UPDATED, DELETED, RESTORED = ACTIONS = ("created", "updated", "deleted", "restored")
 COLUMNS = ("history_id", "history_type", "history_change_reason", "history_holder_before_id")
@@ -97,13 +96,8 @@ def settled() -> int:
 
 def _ends() -> tuple[int, int]:
     """Return the position of the last change, and that up to which nothing can come in any more."""
-    last, written_from = sql.fetch_one(_last(connection.vendor))
+    last, written_from = sql.fetch_one(sql.LAST_CHANGE[connection.vendor])
     return last, last if written_from is None else min(last, written_from)
-
-
-@cache
-def _last(_vendor: str) -> str:
-    return sql.last_change(LAST.values_list("history_id", flat=True))
 
 
 def is_too_old(cursor: Cursor, pruned_to: int) -> bool:

@@ -296,7 +296,6 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, compared:
             "device_holder_id": [device.device_holder_id for device in changed],
             "updated_at": [device.updated_at for device in changed],
         },
-        {},
     )
     history.record(Device, [device.pk for device in changed], history.CHANGED, origin)
     return changed
@@ -355,7 +354,7 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
     ids = sorted(taken_from & {device.pk for device in changed})
     if ids:
         nobodys = [f"~{pk}~{secrets.token_hex(8).upper()}" for pk in ids]
-        sql.update(Device, ids, dict.fromkeys(conflicts.TAKEN, nobodys), {})
+        sql.update(Device, ids, dict.fromkeys(conflicts.TAKEN, nobodys))
 
 
 def unlisted(problems: list[Problem]) -> list[Problem]:
