@@ -1,6 +1,6 @@
 """Write the history of devices, hospitals and API keys, and find retired devices in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -29,7 +29,7 @@ REPLACED = {
     "history_name_before": NullIf(_at_last_change("device_name"), F("device_name")),
     "history_mac_before": NullIf(_at_last_change("device_mac"), F("device_mac")),
 }
-BEFORE: Mapping[str, Mapping[str, Any]] = {ADDED: {}, CHANGED: PREVIOUS_HOLDER | REPLACED, REMOVED: PREVIOUS_HOLDER}
+BEFORE: dict[str, dict[str, Any]] = {ADDED: {}, CHANGED: PREVIOUS_HOLDER | REPLACED, REMOVED: PREVIOUS_HOLDER}
 
 
 def record(
@@ -64,7 +64,7 @@ def _copy(model: Any, history_type: str, same: Sequence[str]) -> tuple[str, Prep
     """Return the columns of the history that a change fills, and the query of their values."""
     table = model.history.model._meta
     copied = sorted({field.attname for field in table.fields} & {field.attname for field in model._meta.fields})
-    given = {name: Parameter(name, table.get_field(name)) for name in same}
+    given: dict[str, Any] = {name: Parameter(name, table.get_field(name)) for name in same}
     expressions = given | BEFORE[history_type] if model is Device else given
     rows = model.objects.filter(pk__in=sql.any_id(Parameter("ids"))).order_by("pk")
     columns = f"{table.db_table} ({', '.join([*copied, *expressions])})"

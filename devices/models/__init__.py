@@ -1,7 +1,7 @@
-"""The tables, a module a concept: the rest of the project takes them from here.
+"""The tables, in a module for each concept. The rest of the project imports them from here.
 
-The rules of a field stand twice on purpose: drafts.py tells a person what is wrong, the constraints here make sure
-that nothing else gets in, whoever writes.
+The rules of a field are written twice on purpose: drafts.py explains an error to a person, and the constraints hold for
+every writer.
 """
 
 from devices.models.api_keys import ApiKey, ApiKeyQuerySet, validate_rate
@@ -18,37 +18,3 @@ from devices.models.people import FailedSignIn, Person, SignIn
 from devices.models.permits import PermitCount
 from devices.models.sessions import Session
 from devices.models.uploads import ImportTurn, Upload, UploadedLine
-
-__all__ = [
-    "IDEMPOTENCY_KEY_LENGTH",
-    "LEFT",
-    "MAX_ID",
-    "MOVED",
-    "ApiKey",
-    "ApiKeyQuerySet",
-    "AuditEvent",
-    "AuditRetention",
-    "AuthenticatorApp",
-    "ChangeFeed",
-    "Device",
-    "DeviceCount",
-    "DeviceQuerySet",
-    "FailedSignIn",
-    "FormerName",
-    "Hospital",
-    "ImportTurn",
-    "Part",
-    "PermitCount",
-    "Person",
-    "RememberedAnswer",
-    "Session",
-    "SignIn",
-    "Through",
-    "Upload",
-    "UploadedLine",
-    "changes_of",
-    "has_part",
-    "holders_with",
-    "now",
-    "validate_rate",
-]
