@@ -8,6 +8,7 @@ anything happened in between.
 import base64
 import binascii
 import struct
+from functools import lru_cache
 from secrets import token_bytes
 from typing import NamedTuple
 
@@ -33,15 +34,12 @@ class Unreadable(ValueError):
     """The text is not a cursor of this registry."""
 
 
-class Pen:
-    """Encrypts the cursors of one page."""
+_cipher = lru_cache(maxsize=1)(AESSIV)  # a registry has one key
 
-    def __init__(self, cursor: Cursor, key: bytes) -> None:
-        self.rest = (cursor.floor, cursor.scope, token_bytes(5))
-        self.cipher = AESSIV(key)
 
-    def write(self, position: int) -> str:
-        return base64.urlsafe_b64encode(self.cipher.encrypt(_FORM.pack(position, *self.rest), None)).decode()
+def write(cursor: Cursor, key: bytes) -> str:
+    encrypted = _cipher(key).encrypt(_FORM.pack(*cursor, token_bytes(5)), None)
+    return base64.urlsafe_b64encode(encrypted).decode()
 
 
 def read(text: str, key: bytes) -> Cursor:
@@ -53,7 +51,7 @@ def read(text: str, key: bytes) -> Cursor:
     if len(text) != TEXT_LENGTH or not text.isascii():
         raise Unreadable
     try:
-        packed = AESSIV(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
+        packed = _cipher(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
     except (binascii.Error, InvalidTag) as error:
         raise Unreadable from error
     position, floor, scope, _random = _FORM.unpack(packed)

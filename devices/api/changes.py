@@ -60,9 +60,12 @@ class ChangeViewSet(GenericViewSet[Device]):
                 raise CursorTooOld
         if feed.is_too_old(cursor, feed.state().pruned_to):  # `prune` writes this before it removes anything
             raise CursorTooOld
-        pen = cursors.Pen(cursor, state.key)
-        data = orjson.Fragment(f"[{','.join(_event(event, pen) for event in page.events)}]")
-        following = {"since": pen.write(page.end), "size": size} | ({"wait": wait} if wait else {})
+
+        def cursor_at(position: int) -> str:
+            return cursors.write(cursor._replace(position=position), state.key)
+
+        data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
+        following = {"since": cursor_at(page.end), "size": size} | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
         return envelope.success(data, _("Changes found."), pagination={"size": size, "next": url})
 
@@ -86,6 +89,5 @@ def representation(naming: str) -> feed.Representation:
     return lambda holder: (Milliseconds("history_date"), AsJSON(NAMINGS[naming], holder))
 
 
-def _event(event: Event, pen: cursors.Pen) -> str:
-    cursor = pen.write(event.position)
+def _event(event: Event, cursor: str) -> str:
     return f'{{"cursor":"{cursor}","action":"{event.action}","at":{event.at},"device":{event.device}}}'
