@@ -18,14 +18,10 @@ worker_class = "cexup.worker.EnvelopeWorker"  # gthread
 workers = env.int("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8))
 threads = env.int("WEB_THREADS", 4) + env.int("FEED_WAITERS", 8)  # a request that waits for changes holds a thread
 timeout = 60
-graceful_timeout = 30
 keepalive = 5
 max_requests = env.int("WEB_MAX_REQUESTS", 100_000)
 max_requests_jitter = max_requests // 10
 backlog = env.int("WEB_BACKLOG", 512)
-limit_request_line = 4094  # bytes; a longer URL is 414
-limit_request_fields = 100
-limit_request_field_size = 8190  # bytes; a longer header is 431
 forwarder_headers = ""  # a client must not set SCRIPT_NAME
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides
 control_socket_disable = True
@@ -33,13 +29,10 @@ logger_class = "cexup.logs.GunicornLogger"
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'  # the record has the time already
 
 # libpq reads PGOPTIONS: these limits hold for requests and not for commands. `options` in DATABASE_URL wins.
-STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30)  # seconds, 0: none
-LIMITS = {
-    "statement_timeout": STATEMENT_TIMEOUT,
-    "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT,
-    "lock_timeout": env.int("DATABASE_LOCK_TIMEOUT", 5),
-}
-raw_env = ["PGOPTIONS=" + " ".join(f"-c {name}={seconds}s" for name, seconds in LIMITS.items() if seconds)]
+statement_timeout = env.int("DATABASE_STATEMENT_TIMEOUT", 30)  # seconds, 0: none
+limits = {"statement_timeout": statement_timeout, "idle_in_transaction_session_timeout": statement_timeout}
+limits["lock_timeout"] = env.int("DATABASE_LOCK_TIMEOUT", 5)
+raw_env = ["PGOPTIONS=" + " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items() if seconds)]
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -17,7 +17,7 @@ class DevicesConfig(AppConfig):
 
 
 def _complete(sender: DevicesConfig, using: str, apps: Any = None, **_kwargs: Any) -> None:
-    """Put in place what Django's migrations do not keep, unless they went back to before there was any."""
+    """Install the triggers and indexes that migrations do not keep, as far as their columns exist."""
     from devices import triggers, trigrams
 
     models = sender.get_models() if apps is None else apps.get_app_config(sender.label).get_models()

@@ -1,4 +1,4 @@
-"""What is checked before a start: `python manage.py check --deploy --database default`."""
+"""Checks of the deployment: `python manage.py check --deploy --database default`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,7 +44,7 @@ RISKS = {
 
 
 def _check_triggers(connection: Any) -> list[CheckMessage]:
-    """Compare the triggers with those shipped, as far as `migrate` has created their tables."""
+    """Compare the triggers of existing tables with those that this release ships."""
     tables = connection.introspection.table_names()
     hint = "Run manage.py migrate, which recreates them. Unless this is an upgrade, find out who changed them."
     found: list[CheckMessage] = []
@@ -64,7 +64,7 @@ def _check_unknown_triggers(connection: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def connections_are_encrypted(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of a database or Redis on another machine whose certificate is not verified, where HTTPS is on."""
+    """With HTTPS, warn of a database or Redis on another machine whose certificate is not verified."""
     found: list[CheckMessage] = []
     if settings.HTTPS and not _database_is_verified(settings.DATABASES["default"]):
         hint = "Add ?sslmode=verify-full&sslrootcert=/path/to/ca.pem to DATABASE_URL."

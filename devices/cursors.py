@@ -1,13 +1,14 @@
 """Encrypt and decrypt the cursors of the change feed. No ORM, no request.
 
-A position counts the changes of all hospitals, so a readable cursor would show one hospital how much happens in the
-others. A cursor is therefore encrypted and authenticated by AES-SIV (RFC 5297), with a key that each registry makes.
-The random bytes make two cursors for the same position differ: a client cannot see whether anything happened between.
+A position counts the changes of all hospitals. A cursor is therefore encrypted with AES-SIV (RFC 5297), with a key that
+each registry creates. Because of random bytes, two cursors for the same position differ: a client cannot see whether
+anything happened in between.
 """
 
 import base64
 import binascii
 import struct
+from functools import lru_cache
 from secrets import token_bytes
 from typing import NamedTuple
 
@@ -19,10 +20,9 @@ _FORM = struct.Struct(">QQQ5s")
 
 
 class Cursor(NamedTuple):
-    """The client has read up to the change with the number `position`.
+    """The client has received the changes up to the number `position`.
 
-    `floor` is the number up to which changes had been pruned when the client began. `scope` is the id of the only
-    hospital that the client sees, 0 for all.
+    `floor`: changes up to this number had been pruned when the client began. `scope`: the id of its hospital, or 0.
     """
 
     position: int
@@ -31,18 +31,15 @@ class Cursor(NamedTuple):
 
 
 class Unreadable(ValueError):
-    """The text is no cursor, or another registry's."""
+    """The text is not a cursor of this registry."""
 
 
-class Pen:
-    """Write the cursors of one page of the feed."""
+_cipher = lru_cache(maxsize=1)(AESSIV)  # a registry has one key
 
-    def __init__(self, cursor: Cursor, key: bytes) -> None:
-        self.rest = (cursor.floor, cursor.scope, token_bytes(5))
-        self.cipher = AESSIV(key)
 
-    def write(self, position: int) -> str:
-        return base64.urlsafe_b64encode(self.cipher.encrypt(_FORM.pack(position, *self.rest), None)).decode()
+def write(cursor: Cursor, key: bytes) -> str:
+    encrypted = _cipher(key).encrypt(_FORM.pack(*cursor, token_bytes(5)), None)
+    return base64.urlsafe_b64encode(encrypted).decode()
 
 
 def read(text: str, key: bytes) -> Cursor:
@@ -54,7 +51,7 @@ def read(text: str, key: bytes) -> Cursor:
     if len(text) != TEXT_LENGTH or not text.isascii():
         raise Unreadable
     try:
-        packed = AESSIV(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
+        packed = _cipher(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
     except (binascii.Error, InvalidTag) as error:
         raise Unreadable from error
     position, floor, scope, _random = _FORM.unpack(packed)

@@ -1,6 +1,7 @@
-"""Write the history of devices, hospitals and keys, with what a change replaced; and tell from it who is gone."""
+"""Write the history of devices, hospitals and API keys, and find retired devices in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from django.db.models import F, OuterRef, Q, Subquery
@@ -9,10 +10,11 @@ from django.db.models.functions import NullIf
 from devices import sql
 from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
+from devices.prepared import Parameter, Prepared
 from devices.reach import Reach
 
 ADDED, CHANGED, REMOVED = "+", "~", "-"
-RESTORED = "restored"  # the change reason that tells a restored device from a new one
+RESTORED = "restored"  # the change reason of a device that was retired before
 
 LAST_CHANGE = Device.history.filter(id=OuterRef("pk")).order_by("-history_id")
 
@@ -21,14 +23,13 @@ def _at_last_change(field: str) -> Subquery:
     return Subquery(LAST_CHANGE.values(field)[:1])
 
 
-# What history tells of a device as it was before a change, by the kind of the change. See DeviceChangeRecord.
-NOTHING = dict.fromkeys(("history_holder_before_id", "history_name_before", "history_mac_before"))
-HELD = {"history_holder_before_id": _at_last_change("device_holder_id")}
+# The columns of a device's history that describe the device before the change (DeviceChangeRecord), by the change.
+PREVIOUS_HOLDER = {"history_holder_before_id": _at_last_change("device_holder_id")}
 REPLACED = {
     "history_name_before": NullIf(_at_last_change("device_name"), F("device_name")),
     "history_mac_before": NullIf(_at_last_change("device_mac"), F("device_mac")),
 }
-BEFORE: Mapping[str, Mapping[str, Any]] = {ADDED: NOTHING, CHANGED: HELD | REPLACED, REMOVED: NOTHING | HELD}
+BEFORE: dict[str, dict[str, Any]] = {ADDED: {}, CHANGED: PREVIOUS_HOLDER | REPLACED, REMOVED: PREVIOUS_HOLDER}
 
 
 def record(
@@ -38,32 +39,42 @@ def record(
     origin: Origin,
     history_change_reason: str | None = None,
 ) -> None:
-    """Write the rows, as they stand, into the model's history.
+    """Copy the rows, as they are now, into the model's history.
 
     Of devices that are changed or removed, the caller has locked the rows: the order of a device's changes is theirs.
     """
     if not ids:
         return
-    more = BEFORE[history_type] if model is Device else {}
-    sql.record_history(
-        model,
-        ids,
-        history_type,
-        now(),
-        history_change_reason=history_change_reason,
-        history_user_id=origin.user_id,
-        history_api_key_id=origin.api_key and origin.api_key.pk,
-        history_through=origin.through.value,
-        history_address=origin.address,
-        history_request_id=origin.request_id,
-        **more,
-    )
+    same = {
+        "history_type": history_type,
+        "history_date": now(),
+        "history_change_reason": history_change_reason,
+        "history_user_id": origin.user_id,
+        "history_api_key_id": origin.api_key and origin.api_key.pk,
+        "history_through": origin.through.value,
+        "history_address": origin.address,
+        "history_request_id": origin.request_id,
+    }
+    target, rows = _copy(model, history_type, tuple(same))
+    rows.insert_into(target, ids=sql.json_list(ids), **same)
+
+
+@cache
+def _copy(model: Any, history_type: str, same: Sequence[str]) -> tuple[str, Prepared]:
+    """Return the columns of the history that a change fills, and the query of their values."""
+    table = model.history.model._meta
+    copied = sorted({field.attname for field in table.fields} & {field.attname for field in model._meta.fields})
+    given: dict[str, Any] = {name: Parameter(name, table.get_field(name)) for name in same}
+    expressions = given | BEFORE[history_type] if model is Device else given
+    rows = model.objects.filter(pk__in=sql.any_id(Parameter("ids"))).order_by("pk")
+    columns = f"{table.db_table} ({', '.join([*copied, *expressions])})"
+    return columns, Prepared(rows.values_list(*copied, *expressions.values()), as_sent=True)
 
 
 def was_retired(device_id: int, reach: Reach) -> bool:
-    """Tell whether this was a device within the reach, until somebody took it out of the registry.
+    """Return whether this was a device within the scope until it was retired.
 
-    One query, whosever it is or was: how long the answer takes tells nothing of what is beyond the reach.
+    One query for every id: the time of the response does not reveal devices outside the scope.
     """
     last = Device.history.filter(id=device_id).order_by("-history_id").values("pk")[:1]
     gone = Device.history.filter(pk=Subquery(last), history_type=REMOVED)

@@ -229,7 +229,7 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, dry_run: 
     _step_aside(changed, held)
     columns = ("device_name", "device_mac", "device_type", "device_holder_id", "updated_at")
     ids = [device.pk for device in changed]
-    sql.update(Device, ids, {column: [getattr(device, column) for device in changed] for column in columns}, {})
+    sql.update(Device, ids, {column: [getattr(device, column) for device in changed] for column in columns})
     history.record(Device, ids, history.CHANGED, origin)
     return changed
 
@@ -271,7 +271,7 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
     ids = sorted(taken_from & {device.pk for device in changed})
     if ids:
         temporary = [f"~{pk}~{secrets.token_hex(8).upper()}" for pk in ids]
-        sql.update(Device, ids, dict.fromkeys(TAKEN, temporary), {})
+        sql.update(Device, ids, dict.fromkeys(TAKEN, temporary))
 
 
 def _find_one(devices: DeviceQuerySet, expected: Callable[[Device], bool], *, lock: bool) -> Device:

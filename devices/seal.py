@@ -1,11 +1,11 @@
-"""Encrypt what the database keeps and must not tell, and decrypt it again.
+"""Encrypt what the database stores, and decrypt it. No ORM, no request.
 
-Knows no ORM and no request. AES-256-GCM with a random nonce and a key that HKDF-SHA256 (RFC 5869) derives from the
-SECRET_KEY, another one for each context. Encrypted it is `v1.`, and in base64 the nonce, the ciphertext and the tag: of
-20 bytes 67 characters, where django-otp has 80.
+AES-256-GCM with a random nonce and a key that HKDF-SHA256 (RFC 5869) derives from the SECRET_KEY, a different one for
+each context. The result is `v1.`, and in base64 the nonce, the ciphertext and the tag: 67 characters for 20 bytes
+(django-otp has 80).
 
-`seal` and `unseal` are for the secrets of second factors. The person's id is their associated data: in another person's
-row a secret does not open.
+`seal` and `unseal` are for the secrets of second factors. The user's id is their associated data, so a secret does not
+decrypt in another user's row.
 """
 
 import os
@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-PREFIX = "v1."  # no hexadecimal digits, which is what was never sealed
+PREFIX = "v1."  # so it is never in hexadecimal digits
 SECOND_FACTOR = b"devices.seal: second factor, v1"
 NONCE_LENGTH = 12  # bytes, NIST SP 800-38D 5.2.1.1
 
 
 class Unreadable(ValueError):
-    """No key that we have sealed it, for this person."""
+    """No key decrypts it for this user."""
 
     def __init__(self, user_id: int) -> None:
         super().__init__(
@@ -39,52 +39,42 @@ def encrypt(plain: bytes, *, context: bytes, associated: bytes = b"") -> str:
 
 
 def decrypt(text: str, *, context: bytes, associated: bytes = b"") -> bytes | None:
-    """Return the plaintext by the key that encrypted it, today's or an older one. Return None if no key fits."""
+    """Return the plaintext, or None if neither the current key nor an older one decrypts it."""
     opened = (_opened(text, key, context, associated) for key in secret_keys())
     return next((plain for plain in opened if plain is not None), None)
 
 
 def secret_keys() -> list[str]:
-    """Return today's SECRET_KEY, and the older ones that still count."""
+    """Return the current SECRET_KEY, and the older ones that are still accepted."""
     return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 
 def seal(secret: bytes, user_id: int) -> str:
-    return encrypt(secret, context=SECOND_FACTOR, associated=_whose(user_id))
+    return encrypt(secret, context=SECOND_FACTOR, associated=_associated(user_id))
 
 
 def unseal(text: str, user_id: int) -> bytes:
-    """Return the secret, by whichever key it was sealed; also one that never was, in hexadecimal digits.
+    """Return the secret, whichever key encrypted it. A new one of django-otp is in hexadecimal digits.
 
     Raises:
-        Unreadable: it was sealed by none of the keys, or for somebody else.
+        Unreadable: none of the keys encrypted it for this user.
     """
-    if not is_sealed(text):
+    secret = decrypt(text, context=SECOND_FACTOR, associated=_associated(user_id))
+    if secret is None:
         try:
-            return bytes.fromhex(text)
+            secret = bytes.fromhex(text)
         except ValueError:
             raise Unreadable(user_id) from None
-    secret = decrypt(text, context=SECOND_FACTOR, associated=_whose(user_id))
-    if secret is None:
-        raise Unreadable(user_id)
     return secret
 
 
 def sealed_today(text: str, user_id: int) -> str:
-    """Return it as it is if today's key sealed it, else sealed anew.
-
-    Raises:
-        Unreadable: as above.
-    """
+    """Return the secret encrypted with the current key; the same text if it already is."""
     return text if is_sealed_by_todays_key(text, user_id) else seal(unseal(text, user_id), user_id)
 
 
-def is_sealed(text: str) -> bool:
-    return text.startswith(PREFIX)
-
-
 def is_sealed_by_todays_key(text: str, user_id: int) -> bool:
-    return is_sealed(text) and _opened(text, settings.SECRET_KEY, SECOND_FACTOR, _whose(user_id)) is not None
+    return _opened(text, settings.SECRET_KEY, SECOND_FACTOR, _associated(user_id)) is not None
 
 
 def _opened(text: str, key: str, context: bytes, associated: bytes) -> bytes | None:
@@ -99,5 +89,5 @@ def _cipher(key: str, context: bytes) -> AESGCM:
     return AESGCM(HKDF(SHA256(), length=32, salt=None, info=context).derive(key.encode()))
 
 
-def _whose(user_id: int) -> bytes:
+def _associated(user_id: int) -> bytes:
     return b"user %d" % user_id

@@ -1,8 +1,7 @@
-"""Indexes that find a part of a name or of a MAC address, on a PostgreSQL that has pg_trgm.
+"""Indexes that find a part of a name or MAC address, on a PostgreSQL with pg_trgm (of its contrib package).
 
-The extension comes with PostgreSQL's contrib package. A server that has none, or lets this role create none, migrates
-and searches all the same, by reading the table. Like the triggers, the indexes are put in place after every `migrate`
-where they are missing, so a server that has got the extension meanwhile gets them too. SQLite has nothing like it.
+A server without the extension, or without the right to create it, reads the table instead. Every `migrate` creates the
+indexes that are missing, so they appear once the server has the extension.
 https://www.postgresql.org/docs/current/pgtrgm.html#PGTRGM-INDEX
 """
 
@@ -10,8 +9,8 @@ from typing import Any
 
 from django.db import transaction
 
-# The expressions are those that Django makes of `icontains` and `contains`. Of the history, what a device is called now
-# needs no index, since the devices have one: so the history of a new device, most of what is written, costs none.
+# The expressions are those that Django makes of `icontains` and `contains`. In history, only former values and retired
+# devices are indexed: so the history of a new device, which is most of it, costs nothing.
 INDEXES = {
     "device_by_part": "devices_device USING gin (upper(device_name::text) gin_trgm_ops, device_mac gin_trgm_ops)",
     "former_by_part": (
@@ -24,7 +23,6 @@ INDEXES = {
         "(upper(device_name::text) gin_trgm_ops, upper(device_mac::text) gin_trgm_ops) WHERE history_type = '-'"
     ),
 }
-REPLACED = "change_by_part"  # had all of the history, at a third of what it cost to register a device
 
 MISSING = "SELECT to_regclass(%s) IS NULL"
 MAY_CREATE = """
@@ -35,11 +33,10 @@ USABLE = "SELECT EXISTS (SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' A
 
 
 def install(connection: Any) -> None:
-    """Create the indexes that are missing, where the server can."""
+    """Create the indexes that are missing, if the server can."""
     if connection.vendor != "postgresql":
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        cursor.execute(f"DROP INDEX IF EXISTS {REPLACED}")
         missing = [name for name in INDEXES if _is(cursor, MISSING, name)]
         if missing and _is(cursor, MAY_CREATE):
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")

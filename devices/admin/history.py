@@ -200,7 +200,7 @@ def _devices_ever_called(text: str) -> list[int] | None:
     """
     if connection.vendor != "postgresql":  # SQLite has no such indexes
         return None
-    now = Device.objects.filter(models.has_part(models.Part.of(text))).values_list("pk")
+    now = Device.objects.filter(models.has_part(text)).values_list("pk")
     retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=history.REMOVED)
     former = Change.objects.filter(_has_part(text, "history_name_before", "history_mac_before"))
     ids: set[int] = set()

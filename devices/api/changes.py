@@ -1,7 +1,6 @@
-"""GET /api/devices/changes: what happened to the devices after a cursor, and what comes."""
+"""GET /api/devices/changes: what happened to the devices after a cursor."""
 
 from functools import cache, partial
-from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -28,7 +27,7 @@ NOW = "now"
 
 
 class ChangeViewSet(GenericViewSet[Device]):
-    """Follow what happens to the devices, within the reach of the request's key."""
+    """Return what happened to the devices, within the scope of the request's key."""
 
     http_method_names = ("get", "head")
 
@@ -37,16 +36,20 @@ class ChangeViewSet(GenericViewSet[Device]):
         problems = check_parameters(request, PARAMETERS)
         size = whole_number(request.query_params, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
         wait = whole_number(request.query_params, "wait", 0, schema.MAX_WAIT, problems, 0)
-        key = key_of(request)
-        state = feed.state()
-        self.key = state.key
-        cursor = self._cursor(request.query_params.get("since"), state.pruned_to, problems)
+        key, state = key_of(request), feed.state()
+        scope = key.hospital_id or 0
+        cursor = _cursor(request.query_params.get("since"), state, scope, problems)
         if problems:
             raise Refused(problems)
-        if cursor.scope != self._scope() or feed.is_too_old(cursor, state.pruned_to):
+        if cursor.scope != scope or feed.is_too_old(cursor, state.pruned_to):
             raise CursorTooOld
-        within, telling = reach.of_key(key), _telling(key.naming)
-        read = partial(feed.read, size=size, reach=within, telling=telling, pruned_to=state.pruned_to)
+        read = partial(
+            feed.read,
+            size=size,
+            reach=reach.of_key(key),
+            representation=representation(key.naming),
+            pruned_to=state.pruned_to,
+        )
         try:
             page = read(cursor.position)
         except feed.Ahead as ahead:
@@ -55,47 +58,36 @@ class ChangeViewSet(GenericViewSet[Device]):
             page = waiting.until_there_is_something(key.pk, read, page, wait)
             if look_up_again(request).hospital_id != key.hospital_id:
                 raise CursorTooOld
-        if feed.is_too_old(cursor, feed.pruned_to()):  # pruned while we read; that is noted before it is done
+        if feed.is_too_old(cursor, feed.state().pruned_to):  # `prune` writes this before it removes anything
             raise CursorTooOld
-        pen = cursors.Pen(cursor, self.key)
-        data = orjson.Fragment(f"[{','.join(_event(event, pen) for event in page.events)}]")
-        following = {"since": pen.write(page.end), "size": size} | ({"wait": wait} if wait else {})
+
+        def cursor_at(position: int) -> str:
+            return cursors.write(cursor._replace(position=position), state.key)
+
+        data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
+        following = {"since": cursor_at(page.end), "size": size} | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
         return envelope.success(data, _("Changes found."), pagination={"size": size, "next": url})
 
-    def _cursor(self, since: str | None, pruned_to: int, problems: list[Problem]) -> Cursor:
-        """Return where to begin: at the cursor that was sent, now, or at the beginning."""
-        if not since:  # left out, or told by check_parameters
-            return Cursor(0, pruned_to, self._scope())
-        if since == NOW:
-            return Cursor(feed.settled(), pruned_to, self._scope())
-        try:
-            return cursors.read(since, self.key)
-        except cursors.Unreadable:
-            message = _("This is no cursor of this registry. Leave it out to begin at the beginning.")
-            problems.append(Problem("since", "cursor", message))
-            return Cursor(0, 0, 0)
 
-    def _scope(self) -> int:
-        return key_of(self.request).hospital_id or 0
+def _cursor(since: str | None, state: feed.State, scope: int, problems: list[Problem]) -> Cursor:
+    """Return where to begin: at the cursor that was sent, now, or at the first change."""
+    if not since:  # omitted, or an error of check_parameters
+        return Cursor(0, state.pruned_to, scope)
+    if since == NOW:
+        return Cursor(feed.settled(), state.pruned_to, scope)
+    try:
+        return cursors.read(since, state.key)
+    except cursors.Unreadable:
+        message = _("This is no cursor of this registry. Leave it out to begin at the beginning.")
+        problems.append(Problem("since", "cursor", message))
+        return Cursor(0, 0, scope)
 
 
-class Telling:
-    """Have the database tell instants in milliseconds and devices as JSON, in the key's naming."""
-
-    def __init__(self, naming: str) -> None:
-        self.names = NAMINGS[naming]
-
-    def instant(self, name: str) -> Milliseconds:
-        return Milliseconds(name)
-
-    def device(self, holder: Any) -> AsJSON:
-        return AsJSON(self.names, holder)
+@cache  # one function for each naming: the feed's compiled SQL is found by it
+def representation(naming: str) -> feed.Representation:
+    return lambda holder: (Milliseconds("history_date"), AsJSON(NAMINGS[naming], holder))
 
 
-_telling = cache(Telling)  # one each: what the feed has prepared for it is found by it
-
-
-def _event(event: Event, pen: cursors.Pen) -> str:
-    cursor = pen.write(event.position)
+def _event(event: Event, cursor: str) -> str:
     return f'{{"cursor":"{cursor}","action":"{event.action}","at":{event.at},"device":{event.device}}}'

@@ -7,7 +7,8 @@ that number gets its response at once, and so does one beyond its key's share (F
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.db import connection
@@ -15,7 +16,7 @@ from django.db import connection
 from devices import feed
 from devices.feed import Page
 
-LOOK_EVERY = 0.5  # seconds; one of those that wait in a process looks for all of them
+LOOK_EVERY = 0.5  # seconds; one of the requests that wait in a process looks for all of them
 
 
 def is_stopping() -> bool:
@@ -24,26 +25,24 @@ def is_stopping() -> bool:
 
 
 class Places:
-    """The requests that wait in this process. One key may have a few of them."""
+    """The requests that wait in this process, in all and of one key."""
 
     def __init__(self, total: int, per_key: int) -> None:
-        self._total, self._per_key = total, per_key
-        self._taken: Counter[int] = Counter()  # by the key's id
-        self._lock = threading.Lock()
+        self.total, self.per_key = total, per_key
+        self.taken: Counter[int] = Counter()  # by the key's id
+        self.lock = threading.Lock()
 
-    def take(self, key_id: int) -> bool:
-        """Take a place for a request with this key; return whether one was free."""
-        with self._lock:
-            if self._taken.total() >= self._total or self._taken[key_id] >= self._per_key:
-                return False
-            self._taken[key_id] += 1
-            return True
-
-    def give_back(self, key_id: int) -> None:
-        with self._lock:
-            self._taken[key_id] -= 1
-            if not self._taken[key_id]:
-                del self._taken[key_id]
+    @contextmanager
+    def take(self, key_id: int) -> Iterator[bool]:
+        """Take a place, if one is free, and say whether it was."""
+        with self.lock:
+            is_free = self.taken.total() < self.total and self.taken[key_id] < self.per_key
+            self.taken[key_id] += is_free
+        try:
+            yield is_free
+        finally:
+            with self.lock:
+                self.taken -= Counter({key_id: int(is_free)})  # this drops zeros
 
 
 _places = Places(settings.FEED_WAITERS, settings.FEED_WAITERS_PER_KEY)
@@ -52,30 +51,26 @@ _seen, _seen_at = 0, -LOOK_EVERY
 
 
 def until_there_is_something(key_id: int, read: Callable[[int], Page], page: Page, seconds: float) -> Page:
-    """Return what `read` finds behind an empty page as soon as it finds any, or an empty page when the time is over.
+    """Return what `read` finds after an empty page as soon as it finds any, or an empty page after these seconds.
 
-    1. Take a place of the key's; if none is free, return the page as it is.
-    2. Give back the connection, and sleep.
-    3. Look whether anything at all has changed, and only then read.
+    1. Take one of the key's places. If none is free, return the page.
+    2. Close the connection, and sleep.
+    3. Read only if there is any new change.
     """
-    if not _places.take(key_id):
-        return page
-    try:
-        end = time.monotonic() + seconds
-        while not page.events and (left := end - time.monotonic()) > 0:
+    end = time.monotonic() + seconds
+    with _places.take(key_id) as is_free:
+        while is_free and not page.events and (left := end - time.monotonic()) > 0:
             _give_back_connection()
             time.sleep(min(LOOK_EVERY, left))
             if is_stopping():
                 break
             if _settled() > page.end:
                 page = read(page.end)
-    finally:
-        _places.give_back(key_id)
     return page
 
 
 def _settled() -> int:
-    """Return how far the changes are settled, as of half a second ago at most."""
+    """Return the position up to which changes are settled, as of half a second ago at most."""
     global _seen, _seen_at
     with _looking:
         if time.monotonic() - _seen_at >= LOOK_EVERY:

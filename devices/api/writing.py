@@ -89,8 +89,13 @@ def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse
     answer = act()
     failed = _is_error(answer.status_code)
     told = [answer.status_code, *(("", b"") if failed else (answer.get("ETag", ""), answer.content))]
-    row = {"api_key_id": api_key.pk, "key": key, "fingerprint": fingerprint, "created_at": timezone.now()}
-    sql.put(RememberedAnswer, row | dict(zip(TOLD, told, strict=True)), unique=["api_key_id", "key"])
+    values = {"fingerprint": fingerprint, "created_at": timezone.now(), **dict(zip(TOLD, told, strict=True))}
+    RememberedAnswer.objects.bulk_create(
+        [RememberedAnswer(api_key=api_key, key=key, **values)],
+        update_conflicts=True,
+        unique_fields=["api_key", "key"],
+        update_fields=[*values],
+    )
     return answer if failed else _respond(*told)
 
 

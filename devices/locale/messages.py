@@ -1,85 +1,75 @@
-"""Collect the strings to translate and compile the translations: `make messages`. Needs no gettext installed."""
+"""Collect the strings to translate and compile the translations: `make messages`. GNU gettext is not needed."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import axes
 import django
 import unfold
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import DEFAULT_KEYWORDS, extract
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir, extract_python
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.contrib import admin, auth
 from django.utils.translation.template import templatize
+from unfold.contrib import filters
 
-APP = Path(__file__).resolve().parent.parent
-PO = APP / "locale" / "id" / "LC_MESSAGES" / "django.po"
+ROOT = Path(__file__).resolve().parents[2]
+PO = ROOT / "devices/locale/id/LC_MESSAGES/django.po"
 MO = PO.with_suffix(".mo")
 FIXED = datetime(2026, 11, 23, tzinfo=UTC)
-KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_lazy": None, "ngettext_lazy": (1, 2)}
-OWN = [APP, APP.parent / "cexup", APP.parent / "templates"]
-PASSED_OVER = {"tests", "migrations", "locale"}
+HEADER = "# Indonesian translations of the device registry. `make messages` collects and compiles."
 
-# What the admin shows of its libraries, as far as they bring no Indonesian themselves.
-LIBRARIES = [
-    Path(unfold.__file__).parent / part
-    for part in ("admin.py", "forms.py", "widgets.py", "mixins", "templatetags", "templates/admin", "templates/unfold")
-] + [
-    Path(unfold.__file__).parent / "templates/registration",
-    Path(unfold.__file__).parent / "contrib/filters",
-    Path(axes.__file__).parent,
-]
-THEIRS = [
-    Path(django.__file__).parent / "conf/locale",
-    *(Path(str(package.__file__)).parent / "locale" for package in (admin, auth, axes)),
-]
+KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_lazy": None, "ngettext_lazy": (1, 2)}
+METHODS = [("**.py", "python"), ("**.html", f"{__package__}.messages:extract_template")]
+OWN = [ROOT / folder for folder in ("devices", "cexup", "templates")]
+
+# Libraries whose strings the admin shows. What Django and axes translate to Indonesian themselves is left out.
+LIBRARIES = [Path(str(package.__file__)).parent for package in (unfold, filters, axes)]
+TRANSLATED = [Path(str(package.__file__)).parent / "locale" for package in (admin, auth, axes)]
+TRANSLATED += [Path(django.__file__).parent / "conf/locale"]
+SKIPPED = {"tests", "migrations", "locale", "contrib", "unfold_crispy"}  # below a folder that is named
 
 
 def collect() -> Catalog:
-    """Return the catalogue of all strings that the code marks."""
-    catalog = Catalog(
-        locale="id",
-        project="cexup device registry",
-        header_comment="# Indonesian translations of the device registry. `make messages` collects and compiles.",
-        creation_date=FIXED,  # a date that moved with every run would be all that changes
-        revision_date=FIXED,
-        fuzzy=False,
-    )
+    """Return a catalog of all strings that the code marks, without translations."""
+    # With the present date, the file would differ after each run.
+    catalog = Catalog("id", header_comment=HEADER, project="cexup device registry", creation_date=FIXED, fuzzy=False)
+    catalog.revision_date = FIXED
     for message, context in _marked(OWN):
         catalog.add(message, context=context)
     known = _translated_by_libraries()
     for message, context in _marked(LIBRARIES):
-        if _first(message) not in known:
+        if _singular(message) not in known:
             catalog.add(message, context=context)
     return catalog
 
 
-def _marked(places: Iterable[Path]) -> Iterator[tuple[Any, str | None]]:
-    """Give each string that Python or a template marks for translation."""
-    for place in places:
-        for path in sorted([place] if place.is_file() else place.rglob("*")):
-            if path.suffix not in (".py", ".html") or PASSED_OVER & set(path.relative_to(place).parts):
-                continue
-            text = path.read_text(encoding="utf-8")
-            if path.suffix == ".html":  # as Python that calls gettext; what it leaves of the rest has no sane indent
-                text = "\n".join(line.strip() for line in templatize(text).splitlines())
-            for _line, message, _comments, context in extract("python", BytesIO(text.encode()), keywords=KEYWORDS):
-                yield message, context
+def _marked(folders: Iterable[Path]) -> Iterator[tuple[Any, str | None]]:
+    """Yield each string that Python or a template marks for translation, with its context."""
+    for folder in folders:
+        found = extract_from_dir(
+            folder, METHODS, keywords=KEYWORDS, directory_filter=lambda path: Path(path).name not in SKIPPED
+        )
+        for _file, _line, message, _comments, context in found:
+            yield message, context
+
+
+def extract_template(file: BinaryIO, keywords: Any, comment_tags: Any, options: Any) -> Iterator[Any]:
+    """Extract the strings of a Django template, for Babel: as Python that calls gettext, without indentation."""
+    lines = templatize(file.read().decode()).splitlines()
+    return extract_python(BytesIO("\n".join(map(str.strip, lines)).encode()), keywords, comment_tags, options)
 
 
 def _translated_by_libraries() -> set[str]:
-    found: set[str] = set()
-    for folder in THEIRS:
-        with (folder / "id/LC_MESSAGES/django.po").open("rb") as file:
-            found |= {_first(message.id) for message in read_po(file, locale="id") if message.string}
-    return found
+    catalogs = (_read(folder / "id/LC_MESSAGES/django.po") for folder in TRANSLATED)
+    return {_singular(message.id) for catalog in catalogs for message in catalog if message.string}
 
 
-def _first(message: Any) -> str:
+def _singular(message: Any) -> str:
     return str(message if isinstance(message, str) else message[0])
 
 
@@ -88,7 +78,11 @@ def is_translated(message: Message) -> bool:
 
 
 def translations() -> Catalog:
-    with PO.open("rb") as file:
+    return _read(PO)
+
+
+def _read(path: Path) -> Catalog:
+    with path.open("rb") as file:
         return read_po(file, locale="id")
 
 
@@ -99,14 +93,10 @@ def compiled(catalog: Catalog) -> bytes:
 
 
 def main() -> None:
-    catalog = collect()
-    if PO.exists():
-        for message in translations():
-            if message.id in catalog and message.id:
-                catalog[message.id].string = message.string
-    PO.parent.mkdir(parents=True, exist_ok=True)
+    catalog = translations()
+    catalog.update(collect(), no_fuzzy_matching=True)
     with PO.open("wb") as file:
-        write_po(file, catalog, width=120, sort_output=True)
+        write_po(file, catalog, width=120, sort_output=True, ignore_obsolete=True)
     MO.write_bytes(compiled(catalog))
     missing = [message.id for message in catalog if message.id and not is_translated(message)]
     print(f"{len(catalog)} strings, {len(missing)} without a translation.", *missing, sep="\n  ")  # noqa: T201

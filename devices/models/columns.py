@@ -1,4 +1,4 @@
-"""What columns of many tables have in common: the largest id, and how precise an instant is."""
+"""The largest id, and the current time as precise as the API returns it."""
 
 from datetime import datetime
 
@@ -8,7 +8,6 @@ MAX_ID = 2**63 - 1
 
 
 def now() -> datetime:
-    """Return the present to the millisecond: as precisely as the API tells it, so that no client can tell apart
-    what it cannot see."""
+    """Return the current time in whole milliseconds, so that what is stored is what a client sees."""
     instant = timezone.now()
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)

@@ -1,4 +1,4 @@
-"""How many devices there are."""
+"""The numbers of devices."""
 
 from collections.abc import Mapping
 from types import EllipsisType
@@ -24,7 +24,7 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
         return self.filter(*met, everywhere=conditions.keys() <= {"device_type"})
 
     def as_total(self) -> Any:
-        """Return a query set of the sum alone, for SQL that is compiled; of no row if there are no devices."""
+        """Return a queryset of the sum alone, for compiled SQL. It has no row if there are no devices."""
         total = Cast(Sum("number"), models.BigIntegerField())
         return self.order_by().values("everywhere").annotate(total=total).values_list("total")
 
@@ -35,20 +35,18 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
         self, scope: "Reach", *, hospital: int | EllipsisType | None = ..., device_type: str | None = None
     ) -> int:
         """Return the number of devices within the scope, of one hospital (None: of no hospital) and of one type."""
-        conditions: dict[str, Any] = {} if hospital is ... else {"device_holder": hospital}
+        conditions: dict[str, Any] = {} if scope.ids is None else {"device_holder__in": scope.ids}
+        if hospital is not ...:
+            conditions["device_holder"] = hospital
         if device_type is not None:
             conditions["device_type"] = device_type
-        if scope.ids is None:
-            return self.having(conditions).sum()
-        rows = self.having({"device_holder__in": scope.ids, **conditions})
-        return rows.sum()
+        return self.having(conditions).sum()
 
 
 class DeviceCount(models.Model):
-    """A number of devices: of a hospital (or of nobody) and a type, or, where `everywhere`, of a type in all of them.
+    """The number of devices of a type: of a hospital (or of none), or of all of them (`everywhere`).
 
-    The database maintains the rows itself (triggers/counts.py). On PostgreSQL a count is the sum of several rows. The
-    columns have the same names as in Device, so a condition on devices is also one on their counts.
+    Triggers maintain the rows (triggers/counts.py). On PostgreSQL a count is the sum of several rows.
     """
 
     everywhere = models.BooleanField(default=False)

@@ -1,8 +1,6 @@
-"""Devices: what the registry is about, and how they are looked for."""
+"""Devices, and the search for them."""
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
@@ -25,70 +23,43 @@ if TYPE_CHECKING:
 
 class DeviceQuerySet(models.QuerySet["Device"]):
     def within(self, reach: "Reach") -> Self:
-        """Return what whoever has this reach may see."""
+        """Return the devices within the scope."""
         if reach.ids is None:
             return self
         return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
 
     def search(self, text: str, within: "Reach") -> Self:
-        """Return the devices that have the text, in any case, in their name, MAC or holder, which is within the reach.
+        """Return the devices that have the text, in any case, in their name, their MAC or the name of their hospital.
 
-        Hospitals outside it are not searched.
+        Only hospitals within the scope are searched. They are found first: a condition on their table would keep
+        PostgreSQL from using the indexes of the devices.
         """
-        return self.having(Part.of(text), holders_with(text, within))
-
-    def having(self, part: "Part", holders: Collection[int | None]) -> Self:
-        """Return the devices that have the part in their name or MAC, or one of the holders."""
-        found = has_part(part)
-        if hospitals := [holder for holder in holders if holder is not None]:
+        found = has_part(text)
+        if hospitals := [pk for (pk,) in _hospitals_with_part(within).rows(part=fold(text))]:
             found |= Q(device_holder__in=hospitals)
-        if None in holders:
+        if fold(text) == UNKNOWN:
             found |= Q(device_holder=None)
         return self.filter(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a device's name, and the texts as which it may stand in a MAC address."""
-
-    name: str
-    macs: tuple[str, ...]
-
-    @classmethod
-    def of(cls, text: str) -> Self:
-        return cls(text, tuple(dict.fromkeys([text.upper(), mac.read_part(text) or text.upper()])))
-
-    @property
-    def is_pattern(self) -> bool:
-        """SQLite's LIKE folds ASCII only; its regular expressions are Python's, and fold all letters."""
-        return connection.vendor == "sqlite" and not self.name.isascii()
+@lru_cache(maxsize=1000)
+def _hospitals_with_part(within: "Reach") -> Prepared:
+    hospitals = Hospital.objects.within(within).filter(name_folded__contains=Parameter("part"))
+    return Prepared(hospitals.values_list("pk"), as_sent=True)
 
 
-def has_part(part: Part) -> Q:
+def has_part(text: str) -> Q:
     """Return the condition for devices that have the text, in any case, in their name or MAC."""
-    found = Q(device_name__iregex=re.escape(part.name)) if part.is_pattern else Q(device_name__icontains=part.name)
-    for text in part.macs:
-        found |= Q(device_mac__contains=text)
+    # SQLite's LIKE ignores the case of ASCII only. Its regular expressions are Python's.
+    is_pattern = connection.vendor == "sqlite" and not text.isascii()
+    found = Q(device_name__iregex=re.escape(text)) if is_pattern else Q(device_name__icontains=text)
+    for part in dict.fromkeys([text.upper(), mac.read_part(text) or text.upper()]):
+        found |= Q(device_mac__contains=part)
     return found
 
 
-def holders_with(text: str, within: "Reach") -> list[int | None]:
-    """Return the hospitals within the reach that have the text in their name, and None if it means no hospital.
-
-    Asked before the devices are: a condition on another table would keep PostgreSQL from using the indexes of theirs.
-    """
-    hospitals = [pk for (pk,) in _hospitals_with_part(within).rows(part=fold(text))]
-    return [*hospitals, None] if fold(text) == UNKNOWN else hospitals
-
-
-@lru_cache(maxsize=1000)
-def _hospitals_with_part(within: "Reach") -> Prepared:
-    named = Hospital.objects.within(within).filter(name_folded__contains=Parameter("part"))
-    return Prepared(named.values_list("pk"), as_sent=True)
-
-
 class Device(models.Model):
-    """A device that may send vital signs. Written through registry.py only, which writes its history too."""
+    """A device that may send vital signs. Only registry.py writes it, with its history."""
 
     device_name = models.CharField(_("name"), max_length=MAX_LENGTH, unique=True)
     device_mac = models.CharField(_("MAC address"), max_length=64, unique=True)

@@ -1,13 +1,13 @@
-"""What the change feed keeps besides the history that it is read from."""
+"""The state of the change feed. Its changes are the history of devices."""
 
 from django.db import models
 from django.db.models import Q
 
 
 class ChangeFeed(models.Model):
-    """What the cursors of the change feed depend on: one row, made when the first is needed."""
+    """What cursors depend on: one row, created when it is first needed."""
 
-    key = models.BinaryField()  # seals the cursors: not SECRET_KEY, which may be renewed at any time
+    key = models.BinaryField()  # encrypts the cursors; SECRET_KEY may change at any time
     pruned_to = models.BigIntegerField(default=0)  # up to this change, all but the last of each device may be gone
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What history tells of a change besides the values, and the history that a table here has."""
+"""The history of a table, and the columns that it has in addition to those of the table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ class Through(models.TextChoices):
 
 
 class ChangeRecord(models.Model):
-    """What a row of history tells besides the values: through what, by which key, from where, in which request."""
+    """The context of a change: through what, by which API key, from which address, in which request."""
 
     history_through = models.CharField(_("through"), max_length=8, choices=Through, blank=True)
     history_api_key = models.ForeignKey(
@@ -38,15 +38,14 @@ class ChangeRecord(models.Model):
 
 
 class DeviceChangeRecord(ChangeRecord):
-    """What a row of a device's history tells besides.
+    """The context of a change of a device, and what the device was before.
 
-    `history_holder_before` is the hospital that held the device just before this change: null if none did, and for a
-    device that was not registered then (`+`, also when it was restored). It is filled for every kind of change, so it
-    is the same as `device_holder` unless the device changed hands. The changes of one hospital, in order, are those
-    where it is the `device_holder`, and those by which a device LEFT it; both are found by an index.
+    `history_holder_before` is the hospital that held the device: null if none did, and for a device that was not
+    registered (`+`). Unless the device was transferred, it equals `device_holder`. The changes of a hospital are those
+    where it is the `device_holder`, and those by which a device LEFT it; an index finds both.
 
-    `history_name_before` and `history_mac_before` are what a change has replaced, null where it replaced nothing. So
-    whatever a device was ever called stands where few rows are: in the device, in the row that took it out, or here.
+    `history_name_before` and `history_mac_before` are null unless the change replaced them. So a search for former
+    names reads few rows: devices, retirements and these.
     """
 
     history_holder_before = models.ForeignKey(
@@ -65,18 +64,14 @@ class DeviceChangeRecord(ChangeRecord):
         abstract = True
 
 
-# The changes by which a device left the hospital that held it: to another, or to none. The condition of an index, which
-# is used too where it is said which hospital that was, and MOVED.
+# LEFT: a device left the hospital that held it. It is the condition of an index, which finds MOVED of one hospital too.
 BEFORE = F("history_holder_before")
 MOVED = Q(device_holder__isnull=True) | Q(device_holder__lt=BEFORE) | Q(device_holder__gt=BEFORE)
 LEFT = Q(history_holder_before__isnull=False) & MOVED
 
 
 class History(HistoricalRecords):
-    """The history of a table: each row tells what ChangeRecord does besides the values.
-
-    It may have indexes of its own, which simple_history has no option for.
-    """
+    """The history of a table, with the columns of ChangeRecord, and indexes: simple_history has no option for them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Hospitals, the names that they had before, and who looks after their devices."""
+"""Hospitals, their former names and their admins."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
     def called(self, names: Iterable[str]) -> dict[str, "Hospital"]:
-        """Return the hospitals that these folded names mean, by name: their present ones, or else their former ones."""
+        """Return the hospitals with these folded names, by name. A former name counts if no hospital has it now."""
         wanted = set(names)
         found = {hospital.name_folded: hospital for hospital in self.filter(name_folded__in=sql.any_text(list(wanted)))}
         if missing := wanted - found.keys():
@@ -30,11 +30,11 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
         return found
 
     def successor(self, hospital_id: int | None) -> "Hospital | None":
-        """Return the hospital of this id, or the one that it was merged into."""
+        """Return the hospital with this id, or the one that it was merged into."""
         return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
 
     def ids_ever(self) -> list[int]:
-        """Return the ids of these hospitals and of those that were merged into them: history has both."""
+        """Return the ids of these hospitals and of those merged into them. History has both."""
         former = FormerName.objects.filter(hospital__in=self).values_list("former_id", flat=True)
         return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
 
@@ -43,10 +43,10 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
 
 
 class Hospital(models.Model):
-    """A hospital, which holds devices. Normalized names that differ only in case are one hospital."""
+    """A hospital. Names that differ only in case, or are equal after normalization, are the same hospital."""
 
     name = models.CharField(_("name"), max_length=MAX_LENGTH)
-    # Folded here and not by the database: SQLite folds ASCII only. Folding makes at most three characters of one.
+    # Python folds it, since SQLite folds ASCII only. A character becomes at most three.
     name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True, editable=False)
     admins = models.ManyToManyField(
         settings.AUTH_USER_MODEL, verbose_name=_("hospital admins"), related_name="hospitals", blank=True
@@ -75,16 +75,15 @@ class Hospital(models.Model):
 
 
 def changes_of(hospitals: HospitalQuerySet) -> Q:
-    """Return the condition for what happened to devices while these held them, their leaving included."""
+    """Return the condition for changes of devices that these hospitals held, including those by which they left."""
     ids = hospitals.ids_ever()
     return Q(device_holder_id__in=ids) | (LEFT & Q(history_holder_before_id__in=ids))
 
 
 class FormerName(models.Model):
-    """What a hospital was called before it was renamed, or what another was called that was merged into it.
+    """The name of a hospital before it was renamed, or of another that was merged into it.
 
-    Applications in the field go on sending it, and mean this hospital. `former_id` is the id that the other hospital
-    had: history still has it.
+    Existing clients still send it. `former_id` is the id of the other hospital, which history still has.
     """
 
     hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="former_names")

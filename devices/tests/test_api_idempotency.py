@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import history, sql
@@ -161,7 +162,7 @@ def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, m
         raise OperationalError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sql, "put", fail)
+        patch.setattr(QuerySet, "bulk_create", fail)
         response = api.post(DEVICES, draft(1), **KEY)
         assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert not Device.objects.exists()
@@ -222,7 +223,7 @@ def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_n
         raise Killed
 
     key = issue("app").text
-    for module, name in ((sql, "insert"), (history, "record"), (sql, "put"), (writing, "_respond")):
+    for module, name in ((sql, "insert"), (history, "record"), (QuerySet, "bulk_create"), (writing, "_respond")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
             with pytest.raises(Killed):

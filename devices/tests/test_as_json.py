@@ -10,7 +10,7 @@ from devices.api.as_json import AsJSON
 from devices.api.naming import NAMINGS
 from devices.api.serializers import DeviceSerializer
 from devices.models import ApiKey, Device
-from devices.prepared import Parameter, Prepared
+from devices.prepared import Prepared
 from devices.tests.conftest import draft, issue, register
 
 pytestmark = pytest.mark.django_db
@@ -45,15 +45,3 @@ def test_the_database_writes_what_the_serializer_does(naming: str) -> None:
     devices = Device.objects.order_by("pk")
     told = [orjson.loads(text) for (text,) in Prepared(devices.values_list(AsJSON(NAMINGS[naming]))).rows()]
     assert told == DeviceSerializer(devices, many=True, context={"request": request}).data
-
-
-def test_what_is_prepared_is_asked_again_with_other_values() -> None:
-    devices = register(*map(draft, range(5)))
-    after = Prepared(
-        Device.objects.filter(pk__gt=Parameter("after")).order_by("pk").values_list("device_name", "created_at")
-    )
-    expected = [(device.device_name, device.created_at) for device in devices]
-    assert after.rows(after=0) == expected
-    assert after.rows(after=devices[1].pk) == expected[2:]
-    assert after.rows(2, after=devices[1].pk) == expected[2:4]
-    assert Prepared(Device.objects.none().values_list("pk")).rows() == []

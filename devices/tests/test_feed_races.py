@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from devices import feed, registry
-from devices.api.changes import Telling
+from devices.api.changes import representation
 from devices.api.serializers import tell
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
@@ -20,7 +20,7 @@ from devices.reach import EVERYTHING, Reach
 from devices.tests.conftest import draft, register
 from devices.tests.test_registry_races import at_once
 
-TELLING = Telling("snake_case")
+JSON = representation("snake_case")
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,7 +31,7 @@ def names(events: list[feed.Event]) -> list[str]:
 
 def read_all(after: int = 0, size: int = 100, reach: Reach = EVERYTHING) -> list[feed.Event]:
     events: list[feed.Event] = []
-    while (page := feed.read(after, size, reach, TELLING)).events:
+    while (page := feed.read(after, size, reach, JSON)).events:
         events, after = events + page.events, page.end
     return events
 
@@ -164,7 +164,7 @@ def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital,
         after, seen, last = 0, [], False
         while not last:
             last = len(finished) == WRITERS
-            while (page := feed.read(after, 1 + number * 3, reaches[number], TELLING)).events:
+            while (page := feed.read(after, 1 + number * 3, reaches[number], JSON)).events:
                 seen, after = seen + page.events, page.end
         return seen
 

@@ -134,7 +134,7 @@ def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, m
     def act(number: int) -> Any:
         if number < 3:
             return Api(other if number == 2 else greedy).get(NOW)
-        while waiting._places._taken.total() < 3:
+        while waiting._places.taken.total() < 3:
             assert asleep.acquire(timeout=20)
         third = Api(greedy).get(NOW)
         register(draft(1))
@@ -147,9 +147,11 @@ def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, m
 
 def test_a_place_is_free_again_after_its_request() -> None:
     places = waiting.Places(total=2, per_key=1)
-    assert [places.take(key) for key in (1, 1, 2, 3)] == [True, False, True, False]
-    places.give_back(1)
-    assert [places.take(key) for key in (2, 3)] == [False, True]
+    with places.take(1) as first, places.take(1) as same_key, places.take(2) as second, places.take(3) as third:
+        assert (first, same_key, second, third) == (True, False, True, False)
+    with places.take(2) as second, places.take(3) as third:
+        assert (second, third) == (True, True)
+    assert not places.taken
 
 
 def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:

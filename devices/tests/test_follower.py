@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -254,7 +254,7 @@ def listening(redirect_to: str | None = None, status: int = 302) -> Iterator[Lis
 
 
 def once(url: str, folder: Path) -> int:
-    with follower.Copy(folder / "state.sqlite3") as copy:
+    with closing(follower.Copy(folder / "state.sqlite3")) as copy:
         return follower.follow(url, KEY, copy, None, once=True, tell=print)
 
 
@@ -283,7 +283,7 @@ def test_a_url_that_is_not_encrypted_is_rejected_before_a_request(tmp_path: Path
         once(url, tmp_path)
 
 
-def test_no_proxy_for_plain_http_receives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_receives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with listening() as registry, listening() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url())
         monkeypatch.delenv("no_proxy", raising=False)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from devices import cells, cursors, drafts, keys, mac, origin, reach, spreadsheets, uploads
 from devices.api import etags, patterns, waiting
-from devices.cursors import Cursor, Pen
+from devices.cursors import Cursor
 from devices.models import Device, Through
 from devices.origin import Origin
 from devices.tests.conftest import Api, draft, issue, register
@@ -86,11 +86,11 @@ def test_the_key_reader() -> None:
 def test_the_cursor_reader() -> None:
     number = st.integers(0, 2**64 - 1)
     key, cursor = b"of this registry".ljust(32), Cursor(4711, 7, 1)
-    written = Pen(cursor, key).write(4711)
+    written = cursors.write(cursor, key)
 
     def check(text: str, position: int, floor: int, scope: int) -> None:
         other = Cursor(position, floor, scope)
-        assert cursors.read(Pen(other, key).write(position), key) == other
+        assert cursors.read(cursors.write(other, key), key) == other
         try:
             assert cursors.read(text, key) == cursor
             assert text == written

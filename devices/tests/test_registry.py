@@ -10,6 +10,7 @@ from devices import credentials, registry, sql
 from devices.drafts import DeviceType
 from devices.models import LEFT, MOVED, ApiKey, Device, Hospital, Through
 from devices.origin import COMMAND, Origin
+from devices.prepared import Prepared
 from devices.problems import Refused
 from devices.tests.conftest import Api, draft, issue, register, set_clock
 
@@ -151,7 +152,7 @@ def test_a_change_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("the history cannot be written")
 
     [device] = register(draft(1))
-    monkeypatch.setattr(sql, "record_history", fail)
+    monkeypatch.setattr(Prepared, "insert_into", fail)
     for change in (
         lambda: registry.register([draft(2, device_holder="RS Baru")], COMMAND),
         lambda: registry.update(one(device), {"device_name": "x"}, COMMAND),

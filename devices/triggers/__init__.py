@@ -1,18 +1,18 @@
-"""What the database does itself, by triggers: it counts devices, protects records and orders the change feed."""
+"""The triggers: they count devices, protect records and order the change feed."""
 
 from collections.abc import Collection
 from typing import Any
 
 from devices.triggers import counts, definitions, feed, records
 
-# By the table that each kind began with.
+# By the table without which a kind cannot be installed.
 KINDS = {"devices_devicecount": counts, "devices_changefeed": feed, "devices_auditretention": records}
 
 
 def install(connection: Any, tables: Collection[str]) -> None:
-    """Recreate the triggers that are missing or changed, as far as the tables exist.
+    """Recreate the triggers that are missing or changed, if their tables exist.
 
-    Runs after every `migrate`: where SQLite alters a table, Django makes a new one, which has no triggers.
+    Every `migrate` ends with this: to alter a table on SQLite, Django makes a new one, which has no triggers.
     """
     for table, kind in KINDS.items():
         if table in tables:

@@ -1,13 +1,9 @@
-"""Triggers that keep the counts of devices, on both databases.
-
-Whoever writes devices, also past the registry and in plain SQL, changes their counts in the same transaction.
-docs/decisions/0007 tells why it is done in this way.
+"""Triggers that keep the counts of devices, for every writer and in the same transaction. Decision 7 has the reasons.
 
 - PostgreSQL: each statement that writes devices appends its differences as new rows. Nothing is updated, so writers
-  never wait for each other. The statement whose rows get a number that FOLD_EVERY divides folds them: the rows of
-  one count become a single one. It passes over rows that another fold has locked, so that it waits for nobody
-  either, and readers see the rows before or the row after.
-- SQLite, which has one writer at a time, keeps one row a count.
+  never wait for each other. Now and then a statement folds the rows: those of one count become a single row. It skips
+  rows that another fold has locked. Readers see the rows before or the row after.
+- SQLite, which has one writer at a time, keeps one row for each count.
 """
 
 from typing import Any
@@ -16,11 +12,11 @@ from django.db import transaction
 
 from devices.triggers import definitions
 
-FOLD_EVERY = 256  # rows: what a reader has to add up between two folds, at most, besides one a count
+FOLD_EVERY = 256  # rows that are appended between two folds
 
 COLUMNS = "everywhere, device_holder_id, device_type, number"
 
-# What the counts lack, in one statement: it sees the devices and their counts as of one instant.
+# What the counts lack. One statement sees the devices and their counts at the same time.
 DIFFERENCES = """
     SELECT everywhere, device_holder_id, device_type, CAST(sum(number) AS bigint) AS number
     FROM (
@@ -28,7 +24,7 @@ DIFFERENCES = """
         FROM devices_device GROUP BY device_holder_id, device_type
         UNION ALL SELECT true, NULL, device_type, count(*) FROM devices_device GROUP BY device_type
         UNION ALL SELECT everywhere, device_holder_id, device_type, -number FROM devices_devicecount
-    ) AS told
+    ) AS numbers
     GROUP BY everywhere, device_holder_id, device_type HAVING sum(number) <> 0
 """
 
@@ -85,7 +81,7 @@ TRIGGER = """
     FOR EACH STATEMENT EXECUTE FUNCTION devices_count_{event}()
 """
 
-# Folding leaves dead rows: they are cleared away while there are few.
+# Folding leaves dead rows. They are removed while there are few.
 VACUUM = """
     ALTER TABLE devices_devicecount SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)
 """
@@ -129,16 +125,11 @@ def _on_sqlite() -> dict[str, str]:
         "delete": f"BEGIN {COUNT_OUT} END",
         "update": f"WHEN {MOVED} BEGIN {COUNT_OUT} {COUNT_IN} END",
     }
-    return {
-        f"TRIGGER {name}": f"CREATE TRIGGER {name} AFTER {event} ON devices_device {action}"
-        for event, action in actions.items()
-        for name in [f"devices_count_{event}"]
-    }
+    create = "CREATE TRIGGER devices_count_{0} AFTER {0} ON devices_device {1}"
+    return {f"TRIGGER devices_count_{event}": create.format(event, action) for event, action in actions.items()}
 
 
 # --- Both
-
-BESIDE = {"postgresql": VACUUM, "sqlite": ONCE}
 
 
 def shipped(connection: Any) -> dict[str, str]:
@@ -146,19 +137,15 @@ def shipped(connection: Any) -> dict[str, str]:
 
 
 def install(connection: Any) -> bool:
-    """Create the triggers and correct the counts, unless the triggers are as shipped; return whether they were not."""
+    """Install the triggers, and correct the counts if that was necessary; return whether it was."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        objects = shipped(connection)
-        if not definitions.changed(connection, objects):
-            return False
-        definitions.create(connection, objects)
-        cursor.execute(BESIDE[connection.vendor])
-        reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
-    return True
+        if is_changed := definitions.install(connection, shipped(connection)):
+            cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
+            reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
+    return is_changed
 
 
 def remove(connection: Any) -> None:
-    """Drop what `install` has created."""
     definitions.drop(connection, shipped(connection))
 
 

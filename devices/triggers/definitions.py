@@ -1,13 +1,14 @@
 """Compare the triggers in a database with those that this release ships, and recreate them.
 
-A kind of trigger ships a mapping: what `DROP` needs to identify an object, and the SQL that creates it. The SQL has
-the form in which the database itself shows the object, so a changed body, event, search_path or state is a difference.
+A kind of trigger ships a mapping from what `DROP` needs to identify an object to the SQL that creates it, as the
+database itself shows it. So a changed body, event, search_path or state is a difference.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Everything of ours that can be replaced, by the keys that `shipped` has.
+from django.db import transaction
+
 INSTALLED = {
     "postgresql": """
         SELECT format('FUNCTION %I()', proname), pg_get_functiondef(oid) FROM pg_proc
@@ -26,8 +27,7 @@ INSTALLED = {
     """,
 }
 
-# A function resolves names in the schema of its tables only: a session's temporary tables, which PostgreSQL would
-# search first, come last.
+# A function looks in the schema of its tables before a session's temporary tables, which PostgreSQL would search first.
 HEAD = """
     CREATE OR REPLACE FUNCTION {schema}.{name}() RETURNS {returns} LANGUAGE {language}
     SET search_path TO {schema_literal}, 'pg_temp' AS $function${body}$function$
@@ -54,12 +54,15 @@ def changed(connection: Any, shipped: Mapping[str, str]) -> list[str]:
     return [key for key, sql in shipped.items() if _normalized(present.get(key, "")) != _normalized(sql)]
 
 
-def create(connection: Any, shipped: Mapping[str, str]) -> None:
-    """Create all objects, in place of those that have their names."""
-    drop(connection, shipped)
-    with connection.cursor() as cursor:
+def install(connection: Any, shipped: Mapping[str, str]) -> bool:
+    """Create all objects again unless they are as shipped; return whether they were not."""
+    if not changed(connection, shipped):
+        return False
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        drop(connection, shipped)
         for sql in shipped.values():
             cursor.execute(sql)
+    return True
 
 
 def drop(connection: Any, keys: Iterable[str]) -> None:

@@ -1,13 +1,11 @@
-"""The trigger that announces a writer of changes, so that the change feed waits for it. On PostgreSQL only.
+"""The trigger by which the change feed knows of open transactions that write changes. On PostgreSQL only.
 
-Before the first row of a transaction gets its number, the trigger takes a shared advisory lock with the number from
-which that transaction writes. Nobody waits for the lock, and it ends with the transaction. sql.py reads it.
-docs/decisions/0009 explains why. Migration 0008 creates the trigger too.
+Before the first row of a transaction gets its number, the trigger takes a shared advisory lock with the last number
+before it. No transaction waits for the lock, and it ends with the transaction. sql.LAST_CHANGE reads it. Decision 9 has
+the reason. Migration 0008 creates the trigger too.
 """
 
 from typing import Any
-
-from django.db import transaction
 
 from devices.triggers import definitions
 
@@ -37,9 +35,4 @@ def shipped(connection: Any) -> dict[str, str]:
 
 
 def install(connection: Any) -> bool:
-    """Create the trigger unless it is as shipped; return whether it was not."""
-    with transaction.atomic(using=connection.alias):
-        objects = shipped(connection)
-        if is_changed := bool(definitions.changed(connection, objects)):
-            definitions.create(connection, objects)
-    return is_changed
+    return definitions.install(connection, shipped(connection))

@@ -1,13 +1,10 @@
-"""Triggers that keep what is on record: history and audit events are added to, and neither changed nor removed.
+"""Triggers that make history and audit events append-only, for every writer. Decision 14 has the reasons and limits.
 
-Whoever writes, in whatever way: an UPDATE is refused, a DELETE too, but for rows past their time while `prune` runs,
-and on PostgreSQL a TRUNCATE. docs/decisions/0014 tells why it is done in this way, and what it cannot hold.
+UPDATE and TRUNCATE are rejected. So is DELETE, except of rows past their retention while `prune` runs: it writes a
+timestamp to `devices_auditretention`, and clears it in the same transaction. The same row has the years of retention,
+which can be raised only; the owner of the database can drop a trigger.
 
-`prune` opens the way by an instant in `devices_auditretention`, in the transaction in which it removes, and takes it
-away again before that ends: nobody else ever sees it. The years that records are kept stand there too. They can be
-raised, and not lowered: that is the database owner's to do, who can drop a trigger.
-
-A migration that alters `devices_auditretention` has to `remove` them first, and so has one that writes to history.
+A migration that alters `devices_auditretention` or writes to history must `remove` the triggers first.
 """
 
 from typing import Any
@@ -27,7 +24,7 @@ RETENTION = "devices_auditretention"
 TABLES = [*RECORDS, RETENTION]
 REFUSAL = "Records are neither changed nor removed before their time."
 
-# The instant before which records are past their time, by the database's own clock.
+# The time before which records are past their retention, by the clock of the database.
 KEPT_SINCE = {
     "postgresql": "now() - make_interval(years => years)",
     "sqlite": "strftime('%Y-%m-%d %H:%M:%S', 'now', '-' || years || ' years')",  # as Django writes an instant
@@ -77,7 +74,7 @@ REFUSE = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
 
 
 def _on_sqlite() -> dict[str, str]:
-    """Return the triggers. REPLACE removes a row past what watches over DELETE, so it is refused itself."""
+    """Return the triggers. REPLACE removes a row without firing those of DELETE, so it is rejected itself."""
     conditions = {(RETENTION, "update"): "WHEN NEW.years < OLD.years", (RETENTION, "delete"): ""}
     for table, (key, at) in RECORDS.items():
         past = f"OLD.{at} < pruning_before AND OLD.{at} < {KEPT_SINCE['sqlite']}"
@@ -100,22 +97,15 @@ def shipped(connection: Any) -> dict[str, str]:
 
 
 def install(connection: Any) -> bool:
-    """Create the triggers unless they are as shipped, and set AUDIT_YEARS the first time.
-
-    Return whether the triggers were created.
-    """
+    """Install the triggers, and set AUDIT_YEARS the first time; return whether the triggers had to be created."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        objects = shipped(connection)
-        if is_changed := bool(definitions.changed(connection, objects)):
-            definitions.create(connection, objects)
-        cursor.execute(f"SELECT years FROM {RETENTION}")
-        if cursor.fetchone() is None:
-            cursor.execute(f"INSERT INTO {RETENTION} (id, years) VALUES (1, %s)", [settings.AUDIT_YEARS])
-    return is_changed
+        first = f"SELECT 1, CAST(%s AS integer) WHERE NOT EXISTS (SELECT 1 FROM {RETENTION})"
+        cursor.execute(f"INSERT INTO {RETENTION} (id, years) {first}", [settings.AUDIT_YEARS])
+        return definitions.install(connection, shipped(connection))
 
 
 def remove(connection: Any) -> None:
-    """Drop what `install` has created, but keep the years."""
+    """Drop the triggers, and keep the years."""
     definitions.drop(connection, shipped(connection))
 
 

@@ -9,12 +9,12 @@ from devices.models import Hospital
 
 class Command(BaseCommand):
     help = (
-        "Compare the counts of devices, which the database keeps by triggers, with the devices themselves, and tell "
-        "every difference. There is none, unless somebody switched the triggers off: to load a table by itself, say."
+        "Compare the counts of devices, which triggers maintain, with the devices, and report every difference. There "
+        "is one only if the triggers were switched off, for example to load a table."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--repair", action="store_true", help="put the counts right, while others write or not")
+        parser.add_argument("--repair", action="store_true", help="correct the counts, even while others write")
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
         differences = counts.differences()
