@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from devices import headings
 from devices.headings import Unreadable
+from devices.xlsx_reader import MAX_COLUMNS
 
 DELIMITERS = ",;\t|"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -95,7 +96,7 @@ def delimiter_of(first: Sequence[str]) -> str:
             records = list(itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED))
         except csv.Error:  # not with this one; if with none, whoever reads the lines tells
             return -1, 0
-        most = max((headings.known_in(record[: headings.MAX_COLUMNS]) for record in records), default=0)
+        most = max((headings.known_in(record[:MAX_COLUMNS]) for record in records), default=0)
         return most, "".join(first[:1]).count(delimiter)
 
     return max(DELIMITERS, key=found)
