@@ -17,6 +17,8 @@ REQUIRED = COLUMNS[:3]
 ID = "id"  # the device's id if another column is the name, else the name
 FIELD_HEADINGS = {"id": "device_name", "mac": "device_mac", "type": "device_type", "holder": "device_holder"}
 
+_OWN = {*FIELD_HEADINGS, *(column.replace("_", "") for column in COLUMNS)}  # not the admin's labels
+
 LINES_SEARCHED = 20  # titles and notes may stand above the headings
 # How similar a heading must be to a known one to be taken for a misspelling; less if a column is missing.
 ALIKE, ALIKE_IF_MISSING = 0.8, 0.65
@@ -59,19 +61,13 @@ def _columns(texts: Sequence[str]) -> list[str | None]:
     known = _known()
     if any(known.get(name) == "device_name" for name in names if name != ID):
         known = known | {ID: ID}
-    # Beside one of these, the admin's label of the same column is another column.
-    named = {known[name] for name in names if name in _own()}
+    # Beside one of these, an admin's label of the same column is another column.
+    named = {known[name] for name in names if name in _OWN}
     columns = []
     for name in names:
         column = known.get(name)
-        columns.append(None if column in named and name not in _own() else column)
+        columns.append(None if column in named and name not in _OWN else column)
     return columns
-
-
-@lru_cache(maxsize=1)
-def _own() -> frozenset[str]:
-    """Return the API's headings and the field's, in their normal form."""
-    return frozenset([*map(_normal, COLUMNS), *FIELD_HEADINGS])
 
 
 @lru_cache(maxsize=1)
@@ -100,8 +96,8 @@ def _checked(texts: Sequence[str], lines: int) -> Headings:
                 % {"column": column, "headings": ", ".join(same)}
             )
     passed_over = [text for text, column in zip(texts, columns, strict=True) if text and column is None]
-    if slips := [slip for text in passed_over if (slip := _slip(text)) and slip[1] not in columns]:
-        raise Unreadable(_told(slips))
+    if questions := _misspelt(passed_over, columns, ALIKE):
+        raise Unreadable(questions)
     return Headings(tuple(columns), tuple(passed_over), lines)
 
 
@@ -110,25 +106,21 @@ def _missing(lines: Sequence[Sequence[str]]) -> str:
         return _("The file is empty. It must have the headings %(columns)s.") % {"columns": ", ".join(COLUMNS)}
     best = max(lines, key=known_in)
     named = _columns(best)
-    told = _("These headings are missing: %(missing)s. Needed are %(columns)s, or ID, MAC, TYPE, HOLDER.") % {
+    message = _("These headings are missing: %(missing)s. Needed are %(columns)s, or ID, MAC, TYPE, HOLDER.") % {
         "missing": ", ".join(column for column in REQUIRED if column not in named),
         "columns": ", ".join(COLUMNS),
     }
     found = [text for text in best if text]
-    told += " " + _("What was found: %(found)s.") % {"found": ", ".join(found)[:300]}
-    slips = [slip for text in found if (slip := _slip(text, ALIKE_IF_MISSING)) and slip[1] not in named]
-    return f"{told} {_told(slips)}".strip()
+    message += " " + _("What was found: %(found)s.") % {"found": ", ".join(found)[:300]}
+    return f"{message} {_misspelt(found, named, ALIKE_IF_MISSING)}".strip()
 
 
-def _slip(text: str, alike: float = ALIKE) -> tuple[str, str] | None:
-    """Return the heading with the column that it may have been meant for."""
-    known = _known()
-    if _normal(text) in known:
-        return None
-    like = get_close_matches(_normal(text), known, n=1, cutoff=alike)
-    return (text, known[like[0]]) if like else None
-
-
-def _told(slips: list[tuple[str, str]]) -> str:
-    sentence = _("“%(heading)s” is not known: did you mean %(column)s?")
-    return " ".join(sentence % {"heading": heading, "column": column} for heading, column in slips)
+def _misspelt(texts: Sequence[str], columns: Sequence[str | None], alike: float) -> str:
+    """Ask about each unknown text that resembles the heading of a column which is not there."""
+    known, questions = _known(), []
+    for text in texts:
+        like = get_close_matches(_normal(text), known, n=1, cutoff=alike)
+        if like and _normal(text) not in known and known[like[0]] not in columns:
+            question = _("“%(heading)s” is not known: did you mean %(column)s?")
+            questions.append(question % {"heading": text, "column": known[like[0]]})
+    return " ".join(questions)

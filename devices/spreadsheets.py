@@ -18,23 +18,9 @@ from django.utils.translation import gettext as _
 from devices import cells, delimited, headings, workbooks
 from devices.cells import MOST_TEXT, Spoilt
 from devices.deadlines import Deadline
-from devices.delimited import WINDOWS
 from devices.headings import COLUMNS, ID, Unreadable
 from devices.workbooks import Line, Lines
 from devices.xlsx_reader import MAX_COLUMNS
-
-__all__ = [
-    "COLUMNS",
-    "EXPORTED",
-    "WINDOWS",
-    "Row",
-    "Sheet",
-    "Unreadable",
-    "csv_chunks",
-    "ending_of",
-    "reading",
-    "write",
-]
 
 ENDINGS = (".csv", ".xlsx")
 EXPORTED = (ID, *COLUMNS)

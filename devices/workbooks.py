@@ -1,7 +1,4 @@
-"""Read an XLSX workbook from a stranger, and write one, row by row.
-
-It is read by a process of its own (xlsx_reader.py), which the kernel ends if it takes too much memory or time.
-"""
+"""Read an XLSX workbook, in a process of its own that the kernel limits (xlsx_reader.py), and write one, row by row."""
 
 import itertools
 import shutil
@@ -14,8 +11,7 @@ from typing import IO, Any, BinaryIO
 
 import orjson
 import xlsxwriter
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from devices import xlsx_reader
 from devices.cells import Date
@@ -29,14 +25,10 @@ TEXT = "@"  # the format of a cell whose content is left as it is
 WIDTHS = {"id": 10, "device_mac": 24, "device_type": 14}  # in characters; 30 for the others
 
 REASONS = {
-    xlsx_reader.DAMAGED: gettext_lazy("The file is no XLSX workbook, or a damaged one."),
-    xlsx_reader.TOO_LARGE: gettext_lazy(
-        "The workbook is too large when unpacked. Save the list of devices alone, as CSV."
-    ),
-    xlsx_reader.PROTECTED: gettext_lazy(
-        "The workbook is protected by a password. Save it without, and choose it again."
-    ),
-    xlsx_reader.OLD: gettext_lazy("The file is in Excel's old format (.xls). Save it as XLSX, and choose it again."),
+    xlsx_reader.DAMAGED: _("The file is no XLSX workbook, or a damaged one."),
+    xlsx_reader.TOO_LARGE: _("The workbook is too large when unpacked. Save the list of devices alone, as CSV."),
+    xlsx_reader.PROTECTED: _("The workbook is protected by a password. Save it without, and choose it again."),
+    xlsx_reader.OLD: _("The file is in Excel's old format (.xls). Save it as XLSX, and choose it again."),
 }
 
 Line = tuple[int, Sequence[object]]
@@ -69,9 +61,7 @@ def worksheets(file: BinaryIO) -> Iterator[Iterator[Lines]]:
 
 
 def write(file: BinaryIO, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
-    """Write the headings and the rows, all as text, which Excel leaves as it is; return how many rows there were.
-
-    Cells that are filled in later are text too.
+    """Write the headings and the rows as text, also for cells that are filled in later; return the number of rows.
 
     Raises:
         Unreadable: there are more rows than a worksheet has.
@@ -103,18 +93,18 @@ def _received(reader: Popen[bytes]) -> Iterator[list[Any]]:
         Unreadable: the process refused the workbook, or was ended for its memory or time.
         RuntimeError: it failed for another reason.
     """
-    last: object = None
+    reason = ""
     for line in reader.stdout or ():
-        if not line.endswith(b"\n"):
-            break
-        last = orjson.loads(line)
-        if isinstance(last, list):
+        row = orjson.loads(line) if line.endswith(b"\n") else ""
+        if isinstance(row, str):
+            reason = row
+        else:
             if b'{"date":' in line:
-                last[2] = [Date(cell["date"]) if isinstance(cell, dict) else cell for cell in last[2]]
-            yield last
+                row[2] = [Date(cell["date"]) if isinstance(cell, dict) else cell for cell in row[2]]
+            yield row
     if reader.wait() < 0:
-        last = xlsx_reader.TOO_LARGE
-    if last in REASONS:
-        raise Unreadable(str(REASONS[last]))
-    if last != xlsx_reader.END:
+        reason = xlsx_reader.TOO_LARGE
+    if reason in REASONS:
+        raise Unreadable(str(REASONS[reason]))
+    if reason != xlsx_reader.END:
         raise RuntimeError(f"{xlsx_reader.__file__} ended with status {reader.returncode}.")

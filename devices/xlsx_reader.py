@@ -6,7 +6,7 @@ address space and SECONDS of the processor, and workbooks.py, which starts it, g
 nothing of the registry.
 
 Each line of the output is a JSON array of a row that is not empty: [worksheet, row, cells]. A date, time or duration is
-{"date": its text}. Row 0 begins a worksheet. The last line is a string, the reason for the end: one of REASONS.
+{"date": its text}. Row 0 begins a worksheet. The last line is a string: why the reading ended.
 """
 
 import io
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-END, DAMAGED, TOO_LARGE, PROTECTED, OLD = REASONS = ("end", "damaged", "too large", "protected", "old")
+END, DAMAGED, TOO_LARGE, PROTECTED, OLD = ("end", "damaged", "too large", "protected", "old")
 
 MAX_ROWS = 1_048_576  # Excel's own
 MAX_PARTS = 1_000
@@ -35,7 +35,7 @@ OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_APPEND_NEWLINE
 
 
 class Refused(Exception):
-    """The workbook is not read, for one of REASONS."""
+    """The workbook is not read; the text is the reason."""
 
 
 def main(memory: int, seconds: int) -> None:

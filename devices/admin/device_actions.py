@@ -12,10 +12,11 @@ from django.utils.translation import ngettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import audit, reach, registry, spreadsheets
+from devices import audit, reach, registry
 from devices.admin import confirmation, exports
 from devices.audit import What
 from devices.drafts import DeviceType
+from devices.headings import Unreadable
 from devices.models import DeviceQuerySet, Hospital
 from devices.reach import Reach
 
@@ -106,7 +107,7 @@ class DeviceActions(ModelAdmin):
         ending, own = form.cleaned_data["ending"], reach.of_user(request.user).own
         try:
             file = exports.download(queryset, ending)
-        except spreadsheets.Unreadable as error:  # more rows than a worksheet has
+        except Unreadable as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None
         audit.note(What.EXPORTED, hospital_id=own.pk if own else None, devices=queryset.count(), format=ending)

@@ -557,6 +557,14 @@ def test_escape_of_a_character_in_a_workbook_is_read_as_the_character() -> None:
     assert row.cells["device_name"] == "Cuff 1_x0041_"
 
 
+def test_workbook_with_unusual_styles_is_read() -> None:
+    styles = zipfile.ZipFile(io.BytesIO(MADE)).read("xl/styles.xml")
+    unusual = re.sub(rb"<fill>.*?</fill>", b"<fill/>", styles).replace(b'<family val="2"', b'<family val="34"')
+    assert unusual.count(b"<fill/>") > 1
+    assert b'"34"' in unusual
+    assert read(repacked(MADE, "xl/styles.xml", unusual)) == [Row(2, CELLS, {})]
+
+
 def test_empty_rows_and_columns_keep_the_numbers_of_the_others() -> None:
     book, file = openpyxl.Workbook(), io.BytesIO()
     for place, row in ((3, HEADINGS), (7, LINE)):
@@ -585,9 +593,12 @@ def test_xlsb_and_ods_are_no_xlsx() -> None:
         assert error(file.getvalue()).startswith("The file is no XLSX workbook")
 
 
-def test_process_that_ends_without_a_reason_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("output", ["", "[0,0,[]]\\n", '[0,0,[]]\\n[0,1,["x'])
+def test_process_that_ends_without_a_reason_is_a_failure(
+    output: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     script = tmp_path / "reader.py"
-    script.write_text("raise SystemExit(3)")
+    script.write_text(f"print('{output}', end=''); raise SystemExit(3)")
     monkeypatch.setattr(xlsx_reader, "__file__", str(script))
     with pytest.raises(RuntimeError, match="ended with status 3"):
         read(MADE)
