@@ -1,14 +1,13 @@
-"""What a cell of a spreadsheet says, and what a spreadsheet program has made of it.
+"""Read a cell of a spreadsheet, and escape a text for one.
 
-Excel reads what is typed into a cell, and keeps what it understood: of a MAC address of digits a number, of a name such
-as `1-2` a date, and it runs what begins like a formula. Cells are therefore written with an apostrophe before whatever
-it would run or change, and read back without. https://owasp.org/www-community/attacks/CSV_Injection
+Excel interprets what is typed: a MAC address of digits becomes a number, a name such as `1-2` a date, and a text that
+begins like a formula is run. So cells are written with an apostrophe before what Excel would run or change, and read
+without it. https://owasp.org/www-community/attacks/CSV_Injection
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable
-from datetime import date, time, timedelta
 from enum import StrEnum
 
 from django.conf import settings
@@ -19,7 +18,7 @@ from devices.drafts import normalize
 
 
 class Spoilt(StrEnum):
-    """What Excel has put in the place of what somebody typed, so that nobody can tell any more what that was."""
+    """What Excel stored instead of what was typed, which cannot be recovered."""
 
     NUMBER = "number"
     DATE = "date"
@@ -37,6 +36,13 @@ REASONS = {
     Spoilt.ERROR: _("This cell has an error of Excel in it. Type the value again, and choose the file again."),
 }
 
+
+class Date(str):
+    """A cell that is a date, a time or a duration for Excel."""
+
+    __slots__ = ()
+
+
 LONGEST = 300  # characters of a cell that are read, after normalization: more than any field may have
 MOST_TEXT = 2**15  # characters of a cell that are normalized: as many as Excel's may have
 EXACT = 10**15  # from here on Excel keeps the first 15 digits of a number only
@@ -47,8 +53,8 @@ _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?:[ T]\d.*)?|\d{1,2}[- ][A-Z
 _FEW_DIGITS = re.compile(r"\d{6,11}")
 
 # What a spreadsheet program would run, or read as a number, date, time or truth value, in English or Indonesian; and
-# what begins like something that was escaped. Not a short number, which it keeps, nor a MAC, which has colons. It is
-# one expression, since an export looks at millions of cells.
+# what begins like an escaped text. Not a short number, which it keeps, nor a MAC, which has colons. One expression,
+# because an export has millions of cells.
 _CHANGEABLE = re.compile(
     rf"""
       [=+@'\t\r-]
@@ -63,34 +69,35 @@ _CHANGEABLE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# What a program may pass over at the start of a cell: it sees a formula behind it.
+# What a program may ignore before a formula.
 _UNSEEN = rf"{normalization.SPACE}{normalization.INVISIBLE}{normalization.REJECTED}"
 _unseen = re.compile(f"[{_UNSEEN}]*")
-# What begins a formula, and what NFKC makes of it: full-width, small, raised and lowered forms.
+# What begins a formula, and all that NFKC makes such a character of.
 FORMULA = "=+@-\u207a\u207c\u208a\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
-# What begins like a formula once a program takes `;` or `|` for what divides cells, as Excel does in Indonesia.
+# What begins like a formula for a program whose delimiter is `;` (Excel in Indonesia) or `|`.
 _BEHIND_DELIMITER = rf"""([;|][{_UNSEEN}"]*)"""
 _FORMULA_WITHIN = re.compile(rf"""{_BEHIND_DELIMITER}('*[{re.escape(FORMULA)}])""")
 _ESCAPED_WITHIN = re.compile(rf"""{_BEHIND_DELIMITER}'('*[{re.escape(FORMULA)}])""")
 
 
 def read(column: str, cell: object) -> tuple[str, Spoilt | None]:
-    """Return the cell's text, normalized, and what Excel has spoilt it with, if it is no longer what was typed."""
-    if cell is None:
-        return "", None
+    """Return the cell's text, normalized, and what Excel made of it if that is not what was typed."""
+    if isinstance(cell, Date):
+        return str(cell), Spoilt.DATE
     if isinstance(cell, str):
         return _read_text(column, normalize(cell[:MOST_TEXT])[:LONGEST])
-    if isinstance(cell, date | time | timedelta):
-        return str(cell), Spoilt.DATE
-    if isinstance(cell, bool):
-        return str(cell).upper(), None
-    if isinstance(cell, int | float):
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
         return _read_number(column, cell)
-    return str(cell), None
+    return str(cell).upper(), None  # TRUE or FALSE
+
+
+def text_of(cell: object) -> str:
+    """Return the cell as it looks in Excel, where each number is a float: 7.0 is 7."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def escaped(text: str) -> str:
-    """Return what stands for the text in a file: itself, or with an apostrophe before what would be run or changed."""
+    """Return the text for a file, with an apostrophe before what a program would run or change."""
     if ";" in text or "|" in text:
         text = _FORMULA_WITHIN.sub(r"\1'\2", text)
     return f"'{text}" if _would_change(text) else text
@@ -101,17 +108,14 @@ def escaped_row(texts: Iterable[str]) -> list[str]:
 
 
 def unescaped(text: str) -> str:
-    """Return what `escaped` was given."""
+    """Return the text of which `escaped` made this one."""
     if text.startswith("'") and _would_change(text[1:]):
         text = text[1:]
-    return _ESCAPED_WITHIN.sub(r"\1\2", text)
+    return _ESCAPED_WITHIN.sub(r"\1\2", text) if ";" in text or "|" in text else text
 
 
 def _would_change(text: str) -> bool:
-    """Tell whether a program would run or change the text, as it is or as a reader sees it.
-
-    The latter: without what is unseen at its start, and each form of a character as the character itself.
-    """
+    """Return whether a program would run or change the text, as it is or without invisible characters and in NFKC."""
     if _CHANGEABLE.match(text):
         return True
     if text.isascii() and text[:1] > " ":
@@ -145,18 +149,13 @@ def _spoilt_mac(text: str) -> Spoilt | None:
 
 
 def _read_number(column: str, number: float) -> tuple[str, Spoilt | None]:
-    whole = number == number // 1  # neither for a fraction, nor for what is infinite or none
-    text = str(int(number)) if whole else str(number)
-    if column == "device_mac":
-        return text, None if whole and _is_certain(text) else Spoilt.NUMBER
-    return text, Spoilt.NUMBER if abs(number) >= EXACT else None
+    text = text_of(number)
+    certain = _is_certain(text) if column == "device_mac" else abs(number) < EXACT
+    return text, None if certain else Spoilt.NUMBER
 
 
 def _is_certain(digits: str) -> bool:
-    """Tell whether a number can have been one MAC only: with 12 digits, and not two zeros at the end.
-
-    112233445500 may have been typed as such, or as 1122334455E2, which is an address too.
-    """
+    """Return whether the number was typed as this MAC: 112233445500 may have been 1122334455E2, which is one too."""
     return len(digits) == 12 and digits.isdigit() and not digits.endswith("00")
 
 

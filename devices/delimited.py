@@ -1,4 +1,4 @@
-"""Read a text file of cells: commas, semicolons or tabs between them, in whatever encoding an office has saved it."""
+"""Read a text file of cells, with any usual delimiter and in any encoding in which Excel saves it."""
 
 import codecs
 import csv
@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from devices import headings
 from devices.headings import Unreadable
+from devices.xlsx_reader import MAX_COLUMNS
 
 DELIMITERS = ",;\t|"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -20,7 +21,7 @@ MAX_RECORD = 2**20  # characters of one record, whose cells are in memory togeth
 
 
 def encoding_of(file: BinaryIO) -> str:
-    """Return the file's encoding: as its byte-order mark says, else UTF-8 if it is that throughout, else Windows-1252.
+    """Return the encoding of the byte-order mark; without one UTF-16, UTF-8 or else Windows-1252.
 
     Raises:
         Unreadable: it is none of them.
@@ -40,7 +41,7 @@ def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
     """Give each record's cells with the number of the line on which it begins, from 1.
 
     Raises:
-        Unreadable: a quote is not closed, or stands where none may, or a record is too long.
+        Unreadable: the file is no CSV, or a record is too long.
     """
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
@@ -70,32 +71,25 @@ def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
 
 def _one_of(file: BinaryIO, *encodings: str) -> str:
     for encoding in encodings:
-        if _decodes(file, encoding):
-            return encoding
+        file.seek(0)
+        try:
+            for _text in codecs.iterdecode(iter(lambda: file.read(AT_ONCE), b""), encoding):
+                pass
+        except UnicodeDecodeError:
+            continue
+        return encoding
     raise Unreadable(_("The file is neither XLSX nor text in a known encoding. Save it as XLSX, or as “CSV UTF-8”."))
 
 
-def _decodes(file: BinaryIO, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    file.seek(0)
-    try:
-        while chunk := file.read(AT_ONCE):
-            decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def delimiter_of(first: Sequence[str]) -> str:
-    """Return what stands between the cells of these lines: with it, most headings are found in one of them."""
+    """Return the delimiter with which most headings are found in one of these lines."""
 
     def found(delimiter: str) -> tuple[int, int]:
         try:
             records = list(itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED))
-        except csv.Error:  # not with this one; if with none, whoever reads the lines tells
+        except csv.Error:  # lines() reports it if it is so with each delimiter
             return -1, 0
-        most = max((headings.known_in(record[: headings.MAX_COLUMNS]) for record in records), default=0)
+        most = max((headings.known_in(record[:MAX_COLUMNS]) for record in records), default=0)
         return most, "".join(first[:1]).count(delimiter)
 
     return max(DELIMITERS, key=found)

@@ -1,7 +1,6 @@
-"""Let each process work at one import at a time, and each user have one at a time over all processes.
+"""Let each process, and each user in all processes, have one import at a time: it needs much memory and time.
 
-An import needs much memory and time. With one at a time, what a process needs is what its largest import needs. Nobody
-waits for a turn: the second import is refused at once.
+A second import is refused at once.
 """
 
 import secrets
@@ -27,32 +26,27 @@ TAKE = """
 
 
 class Busy(Exception):
-    """This process, or this user in any process, is at another import."""
+    """This process, or this user in any process, has another import in progress."""
 
 
 @contextmanager
 def one_import(user_id: int | None) -> Iterator[None]:
-    """Have the only import of this process and of this user.
+    """Hold the turn of this process and of this user.
 
     Raises:
-        Busy: there is another one.
+        Busy: another import holds one of them.
     """
     if not _process.acquire(blocking=False):
         raise Busy
+    token, now = secrets.token_hex(8), int(time.time())
     try:
-        token = _take(user_id or 0)
+        with connection.cursor() as cursor:
+            cursor.execute(TAKE, [user_id or 0, token, now + LONGEST, now])
+            if cursor.fetchone() is None:
+                raise Busy
         try:
             yield
         finally:
             ImportTurn.objects.filter(user=user_id, token=token).delete()
     finally:
         _process.release()
-
-
-def _take(user_id: int) -> str:
-    token, now = secrets.token_hex(8), int(time.time())
-    with connection.cursor() as cursor:
-        cursor.execute(TAKE, [user_id, token, now + LONGEST, now])
-        if cursor.fetchone() is None:
-            raise Busy
-    return token

@@ -1,7 +1,6 @@
-"""Read and write fleets as CSV or XLSX, line by line, whatever their length.
+"""Read and write lists of devices as CSV (delimited.py) or XLSX (workbooks.py), row by row.
 
-What a file is, its content says and not its name: cells between delimiters (delimited.py) or a workbook (workbooks.py).
-Its headings are found (headings.py), and what Excel has spoilt is told of each cell (cells.py).
+The content of a file decides what it is, not its name.
 """
 
 import csv
@@ -19,31 +18,18 @@ from django.utils.translation import gettext as _
 from devices import cells, delimited, headings, workbooks
 from devices.cells import MOST_TEXT, Spoilt
 from devices.deadlines import Deadline
-from devices.delimited import WINDOWS
-from devices.headings import COLUMNS, ID, MAX_COLUMNS, Unreadable
+from devices.headings import COLUMNS, ID, Unreadable
 from devices.workbooks import Line, Lines
-
-__all__ = [
-    "COLUMNS",
-    "EXPORTED",
-    "WINDOWS",
-    "Row",
-    "Sheet",
-    "Unreadable",
-    "csv_chunks",
-    "ending_of",
-    "reading",
-    "write",
-]
+from devices.xlsx_reader import MAX_COLUMNS
 
 ENDINGS = (".csv", ".xlsx")
 EXPORTED = (ID, *COLUMNS)
 CHUNK = 64 * 1024  # characters
-NEVER = Deadline(math.inf)  # a command takes its time
+NEVER = Deadline(math.inf)
 
 
 class Row(NamedTuple):
-    """A line of the file: its number, from 1; its cells by our column names, empty ones left out; the spoilt ones."""
+    """A line of the file: its number, from 1; its cells that are not empty, by column; what Excel spoilt of them."""
 
     number: int
     cells: dict[str, str]
@@ -52,33 +38,33 @@ class Row(NamedTuple):
 
 @dataclass
 class Sheet:
-    """An open file: its rows, which are read once and while it is open, and what is to be told of it."""
+    """An open file: its rows, which can be read once while it is open, and notes about it."""
 
     rows: Iterator[Row]
-    passed_over: tuple[str, ...]  # headings that are not known
+    passed_over: tuple[str, ...]  # unknown headings
     has_holders: bool
     encoding: str | None  # of a text file
 
 
 @contextmanager
 def reading(file: BinaryIO, most: int | None = None, deadline: Deadline = NEVER) -> Iterator[Sheet]:
-    """Open a file that can be sought in, and find its headings. Lines that are blank or repeat these are left out.
+    """Open a seekable file and find its headings. Lines that are blank or repeat the headings are left out.
 
     Raises:
-        Unreadable: also while its rows are read: it is none of ours, a heading is missing, or it has more rows than
+        Unreadable: also while rows are read: the format is unknown, a heading is missing, or there are more rows than
         `most`.
-        Overdue: also while its rows are read.
+        Overdue: also while rows are read.
     """
-    if workbooks.is_one(file):
-        with workbooks.tables(file, most or workbooks.MAX_ROWS, deadline) as tables:
-            yield _first_with_headings(tables, most, deadline)
+    if workbooks.is_workbook(file):
+        with workbooks.worksheets(file) as worksheets:
+            yield _first_with_headings(worksheets, most, deadline)
     else:
         encoding = delimited.encoding_of(file)
         yield _sheet(delimited.lines(file, encoding), most, deadline, encoding)
 
 
 def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> int:
-    """Write the headings and the rows, each with the cells of the columns; return how many rows there were.
+    """Write the headings and the rows, escaped; return how many rows there were.
 
     Raises:
         Unreadable: there are more rows than a worksheet has.
@@ -91,7 +77,7 @@ def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: S
 
 
 def csv_chunks(rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> Iterator[bytes]:
-    """Give a CSV in pieces, after the byte-order mark without which Excel takes it for Windows-1252."""
+    """Give a CSV in pieces. It begins with a byte-order mark: without one, Excel reads Windows-1252."""
     buffer = io.StringIO("\ufeff")
     buffer.seek(0, io.SEEK_END)
     writer = csv.writer(buffer)
@@ -105,10 +91,10 @@ def csv_chunks(rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED)
 
 
 def ending_of(name: str) -> str:
-    """Return `.csv` or `.xlsx`, by the ending of the file to write; `-` is CSV.
+    """Return `.csv` or `.xlsx`, the ending of the file to write; `-` is CSV.
 
     Raises:
-        Unreadable: it has another.
+        Unreadable: it has another ending.
     """
     ending = ".csv" if name == "-" else Path(name).suffix.lower()
     if ending not in ENDINGS:
@@ -116,28 +102,28 @@ def ending_of(name: str) -> str:
     return ending
 
 
-def _first_with_headings(tables: list[Lines], most: int | None, deadline: Deadline) -> Sheet:
+def _first_with_headings(worksheets: Iterable[Lines], most: int | None, deadline: Deadline) -> Sheet:
     """Return the first worksheet that has the headings; a cover sheet may come before it.
 
     Raises:
-        Unreadable: none has them; the message is about the first.
+        Unreadable: none has them; the message is about the first worksheet.
     """
-    errors = []
-    for table in tables:
+    first: Unreadable | None = None
+    for lines in worksheets:
         try:
-            return _sheet(table, most, deadline)
+            return _sheet(lines, most, deadline)
         except Unreadable as error:
-            errors.append(error)
-    raise errors[0] if errors else Unreadable(_("The workbook has no worksheet."))
+            first = first or error
+    raise first or Unreadable(_("The workbook has no worksheet."))
 
 
 def _sheet(lines: Lines, most: int | None, deadline: Deadline, encoding: str | None = None) -> Sheet:
-    first_cells = ((number, line[:MAX_COLUMNS]) for number, line in deadline.during(lines))
-    filled: Lines = ((number, line) for number, line in first_cells if not all(map(_is_blank, line)))
+    cut = ((number, line[:MAX_COLUMNS]) for number, line in deadline.during(lines))
+    filled: Lines = (line for line in cut if any(str(cell).strip() for cell in line[1]))
     first = list(itertools.islice(filled, headings.LINES_SEARCHED))
     if max((headings.known_in(list(map(_text, line))) for _number, line in first), default=0) < 2:
         first, filled = _divided(first, filled)
-    found = headings.find([[_text(cell) for cell in line] for _number, line in first])
+    found = headings.find([list(map(_text, line)) for _number, line in first])
     above = {tuple(line) for _number, line in first[: found.lines]}
     below = itertools.chain(first[found.lines :], filled)
     rows = _rows((line for line in below if tuple(line[1]) not in above), found.columns, most)
@@ -145,18 +131,18 @@ def _sheet(lines: Lines, most: int | None, deadline: Deadline, encoding: str | N
 
 
 def _divided(first: list[Line], rest: Lines) -> tuple[list[Line], Lines]:
-    """Divide lines that stand in one cell each, if that gives headings; else return them as they are.
+    """Divide lines that stand in one cell each, if that gives headings; else return them unchanged.
 
-    So looks a CSV with commas that was saved by an Excel which looks for semicolons, as Indonesia's does.
+    Such is a CSV with commas that was saved by an Excel whose delimiter is a semicolon, as in Indonesia.
     """
-    texts = [(number, text) for number, line in first if line and len((text := _text(line[0])).splitlines()) == 1]
+    texts = [(number, text) for number, line in first if len((text := _text(line[0])).splitlines()) == 1]
     delimiter = delimited.delimiter_of([text for _number, text in texts])
     found = (headings.known_in(delimited.divided(text, delimiter, number)) for number, text in texts)
     if max(found, default=0) < 2:
         return first, rest
 
     def divide(line: Line) -> Line:
-        whole = ";".join("" if cell is None else str(cell) for cell in line[1]).rstrip(";")
+        whole = ";".join(map(cells.text_of, line[1])).rstrip(";")
         return line[0], delimited.divided(whole[:MOST_TEXT], delimiter, line[0])[:MAX_COLUMNS]
 
     return list(map(divide, first)), map(divide, rest)
@@ -169,7 +155,7 @@ def _rows(lines: Lines, columns: Sequence[str | None], most: int | None) -> Iter
             raise Unreadable(_("The file has more than %(most)d devices. Divide it.") % {"most": most})
         row = Row(number, {}, {})
         for place, column in places:
-            text, spoilt = cells.read(column, line[place] if place < len(line) else None)
+            text, spoilt = cells.read(column, line[place] if place < len(line) else "")
             if text:
                 row.cells[column] = text
             if spoilt:
@@ -177,10 +163,6 @@ def _rows(lines: Lines, columns: Sequence[str | None], most: int | None) -> Iter
         yield row
 
 
-def _is_blank(cell: object) -> bool:
-    return cell is None or (isinstance(cell, str) and not cell.strip())
-
-
 def _text(cell: object) -> str:
-    """Return what a cell says; without NUL, which PostgreSQL keeps in no text."""
-    return "" if cell is None else str(cell)[:MOST_TEXT].replace("\0", "").strip()
+    """Return the cell's text without NUL, which PostgreSQL does not store."""
+    return cells.text_of(cell)[:MOST_TEXT].replace("\0", "").strip()

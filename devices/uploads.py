@@ -1,7 +1,6 @@
-"""Keep what somebody has chosen to import, between the page that shows what it would do and their word to do it.
+"""Store an import between its preview and its confirmation.
 
-The lines are kept in the database, which every worker process shares. They are their owner's alone, for an hour; each
-file that is chosen takes the place of the one before.
+Its lines are in the database, which all worker processes share, for an hour. Each user has one; a new file replaces it.
 """
 
 import hashlib
@@ -17,34 +16,33 @@ from django.db.models import Q
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from devices import fleets, spreadsheets, sql
+from devices import delimited, fleets, spreadsheets, sql
 from devices.cells import Spoilt
 from devices.deadlines import Deadline, Overdue
 from devices.drafts import MAX_LENGTH
 from devices.fleets import Line, Outcome
+from devices.headings import Unreadable
 from devices.import_turns import one_import
 from devices.models import Upload, UploadedLine, now
 from devices.origin import Origin
-from devices.spreadsheets import Row, Unreadable
+from devices.spreadsheets import Row
 from devices.transactions import in_one_transaction
 
 KEPT = timedelta(hours=1)
-MOST_LINES = 60_000  # of which the memory of one request is 300 MB
-# Of the processor, to read a file and find out what it would do. Five times what the longest list of devices takes; a
-# proxy has given up by then.
-READING_SECONDS = 60
+MOST_LINES = 60_000  # which take 300 MB
+READING_SECONDS = 60  # of the processor, to read and plan a file: many times what the longest list of devices takes
 
 
 class Changed(Exception):
-    """The registry is no longer what it was when the lines were shown: they would do something else."""
+    """The lines would do something else than the preview showed."""
 
 
 def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
-    """Read a file, find out what its lines would do, and keep that for the person whom the origin names.
+    """Read a file, plan its lines, and store them for the user.
 
     Raises:
-        Busy: this process or this person is at another import.
-        Unreadable: it is none of ours, too long, or takes too long.
+        Busy: this process or this user has another import in progress.
+        Unreadable: the file cannot be read, has too many lines, or takes too long.
     """
     with one_import(origin.user_id):
         try:
@@ -58,19 +56,19 @@ def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
 
 
 def find(upload_id: UUID, origin: Origin) -> Upload:
-    """Return what this person has chosen.
+    """Return the user's upload.
 
     Raises:
-        Upload.DoesNotExist: it was imported, replaced, is too old, or somebody else's.
+        Upload.DoesNotExist: it was imported or replaced, is too old, or another user's.
     """
     return Upload.objects.get(pk=upload_id, user=origin.user_id, created_at__gte=now() - KEPT)
 
 
 def look_again(upload: Upload, origin: Origin) -> bool:
-    """Find out anew what the lines would do, say it in the present language, and return whether anything differs.
+    """Plan the lines again, in the current language, and return whether the result differs.
 
     Raises:
-        Busy: this process or this person is at another import.
+        Busy: this process or this user has another import in progress.
         Upload.DoesNotExist: it was imported or replaced meanwhile.
     """
     before = upload.digest
@@ -84,32 +82,32 @@ def look_again(upload: Upload, origin: Origin) -> bool:
 
 
 def confirm(upload_id: UUID, origin: Origin) -> Outcome:
-    """Do what the lines were said to do, all of it, and forget them.
+    """Do all that the preview showed, and delete the upload; or raise and do nothing.
 
     Raises:
-        Busy: this process or this person is at another import.
+        Busy: this process or this user has another import in progress.
         Upload.DoesNotExist: as `find`.
-        Changed: they would do something else by now; nothing was done.
-        Refused: lines are wrong, or somebody was faster; nothing was done.
+        Changed: the lines would do something else by now.
+        Refused: lines are wrong, or another client was faster.
     """
     with one_import(origin.user_id):
         return _carry_out(upload_id, origin)
 
 
 def content(line: UploadedLine) -> dict[str, Any]:
-    """Return what is kept of a line: `cells` of the file, `old` and `new` values, `problems` as (field, code, text)."""
-    kept: dict[str, Any] = orjson.loads(line.content)
-    return kept
+    """Return what is stored of a line: `cells`, `old` and `new` values, `problems` as (field, code, text)."""
+    stored: dict[str, Any] = orjson.loads(line.content)
+    return stored
 
 
 def _read(file: BinaryIO, name: str, origin: Origin, deadline: Deadline) -> tuple[Upload, dict[str, list[Any]]]:
-    """Return the upload, and the columns of the rows that keep its lines."""
+    """Return the upload, and its lines by column."""
     with spreadsheets.reading(file, MOST_LINES, deadline) as sheet:
         rows = list(sheet.rows)
         notes = {
             "passed_over": [heading[:MAX_LENGTH] for heading in sheet.passed_over],
             "no_holders": not sheet.has_holders,
-            "windows": sheet.encoding == spreadsheets.WINDOWS,
+            "windows": sheet.encoding == delimited.WINDOWS,
         }
     if not rows:
         raise Unreadable(_("The file has headings, and no device beneath them."))
@@ -131,10 +129,7 @@ def _carry_out(upload_id: UUID, origin: Origin) -> Outcome:
 
 
 def _describe(upload: Upload, lines: Sequence[Line]) -> dict[str, list[Any]]:
-    """Set on the upload what its lines would do, and return the columns of the rows that keep them.
-
-    All of this is done before the transaction begins: on SQLite nobody else can write until it ends.
-    """
+    """Set on the upload what its lines would do, and return them by column. It needs no transaction."""
     hospitals = fleets.new_hospitals(lines)
     upload.notes = {**upload.notes, "new_hospitals": hospitals}
     upload.counts = Counter(line.kind.value for line in lines)
@@ -156,25 +151,19 @@ def _keep(upload: Upload, columns: dict[str, list[Any]]) -> None:
 
 def _content(line: Line) -> str:
     problems = [(problem.field, problem.code, str(problem.message)) for problem in line.problems]
-    kept = {
-        "cells": line.row.cells,
-        "spoilt": line.row.spoilt,
-        "old": line.old,
-        "new": line.new,
-        "problems": problems,
-    }
-    return orjson.dumps(kept).decode()
+    read = {"cells": line.row.cells, "spoilt": line.row.spoilt}
+    return orjson.dumps({**read, "old": line.old, "new": line.new, "problems": problems}).decode()
 
 
 def _rows(upload: Upload) -> Iterator[Row]:
     for line in upload.lines.order_by("number").iterator():
-        kept = content(line)
-        spoilt = {column: Spoilt(reason) for column, reason in kept["spoilt"].items()}
-        yield Row(line.number, kept["cells"], spoilt)
+        stored = content(line)
+        spoilt = {column: Spoilt(reason) for column, reason in stored["spoilt"].items()}
+        yield Row(line.number, stored["cells"], spoilt)
 
 
 def _digest(lines: Sequence[Line], hospitals: Sequence[str]) -> str:
-    """Return what differs if anything that was shown does, in whatever language."""
+    """Return a digest of all that the preview shows, whatever the language."""
     digest = hashlib.sha256(orjson.dumps(hospitals))
     for line in lines:
         problems = [(problem.field, problem.code) for problem in line.problems]

@@ -11,11 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import audit, origin, reach, registry, spreadsheets
+from devices import audit, origin, reach, registry
 from devices.admin import confirmation, exports
 from devices.admin.access import Mixin
 from devices.audit import What
 from devices.drafts import DeviceType
+from devices.headings import Unreadable
 from devices.models import DeviceQuerySet, Hospital, Through
 from devices.reach import Reach
 
@@ -83,7 +84,7 @@ class DeviceActionsMixin(Mixin):
         ending, own = form.cleaned_data["ending"], reach.of_user(request.user).own
         try:
             file = exports.download(queryset, ending)
-        except spreadsheets.Unreadable as error:  # more rows than a worksheet has
+        except Unreadable as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None
         audit.note(What.EXPORTED, hospital_id=own.pk if own else None, devices=count, format=ending)

@@ -1,4 +1,4 @@
-"""Give devices to whoever asks, as a file that an import reads back."""
+"""Return devices as a file that an import can read."""
 
 import io
 
@@ -16,9 +16,7 @@ CONTENT_TYPES = {
 
 
 def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
-    """Return the devices as `.csv`, in memory that does not grow with their number, or as `.xlsx`, packed.
-
-    The query set must be narrowed to what whoever asks may see.
+    """Return the devices, which must be within the user's scope, as `.csv` (streamed) or `.xlsx`.
 
     Raises:
         Unreadable: there are more of them than a worksheet has rows.

@@ -1,4 +1,4 @@
-"""Keep files that are too large off this machine's disk."""
+"""Refuse uploads that are too large, before they are on this machine's disk."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 
 FORM = 64 * 1024  # bytes that a form may have besides its file
-READ_PAST = 10  # times as large as may be: what is sent up to there is read, since an answer before is lost on the way
+READ_PAST = 10  # times the limit, up to which the request is read: a response before its end is lost
 
 
 def was_too_large(request: Any) -> bool:
-    """Tell whether the request's file was left unread."""
+    """Return whether the request's file was left unread."""
     return getattr(request, "upload_too_large", False)
 
 
 class LimitedUpload(FileUploadHandler):
-    """Take no file of a request that is larger than the settings say. Stands before the handlers that keep files."""
+    """Take no file of a request that is larger than the settings allow. Comes before the handlers that store files."""
 
     def handle_raw_input(
         self,

@@ -1,4 +1,4 @@
-"""What people are about to import, and whose turn it is."""
+"""Uploaded files between preview and import, and who is importing."""
 
 from uuid import uuid4
 
@@ -10,19 +10,16 @@ from devices.models.columns import now
 
 
 class Upload(models.Model):
-    """A file of devices that somebody has chosen, as it was read, until they import it.
+    """A file that a user uploaded, until it is imported. Written by devices/uploads.py only."""
 
-    Written by devices/uploads.py alone.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)  # 122 random bits: nobody guesses one
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)  # 122 random bits
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=MAX_LENGTH)  # of the file, to show it
     created_at = models.DateTimeField(default=now, db_index=True)
-    language = models.CharField(max_length=8)  # of what is said of its lines
-    notes = models.JSONField(default=dict)  # what is said of the file as a whole
+    language = models.CharField(max_length=8)  # of the messages about its lines
+    notes = models.JSONField(default=dict)  # about the file as a whole
     counts = models.JSONField(default=dict)  # of its lines, by kind
-    digest = models.CharField(max_length=64)  # of all that was shown
+    digest = models.CharField(max_length=64)  # of all that the preview showed
 
     class Meta:
         default_permissions = ()
@@ -32,7 +29,7 @@ class Upload(models.Model):
 
 
 class UploadedLine(models.Model):
-    """A line of such a file: what its cells say, and what it would do."""
+    """A line of such a file: its cells, and what it would do."""
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="lines", db_index=False)
     number = models.PositiveIntegerField()
@@ -51,11 +48,11 @@ class UploadedLine(models.Model):
 
 
 class ImportTurn(models.Model):
-    """A user is at an import, in some process. Written by devices/import_turns.py alone."""
+    """A user has an import in progress, in some process. Written by devices/import_turns.py only."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="+")
-    token = models.CharField(max_length=16)  # of whoever took the turn, and gives it back
-    ends_at = models.BigIntegerField()  # seconds since 1970 UTC: at the latest, should the process die
+    token = models.CharField(max_length=16)  # of the process that holds the turn
+    ends_at = models.BigIntegerField()  # seconds since 1970 UTC, should the process die
 
     class Meta:
         default_permissions = ()

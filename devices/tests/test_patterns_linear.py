@@ -209,10 +209,12 @@ def slow(use: Use) -> str | None:
 
     The texts end with what few patterns match. The length grows in steps, so that a quadratic pattern is found soon.
     """
-    for beginning, unit in texts(use.pattern.pattern):
+    in_bytes = isinstance(use.pattern.pattern, bytes)
+    for beginning, unit in texts(use.pattern.pattern.decode() if in_bytes else use.pattern.pattern):
         base = 0.0
         for length in LENGTHS:
             text = beginning + unit * (length // len(unit)) + "\x00"
+            text = text.encode() if in_bytes else text
             base = base or max(NEGLIGIBLE, min(seconds(use, text) for _ in range(3)))
             allowed = MOST * base * length / LENGTHS[0]
             if all(seconds(use, text) > allowed for _ in range(3)):

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from devices import audit, fleets, spreadsheets
 from devices.audit import What
+from devices.headings import Unreadable
 from devices.models import Device
 
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
                     count = spreadsheets.write(stream, ending, self._rows())
         except OSError as error:
             raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
-        except spreadsheets.Unreadable as error:
+        except Unreadable as error:
             raise CommandError(str(error)) from error
         audit.note(What.EXPORTED, devices=count, format=ending)
         self.stderr.write(f"{count} devices exported.")

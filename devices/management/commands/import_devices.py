@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from tqdm import tqdm
 
-from devices import fleets, spreadsheets
+from devices import delimited, fleets, spreadsheets
+from devices.headings import Unreadable
 from devices.origin import IMPORT
 from devices.problems import Refused
-from devices.spreadsheets import Sheet, Unreadable
+from devices.spreadsheets import Sheet
 
 
 class Command(BaseCommand):
@@ -52,7 +53,7 @@ class Command(BaseCommand):
     def _warn(self, sheet: Sheet) -> None:
         if sheet.passed_over:
             self.stderr.write(f"Columns passed over: {', '.join(sheet.passed_over)}.")
-        if sheet.encoding == spreadsheets.WINDOWS:
+        if sheet.encoding == delimited.WINDOWS:
             self.stderr.write("The file is not in UTF-8; it was read as Windows-1252.")
 
 
