@@ -7,6 +7,7 @@ If-Match is compared weakly as well, where the RFC would have it fail.
 """
 
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from devices.api import patterns
-from devices.api.serializers import tell
+from devices.api.serializers import serialize_device
 from devices.models import Device
 from devices.problems import Problem, Refused
 
@@ -26,13 +27,10 @@ _OPAQUE = re.compile('"[^"]*"')
 ANY = "*"
 
 
-def of_device(device: Device) -> str:
-    return _of_values(list(tell(device).values()))
-
-
-def of_json(told: str) -> str:
-    """Return the tag of a device that the database has told, in whichever naming."""
-    return _of_values(list(orjson.loads(told).values()))
+def of_device(serialized: Mapping[str, Any]) -> str:
+    """Return the tag of a device in the representation of a response, in any naming."""
+    values = list(serialized.values())
+    return f'W/"{values[0]}-{blake2b(orjson.dumps(values), digest_size=12).hexdigest()}"'
 
 
 def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
@@ -50,7 +48,7 @@ def conditional(request: Request, response: HttpResponse, tag: str | None = None
     put_on(response, tag)
     if "If-None-Match" not in request.headers or "If-Match" in request.headers:
         return response
-    return get_conditional_response(request._request, etag=tag, response=response) or response
+    return get_conditional_response(request, etag=tag, response=response) or response
 
 
 class Expected:
@@ -70,7 +68,7 @@ class Expected:
 
     def __call__(self, device: Device) -> bool:
         """Tell whether the device is as the client has seen it."""
-        return self.tags is None or ANY in self.tags or _opaque(of_device(device)) in self.tags
+        return self.tags is None or ANY in self.tags or _opaque(of_device(serialize_device(device, {}))) in self.tags
 
 
 def refuse_if_match(request: Request) -> None:
@@ -86,10 +84,6 @@ def _read(header: str) -> set[str] | None:
     if not _TAGS.fullmatch(tags):
         return None
     return {ANY} if tags == ANY else set(_OPAQUE.findall(tags))
-
-
-def _of_values(values: list[Any]) -> str:
-    return f'W/"{values[0]}-{blake2b(orjson.dumps(values), digest_size=12).hexdigest()}"'
 
 
 def _opaque(tag: str) -> str:
