@@ -65,19 +65,6 @@ def insert(
         return sorted(row[0] for row in cursor.fetchall())
 
 
-def put(model: type[models.Model], row: Mapping[str, Any], unique: Sequence[str]) -> None:
-    """Insert the row, or give its values to the one that has the same in the unique columns."""
-    values, params = _values(model, row)
-    same = ", ".join(_column(model, name) for name in unique)
-    assignments = ", ".join(f"{name} = excluded.{name}" for name in values)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {_table(model)} ({', '.join(values)}) VALUES ({', '.join(values.values())}) "
-            f"ON CONFLICT ({same}) DO UPDATE SET {assignments}",
-            params,
-        )
-
-
 def update(
     model: type[models.Model], ids: Sequence[int], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]
 ) -> None:
