@@ -202,7 +202,7 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
 
-CSRF_FAILURE_VIEW = "cexup.errors.stale_form"
+CSRF_FAILURE_VIEW = "cexup.errors.csrf_failure"
 
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 AUTHENTICATION_BACKENDS = [
@@ -383,12 +383,9 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {
-        "request_id": {"()": "cexup.logs.RequestIdFilter"},
-        "no_traceback": {"()": "cexup.logs.NoTracebackFilter"},
-    },
+    "filters": {"no_traceback": {"()": "cexup.logs.NoTracebackFilter"}},
     "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # The audit records what axes logs, but without the user name that was typed: it may be a password.

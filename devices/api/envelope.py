@@ -38,15 +38,15 @@ MESSAGES = {
 
 
 def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> HttpResponse:
-    return _response(code, body(code, message, data) | more)
+    return _response(code, _body(code, message, data) | more)
 
 
 def refusal(code: int, problem: Problem, data: Any) -> HttpResponse:
     """Return an error that has data."""
-    return _response(code, body(code, problem.message, data) | {"errors": entries([problem], {})})
+    return _response(code, _body(code, problem.message, data) | {"errors": entries([problem], {})})
 
 
-def body(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
+def _body(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
     return {"status": status_name(code), "code": code, "message": message, "data": data}
 
 
@@ -109,7 +109,7 @@ def _error(
 ) -> HttpResponse:
     """Return an error response. A lone problem is the message too: it says more than the status does."""
     message = problems[0].message if len(problems) == 1 else MESSAGES[code]
-    response = _response(code, body(code, message, []) | {"errors": entries(problems, names or {}, indexed=True)})
+    response = _response(code, _body(code, message, []) | {"errors": entries(problems, names or {}, indexed=True)})
     if wait:
         response["Retry-After"] = str(wait)
     return response
