@@ -78,7 +78,5 @@ def _traceback(text: str) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Write each character that is not printable as Python does: controls, line separators, directions of writing."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    """Escape each character that is not printable: controls, line separators, directions of writing."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

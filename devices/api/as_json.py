@@ -35,7 +35,7 @@ class AsJSON(JSONObject):
     Django's JSONObject. to_json escapes what may need it.
     """
 
-    output_field = TextField()
+    output_field = TextField()  # type: ignore[assignment]
 
     def __init__(self, names: Mapping[str, str], holder: str | Combinable = "device_holder__name") -> None:
         columns: dict[str, Combinable] = {field: F(field) for field in FIELDS}
@@ -43,10 +43,11 @@ class AsJSON(JSONObject):
         columns |= {field: Milliseconds(field) for field in ("created_at", "updated_at")}
         super().__init__(**dict(zip(field_names(names), columns.values(), strict=True)))
 
-    def as_postgresql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, list[Any]]:
-        parts, params = [], []
-        keys_and_values = self.source_expressions[::2], self.source_expressions[1::2]
-        for mark, key, value in zip("{,,,,,,", *keys_and_values, strict=True):
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
+        parts: list[str] = []
+        params: list[Any] = []
+        expressions: list[Any] = self.source_expressions
+        for mark, key, value in zip("{,,,,,,", expressions[::2], expressions[1::2], strict=True):
             sql, more = compiler.compile(value)
             is_number = isinstance(value.output_field, IntegerField)
             parts += [f"""'{mark}"{key.value}":'""", sql if is_number else f"to_json({sql})"]

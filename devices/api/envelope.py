@@ -59,9 +59,14 @@ def entries(problems: Sequence[Problem], names: Mapping[str, str], *, indexed: b
     ]
 
 
-def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """Return the response to an exception that a view raised. It does not depend on the renderers of the view."""
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """Return the response to an exception of a view. Django's own go to the handlers of cexup/urls.py.
+
+    The response does not depend on the renderers of the view, which may be HTML.
+    """
     request: Request = context["request"]
+    if isinstance(exc, (Http404, PermissionDenied, SuspiciousOperation)):
+        return None
     if isinstance(exc, Refused):
         return _refused(exc, request)
     error = _api_exception(exc, request)
@@ -83,12 +88,6 @@ def outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
 def _api_exception(exc: Exception, request: Request) -> exceptions.APIException:
     if isinstance(exc, exceptions.APIException):
         return exc
-    if isinstance(exc, Http404):
-        return exceptions.NotFound()
-    if isinstance(exc, SuspiciousOperation):
-        return exceptions.ParseError(MESSAGES[400])
-    if isinstance(exc, PermissionDenied):
-        return exceptions.PermissionDenied()
     if is_outage(exc):
         logger.error("The database failed a request: %s", request.path, exc_info=exc)
         return Unavailable()
@@ -125,7 +124,8 @@ def _problems(exc: exceptions.APIException) -> list[Problem]:
         return [Problem(HEADER, "not_authenticated", MESSAGES[401])]
     if isinstance(exc, (exceptions.MethodNotAllowed, exceptions.UnsupportedMediaType)):
         return [Problem(None, exc.default_code, MESSAGES[exc.status_code])]
-    return [Problem(None, exc.detail.code, str(exc.detail))]  # type: ignore[union-attr]
+    code: Any = exc.get_codes()
+    return [Problem(None, code, str(exc.detail))]
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,7 @@
 """Document the routes for /api/schema: operationIds, parameters, responses and their headers."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -31,20 +31,22 @@ from devices.api.serializers import (
 )
 from devices.models import IDEMPOTENCY_KEY_LENGTH, MAX_ID
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 MAX_WAIT = 30  # seconds
 DESCRIPTIONS = {
     200: "Done.",
     201: "All are registered.",
-    207: "Each was dealt with by itself.",
+    207: "Each device has its own result.",
     304: "What If-None-Match names has not changed.",
-    400: "Not understood; `errors` has everything that is wrong.",
+    400: "Malformed; `errors` lists all that is wrong.",
     401: "No key, or one that does not open the registry.",
     403: "The key may only read, or is bound to another hospital.",
-    404: "No such device within the key's reach.",
+    404: "No such device in the key's scope.",
     409: "A name or a MAC is another device's, or the first request with this Idempotency-Key is still running.",
     410: "The device was taken out of the registry, or the cursor is too old.",
-    412: "The device is no longer what If-Match names. It is told as it is now.",
-    413: "More bytes or devices than one request may bring.",
+    412: "The device is no longer what If-Match names. `data` is the device as it is now.",
+    413: "More bytes or devices than a request may have.",
     415: "Send application/json.",
     422: "The Idempotency-Key came with another request before.",
     429: "A limit is exceeded; wait as long as Retry-After says. `conflict_limit`: a device was not compared.",
@@ -53,58 +55,36 @@ DESCRIPTIONS = {
 
 
 def _header(
-    name: str,
-    description: str,
-    schema: dict[str, Any] | type,
-    on: Sequence[int] | bool = False,
-    *,
-    required: bool = False,
+    name: str, description: str, schema: dict[str, Any] | type, on: Sequence[int] | bool = False, **more: Any
 ) -> OpenApiParameter:
     """Describe a header of the request, or of the responses with these statuses (True: of all)."""
-    return OpenApiParameter(
-        name, schema, OpenApiParameter.HEADER, description=description, required=required, response=on
-    )
+    return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=description, response=on, **more)
 
 
-def _pattern(pattern: str, **more: Any) -> dict[str, Any]:
+def _text(pattern: str, **more: Any) -> dict[str, Any]:
     return {"type": "string", "pattern": pattern, **more}
 
 
-def _integer(name: str, low: int, high: int, description: str, **more: Any) -> OpenApiParameter:
-    schema = {"type": "integer", "minimum": low, "maximum": high, **more}
+def _integer(minimum: int, maximum: int, **more: Any) -> dict[str, Any]:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum, **more}
+
+
+def _enum(*values: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
+
+
+def _query(name: str, description: str, schema: dict[str, Any]) -> OpenApiParameter:
     return OpenApiParameter(name, schema, description=description)
 
 
-def _choice(name: str, description: str, choices: Sequence[str]) -> OpenApiParameter:
-    return OpenApiParameter(name, str, description=description, enum=choices)
-
-
-def _text(name: str, description: str, pattern: str = patterns.TEXT) -> OpenApiParameter:
-    return OpenApiParameter(name, _pattern(pattern), description=description)
-
-
-RETRY_AFTER = (
-    "Retry-After",
-    "Seconds to wait before the next try.",
-    {"type": "integer", "minimum": 1},
-)
-ETAG = ("ETag", "What is told, as one tag: for If-Match and If-None-Match.", _pattern(f"^{patterns.TAG}$"))
+NAME = _text(patterns.TEXT)
+RETRY_AFTER = ("Retry-After", "Seconds to wait before the next request.", {"type": "integer", "minimum": 1})
+ETAG = ("ETag", "The version, for If-Match and If-None-Match.", _text(f"^{patterns.TAG}$"))
+CACHES = _enum("private, no-cache", "no-store")
 COMMON = [
-    _header(
-        "X-Request-ID",
-        "Names this request: the client's own, if it sent a sane one, else a new one.",
-        _pattern(patterns.REQUEST_ID),
-        on=True,
-        required=True,
-    ),
-    _header(
-        "Cache-Control",
-        "Only the client itself may keep it: private, no-cache with an ETag, else no-store.",
-        {"type": "string", "enum": ["private, no-cache", "no-store"]},
-        on=True,
-        required=True,
-    ),
-    _header("Vary", "It depends on the key.", _pattern("x-api-key"), on=True, required=True),
+    _header("X-Request-ID", "The client's own, or a new one.", _text(patterns.REQUEST_ID), on=True, required=True),
+    _header("Cache-Control", "`private, no-cache` with an ETag, else `no-store`.", CACHES, on=True, required=True),
+    _header("Vary", "The response depends on the key.", _text("x-api-key"), on=True, required=True),
     _header("WWW-Authenticate", "The header that has the key.", {"const": "x-api-key"}, on=[401], required=True),
     _header(*RETRY_AFTER, on=[429, 503], required=True),
     _header("RateLimit", "What is left of the limit, and when there is more.", str, on=[429]),
@@ -117,51 +97,43 @@ READING = [
 WRITING = [
     _header(
         "Idempotency-Key",
-        "Do it once: the same key is given the first answer again, for 24 hours.",
-        _pattern(patterns.IDEMPOTENCY_KEY, minLength=1, maxLength=IDEMPOTENCY_KEY_LENGTH),
+        "Execute the request once: for 24 hours the same key gets the first response again.",
+        _text(patterns.IDEMPOTENCY_KEY, minLength=1, maxLength=IDEMPOTENCY_KEY_LENGTH),
     ),
-    _choice("dry_run", "Answer what would happen, and write nothing.", ["false", "true"]),
-    _header(
-        "Idempotency-Replayed",
-        "This is the first answer to this Idempotency-Key, given again.",
-        {"type": "string", "enum": ["true"]},
-        on=[200, 201, 207],
-    ),
+    _query("dry_run", "`true`: return what would happen, and write nothing.", _enum("false", "true")),
+    _header("Idempotency-Replayed", "This response was stored.", _enum("true"), on=[200, 201, 207]),
     _header(*RETRY_AFTER, on=[409]),
 ]
 IF_MATCH = [
-    _header(
-        "If-Match", "Only if this is its ETag; `*`: whichever it is.", _pattern(patterns.TAGS, format="entity-tags")
-    ),
+    _header("If-Match", "Only if this is its ETag; `*`: any ETag.", _text(patterns.TAGS, format="entity-tags")),
     _header(*ETAG, on=[412], required=True),
 ]
 TAGGED = _header(*ETAG, on=[200, 201])  # not in a dry run
 BULK = [
-    _choice("mode", "`partial`: register what is right, and tell the rest.", ["all", "partial"]),
-    _choice("on_conflict", "`update`: give a device that is known by its MAC the posted values.", ["refuse", "update"]),
+    _query("mode", "`partial`: register what is right, and report the rest.", _enum("all", "partial")),
+    _query("on_conflict", "`update`: change a device that has the posted MAC.", _enum("refuse", "update")),
 ]
 ID = OpenApiParameter(
-    "id_device",
-    {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID},
-    OpenApiParameter.PATH,
-    description="The device's id.",
+    "id_device", _integer(1, MAX_ID, format="int64"), OpenApiParameter.PATH, description="The device's id."
 )
 FIRST = settings.API_FIRST_PAGE
-SIZE = _integer("size", 1, MAX_SIZE, "How many devices a page has.", default=DEFAULT_SIZE)
+PAGE = _query("page", "The number of the page.", _integer(FIRST, MAX_PAGE, default=FIRST))
+SIZE = _query("size", "The number of items of a page.", _integer(1, MAX_SIZE, default=DEFAULT_SIZE))
+INSTANT = _integer(0, MAX_MILLISECONDS)
 WITHOUT_EFFECT = [OpenApiParameter(name, str, description="Accepted, without effect.") for name in ("page", "size")]
 LIST = [
-    _integer("page", FIRST, MAX_PAGE, "The number of the page.", default=FIRST),
+    PAGE,
     SIZE,
-    _integer("after", 0, MAX_ID, "Only ids greater than this. `next` uses it: follow that, and miss nothing."),
-    _integer("before", 0, MAX_ID, "Only ids smaller than this: the page that ends there. `previous` uses it."),
-    _text("device_name", "The device of exactly this name."),
-    _text("device_mac", "The device of this address, in any notation.", patterns.mac_sent()),
-    _choice("device_type", "Devices of this type, in capitals or small letters.", TYPES_SENT),
-    _text("device_holder", "Devices of the hospital of this name, in any case; `unknown`: of no hospital."),
-    _text("search", "A part of a name, a MAC or a holder, in any case.", patterns.TEXT_OR_NONE),
-    _integer("updated_since", 0, MAX_MILLISECONDS, "Changed at this instant or later; milliseconds since 1970 UTC."),
-    _integer("created_since", 0, MAX_MILLISECONDS, "Registered at this instant or later; likewise."),
-    _choice("ordering", "The order; `id` breaks ties.", ORDERINGS),
+    _query("after", "Only greater ids. `next` uses it: follow that, and miss nothing.", _integer(0, MAX_ID)),
+    _query("before", "Only smaller ids: the page that ends there. `previous` uses it.", _integer(0, MAX_ID)),
+    _query("device_name", "The device of exactly this name.", NAME),
+    _query("device_mac", "The device of this address, in any notation.", _text(patterns.mac_sent())),
+    _query("device_type", "Devices of this type, in capitals or small letters.", _enum(*TYPES_SENT)),
+    _query("device_holder", "Devices of the hospital of this name, in any case; `unknown`: of no hospital.", NAME),
+    _query("search", "A part of a name, a MAC or a holder, in any case.", _text(patterns.TEXT_OR_NONE)),
+    _query("updated_since", "Changed at this instant or later; milliseconds since 1970 UTC.", INSTANT),
+    _query("created_since", "Registered at this instant or later; likewise.", INSTANT),
+    _query("ordering", "The order; `id` breaks ties.", _enum(*ORDERINGS)),
 ]
 ONE_OR_MANY = PolymorphicProxySerializer(
     component_name="DeviceOrDevices",
@@ -169,24 +141,26 @@ ONE_OR_MANY = PolymorphicProxySerializer(
     resource_type_field_name=None,
     many=False,
 )
-ON_ONE = (404, 410)
 ON_WRITING = (403, 409, 413, 415, 422)
 
 
 def _operation(
-    operation_id: str,
-    parameters: Sequence[OpenApiParameter],
-    responses: dict[int, Any],
-    errors: Sequence[int],
-    **more: Any,
-) -> Any:
-    every = responses | dict.fromkeys(sorted([*errors, 400, 401, 429, 503]), Failure)
+    operation_id: str, parameters: Sequence[OpenApiParameter], good: dict[int, Any], *bad: int, **more: Any
+) -> Callable[[F], F]:
+    bodies = good | dict.fromkeys(sorted([*bad, 400, 401, 429, 503]), Failure)
     return extend_schema(
         operation_id=operation_id,
         tags=["Devices"],
         parameters=[*parameters, *COMMON],
-        responses={status: OpenApiResponse(body, DESCRIPTIONS[status]) for status, body in every.items()},
+        responses={status: OpenApiResponse(body, DESCRIPTIONS[status]) for status, body in bodies.items()},
         **more,
+    )
+
+
+def _update(operation_id: str, *parameters: OpenApiParameter, **more: Any) -> Callable[[F], F]:
+    responses = {200: OneDevice, 412: Outdated}
+    return _operation(
+        operation_id, [*parameters, *WRITING, *IF_MATCH, TAGGED], responses, 404, 410, *ON_WRITING, **more
     )
 
 
@@ -195,7 +169,6 @@ documented = extend_schema_view(
         "getAll",
         [*LIST, *READING],
         {200: Devices, 304: None},
-        (),
         summary="List devices",
         description="By ascending id. Follow `pagination.next` from the first page to get every device exactly once.",
     ),
@@ -203,32 +176,28 @@ documented = extend_schema_view(
         "get",
         [ID, *WITHOUT_EFFECT, *READING],
         {200: OneDevice, 304: None},
-        ON_ONE,
+        *(404, 410),
         summary="Read a device",
-        description="A device that was taken out is 410; one beyond the key's reach, or never there, 404.",
+        description="A device that was taken out is 410; one outside the key's scope, or never registered, 404.",
     ),
     create=_operation(
         "create",
         [*BULK, *WRITING, TAGGED],
         {201: RegisteredDevices, 207: Results},
-        ON_WRITING,
+        *ON_WRITING,
         request=ONE_OR_MANY,
         summary="Register devices, all or none",
         description="A list, or one object. On an error nothing is registered, and `errors` lists all that is wrong.",
     ),
-    update=_operation(
+    update=_update(
         "update",
-        [ID, *WRITING, *IF_MATCH, TAGGED],
-        {200: OneDevice, 412: Outdated},
-        (*ON_ONE, *ON_WRITING),
+        ID,
         summary="Replace a device's fields; a holder left out stays",
-        description="A row can be sent back as it was read: what the registry sets itself is ignored.",
+        description="A device can be sent back as it was read: what the registry sets itself is ignored.",
     ),
-    partial_update=_operation(
+    partial_update=_update(
         "change",
-        [ID, *WRITING, *IF_MATCH, TAGGED],
-        {200: OneDevice, 412: Outdated},
-        (*ON_ONE, *ON_WRITING),
+        ID,
         summary="Change the given fields of a device",
         description="What is left out stays as it is.",
     ),
@@ -236,18 +205,15 @@ documented = extend_schema_view(
         "delete",
         [ID, *WRITING, *IF_MATCH],
         {200: Nothing, 412: Outdated},
-        (403, 404, 409, 410, 422),
+        *(403, 404, 409, 410, 422),
         summary="Take a device out of the registry",
-        description="Its history stays, its id is never given again, its name and MAC are free.",
+        description="Its history stays, its id is not given again, its name and MAC are free.",
     ),
 )
 
 # Not one of DRF's own actions, so it is documented where it stands.
-named_update = _operation(
+named_update = _update(
     "updateNamed",
-    [*WRITING, *IF_MATCH, TAGGED],
-    {200: OneDevice, 412: Outdated},
-    (*ON_ONE, *ON_WRITING),
     request=NamedDeviceSerializer,
     summary="Replace the fields of the device that the body names, by id or else by device_mac",
     description="A holder left out stays. What the registry sets itself is ignored.",
@@ -256,15 +222,15 @@ named_update = _operation(
 followed = _operation(
     "getChanges",
     [
-        _text("since", "A cursor; left out: from the beginning; `now`: only what comes.", patterns.CURSOR_OR_NOW),
-        _integer("size", 1, MAX_SIZE, "How many changes a page has.", default=DEFAULT_SIZE),
-        _integer("wait", 0, MAX_WAIT, "Seconds to hold the request until there is something.", default=0),
+        _query("since", "A cursor; left out: all changes; `now`: only new ones.", _text(patterns.CURSOR_OR_NOW)),
+        SIZE,
+        _query("wait", "Seconds to hold the request until there is a change.", _integer(0, MAX_WAIT, default=0)),
     ],
     {200: Changes},
-    (410,),
+    410,
     summary="Follow what happens to the devices",
-    description="In one order that never changes. Follow `pagination.next`: nothing is left out or told twice. A "
-    "hospital's key is told of a device that leaves its hospital as `deleted`, of one that comes as `created`.",
+    description="In one order that never changes. Follow `pagination.next`: no change is left out or repeated. For the "
+    "key of a hospital, a device that leaves the hospital is `deleted`, and one that comes is `created`.",
 )
 
 

@@ -4,7 +4,7 @@ The serializer classes only document. drafts.py validates what a client sends, f
 as_json.py serializes what a client reads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from operator import itemgetter
@@ -25,76 +25,76 @@ from devices.models import MAX_ID, Device, Hospital
 from devices.registry import Registered
 
 TYPES_SENT = (*TYPES, *map(str.lower, TYPES))
-MAC = {"pattern": patterns.mac_sent(), "examples": ["D0:61:AE:D4:58:94"]}
-NAME = {"minLength": 1, "pattern": patterns.TEXT}  # the pattern limits the length after normalization
-NAME_RETURNED = {"minLength": 1, "maxLength": MAX_LENGTH}
-
 TEXTS = itemgetter("device_name", "device_mac", "device_type")
+Schema = dict[str, Any] | Callable[[], dict[str, Any]]
 Row = tuple[int, Sequence[str], Hospital | None, int, int]
 
 
 class Text(serializers.Field[Any, Any, Any, Any]):
-    """A text, with the JSON Schema of how it is sent and of how it is returned."""
+    """A text, with the JSON Schema of how it is sent and of how it is returned. A function follows the settings."""
 
-    def __init__(self, sent: dict[str, Any], returned: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(self, sent: Schema, returned: Schema | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.sent, self.returned = sent, sent if returned is None else returned
+        self.sent, self.returned = sent, returned or sent
 
 
 class TextSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     target_class = Text
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return {"type": "string"} | (self.target.sent if direction == "request" else self.target.returned)
+        schema: Schema = self.target.sent if direction == "request" else self.target.returned
+        return {"type": "string"} | (schema() if callable(schema) else schema)
 
 
-class InstantField(serializers.IntegerField):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(min_value=0, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.", **options)
+def _name(**options: Any) -> Text:
+    """Return a field for a name. The pattern limits its length after normalization: what is sent may be longer."""
+    return Text({"minLength": 1, "pattern": patterns.TEXT}, {"minLength": 1, "maxLength": MAX_LENGTH}, **options)
+
+
+def _mac(**options: Any) -> Text:
+    example = {"examples": ["D0:61:AE:D4:58:94"]}
+    sent, returned = patterns.mac_sent, patterns.mac_kept
+    return Text(lambda: {"pattern": sent(), **example}, lambda: {"pattern": returned(), **example}, **options)
+
+
+def _type(**options: Any) -> Text:
+    return Text({"enum": list(TYPES_SENT)}, {"enum": list(TYPES)}, **options)
+
+
+def _id(**options: Any) -> serializers.IntegerField:
+    return serializers.IntegerField(min_value=1, max_value=MAX_ID, **options)
+
+
+def _instant(**options: Any) -> serializers.IntegerField:
+    return serializers.IntegerField(min_value=0, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.", **options)
 
 
 class DeviceSerializer(serializers.Serializer[Any]):
     """A device."""
 
-    id = serializers.IntegerField(read_only=True, min_value=1, max_value=MAX_ID, help_text="Given by the registry.")
-    device_name = Text(NAME, NAME_RETURNED, help_text=f"Unique. 1–{MAX_LENGTH} characters after normalization.")
-    device_mac = Text(
-        MAC,
-        MAC | {"pattern": patterns.mac_kept()},
-        help_text="Unique. Sent in any usual notation, returned in capitals with colons.",
-    )
-    device_type = Text(
-        {"enum": list(TYPES_SENT)},
-        {"enum": list(TYPES)},
-        help_text="Sent in capitals or small letters, returned in capitals.",
-    )
-    device_holder = Text(
-        NAME, NAME_RETURNED, required=False, help_text="The hospital's name; `unknown` is no hospital."
-    )
-    created_at = InstantField(read_only=True)
-    updated_at = InstantField(read_only=True)
+    id = _id(read_only=True, help_text="Given by the registry.")
+    device_name = _name(help_text=f"Unique. 1–{MAX_LENGTH} characters after normalization.")
+    device_mac = _mac(help_text="Unique. Sent in any usual notation, returned in capitals with colons.")
+    device_type = _type(help_text="Sent in capitals or small letters, returned in capitals.")
+    device_holder = _name(help_text="The hospital's name; `unknown` is no hospital.", required=False)
+    created_at = _instant(read_only=True)
+    updated_at = _instant(read_only=True)
 
 
 class NamedDeviceSerializer(DeviceSerializer):
     """A device that is named by its `id`, or else by its `device_mac`."""
 
-    id = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_ID)
+    id = _id(required=False, allow_null=True)
 
 
 class RegisteredDeviceSerializer(DeviceSerializer):
-    id = serializers.IntegerField(
-        read_only=True,
-        allow_null=True,
-        min_value=1,
-        max_value=MAX_ID,
-        help_text="Given by the registry; null in a dry run.",
-    )
+    id = _id(read_only=True, allow_null=True, help_text="Given by the registry; null in a dry run.")
 
 
 class ChangeSerializer(serializers.Serializer[Any]):
     cursor = Text({"pattern": patterns.CURSOR}, help_text="Go on behind this change with `since`.")
     action = Text({"enum": list(ACTIONS)})
-    at = InstantField()
+    at = _instant()
     device = DeviceSerializer(help_text="As it was after the change; a deleted one, as it was before.")
 
 
@@ -117,9 +117,7 @@ class ResultSerializer(serializers.Serializer[Any]):
 
 class Pagination(serializers.Serializer[Any]):
     page = serializers.IntegerField(
-        allow_null=True,
-        min_value=settings.API_FIRST_PAGE,
-        help_text="Null on a page reached by `after` or `before`.",
+        allow_null=True, min_value=settings.API_FIRST_PAGE, help_text="Null on a page after or before an id."
     )
     size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE)
     total = serializers.IntegerField(min_value=0, help_text="Exact.")
@@ -130,7 +128,7 @@ class Pagination(serializers.Serializer[Any]):
 
 class Following(serializers.Serializer[Any]):
     size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE)
-    next = serializers.URLField(help_text="Where to go on, also when there is nothing new yet.")
+    next = serializers.URLField(help_text="The next page, also when there is nothing new yet.")
 
 
 class Envelope(serializers.Serializer[Any]):

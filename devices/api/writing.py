@@ -21,7 +21,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 
 from devices import sql
-from devices.api import etags, limits, patterns
+from devices.api import limits, patterns
 from devices.api.authentication import key_of
 from devices.api.errors import KeyReused, StillRunning
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, RememberedAnswer
@@ -51,7 +51,7 @@ def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
             return act()
         response = _once(api_key, key, _fingerprint(request), partial(_respond, view, act))
         if REPLAYED not in response:
-            limits.use_storage(api_key, len(_body_to_store(response)))
+            limits.use_storage(api_key, 0 if _is_error(response.status_code) else len(response.content))
         return response
 
     return run
@@ -77,37 +77,32 @@ def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse
         if stored_fingerprint != fingerprint:
             raise KeyReused
         if not _is_error(status):
-            response = HttpResponse(bytes(body), status=status, content_type="application/json")
-            response[REPLAYED] = "true"
-            return etags.put_on(response, etag)
+            headers = {REPLAYED: "true"} | ({"ETag": etag} if etag else {})
+            return HttpResponse(bytes(body), status=status, content_type="application/json", headers=headers)
     limits.refuse_storage(api_key)
     response = act()
-    _store(RememberedAnswer(api_key=api_key, key=key, fingerprint=fingerprint), response)
+    _store(api_key, key, fingerprint, response)
     return response
 
 
 @cache
 def _stored() -> Prepared:
     """Return the SQL for the response to a key. Compiled each time, it would be a third of the CPU of a POST."""
-    known = RememberedAnswer.objects.filter(
-        api_key=Parameter("api_key"), key=Parameter("key"), created_at__gt=Parameter("since", DateTimeField())
-    )
+    since = Parameter("since", DateTimeField())
+    known = RememberedAnswer.objects.filter(api_key=Parameter("api_key"), key=Parameter("key"), created_at__gt=since)
     return Prepared(known.values_list("fingerprint", "status", "etag", "body"))
 
 
-def _store(answer: RememberedAnswer, response: HttpResponse) -> None:
-    answer.status, answer.body = response.status_code, _body_to_store(response)
-    answer.etag = "" if _is_error(answer.status) else response.get("ETag", "")
+def _store(api_key: ApiKey, key: str, fingerprint: str, response: HttpResponse) -> None:
+    status = response.status_code
+    etag, body = ("", b"") if _is_error(status) else (response.get("ETag", ""), response.content)
+    answer = RememberedAnswer(api_key=api_key, key=key, fingerprint=fingerprint, status=status, etag=etag, body=body)
     RememberedAnswer.objects.bulk_create(
         [answer],
         update_conflicts=True,
         unique_fields=["api_key", "key"],
         update_fields=["fingerprint", "status", "etag", "body", "created_at"],
     )
-
-
-def _body_to_store(response: HttpResponse) -> bytes:
-    return b"" if _is_error(response.status_code) else response.content
 
 
 def _is_error(status: int) -> bool:

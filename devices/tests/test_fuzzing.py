@@ -104,8 +104,8 @@ def test_the_cursor_reader() -> None:
 def test_the_reader_of_entity_tags() -> None:
     def check(text: str) -> None:
         tags = etags._read(text)
-        assert (tags is not None) == bool(re.fullmatch(patterns.TAGS[1:-1], text.strip(" \t")))
-        assert tags is None or tags == {"*"} or etags._read(", ".join(sorted(tags))) == tags
+        assert bool(tags) == bool(re.fullmatch(patterns.TAGS[1:-1], text.strip(" \t")))
+        assert not tags or tags == {"*"} or etags._read(", ".join(sorted(tags))) == tags
 
     fuzz(check, LATIN | mutated_text(['"a"', 'W/"7-x", "b"', "*", '"x",'], ['"', ",", "W/", "*", " "]), examples=300)
 
