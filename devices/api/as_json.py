@@ -6,8 +6,8 @@ The expressions work in any query set of devices: `devices.values_list(AsJSON(na
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import BigIntegerField, F, Func, IntegerField, TextField, Value
-from django.db.models.expressions import Combinable
+from django.db.models import BigIntegerField, CharField, F, Func, IntegerField, TextField
+from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Coalesce, JSONObject
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -39,7 +39,8 @@ class AsJSON(JSONObject):
 
     def __init__(self, names: Mapping[str, str], holder: str | Combinable = "device_holder__name") -> None:
         columns: dict[str, Combinable] = {field: F(field) for field in FIELDS}
-        columns["device_holder"] = Coalesce(holder, Value(UNKNOWN))
+        literal = RawSQL(f"'{UNKNOWN}'", (), CharField())  # noqa: S611  (a parameter would be sent each time)
+        columns["device_holder"] = Coalesce(holder, literal)
         columns |= {field: Milliseconds(field) for field in ("created_at", "updated_at")}
         super().__init__(**dict(zip(field_names(names), columns.values(), strict=True)))
 
