@@ -1,16 +1,17 @@
-"""Is it up, and does it work: for load balancers and supervisors, without a key."""
+"""Tell load balancers and supervisors whether the process is up and whether it works, without a key."""
 
 import logging
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from devices.api import envelope
 from devices.models import ChangeFeed
+from devices.problems import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -18,27 +19,23 @@ logger = logging.getLogger(__name__)
 @csrf_exempt
 @login_not_required
 @require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
+def healthz(request: HttpRequest) -> HttpResponse:
     """200: the process is up."""
-    return _answer(200, _("The process is up."))
+    return envelope.success([], _("The process is up."))
 
 
 @csrf_exempt
 @login_not_required
 @require_safe
-def readyz(request: HttpRequest) -> JsonResponse:
+def readyz(request: HttpRequest) -> HttpResponse:
     """200: the database answers. 503: it does not, so send nothing here.
 
-    It is asked for something that lies in it: `SELECT 1` would say nothing of SQLite's file, or of a migration that is
-    still to be done. Somebody who can read only is served too, so a database that takes no writes is ready.
+    It reads a table: `SELECT 1` would not notice a missing SQLite file or migration. A database that is read-only is
+    ready, since clients can read.
     """
     try:
         ChangeFeed.objects.exists()
     except Error:
         logger.exception("The database does not answer.")
-        return _answer(503, _("The database does not answer."))
-    return _answer(200, _("The database answers."))
-
-
-def _answer(code: int, message: str) -> JsonResponse:
-    return JsonResponse(envelope.body(code, message, []), status=code)
+        return envelope.refusal(503, Problem(None, "unavailable", _("The database does not answer.")), [])
+    return envelope.success([], _("The database answers."))

@@ -13,23 +13,14 @@ from gunicorn.glogging import Logger
 
 from cexup.redaction import redacted
 
-FORMAT = "{asctime} {levelname} {name} [{request_id}] {message}"
 MESSAGE_LENGTH = 2_000  # characters
 TRACEBACK_LENGTH = 20_000  # characters
 LINE_LENGTH = 1_000  # characters of each line of a traceback
 LONGEST_SECRET = 300  # characters: an email address has up to 254, the password of a URL up to 256 here
-INDENT = "    "
 CUT = " … (cut)"
 
+# Of the request that the thread is handling, or handled last.
 current_request_id = ContextVar("current_request_id", default="-")
-
-
-class RequestIdFilter(logging.Filter):
-    """Add the id of the request that the thread is handling, or handled last, to each record."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get()
-        return True
 
 
 class NoTracebackFilter(logging.Filter):
@@ -48,21 +39,15 @@ class LineFormatter(logging.Formatter):
     3. Escape what a terminal or a reader of lines would interpret, the newlines of a message included.
     """
 
-    def __init__(self) -> None:
-        super().__init__(FORMAT, style="{", defaults={"request_id": "-"})
-
     def format(self, record: logging.LogRecord) -> str:
-        record.message = _escaped(redacted(_cut(record.getMessage(), MESSAGE_LENGTH)))
-        record.asctime = self.formatTime(record)
-        parts = [self.formatMessage(record)]
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        message = _escaped(redacted(_cut(record.getMessage(), MESSAGE_LENGTH)))
+        lines = [f"{time} {record.levelname} {record.name} [{current_request_id.get()}] {message}"]
         if record.exc_info:
-            parts.append(_traceback(self.formatException(record.exc_info)))
+            lines += _traceback(self.formatException(record.exc_info))
         if record.stack_info:
-            parts.append(_traceback(self.formatStack(record.stack_info)))
-        return "\n".join(parts)
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+            lines += _traceback(record.stack_info)
+        return "\n".join(lines)
 
 
 class GunicornLogger(Logger):
@@ -73,7 +58,6 @@ class GunicornLogger(Logger):
         for log in (self.error_log, self.access_log):
             for handler in log.handlers:
                 handler.setFormatter(LineFormatter())
-                handler.addFilter(RequestIdFilter())
 
 
 def _cut(text: str, length: int) -> str:
@@ -85,16 +69,14 @@ def _cut(text: str, length: int) -> str:
     return text[: max(end_of_word, length - LONGEST_SECRET)] + CUT
 
 
-def _traceback(text: str) -> str:
-    """Indent a traceback and bound it: the end stays, where the error is."""
+def _traceback(text: str) -> list[str]:
+    """Return the indented lines of a traceback. Of a long one the end stays, where the error is."""
     if len(text) > TRACEBACK_LENGTH:
         text = CUT + "\n" + text[-TRACEBACK_LENGTH:].partition("\n")[2]
     lines = redacted("\n".join(_cut(line, LINE_LENGTH) for line in text.split("\n"))).split("\n")
-    return "\n".join(f"{INDENT}{_escaped(line)}" for line in lines)
+    return [f"    {_escaped(line)}" for line in lines]
 
 
 def _escaped(text: str) -> str:
-    """Write each character that is not printable as Python does: controls, line separators, directions of writing."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    """Escape each character that is not printable: controls, line separators, directions of writing."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,4 +1,4 @@
-"""What Django tells of an error in a report, as it mails them to ADMINS: where it was, and nothing that was in it."""
+"""Error reports, as Django mails them to ADMINS: where the error was, without the data that was there."""
 
 from types import FrameType
 from typing import Any
@@ -12,21 +12,19 @@ from cexup.redaction import redacted
 
 class Report(ExceptionReporter):
     def get_traceback_html(self) -> SafeString:
-        return SafeString(redacted(super().get_traceback_html()))  # as safe as before: it only leaves out
+        return SafeString(redacted(super().get_traceback_html()))  # still safe: text is only removed
 
     def get_traceback_text(self) -> SafeString:
         return SafeString(redacted(super().get_traceback_text()))
 
 
 class ReportFilter(SafeExceptionReporterFilter):
-    """Leave out the values of variables and of forms, unless DEBUG is on, whose page is for whoever writes the code."""
+    """Remove the values of variables and forms. With DEBUG they stay: only developers see that page."""
 
     def get_post_parameters(self, request: HttpRequest | None) -> Any:
-        if not self.is_active(request):
-            return super().get_post_parameters(request)
-        return {} if request is None else dict.fromkeys(request.POST, self.cleansed_substitute)
+        parameters = super().get_post_parameters(request)
+        return dict.fromkeys(parameters, self.cleansed_substitute) if self.is_active(request) else parameters
 
     def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> Any:
-        if not self.is_active(request):
-            return super().get_traceback_frame_variables(request, tb_frame)
-        return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
+        variables = super().get_traceback_frame_variables(request, tb_frame)
+        return [(name, self.cleansed_substitute) for name, _ in variables] if self.is_active(request) else variables

@@ -189,7 +189,7 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
 
-CSRF_FAILURE_VIEW = "cexup.errors.stale_form"
+CSRF_FAILURE_VIEW = "cexup.errors.csrf_failure"
 
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 AUTHENTICATION_BACKENDS = [
@@ -262,7 +262,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["devices.api.permissions.HasApiKey"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "devices.api.negotiation.AlwaysJson",
     "DEFAULT_PARSER_CLASSES": ["devices.api.parsers.JSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["devices.api.envelope.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "devices.api.envelope.exception_handler",
@@ -278,8 +278,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
-    "PREPROCESSING_HOOKS": ["devices.api.openapi.distinct_operations"],
-    "POSTPROCESSING_HOOKS": ["devices.api.openapi.finish"],
+    "PREPROCESSING_HOOKS": ["devices.api.schema.without_trailing_slash"],
+    "POSTPROCESSING_HOOKS": ["devices.api.schema.postprocess"],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_AUTHENTICATION": [],
@@ -355,12 +355,9 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {
-        "request_id": {"()": "cexup.logs.RequestIdFilter"},
-        "no_traceback": {"()": "cexup.logs.NoTracebackFilter"},
-    },
+    "filters": {"no_traceback": {"()": "cexup.logs.NoTracebackFilter"}},
     "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # The audit records what axes logs, but without the user name that was typed: it may be a password.

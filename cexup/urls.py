@@ -1,10 +1,12 @@
+from functools import partial
+
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from cexup import health
+from cexup import errors, health
 from devices.admin import sessions
 from devices.admin.access import autocomplete_view
 from devices.admin.people import ChangePassword, ChoosePassword
@@ -12,7 +14,7 @@ from devices.admin.second_factor import CheckSecondFactor, set_up_or_keep
 from devices.api.views import NoSuchRoute
 
 urlpatterns = [
-    path("api/", include("devices.api.urls")),  # first: it is asked most
+    path("api/", include("devices.api.urls")),  # first: most requests are of the API
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("language", login_not_required(set_language), name="set_language"),
     path("api", NoSuchRoute.as_view()),
@@ -27,7 +29,7 @@ urlpatterns = [
     re_path("^readyz/?$", health.readyz),
 ]
 
-handler400 = "cexup.errors.bad_request"
-handler403 = "cexup.errors.permission_denied"
-handler404 = "cexup.errors.page_not_found"
-handler500 = "cexup.errors.server_error"
+handler400 = partial(errors.error, code=400)
+handler403 = partial(errors.error, code=403)
+handler404 = partial(errors.error, code=404)
+handler500 = errors.server_error

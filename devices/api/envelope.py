@@ -1,20 +1,18 @@
-"""Say it: the one shape of every answer under /api/, success or not."""
+"""The envelope: the one shape of every response under /api/, success or error."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils.encoding import force_str
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 from rest_framework.permissions import SAFE_METHODS
-from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 from devices import conflict_limits
 from devices.api.authentication import HEADER
@@ -39,102 +37,86 @@ MESSAGES = {
 }
 
 
-class JSONRenderer(BaseRenderer):
-    """What answers are written in. DRF negotiates it; it renders nothing, since each answer is written already."""
-
-    media_type = "application/json"
-    format = "json"
-    charset = None
-
-
 def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> HttpResponse:
-    return _answer(code, body(code, message, data) | more)
+    return _response(code, _body(code, message, data) | more)
 
 
 def refusal(code: int, problem: Problem, data: Any) -> HttpResponse:
-    """Return an answer that refuses, and tells something all the same."""
-    return _answer(code, body(code, problem.message, data) | {"errors": [_entry(problem, {})]})
+    """Return an error that has data."""
+    return _response(code, _body(code, problem.message, data) | {"errors": entries([problem], {})})
 
 
-def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """Turn whatever a view raised into an envelope: the only place where exceptions become answers.
+def _body(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
+    return {"status": status_name(code), "code": code, "message": message, "data": data}
 
-    It is a plain response, written already: the view's own renderer may be one of HTML.
+
+def entries(problems: Sequence[Problem], names: Mapping[str, str], *, indexed: bool = False) -> list[dict[str, Any]]:
+    """Return the `errors` of these problems, with the fields named by `names`. `indexed`: with the place in a list."""
+    return [
+        {"field": names.get(problem.field or "", problem.field), "code": problem.code, "message": problem.message}
+        | ({"index": problem.index} if indexed and problem.index is not None else {})
+        for problem in problems
+    ]
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """Return the response to an exception of a view. Django's own go to the handlers of cexup/urls.py.
+
+    The response does not depend on the renderers of the view, which may be HTML.
     """
-    request = context["request"]
-    if is_outage(exc):
-        logger.error("The database failed a request: %s", request.path, exc_info=exc)
-        exc = Unavailable()
-    if isinstance(exc, Http404):
-        exc = exceptions.NotFound()
-    elif isinstance(exc, SuspiciousOperation):
-        exc = exceptions.ParseError(MESSAGES[400])
-    elif isinstance(exc, PermissionDenied):
-        exc = exceptions.PermissionDenied()
-    in_body = request.method not in SAFE_METHODS  # else what is wrong is a parameter, which has one spelling
-    names = spelling(request.auth) if in_body and _is_authenticated(request) else {}
+    request: Request = context["request"]
+    if isinstance(exc, (Http404, PermissionDenied, SuspiciousOperation)):
+        return None
     if isinstance(exc, Refused):
-        return _refused(exc, names)
-    if not isinstance(exc, exceptions.APIException):
-        logger.error("A request failed: %s", request.path, exc_info=exc)
-        got_request_exception.send(sender=type(context["view"]), request=request._request)
-        return _failed([Problem(None, "error", MESSAGES[500])], 500)
-    response = _failed(_problems(exc), exc.status_code, names)
-    if auth_header := getattr(exc, "auth_header", None):
+        return _refused(exc, request)
+    error = _api_exception(exc, request)
+    response = _error(_problems(error), error.status_code, wait=getattr(error, "wait", None))
+    if auth_header := getattr(error, "auth_header", None):
         response["WWW-Authenticate"] = auth_header
-    if wait := getattr(exc, "wait", None):
-        response["Retry-After"] = str(wait)
     return response
 
 
 def outside_views(request: HttpRequest, code: int) -> HttpResponse | None:
-    """Return the envelope for what failed under /api/ before or after its view: in a middleware, say."""
+    """Return the response to a failure under /api/ before or after the view, in a middleware, say."""
     if not request.path_info.startswith("/api/"):
         return None
     if code == Unavailable.status_code:
-        return _unavailable()
-    return _failed([Problem(None, status_name(code).lower(), MESSAGES[code])], code)
+        return _error([Problem(None, Unavailable.default_code, MESSAGES[code])], code, wait=Unavailable.wait)
+    return _error([Problem(None, status_name(code).lower(), MESSAGES[code])], code)
 
 
-def _unavailable() -> HttpResponse:
-    response = _failed([Problem(None, Unavailable.default_code, MESSAGES[503])], 503)
-    response["Retry-After"] = str(Unavailable.wait)
-    return response
+def _api_exception(exc: Exception, request: Request) -> exceptions.APIException:
+    if isinstance(exc, exceptions.APIException):
+        return exc
+    if is_outage(exc):
+        logger.error("The database failed a request: %s", request.path, exc_info=exc)
+        return Unavailable()
+    logger.error("A request failed: %s", request.path, exc_info=exc)
+    got_request_exception.send(sender=exception_handler, request=request)
+    return exceptions.APIException(MESSAGES[500])
 
 
-def entries(problems: Iterable[Problem], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return what stands in `errors` for these problems, without the place in a list."""
-    return [_entry(replace(problem, index=None), names) for problem in problems]
+def _refused(refused: Refused, request: Request) -> HttpResponse:
+    in_body = request.method not in SAFE_METHODS  # query parameters have one spelling
+    names = spelling(request.auth) if in_body else {}
+    wait = conflict_limits.retry_after() if refused.status == TooManyRequests.status_code else None
+    return _error(refused.problems, refused.status, names, wait)
 
 
-def _refused(refused: Refused, names: Mapping[str, str]) -> HttpResponse:
-    response = _failed(refused.problems, refused.status, names)
-    if refused.status == TooManyRequests.status_code:
-        response["Retry-After"] = str(conflict_limits.retry_after())
-    return response
-
-
-def _failed(problems: list[Problem], code: int, names: Mapping[str, str] | None = None) -> HttpResponse:
-    """Return an error's answer. A lone problem is the message too: it says more than the status does."""
+def _error(
+    problems: Sequence[Problem], code: int, names: Mapping[str, str] | None = None, wait: int | None = None
+) -> HttpResponse:
+    """Return an error response. A lone problem is the message too: it says more than the status does."""
     message = problems[0].message if len(problems) == 1 else MESSAGES[code]
-    told = body(code, message, []) | {"errors": [_entry(problem, names or {}) for problem in problems]}
-    return _answer(code, told)
+    response = _response(code, _body(code, message, []) | {"errors": entries(problems, names or {}, indexed=True)})
+    if wait:
+        response["Retry-After"] = str(wait)
+    return response
 
 
-def _answer(code: int, told: Mapping[str, Any]) -> HttpResponse:
-    """Write the answer, once for all: DRF's Response would be asked for its renderer and written later."""
-    return HttpResponse(orjson.dumps(told, default=_text), status=code, content_type=JSONRenderer.media_type)
-
-
-def body(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
-    """Return the envelope itself, for whoever answers outside the API."""
-    return {"status": status_name(code), "code": code, "message": message, "data": data}
-
-
-def _entry(problem: Problem, names: Mapping[str, str]) -> dict[str, Any]:
-    field = names.get(problem.field, problem.field) if problem.field else None
-    entry = {"field": field, "code": problem.code, "message": problem.message}
-    return entry if problem.index is None else entry | {"index": problem.index}
+def _response(code: int, content: Mapping[str, Any]) -> HttpResponse:
+    """Write the response at once: DRF's Response would negotiate a renderer first."""
+    return HttpResponse(orjson.dumps(content, default=_text), status=code, content_type="application/json")
 
 
 def _problems(exc: exceptions.APIException) -> list[Problem]:
@@ -142,20 +124,11 @@ def _problems(exc: exceptions.APIException) -> list[Problem]:
         return [Problem(HEADER, "not_authenticated", MESSAGES[401])]
     if isinstance(exc, (exceptions.MethodNotAllowed, exceptions.UnsupportedMediaType)):
         return [Problem(None, exc.default_code, MESSAGES[exc.status_code])]
-    by_field: Any = exc.detail if isinstance(exc.detail, dict) else {None: exc.detail}
-    return [
-        Problem(field, detail.code, str(detail))
-        for field, details in by_field.items()
-        for detail in (details if isinstance(details, list) else [details])
-    ]
-
-
-def _is_authenticated(request: Any) -> bool:
-    """Tell whether authentication has succeeded, without trying it again on a request that it has just failed."""
-    return getattr(request, "_auth", None) is not None
+    code: Any = exc.get_codes()
+    return [Problem(None, code, str(exc.detail))]
 
 
 def _text(value: object) -> str:
     if isinstance(value, Promise):
-        return force_str(value)
+        return str(value)
     raise TypeError(f"{type(value)} is no JSON")

@@ -7,6 +7,7 @@ If-Match is compared weakly as well, where the RFC would have it fail.
 """
 
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from devices.api import patterns
-from devices.api.serializers import tell
+from devices.api.serializers import serialize_device
 from devices.models import Device
 from devices.problems import Problem, Refused
 
@@ -26,35 +27,27 @@ _OPAQUE = re.compile('"[^"]*"')
 ANY = "*"
 
 
-def of_device(device: Device) -> str:
-    return _of_values(list(tell(device).values()))
+def of_device(serialized: Mapping[str, Any]) -> str:
+    """Return the tag of a serialized device, which is the same in any naming."""
+    values = list(serialized.values())
+    return f'W/"{values[0]}-{_digest(orjson.dumps(values))}"'
 
 
-def of_json(told: str) -> str:
-    """Return the tag of a device that the database has told, in whichever naming."""
-    return _of_values(list(orjson.loads(told).values()))
-
-
-def put_on(response: HttpResponse, tag: str | None) -> HttpResponse:
-    if tag:
-        response["ETag"] = tag
+def put_on(response: HttpResponse, tag: str) -> HttpResponse:
+    response["ETag"] = tag
     return response
 
 
-def conditional(request: Request, response: HttpResponse, tag: str | None = None) -> HttpResponse:
-    """Return the response with its tag, or 304 without a body if the client has it already.
-
-    Without a tag it is a digest of the body.
-    """
-    tag = tag or f'W/"{blake2b(response.content, digest_size=12).hexdigest()}"'
-    put_on(response, tag)
+def conditional(request: Request, response: HttpResponse, tag: str = "") -> HttpResponse:
+    """Return the response with its tag, by default a digest of the body, or 304 if the client has it already."""
+    put_on(response, tag or f'W/"{_digest(response.content)}"')
     if "If-None-Match" not in request.headers or "If-Match" in request.headers:
         return response
-    return get_conditional_response(request._request, etag=tag, response=response) or response
+    return get_conditional_response(request, etag=response["ETag"], response=response) or response
 
 
 class Expected:
-    """What the client has seen of the device that it changes, by its If-Match; nothing if it sent none."""
+    """The versions of a device that a client would change, by its If-Match; any version if it sent none."""
 
     def __init__(self, request: Request) -> None:
         """Read the header.
@@ -63,34 +56,30 @@ class Expected:
             Refused: it has no tag in it.
         """
         sent = request.headers.get("If-Match")
-        self.tags = None if sent is None else _read(sent)
-        if sent is not None and not self.tags:
+        self.tags = {ANY} if sent is None else _read(sent)
+        if not self.tags:
             message = _('If-Match needs the ETag of a device, such as W/"7-5d41402abc4b2a76", or *.')
             raise Refused([Problem("if-match", "etag", message)])
 
     def __call__(self, device: Device) -> bool:
-        """Tell whether the device is as the client has seen it."""
-        return self.tags is None or ANY in self.tags or _opaque(of_device(device)) in self.tags
+        """Return whether the device is one of these versions."""
+        return ANY in self.tags or of_device(serialize_device(device, {})).removeprefix("W/") in self.tags
 
 
 def refuse_if_match(request: Request) -> None:
-    """Refuse what would otherwise be passed over in silence: what is new has no version that a client has seen."""
+    """Refuse If-Match with a new device, which has no version, instead of ignoring it."""
     if "If-Match" in request.headers:
         message = _("If-Match says which version of a device to change: send it with PUT, PATCH or DELETE.")
         raise Refused([Problem("if-match", "etag", message)])
 
 
-def _read(header: str) -> set[str] | None:
-    """Return each tag in its quotes, by which `"*"` is not `*`; None if anything else stands there."""
+def _read(header: str) -> set[str]:
+    """Return each tag in its quotes, or ANY, which has none; nothing if the header is malformed."""
     tags = header.strip(" \t")
     if not _TAGS.fullmatch(tags):
-        return None
+        return set()
     return {ANY} if tags == ANY else set(_OPAQUE.findall(tags))
 
 
-def _of_values(values: list[Any]) -> str:
-    return f'W/"{values[0]}-{blake2b(orjson.dumps(values), digest_size=12).hexdigest()}"'
-
-
-def _opaque(tag: str) -> str:
-    return tag.removeprefix("W/")
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=12).hexdigest()

@@ -27,6 +27,11 @@ def spelling(key: object) -> Mapping[str, str]:
     return NAMINGS[key.naming] if isinstance(key, ApiKey) else {}
 
 
+def field_names(spelling: Mapping[str, str]) -> list[str]:
+    """Return the names of all fields, in the order of FIELDS."""
+    return [spelling.get(field, field) for field in FIELDS]
+
+
 def in_snake_case(row: Mapping[str, Any], spelling: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the posted row under the registry's names. Where both spellings stand, snake_case wins:
     the client sends back the camelCase that it was given, and adds what it has edited."""

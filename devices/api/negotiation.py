@@ -1,15 +1,13 @@
 from collections.abc import Iterable
+from typing import Any
 
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
-from rest_framework.request import Request
 
 
 class AlwaysJson(DefaultContentNegotiation):
-    """Answer in the view's one format, whatever `Accept` says: the envelope is never anything but JSON."""
+    """Ignore `Accept`: respond in the view's first format, which is JSON."""
 
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
+    def select_renderer(self, request: Any, renderers: Iterable[BaseRenderer], *_args: Any) -> tuple[BaseRenderer, str]:
         renderer = next(iter(renderers))
-        return renderer, renderer.media_type or "application/json"
+        return renderer, renderer.media_type or ""

@@ -1,7 +1,7 @@
-r"""How the texts are written that the registry takes, as JSON Schema says it: patterns of ECMA-262.
+r"""Describe the texts that the API accepts with ECMA-262 patterns, for JSON Schema.
 
-What reads them is drafts.py, normalization.py, mac.py, etags.py and writing.py; test_fuzzing.py compares both. A class
-of characters is spelled out where dialects differ: `\s` is another in ECMA-262, Python and Rust, which clients may use.
+drafts.py, normalization.py, mac.py, etags.py and writing.py parse them; test_fuzzing.py compares both. Classes of
+characters are spelled out where dialects differ: `\s` has other members in ECMA-262, Python and Rust.
 """
 
 from django.conf import settings
@@ -11,13 +11,14 @@ from devices.cursors import TEXT_LENGTH
 from devices.drafts import MAX_LENGTH
 from devices.normalization import INVISIBLE, REJECTED, SPACE
 
-# The classes of characters of normalization.py. The length is that of the text as it is stored, if it is in NFC.
+# The length is that of the text as it is stored, if it is in NFC.
 SKIPPED = rf"[{SPACE}{INVISIBLE}]"
 KEEPABLE = rf"[^{REJECTED}]"
 VISIBLE = rf"[^{SPACE}{INVISIBLE}{REJECTED}]"
+KEPT = rf"{SKIPPED}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SKIPPED}*"
 
-TEXT = rf"^{SKIPPED}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SKIPPED}*$"
-TEXT_OR_NONE = rf"^(?:{SKIPPED}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SKIPPED}*)?$"
+TEXT = f"^{KEPT}$"
+TEXT_OR_NONE = f"^(?:{KEPT})?$"
 
 MAC_KEPT = "^[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?$"
 MAKERS_CODE_KEPT = "^[!-`{-~]{4,64}$"

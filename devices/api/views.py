@@ -1,6 +1,6 @@
 """The documented routes: one domain call a view."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ from devices.api.errors import Retired
 from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
 from devices.api.naming import NAMINGS, spelling
 from devices.api.pagination import Page, Position
-from devices.api.serializers import DeviceSerializer, spelt, tell, tell_registered
+from devices.api.serializers import DeviceSerializer, serialize_device, serialize_registered
 from devices.drafts import REQUIRED
 from devices.models import MAX_ID, Device, DeviceQuerySet, Through
 from devices.prepared import Parameter, Prepared
@@ -68,7 +68,7 @@ class DeviceViewSet(GenericViewSet[Device]):
             self._absent(id_device)
         [[device]] = rows
         response = envelope.success(orjson.Fragment(device), _("Device found."))
-        return etags.conditional(request, response, etags.of_json(device))
+        return etags.conditional(request, response, etags.of_device(orjson.loads(device)))
 
     @writing.writes
     def create(self, request: Request) -> HttpResponse:
@@ -77,9 +77,9 @@ class DeviceViewSet(GenericViewSet[Device]):
             return self._create_each(request)
         drafts, malformed = bodies.read_devices(request)
         registered = registry.register(drafts, self._origin(), malformed, dry_run=self.dry_run)
-        rows = self._tell_new(tell_registered(registered))
-        told = envelope.success(rows, self._message(_("Devices registered.")), 201)
-        return self._tagged(told, registered.devices()[0]) if len(rows) == 1 else told
+        rows = self._without_ids(serialize_registered(registered, self._names))
+        response = envelope.success(rows, self._message(_("Devices registered.")), 201)
+        return self._tagged(response, rows[0]) if len(rows) == 1 else response
 
     @writing.writes
     def update(self, request: Request, id_device: int) -> HttpResponse:
@@ -109,27 +109,32 @@ class DeviceViewSet(GenericViewSet[Device]):
         drafts, malformed = bodies.read_devices(request)
         modes = {"partial": self.partial, "update": self.update_known, "dry_run": self.dry_run}
         results = bulk.register_each(drafts, malformed, self._origin(), **modes)
-        names = spelling(key_of(request))
         told = []
         for index, result in enumerate(results):
             item: dict[str, Any] = {"index": index, "status": result.status}
             if result.device is None:
-                item["errors"] = envelope.entries(result.problems, names)
+                item["errors"] = envelope.entries(result.problems, self._names)
             elif result.status == bulk.CREATED:
-                [item["device"]] = self._tell_new([tell(result.device)])
+                [item["device"]] = self._without_ids([self._serialize(result.device)])
             else:
-                item["device"] = self.get_serializer(result.device).data
+                item["device"] = self._serialize(result.device)
             told.append(item)
         return envelope.success(told, self._message(_("Each device was dealt with by itself.")), 207)
 
-    def _tell_new(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        names = spelling(key_of(self.request))
-        return [spelt({**row, "id": None} if self.dry_run else row, names) for row in rows]
+    @property
+    def _names(self) -> Mapping[str, str]:
+        return spelling(key_of(self.request))
+
+    def _serialize(self, device: Device) -> dict[str, Any]:
+        return serialize_device(device, self._names)
+
+    def _without_ids(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        return [row | {"id": None} for row in rows] if self.dry_run else rows
 
     def _message(self, message: str) -> str:
         return _("This is what would happen. Nothing was written.") if self.dry_run else message
 
-    def _tagged(self, told: HttpResponse, device: Device) -> HttpResponse:
+    def _tagged(self, told: HttpResponse, device: Mapping[str, Any]) -> HttpResponse:
         return told if self.dry_run else etags.put_on(told, etags.of_device(device))
 
     def _parameter_problems(self, request: Request) -> Sequence[Problem]:
@@ -162,16 +167,15 @@ class DeviceViewSet(GenericViewSet[Device]):
             self._absent(lookup.get("pk"))
         except registry.Outdated as outdated:
             return self._outdated(outdated.device)
-        told = envelope.success(self.get_serializer(updated).data, self._message(_("Device updated.")))
-        return self._tagged(told, updated)
+        row = self._serialize(updated)
+        return self._tagged(envelope.success(row, self._message(_("Device updated."))), row)
 
     def _outdated(self, device: Device) -> HttpResponse:
         """Tell what the device is now, for the client to merge its change into, or to ask its user."""
         message = _("The device has changed since; nothing was written. Here is what it is now.")
-        data = self.get_serializer(device).data
-        return etags.put_on(
-            envelope.refusal(412, Problem("if-match", "outdated", message), data), etags.of_device(device)
-        )
+        row = self._serialize(device)
+        refusal = envelope.refusal(412, Problem("if-match", "outdated", message), row)
+        return etags.put_on(refusal, etags.of_device(row))
 
     def _origin(self) -> origin.Origin:
         return origin.of_request(self.request._request, Through.API, key_of(self.request))

@@ -1,9 +1,8 @@
-"""What every route that writes knows: to do the same request once.
+"""Execute a request with an Idempotency-Key once, however often the client sends it.
 
-A request with an Idempotency-Key is carried out once: its response is stored in the transaction of what it writes, so
-there are both or neither, even if the process is killed (draft-ietf-httpapi-idempotency-key-header, as Stripe does).
-An error writes nothing, so a request that failed may be repeated with its key: only the binding of the key to the
-request is stored. A dry run writes nothing, so its key is read and not stored.
+Its response is stored in the transaction of what it writes, so there are both or neither, even if the process is
+killed (draft-ietf-httpapi-idempotency-key-header, as Stripe does). A failed request wrote nothing and may be repeated
+with its key: only the binding of the key to the request is stored. Nothing is stored of a dry run.
 """
 
 import hashlib
@@ -16,15 +15,14 @@ from typing import Any, Concatenate, ParamSpec
 import orjson
 from django.db.models import DateTimeField
 from django.http import HttpResponse
-from django.utils import timezone
+from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 
 from devices import sql
-from devices.api import etags, limits, patterns
+from devices.api import limits, patterns
 from devices.api.authentication import key_of
-from devices.api.envelope import JSONRenderer
 from devices.api.errors import KeyReused, StillRunning
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, RememberedAnswer
 from devices.prepared import Parameter, Prepared
@@ -34,7 +32,6 @@ from devices.transactions import in_one_transaction
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEPT = timedelta(hours=24)
-TOLD = ("status", "etag", "body")
 
 _VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
 
@@ -43,18 +40,18 @@ Act = Callable[[], HttpResponse]
 
 
 def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
-    """Let a viewset's action be done once for one Idempotency-Key."""
+    """Let a view's action execute once for one Idempotency-Key."""
 
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        key = _read_key(request)
-        limits.admit_devices(request, key_of(request), _number_of_devices(request))  # before any transaction
+        api_key, key = key_of(request), _read_key(request)
+        limits.admit_devices(request, api_key, _number_of_devices(request))  # before any transaction
         act = partial(action, view, request, *args, **kwargs)
-        if key is None or view.dry_run:
+        if key is None or request.query_params.get("dry_run") == "true":
             return act()
-        response = _once(key_of(request), key, _fingerprint(request), partial(_answer, view, act))
+        response = _once(api_key, key, _fingerprint(request), partial(_respond, view, act))
         if REPLAYED not in response:
-            limits.use_storage(key_of(request), 0 if _is_error(response.status_code) else len(response.content))
+            limits.use_storage(api_key, 0 if _is_error(response.status_code) else len(response.content))
         return response
 
     return run
@@ -76,55 +73,52 @@ def _once(api_key: ApiKey, key: str, fingerprint: str, act: Act) -> HttpResponse
     """
     if not sql.try_lock(f"{api_key.pk}:{key}"):
         raise StillRunning
-    known = _remembered().rows(api_key=api_key.pk, key=key, since=timezone.now() - KEPT)
-    if known:
-        [(kept_fingerprint, *told)] = known
-        if kept_fingerprint != fingerprint:
+    for stored_fingerprint, status, etag, body in _stored().rows(api_key=api_key.pk, key=key, since=now() - KEPT):
+        if stored_fingerprint != fingerprint:
             raise KeyReused
-        if not _is_error(told[0]):
-            response = _respond(*told)
-            response[REPLAYED] = "true"
-            return response
+        if not _is_error(status):
+            headers = {REPLAYED: "true"} | ({"ETag": etag} if etag else {})
+            return HttpResponse(bytes(body), status=status, content_type="application/json", headers=headers)
     limits.refuse_storage(api_key)
-    answer = act()
-    failed = _is_error(answer.status_code)
-    told = [answer.status_code, *(("", b"") if failed else (answer.get("ETag", ""), answer.content))]
-    values = {"fingerprint": fingerprint, "created_at": timezone.now(), **dict(zip(TOLD, told, strict=True))}
+    response = act()
+    _store(api_key, key, fingerprint, response)
+    return response
+
+
+@cache
+def _stored() -> Prepared:
+    """Return the SQL for the response to a key. Compiled each time, it would be a third of the CPU of a POST."""
+    since = Parameter("since", DateTimeField())
+    known = RememberedAnswer.objects.filter(api_key=Parameter("api_key"), key=Parameter("key"), created_at__gt=since)
+    return Prepared(known.values_list("fingerprint", "status", "etag", "body"))
+
+
+def _store(api_key: ApiKey, key: str, fingerprint: str, response: HttpResponse) -> None:
+    status = response.status_code
+    etag, body = ("", b"") if _is_error(status) else (response.get("ETag", ""), response.content)
+    answer = RememberedAnswer(api_key=api_key, key=key, fingerprint=fingerprint, status=status, etag=etag, body=body)
     RememberedAnswer.objects.bulk_create(
-        [RememberedAnswer(api_key=api_key, key=key, **values)],
+        [answer],
         update_conflicts=True,
         unique_fields=["api_key", "key"],
-        update_fields=[*values],
+        update_fields=["fingerprint", "status", "etag", "body", "created_at"],
     )
-    return answer if failed else _respond(*told)
 
 
 def _is_error(status: int) -> bool:
     return status >= 400
 
 
-@cache
-def _remembered() -> Prepared:
-    since = Parameter("since", DateTimeField())
-    answers = RememberedAnswer.objects.filter(api_key=Parameter("api_key"), key=Parameter("key"), created_at__gt=since)
-    return Prepared(answers.values_list("fingerprint", *TOLD))
-
-
-def _answer(view: Any, act: Act) -> HttpResponse:
-    """Return what the action answers; what it refuses is an answer too."""
+def _respond(view: Any, act: Act) -> HttpResponse:
+    """Return the response of the action, also if it is an error."""
     try:
         return act()
     except (Refused, APIException) as exc:
         return view.handle_exception(exc)  # type: ignore[no-any-return]
 
 
-def _respond(status: int, etag: str, body: bytes) -> HttpResponse:
-    response = HttpResponse(bytes(body), status=status, content_type=JSONRenderer.media_type)
-    return etags.put_on(response, etag)
-
-
 def _fingerprint(request: Request) -> str:
-    """Return a digest of what is asked for. A body that says the same in another spelling of JSON is the same.
+    """Return a digest of the method, the route, the body and If-Match. How the JSON is formatted does not count.
 
     Raises:
         ParseError: orjson reads deeper than it writes (1024 and 254).
@@ -135,8 +129,8 @@ def _fingerprint(request: Request) -> str:
         raise ParseError(_("The body is nested too deeply for a request with an Idempotency-Key.")) from error
     route = request.get_full_path().replace("/?", "?").rstrip("/")
     if_match = request.headers.get("If-Match")
-    asked = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
-    return hashlib.sha256("\0".join(asked).encode() + b"\0" + body).hexdigest()
+    parts = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
+    return hashlib.sha256("\0".join(parts).encode() + b"\0" + body).hexdigest()
 
 
 def _number_of_devices(request: Request) -> int:

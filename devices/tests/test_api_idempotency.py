@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import history, sql
@@ -162,7 +161,7 @@ def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, m
         raise OperationalError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(QuerySet, "bulk_create", fail)
+        patch.setattr(writing, "_store", fail)
         response = api.post(DEVICES, draft(1), **KEY)
         assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert not Device.objects.exists()
@@ -222,10 +221,17 @@ def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_n
     def killed(*_args: Any, **_kwargs: Any) -> None:
         raise Killed
 
+    store = writing._store
+
+    def killed_after_storing(*args: Any) -> None:
+        store(*args)
+        raise Killed
+
     key = issue("app").text
-    for module, name in ((sql, "insert"), (history, "record"), (QuerySet, "bulk_create"), (writing, "_respond")):
+    points = [(sql, "insert", killed), (history, "record", killed), (writing, "_store", killed)]
+    for module, name, at in [*points, (writing, "_store", killed_after_storing)]:
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, killed)
+            patch.setattr(module, name, at)
             with pytest.raises(Killed):
                 Api(key).post(DEVICES, draft(1), **KEY)
         assert not Device.objects.exists()

@@ -12,7 +12,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from devices import feed, registry
 from devices.api.changes import representation
-from devices.api.serializers import tell
+from devices.api.serializers import serialize_device
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.problems import Refused
@@ -175,4 +175,4 @@ def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital,
     for seen, reach in ((first, EVERYTHING), (of_a, Reach((rs_a,)))):
         assert seen == read_all(reach=reach)
         registered = Device.objects.within(reach).select_related("device_holder")
-        assert copy(seen) == {device.pk: tell(device) for device in registered}
+        assert copy(seen) == {device.pk: serialize_device(device, {}) for device in registered}

@@ -21,7 +21,7 @@ from django.test import Client
 
 from cexup import dotenv
 from devices.checks import database_is_supported
-from devices.tests.conftest import draft
+from devices.tests.conftest import draft, errors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,6 +44,7 @@ def test_a_process_whose_database_is_gone_is_up_but_not_ready(client: Client, mo
     assert client.get("/healthz").status_code == 200
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (503, "SERVICE_UNAVAILABLE")
+    assert errors(response) == [(None, "unavailable")]
     assert b"has gone" not in response.content
 
 
