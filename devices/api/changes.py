@@ -14,13 +14,12 @@ from devices.api import envelope, schema, waiting
 from devices.api.as_json import AsJSON, Milliseconds
 from devices.api.authentication import key_of, look_up_again
 from devices.api.errors import CursorTooOld
-from devices.api.filters import check_parameters, whole_number
 from devices.api.naming import NAMINGS
 from devices.api.pagination import DEFAULT_SIZE, MAX_SIZE
+from devices.api.query_params import QueryParams
 from devices.cursors import Cursor
 from devices.feed import Event
 from devices.models import Device
-from devices.problems import Problem, Refused
 
 PARAMETERS = {"since", "size", "wait"}
 NOW = "now"
@@ -33,14 +32,13 @@ class ChangeViewSet(GenericViewSet[Device]):
 
     @schema.followed
     def follow(self, request: Request) -> HttpResponse:
-        problems = check_parameters(request, PARAMETERS)
-        size = whole_number(request.query_params, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
-        wait = whole_number(request.query_params, "wait", 0, schema.MAX_WAIT, problems, 0)
+        query = QueryParams(request, PARAMETERS)
+        size = query.whole_number("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        wait = query.whole_number("wait", 0, schema.MAX_WAIT, 0)
         key, state = key_of(request), feed.state()
         scope = key.hospital_id or 0
-        cursor = _cursor(request.query_params.get("since"), state, scope, problems)
-        if problems:
-            raise Refused(problems)
+        cursor = _cursor(query, state, scope)
+        query.raise_errors()
         if cursor.scope != scope or feed.is_too_old(cursor, state.pruned_to):
             raise CursorTooOld
         read = partial(
@@ -70,17 +68,17 @@ class ChangeViewSet(GenericViewSet[Device]):
         return envelope.success(data, _("Changes found."), pagination={"size": size, "next": url})
 
 
-def _cursor(since: str | None, state: feed.State, scope: int, problems: list[Problem]) -> Cursor:
+def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
     """Return where to begin: at the cursor that was sent, now, or at the first change."""
-    if not since:  # omitted, or an error of check_parameters
+    since = query.sent.get("since")
+    if not since:
         return Cursor(0, state.pruned_to, scope)
     if since == NOW:
         return Cursor(feed.settled(), state.pruned_to, scope)
     try:
         return cursors.read(since, state.key)
     except cursors.Unreadable:
-        message = _("This is no cursor of this registry. Leave it out to begin at the beginning.")
-        problems.append(Problem("since", "cursor", message))
+        query.add("since", "cursor", _("Invalid cursor. Omit `since` to start from the beginning."))
         return Cursor(0, 0, scope)
 
 

@@ -11,13 +11,12 @@ from urllib.parse import urlencode
 
 import orjson
 from django.conf import settings
-from django.http import HttpRequest, QueryDict
-from django.utils.translation import gettext_lazy as _
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
-from devices.api.filters import whole_number
+from devices.api.query_params import QueryParams
 from devices.api.selection import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut, Selection
 from devices.models import MAX_ID
-from devices.problems import Problem
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
@@ -36,18 +35,18 @@ class Position:
     in_default_order: bool
 
     @classmethod
-    def read(cls, sent: QueryDict, problems: list[Problem]) -> "Position":
-        """Parse the query parameters; add an error for each that is wrong."""
-        page = whole_number(sent, "page", settings.API_FIRST_PAGE, MAX_PAGE, problems)
-        size = whole_number(sent, "size", 1, MAX_SIZE, problems, DEFAULT_SIZE)
-        names = [name for name in POSITIONS if name in sent]
-        after = whole_number(sent, "after", 0, MAX_ID, problems) if "after" in names else None
-        before = whole_number(sent, "before", 0, MAX_ID, problems) if "before" in names else None
-        in_default_order = sent.get("ordering", "id") == "id"
+    def read(cls, query: QueryParams) -> "Position":
+        first = settings.API_FIRST_PAGE
+        page = query.whole_number("page", first, MAX_PAGE, first)
+        size = query.whole_number("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        names = [name for name in POSITIONS if name in query.sent]
+        after = query.whole_number("after", 0, MAX_ID, 0) if "after" in names else None
+        before = query.whole_number("before", 0, MAX_ID, 0) if "before" in names else None
+        in_default_order = query.sent.get("ordering", "id") == "id"
         if len(names) > 1:
-            problems.append(Problem(names[1], "conflict", _("Send only one of page, after and before.")))
+            query.add(names[1], "conflict", _("Send only one of page, after and before."))
         elif names and names != ["page"] and not in_default_order:
-            problems.append(Problem(names[0], "conflict", _("This works in the order of ids only; send page instead.")))
+            query.add(names[0], "conflict", _("This works in the order of ids only; send page instead."))
         return cls(size, page, after, before, in_default_order)
 
     @property

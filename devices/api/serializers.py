@@ -176,7 +176,7 @@ def _serialize(names: Mapping[str, str], rows: Iterable[Row]) -> list[dict[str, 
     pk, name, mac, kind, holder, created_at, updated_at = field_names(names)
     return [
         {
-            pk: row_id,
+            pk: row_id or None,  # a dry run gives no id
             name: texts[0],
             mac: texts[1],
             kind: texts[2],

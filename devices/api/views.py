@@ -1,6 +1,6 @@
 """The documented routes: one domain call a view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NoReturn
 
@@ -8,7 +8,6 @@ import orjson
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
@@ -18,20 +17,21 @@ from devices.api import bodies, envelope, etags, schema, writing
 from devices.api.as_json import AsJSON
 from devices.api.authentication import key_of
 from devices.api.errors import Retired
-from devices.api.filters import LIST_PARAMETERS, DeviceFilter, check_parameters, choice
+from devices.api.filters import DeviceFilter
 from devices.api.naming import NAMINGS, spelling
 from devices.api.pagination import Page, Position
+from devices.api.query_params import QueryParams
 from devices.api.serializers import DeviceSerializer, serialize_device, serialize_registered
+from devices.api.writing import WriteOptions
 from devices.drafts import REQUIRED
 from devices.models import MAX_ID, Device, DeviceQuerySet, Through
 from devices.prepared import Parameter, Prepared
-from devices.problems import Problem, Refused
+from devices.problems import Problem
 from devices.reach import Reach
 
 # Preflights are answered before (corsheaders); any other OPTIONS is 405, and no Allow names it.
 METHODS = ["get", "head", "post", "put", "patch", "delete"]
-BULK_PARAMETERS = {"mode", "on_conflict"}
-FALSE_OR_TRUE, MODES, ON_CONFLICT = ("false", "true"), ("all", "partial"), ("refuse", "update")
+LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 
 @schema.documented
@@ -40,14 +40,6 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     http_method_names = METHODS
     serializer_class = DeviceSerializer
-    filters: DeviceFilter
-    position: Position
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        has_method = (request.method or "").lower() in self.action_map  # else it is 405, whatever is asked
-        if has_method and (problems := self._parameter_problems(request)):
-            raise Refused(problems)
 
     @property
     def reach(self) -> Reach:
@@ -57,11 +49,16 @@ class DeviceViewSet(GenericViewSet[Device]):
         return Device.objects.within(self.reach)
 
     def list(self, request: Request) -> HttpResponse:
-        page = Page.fetch(request, self.filters.select(self.reach), self.position, key_of(request).naming)
+        query = QueryParams(request, LIST_PARAMETERS)
+        position, filters = Position.read(query), DeviceFilter(query.sent)
+        query.errors += filters.find_errors()
+        query.raise_errors()
+        page = Page.fetch(request, filters.select(self.reach), position, key_of(request).naming)
         response = envelope.success(page.data, _("Devices found."), pagination=page.describe())
         return etags.conditional(request, response)
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
+        QueryParams(request, set(), ignored={"page", "size"}).raise_errors()
         key = key_of(request)
         rows = _detail(key.naming, key.hospital_id is not None).rows(id=_int64(id_device), scope=key.hospital_id)
         if not rows:
@@ -71,55 +68,53 @@ class DeviceViewSet(GenericViewSet[Device]):
         return etags.conditional(request, response, etags.of_device(orjson.loads(device)))
 
     @writing.writes
-    def create(self, request: Request) -> HttpResponse:
+    def create(self, request: Request, options: WriteOptions) -> HttpResponse:
         etags.refuse_if_match(request)
-        if self.partial or self.update_known:
-            return self._create_each(request)
+        if options.partial or options.update_known:
+            return self._create_each(request, options)
         drafts, malformed = bodies.read_devices(request)
-        registered = registry.register(drafts, self._origin(), malformed, dry_run=self.dry_run)
-        rows = self._without_ids(serialize_registered(registered, self._names))
-        response = envelope.success(rows, self._message(_("Devices registered.")), 201)
-        return self._tagged(response, rows[0]) if len(rows) == 1 else response
+        registered = registry.register(drafts, self._origin(), malformed, dry_run=options.dry_run)
+        rows = serialize_registered(registered, self._names)
+        response = envelope.success(rows, options.message(_("Devices registered.")), 201)
+        return _tagged(response, rows[0], options) if len(rows) == 1 else response
 
     @writing.writes
-    def update(self, request: Request, id_device: int) -> HttpResponse:
-        return self._update(REQUIRED, pk=_int64(id_device))
+    def update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
+        return self._update(options, REQUIRED, pk=_int64(id_device))
 
     @schema.named_update
     @writing.writes
-    def update_named(self, request: Request) -> HttpResponse:
-        return self._update(REQUIRED, **bodies.read_lookup(request))
+    def update_named(self, request: Request, options: WriteOptions) -> HttpResponse:
+        return self._update(options, REQUIRED, **bodies.read_lookup(request))
 
     @writing.writes
-    def partial_update(self, request: Request, id_device: int) -> HttpResponse:
-        return self._update((), pk=_int64(id_device))
+    def partial_update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
+        return self._update(options, (), pk=_int64(id_device))
 
     @writing.writes
-    def destroy(self, request: Request, id_device: int) -> HttpResponse:
+    def destroy(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
         device = self.get_queryset().filter(pk=_int64(id_device))
         try:
-            registry.retire_one(device, self._origin(), etags.Expected(request), dry_run=self.dry_run)
+            registry.retire_one(device, self._origin(), etags.Expected(request), dry_run=options.dry_run)
         except Device.DoesNotExist:
             self._absent(id_device)
         except registry.Outdated as outdated:
             return self._outdated(outdated.device)
-        return envelope.success([], self._message(_("Device taken out of the registry.")))
+        return envelope.success([], options.message(_("Device taken out of the registry.")))
 
-    def _create_each(self, request: Request) -> HttpResponse:
+    def _create_each(self, request: Request, options: WriteOptions) -> HttpResponse:
         drafts, malformed = bodies.read_devices(request)
-        modes = {"partial": self.partial, "update": self.update_known, "dry_run": self.dry_run}
+        modes = {"partial": options.partial, "update": options.update_known, "dry_run": options.dry_run}
         results = bulk.register_each(drafts, malformed, self._origin(), **modes)
-        told = []
+        items = []
         for index, result in enumerate(results):
             item: dict[str, Any] = {"index": index, "status": result.status}
             if result.device is None:
                 item["errors"] = envelope.entries(result.problems, self._names)
-            elif result.status == bulk.CREATED:
-                [item["device"]] = self._without_ids([self._serialize(result.device)])
             else:
                 item["device"] = self._serialize(result.device)
-            told.append(item)
-        return envelope.success(told, self._message(_("Each device was dealt with by itself.")), 207)
+            items.append(item)
+        return envelope.success(items, options.message(_("Devices were processed individually.")), 207)
 
     @property
     def _names(self) -> Mapping[str, str]:
@@ -128,47 +123,18 @@ class DeviceViewSet(GenericViewSet[Device]):
     def _serialize(self, device: Device) -> dict[str, Any]:
         return serialize_device(device, self._names)
 
-    def _without_ids(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        return [row | {"id": None} for row in rows] if self.dry_run else rows
-
-    def _message(self, message: str) -> str:
-        return _("This is what would happen. Nothing was written.") if self.dry_run else message
-
-    def _tagged(self, told: HttpResponse, device: Mapping[str, Any]) -> HttpResponse:
-        return told if self.dry_run else etags.put_on(told, etags.of_device(device))
-
-    def _parameter_problems(self, request: Request) -> Sequence[Problem]:
-        """Return everything that is wrong with the query parameters, of whichever part."""
-        if self.action == "retrieve":
-            return check_parameters(request, set(), ignored={"page", "size"})
-        if request.method not in SAFE_METHODS:
-            return self._writing_problems(request)
-        problems = check_parameters(request, LIST_PARAMETERS)
-        self.position = Position.read(request.query_params, problems)
-        self.filters = DeviceFilter(request.query_params)
-        return problems + self.filters.problems()
-
-    def _writing_problems(self, request: Request) -> Sequence[Problem]:
-        """Read how to write, and return what is wrong with it."""
-        problems = check_parameters(request, {"dry_run"} | (BULK_PARAMETERS if self.action == "create" else set()))
-        self.dry_run = choice(request, "dry_run", FALSE_OR_TRUE, problems) == "true"
-        if self.action == "create":
-            self.partial = choice(request, "mode", MODES, problems) == "partial"
-            self.update_known = choice(request, "on_conflict", ON_CONFLICT, problems) == "update"
-        return problems
-
-    def _update(self, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
+    def _update(self, options: WriteOptions, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
         device = self.get_queryset().filter(**lookup)
         expected = etags.Expected(self.request)
         draft, malformed = bodies.read_device(self.request, required)
         try:
-            updated = registry.update(device, draft, self._origin(), expected, malformed, dry_run=self.dry_run)
+            updated = registry.update(device, draft, self._origin(), expected, malformed, dry_run=options.dry_run)
         except Device.DoesNotExist:
             self._absent(lookup.get("pk"))
         except registry.Outdated as outdated:
             return self._outdated(outdated.device)
         row = self._serialize(updated)
-        return self._tagged(envelope.success(row, self._message(_("Device updated."))), row)
+        return _tagged(envelope.success(row, options.message(_("Device updated."))), row, options)
 
     def _outdated(self, device: Device) -> HttpResponse:
         """Tell what the device is now, for the client to merge its change into, or to ask its user."""
@@ -198,6 +164,10 @@ class NoSuchRoute(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise NotFound(_("There is no such address. /api/docs lists those that there are."))
+
+
+def _tagged(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
+    return response if options.dry_run else etags.put_on(response, etags.of_device(device))
 
 
 @cache

@@ -8,6 +8,7 @@ with its key: only the binding of the key to the request is stored. Nothing is s
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial, wraps
 from typing import Any, Concatenate, ParamSpec
@@ -24,6 +25,7 @@ from devices import sql
 from devices.api import limits, patterns
 from devices.api.authentication import key_of
 from devices.api.errors import KeyReused, StillRunning
+from devices.api.query_params import QueryParams
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, RememberedAnswer
 from devices.prepared import Parameter, Prepared
 from devices.problems import Problem, Refused
@@ -32,6 +34,7 @@ from devices.transactions import in_one_transaction
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEPT = timedelta(hours=24)
+WRITE_PARAMETERS = {"dry_run", "mode", "on_conflict"}
 
 _VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
 
@@ -39,15 +42,37 @@ P = ParamSpec("P")
 Act = Callable[[], HttpResponse]
 
 
-def writes(action: Callable[Concatenate[Any, Request, P], HttpResponse]) -> Any:
-    """Let a view's action execute once for one Idempotency-Key."""
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How to write, as the query parameters say. Only a POST has modes."""
+
+    dry_run: bool
+    partial: bool = False
+    update_known: bool = False
+
+    @classmethod
+    def read(cls, request: Request) -> "WriteOptions":
+        query = QueryParams(request, WRITE_PARAMETERS if request.method == "POST" else {"dry_run"})
+        dry_run = query.choice("dry_run", ("false", "true")) == "true"
+        partial = query.choice("mode", ("all", "partial")) == "partial"
+        update_known = query.choice("on_conflict", ("refuse", "update")) == "update"
+        query.raise_errors()
+        return cls(dry_run, partial, update_known)
+
+    def message(self, done: str) -> str:
+        return _("This is what would happen. Nothing was written.") if self.dry_run else done
+
+
+def writes(action: Callable[Concatenate[Any, Request, WriteOptions, P], HttpResponse]) -> Any:
+    """Let a view's action execute once for one Idempotency-Key, and pass it the WriteOptions."""
 
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        options = WriteOptions.read(request)
         api_key, key = key_of(request), _read_key(request)
         limits.admit_devices(request, api_key, _number_of_devices(request))  # before any transaction
-        act = partial(action, view, request, *args, **kwargs)
-        if key is None or request.query_params.get("dry_run") == "true":
+        act = partial(action, view, request, options, *args, **kwargs)
+        if key is None or options.dry_run:
             return act()
         response = _once(api_key, key, _fingerprint(request), partial(_respond, view, act))
         if REPLAYED not in response:

@@ -116,7 +116,7 @@ def test_list_is_within_a_scope_of_any_number_of_hospitals(
 ) -> None:
     reach = Reach((rs_a, rs_b)[:number])
     filters = DeviceFilter(QueryDict(query))
-    assert filters.problems() == []
+    assert filters.find_errors() == []
     selection = filters.select(reach)
     total, rows = selection.fetch(Cut("first", 20), "snake_case", after=None, before=None, place=0)
     expected = {device.pk for device in (devices["a"], devices["b"])[:number]}

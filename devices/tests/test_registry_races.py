@@ -105,14 +105,14 @@ def test_a_device_is_retired_once() -> None:
 def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     issued = issue("app")
     in_flight, revoked = threading.Event(), threading.Event()
-    look_at_parameters = views.DeviceViewSet._parameter_problems  # done as soon as the key is known
+    list_devices = views.DeviceViewSet.list  # called as soon as the key is authenticated
 
     def wait(view: views.DeviceViewSet, request: Any) -> Any:
         in_flight.set()
         assert revoked.wait(10)
-        return look_at_parameters(view, request)
+        return list_devices(view, request)
 
-    monkeypatch.setattr(views.DeviceViewSet, "_parameter_problems", wait)
+    monkeypatch.setattr(views.DeviceViewSet, "list", wait)
 
     def act(number: int) -> int:
         if number == 0:

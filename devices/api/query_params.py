@@ -1,0 +1,61 @@
+"""Read the query parameters of a request, and report all their errors together."""
+
+from collections.abc import Sequence, Set
+
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from devices.problems import Problem, Refused
+
+MAY_BE_EMPTY = {"search"}
+
+
+class QueryParams:
+    """The parameters of one request. Reading one adds its error; `raise_errors` ends the reading."""
+
+    def __init__(self, request: Request, known: Set[str], ignored: Set[str] = frozenset()) -> None:
+        """Find what would be ignored silently: a parameter that is unknown, repeated or empty.
+
+        A misspelt filter would otherwise return every hospital's devices.
+        """
+        self.sent = request.query_params
+        self.errors: list[Problem] = []
+        for name, values in self.sent.lists():
+            if name in ignored:
+                continue
+            if name not in known:
+                self.add(name, "unknown_parameter", _describe(known | ignored))
+            elif len(values) > 1:
+                self.add(name, "repeated", _("This parameter may be sent once only."))
+            elif not values[0] and name not in MAY_BE_EMPTY:
+                self.add(name, "blank", _("This parameter has no value: send one, or leave it out."))
+
+    def choice(self, name: str, allowed: Sequence[str]) -> str:
+        """Return the parameter's value, by default the first that is allowed."""
+        value = self.sent.get(name) or allowed[0]
+        if value not in allowed:
+            self.add(name, "invalid_choice", _("Send one of: {orderings}.").format(orderings=", ".join(allowed)))
+        return value
+
+    def whole_number(self, name: str, low: int, high: int, default: int) -> int:
+        text = self.sent.get(name)
+        if not text:
+            return default
+        if text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high:
+            return int(text)
+        message = _("Send a whole number from %(low)d to %(high)d.") % {"low": low, "high": high}
+        self.add(name, "out_of_range", message)
+        return default
+
+    def raise_errors(self) -> None:
+        if self.errors:
+            raise Refused(self.errors)
+
+    def add(self, name: str, code: str, message: str) -> None:
+        self.errors.append(Problem(name, code, message))
+
+
+def _describe(known: Set[str]) -> str:
+    if not known:
+        return _("This address takes no parameters.")
+    return _("There is no parameter of this name. Known here: %(known)s.") % {"known": ", ".join(sorted(known))}
