@@ -41,8 +41,11 @@ def read_devices(request: Request) -> tuple[list[Draft], list[Problem]]:
 
 
 def read_device(request: Request, required: tuple[str, ...]) -> tuple[Draft, list[Problem]]:
-    """Return the one device of the body, and the problems of its fields."""
-    return _read_row(_read_body(request), spelling(key_of(request)), required)
+    """Return the one device of the body, and the problems of its fields. A body without a known field is a problem."""
+    draft, problems = _read_row(_read_body(request), spelling(key_of(request)), required)
+    if not draft and not problems:
+        problems = [Problem(None, "empty", _("Send at least one field of the device."))]
+    return draft, problems
 
 
 def read_lookup(request: Request) -> dict[str, int | str]:
