@@ -190,7 +190,7 @@ def test_new_hospital_with_letters_of_another_alphabet_is_named_before_it_is_reg
 
 def test_names_of_keys_and_people_are_normalized(operator: Client) -> None:
     operator.post("/admin/devices/apikey/add/", key_form(name="Ward\u00a0app\u200b"))
-    call_command("create_api_key", "Lab\u2003app", hospital="RS\u00a0Harapan\u200b")
+    call_command("create_api_key", "Lab\u2003app", "--hospital", "RS\u00a0Harapan\u200b")
     assert set(ApiKey.objects.values_list("name", flat=True)) == {"Ward app", "Lab app"}
     make(operator, *Hospital.objects.all(), first_name="Cafe\u0301\u00a0A")
     assert [hospital.name for hospital in Person.objects.get(first_name="Caf\u00e9 A").hospitals.all()] == [
