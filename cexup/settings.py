@@ -349,24 +349,18 @@ STORAGES = {
 
 # --- Logs: on stderr, one line a record, never a key: cexup/logs.py --------------------------------------------
 
-DEFAULT_EXCEPTION_REPORTER = "cexup.reports.Report"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
+DEFAULT_EXCEPTION_REPORTER = "cexup.logs.Report"
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {
-        "request_id": {"()": "cexup.logs.RequestIdFilter"},
-        "no_traceback": {"()": "cexup.logs.NoTracebackFilter"},
-    },
     "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # The audit records what axes logs, but without the user name that was typed: it may be a password.
         "axes": {"level": "ERROR"},
         "django": {"handlers": []},  # without Django's own handlers, whose lines have another format
         "django.server": {"handlers": [], "propagate": True},
-        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
     },
 }

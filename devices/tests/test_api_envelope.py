@@ -6,7 +6,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from cexup.logs import RequestIdFilter
+from cexup.logs import LineFormatter
 from devices.api import views
 from devices.problems import status_name
 from devices.tests.conftest import Api, draft, errors, register
@@ -45,9 +45,11 @@ def test_the_log_of_a_failure_names_its_request(
         raise RuntimeError
 
     monkeypatch.setattr(views.DeviceViewSet, "list", fail)
-    caplog.handler.addFilter(RequestIdFilter())
+    monkeypatch.setattr(caplog.handler, "formatter", LineFormatter())
     api.get("/api/devices", **{"x-request-id": "request-9"})
-    assert {record.request_id for record in caplog.records} == {"request-9"}
+    records = [line for line in caplog.text.splitlines() if not line.startswith(" ")]
+    assert records
+    assert all("[request-9]" in record for record in records)
 
 
 def test_an_uncaught_exception_is_an_envelope_without_a_trace(
