@@ -49,7 +49,7 @@ class LineFormatter(logging.Formatter):
     3. Escape what a terminal or a reader of lines would interpret, the newlines of a message included.
     """
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03d+00:00"
 

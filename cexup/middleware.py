@@ -3,6 +3,7 @@
 import random
 import re
 import time
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
@@ -131,10 +132,10 @@ class ClearSiteDataMiddleware(MiddlewareMixin):
     Cookies are not cleared: the header would delete those of the whole domain, other applications' included.
     """
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> Any:
         has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
         was_signed_in = has_cookie and SESSION_KEY in request.session
-        response: HttpResponse = self.get_response(request)
+        response: Any = self.get_response(request)
         has_ended = was_signed_in or (has_cookie and request.session.is_empty())
         if has_ended and SESSION_KEY not in request.session:
             response["Clear-Site-Data"] = '"cache", "storage"'

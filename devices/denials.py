@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.db import DatabaseError, models, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
 from devices import audit, conflict_limits, keys
@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 class AuditMiddleware(MiddlewareMixin):
     """Make the request known to the audit log, and record that it was denied."""
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> Any:
         token = audit.current_request.set(request)
         try:
-            response: HttpResponse = self.get_response(request)
+            response: Any = self.get_response(request)
             if numbers := conflict_limits.settle(request):
                 note(request, What.CONFLICTS_OUTSIDE_SCOPE, **numbers)
             recorded = getattr(request, "axes_locked_out", False) or getattr(request, "denial_recorded", False)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from devices import audit, feed, uploads
+from devices import audit, counters, feed, uploads
 from devices.audit import What
 from devices.models import AuditEvent, ChangeFeed, RememberedAnswer, Session, Upload
 from devices.transactions import in_one_transaction
@@ -29,6 +29,7 @@ def expired() -> dict[str, QuerySet[Any]]:
     now = timezone.now()
     return {
         "kept answers": RememberedAnswer.objects.filter(created_at__lte=now - ANSWERS_KEPT),
+        "counts of requests": counters.past_windows(now.timestamp()),
         "expired sessions": Session.objects.filter(expire_date__lt=now),
         "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
         "rows of the old list of sign-ins": AccessLog.objects.all(),

@@ -1,20 +1,17 @@
-import time
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from devices import audit, counters, pruning
+from devices import audit, pruning
 
 
 class Command(BaseCommand):
     help = (
-        "Remove what is no longer needed: answers kept for an Idempotency-Key longer than a day ago, counts of "
-        "requests in windows that are over, expired sessions, failed sign-ins that no longer count towards a lock, "
-        "files that nobody has imported, events of the audit that are past their time (AUDIT_YEARS), and, only where "
-        "--changes is given, changes of devices older than that which later ones have overtaken. The last change of "
-        "each device is kept. Run it daily."
+        "Remove what is no longer needed: expired responses, counts of requests, sessions, failed sign-ins and chosen "
+        "files, and events of the audit log after AUDIT_YEARS. Changes of devices are removed only with --changes; the "
+        "last change of each device is kept. Run it daily."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,8 +19,8 @@ class Command(BaseCommand):
             "--changes",
             metavar="DAYS",
             type=int,
-            help="remove overtaken changes older than this, from the history too; not less than AUDIT_YEARS. Followers "
-            "who are further behind have to begin again",
+            help="also remove replaced changes older than this; not less than AUDIT_YEARS. Clients of the change feed "
+            "that are further behind have to begin again",
         )
         parser.add_argument("--dry-run", action="store_true", help="report how much it would be, and write nothing")
 
@@ -32,7 +29,6 @@ class Command(BaseCommand):
             raise CommandError("--changes must be at least 1 day.")
         would = "Would be: " if dry_run else ""
         if not dry_run:
-            counters.remove_past_windows(time.time())
             audit.raise_retention()
         for what, rows in pruning.expired().items():
             self.stdout.write(f"{would}{rows.count()} {what} removed.")
