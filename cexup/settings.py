@@ -25,7 +25,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 def is_rate(text: str) -> None:
     try:
         rates.read(text)
-    except rates.Malformed as error:
+    except ValueError as error:
         raise ValidationError("Write 6000/min, also /s, /h and /d, or unlimited.") from error
 
 

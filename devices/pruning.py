@@ -59,14 +59,12 @@ def changes(older_than: timedelta, *, dry_run: bool = False) -> int:
     later = feed.Change.objects.filter(id=OuterRef("id"), history_id__gt=OuterRef("history_id"), history_id__lte=end)
     replaced = feed.Change.objects.filter(Exists(later), history_id__lte=end)
     count = int(replaced.count())
-    if dry_run or not count:
-        return count
-    audit.note(What.PRUNED, changes=count, before=before.isoformat())
-    feed.state()
-    ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
-    first = feed.Change.objects.aggregate(first=Min("history_id"))["first"]
-    batches = range(first, end + 1, ROWS_AT_ONCE)
-    return sum(_remove(replaced.filter(history_id__range=(low, low + ROWS_AT_ONCE - 1)), before) for low in batches)
+    if count and not dry_run:
+        audit.note(What.PRUNED, changes=count, before=before.isoformat())
+        feed.state()
+        ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
+        _remove(replaced, before)
+    return count
 
 
 def events(*, dry_run: bool = False) -> int:
@@ -74,17 +72,19 @@ def events(*, dry_run: bool = False) -> int:
     before = audit.kept_since()
     old = AuditEvent.objects.filter(at__lt=before).exclude(what__in=[What.PRUNED, What.RETENTION_RAISED])
     count = old.count()
-    if dry_run or not count:
-        return count
-    audit.note(What.PRUNED, events=count, before=before.isoformat())
-    removed = 0
-    while ids := list(old.order_by("at").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-        removed += _remove(AuditEvent.objects.filter(pk__in=ids), before)
-    return removed
+    if count and not dry_run:
+        audit.note(What.PRUNED, events=count, before=before.isoformat())
+        _remove(old, before)
+    return count
+
+
+def _remove(rows: QuerySet[Any], before: datetime) -> None:
+    ends = rows.aggregate(first=Min("pk"), last=Max("pk"))
+    for low in range(ends["first"], ends["last"] + 1, ROWS_AT_ONCE):
+        _remove_batch(rows.filter(pk__range=(low, low + ROWS_AT_ONCE - 1)), before)
 
 
 @in_one_transaction
-def _remove(rows: QuerySet[Any], before: datetime) -> int:
+def _remove_batch(rows: QuerySet[Any], before: datetime) -> None:
     with audit.pruning(before):
-        count, _by_model = rows.delete()
-    return int(count)
+        rows.delete()

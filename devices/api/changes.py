@@ -78,7 +78,7 @@ def _cursor(since: str | None, state: feed.State, scope: int, problems: list[Pro
         return Cursor(feed.settled(), state.pruned_to, scope)
     try:
         return cursors.read(since, state.key)
-    except cursors.Unreadable:
+    except ValueError:
         message = _("This is no cursor of this registry. Leave it out to begin at the beginning.")
         problems.append(Problem("since", "cursor", message))
         return Cursor(0, 0, scope)
