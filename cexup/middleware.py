@@ -2,12 +2,13 @@
 
 import random
 import re
-import time
+from time import monotonic, time
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, MiddlewareNotUsed
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
@@ -21,6 +22,9 @@ from devices.models.sessions import BEGAN_AT
 from devices.problems import Problem
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
+# Steps of SQLite's virtual machine between two checks of the clock: 10 to 50 ms. A usual list has fewer, so it never
+# checks: each check has to take Python's lock from the other threads.
+SQLITE_STEPS = 100_000
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -58,6 +62,34 @@ class Utf8Middleware(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> None:
         if request.encoding:
             request.encoding = "utf-8"
+
+
+class SQLiteStatementLimitMiddleware(MiddlewareMixin):
+    """Interrupt an SQLite statement that runs longer than DATABASE_STATEMENT_TIMEOUT. PostgreSQL has its own limit.
+
+    SQLite rolls the transaction back, which frees the write lock. Django raises an OperationalError, so the client
+    receives 503 with Retry-After. Commands have no limit. Neither has a download that is sent after the response has
+    begun: it takes as long as the client needs to read it.
+    """
+
+    def __init__(self, get_response: Any) -> None:
+        super().__init__(get_response)
+        self.seconds = settings.DATABASE_STATEMENT_TIMEOUT
+        if connection.vendor != "sqlite" or not self.seconds:
+            raise MiddlewareNotUsed
+
+    def __call__(self, request: HttpRequest) -> Any:
+        with connection.execute_wrapper(self.limit):
+            try:
+                return self.get_response(request)
+            finally:
+                if connection.connection is not None:
+                    connection.connection.set_progress_handler(None, 0)
+
+    def limit(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        end = monotonic() + self.seconds
+        context["connection"].connection.set_progress_handler(lambda: monotonic() > end, SQLITE_STEPS)
+        return execute(sql, params, many, context)
 
 
 class ApiHeadersMiddleware(MiddlewareMixin):
@@ -120,8 +152,8 @@ class SessionEndMiddleware(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> None:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
-            began_at = request.session.setdefault(BEGAN_AT, time.time())
-            if time.time() - began_at > settings.SESSION_MAX_AGE:
+            began_at = request.session.setdefault(BEGAN_AT, time())
+            if time() - began_at > settings.SESSION_MAX_AGE:
                 logout(request)
 
 

@@ -79,7 +79,7 @@ MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
     "cexup.middleware.Utf8Middleware",
     "cexup.middleware.ApiHeadersMiddleware",
-    "cexup.statement_limits.SQLiteStatementLimitMiddleware",
+    "cexup.middleware.SQLiteStatementLimitMiddleware",
     "devices.denials.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
     "cexup.middleware.ContentSecurityPolicyMiddleware",
@@ -291,20 +291,6 @@ AUDIT_YEARS = env.int("AUDIT_YEARS", 6, validate=validate.Range(min=1, max=100))
 
 # --- The admin -------------------------------------------------------------------------------------------------
 
-TEAL = {  # Tailwind's
-    "50": "oklch(98.4% .014 180.72)",
-    "100": "oklch(95.3% .051 180.801)",
-    "200": "oklch(91% .096 180.426)",
-    "300": "oklch(85.5% .138 181.071)",
-    "400": "oklch(77.7% .152 181.912)",
-    "500": "oklch(70.4% .14 182.503)",
-    "600": "oklch(51.1% .096 186.391)",
-    "700": "oklch(43.7% .078 188.216)",
-    "800": "oklch(38.6% .063 188.416)",
-    "900": "oklch(32% .055 190)",
-    "950": "oklch(27.7% .046 192.524)",
-}
-
 UNFOLD = {
     "SITE_TITLE": _("Device registry"),
     "SITE_HEADER": _("Device registry"),
@@ -323,7 +309,6 @@ UNFOLD = {
     },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
-    "COLORS": {"primary": TEAL},
 }
 
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file

@@ -40,7 +40,7 @@ def read(text: str) -> Rate | None:
         return None
     match = _RATE.fullmatch(text)
     if not match or not 1 <= int(match[1]) <= HIGHEST:
-        raise ValueError(text)
+        raise ValueError(f"This is no rate: {text!r}.")
     return Rate(int(match[1]), match[2])
 
 
