@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from corsheaders.defaults import default_headers
+from django.conf import global_settings
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
@@ -312,11 +313,7 @@ UNFOLD = {
 }
 
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file
-FILE_UPLOAD_HANDLERS = [
-    "devices.admin.upload_limit.LimitedUpload",
-    "django.core.files.uploadhandler.MemoryFileUploadHandler",
-    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
-]
+FILE_UPLOAD_HANDLERS = ["devices.admin.upload_limit.LimitedUpload", *global_settings.FILE_UPLOAD_HANDLERS]
 
 # --- Languages, times, files -----------------------------------------------------------------------------------
 

@@ -17,10 +17,6 @@ ANSWERS_KEPT = timedelta(hours=24)
 ROWS_AT_ONCE = 5_000  # so that no request waits for long
 
 
-class TooSoon(Exception):
-    """Records would be removed before the end of their retention."""
-
-
 def expired() -> dict[str, QuerySet[Any]]:
     """Return the rows that have expired, and are no records, by name.
 
@@ -38,20 +34,17 @@ def expired() -> dict[str, QuerySet[Any]]:
     }
 
 
-def changes(older_than: timedelta, *, dry_run: bool = False) -> int:
-    """Remove changes of devices that are that old, if later ones that old have replaced them; return how many.
+def changes(before: datetime, *, dry_run: bool = False) -> int:
+    """Remove changes of devices from before this instant that later ones from then have replaced; return how many.
 
-    1. Find the last change that is that old and settled: up to there is pruned.
-    2. Save its id first: then a follower that is not that far has to begin again before a change is missing.
-    3. Remove what was replaced up to there. The last change of each device there remains, so whoever begins again
-       learns of each device, and a removed device can still be restored.
+    1. Find the last such change that is settled: up to there is pruned.
+    2. Save its id first: then a client of the change feed that is not that far has to begin again before a change is
+       missing.
+    3. Remove what was replaced up to there. The last change of each device there remains, so a client that begins again
+       receives each device, and a removed device can still be restored.
 
-    Raises:
-        TooSoon: changes are kept for longer than that.
+    The database refuses it within the retention of records.
     """
-    before = timezone.now() - older_than
-    if before > audit.kept_since():
-        raise TooSoon(f"Records are kept for {audit.retention()} years.")
     old = feed.Change.objects.filter(history_date__lt=before, history_id__lte=feed.settled())
     end = old.aggregate(last=Max("history_id"))["last"]
     if end is None:

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from devices import audit, pruning
 
@@ -25,8 +26,12 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="report how much it would be, and write nothing")
 
     def handle(self, *args: Any, changes: int | None, dry_run: bool, **options: Any) -> None:
-        if changes is not None and changes < 1:
-            raise CommandError("--changes must be at least 1 day.")
+        years = audit.retention()
+        before = None if changes is None else timezone.now() - timedelta(days=changes)
+        if before and before > audit.kept_since():
+            raise CommandError(f"--changes is too few days: Records are kept for {years} years.")
+        if years > settings.AUDIT_YEARS:
+            self.stderr.write(f"Records are kept for {years} years, as AUDIT_YEARS said before.")
         would = "Would be: " if dry_run else ""
         if not dry_run:
             audit.raise_retention()
@@ -35,11 +40,5 @@ class Command(BaseCommand):
             if not dry_run:
                 rows.delete()
         self.stdout.write(f"{would}{pruning.events(dry_run=dry_run)} events of the audit removed.")
-        if (years := audit.retention()) > settings.AUDIT_YEARS:
-            self.stderr.write(f"Records are kept for {years} years, as AUDIT_YEARS said before.")
-        if changes is not None:
-            try:
-                count = pruning.changes(timedelta(days=changes), dry_run=dry_run)
-            except pruning.TooSoon as too_soon:
-                raise CommandError(f"--changes is too few days: {too_soon}") from too_soon
-            self.stdout.write(f"{would}{count} changes removed.")
+        if before:
+            self.stdout.write(f"{would}{pruning.changes(before, dry_run=dry_run)} changes removed.")
