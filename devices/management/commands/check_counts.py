@@ -18,9 +18,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
         differences = counts.differences()
-        names = {None: UNKNOWN, **dict(Hospital.objects.values_list("pk", "name"))}
+        names: dict[int | None, str] = dict(Hospital.objects.values_list("pk", "name"))
         for everywhere, hospital_id, device_type, number in differences:
-            holder = "all hospitals" if everywhere else names.get(hospital_id, hospital_id)
+            holder = "all hospitals" if everywhere else names.get(hospital_id, UNKNOWN)
             self.stderr.write(f"{holder}, {device_type}: {number:+d}")
         if repair:
             counts.repair()
