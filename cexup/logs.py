@@ -1,34 +1,45 @@
-"""Write log records: the same format for Django and gunicorn, of bounded length, without secrets, safe to display.
+"""Format log records and error reports: bounded, without secrets, safe to display.
 
 A record is one line that begins with its time in UTC. The lines of a traceback follow it, each indented. So a line
 that does not begin with a space is a record, and no text from outside can look like one.
+
+The code logs no secret on purpose. But an exception may have one: PostgreSQL reports the row that a constraint rejected
+(`DETAIL:`), a path may be a password link, and a client may send its key in the wrong place.
 """
 
 import logging
+import re
+import time
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
+from django.utils.safestring import SafeString
+from django.views.debug import ExceptionReporter
 from gunicorn.glogging import Logger
 
-from cexup.redaction import redacted
-
+FORMAT = "{asctime} {levelname} {name} [{request_id}] {message}"
 MESSAGE_LENGTH = 2_000  # characters
 TRACEBACK_LENGTH = 20_000  # characters
 LINE_LENGTH = 1_000  # characters of each line of a traceback
 LONGEST_SECRET = 300  # characters: an email address has up to 254, the password of a URL up to 256 here
 CUT = " … (cut)"
+WITHOUT_TRACEBACK = "django.security.DisallowedHost"  # its cause is the request, not the code
+
+# Every pattern runs in linear time, because clients choose the text (test_patterns_linear.py).
+SECRETS = (
+    (re.compile(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]+"), "cxp_…"),
+    (re.compile(r"(/choose-password/)[^\s\"']+"), r"\1…"),
+    # The bound keeps the pattern linear. The last @ counts, as in urlsplit: a password may contain one.
+    (re.compile(r"(://[^\s:/@]*+:)\S{1,256}(?=@)"), r"\1…"),
+    (re.compile(r"(?i)([?&\s](?:x-api-key|api_?key|key|password|token)=)[^\s&'\"]+"), r"\1…"),
+    # The lookbehind lets a match start only where a word starts; else each character of a long word is a start.
+    (re.compile(r"(?<![\w.+-])[\w.+-]++(?:@|%40)[\w-]++(?:\.[\w-]++)++"), "…@…"),
+    (re.compile(r"^(.*?\b(?:DETAIL|CONTEXT):).*$", re.MULTILINE), r"\1 …"),
+)
 
 # Of the request that the thread is handling, or handled last.
 current_request_id = ContextVar("current_request_id", default="-")
-
-
-class NoTracebackFilter(logging.Filter):
-    """Log an error as one line: its cause is the request, not the code."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = record.exc_text = record.stack_info = None
-        return True
 
 
 class LineFormatter(logging.Formatter):
@@ -39,15 +50,21 @@ class LineFormatter(logging.Formatter):
     3. Escape what a terminal or a reader of lines would interpret, the newlines of a message included.
     """
 
+    converter = time.gmtime  # type: ignore[assignment]
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03d+00:00"
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT, style="{")
+
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        message = _escaped(redacted(_cut(record.getMessage(), MESSAGE_LENGTH)))
-        lines = [f"{time} {record.levelname} {record.name} [{current_request_id.get()}] {message}"]
-        if record.exc_info:
-            lines += _traceback(self.formatException(record.exc_info))
-        if record.stack_info:
-            lines += _traceback(record.stack_info)
-        return "\n".join(lines)
+        record.message = _escaped(redacted(_cut(record.getMessage(), MESSAGE_LENGTH)))
+        record.asctime = self.formatTime(record)
+        record.request_id = current_request_id.get()
+        line = self.formatMessage(record)
+        if record.exc_info and record.name != WITHOUT_TRACEBACK:
+            line += _traceback(self.formatException(record.exc_info))
+        return line
 
 
 class GunicornLogger(Logger):
@@ -55,9 +72,33 @@ class GunicornLogger(Logger):
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        for log in (self.error_log, self.access_log):
-            for handler in log.handlers:
-                handler.setFormatter(LineFormatter())
+        for handler in self.error_log.handlers + self.access_log.handlers:
+            handler.setFormatter(LineFormatter())
+
+
+class Report(ExceptionReporter):
+    """An error report, as Django mails it: no secrets and, unless DEBUG is on, no values of variables or forms."""
+
+    def get_traceback_data(self) -> dict[str, Any]:
+        data = super().get_traceback_data()
+        if not settings.DEBUG:
+            data["filtered_POST_items"] = []
+            for frame in data["frames"]:
+                frame["vars"] = []
+        return data
+
+    def get_traceback_html(self) -> SafeString:
+        return SafeString(redacted(super().get_traceback_html()))  # still safe: text is only removed
+
+    def get_traceback_text(self) -> SafeString:
+        return SafeString(redacted(super().get_traceback_text()))
+
+
+def redacted(text: str) -> str:
+    """Remove API keys, password links, passwords of URLs, email addresses and rows of the database."""
+    for pattern, replacement in SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _cut(text: str, length: int) -> str:
@@ -69,12 +110,12 @@ def _cut(text: str, length: int) -> str:
     return text[: max(end_of_word, length - LONGEST_SECRET)] + CUT
 
 
-def _traceback(text: str) -> list[str]:
+def _traceback(text: str) -> str:
     """Return the indented lines of a traceback. Of a long one the end stays, where the error is."""
     if len(text) > TRACEBACK_LENGTH:
         text = CUT + "\n" + text[-TRACEBACK_LENGTH:].partition("\n")[2]
     lines = redacted("\n".join(_cut(line, LINE_LENGTH) for line in text.split("\n"))).split("\n")
-    return [f"    {_escaped(line)}" for line in lines]
+    return "".join(f"\n    {_escaped(line)}" for line in lines)
 
 
 def _escaped(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from corsheaders.defaults import default_headers
+from django.conf import global_settings
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
@@ -25,7 +26,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 def is_rate(text: str) -> None:
     try:
         rates.read(text)
-    except rates.Malformed as error:
+    except ValueError as error:
         raise ValidationError("Write 6000/min, also /s, /h and /d, or unlimited.") from error
 
 
@@ -79,7 +80,7 @@ MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
     "cexup.middleware.Utf8Middleware",
     "cexup.middleware.ApiHeadersMiddleware",
-    "cexup.statement_limits.SQLiteStatementLimitMiddleware",
+    "cexup.middleware.SQLiteStatementLimitMiddleware",
     "devices.denials.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
     "cexup.middleware.ContentSecurityPolicyMiddleware",
@@ -291,20 +292,6 @@ AUDIT_YEARS = env.int("AUDIT_YEARS", 6, validate=validate.Range(min=1, max=100))
 
 # --- The admin -------------------------------------------------------------------------------------------------
 
-TEAL = {  # Tailwind's
-    "50": "oklch(98.4% .014 180.72)",
-    "100": "oklch(95.3% .051 180.801)",
-    "200": "oklch(91% .096 180.426)",
-    "300": "oklch(85.5% .138 181.071)",
-    "400": "oklch(77.7% .152 181.912)",
-    "500": "oklch(70.4% .14 182.503)",
-    "600": "oklch(51.1% .096 186.391)",
-    "700": "oklch(43.7% .078 188.216)",
-    "800": "oklch(38.6% .063 188.416)",
-    "900": "oklch(32% .055 190)",
-    "950": "oklch(27.7% .046 192.524)",
-}
-
 UNFOLD = {
     "SITE_TITLE": _("Device registry"),
     "SITE_HEADER": _("Device registry"),
@@ -323,15 +310,10 @@ UNFOLD = {
     },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
-    "COLORS": {"primary": TEAL},
 }
 
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file
-FILE_UPLOAD_HANDLERS = [
-    "devices.admin.upload_limit.LimitedUpload",
-    "django.core.files.uploadhandler.MemoryFileUploadHandler",
-    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
-]
+FILE_UPLOAD_HANDLERS = ["devices.admin.upload_limit.LimitedUpload", *global_settings.FILE_UPLOAD_HANDLERS]
 
 # --- Languages, times, files -----------------------------------------------------------------------------------
 
@@ -349,13 +331,11 @@ STORAGES = {
 
 # --- Logs: on stderr, one line a record, never a key: cexup/logs.py --------------------------------------------
 
-DEFAULT_EXCEPTION_REPORTER = "cexup.reports.Report"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "cexup.reports.ReportFilter"
+DEFAULT_EXCEPTION_REPORTER = "cexup.logs.Report"
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"no_traceback": {"()": "cexup.logs.NoTracebackFilter"}},
     "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
@@ -364,6 +344,5 @@ LOGGING = {
         "axes": {"level": "ERROR"},
         "django": {"handlers": []},  # without Django's own handlers, whose lines have another format
         "django.server": {"handlers": [], "propagate": True},
-        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
     },
 }

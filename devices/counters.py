@@ -1,7 +1,7 @@
-"""Count the permits of leases.py for all processes: in Redis where there is one, else in the database.
+"""Count the permits of leases.py for all processes: in Redis if there is one, else in the database.
 
-A registry of devices must not be stopped by its counter, so a counter that fails is left alone for some seconds. The
-next one counts; without one, requests are admitted (decision 13).
+A counter that fails must not stop the registry: it is not called for some seconds, and the next one counts. Without
+one, requests are admitted (decision 13).
 """
 
 import logging
@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.models import QuerySet
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devices.leases import SHARE, Counter, CountingFailed, Granted, Leases, Window, lease_of
+from devices.leases import SHARE, CountingFailed, Granted, Leases, Window, lease_of
 from devices.models import PermitCount
 
-LEFT_ALONE = 5.0  # seconds, after a failure
+PAUSE = 5.0  # seconds without a call after a failure
+FAILURES = redis.RedisError, OSError, DatabaseError
 KEPT = 10 * 60  # seconds after its end that a window is kept: the clock of another machine may be late
 CLEARED_EVERY = 10 * 60  # seconds
 
@@ -42,24 +43,21 @@ class RedisCounter:
         redis.call('EXPIRE', KEYS[1], ARGV[2])
         return {permits, used + permits}
     """
-    TIMEOUT = 0.25  # seconds
+    place = "Redis"
 
     def __init__(self, url: str) -> None:
-        timeouts = {"socket_timeout": self.TIMEOUT, "socket_connect_timeout": self.TIMEOUT}
+        timeouts = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}  # seconds
         # One retry, since an idle connection may have been closed.
         self.client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **timeouts)
         self.script = self.client.register_script(self.SCRIPT)
-        self.place = f"Redis at {urlsplit(url).hostname or 'a socket'}"
 
     def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
         kept = window.ends_at - window.began_at + KEPT
-        with _failures(self.place):
-            granted: Any = self.script([_key(name, window)], [window.limit, kept, wanted, share])
+        granted: Any = self.script([_key(name, window)], [window.limit, kept, wanted, share])
         return Granted(*granted)
 
     def used(self, name: str, window: Window) -> int:
-        with _failures(self.place):
-            used: Any = self.client.get(_key(name, window))
+        used: Any = self.client.get(_key(name, window))
         return int(used or 0)
 
 
@@ -89,27 +87,28 @@ class DatabaseCounter:
     def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
         first = lease_of(window.limit, wanted, share)
         values = window._asdict() | {"name": name, "wanted": wanted, "share": share, "first": first}
-        with _failures(self.place), _short_lock_timeout(), connection.cursor() as cursor:
+        with _short_lock_timeout(), connection.cursor() as cursor:
             cursor.execute(self.SQL, values)
             granted = cursor.fetchone()
             if self.clock() - self.cleared_at > CLEARED_EVERY:
                 self.cleared_at = self.clock()
-                remove_past_windows(self.cleared_at)
+                past_windows(self.cleared_at).delete()
         return Granted(*granted) if granted else Granted(0, window.limit)
 
     def used(self, name: str, window: Window) -> int:
         counts = PermitCount.objects.filter(name=name, began_at=window.began_at, ends_at=window.ends_at)
-        with _failures(self.place):
-            return counts.values_list("used", flat=True).first() or 0
+        return counts.values_list("used", flat=True).first() or 0
 
 
 class FirstThatCounts:
-    """The first of several counters that works. One that has failed is passed over for some seconds."""
+    """The first of several counters that works. One that has failed is not called for some seconds."""
 
-    def __init__(self, counters: Sequence[Counter], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, counters: Sequence[RedisCounter | DatabaseCounter], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.counters = counters
         self.clock = clock
-        self.passed_over_until = [clock()] * len(counters)
+        self.paused_until = [clock()] * len(counters)
 
     def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
         return self._first(lambda counter: counter.lease(name, window, wanted, share))
@@ -117,41 +116,33 @@ class FirstThatCounts:
     def used(self, name: str, window: Window) -> int:
         return self._first(lambda counter: counter.used(name, window))
 
-    def _first(self, ask: Callable[[Counter], T]) -> T:
-        for place, counter in enumerate(self.counters):
-            if self.clock() < self.passed_over_until[place]:
+    def _first(self, call: Callable[[RedisCounter | DatabaseCounter], T]) -> T:
+        for number, counter in enumerate(self.counters):
+            if self.clock() < self.paused_until[number]:
                 continue
             try:
-                return ask(counter)
-            except CountingFailed as failed:
-                self.passed_over_until[place] = self.clock() + LEFT_ALONE
-                rest = "The database counts instead." if self.counters[place + 1 :] else "Requests are admitted."
-                logger.warning("The rates of requests cannot be counted. %s. %s", failed, rest)
-        raise CountingFailed("No counter works.")
+                return call(counter)
+            except FAILURES as error:
+                self.paused_until[number] = self.clock() + PAUSE
+                cause = f"{counter.place}: {type(error).__name__}"  # the message may have a password
+                rest = "The database counts instead." if self.counters[number + 1 :] else "Requests are admitted."
+                logger.warning("The rates of requests cannot be counted. %s. %s", cause, rest)
+        raise CountingFailed
 
 
 @cache
 def leases() -> Leases:
     """Return the permits that this process has leased."""
-    redis_counter: list[Counter] = [RedisCounter(settings.REDIS_URL)] if settings.REDIS_URL else []
+    redis_counter = [RedisCounter(settings.REDIS_URL)] if settings.REDIS_URL else []
     return Leases(FirstThatCounts([*redis_counter, DatabaseCounter()]))
 
 
-def remove_past_windows(now: float) -> int:
-    count, _by_model = PermitCount.objects.filter(ends_at__lt=int(now) - KEPT).delete()
-    return int(count)
+def past_windows(now: float) -> QuerySet[PermitCount]:
+    return PermitCount.objects.filter(ends_at__lt=int(now) - KEPT)
 
 
 def _key(name: str, window: Window) -> str:
     return f"registry:permits:{name}:{window.began_at}:{window.ends_at}"
-
-
-@contextmanager
-def _failures(place: str) -> Iterator[None]:
-    try:
-        yield
-    except (redis.RedisError, OSError, DatabaseError) as error:
-        raise CountingFailed(f"{place}: {type(error).__name__}") from error
 
 
 @contextmanager

@@ -6,7 +6,6 @@ anything happened in between.
 """
 
 import base64
-import binascii
 import struct
 from functools import lru_cache
 from secrets import token_bytes
@@ -30,10 +29,6 @@ class Cursor(NamedTuple):
     scope: int
 
 
-class Unreadable(ValueError):
-    """The text is not a cursor of this registry."""
-
-
 _cipher = lru_cache(maxsize=1)(AESSIV)  # a registry has one key
 
 
@@ -46,13 +41,13 @@ def read(text: str, key: bytes) -> Cursor:
     """Decrypt a cursor.
 
     Raises:
-        Unreadable: it was not written with this key.
+        ValueError: it was not written with this key.
     """
-    if len(text) != TEXT_LENGTH or not text.isascii():
-        raise Unreadable
+    if len(text) != TEXT_LENGTH:
+        raise ValueError("This has not the length of a cursor.")
     try:
         packed = _cipher(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
-    except (binascii.Error, InvalidTag) as error:
-        raise Unreadable from error
+    except InvalidTag as error:
+        raise ValueError("This was not written with this key.") from error
     position, floor, scope, _random = _FORM.unpack(packed)
     return Cursor(position, floor, scope)

@@ -11,12 +11,12 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from django.db import DatabaseError, models, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.utils.deprecation import MiddlewareMixin
 
 from devices import audit, conflict_limits, keys
 from devices.audit import About, What
@@ -35,16 +35,13 @@ AT_ONCE: dict[str, int] = {What.SIGN_IN_FAILED: 5, What.PASSWORD_REFUSED: 5}  # 
 logger = logging.getLogger(__name__)
 
 
-class AuditMiddleware:
+class AuditMiddleware(MiddlewareMixin):
     """Make the request known to the audit log, and record that it was denied."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> Any:
         token = audit.current_request.set(request)
         try:
-            response = self.get_response(request)
+            response: Any = self.get_response(request)
             if numbers := conflict_limits.settle(request):
                 note(request, What.CONFLICTS_OUTSIDE_SCOPE, **numbers)
             recorded = getattr(request, "axes_locked_out", False) or getattr(request, "denial_recorded", False)

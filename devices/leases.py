@@ -24,7 +24,7 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 class CountingFailed(Exception):
-    """The counter cannot count now. The message says why, without a password."""
+    """No counter can count now."""
 
 
 class Window(NamedTuple):
@@ -67,7 +67,6 @@ class Decision(NamedTuple):
 class _Lease:
     """What a process has and knows of a window. Call the methods with the lock."""
 
-    rate: Rate
     window: Window
     left: int  # to all processes, as far as this one knows
     permits: int = 0  # leased, and not used yet
@@ -96,7 +95,7 @@ class _Lease:
 
 def lease_of(left: int, wanted: int = 1, share: int = SHARE) -> int:
     """Return how many permits are leased: a share of those left, or as many as wanted, but no more than are left."""
-    return min(left, max(wanted, left // share)) if left > 0 else 0
+    return min(left, max(wanted, left // share))
 
 
 class Leases:
@@ -137,7 +136,7 @@ class Leases:
             return lease.decide(False, now) if lease and not lease.permits and not lease.left else None
 
     def take_items(self, name: str, rate: Rate, items: Sequence[Item]) -> tuple[set[Item], int | None]:
-        """Use up a permit for each item that is new in this window, in this process; `settle` tells the counter.
+        """Use up a permit for each item that is new in this window, in this process; `settle` reports them.
 
         Return the items that were admitted now or before, and after how many no permit was left (None: some are).
         """
@@ -154,11 +153,11 @@ class Leases:
             return admitted, None if lease.left else end
 
     def settle(self, name: str, rate: Rate) -> None:
-        """Tell the counter what this process has counted alone. If it fails, the next call tries again."""
+        """Report what this process has counted alone to the counter. If that fails, the next call tries again."""
         with self.lock:
             lease = self._known(name, rate, self.clock())
         if lease and lease.owed:
-            self._ask(name, lease, 0, share=lease.window.limit + 1)
+            self._ask(name, lease, 0, share=lease.window.limit + 1)  # a share of nothing
 
     def left(self, name: str, rate: Rate) -> int:
         """Return how many permits are left. Ask the counter only if this process does not know the window yet."""
@@ -171,7 +170,7 @@ class Leases:
         return _window(rate, now).ends_in(now)
 
     def _ask(self, name: str, lease: _Lease, missing: int, share: int = SHARE) -> int | None:
-        """Lease permits, and tell the counter what is owed. Return the number leased, None if the counter fails."""
+        """Lease permits, and report what is owed. Return the number leased, None if the counter fails."""
         with self.lock:
             owed, lease.owed = lease.owed, 0
         try:
@@ -196,22 +195,15 @@ class Leases:
 
     def _known(self, name: str, rate: Rate, now: float) -> _Lease | None:
         lease = self.leases.get(name)
-        if lease and lease.rate == rate and lease.window.began_at <= now < lease.window.ends_at:
-            return lease
-        return None
+        return lease if lease and lease.window == _window(rate, now) else None
 
     def _lease(self, name: str, rate: Rate, now: float) -> _Lease:
         lease = self._known(name, rate, now)
         if lease is None:
-            if len(self.leases) >= REMEMBERED:
-                self._forget(now)
-            lease = self.leases[name] = _Lease(rate, _window(rate, now), rate.number)
+            if len(self.leases) >= REMEMBERED:  # the counter knows all but what is owed
+                self.leases = {n: each for n, each in self.leases.items() if each.owed and each.window.ends_at > now}
+            lease = self.leases[name] = _Lease(_window(rate, now), rate.number)
         return lease
-
-    def _forget(self, now: float) -> None:
-        self.leases = {name: lease for name, lease in self.leases.items() if lease.window.ends_at > now}
-        if len(self.leases) >= REMEMBERED:  # the counter knows what is not owed
-            self.leases = {name: lease for name, lease in self.leases.items() if lease.owed}
 
 
 def _window(rate: Rate, now: float) -> Window:

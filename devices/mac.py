@@ -1,6 +1,9 @@
-"""Read a MAC address in any usual notation, write one: capitals, pairs, colons."""
+"""Read a MAC address in any usual notation and write one: capitals, pairs, colons. Find its maker."""
 
 import re
+from functools import lru_cache
+
+from netaddr import OUI, NotRegisteredError
 
 _DIGIT = "[0-9A-Fa-f]"
 
@@ -18,35 +21,44 @@ NOTATION = "|".join(
 MAKERS_CODE = "[!-~]{4,64}"
 
 _NOTATION = re.compile(NOTATION)
-_AS_KEPT = re.compile("[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?")
-_SEPARATORS = str.maketrans("", "", ":.-")
 _MAKERS_CODE = re.compile(MAKERS_CODE)
 _PART = re.compile(r"[:.-]*+[0-9A-Fa-f][0-9A-Fa-f:.-]*+")
+_SEPARATORS = str.maketrans("", "", ":.-")
 
 
 def read(text: str) -> str | None:
     """Return the address as `D0:61:AE:D4:58:94` (48 bits) or with eight pairs (64 bits); None if it is none."""
-    address = text.strip()
-    if _AS_KEPT.fullmatch(address):
-        return address
-    if not _NOTATION.fullmatch(address):
-        return None
-    return _in_pairs(address.translate(_SEPARATORS).upper())
+    return _in_pairs(text.strip()) if _NOTATION.fullmatch(text.strip()) else None
 
 
 def read_makers_code(text: str) -> str | None:
     """Return what a maker printed in place of an address, 4–64 visible ASCII characters, in capitals; or None."""
-    code = text.strip()
-    return code.upper() if _MAKERS_CODE.fullmatch(code) else None
+    return text.strip().upper() if _MAKERS_CODE.fullmatch(text.strip()) else None
 
 
 def read_part(text: str) -> str | None:
     """Return a part of an address as it stands in one (`d061ae` is `D0:61:AE`), or None if it can be no part."""
-    part = text.strip()
-    if not _PART.fullmatch(part):
+    return _in_pairs(text.strip()) if _PART.fullmatch(text.strip()) else None
+
+
+def maker(address: str) -> str | None:
+    """Return the company that the IEEE gave the address to, by netaddr's copy of its list.
+
+    None for a maker's code, a local or random address, and one that was given to nobody.
+    """
+    return _company(address[:8]) if read(address) else None
+
+
+@lru_cache(maxsize=4096)
+def _company(prefix: str) -> str | None:
+    if int(prefix[:2], 16) & 0b10:  # administered locally: https://standards.ieee.org/ieee/802c/7029/
         return None
-    return _in_pairs(part.translate(_SEPARATORS).upper())
+    try:
+        return str(OUI(prefix.replace(":", "-")).records[0]["org"])
+    except NotRegisteredError:
+        return None
 
 
-def _in_pairs(digits: str) -> str:
+def _in_pairs(text: str) -> str:
+    digits = text.translate(_SEPARATORS).upper()
     return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))

@@ -1,4 +1,4 @@
-"""Where a change comes from: who, through what, from which address, in which request."""
+"""Where a change comes from: actor, channel, address and request."""
 
 import ipaddress
 import logging
@@ -24,9 +24,9 @@ _warned_at = -WARN_EVERY
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What history keeps of a change besides its values, and how far the change may reach.
+    """The actor and channel of a change, for its history, and the scope of the change.
 
-    Exactly one of user and key, or neither for a command.
+    It has a user or a key, or neither for a command.
     """
 
     through: Through
@@ -42,7 +42,6 @@ IMPORT = Origin(Through.IMPORT)
 
 
 def of_request(request: HttpRequest, through: Through, api_key: ApiKey | None = None) -> Origin:
-    """Read a change's origin off the request that RequestIdMiddleware has named."""
     return Origin(
         through=through,
         user_id=None if api_key else request.user.pk,
@@ -97,19 +96,13 @@ def client_network(request: HttpRequest) -> str | None:
 def client_networks(request: HttpRequest) -> list[str | None]:
     """Return the client's network and, of an IPv6 client, its site: a /48, which has 65,536 networks."""
     address = client_address(request)
-    site = site_of(address)
-    return [network_of(address), *([site] if site else [])]
+    if address and ":" in address:
+        return [network_of(address), f"{network_of(address, 48)}/48"]
+    return [address]
 
 
-def network_of(address: str | None) -> str | None:
-    """Return an IPv4 address as it is, and the first address of the /64 of an IPv6 address."""
-    return _ipv6_network(address, 64).partition("/")[0] if address and ":" in address else address
-
-
-def site_of(address: str | None) -> str | None:
-    """Return the /48 of an IPv6 address, as `2001:db8:1::/48`; None for others."""
-    return _ipv6_network(address, 48) if address and ":" in address else None
-
-
-def _ipv6_network(address: str, prefix: int) -> str:
-    return str(ipaddress.IPv6Network((address, prefix), strict=False))
+def network_of(address: str | None, prefix: int = 64) -> str | None:
+    """Return an IPv4 address as it is, and the first address of the network of an IPv6 address."""
+    if address and ":" in address:
+        return str(ipaddress.IPv6Network((address, prefix), strict=False).network_address)
+    return address

@@ -8,17 +8,13 @@ from django.conf import settings
 from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from devices import audit, feed, uploads
+from devices import audit, counters, feed, uploads
 from devices.audit import What
 from devices.models import AuditEvent, ChangeFeed, RememberedAnswer, Session, Upload
 from devices.transactions import in_one_transaction
 
 ANSWERS_KEPT = timedelta(hours=24)
 ROWS_AT_ONCE = 5_000  # so that no request waits for long
-
-
-class TooSoon(Exception):
-    """Records would be removed before the end of their retention."""
 
 
 def expired() -> dict[str, QuerySet[Any]]:
@@ -29,6 +25,7 @@ def expired() -> dict[str, QuerySet[Any]]:
     now = timezone.now()
     return {
         "kept answers": RememberedAnswer.objects.filter(created_at__lte=now - ANSWERS_KEPT),
+        "counts of requests": counters.past_windows(now.timestamp()),
         "expired sessions": Session.objects.filter(expire_date__lt=now),
         "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
         "rows of the old list of sign-ins": AccessLog.objects.all(),
@@ -37,20 +34,17 @@ def expired() -> dict[str, QuerySet[Any]]:
     }
 
 
-def changes(older_than: timedelta, *, dry_run: bool = False) -> int:
-    """Remove changes of devices that are that old, if later ones that old have replaced them; return how many.
+def changes(before: datetime, *, dry_run: bool = False) -> int:
+    """Remove changes of devices from before this instant that later ones from then have replaced; return how many.
 
-    1. Find the last change that is that old and settled: up to there is pruned.
-    2. Save its id first: then a follower that is not that far has to begin again before a change is missing.
-    3. Remove what was replaced up to there. The last change of each device there remains, so whoever begins again
-       learns of each device, and a removed device can still be restored.
+    1. Find the last such change that is settled: up to there is pruned.
+    2. Save its id first: then a client of the change feed that is not that far has to begin again before a change is
+       missing.
+    3. Remove what was replaced up to there. The last change of each device there remains, so a client that begins again
+       receives each device, and a removed device can still be restored.
 
-    Raises:
-        TooSoon: changes are kept for longer than that.
+    The database refuses it within the retention of records.
     """
-    before = timezone.now() - older_than
-    if before > audit.kept_since():
-        raise TooSoon(f"Records are kept for {audit.retention()} years.")
     old = feed.Change.objects.filter(history_date__lt=before, history_id__lte=feed.settled())
     end = old.aggregate(last=Max("history_id"))["last"]
     if end is None:
@@ -58,14 +52,12 @@ def changes(older_than: timedelta, *, dry_run: bool = False) -> int:
     later = feed.Change.objects.filter(id=OuterRef("id"), history_id__gt=OuterRef("history_id"), history_id__lte=end)
     replaced = feed.Change.objects.filter(Exists(later), history_id__lte=end)
     count = int(replaced.count())
-    if dry_run or not count:
-        return count
-    audit.note(What.PRUNED, changes=count, before=before.isoformat())
-    feed.state()
-    ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
-    first = feed.Change.objects.aggregate(first=Min("history_id"))["first"]
-    batches = range(first, end + 1, ROWS_AT_ONCE)
-    return sum(_remove(replaced.filter(history_id__range=(low, low + ROWS_AT_ONCE - 1)), before) for low in batches)
+    if count and not dry_run:
+        audit.note(What.PRUNED, changes=count, before=before.isoformat())
+        feed.state()
+        ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
+        _remove(replaced, before)
+    return count
 
 
 def events(*, dry_run: bool = False) -> int:
@@ -73,17 +65,19 @@ def events(*, dry_run: bool = False) -> int:
     before = audit.kept_since()
     old = AuditEvent.objects.filter(at__lt=before).exclude(what__in=[What.PRUNED, What.RETENTION_RAISED])
     count = old.count()
-    if dry_run or not count:
-        return count
-    audit.note(What.PRUNED, events=count, before=before.isoformat())
-    removed = 0
-    while ids := list(old.order_by("at").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-        removed += _remove(AuditEvent.objects.filter(pk__in=ids), before)
-    return removed
+    if count and not dry_run:
+        audit.note(What.PRUNED, events=count, before=before.isoformat())
+        _remove(old, before)
+    return count
+
+
+def _remove(rows: QuerySet[Any], before: datetime) -> None:
+    ends = rows.aggregate(first=Min("pk"), last=Max("pk"))
+    for low in range(ends["first"], ends["last"] + 1, ROWS_AT_ONCE):
+        _remove_batch(rows.filter(pk__range=(low, low + ROWS_AT_ONCE - 1)), before)
 
 
 @in_one_transaction
-def _remove(rows: QuerySet[Any], before: datetime) -> int:
+def _remove_batch(rows: QuerySet[Any], before: datetime) -> None:
     with audit.pruning(before):
-        count, _by_model = rows.delete()
-    return int(count)
+        rows.delete()

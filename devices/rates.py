@@ -1,4 +1,4 @@
-"""How often something may happen: `600/min`. Knows no ORM, no request and no settings."""
+"""How often something may happen: `600/min`. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -10,10 +10,6 @@ HIGHEST = 1_000_000_000
 SECONDS = {"s": 1, "min": 60, "15min": 900, "h": 3600, "d": 86_400}  # `read` does not accept 15min
 
 _RATE = re.compile(r"\s*([0-9]{1,10})\s*/\s*(s|min|h|d)\s*")
-
-
-class Malformed(ValueError):
-    """This is no rate."""
 
 
 class Rate(NamedTuple):
@@ -38,13 +34,13 @@ def read(text: str) -> Rate | None:
     """Return the rate, None for `unlimited`.
 
     Raises:
-        Malformed: it is neither that nor a number from 1 to 1,000,000,000 and one of /s, /min, /h, /d.
+        ValueError: it is neither that nor a number from 1 to 1,000,000,000 and one of /s, /min, /h, /d.
     """
     if text.strip() == UNLIMITED:
         return None
     match = _RATE.fullmatch(text)
     if not match or not 1 <= int(match[1]) <= HIGHEST:
-        raise Malformed(text)
+        raise ValueError(f"This is no rate: {text!r}.")
     return Rate(int(match[1]), match[2])
 
 

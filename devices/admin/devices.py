@@ -11,14 +11,13 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from devices import origin, reach, registry
+from devices import mac, origin, reach, registry
 from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_id
 from devices.admin.device_actions import DeviceActionsMixin
 from devices.admin.filters import DateRangeFilter, HospitalFilter
 from devices.admin.imports import ImportsMixin
 from devices.admin.trails import WithTrail
 from devices.drafts import CLEANERS, Draft, normalize
-from devices.makers import maker
 from devices.models import Device, DeviceCount, DeviceQuerySet, Hospital, Through
 from devices.origin import Origin
 from devices.problems import UNIQUE, Problem
@@ -140,7 +139,7 @@ class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, Regi
 
     @admin.display(description=_("maker"))
     def maker(self, device: Device) -> str | None:
-        return maker(device.device_mac)
+        return mac.maker(device.device_mac)
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         by = origin.of_request(request, Through.ADMIN)

@@ -77,7 +77,7 @@ def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
         return Cursor(feed.settled(), state.pruned_to, scope)
     try:
         return cursors.read(since, state.key)
-    except cursors.Unreadable:
+    except ValueError:
         query.add("since", "cursor", _("Invalid cursor. Omit `since` to start from the beginning."))
         return Cursor(0, 0, scope)
 

@@ -23,7 +23,7 @@ def clean_rate(text: str) -> str:
     """Return the rate as it is stored, or raise ValidationError."""
     try:
         return rates.write(rates.read(text))
-    except rates.Malformed as error:
+    except ValueError as error:
         message = _("This is not a rate. Enter a number and /s, /min, /h or /d, such as 600/min, or unlimited.")
         raise ValidationError(message, "rate") from error
 

@@ -83,10 +83,13 @@ def test_an_address_that_can_be_read_is_no_warning(settings: Any, caplog: pytest
 
 
 def test_a_site_is_the_48_of_an_ipv6_address() -> None:
-    assert origin.site_of(V6) == origin.site_of("2001:db8:1:ffff::1") == "2001:db8:1::/48"
-    assert origin.site_of("2001:db8:2::1") == "2001:db8:2::/48"
-    assert origin.site_of("192.0.2.7") is None
-    assert origin.site_of(None) is None
+    def networks(address: str) -> list[str | None]:
+        return origin.client_networks(RequestFactory().get("/", REMOTE_ADDR=address))
+
+    assert networks(V6) == ["2001:db8:1:2::", "2001:db8:1::/48"]
+    assert networks("2001:db8:1:ffff::1") == ["2001:db8:1:ffff::", "2001:db8:1::/48"]
+    assert networks("192.0.2.7") == ["192.0.2.7"]
+    assert networks("") == [None]
 
 
 # --- Failed keys

@@ -1,6 +1,6 @@
 import pytest
 
-from devices.makers import maker
+from devices.mac import maker
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def slow(use: Use) -> str | None:
 
 def test_the_search_finds_the_patterns_that_there_are() -> None:
     places = {use.where.partition(":")[0] for use in uses()}
-    assert {"cexup.redaction", "cexup.middleware", "devices.mac", "devices.keys", "devices.headings"} <= places
+    assert {"cexup.logs", "cexup.middleware", "devices.mac", "devices.keys", "devices.headings"} <= places
     assert {"cexup.settings", "cexup.urls", "devices.cells", "devices.api.etags", "patterns.TAGS"} <= places
     assert len(uses()) > 40
 
@@ -248,7 +248,7 @@ def test_every_compiled_pattern_was_found() -> None:
 )
 def test_a_pattern_that_the_search_cannot_evaluate_fails(code: str) -> None:
     with pytest.raises(LookupError):
-        list(made("cexup.redaction", ast.parse(code)))
+        list(made("cexup.logs", ast.parse(code)))
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.views.debug import get_exception_reporter_class
 
-from cexup.logs import LineFormatter
-from cexup.redaction import redacted
+from cexup.logs import LineFormatter, redacted
 from devices import credentials, keys, people, registry, second_factor
 from devices.models import ApiKey, Hospital, Person, Upload
 from devices.origin import COMMAND, Origin

@@ -19,9 +19,9 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
-from cexup import dotenv
 from devices.checks import database_is_supported
 from devices.tests.conftest import draft, errors
+from manage import write_first_env
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,11 +116,11 @@ def test_every_setting_is_in_the_example_and_in_the_manual() -> None:
 
 def test_the_first_env_is_for_its_owner_only_and_is_written_once(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    assert dotenv.write_if_missing(path) is True
+    write_first_env(path)
     first = path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(re.search(r"^SECRET_KEY=(\S+)$", first, re.MULTILINE)[1]) >= 50  # type: ignore[index]
-    assert dotenv.write_if_missing(path) is False
+    write_first_env(path)
     assert path.read_text() == first
 
 

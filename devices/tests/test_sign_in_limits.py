@@ -10,7 +10,7 @@ import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test import Client
 
 from devices import audit, counters, hashing
@@ -59,7 +59,7 @@ def no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the shared counter fail, as it does while another transaction writes to SQLite."""
 
     def fail(*_args: Any, **_kwargs: Any) -> None:
-        raise counters.CountingFailed("busy")
+        raise DatabaseError("busy")
 
     monkeypatch.setattr(counters.DatabaseCounter, "lease", fail)
 

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from cexup import statement_limits
+from cexup import middleware
 from devices import counts, feed, history
 from devices.models import Device
 from devices.tests.conftest import Api, draft, register
@@ -27,7 +27,7 @@ LONG = ENDLESS.replace("FROM n)", "FROM n WHERE x < 8000)")  # looks once or twi
 @pytest.fixture
 def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ten seconds pass between two looks at the clock."""
-    monkeypatch.setattr(statement_limits, "monotonic", itertools.count(step=10).__next__)
+    monkeypatch.setattr(middleware, "monotonic", itertools.count(step=10).__next__)
 
 
 def run(statement: str = ENDLESS) -> list[Any]:
@@ -89,7 +89,7 @@ def test_a_usual_list_never_looks_at_the_clock(api: Api, monkeypatch: pytest.Mon
     register(*(draft(n) for n in range(1_000)))
     api.get("/api/devices")  # notes the use of the key
     clock = itertools.count()
-    monkeypatch.setattr(statement_limits, "monotonic", clock.__next__)
+    monkeypatch.setattr(middleware, "monotonic", clock.__next__)
     with CaptureQueriesContext(connection) as queries:
         assert api.get("/api/devices").status_code == 200
     assert next(clock) == len(queries)  # once for the end of each statement
@@ -99,7 +99,7 @@ def test_a_usual_list_never_looks_at_the_clock(api: Api, monkeypatch: pytest.Mon
 def test_the_middleware_is_left_out_where_there_is_nothing_to_limit(settings: Any, seconds: int) -> None:
     settings.DATABASE_STATEMENT_TIMEOUT = seconds
     if connection.vendor == "sqlite" and seconds:
-        statement_limits.SQLiteStatementLimitMiddleware(lambda _request: HttpResponse())
+        middleware.SQLiteStatementLimitMiddleware(lambda _request: HttpResponse())
     else:
         with pytest.raises(MiddlewareNotUsed):
-            statement_limits.SQLiteStatementLimitMiddleware(lambda _request: HttpResponse())
+            middleware.SQLiteStatementLimitMiddleware(lambda _request: HttpResponse())

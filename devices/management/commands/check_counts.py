@@ -10,7 +10,7 @@ from devices.models import Hospital
 class Command(BaseCommand):
     help = (
         "Compare the counts of devices, which triggers maintain, with the devices, and report every difference. There "
-        "is one only if the triggers were switched off, for example to load a table."
+        "are none unless the triggers were disabled, for example to load a table."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -18,11 +18,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
         differences = counts.differences()
-        names = dict(
-            Hospital.objects.filter(pk__in={pk for _all, pk, _type, _n in differences}).values_list("pk", "name")
-        )
-        for everywhere, pk, device_type, number in differences:
-            holder = "all hospitals" if everywhere else names.get(pk or 0, pk or UNKNOWN)
+        names: dict[int | None, str] = dict(Hospital.objects.values_list("pk", "name"))
+        for everywhere, hospital_id, device_type, number in differences:
+            holder = "all hospitals" if everywhere else names.get(hospital_id, UNKNOWN)
             self.stderr.write(f"{holder}, {device_type}: {number:+d}")
         if repair:
             counts.repair()
