@@ -5,13 +5,12 @@ after a rename or a merge would bring the old name back as a new hospital.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext_lazy as _
 
-from devices import history, registry, sql
+from devices import history, sql
 from devices.drafts import fold
 from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
@@ -44,15 +43,6 @@ def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bo
     return known | _own_stored_otherwise(origin.reach, spellings)
 
 
-@dataclass
-class Moved:
-    """How many devices, admins and keys a merge moved."""
-
-    devices: int = 0
-    admins: int = 0
-    keys: int = 0
-
-
 @in_one_transaction
 def rename(hospital: Hospital, name: str, origin: Origin) -> None:
     """Give the hospital another name; the old one still finds it.
@@ -72,16 +62,19 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
         hospital.former_names.create(name=hospital.name, name_folded=hospital.name_folded)
     Hospital.objects.filter(pk=hospital.pk).update(name=name, name_folded=fold(name), updated_at=now())
     history.record(Hospital, [hospital.pk], history.CHANGED, origin)
-    registry.retell(Device.objects.filter(device_holder=hospital), origin)
+    held = Device.objects.filter(device_holder=hospital).lock()
+    history.record(Device, held, history.CHANGED, origin)  # clients that keep a copy see the name
 
 
 @in_one_transaction
-def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Moved:
+def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> dict[str, int]:
     """Move all that belongs to the hospitals into the other one, and delete them; their names find it.
 
     1. Lock them all, in the order of their ids: nobody registers a device of theirs meanwhile.
     2. Move devices and keys, each with its history; admins, and former names.
     3. Keep the name and id of each as former ones of the other, and delete it.
+
+    Return how many devices, admins and keys were moved.
 
     Raises:
         Refused: one of them has been merged meanwhile.
@@ -90,21 +83,21 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
     gone = [hospital.pk for hospital in hospitals if hospital.pk != into.pk]
     locked = {row.pk: row for row in _lock([*gone, into.pk])}
     into = locked.pop(into.pk)
-    moved = Moved(devices=registry.transfer(Device.objects.filter(device_holder__in=locked), into, origin))
+    devices = Device.objects.filter(device_holder__in=locked).assign(now(), device_holder=into)
+    history.record(Device, devices, history.CHANGED, origin)
     keys = list(ApiKey.objects.filter(hospital__in=locked).values_list("pk", flat=True))
-    moved.keys = ApiKey.objects.filter(pk__in=keys).update(hospital=into)
+    ApiKey.objects.filter(pk__in=keys).update(hospital=into)
     history.record(ApiKey, keys, history.CHANGED, origin)
+    admins = [admin for hospital in locked.values() for admin in hospital.admins.all()]
+    into.admins.add(*admins)
     for hospital in locked.values():
-        admins = hospital.admins.all()
-        moved.admins += len(admins)
-        into.admins.add(*admins)
         hospital.admins.clear()  # with the signals that put it on record
     FormerName.objects.filter(hospital__in=locked).update(hospital=into)
     history.record(Hospital, list(locked), history.REMOVED, origin, history_change_reason=f"merged into {into.pk}")
     sql.delete(Hospital, list(locked))
     for row in locked.values():
         into.former_names.create(name=row.name, name_folded=row.name_folded, former_id=row.pk)
-    return moved
+    return {"devices": len(devices), "admins": len(admins), "keys": len(keys)}
 
 
 def _lock(ids: list[int]) -> list[Hospital]:

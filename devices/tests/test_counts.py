@@ -53,7 +53,7 @@ def merge() -> None:
 def restore() -> None:
     first = Device.objects.order_by("pk").first()
     registry.retire(Device.objects.all(), COMMAND)
-    registry.restore(first.pk, COMMAND)  # type: ignore[union-attr]
+    registry.restore([first.pk], COMMAND)  # type: ignore[union-attr]
 
 
 WRITES = {

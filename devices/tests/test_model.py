@@ -192,7 +192,7 @@ class Model(RuleBasedStateMachine):
     def restore(self, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.retired)))
         try:
-            registry.restore(pk, COMMAND)
+            registry.restore([pk], COMMAND)
         except Refused:
             assert self.taken(self.retired[pk])
         else:

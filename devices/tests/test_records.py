@@ -193,7 +193,7 @@ def test_verbs_need_to_change_no_record(rs_a: Hospital, rs_b: Hospital, operator
     hospitals.rename(rs_a, "RS Harapan Baru", COMMAND)
     hospitals.merge([rs_a], rs_b, COMMAND)
     registry.retire(Device.objects.all(), COMMAND)
-    registry.restore(device.pk, COMMAND)
+    registry.restore([device.pk], COMMAND)
     credentials.revoke(key, COMMAND)
     assert Device.history.count() == 5
 
