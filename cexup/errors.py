@@ -14,7 +14,7 @@ from django.views import defaults
 from devices.api import envelope
 from devices.api.errors import Unavailable
 from devices.hashing import HashingBusy
-from devices.outages import is_outage
+from devices.transactions import is_outage
 
 WORDS = {
     400: (_("This cannot be read"), _("The address or the form has something in it that does not belong there.")),

@@ -35,11 +35,11 @@ def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bo
     known = _find_present(spellings)
     if spellings.keys() - known.keys():
         known = Hospital.objects.called(spellings)
-    if missing := spellings.keys() - known.keys():
-        if dry_run:
-            known |= {folded: Hospital(name=spellings[folded], name_folded=folded) for folded in missing}
-        else:
-            known = _register_missing(spellings, origin)
+    if not dry_run and spellings.keys() - known.keys():
+        known = _register_missing(spellings, origin)
+    known |= {
+        folded: Hospital(name=spellings[folded], name_folded=folded) for folded in spellings.keys() - known.keys()
+    }
     return known | _own_stored_otherwise(origin.reach, spellings)
 
 
@@ -133,12 +133,8 @@ def _register_missing(spellings: Mapping[str, str], origin: Origin) -> dict[str,
     missing, at = sorted(spellings.keys() - found.keys()), now()
     if not missing:
         return found
-    ids = sql.insert(
-        Hospital,
-        {"name": [spellings[folded] for folded in missing], "name_folded": missing},
-        {"created_at": at, "updated_at": at},
-        ignore_conflicts=True,
-    )
+    names = {"name": [spellings[folded] for folded in missing], "name_folded": missing}
+    ids = sql.insert(Hospital, names, {"created_at": at, "updated_at": at})
     history.record(Hospital, ids, history.ADDED, origin)
     return found | Hospital.objects.called(missing)
 

@@ -63,23 +63,16 @@ def json_list(values: Sequence[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
-def insert(
-    model: type[models.Model],
-    columns: Mapping[str, Sequence[Any]],
-    constants: Mapping[str, Any],
-    *,
-    ignore_conflicts: bool = False,
-) -> list[int]:
+def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]) -> list[int]:
     """Insert a row for each place of the columns, all with the constants; return the ids in the order of the rows.
 
     Both databases number the rows in the order of the SELECT, but may return them in another.
     """
     source, values, params = _new_rows(model, columns, constants)
-    conflict = "ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {model._meta.db_table} ({', '.join(values)}) SELECT {', '.join(values.values())} "
-            f"FROM {source} WHERE true ORDER BY place {conflict} RETURNING id",
+            f"FROM {source} WHERE true ORDER BY place RETURNING id",
             params,
         )
         return sorted(pk for (pk,) in cursor.fetchall())

@@ -8,8 +8,9 @@
 
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
+from devices import sql
 from devices.triggers import definitions
 
 FOLD_EVERY = 256  # rows that are appended between two folds
@@ -141,7 +142,7 @@ def install(connection: Any) -> bool:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         if is_changed := definitions.install(connection, shipped(connection)):
             cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
-            reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
+            _reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
     return is_changed
 
 
@@ -149,7 +150,22 @@ def remove(connection: Any) -> None:
     definitions.drop(connection, shipped(connection))
 
 
-def reconcile(connection: Any) -> None:
+def differences() -> list[tuple[bool, int | None, str, int]]:
+    """Return the counts that are wrong: everywhere, holder, type, and what has to be added."""
+    with connection.cursor() as cursor:
+        cursor.execute(DIFFERENCES)
+        return [(bool(everywhere), *rest) for everywhere, *rest in cursor.fetchall()]
+
+
+def repair() -> None:
+    """Install missing triggers and correct the counts, even while others write."""
+    with transaction.atomic():
+        sql.queue_up()  # two repairs at once would both add what is missing
+        install(connection)
+        _reconcile(connection)
+
+
+def _reconcile(connection: Any) -> None:
     """Add to the counts what they lack."""
     conflict = "" if connection.vendor == "postgresql" else ADD
     with connection.cursor() as cursor:
