@@ -16,7 +16,6 @@ from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
 from devices.prepared import Parameter, Prepared
 from devices.problems import UNIQUE, Problem, Refused
-from devices.reach import Reach
 from devices.transactions import in_one_transaction
 
 GONE = _("This hospital has been merged into another meanwhile.")
@@ -27,7 +26,8 @@ COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bool = False) -> dict[str, Hospital]:
     """Return the hospitals of these names by folded name; register those that are named for the first time.
 
-    A dry run writes nothing: a new hospital has no id.
+    A dry run writes nothing: a new hospital has no id. A caller within a hospital that was stored before names were
+    normalized means that one, also if another has the normalized name.
     """
     spellings = _spellings(names)
     if not spellings:
@@ -40,7 +40,8 @@ def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bo
     known |= {
         folded: Hospital(name=spellings[folded], name_folded=folded) for folded in spellings.keys() - known.keys()
     }
-    return known | _own_stored_otherwise(origin.reach, spellings)
+    own = {fold(hospital.name): hospital for hospital in origin.reach.hospitals or ()}
+    return known | {folded: row for folded, row in own.items() if folded in spellings and folded != row.name_folded}
 
 
 @in_one_transaction
@@ -147,12 +148,3 @@ def _stored_otherwise(names: Collection[str]) -> dict[str, Hospital]:
     former = [(row.name, row.hospital) for row in FormerName.objects.select_related("hospital")]
     rows = former + [(row.name, row) for row in Hospital.objects.all()]
     return {folded: hospital for name, hospital in rows if (folded := fold(name)) in names}
-
-
-def _own_stored_otherwise(reach: Reach, names: Collection[str]) -> dict[str, Hospital]:
-    """Return the caller's own hospitals of these folded names that were stored before names were normalized.
-
-    Another hospital may have the normalized name. A caller within one hospital never means that other one.
-    """
-    own = {fold(hospital.name): hospital for hospital in reach.hospitals or ()}
-    return {folded: row for folded, row in own.items() if folded in names and folded != row.name_folded}

@@ -212,5 +212,5 @@ def test_the_audit_can_be_migrated_away_and_back(on_record: None) -> None:
         assert run("UPDATE devices_historicaldevice SET history_change_reason = 'x'") == 1
     finally:
         call_command("migrate", verbosity=0)
-    assert definitions.changed(connection, records.shipped(connection)) == []
+    assert definitions.changed(connection, records.SHIPPED) == []
     assert AuditRetention.objects.get().years == 6

@@ -23,16 +23,14 @@ TRIGGER = """
     CREATE TRIGGER devices_change_begins BEFORE INSERT ON devices_historicaldevice
     FOR EACH STATEMENT EXECUTE FUNCTION devices_change_begins()
 """
-
-
-def shipped(connection: Any) -> dict[str, str]:
-    if connection.vendor != "postgresql":
-        return {}
-    return {
-        "FUNCTION devices_change_begins()": definitions.function(connection, "devices_change_begins", BEGINS),
+SHIPPED = {
+    "postgresql": {
+        **definitions.function("devices_change_begins", BEGINS),
         "TRIGGER devices_change_begins ON devices_historicaldevice": TRIGGER,
-    }
+    },
+    "sqlite": {},
+}
 
 
 def install(connection: Any) -> bool:
-    return definitions.install(connection, shipped(connection))
+    return definitions.install(connection, SHIPPED)
