@@ -20,7 +20,8 @@ VERIFIED = {"verify-full", "verify-ca"}  # https://www.postgresql.org/docs/curre
 @register(Tags.database)
 def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    for connection in [connections[alias] for alias in databases or []]:
+    for alias in databases or []:
+        connection: Any = connections[alias]
         if connection.vendor == "sqlite" and connection.Database.sqlite_version_info < MIN_SQLITE:
             hint = "Use a Python that was built with SQLite 3.35 or later."
             found.append(Error("SQLite is too old.", hint=hint, id="devices.E001"))

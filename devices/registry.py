@@ -169,10 +169,13 @@ def restore(device_ids: Sequence[int], origin: Origin) -> list[Device]:
         raise Refused([Problem(None, "gone", _("One of these devices cannot be restored."))])
     for device in devices:
         device.touch(at)
-    drafts = [
-        Draft(device_name=device.device_name, device_mac=device.device_mac, device_holder=holder and holder.name)
+    drafts: list[Draft] = [
+        {
+            "device_name": device.device_name,
+            "device_mac": device.device_mac,
+            "device_holder": device.device_holder.name if device.device_holder else None,
+        }
         for device in devices
-        for holder in [device.device_holder]
     ]
 
     def problems() -> list[Problem]:

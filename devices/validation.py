@@ -205,7 +205,9 @@ class Existing:
         If the caller may be shown no more conflicts, a draft that was not compared has a problem too. The second result
         has the conflicts with what another draft gives up, by the index of that draft.
         """
-        owners = {pk: index for index, pk in reversed(known.items())}
+        owners: dict[int, int] = {}
+        for index, pk in known.items():
+            owners.setdefault(pk, index)
         found = [
             (index, field, holder)
             for index, draft in enumerate(self.drafts)
