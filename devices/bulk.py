@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from devices import registry
 from devices.drafts import Draft
-from devices.models import Device, DeviceQuerySet
+from devices.models import Device
 from devices.origin import Origin
 from devices.problems import CONFLICT_LIMIT, DUPLICATE, UNIQUE, Problem, refuse
 from devices.transactions import ATTEMPTS, explained_by, in_one_transaction
@@ -58,7 +58,7 @@ def _register_each(
     drafts: Sequence[Draft], malformed: Sequence[Problem], origin: Origin, *, partial: bool, update: bool, dry_run: bool
 ) -> list[Result]:
     existing = Existing(drafts, origin)
-    devices = existing.match({}, lambda found: _load(found, lock=not dry_run)) if update else {}
+    devices = existing.match({}, lambda found: found.with_holders(lock=not dry_run).in_bulk()) if update else {}
     known = {index: device.pk for index, device in devices.items()}
     problems = find_problems(drafts, origin, malformed=malformed, known=known, existing=existing, is_partial=partial)
     if not partial:
@@ -76,15 +76,6 @@ def _register_each(
     results |= {index: Result(CREATED, row) for index, row in zip(new, added, strict=True)}
     results |= {index: Result(_status(problems), problems=problems) for index, problems in wrong.items()}
     return [results[index] for index in range(len(drafts))]
-
-
-def _load(devices: DeviceQuerySet, *, lock: bool) -> dict[int, Device]:
-    """Return the devices with their hospitals, by id."""
-    if lock:  # In two statements: PostgreSQL would return the hospital of before with a device that it had to wait for.
-        devices = devices.select_for_update(of=("self",)).prefetch_related("device_holder")
-    else:  # In one: the hospital may be merged before a second one.
-        devices = devices.select_related("device_holder")
-    return {device.pk: device for device in devices}
 
 
 def _status(problems: Iterable[Problem]) -> str:

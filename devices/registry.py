@@ -253,11 +253,7 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
 
 
 def _find_one(devices: DeviceQuerySet, expected: Callable[[Device], bool], *, lock: bool) -> Device:
-    if lock:  # Not with its hospital: PostgreSQL would return the one of before with a device that it had to wait for.
-        devices = devices.select_related(None).select_for_update(of=("self",))
-    else:  # With it: the hospital may be merged before another statement could read it.
-        devices = devices.select_related("device_holder")
-    device = devices.get()
+    device = devices.with_holders(lock=lock).get()
     if not expected(device):
         raise Outdated(device)
     return device

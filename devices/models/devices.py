@@ -44,6 +44,16 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             found |= Q(device_holder=None)
         return self.filter(found)
 
+    def with_holders(self, *, lock: bool) -> Self:
+        """Return the devices with their hospitals, and lock the devices until the transaction ends.
+
+        With a lock, the hospitals are read by a second statement: PostgreSQL would return the hospital of before with a
+        device that it had to wait for. Without, by the same: the hospital may be merged before a second one.
+        """
+        if lock:
+            return self.select_for_update(of=("self",)).prefetch_related("device_holder")
+        return self.select_related("device_holder")
+
     def lock(self) -> list[int]:
         """Lock the devices until the transaction ends; return their ids."""
         return list(self.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
