@@ -12,7 +12,7 @@ from django.views import defaults
 from devices.api import envelope
 from devices.api.errors import Unavailable
 from devices.hashing import HashingBusy
-from devices.outages import is_outage
+from devices.transactions import is_outage
 
 
 def error(request: HttpRequest, exception: Exception, *, code: int) -> HttpResponse:

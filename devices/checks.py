@@ -19,21 +19,17 @@ VERIFIED = {"verify-full", "verify-ca"}  # https://www.postgresql.org/docs/curre
 
 @register(Tags.database)
 def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    return [problem for alias in databases or [] for problem in _check(connections[alias])]
-
-
-def _check(connection: Any) -> list[CheckMessage]:
-    if connection.vendor == "sqlite":
-        if connection.Database.sqlite_version_info < MIN_SQLITE:
+    found: list[CheckMessage] = []
+    for alias in databases or []:
+        connection: Any = connections[alias]
+        if connection.vendor == "sqlite" and connection.Database.sqlite_version_info < MIN_SQLITE:
             hint = "Use a Python that was built with SQLite 3.35 or later."
-            return [Error("SQLite is too old.", hint=hint, id="devices.E001")]
-    elif connection.vendor == "postgresql":
-        if connection.pg_version // 10_000 < MIN_POSTGRESQL:
-            return [Error("PostgreSQL is too old.", hint="Use PostgreSQL 15 or later.", id="devices.E002")]
-    else:
-        hint = "Let DATABASE_URL begin with sqlite:// or postgres://."
-        return [Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003")]
-    return [*_check_triggers(connection), *_check_unknown_triggers(connection)]
+            found.append(Error("SQLite is too old.", hint=hint, id="devices.E001"))
+        elif connection.vendor == "postgresql" and connection.pg_version // 10_000 < MIN_POSTGRESQL:
+            found.append(Error("PostgreSQL is too old.", hint="Use PostgreSQL 15 or later.", id="devices.E002"))
+        else:
+            found += _check_triggers(connection)
+    return found
 
 
 RISKS = {
@@ -44,22 +40,18 @@ RISKS = {
 
 
 def _check_triggers(connection: Any) -> list[CheckMessage]:
-    """Compare the triggers of existing tables with those that this release ships."""
+    """Compare the triggers with those that this release ships, as far as their tables exist."""
     tables = connection.introspection.table_names()
     hint = "Run manage.py migrate, which recreates them. Unless this is an upgrade, find out who changed them."
     found: list[CheckMessage] = []
     for table, kind in triggers.KINDS.items():
-        if table in tables and (keys := definitions.changed(connection, kind.shipped(connection))):
+        if table in tables and (keys := definitions.changed(connection, kind.SHIPPED)):
             id_, risk = RISKS[table]
             found.append(Warning(f"{risk}: missing, disabled or changed: {', '.join(keys)}.", hint=hint, id=id_))
-    return found
-
-
-def _check_unknown_triggers(connection: Any) -> list[CheckMessage]:
     if keys := triggers.unknown(connection):
         hint = "Find out who created them, and drop those that nobody needs."
-        return [Warning(f"This release does not ship: {', '.join(keys)}.", hint=hint, id="devices.W005")]
-    return []
+        found.append(Warning(f"This release does not ship: {', '.join(keys)}.", hint=hint, id="devices.W005"))
+    return found
 
 
 @register(Tags.security, deploy=True)

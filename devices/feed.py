@@ -19,6 +19,7 @@ from devices.cursors import Cursor
 from devices.models import LEFT, ChangeFeed, Device, FormerName
 from devices.prepared import Parameter, Prepared
 from devices.reach import Reach
+from devices.triggers.feed import LAST_CHANGE
 
 Change = Device.history.model
 
@@ -82,7 +83,7 @@ def settled() -> int:
 
 def _ends() -> tuple[int, int]:
     """Return the position of the last change, and that up to which no change can be added any more."""
-    last, written_from = sql.fetch_one(sql.LAST_CHANGE[connection.vendor])
+    last, written_from = sql.fetch_one(LAST_CHANGE[connection.vendor])
     return last, last if written_from is None else min(last, written_from)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import NullIf
 
 from devices import sql
@@ -69,6 +69,21 @@ def _copy(model: Any, history_type: str, same: Sequence[str]) -> tuple[str, Prep
     rows = model.objects.filter(pk__in=sql.any_id(Parameter("ids"))).order_by("pk")
     columns = f"{table.db_table} ({', '.join([*copied, *expressions])})"
     return columns, Prepared(rows.values_list(*copied, *expressions.values()), as_sent=True)
+
+
+def retired(device_ids: Sequence[int], reach: Reach) -> list[Device]:
+    """Return the devices with these ids as they were when they were retired, each with its hospital's successor.
+
+    Those that were never retired, are registered again or are not within the scope are omitted.
+    """
+    last = Device.history.filter(id__in=sql.any_id(device_ids)).values("id").order_by().annotate(last=Max("pk"))
+    gone = Device.history.filter(pk__in=last.values("last"), history_type=REMOVED)
+    devices: dict[int, Device] = {row.id: row.instance for row in gone}
+    holders = {pk: Hospital.objects.successor(pk) for pk in {device.device_holder_id for device in devices.values()}}
+    for device in devices.values():
+        device.device_holder = holders[device.device_holder_id]  # None also where the hospital is gone for good
+    found = [devices[pk] for pk in device_ids if pk in devices]
+    return [device for device in found if reach.includes(device.device_holder_id)]
 
 
 def was_retired(device_id: int, reach: Reach) -> bool:

@@ -5,19 +5,17 @@ after a rename or a merge would bring the old name back as a new hospital.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext_lazy as _
 
-from devices import history, registry, sql
+from devices import history, sql
 from devices.drafts import fold
 from devices.models import ApiKey, Device, FormerName, Hospital, now
 from devices.origin import Origin
 from devices.prepared import Parameter, Prepared
 from devices.problems import UNIQUE, Problem, Refused
-from devices.reach import Reach
 from devices.transactions import in_one_transaction
 
 GONE = _("This hospital has been merged into another meanwhile.")
@@ -28,7 +26,8 @@ COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bool = False) -> dict[str, Hospital]:
     """Return the hospitals of these names by folded name; register those that are named for the first time.
 
-    A dry run writes nothing: a new hospital has no id.
+    A dry run writes nothing: a new hospital has no id. A caller within a hospital that was stored before names were
+    normalized means that one, also if another has the normalized name.
     """
     spellings = _spellings(names)
     if not spellings:
@@ -36,21 +35,13 @@ def find_or_register(names: Iterable[str | None], origin: Origin, *, dry_run: bo
     known = _find_present(spellings)
     if spellings.keys() - known.keys():
         known = Hospital.objects.called(spellings)
-    if missing := spellings.keys() - known.keys():
-        if dry_run:
-            known |= {folded: Hospital(name=spellings[folded], name_folded=folded) for folded in missing}
-        else:
-            known = _register_missing(spellings, origin)
-    return known | _own_stored_otherwise(origin.reach, spellings)
-
-
-@dataclass
-class Moved:
-    """How many devices, admins and keys a merge moved."""
-
-    devices: int = 0
-    admins: int = 0
-    keys: int = 0
+    if not dry_run and spellings.keys() - known.keys():
+        known = _register_missing(spellings, origin)
+    known |= {
+        folded: Hospital(name=spellings[folded], name_folded=folded) for folded in spellings.keys() - known.keys()
+    }
+    own = {fold(hospital.name): hospital for hospital in origin.reach.hospitals or ()}
+    return known | {folded: row for folded, row in own.items() if folded in spellings and folded != row.name_folded}
 
 
 @in_one_transaction
@@ -72,16 +63,19 @@ def rename(hospital: Hospital, name: str, origin: Origin) -> None:
         hospital.former_names.create(name=hospital.name, name_folded=hospital.name_folded)
     Hospital.objects.filter(pk=hospital.pk).update(name=name, name_folded=fold(name), updated_at=now())
     history.record(Hospital, [hospital.pk], history.CHANGED, origin)
-    registry.retell(Device.objects.filter(device_holder=hospital), origin)
+    held = Device.objects.filter(device_holder=hospital).lock()
+    history.record(Device, held, history.CHANGED, origin)  # clients that keep a copy see the name
 
 
 @in_one_transaction
-def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Moved:
+def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> dict[str, int]:
     """Move all that belongs to the hospitals into the other one, and delete them; their names find it.
 
     1. Lock them all, in the order of their ids: nobody registers a device of theirs meanwhile.
     2. Move devices and keys, each with its history; admins, and former names.
     3. Keep the name and id of each as former ones of the other, and delete it.
+
+    Return how many devices, admins and keys were moved.
 
     Raises:
         Refused: one of them has been merged meanwhile.
@@ -90,21 +84,21 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, origin: Origin) -> Move
     gone = [hospital.pk for hospital in hospitals if hospital.pk != into.pk]
     locked = {row.pk: row for row in _lock([*gone, into.pk])}
     into = locked.pop(into.pk)
-    moved = Moved(devices=registry.transfer(Device.objects.filter(device_holder__in=locked), into, origin))
+    devices = Device.objects.filter(device_holder__in=locked).assign(now(), device_holder=into)
+    history.record(Device, devices, history.CHANGED, origin)
     keys = list(ApiKey.objects.filter(hospital__in=locked).values_list("pk", flat=True))
-    moved.keys = ApiKey.objects.filter(pk__in=keys).update(hospital=into)
+    ApiKey.objects.filter(pk__in=keys).update(hospital=into)
     history.record(ApiKey, keys, history.CHANGED, origin)
+    admins = [admin for hospital in locked.values() for admin in hospital.admins.all()]
+    into.admins.add(*admins)
     for hospital in locked.values():
-        admins = hospital.admins.all()
-        moved.admins += len(admins)
-        into.admins.add(*admins)
         hospital.admins.clear()  # with the signals that put it on record
     FormerName.objects.filter(hospital__in=locked).update(hospital=into)
     history.record(Hospital, list(locked), history.REMOVED, origin, history_change_reason=f"merged into {into.pk}")
     sql.delete(Hospital, list(locked))
     for row in locked.values():
         into.former_names.create(name=row.name, name_folded=row.name_folded, former_id=row.pk)
-    return moved
+    return {"devices": len(devices), "admins": len(admins), "keys": len(keys)}
 
 
 def _lock(ids: list[int]) -> list[Hospital]:
@@ -140,12 +134,8 @@ def _register_missing(spellings: Mapping[str, str], origin: Origin) -> dict[str,
     missing, at = sorted(spellings.keys() - found.keys()), now()
     if not missing:
         return found
-    ids = sql.insert(
-        Hospital,
-        {"name": [spellings[folded] for folded in missing], "name_folded": missing},
-        {"created_at": at, "updated_at": at},
-        ignore_conflicts=True,
-    )
+    names = {"name": [spellings[folded] for folded in missing], "name_folded": missing}
+    ids = sql.insert(Hospital, names, {"created_at": at, "updated_at": at})
     history.record(Hospital, ids, history.ADDED, origin)
     return found | Hospital.objects.called(missing)
 
@@ -158,12 +148,3 @@ def _stored_otherwise(names: Collection[str]) -> dict[str, Hospital]:
     former = [(row.name, row.hospital) for row in FormerName.objects.select_related("hospital")]
     rows = former + [(row.name, row) for row in Hospital.objects.all()]
     return {folded: hospital for name, hospital in rows if (folded := fold(name)) in names}
-
-
-def _own_stored_otherwise(reach: Reach, names: Collection[str]) -> dict[str, Hospital]:
-    """Return the caller's own hospitals of these folded names that were stored before names were normalized.
-
-    Another hospital may have the normalized name. A caller within one hospital never means that other one.
-    """
-    own = {fold(hospital.name): hospital for hospital in reach.hospitals or ()}
-    return {folded: row for folded, row in own.items() if folded in names and folded != row.name_folded}

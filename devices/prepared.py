@@ -4,6 +4,7 @@ Django takes longer to compile a queryset than the database takes to run it. Pos
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from django.db import connection, models
@@ -33,6 +34,7 @@ class Parameter(Expression):
         return f"%s::{type_of(self.stored_as)}" if self.stored_as else "%s", [self]
 
 
+@cache
 def type_of(field: "models.Field[Any, Any]") -> str:
     """Return the column's type without its length: a cast to `varchar(255)` would silently cut a longer text."""
     return str(field.db_type(connection)).partition("(")[0]

@@ -1,7 +1,7 @@
 """Problems of what a client sent, in one shape for the API, the admin, an import and a command."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from django.utils.functional import Promise
@@ -47,10 +47,6 @@ def refuse(problems: Iterable[Problem]) -> None:
     """Raise Refused if there are problems."""
     if problems := list(problems):
         raise Refused(problems)
-
-
-def without_index(problems: Iterable[Problem]) -> list[Problem]:
-    return [replace(problem, index=None) for problem in problems]
 
 
 def status_name(code: int) -> str:

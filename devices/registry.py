@@ -6,24 +6,22 @@ a verb returns or refuses the same, and neither writes nor locks anything.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext_lazy as _
 
 from devices import history, hospitals, sql
 from devices.drafts import REQUIRED, DeviceType, Draft, fold
 from devices.models import Device, DeviceQuerySet, Hospital, now
 from devices.origin import Origin
-from devices.problems import FORBIDDEN, Problem, Refused, refuse, without_index
+from devices.problems import DUPLICATE, FORBIDDEN, Problem, Refused, refuse
 from devices.transactions import explained_by, in_one_transaction
 from devices.validation import TAKEN, find_problems
 
 NO_ID = 0  # of a device that a dry run would register
-INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +63,8 @@ def insert(drafts: Sequence[Draft], origin: Origin, *, dry_run: bool = False) ->
     Raises:
         IntegrityError: another writer was faster.
     """
-    names = _names(drafts)
-    by_name = hospitals.find_or_register(names, origin, dry_run=dry_run)
-    by_draft = {name: origin.reach.own or _holder(name, by_name) for name in set(names)}
-    holders, at = [by_draft[name] for name in names], now()
+    by_name, own, at = _find_holders(drafts, origin, dry_run=dry_run), origin.reach.own, now()
+    holders = [own or by_name[draft.get("device_holder")] for draft in drafts]
     if dry_run:
         return Registered([NO_ID] * len(drafts), drafts, holders, at)
     columns: dict[str, list[Any]] = {field: [draft[field] for draft in drafts] for field in REQUIRED}  # type: ignore[literal-required]
@@ -86,16 +82,12 @@ class Outdated(Exception):
         super().__init__(f"device {device.pk}")
 
 
-def anything(_device: Device) -> bool:
-    return True
-
-
 @in_one_transaction
 def update(
     devices: DeviceQuerySet,
     draft: Draft,
     origin: Origin,
-    expected: Callable[[Device], bool] = anything,
+    expected: Callable[[Device], bool] = lambda _device: True,
     malformed: Sequence[Problem] = (),
     *,
     dry_run: bool = False,
@@ -109,9 +101,14 @@ def update(
         Outdated: the device, locked by then, is not as expected.
         Refused: with every problem of the draft.
     """
-    device, write = _find_one(devices, expected, lock=not dry_run), not dry_run
-    refuse(without_index(find_problems([draft], origin, malformed=malformed, known={0: device.pk}, is_write=write)))
-    with explained_by(lambda: without_index(find_problems([draft], origin, known={0: device.pk}))):
+    device = _find_one(devices, expected, lock=not dry_run)
+
+    def problems(**options: Any) -> list[Problem]:
+        found = find_problems([draft], origin, known={0: device.pk}, **options)
+        return [replace(problem, index=None) for problem in found]
+
+    refuse(problems(malformed=malformed, is_write=not dry_run))
+    with explained_by(problems):
         change([(device, draft)], origin, dry_run=dry_run)
     return device
 
@@ -125,32 +122,26 @@ def transfer(devices: DeviceQuerySet, hospital: Hospital | None, origin: Origin)
     """
     if not origin.reach.includes(hospital.pk if hospital else None):
         raise Refused([Problem("device_holder", FORBIDDEN, origin.reach.refusal)])
-    return _give_all(devices, origin, device_holder=hospital)
+    return _assign(devices, origin, device_holder=hospital)
 
 
 @in_one_transaction
 def change_type(devices: DeviceQuerySet, device_type: DeviceType, origin: Origin) -> int:
     """Give all of these devices the type; return how many had another."""
-    return _give_all(devices, origin, device_type=device_type)
-
-
-@in_one_transaction
-def retell(devices: DeviceQuerySet, origin: Origin) -> None:
-    """Record a change of these devices because their hospital has a new name, so that clients with a copy see it."""
-    history.record(Device, _lock(devices), history.CHANGED, origin)
+    return _assign(devices, origin, device_type=device_type)
 
 
 @in_one_transaction
 def retire(devices: DeviceQuerySet, origin: Origin) -> int:
     """Take the devices out of the registry; return how many there were. Their history stays."""
-    return _retire(_lock(devices), origin)
+    return _retire(devices.lock(), origin)
 
 
 @in_one_transaction
 def retire_one(
     devices: DeviceQuerySet,
     origin: Origin,
-    expected: Callable[[Device], bool] = anything,
+    expected: Callable[[Device], bool] = lambda _device: True,
     *,
     dry_run: bool = False,
 ) -> None:
@@ -166,48 +157,39 @@ def retire_one(
 
 
 @in_one_transaction
-def restore(device_id: int, origin: Origin) -> Device:
-    """Bring a retired device back as it was, under its old id.
+def restore(device_ids: Sequence[int], origin: Origin) -> list[Device]:
+    """Bring retired devices back as they were, under their old ids: all of them or none.
 
     Raises:
-        Device.DoesNotExist: no device in scope with this id was retired.
-        Refused: another device has its name or MAC by now.
+        Refused: one was not retired, or not within the scope; or another device has its name or MAC by now. The message
+            names the device.
     """
-    last = Device.history.filter(id=device_id).order_by("history_id").last()
-    holder = Hospital.objects.successor(last.device_holder_id) if last else None
-    if last is None or last.history_type != history.REMOVED or not origin.reach.includes(holder.pk if holder else None):
-        raise Device.DoesNotExist(f"No retired device has the id {device_id}.")
-    draft = Draft(
-        device_name=last.device_name, device_mac=last.device_mac, device_holder=holder.name if holder else None
-    )
-    refuse(without_index(find_problems([draft], origin, is_write=True)))
-    device: Device = last.instance
-    device.device_holder = holder  # None also where its hospital is gone for good
-    device.updated_at = max(now(), device.updated_at + INSTANT)
-    with explained_by(lambda: without_index(find_problems([draft], origin))):
-        Device.objects.bulk_create([device])
-    history.record(Device, [device.pk], history.ADDED, origin, history_change_reason=history.RESTORED)
-    return device
+    devices, at = history.retired(device_ids, origin.reach), now()
+    if len(devices) < len(device_ids):
+        raise Refused([Problem(None, "gone", _("One of these devices cannot be restored."))])
+    for device in devices:
+        device.touch(at)
+    drafts: list[Draft] = [
+        {
+            "device_name": device.device_name,
+            "device_mac": device.device_mac,
+            "device_holder": device.device_holder.name if device.device_holder else None,
+        }
+        for device in devices
+    ]
 
+    def problems() -> list[Problem]:
+        found = []
+        for problem in find_problems(drafts, origin):
+            text = TAKEN[problem.field or ""] if problem.code == DUPLICATE else problem.message
+            found.append(replace(problem, index=None, message=f"{drafts[problem.index or 0]['device_name']}: {text}"))
+        return found
 
-@in_one_transaction
-def restore_many(device_ids: Sequence[int], origin: Origin) -> int:
-    """Bring all of these retired devices back or none; return how many.
-
-    Raises:
-        Refused: one of them cannot be restored; the message names the device.
-    """
-    problems = []
-    for device_id in device_ids:
-        try:
-            restore(device_id, origin)
-        except Device.DoesNotExist:
-            problems.append(Problem(None, "gone", _("One of these devices cannot be restored.")))
-        except Refused as refused:
-            name = Device.history.filter(id=device_id).latest("history_id").device_name
-            problems += [replace(problem, message=f"{name}: {problem.message}") for problem in refused.problems]
-    refuse(problems)
-    return len(device_ids)
+    refuse(problems())
+    with explained_by(problems):
+        Device.objects.bulk_create(devices)
+    history.record(Device, device_ids, history.ADDED, origin, history_change_reason=history.RESTORED)
+    return devices
 
 
 def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, dry_run: bool = False) -> list[Device]:
@@ -218,12 +200,12 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, dry_run: 
     Raises:
         IntegrityError: another writer was faster.
     """
-    by_name = hospitals.find_or_register(_names([draft for _device, draft in changes]), origin, dry_run=dry_run)
+    by_name = _find_holders([draft for _device, draft in changes], origin, dry_run=dry_run)
     held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in TAKEN}
     changed = [device for device, draft in changes if _apply(device, draft, by_name)]
     at = now()
     for device in changed:
-        device.updated_at = max(at, device.updated_at + INSTANT)
+        device.touch(at)
     if not changed or dry_run:
         return changed
     _step_aside(changed, held)
@@ -234,12 +216,11 @@ def change(changes: Sequence[tuple[Device, Draft]], origin: Origin, *, dry_run: 
     return changed
 
 
-def _names(drafts: Sequence[Draft]) -> list[str | None]:
-    return [draft.get("device_holder") for draft in drafts]
-
-
-def _holder(name: str | None, by_name: Mapping[str, Hospital]) -> Hospital | None:
-    return None if name is None else by_name[fold(name)]
+def _find_holders(drafts: Iterable[Draft], origin: Origin, *, dry_run: bool) -> dict[str | None, Hospital | None]:
+    """Return the hospital of each name that the drafts have; register those that are named for the first time."""
+    names = dict.fromkeys(draft.get("device_holder") for draft in drafts)
+    found = hospitals.find_or_register(names, origin, dry_run=dry_run)
+    return {name: None if name is None else found[fold(name)] for name in names}
 
 
 def _retire(locked: Sequence[int], origin: Origin) -> int:
@@ -248,13 +229,10 @@ def _retire(locked: Sequence[int], origin: Origin) -> int:
     return len(locked)
 
 
-def _give_all(devices: DeviceQuerySet, origin: Origin, **value: Hospital | DeviceType | None) -> int:
-    ids = _lock(devices.exclude(**value))
-    at = now()
-    updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
-    Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=updated_at)
-    history.record(Device, ids, history.CHANGED, origin)
-    return len(ids)
+def _assign(devices: DeviceQuerySet, origin: Origin, **value: Hospital | DeviceType | None) -> int:
+    changed = devices.assign(now(), **value)
+    history.record(Device, changed, history.CHANGED, origin)
+    return len(changed)
 
 
 def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]) -> None:
@@ -275,25 +253,17 @@ def _step_aside(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]
 
 
 def _find_one(devices: DeviceQuerySet, expected: Callable[[Device], bool], *, lock: bool) -> Device:
-    if lock:  # Not with its hospital: PostgreSQL would return the one of before with a device that it had to wait for.
-        devices = devices.select_related(None).select_for_update(of=("self",))
-    else:  # With it: the hospital may be merged before another statement could read it.
-        devices = devices.select_related("device_holder")
-    device = devices.get()
+    device = devices.with_holders(lock=lock).get()
     if not expected(device):
         raise Outdated(device)
     return device
 
 
-def _lock(devices: DeviceQuerySet) -> list[int]:
-    return list(devices.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
-
-
-def _apply(device: Device, draft: Draft, by_name: Mapping[str, Hospital]) -> bool:
+def _apply(device: Device, draft: Draft, by_name: Mapping[str | None, Hospital | None]) -> bool:
     """Set on the device what the draft says; return whether anything differed."""
-    new = {field: value for field, value in draft.items() if field != "device_holder"}
+    new: dict[str, Any] = {**draft}
     if "device_holder" in draft:
-        new["device_holder"] = _holder(draft["device_holder"], by_name)
+        new["device_holder"] = by_name[draft["device_holder"]]
     changed = {field: value for field, value in new.items() if getattr(device, field) != value}
     for field, value in changed.items():
         setattr(device, field, value)

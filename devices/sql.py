@@ -16,70 +16,47 @@ from devices.prepared import Parameter, Prepared, type_of
 
 REGISTRY_LOCK = 7_316_001  # an arbitrary number
 
-# Advisory locks of 64 bits. The upper 16 say what a lock is for; migration 0008 has WRITING too. Of a transaction that
-# writes changes, the lower 48 are the number of the last change before it (docs/decisions/0009). Of a request with an
-# Idempotency-Key, they are a digest of the key.
-WRITING, IDEMPOTENCY = 7316, 7317
-FIRST_OPEN = (
-    "SELECT min((classid::int8 & 65535) << 32 | objid::int8) FROM pg_locks "
-    f"WHERE locktype = 'advisory' AND objsubid = 1 AND classid::int8 >> 16 = {WRITING} "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"
-)
-
-# The last change, and the number after which another transaction is still writing (NULL: none is).
-#
-# Changes get their numbers in the order in which they are written, and become visible in the order of the commits. A
-# statement of PostgreSQL takes its snapshot first, and reads the locks afterwards. So every number up to the last that
-# it sees is either visible, or behind a lock that it sees. SQLite has one writer at a time.
-LAST_CHANGE = {
-    vendor: f"SELECT coalesce((SELECT max(history_id) FROM devices_historicaldevice), 0), ({first_open})"
-    for vendor, first_open in {"postgresql": FIRST_OPEN, "sqlite": "NULL"}.items()
-}
+# The upper 16 bits of the advisory locks of requests with an Idempotency-Key. The lower 48 are a digest of the key.
+IDEMPOTENCY = 7317
 
 
 def any_id(ids: Sequence[int] | Parameter) -> RawSQL:
     """Return the right side of `__in` for any number of ids, as one parameter. A Parameter is given a `json_list`."""
-    return RawSQL(*_any_of(ids, "bigint"))  # noqa: S611  (its text has no values)
+    return _any_of(ids, "bigint")
 
 
 def any_text(texts: Sequence[str] | Parameter) -> RawSQL:
     """Do as `any_id` does, for texts."""
-    return RawSQL(*_any_of(texts, "text"))  # noqa: S611  (its text has no values)
+    return _any_of(texts, "text")
 
 
-def _any_of(values: Sequence[Any] | Parameter, kind: str) -> tuple[str, list[Any]]:
+def _any_of(values: Sequence[Any] | Parameter, kind: str) -> RawSQL:
     """Return a subquery of the values.
 
     PostgreSQL estimates that an array has ten values, and looks each up in the index. It estimates a hundred for a
     list, and reads a table of 20,000 devices as a whole.
     """
     params = [values if isinstance(values, Parameter) else json_list(values)]
+    text = "SELECT value FROM json_each(%s)"
     if connection.vendor == "postgresql":
-        return f"SELECT unnest(ARRAY(SELECT value::{kind} FROM json_array_elements_text(%s) AS value))", params
-    return "SELECT value FROM json_each(%s)", params
+        text = f"SELECT unnest(ARRAY(SELECT value::{kind} FROM json_array_elements_text(%s) AS value))"
+    return RawSQL(text, params)  # noqa: S611  (its text has no values)
 
 
 def json_list(values: Sequence[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
-def insert(
-    model: type[models.Model],
-    columns: Mapping[str, Sequence[Any]],
-    constants: Mapping[str, Any],
-    *,
-    ignore_conflicts: bool = False,
-) -> list[int]:
+def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]) -> list[int]:
     """Insert a row for each place of the columns, all with the constants; return the ids in the order of the rows.
 
     Both databases number the rows in the order of the SELECT, but may return them in another.
     """
     source, values, params = _new_rows(model, columns, constants)
-    conflict = "ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {model._meta.db_table} ({', '.join(values)}) SELECT {', '.join(values.values())} "
-            f"FROM {source} WHERE true ORDER BY place {conflict} RETURNING id",
+            f"FROM {source} WHERE true ORDER BY place RETURNING id",
             params,
         )
         return sorted(pk for (pk,) in cursor.fetchall())
@@ -92,17 +69,17 @@ def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, 
     assignments = ", ".join(f"{column} = {value}" for column, value in values.items())
     condition = f"{table}.id = {same_id}"
     if connection.vendor == "postgresql":  # to find the rows by the index; SQLite would read the list for each row
-        subquery, more = _any_of(ids, "bigint")
-        condition, params = f"{condition} AND {table}.id IN ({subquery})", [*params, *more]
+        among = any_id(ids)
+        condition, params = f"{condition} AND {table}.id IN ({among.sql})", [*params, *among.params]
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {assignments} FROM {source} WHERE {condition}", params)
 
 
 def delete(model: type[models.Model], ids: Sequence[int]) -> None:
     """Delete the rows without loading them for the signals, which would write their history a second time."""
-    subquery, params = _any_of(ids, "bigint")
+    among = any_id(ids)
     with connection.cursor() as cursor:
-        cursor.execute(f"DELETE FROM {model._meta.db_table} WHERE id IN ({subquery})", params)
+        cursor.execute(f"DELETE FROM {model._meta.db_table} WHERE id IN ({among.sql})", among.params)
 
 
 def _new_rows(

@@ -1,16 +1,26 @@
-"""Run a verb in one transaction, and retry it if another writer was in the way."""
+"""Run a verb in one transaction, retry it if another writer was in the way, and recognize outages of the database."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import Error, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from devices import sql
 from devices.problems import Problem, Refused
 
-DEADLOCK = "40P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+DEADLOCK = "40P01"
+# SQLSTATEs of outages that psycopg does not count as operational errors.
+PASSING = {
+    "0A000",  # a migration has changed the result of a prepared statement; nothing else unsupported is requested
+    "25006",  # read-only: a standby that becomes the primary, or set by an operator
+    "25P02",  # the transaction failed before
+    "25P03",  # it was idle for too long
+    "25P04",  # it took too long
+    "26000",  # the prepared statement does not exist: a pooler gave us another connection
+}
 ATTEMPTS = 5
 
 P = ParamSpec("P")
@@ -63,8 +73,22 @@ def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
                 if attempt == attempts:
                     raise
             except OperationalError as error:
-                if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or attempt == attempts:
+                if _sqlstate(error) != DEADLOCK or attempt == attempts:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
     return run
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Return whether the database was unreachable, full, read-only, locked or too slow.
+
+    The client may retry the request (503 with Retry-After). Other errors are ours (500).
+    """
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return True
+    return isinstance(error, Error) and _sqlstate(error) in PASSING
+
+
+def _sqlstate(error: Error) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None)

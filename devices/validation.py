@@ -10,7 +10,7 @@ what is free would show the same as a conflict.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -37,14 +37,6 @@ REPEATED = {
 WHICH_HOSPITAL = _("Name one of your hospitals: you have several.")
 
 Known = Mapping[int, int]  # the id of the registered device that a draft is about, by the draft's index
-
-
-class HasMac(Protocol):
-    @property
-    def device_mac(self) -> str: ...
-
-
-T = TypeVar("T", bound=HasMac)
 
 
 def find_problems(
@@ -74,12 +66,11 @@ def find_problems(
         repeated = [] if is_partial else _find_duplicates(drafts)
     if is_write and not (malformed or outside or repeated or conflict_limits.is_used_up(origin)):
         return []
-    existing = existing or Existing(drafts, origin)
-    taken = existing.find_conflicts(known)
+    taken, given_up = (existing or Existing(drafts, origin)).find_conflicts(known)
     if is_partial:
-        wrong = {problem.index for problem in [*malformed, *outside, *taken]}
+        wrong = {problem.index or 0 for problem in [*malformed, *outside, *taken]}
         repeated = _find_duplicates_of_right(drafts, wrong)
-        taken += existing.find_kept(wrong)
+        taken += _find_kept(given_up, wrong)
     return sorted([*malformed, *repeated, *outside, *taken], key=lambda problem: problem.index or 0)
 
 
@@ -106,22 +97,32 @@ def _find_duplicates(drafts: Sequence[Draft]) -> list[Problem]:
     return problems
 
 
-def _find_duplicates_of_right(drafts: Sequence[Draft], wrong: set[int | None]) -> list[Problem]:
+def _find_duplicates_of_right(drafts: Sequence[Draft], wrong: set[int]) -> list[Problem]:
     """Of two drafts that are the same, the first one that is right stays; the other joins the wrong ones."""
-    problems = []
-    first: dict[tuple[str, object], int] = {}
+    problems, first = [], dict[tuple[str, object], int]()
     for index, draft in enumerate(drafts):
         if index in wrong:
             continue
-        values = {field: (field, draft.get(field)) for field in REPEATED}
-        if repeated := [field for field, value in values.items() if value in first]:
+        values = [(field, draft.get(field)) for field in REPEATED]
+        if repeated := [value for value in values if value in first]:
             wrong.add(index)
             problems += [
-                Problem(field, DUPLICATE, REPEATED[field] % {"index": first[values[field]]}, index)
-                for field in repeated
+                Problem(value[0], DUPLICATE, REPEATED[value[0]] % {"index": first[value]}, index) for value in repeated
             ]
         else:
-            first |= dict.fromkeys(values.values(), index)
+            first |= dict.fromkeys(values, index)
+    return problems
+
+
+def _find_kept(given_up: Mapping[int, Sequence[Problem]], wrong: set[int]) -> list[Problem]:
+    """Return the conflicts with what the wrong drafts would have given up. A draft with one is wrong, too."""
+    problems, pending = [], list(wrong)
+    while pending:
+        for problem in given_up.get(pending.pop(), ()):
+            if problem.index not in wrong:
+                wrong.add(problem.index or 0)
+                pending.append(problem.index or 0)
+                problems.append(problem)
     return problems
 
 
@@ -161,7 +162,6 @@ class Existing:
     def __init__(self, drafts: Sequence[Draft], origin: Origin) -> None:
         self.drafts = drafts
         self.origin = origin
-        self.given_up: dict[int, list[Problem]] = {}  # conflicts if this draft is left out
 
     @cached_property
     def holders(self) -> Mapping[str, Mapping[object, _Holder]]:
@@ -178,7 +178,7 @@ class Existing:
                 holders[field][value] = holder
         return holders
 
-    def match(self, ids: Mapping[int, int], load: Callable[[DeviceQuerySet], Mapping[int, T]]) -> dict[int, T]:
+    def match(self, ids: Mapping[int, int], load: Callable[[DeviceQuerySet], Mapping[int, Any]]) -> dict[int, Any]:
         """Return the device that each draft is about: the one whose id is given for its index, else that of its MAC.
 
         `load` returns devices of a query set by id, locked if nobody may change them. Devices outside the scope match
@@ -199,10 +199,11 @@ class Existing:
             if pk in loaded and (index in ids or loaded[pk].device_mac == self.drafts[index]["device_mac"])  # still
         }
 
-    def find_conflicts(self, known: Known) -> list[Problem]:
-        """Return a problem for each name and MAC that a device has and keeps. Which device it is, nothing tells.
+    def find_conflicts(self, known: Known) -> tuple[list[Problem], dict[int, list[Problem]]]:
+        """Return a problem for each name and MAC that a device has and keeps. None tells which device it is.
 
-        If the caller may be shown no more conflicts, a draft that was not compared has a problem too.
+        If the caller may be shown no more conflicts, a draft that was not compared has a problem too. The second result
+        has the conflicts with what another draft gives up, by the index of that draft.
         """
         owners: dict[int, int] = {}
         for index, pk in known.items():
@@ -214,25 +215,14 @@ class Existing:
             if (holder := self.holders[field].get(draft.get(field))) and owners.get(holder.pk) != index
         ]
         shown, end = self._show(found)
-        kept = []
+        kept, given_up = [], dict[int, list[Problem]]()
         for index, field, holder in found:
-            problem = Problem(field, UNIQUE, TAKEN[field], index)
-            if holder.pk in owners and field in self.drafts[owners[holder.pk]]:
-                self.given_up.setdefault(owners[holder.pk], []).append(problem)
+            problem, owner = Problem(field, UNIQUE, TAKEN[field], index), owners.get(holder.pk)
+            if owner is not None and field in self.drafts[owner]:
+                given_up.setdefault(owner, []).append(problem)
             elif holder.in_scope or (field, self.drafts[index].get(field)) in shown:
                 kept.append(problem)
-        return kept + self._find_not_compared({problem.index for problem in kept}, end)
-
-    def find_kept(self, wrong: set[int | None]) -> list[Problem]:
-        """Return the conflicts with what the wrong drafts would have given up. Who has one is wrong by that."""
-        problems, pending = [], list(wrong)
-        while pending:
-            for problem in self.given_up.get(pending.pop() or 0, ()):
-                if problem.index not in wrong:
-                    wrong.add(problem.index)
-                    pending.append(problem.index)
-                    problems.append(problem)
-        return problems
+        return kept + self._find_not_compared({problem.index for problem in kept}, end), given_up
 
     def _show(self, found: Sequence[tuple[int, str, _Holder]]) -> tuple[set[conflict_limits.Conflict], int]:
         """Return the conflicts outside the scope that may be shown, and the index from which nothing is compared."""

@@ -17,11 +17,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from devices import counts, reach
+from devices import reach
 from devices.admin.access import is_operator
 from devices.admin.filters import midnight
 from devices.drafts import DeviceType
-from devices.models import ApiKey, Device, Hospital
+from devices.models import ApiKey, Device, DeviceCount, Hospital
 from devices.reach import Reach
 
 WEEKS = 12
@@ -41,7 +41,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the context of the admin's index what `templates/admin/index.html` shows."""
     scope = reach.of_user(request.user)
     by_hospital, by_type = Counter[int | None](), Counter[str]()
-    for (hospital, device_type), number in counts.by_holder_and_type(scope.ids).items():
+    for (hospital, device_type), number in DeviceCount.objects.by_holder_and_type(scope.ids).items():
         by_hospital[hospital] += number
         by_type[device_type] += number
     types = [Metric(kind.label, by_type[kind], _list("device", device_type__exact=kind.value)) for kind in DeviceType]

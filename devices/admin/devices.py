@@ -100,9 +100,9 @@ class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, Regi
         filters = {name: str(value) for name, value in request.GET.items() if value and name not in ("p", "o")}
         hospital, device_type = filters.pop("device_holder__id__exact", None), filters.pop("device_type__exact", None)
         if not filters and (hospital is None or is_id(hospital)):
-            which: Any = ... if hospital is None else int(hospital)
-            scope = reach.of_user(request.user)
-            paginator.known = DeviceCount.objects.total(scope, hospital=which, device_type=device_type)
+            known = {"device_holder": hospital and int(hospital), "device_type": device_type}
+            known = {name: value for name, value in known.items() if value is not None}
+            paginator.known = DeviceCount.objects.total(reach.of_user(request.user), **known)
         return paginator
 
     def get_search_results(

@@ -179,7 +179,7 @@ class ChangeAdmin(WithTrail, ReadOnlyMixin, ScopedMixin, RegistryModelAdmin):
         if not confirmation.is_confirmed(request, chosen.count()):
             return confirmation.render_confirmation(self, request, "restore", chosen)
         by = origin.of_request(request, Through.ADMIN)
-        count = registry.restore_many([change.id for change in chosen], by)
+        count = len(registry.restore([change.id for change in chosen], by))
         done = ngettext("%(count)d device was restored.", "%(count)d devices were restored.", count)
         messages.success(request, done % {"count": count})
         return None

@@ -130,7 +130,7 @@ class HospitalAdmin(WithTrail, ScopedMixin, RegistryModelAdmin):
         into = form.cleaned_data["into"]
         moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
         text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
-        messages.success(request, text % {"name": into, **vars(moved)})
+        messages.success(request, text % {"name": into, **moved})
         return None
 
 

@@ -18,8 +18,8 @@ from devices import conflict_limits
 from devices.api.authentication import HEADER
 from devices.api.errors import TooManyRequests, Unavailable
 from devices.api.naming import spelling
-from devices.outages import is_outage
 from devices.problems import Problem, Refused, status_name
+from devices.transactions import is_outage
 
 logger = logging.getLogger("django.request")
 

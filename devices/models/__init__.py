@@ -10,8 +10,7 @@ from devices.models.authenticator_apps import AuthenticatorApp
 from devices.models.columns import MAX_ID, now
 from devices.models.counts import DeviceCount
 from devices.models.devices import Device, DeviceQuerySet, has_part
-from devices.models.feed import ChangeFeed
-from devices.models.history import LEFT, MOVED, Through
+from devices.models.history import LEFT, MOVED, ChangeFeed, Through
 from devices.models.hospitals import FormerName, Hospital, changes_of
 from devices.models.idempotency import IDEMPOTENCY_KEY_LENGTH, RememberedAnswer
 from devices.models.people import Person

@@ -1,7 +1,6 @@
 """The numbers of devices."""
 
-from collections.abc import Mapping
-from types import EllipsisType
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
@@ -31,16 +30,22 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
     def sum(self) -> int:
         return self.aggregate(total=Sum("number"))["total"] or 0
 
-    def total(
-        self, scope: "Reach", *, hospital: int | EllipsisType | None = ..., device_type: str | None = None
-    ) -> int:
-        """Return the number of devices within the scope, of one hospital (None: of no hospital) and of one type."""
-        conditions: dict[str, Any] = {} if scope.ids is None else {"device_holder__in": scope.ids}
-        if hospital is not ...:
-            conditions["device_holder"] = hospital
-        if device_type is not None:
-            conditions["device_type"] = device_type
+    def total(self, scope: "Reach", **conditions: Any) -> int:
+        """Return the number of devices within the scope for which the conditions hold."""
+        if scope.ids is not None:
+            conditions["device_holder__in"] = scope.ids
         return self.having(conditions).sum()
+
+    def by_holder_and_type(self, hospital_ids: Collection[int] | None) -> dict[tuple[int | None, str], int]:
+        """Return the number of devices by hospital (None: no hospital) and type, of these hospitals or of all.
+
+        Combinations without devices are omitted.
+        """
+        rows = self.filter(everywhere=False)
+        if hospital_ids is not None:
+            rows = rows.filter(device_holder__in=hospital_ids)
+        numbers = rows.order_by().values_list("device_holder_id", "device_type").annotate(sum=Sum("number"))
+        return {(holder, device_type): number for holder, device_type, number in numbers if number}
 
 
 class DeviceCount(models.Model):

@@ -1,16 +1,17 @@
 """Devices, and the search for them."""
 
 import re
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Length, Trim, Upper
 from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
-from devices import mac
+from devices import mac, sql
 from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
 from devices.models.columns import now
 from devices.models.history import LEFT, DeviceChangeRecord, History
@@ -19,6 +20,8 @@ from devices.prepared import Parameter, Prepared
 
 if TYPE_CHECKING:
     from devices.reach import Reach
+
+INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
@@ -41,6 +44,27 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             found |= Q(device_holder=None)
         return self.filter(found)
 
+    def with_holders(self, *, lock: bool) -> Self:
+        """Return the devices with their hospitals, and lock the devices until the transaction ends.
+
+        With a lock, the hospitals are read by a second statement: PostgreSQL would return the hospital of before with a
+        device that it had to wait for. Without, by the same: the hospital may be merged before a second one.
+        """
+        if lock:
+            return self.select_for_update(of=("self",)).prefetch_related("device_holder")
+        return self.select_related("device_holder")
+
+    def lock(self) -> list[int]:
+        """Lock the devices until the transaction ends; return their ids."""
+        return list(self.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
+
+    def assign(self, at: datetime, **value: Any) -> list[int]:
+        """Give all devices the value, and return the ids of those that had another. The caller writes their history."""
+        ids = self.exclude(**value).lock()
+        updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
+        Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=updated_at)
+        return ids
+
 
 @lru_cache(maxsize=1000)
 def _hospitals_with_part(within: "Reach") -> Prepared:
@@ -59,7 +83,7 @@ def has_part(text: str) -> Q:
 
 
 class Device(models.Model):
-    """A device that may send vital signs. Only registry.py writes it, with its history."""
+    """A device that may send vital signs. Only registry.py and hospitals.py write it, with its history."""
 
     device_name = models.CharField(_("name"), max_length=MAX_LENGTH, unique=True)
     device_mac = models.CharField(_("MAC address"), max_length=64, unique=True)
@@ -121,3 +145,6 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return self.device_name
+
+    def touch(self, at: datetime) -> None:
+        self.updated_at = max(at, self.updated_at + INSTANT)

@@ -1,4 +1,4 @@
-"""The history of a table, and the columns that it has in addition to those of the table."""
+"""The history of a table, its columns in addition to those of the table, and the change feed's state."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -90,3 +90,17 @@ class History(HistoricalRecords):
 
     def get_meta_options(self, model: type[models.Model]) -> dict[str, Any]:
         return {**super().get_meta_options(model), "indexes": list(self.indexes)}
+
+
+class ChangeFeed(models.Model):
+    """What cursors depend on: one row, created when it is first needed."""
+
+    key = models.BinaryField()  # encrypts the cursors; SECRET_KEY may change at any time
+    pruned_to = models.BigIntegerField(default=0)  # up to this change, all but the last of each device may be gone
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(name="changefeed_is_one", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return f"pruned to {self.pruned_to}"

@@ -137,15 +137,15 @@ def test_an_item_whose_name_another_takes_meanwhile_is_looked_at_again(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(draft(1))
-    plan = bulk._plan
+    find_problems = bulk.find_problems
 
     def and_be_late(*args: Any, **options: Any) -> Any:
-        made = plan(*args, **options)
+        found = find_problems(*args, **options)
         if not Device.objects.filter(device_name="Wanted").exists():
             register(draft(9, device_name="Wanted"))
-        return made
+        return found
 
-    monkeypatch.setattr(bulk, "_plan", and_be_late)
+    monkeypatch.setattr(bulk, "find_problems", and_be_late)
     response = api.post(f"{PARTIAL}&on_conflict=update", [draft(1, device_name="Wanted"), draft(2)])
     assert results(response) == [("conflict", ["unique"]), ("created", "Cuff 2")]
 

@@ -38,7 +38,7 @@ def test_each_kind_of_change_is_told_in_order_with_the_device_as_it_was(api: Api
     first = api.post("/api/devices", [draft(1), draft(2)]).json()["data"][0]
     renamed = api.patch(f"/api/device/{first['id']}", {"device_name": "Renamed"}).json()["data"]
     api.delete(f"/api/device/{first['id']}")
-    registry.restore(first["id"], COMMAND)
+    registry.restore([first["id"]], COMMAND)
     response = api.get(PATH)
     assert told(response) == [
         ("created", "Cuff 1"),

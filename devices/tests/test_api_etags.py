@@ -155,7 +155,7 @@ def test_whatever_changes_what_a_list_tells_changes_its_tag(api: Api, rs_a: Hosp
         lambda: registry.update(Device.objects.all(), {"device_name": "New"}, COMMAND),
         lambda: hospitals.rename(rs_b, "RS Sehat Selalu", COMMAND),
         lambda: registry.retire(Device.objects.all(), COMMAND),
-        lambda: registry.restore(device.pk, COMMAND),
+        lambda: registry.restore([device.pk], COMMAND),
     ):
         tags.append(api.get(LIST)["ETag"])
         change()

@@ -11,13 +11,12 @@ from django.db import connection, connections, transaction
 from django.db.models import Count
 from pytest_django import DjangoAssertNumQueries
 
-from devices import counts, reach, registry
+from devices import reach, registry
 from devices.models import Device, DeviceCount, Hospital
 from devices.origin import COMMAND
 from devices.tests.conftest import Api, draft, issue, register
 from devices.tests.test_registry_races import at_once
-from devices.triggers import counts as triggers
-from devices.triggers import definitions
+from devices.triggers import counts, definitions
 
 POSTGRESQL = connection.vendor == "postgresql"
 
@@ -53,7 +52,7 @@ def merge() -> None:
 def restore() -> None:
     first = Device.objects.order_by("pk").first()
     registry.retire(Device.objects.all(), COMMAND)
-    registry.restore(first.pk, COMMAND)  # type: ignore[union-attr]
+    registry.restore([first.pk], COMMAND)  # type: ignore[union-attr]
 
 
 WRITES = {
@@ -75,7 +74,7 @@ WRITES = {
 def test_whatever_is_written_the_counts_are_the_devices(write: Callable[[], object]) -> None:
     fleet()
     write()
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
     assert DeviceCount.objects.total(reach.EVERYTHING) == Device.objects.count()
     assert counts.differences() == []
 
@@ -87,7 +86,7 @@ def test_what_is_taken_back_was_never_counted() -> None:
         register(draft(50))
         registry.retire(Device.objects.filter(device_holder=None), COMMAND)
         transaction.set_rollback(True)
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -95,7 +94,7 @@ def test_what_is_taken_back_was_never_counted() -> None:
 def test_an_emptied_table_counts_nothing() -> None:
     fleet()
     write_in_sql("TRUNCATE devices_device")()
-    assert counts.by_holder_and_type() == {}
+    assert DeviceCount.objects.by_holder_and_type(None) == {}
     register(draft(1))
     assert DeviceCount.objects.total(reach.EVERYTHING) == 1
 
@@ -110,9 +109,9 @@ def test_totals_by_scope_hospital_and_type_are_read_from_the_counts(rs_a: Hospit
         total(only_a),
         total(both),
         total(reach.Reach()),
-        total(both, hospital=rs_a.pk, device_type="CONSUMER"),
-        total(only_a, hospital=rs_b.pk),
-        total(reach.EVERYTHING, hospital=None),
+        total(both, device_holder=rs_a.pk, device_type="CONSUMER"),
+        total(only_a, device_holder=rs_b.pk),
+        total(reach.EVERYTHING, device_holder=None),
         total(reach.EVERYTHING, device_type="CORPORATE"),
     ]
     assert read == [9, 4, 7, 0, 4, 0, 2, 3]
@@ -126,21 +125,21 @@ def test_counts_of_some_hospitals_are_theirs_alone(
 ) -> None:
     fleet()
     with django_assert_num_queries(1):
-        assert counts.by_holder_and_type() == {
+        assert DeviceCount.objects.by_holder_and_type(None) == {
             (rs_a.pk, "CONSUMER"): 4,
             (rs_b.pk, "CORPORATE"): 3,
             (None, "CONSUMER"): 2,
         }
-    assert counts.by_holder_and_type([rs_b.pk]) == {(rs_b.pk, "CORPORATE"): 3}
-    assert counts.by_holder_and_type([]) == {}
+    assert DeviceCount.objects.by_holder_and_type([rs_b.pk]) == {(rs_b.pk, "CORPORATE"): 3}
+    assert DeviceCount.objects.by_holder_and_type([]) == {}
 
 
 @pytest.mark.django_db
 def test_a_count_has_few_rows_however_much_is_written() -> None:
     for n in range(300):
         register(draft(n, device_holder="RS Harapan"))
-    assert DeviceCount.objects.count() <= triggers.FOLD_EVERY + 3
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.count() <= counts.FOLD_EVERY + 3
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
 
 
 # --- Checked and repaired
@@ -159,20 +158,20 @@ def test_wrong_counts_are_told_and_repaired() -> None:
     call_command("check_counts", "--repair", stdout=out, stderr=err)
     assert out.getvalue().endswith("2 counts repaired.\n")
     assert counts.differences() == []
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
 
 
 @pytest.mark.django_db
 def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
     fleet()
-    triggers.remove(connection)
-    assert definitions.changed(connection, triggers.shipped(connection))
+    counts.remove(connection)
+    assert definitions.changed(connection, counts.SHIPPED)
     Device.objects.filter(device_holder=None).delete()
     call_command("migrate", verbosity=0)
-    assert definitions.changed(connection, triggers.shipped(connection)) == []
-    assert counts.by_holder_and_type() == counted()
+    assert definitions.changed(connection, counts.SHIPPED) == []
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
     register(draft(99))
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -232,7 +231,7 @@ def test_a_total_lies_between_what_was_committed_before_and_after_and_is_right_i
     at_once(5, lambda thread: write(thread) if thread else read())
     assert Device.objects.count() == 4 * 25 * 9
     assert Api(key).get("/api/devices").json()["pagination"]["total"] == 4 * 25 * 9
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
     assert counts.differences() == []
 
 
@@ -262,7 +261,7 @@ def test_nobody_waits_for_a_fold() -> None:
         other.join(10)
         assert DeviceCount.objects.total(reach.EVERYTHING) == 21
     assert Device.objects.filter(device_name="Cuff 100").exists()
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -279,4 +278,4 @@ def test_repairing_while_others_write_leaves_the_counts_right() -> None:
 
     at_once(4, act)
     assert counts.differences() == []
-    assert counts.by_holder_and_type() == counted()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()

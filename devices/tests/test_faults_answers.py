@@ -13,8 +13,8 @@ from django.test import Client
 from devices import keys
 from devices.api import authentication
 from devices.models import ApiKey, Device
-from devices.outages import is_outage
 from devices.tests.conftest import Api, draft, errors, register
+from devices.transactions import is_outage
 
 pytestmark = pytest.mark.django_db
 

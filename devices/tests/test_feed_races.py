@@ -126,7 +126,7 @@ def write(number: int, ids: list[int], hospitals: list[Hospital]) -> None:
                 if chance.random() < 0.2:
                     registry.retire(device, COMMAND)
             else:
-                registry.restore(pk, COMMAND)
+                registry.restore([pk], COMMAND)
             pause(chance)
 
 

@@ -59,7 +59,7 @@ def test_a_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelt: Hospita
     issued = issue("ward app", hospital=misspelt)
     siti = User.objects.create_user("siti")
     misspelt.admins.add(siti, User.objects.get(first_name="Ibu Ratna"))
-    assert hospitals.merge([misspelt], rs_a, COMMAND) == hospitals.Moved(devices=1, admins=2, keys=1)
+    assert hospitals.merge([misspelt], rs_a, COMMAND) == {"devices": 1, "admins": 2, "keys": 1}
     assert holder(device) == "RS Harapan"
     assert ApiKey.objects.get(pk=issued.key.pk).hospital == rs_a
     assert {user.username for user in rs_a.admins.all()} == {"siti", "ratna@rs.example"}
@@ -95,7 +95,7 @@ def test_a_device_retired_before_the_merge_is_restored_to_where_its_hospital_wen
     hospitals.merge([misspelt], rs_a, COMMAND)
     assert api_a.get(f"/api/device/{device.pk}").status_code == 410
     assert api_b.get(f"/api/device/{device.pk}").status_code == 404
-    registry.restore(device.pk, COMMAND)
+    registry.restore([device.pk], COMMAND)
     assert holder(device) == "RS Harapan"
 
 
@@ -103,5 +103,5 @@ def test_a_device_whose_hospital_is_gone_for_good_is_restored_without_one(rs_a: 
     [device] = register(draft(1, device_holder="RS Harapan"))
     registry.retire(Device.objects.all(), COMMAND)
     Hospital.objects.all().delete()
-    registry.restore(device.pk, COMMAND)
+    registry.restore([device.pk], COMMAND)
     assert holder(device) is None

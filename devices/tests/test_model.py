@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from devices import counts, hospitals, registry
+from devices import hospitals, registry
 from devices.models import Device, Hospital
 from devices.origin import COMMAND
 from devices.problems import Refused
 from devices.tests.conftest import Api, issue
+from devices.triggers import counts
 
 HOSPITALS = ("RS Harapan", "RS Sehat")
 # Few of each, so that they collide.
@@ -192,7 +193,7 @@ class Model(RuleBasedStateMachine):
     def restore(self, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.retired)))
         try:
-            registry.restore(pk, COMMAND)
+            registry.restore([pk], COMMAND)
         except Refused:
             assert self.taken(self.retired[pk])
         else:

@@ -91,7 +91,7 @@ def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pyt
     kept = Device.history.order_by("history_id").values_list("history_type", "device_name")
     assert list(kept) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]
     assert api.get(f"/api/device/{gone.pk}").status_code == 410
-    assert registry.restore(gone.pk, COMMAND).device_name == "Cuff 3"
+    assert [device.device_name for device in registry.restore([gone.pk], COMMAND)] == ["Cuff 3"]
     assert prune(*TIME)[-1] == "0 changes removed."
 
 

@@ -54,7 +54,7 @@ def run_everything(
         registry.change_type(Device.objects.filter(pk__in=ids[:SOME]), DeviceType.CORPORATE, COMMAND)
         registry.transfer(Device.objects.filter(pk__in=ids[:SOME]), rs_b, COMMAND)
         registry.retire(Device.objects.filter(pk__in=ids[-SOME:]), COMMAND)
-        registry.restore_many(ids[-5:], COMMAND)
+        registry.restore(ids[-5:], COMMAND)
         hospitals.rename(rs_a, "RS Lain", COMMAND)
         api.post("/api/devices", [draft(n, device_holder="rs harapan") for n in range(30_000, 30_000 + SOME)])
         hospitals.merge([rs_a], rs_b, COMMAND)

@@ -193,7 +193,7 @@ def test_verbs_need_to_change_no_record(rs_a: Hospital, rs_b: Hospital, operator
     hospitals.rename(rs_a, "RS Harapan Baru", COMMAND)
     hospitals.merge([rs_a], rs_b, COMMAND)
     registry.retire(Device.objects.all(), COMMAND)
-    registry.restore(device.pk, COMMAND)
+    registry.restore([device.pk], COMMAND)
     credentials.revoke(key, COMMAND)
     assert Device.history.count() == 5
 
@@ -212,5 +212,5 @@ def test_the_audit_can_be_migrated_away_and_back(on_record: None) -> None:
         assert run("UPDATE devices_historicaldevice SET history_change_reason = 'x'") == 1
     finally:
         call_command("migrate", verbosity=0)
-    assert definitions.changed(connection, records.shipped(connection)) == []
+    assert definitions.changed(connection, records.SHIPPED) == []
     assert AuditRetention.objects.get().years == 6

@@ -30,7 +30,7 @@ def test_every_verb_writes_its_history_with_the_values_as_they_were(rs_b: Hospit
     registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
     registry.transfer(one(device), rs_b, COMMAND)
     registry.retire(one(device), COMMAND)
-    registry.restore(device.pk, COMMAND)
+    registry.restore([device.pk], COMMAND)
     told = [
         (row.history_type, row.device_name, row.device_holder.name, row.history_change_reason)
         for row in history(device)
@@ -51,7 +51,7 @@ def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Ho
     registry.transfer(one(device), None, COMMAND)
     registry.update(one(device), {"device_holder": "RS Baru"}, COMMAND)
     registry.retire(one(device), COMMAND)
-    registry.restore(device.pk, COMMAND)
+    registry.restore([device.pk], COMMAND)
     told = [
         (row.history_type, getattr(row.history_holder_before, "name", None), getattr(row.device_holder, "name", None))
         for row in history(device)
@@ -75,7 +75,7 @@ def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
     registry.update(one(device), {"device_type": "CORPORATE"}, COMMAND)
     registry.update(one(device), {"device_mac": "D0:61:AE:D4:58:FF", "device_name": "Again"}, COMMAND)
     registry.retire(one(device), COMMAND)
-    registry.restore(device.pk, COMMAND)
+    registry.restore([device.pk], COMMAND)
     assert [(row.history_type, row.history_name_before, row.history_mac_before) for row in history(device)] == [
         ("+", None, None),
         ("~", "Cuff 1", None),
@@ -230,7 +230,7 @@ def test_any_other_failure_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -
 def test_a_restored_device_has_its_old_id_and_its_registration_date() -> None:
     [device] = register(draft(1, device_holder="RS Harapan"))
     registry.retire(one(device), COMMAND)
-    restored = registry.restore(device.pk, COMMAND)
+    [restored] = registry.restore([device.pk], COMMAND)
     kept = Device.objects.get()
     assert (kept.pk, kept.created_at, kept.device_holder) == (device.pk, device.created_at, device.device_holder)
     assert restored.updated_at >= device.updated_at
@@ -240,8 +240,9 @@ def test_a_restored_device_has_its_old_id_and_its_registration_date() -> None:
 def test_what_was_never_retired_cannot_be_restored() -> None:
     [device] = register(draft(1))
     for pk in (device.pk, 4711):
-        with pytest.raises(Device.DoesNotExist):
-            registry.restore(pk, COMMAND)
+        with pytest.raises(Refused) as refused:
+            registry.restore([pk], COMMAND)
+        assert [problem.code for problem in refused.value.problems] == ["gone"]
 
 
 def test_a_device_whose_mac_has_been_taken_meanwhile_is_not_restored() -> None:
@@ -249,8 +250,21 @@ def test_a_device_whose_mac_has_been_taken_meanwhile_is_not_restored() -> None:
     registry.retire(one(device), COMMAND)
     register(draft(2, device_mac=draft(1)["device_mac"]))
     with pytest.raises(Refused) as refused:
-        registry.restore(device.pk, COMMAND)
+        registry.restore([device.pk], COMMAND)
     assert [(problem.field, problem.code) for problem in refused.value.problems] == [("device_mac", "unique")]
+
+
+def test_of_two_retired_devices_with_one_name_neither_is_restored() -> None:
+    devices = register(draft(1))
+    registry.retire(one(devices[0]), COMMAND)
+    devices += register(draft(2, device_name=draft(1)["device_name"]))
+    registry.retire(one(devices[1]), COMMAND)
+    with pytest.raises(Refused) as refused:
+        registry.restore([device.pk for device in devices], COMMAND)
+    assert [str(problem.message) for problem in refused.value.problems] == [
+        "Cuff 1: A device with this name is already registered."
+    ]
+    assert not Device.objects.exists()
 
 
 def test_the_history_of_keys_has_every_change_but_no_digest() -> None:
@@ -324,5 +338,5 @@ def test_updated_at_grows_with_every_change_also_when_the_clock_was_set_back(
         registry.change_type(device, DeviceType.CORPORATE, COMMAND)
     else:
         registry.retire(device, COMMAND)
-        registry.restore(devices["free"].pk, COMMAND)
+        registry.restore([devices["free"].pk], COMMAND)
     assert device.get().updated_at == before + timedelta(milliseconds=1)

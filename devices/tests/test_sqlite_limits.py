@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from cexup import middleware
-from devices import counts, feed, history
-from devices.models import Device
+from devices import feed, history
+from devices.models import Device, DeviceCount
 from devices.tests.conftest import Api, draft, register
 from devices.tests.test_faults_answers import assert_unavailable
 
@@ -65,7 +65,7 @@ def test_an_endless_page_of_the_admin_returns_503(
     operator: Client, fast_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator.raise_request_exception = False
-    monkeypatch.setattr(counts, "by_holder_and_type", lambda *_args: run())
+    monkeypatch.setattr(DeviceCount.objects, "by_holder_and_type", lambda *_args: run())
     response = operator.get("/admin/")
     assert (response.status_code, response["Retry-After"]) == (503, "1")
 

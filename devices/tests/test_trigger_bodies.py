@@ -5,12 +5,10 @@ from django.core import checks
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from devices import counts
 from devices.models import DeviceCount
 from devices.reach import EVERYTHING
 from devices.tests.conftest import draft, register
-from devices.triggers import counts as count_triggers
-from devices.triggers import definitions, feed, records
+from devices.triggers import counts, definitions, feed, records
 
 POSTGRESQL = connection.vendor == "postgresql"
 FUNCTION = """
@@ -143,7 +141,7 @@ def test_check_names_a_trigger_that_the_release_does_not_ship() -> None:
 
 @pytest.mark.django_db
 def test_a_second_migrate_recreates_nothing() -> None:
-    for kind in (count_triggers, feed, records):
+    for kind in (counts, feed, records):
         assert not kind.install(connection)
 
 

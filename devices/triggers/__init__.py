@@ -21,5 +21,5 @@ def install(connection: Any, tables: Collection[str]) -> None:
 
 def unknown(connection: Any) -> list[str]:
     """Return the triggers of the registry's tables that this release does not ship."""
-    shipped = {key for kind in KINDS.values() for key in kind.shipped(connection)}
+    shipped = {key for kind in KINDS.values() for key in kind.SHIPPED[connection.vendor]}
     return [key for key in definitions.installed(connection) if key.startswith("TRIGGER") and key not in shipped]

@@ -8,8 +8,9 @@
 
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
+from devices import sql
 from devices.triggers import definitions
 
 FOLD_EVERY = 256  # rows that are appended between two folds
@@ -77,8 +78,8 @@ KEEP_TRUNCATED = f""" BEGIN
     END """
 
 TRIGGER = """
-    CREATE TRIGGER devices_count_{event} AFTER {EVENT} ON devices_device {referencing}
-    FOR EACH STATEMENT EXECUTE FUNCTION devices_count_{event}()
+    CREATE TRIGGER {name} AFTER {event} ON devices_device {referencing}
+    FOR EACH STATEMENT EXECUTE FUNCTION {name}()
 """
 
 # Folding leaves dead rows. They are removed while there are few.
@@ -87,17 +88,14 @@ VACUUM = """
 """
 
 
-def _on_postgresql(connection: Any) -> dict[str, str]:
-    fold = definitions.function(connection, "devices_fold_counts", FOLD, returns="void", language="sql")
-    shipped = {"FUNCTION devices_fold_counts()": fold}
+def _on_postgresql() -> dict[str, str]:
+    shipped = definitions.function("devices_fold_counts", FOLD, returns="void", language="sql")
     for event, (tables, changes) in {**EVENTS, "truncate": ("", "")}.items():
-        name = f"devices_count_{event}"
+        name, referencing = f"devices_count_{event}", f"REFERENCING {tables}" if tables else ""
         body = KEEP.format(columns=COLUMNS, changes=changes, every=FOLD_EVERY) if changes else KEEP_TRUNCATED
-        referencing = f"REFERENCING {tables}" if tables else ""
-        shipped[f"FUNCTION {name}()"] = definitions.function(connection, name, body)
-        shipped[f"TRIGGER {name} ON devices_device"] = TRIGGER.format(
-            event=event, EVENT=event.upper(), referencing=referencing
-        )
+        shipped |= definitions.function(name, body)
+        trigger = TRIGGER.format(name=name, event=event.upper(), referencing=referencing)
+        shipped[f"TRIGGER {name} ON devices_device"] = trigger
     return shipped
 
 
@@ -119,37 +117,48 @@ COUNT_OUT = f"""
 MOVED = "OLD.device_holder_id IS NOT NEW.device_holder_id OR OLD.device_type <> NEW.device_type"
 
 
-def _on_sqlite() -> dict[str, str]:
-    actions = {
-        "insert": f"BEGIN {COUNT_IN} END",
-        "delete": f"BEGIN {COUNT_OUT} END",
-        "update": f"WHEN {MOVED} BEGIN {COUNT_OUT} {COUNT_IN} END",
-    }
-    create = "CREATE TRIGGER devices_count_{0} AFTER {0} ON devices_device {1}"
-    return {f"TRIGGER devices_count_{event}": create.format(event, action) for event, action in actions.items()}
+ACTIONS = {
+    "insert": f"BEGIN {COUNT_IN} END",
+    "delete": f"BEGIN {COUNT_OUT} END",
+    "update": f"WHEN {MOVED} BEGIN {COUNT_OUT} {COUNT_IN} END",
+}
+ON_SQLITE = {
+    f"TRIGGER devices_count_{event}": f"CREATE TRIGGER devices_count_{event} AFTER {event} ON devices_device {action}"
+    for event, action in ACTIONS.items()
+}
 
-
-# --- Both
-
-
-def shipped(connection: Any) -> dict[str, str]:
-    return _on_postgresql(connection) if connection.vendor == "postgresql" else _on_sqlite()
+SHIPPED = {"postgresql": _on_postgresql(), "sqlite": ON_SQLITE}
 
 
 def install(connection: Any) -> bool:
     """Install the triggers, and correct the counts if that was necessary; return whether it was."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        if is_changed := definitions.install(connection, shipped(connection)):
+        if is_changed := definitions.install(connection, SHIPPED):
             cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
-            reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
+            _reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
     return is_changed
 
 
 def remove(connection: Any) -> None:
-    definitions.drop(connection, shipped(connection))
+    definitions.drop(connection, SHIPPED)
 
 
-def reconcile(connection: Any) -> None:
+def differences() -> list[tuple[bool, int | None, str, int]]:
+    """Return the counts that are wrong: everywhere, holder, type, and what has to be added."""
+    with connection.cursor() as cursor:
+        cursor.execute(DIFFERENCES)
+        return [(bool(everywhere), *rest) for everywhere, *rest in cursor.fetchall()]
+
+
+def repair() -> None:
+    """Install missing triggers and correct the counts, even while others write."""
+    with transaction.atomic():
+        sql.queue_up()  # two repairs at once would both add what is missing
+        install(connection)
+        _reconcile(connection)
+
+
+def _reconcile(connection: Any) -> None:
     """Add to the counts what they lack."""
     conflict = "" if connection.vendor == "postgresql" else ADD
     with connection.cursor() as cursor:

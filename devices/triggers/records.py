@@ -54,13 +54,13 @@ RETENTION_STAYS = f""" BEGIN
     END """
 
 
-def _on_postgresql(connection: Any) -> dict[str, str]:
-    bodies = {"devices_record_stays": RECORD_STAYS, "devices_retention_stays": RETENTION_STAYS}
-    shipped = {f"FUNCTION {name}()": definitions.function(connection, name, body) for name, body in bodies.items()}
+def _on_postgresql() -> dict[str, str]:
+    shipped = definitions.function("devices_record_stays", RECORD_STAYS)
+    shipped |= definitions.function("devices_retention_stays", RETENTION_STAYS)
     for table in TABLES:
         function = "devices_retention_stays()" if table == RETENTION else f"devices_record_stays('{RECORDS[table][1]}')"
         for event, each in (("update", "ROW"), ("delete", "ROW"), ("truncate", "STATEMENT")):
-            name = _name(table, event)
+            name = f"{table}_stays_{event}"
             shipped[f"TRIGGER {name} ON {table}"] = (
                 f"CREATE TRIGGER {name} BEFORE {event.upper()} ON {table} FOR EACH {each} EXECUTE FUNCTION {function}; "
                 f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"  # also in a session that claims to replicate
@@ -75,25 +75,24 @@ REFUSE = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
 
 def _on_sqlite() -> dict[str, str]:
     """Return the triggers. REPLACE removes a row without firing those of DELETE, so it is rejected itself."""
-    conditions = {(RETENTION, "update"): "WHEN NEW.years < OLD.years", (RETENTION, "delete"): ""}
+    when = {
+        (RETENTION, "update"): "WHEN NEW.years < OLD.years",
+        (RETENTION, "delete"): "",
+        (RETENTION, "insert"): f"WHEN EXISTS (SELECT 1 FROM {RETENTION})",
+    }
     for table, (key, at) in RECORDS.items():
         past = f"OLD.{at} < pruning_before AND OLD.{at} < {KEPT_SINCE['sqlite']}"
-        conditions[table, "update"] = ""
-        conditions[table, "delete"] = f"WHEN NOT EXISTS (SELECT 1 FROM {RETENTION} WHERE {past})"
-        conditions[table, "insert"] = f"WHEN NEW.{key} > 0 AND EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"
-    conditions[RETENTION, "insert"] = f"WHEN EXISTS (SELECT 1 FROM {RETENTION})"
+        when[table, "update"] = ""
+        when[table, "delete"] = f"WHEN NOT EXISTS (SELECT 1 FROM {RETENTION} WHERE {past})"
+        when[table, "insert"] = f"WHEN NEW.{key} > 0 AND EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"
     return {
-        f"TRIGGER {name}": f"CREATE TRIGGER {name} BEFORE {event} ON {table} {when} {REFUSE}"
-        for (table, event), when in conditions.items()
-        for name in [_name(table, event)]
+        f"TRIGGER {name}": f"CREATE TRIGGER {name} BEFORE {event} ON {table} {condition} {REFUSE}"
+        for (table, event), condition in when.items()
+        for name in [f"{table}_stays_{event}"]
     }
 
 
-# --- Both
-
-
-def shipped(connection: Any) -> dict[str, str]:
-    return _on_postgresql(connection) if connection.vendor == "postgresql" else _on_sqlite()
+SHIPPED = {"postgresql": _on_postgresql(), "sqlite": _on_sqlite()}
 
 
 def install(connection: Any) -> bool:
@@ -101,13 +100,9 @@ def install(connection: Any) -> bool:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         first = f"SELECT 1, CAST(%s AS integer) WHERE NOT EXISTS (SELECT 1 FROM {RETENTION})"
         cursor.execute(f"INSERT INTO {RETENTION} (id, years) {first}", [settings.AUDIT_YEARS])
-        return definitions.install(connection, shipped(connection))
+        return definitions.install(connection, SHIPPED)
 
 
 def remove(connection: Any) -> None:
     """Drop the triggers, and keep the years."""
-    definitions.drop(connection, shipped(connection))
-
-
-def _name(table: str, event: str) -> str:
-    return f"{table}_stays_{event}"
+    definitions.drop(connection, SHIPPED)

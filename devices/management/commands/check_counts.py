@@ -2,9 +2,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from devices import counts
 from devices.drafts import UNKNOWN
 from devices.models import Hospital
+from devices.triggers import counts
 
 
 class Command(BaseCommand):
