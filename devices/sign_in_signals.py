@@ -10,7 +10,7 @@ from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from devices import audit, denials, notifications, sessions, sign_in_limits, step_up
+from devices import audit, denials, notifications, sessions, sign_in_limits
 from devices.audit import What
 from devices.models import Hospital, Person
 from devices.models.sessions import BEGAN_AT
@@ -23,7 +23,7 @@ USERS = (User, Person)
 @receiver(user_logged_in)
 def signed_in(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
     request.session[BEGAN_AT] = time.time()
-    step_up.confirmed(request)
+    sessions.confirm(request)
     request.signed_in_user_id = user.pk  # type: ignore[attr-defined]  # for SignInLimitMiddleware
     audit.note(What.SIGNED_IN, about=user, user=user)
 
@@ -44,7 +44,7 @@ def failed_to_sign_in(credentials: dict[str, Any], request: HttpRequest | None =
         return
     person = User.objects.filter(username=credentials.get("username") or "").first()
     locked = getattr(request, "axes_locked_out", False)
-    sign_in_limits.count_hash(request)
+    sign_in_limits.count(getattr(request, "hash_limits", []))  # set by NewNetworkLimit if the password was hashed
     if not locked:
         sign_in_limits.count_failure(request)
     denials.note(request, What.SIGN_IN_LOCKED if locked else What.SIGN_IN_FAILED, about=person)

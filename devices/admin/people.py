@@ -5,27 +5,21 @@ Django's UserAdmin is not used: permissions follow from a user's hospitals, and 
 
 from typing import Any
 
-import axes.utils
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group, User
-from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse_lazy
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.forms import AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
-    UnfoldAdminPasswordWidget,
     UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -33,8 +27,8 @@ from unfold.widgets import (
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
 from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.account import sessions_ended
 from devices.admin.audit import WithAuditLog
-from devices.admin.current_password import ChangePasswordForm
 from devices.admin.trails import WithTrail
 from devices.models import Hospital, Person
 
@@ -193,9 +187,7 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
             ended = {person: sessions.end_others(person) for person in queryset}
             for person in filter(ended.get, ended):
                 notifications.notify(person, notifications.SESSIONS_ENDED)
-        count = sum(ended.values())
-        done = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
-        messages.success(request, done % {"count": count})
+        messages.success(request, sessions_ended(sum(ended.values())))
         return None
 
     def _is_protected(self, request: HttpRequest, chosen: QuerySet[Person]) -> bool:
@@ -215,44 +207,3 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
             "text": request.build_absolute_uri(people.make_password_link(person)),
         }
         return render(request, "admin/password_link.html", context)
-
-
-class ChangePassword(PasswordChangeView):
-    """Replaces the admin site's own page, which takes no other form."""
-
-    form_class = ChangePasswordForm
-    success_url = reverse_lazy("admin:password_change_done")
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "request": self.request}
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
-
-
-@method_decorator((login_not_required, transaction.atomic), "dispatch")
-class ChoosePassword(PasswordResetConfirmView):
-    template_name = "admin/choose_password.html"
-    token_generator = people.link_tokens
-    success_url = reverse_lazy("admin:login")
-    title = _("Choose a password")
-
-    def get_user(self, uidb64: str) -> Any:
-        """Return the user of the link, locked: of two clients that send the form, the second finds the link used."""
-        user = super().get_user(uidb64)
-        return user and User.objects.select_for_update().filter(pk=user.pk).first()
-
-    def get_form(self, form_class: Any = None) -> Any:
-        form = super().get_form(form_class)
-        for field in form.fields.values():
-            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
-        return form
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        response = super().form_valid(form)
-        axes.utils.reset(username=form.user.get_username())  # the page of a lock advises to set a new password
-        messages.success(self.request, _("Your password is set. You can sign in now."))
-        return response

@@ -30,12 +30,6 @@ class AuthenticatorApp(TOTPDevice):
         """
         return seal.unseal(self.key, self.user_id)
 
-    @property
-    def opens(self) -> bool:
-        with suppress(seal.Unreadable):
-            return bool(self.bin_key)
-        return False
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         with suppress(seal.Unreadable):  # then it is saved as it is, with the count of wrong codes
             self.key = seal.sealed_today(self.key, self.user_id)

@@ -1,7 +1,5 @@
 """The sessions of signed-in users, found by a hash of their key."""
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
@@ -13,7 +11,7 @@ BEGAN_AT = "began_at"  # in the session's data: when the user signed in, in seco
 
 
 class Session(AbstractBaseSession):
-    """A session of the admin. Its key is not stored: `session_key` is the SHA-256 of it (devices/session_store.py)."""
+    """A session of the admin. Its key is not stored: `session_key` is the SHA-256 of it (devices/sessions.py)."""
 
     session_key = models.CharField(_("session key"), max_length=64, primary_key=True)
     user = models.ForeignKey(
@@ -28,9 +26,3 @@ class Session(AbstractBaseSession):
         default_permissions = ()
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
-
-    @classmethod
-    def get_session_store_class(cls) -> Any:
-        from devices.session_store import SessionStore  # which imports this module
-
-        return SessionStore

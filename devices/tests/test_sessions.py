@@ -16,7 +16,7 @@ from django.utils import timezone
 from devices import people, second_factor, sessions
 from devices.audit import What
 from devices.models import AuditEvent, AuthenticatorApp, Hospital, Session
-from devices.session_store import SessionStore, hashed
+from devices.sessions import SessionStore, hashed
 from devices.tests.conftest import PASSWORD
 from devices.tests.test_admin_people import choose_password
 from devices.tests.test_admin_second_factor import SET_UP, code_shown, next_code_of, set_up
