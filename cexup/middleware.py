@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from cexup.logs import current_request_id
 from devices.api import envelope
 from devices.api.authentication import HEADER
-from devices.models.sessions import BEGAN_AT
 from devices.problems import Problem
+from devices.sessions import BEGAN_AT
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")

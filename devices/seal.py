@@ -26,12 +26,6 @@ NONCE_LENGTH = 12  # bytes, NIST SP 800-38D 5.2.1.1
 class Unreadable(ValueError):
     """No key decrypts it for this user."""
 
-    def __init__(self, user_id: int) -> None:
-        super().__init__(
-            f"No key opens the second factor of user {user_id}: put the SECRET_KEY that sealed it into "
-            "SECRET_KEY_FALLBACKS, or reset the second factor."
-        )
-
 
 def encrypt(plain: bytes, *, context: bytes, associated: bytes = b"") -> str:
     nonce = os.urandom(NONCE_LENGTH)
@@ -68,7 +62,10 @@ def unseal(text: str, user_id: int) -> bytes:
         try:
             secret = bytes.fromhex(text)
         except ValueError:
-            raise Unreadable(user_id) from None
+            raise Unreadable(
+                f"No key opens the second factor of user {user_id}: put the SECRET_KEY that sealed it into "
+                "SECRET_KEY_FALLBACKS, or reset the second factor."
+            ) from None
     return secret
 
 

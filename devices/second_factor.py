@@ -43,6 +43,7 @@ def begin(user: User, session_id: str) -> AuthenticatorApp:
     _lock(user)  # two pages of a session that load at once show the same secret
     unconfirmed = AuthenticatorApp.objects.filter(user=user, confirmed=False)
     unconfirmed.exclude(name=session_id).exclude(name__in=Session.objects.values("pk")).delete()  # of ended sessions
+    app: AuthenticatorApp
     app, _created = AuthenticatorApp.objects.get_or_create(user=user, confirmed=False, name=session_id)
     return app
 

@@ -26,13 +26,13 @@ from django.utils import timezone
 from devices import audit, seal
 from devices.audit import What
 from devices.models import Session
-from devices.models.sessions import BEGAN_AT, USER_AGENT_LENGTH
+from devices.models.people import USER_AGENT_LENGTH
 from devices.origin import client_address
 
 logger = logging.getLogger(__name__)
 
 CONTEXT = b"devices.session_store: session data, v1"  # of the encryption: another one would end all sessions
-CONFIRMED_AT = "confirmed_at"  # in the session's data: seconds since 1970 UTC
+BEGAN_AT, CONFIRMED_AT = "began_at", "confirmed_at"  # in the session's data: seconds since 1970 UTC
 FRESH_FOR = 5 * 60  # seconds
 
 
@@ -103,11 +103,18 @@ def end_others(user: User, session_id: str | None = None) -> int:
 
     If the current request is another user's, or there is none, all sessions of the user end.
     """
-    chosen = {pk for pk in of_user(user).values_list("pk", flat=True) if session_id in {None, pk}} - {current_id()}
-    count, _by_model = Session.objects.filter(pk__in=chosen).delete()
+    others = of_user(user).exclude(pk=current_id())
+    if session_id is not None:  # no database reads what a form sends
+        others = others.filter(pk__in={session_id} & set(others.values_list("pk", flat=True)))
+    count, _by_model = others.delete()
     if count:
         audit.note(What.SESSION_ENDED, about=user, count=count)
     return count
+
+
+def begin(request: HttpRequest) -> None:
+    """Keep in the session that the user has just signed in."""
+    request.session[BEGAN_AT] = request.session[CONFIRMED_AT] = time.time()
 
 
 def is_fresh(request: HttpRequest) -> bool:

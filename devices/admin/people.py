@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -53,15 +52,13 @@ SIGN_IN_FIELDS = ("email", "hospitals", "is_active")
 KEPT = ("first_name", *SIGN_IN_FIELDS, "_save", "_continue", "_addanother")  # while the identity is confirmed
 
 
-def is_protected(request: HttpRequest, person: Person) -> bool:
-    """Return whether the admin does not change how this user signs in.
+def why_protected(request: HttpRequest, person: Person) -> str:
+    """Return why the admin does not change how this user signs in, or an empty string.
 
     An operator whose session was stolen must not lose more than that session, nor may the other operators.
     """
-    return person.is_superuser or person.pk == request.user.pk
-
-
-def why_protected(request: HttpRequest, person: Person) -> str:
+    if not person.is_superuser and person.pk != request.user.pk:
+        return ""
     return render_to_string("admin/protected_user.html", {"person": person, "user": request.user})
 
 
@@ -119,12 +116,12 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
     def get_fieldsets(self, request: HttpRequest, obj: Person | None = None) -> Any:
         if obj is None:
             return [(None, {"fields": ("first_name", "email", "hospitals")})]
-        protected = is_protected(request, obj)
-        fields = ("first_name", "email", "at" if protected else "hospitals", "is_active", "number_of_sessions")
-        return [(None, {"fields": fields, "description": why_protected(request, obj) if protected else ""})]
+        reason = why_protected(request, obj)
+        fields = ("first_name", "email", "at" if reason else "hospitals", "is_active", "number_of_sessions")
+        return [(None, {"fields": fields, "description": reason})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Person | None = None) -> Any:
-        protected = (*SIGN_IN_FIELDS, "at") if obj and is_protected(request, obj) else ()
+        protected = (*SIGN_IN_FIELDS, "at") if obj and why_protected(request, obj) else ()
         return ("number_of_sessions", *protected)
 
     def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
@@ -192,18 +189,11 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
 
     def _is_protected(self, request: HttpRequest, chosen: QuerySet[Person]) -> bool:
         """Return whether one of these users is protected, and if so, show why."""
-        for person in chosen:
-            if is_protected(request, person):
-                messages.error(request, why_protected(request, person))
-                return True
-        return False
+        reason = next(filter(None, (why_protected(request, person) for person in chosen)), "")
+        if reason:
+            messages.error(request, reason)
+        return bool(reason)
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": str(person),
-            "person": person,
-            "text": request.build_absolute_uri(people.make_password_link(person)),
-        }
-        return render(request, "admin/password_link.html", context)
+        url = request.build_absolute_uri(people.make_password_link(person))
+        return self.render_page(request, "admin/password_link.html", title=str(person), person=person, text=url)

@@ -39,12 +39,10 @@ class SecondFactorMiddleware:
         # Not `path`: it begins with the prefix below which the registry is served, if there is one.
         if not request.path_info.startswith("/admin/") or not user.is_authenticated or user.is_verified():
             return None
-        if second_factor.is_set_up(user):
-            page = reverse("second_factor")
-        elif settings.STAFF_OTP == "required":
-            page = reverse("second_factor_set_up")
-        else:
+        is_set_up = second_factor.is_set_up(user)
+        if not is_set_up and settings.STAFF_OTP == "optional":
             return None
+        page = reverse("second_factor" if is_set_up else "second_factor_set_up")
         return None if request.path in {page, reverse("admin:logout"), reverse("admin:jsi18n")} else page
 
 
@@ -105,6 +103,6 @@ def _keep(request: HttpRequest) -> HttpResponse:
 
 
 def _show_recovery_codes(request: HttpRequest) -> HttpResponse:
-    codes: Any = second_factor.new_recovery_codes(request.user)  # type: ignore[arg-type]  # signed in
+    codes = second_factor.new_recovery_codes(request.user)  # type: ignore[arg-type]  # signed in
     context = {"text": "\n".join(codes), "continue_url": reverse("admin:index")}
     return render_page(request, "admin/recovery_codes.html", title=_("Two-factor sign-in"), **context)
