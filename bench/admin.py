@@ -22,7 +22,7 @@ from datetime import timedelta
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from devices import people
 from devices.models import Device, Hospital
-from devices.session_store import SessionStore
+from devices.sessions import SessionStore
 largest = Device.objects.order_by("id").last().device_holder
 operator = get_user_model().objects.create_superuser("operator")
 for user in (operator, people.invite("Admin", "admin@rs.example", [largest])):

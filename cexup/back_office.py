@@ -13,7 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django_otp import middleware as otp
 
 from cexup import middleware
-from devices.admin import second_factor, sign_in_limits
+from devices import sign_in_limits
+from devices.admin import second_factor
 
 
 def skipped_by_api(base: Any) -> Any:

@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from cexup.logs import current_request_id
 from devices.api import envelope
 from devices.api.authentication import HEADER
-from devices.models.sessions import BEGAN_AT
 from devices.problems import Problem
+from devices.sessions import BEGAN_AT
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
 # Steps of SQLite's virtual machine between two checks of the clock: 10 to 50 ms. A usual list has fewer, so it never

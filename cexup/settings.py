@@ -199,7 +199,7 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "devices.people.HospitalAdminRights",
 ]
-SESSION_ENGINE = "devices.session_store"
+SESSION_ENGINE = "devices.sessions"
 SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session ends
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
@@ -214,7 +214,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on tr
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "devices.origin.client_network"
-AXES_LOCKOUT_CALLABLE = "devices.admin.sign_in_limits.locked_out"
+AXES_LOCKOUT_CALLABLE = "devices.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # the audit log has all sign-ins; axes logs no failures unless it is told to
 AXES_VERBOSE = False  # no line at every start
 AXES_ENABLE_ADMIN = False

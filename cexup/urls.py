@@ -7,10 +7,8 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from cexup import errors, health
-from devices.admin import sessions
+from devices.admin import account, second_factor
 from devices.admin.access import autocomplete_view
-from devices.admin.people import ChangePassword, ChoosePassword
-from devices.admin.second_factor import CheckSecondFactor, set_up_or_keep
 from devices.api.views import NoSuchRoute
 
 urlpatterns = [
@@ -18,11 +16,11 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("language", login_not_required(set_language), name="set_language"),
     path("api", NoSuchRoute.as_view()),
-    path("admin/choose-password/<uidb64>/<token>/", ChoosePassword.as_view(), name="choose_password"),
-    path("admin/second-factor/", CheckSecondFactor.as_view(), name="second_factor"),
-    path("admin/second-factor/set-up/", set_up_or_keep, name="second_factor_set_up"),
-    path("admin/password_change/", admin.site.admin_view(ChangePassword.as_view()), name="change_password"),
-    path("admin/sessions/", sessions.your_sessions, name="your_sessions"),
+    path("admin/choose-password/<uidb64>/<token>/", account.ChoosePassword.as_view(), name="choose_password"),
+    path("admin/second-factor/", second_factor.check, name="second_factor"),
+    path("admin/second-factor/set-up/", second_factor.set_up_or_keep, name="second_factor_set_up"),
+    path("admin/password_change/", admin.site.admin_view(account.ChangePassword.as_view()), name="change_password"),
+    path("admin/sessions/", account.your_sessions, name="your_sessions"),
     path("admin/autocomplete/", admin.site.admin_view(autocomplete_view)),
     path("admin/", admin.site.urls),
     re_path("^healthz/?$", health.healthz),

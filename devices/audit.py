@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from devices import sql
 from devices.models import ApiKey, AuditEvent, AuditRetention, Device, Hospital, Through
-from devices.models.sessions import USER_AGENT_LENGTH
+from devices.models.people import USER_AGENT_LENGTH
 from devices.origin import client_address, network_of
 from devices.triggers import records
 

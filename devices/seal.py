@@ -10,6 +10,7 @@ decrypt in another user's row.
 
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,12 +26,6 @@ NONCE_LENGTH = 12  # bytes, NIST SP 800-38D 5.2.1.1
 class Unreadable(ValueError):
     """No key decrypts it for this user."""
 
-    def __init__(self, user_id: int) -> None:
-        super().__init__(
-            f"No key opens the second factor of user {user_id}: put the SECRET_KEY that sealed it into "
-            "SECRET_KEY_FALLBACKS, or reset the second factor."
-        )
-
 
 def encrypt(plain: bytes, *, context: bytes, associated: bytes = b"") -> str:
     nonce = os.urandom(NONCE_LENGTH)
@@ -40,8 +35,11 @@ def encrypt(plain: bytes, *, context: bytes, associated: bytes = b"") -> str:
 
 def decrypt(text: str, *, context: bytes, associated: bytes = b"") -> bytes | None:
     """Return the plaintext, or None if neither the current key nor an older one decrypts it."""
-    opened = (_opened(text, key, context, associated) for key in secret_keys())
-    return next((plain for plain in opened if plain is not None), None)
+    for key in secret_keys():
+        with suppress(InvalidTag, ValueError):  # ValueError: no base64, or too short
+            sealed = urlsafe_b64decode(text.removeprefix(PREFIX))
+            return _cipher(key, context).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], associated)
+    return None
 
 
 def secret_keys() -> list[str]:
@@ -64,25 +62,16 @@ def unseal(text: str, user_id: int) -> bytes:
         try:
             secret = bytes.fromhex(text)
         except ValueError:
-            raise Unreadable(user_id) from None
+            raise Unreadable(
+                f"No key opens the second factor of user {user_id}: put the SECRET_KEY that sealed it into "
+                "SECRET_KEY_FALLBACKS, or reset the second factor."
+            ) from None
     return secret
 
 
 def sealed_today(text: str, user_id: int) -> str:
-    """Return the secret encrypted with the current key; the same text if it already is."""
-    return text if is_sealed_by_todays_key(text, user_id) else seal(unseal(text, user_id), user_id)
-
-
-def is_sealed_by_todays_key(text: str, user_id: int) -> bool:
-    return _opened(text, settings.SECRET_KEY, SECOND_FACTOR, _associated(user_id)) is not None
-
-
-def _opened(text: str, key: str, context: bytes, associated: bytes) -> bytes | None:
-    try:
-        sealed = urlsafe_b64decode(text.removeprefix(PREFIX))
-        return _cipher(key, context).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], associated)
-    except (InvalidTag, ValueError):  # no base64, or too short
-        return None
+    """Return the secret encrypted with the current key."""
+    return seal(unseal(text, user_id), user_id)
 
 
 def _cipher(key: str, context: bytes) -> AESGCM:

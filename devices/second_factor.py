@@ -16,16 +16,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.crypto import salted_hmac
-from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
 from devices import audit, notifications, seal, sessions, sign_in_limits
 from devices.audit import About, What
-from devices.counters import leases
 from devices.models import AuthenticatorApp, Session
 from devices.origin import client_network
-from devices.rates import Rate
-from devices.sign_in_limits import Limit
+from devices.rates import Limit, Rate
 
 RECOVERY_CODES = 10
 DIGITS = 6
@@ -46,9 +43,9 @@ def begin(user: User, session_id: str) -> AuthenticatorApp:
     _lock(user)  # two pages of a session that load at once show the same secret
     unconfirmed = AuthenticatorApp.objects.filter(user=user, confirmed=False)
     unconfirmed.exclude(name=session_id).exclude(name__in=Session.objects.values("pk")).delete()  # of ended sessions
-    begun = unconfirmed.filter(name=session_id).order_by("pk")
-    app: AuthenticatorApp | None = next((app for app in begun if app.opens), None)
-    return app or AuthenticatorApp.objects.create(user=user, confirmed=False, name=session_id)
+    app: AuthenticatorApp
+    app, _created = AuthenticatorApp.objects.get_or_create(user=user, confirmed=False, name=session_id)
+    return app
 
 
 def secret_of(app: AuthenticatorApp) -> str:
@@ -65,7 +62,7 @@ def confirm(user: User, code: str, session_id: str) -> AuthenticatorApp | None:
         TooManyAttempts: too many wrong codes were sent.
     """
     app = begin(user, session_id)  # which locks: of two sessions that confirm at once, the second one fails
-    if is_set_up(user) or _checked(user, app, code) is None:
+    if is_set_up(user) or not _is_right(user, app, code):
         return None
     AuthenticatorApp.objects.filter(user=user).exclude(pk=app.pk).delete()
     app.confirmed, app.name = True, "app"
@@ -76,17 +73,19 @@ def confirm(user: User, code: str, session_id: str) -> AuthenticatorApp | None:
     return app
 
 
-def check(user: Any, code: str) -> AuthenticatorApp | StaticDevice | None:
+@transaction.atomic
+def check(user: User, code: str) -> AuthenticatorApp | StaticDevice | None:
     """Return the app or the recovery codes that the code is of; None if it is wrong or was used before.
 
     Raises:
         TooManyAttempts: too many wrong codes were sent.
     """
+    _lock(user)  # one at a time: codes sent at once are counted too
     text = "".join(code.split()).lower()
     is_of_app = len(text) == DIGITS and text.isdecimal()
     model = AuthenticatorApp if is_of_app else StaticDevice
     device = model.objects.filter(user=user, confirmed=True).first()
-    return _checked(user, device, text if is_of_app else _stored(user, text)) if device else None
+    return device if device and _is_right(user, device, text if is_of_app else _stored(user, text)) else None
 
 
 @transaction.atomic
@@ -135,21 +134,18 @@ def _stored(user: User, code: str) -> str:
     return str(stored or digests[0])
 
 
-@transaction.atomic
-def _checked(user: User, device: Any, code: str) -> Any:
-    """Return the device if the code is right; if not, count it.
+def _is_right(user: User, device: AuthenticatorApp | StaticDevice, code: str) -> bool:
+    """Check the code, and count it if it is wrong. The user is locked.
 
     Raises:
         TooManyAttempts: too many wrong codes were sent, and this one was not checked.
     """
-    _lock(user)  # one at a time: codes sent at once are counted too
     limits = _limits(user)
     sign_in_limits.raise_if_used_up(limits)
-    found = verify_token(user, device.persistent_id, code)
-    if found is None:
-        for name, rate in limits:
-            leases().take(name, rate, strict=True)
-    return found
+    if device.verify_token(code):
+        return True
+    sign_in_limits.count(limits)
+    return False
 
 
 def _limits(user: User) -> list[Limit]:

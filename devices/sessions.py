@@ -1,14 +1,95 @@
-"""The sessions of signed-in users: list them and end them."""
+"""The sessions of signed-in users: the session engine (SESSION_ENGINE), their list, their end, and confirmations.
 
+The engine is Django's, in the database, with a hash of the key and encrypted data: of a password link that was opened,
+Django keeps the token in the session.
+https://docs.djangoproject.com/en/5.2/topics/http/sessions/#extending-database-backed-session-engines
+
+Before users change how somebody signs in, they confirm their identity: a session that was stolen or left open is not
+enough for that (admin/step_up.py). A sign-in counts as a confirmation.
+"""
+
+import hashlib
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends import db
+from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
-from devices import audit
+from devices import audit, seal
 from devices.audit import What
 from devices.models import Session
-from devices.session_store import hashed
+from devices.models.people import USER_AGENT_LENGTH
+from devices.origin import client_address
+
+logger = logging.getLogger(__name__)
+
+CONTEXT = b"devices.session_store: session data, v1"  # of the encryption: another one would end all sessions
+BEGAN_AT, CONFIRMED_AT = "began_at", "confirmed_at"  # in the session's data: seconds since 1970 UTC
+FRESH_FOR = 5 * 60  # seconds
+
+
+class SessionStore(db.SessionStore):
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def load(self) -> dict[str, Any]:
+        row = Session.objects.filter(pk=hashed(self.session_key), expire_date__gt=timezone.now()).first()
+        if row is None:
+            self._session_key = None  # as Django's stores do: a key that is not ours is never adopted
+            return {}
+        return self.decode(row.session_data)
+
+    def encode(self, session_dict: dict[str, Any]) -> str:
+        return seal.encrypt(self.serializer().dumps(session_dict), context=CONTEXT)
+
+    def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # the column is text
+        """Return the data, or an empty session if no key decrypts it, as Django does if the signature is wrong."""
+        plain = seal.decrypt(session_data, context=CONTEXT)
+        if plain is None:
+            logger.warning("The data of a session cannot be decrypted")
+            return {}
+        return dict(self.serializer().loads(plain))
+
+    def exists(self, session_key: str | None) -> bool:
+        return Session.objects.filter(pk=hashed(session_key)).exists()
+
+    def delete(self, session_key: str | None = None) -> None:
+        if key := session_key or self.session_key:
+            Session.objects.filter(pk=hashed(key)).delete()
+
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
+        row: Session = super().create_model_instance(data)  # type: ignore[assignment]
+        row.session_key = hashed(row.session_key)
+        row.user_id = data.get(SESSION_KEY)
+        if began_at := data.get(BEGAN_AT):
+            row.created_at = datetime.fromtimestamp(began_at, UTC)
+        if request := audit.current_request.get():
+            row.address = client_address(request)
+            row.user_agent = request.headers.get("User-Agent", "")[:USER_AGENT_LENGTH]
+        return row
+
+    # Django's database store has asynchronous versions of its own, which would store the key itself.
+    aload, aexists, adelete = SessionBase.aload, SessionBase.aexists, SessionBase.adelete
+    acreate, asave = SessionBase.acreate, SessionBase.asave
+
+
+def hashed(session_key: str | None) -> str:
+    """Return what is stored of a key. The key has 165 random bits, so an unsalted hash cannot be guessed."""
+    return hashlib.sha256((session_key or "").encode()).hexdigest()
+
+
+def current_id() -> str:
+    """Return the id of the session of the current request. No session has the id that is returned without one."""
+    return hashed(getattr(getattr(audit.current_request.get(), "session", None), "session_key", None))
 
 
 def of_user(user: User) -> QuerySet[Session]:
@@ -16,29 +97,32 @@ def of_user(user: User) -> QuerySet[Session]:
     return Session.objects.filter(user_id=user.pk, expire_date__gt=timezone.now()).order_by("-last_seen_at")
 
 
-def current_id() -> str:
-    """Return the id of the session of the current request, or an empty string."""
-    session = getattr(audit.current_request.get(), "session", None)
-    return hashed(session.session_key) if session and session.session_key else ""
-
-
-def end(user: User, session_id: str) -> int:
-    """End this session if it is another one of the user; return how many were ended, 0 or 1."""
-    known = session_id in of_user(user).values_list("pk", flat=True)  # no database reads what a form sends
-    return _end(of_user(user).filter(pk=session_id), user) if known else 0
-
-
-def end_others(user: User) -> int:
-    """End all sessions of the user, except the session of the current request; return how many were ended.
+@transaction.atomic
+def end_others(user: User, session_id: str | None = None) -> int:
+    """End all sessions of the user, or the one with this id, but not the current session; return how many were ended.
 
     If the current request is another user's, or there is none, all sessions of the user end.
     """
-    return _end(of_user(user), user)
-
-
-@transaction.atomic
-def _end(sessions: QuerySet[Session], user: User) -> int:
-    count, _by_model = sessions.exclude(pk=current_id()).delete()
+    others = of_user(user).exclude(pk=current_id())
+    if session_id is not None:  # no database reads what a form sends
+        others = others.filter(pk__in={session_id} & set(others.values_list("pk", flat=True)))
+    count, _by_model = others.delete()
     if count:
         audit.note(What.SESSION_ENDED, about=user, count=count)
     return count
+
+
+def begin(request: HttpRequest) -> None:
+    """Keep in the session that the user has just signed in."""
+    request.session[BEGAN_AT] = request.session[CONFIRMED_AT] = time.time()
+
+
+def is_fresh(request: HttpRequest) -> bool:
+    """Return whether the user has given a password or a code within the last minutes, in this session."""
+    age = time.time() - request.session.get(CONFIRMED_AT, 0)
+    return bool(0 <= age < FRESH_FOR)
+
+
+def confirm(request: HttpRequest) -> None:
+    """Keep in the session that the user has just given a password or a code."""
+    request.session[CONFIRMED_AT] = time.time()

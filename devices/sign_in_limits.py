@@ -6,27 +6,44 @@ A password costs about half a second of a core to check.
 - SIGN_IN_RATE_ALL limits failed sign-ins whose password was hashed, of all networks together from which no user signed
   in within 30 days. So an attack from many addresses keeps no user out of a network in use.
 - 20 failed sign-ins of a network within 15 minutes stop its sign-ins. A browser in which the user signed in before has
-  a count of its own: see device_cookies.py.
+  a count of its own, by a signed cookie: a guest in a hospital's network does not lock out its admins. The cookie signs
+  nobody in, and helps only the user that it names.
+  https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
 
-If the counter fails, each process counts alone.
+The response beyond a limit is 429, and 503 if hashing.py is busy. If the counter fails, each process counts alone.
 """
 
+import hashlib
 import math
-from collections.abc import Iterable
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template import loader
+from django.utils.translation import gettext as _
 
-from devices import audit, device_cookies, rates
+from cexup import errors
+from devices import audit, denials, rates
 from devices.audit import What
 from devices.counters import leases
+from devices.hashing import HashingBusy
 from devices.origin import client_network, client_networks
-from devices.rates import Rate
+from devices.people import login_name
+from devices.rates import Limit, Rate
 
 FAILURES = Rate(20, "15min")  # of one network
+COOKIE_FAILURES = Rate(10, "15min")  # of one cookie
+COOKIE_AGE = timedelta(days=90)
+COOKIE_SALT = "devices.device_cookies"  # another one would end the cookies that browsers have
 WIDE = 4  # times as much for a /48, which may be a whole hospital or the customers of a mobile carrier
-
-Limit = rates.Limit
+SIGN_IN = "admin:login"
+LIMITED = {SIGN_IN, "change_password", "choose_password", "second_factor", "second_factor_set_up"}  # view names
 
 
 class TooManyAttempts(Exception):
@@ -37,20 +54,36 @@ class TooManyAttempts(Exception):
         super().__init__(f"Retry in {seconds} seconds.")
 
 
-def check(request: HttpRequest, *, is_sign_in: bool) -> None:
-    """Count a request that checks a password or a code. A network that is over its limit is refused without a query.
+class SignInLimitMiddleware:
+    """Count each request that checks a password or a code: after the CSRF check, so that no other site can send any."""
 
-    Raises:
-        TooManyAttempts: nothing was checked.
-    """
-    limits = rates.by_network("sign-in", rates.read(settings.SIGN_IN_RATE), client_networks(request), WIDE)
-    raise_if_used_up(limits)
-    if is_sign_in:
-        raise_if_used_up(_failure_limits(request))
-    for limit in limits:
-        decision = leases().take(*limit, strict=True)
-        if not decision.admitted:
-            raise TooManyAttempts(decision.ends_in)
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if user_id := getattr(request, "signed_in_user_id", None):
+            _set_cookie(response, user_id)
+        return response
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        try:
+            if request.method == "POST" and _view_name(request) in LIMITED:
+                check(request)
+        except TooManyAttempts as error:
+            return self.process_exception(request, error)
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return 429 without the admin's frame, which takes ten times as long: an attack has it rendered often."""
+        if isinstance(exception, HashingBusy):
+            return errors.hashing_busy()
+        if not isinstance(exception, TooManyAttempts):
+            return None
+        denials.note(request, What.SIGN_IN_LIMITED)
+        request.denial_recorded = True  # type: ignore[attr-defined]
+        page = loader.get_template("429.html").render({"minutes": exception.minutes})
+        return HttpResponse(page, status=429, headers={"Retry-After": str(exception.seconds)})
 
 
 class NewNetworkLimit:
@@ -60,15 +93,39 @@ class NewNetworkLimit:
     """
 
     def authenticate(self, request: HttpRequest, username: str, password: str) -> None:
-        """Refuse the sign-in if its network is new here and the limit is exceeded; `count_hash` counts it.
+        """Refuse the sign-in if its network is new here and the limit is exceeded; `count_failure` counts it.
 
         Raises:
             TooManyAttempts: the password was not checked.
         """
         limits = _limits_of_new_networks(request)
-        if limits and not _is_known(client_network(request)):
+        network = client_network(request)
+        if limits and (network is None or network not in audit.known_networks(What.SIGNED_IN)):
             raise_if_used_up(limits)
             request.hash_limits = limits  # type: ignore[attr-defined]
+
+
+def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
+    """Respond to the sign-in of a user whom axes has locked (AXES_LOCKOUT_CALLABLE)."""
+    minutes = int(settings.AXES_COOLOFF_TIME.total_seconds() // 60)
+    context = {**admin.site.each_context(request), "title": _("Too many failed sign-ins"), "minutes": minutes}
+    return render(request, "admin/locked_out.html", context, status=429)
+
+
+def check(request: HttpRequest) -> None:
+    """Count a request that checks a password or a code. A network that is over its limit is refused without a query.
+
+    Raises:
+        TooManyAttempts: nothing was checked.
+    """
+    limits = rates.by_network("sign-in", rates.read(settings.SIGN_IN_RATE), client_networks(request), WIDE)
+    raise_if_used_up(limits)
+    if _view_name(request) == SIGN_IN:
+        raise_if_used_up(_failure_limits(request))
+    for limit in limits:
+        decision = leases().take(*limit, strict=True)
+        if not decision.admitted:
+            raise TooManyAttempts(decision.ends_in)
 
 
 def count(limits: Iterable[Limit]) -> None:
@@ -77,13 +134,8 @@ def count(limits: Iterable[Limit]) -> None:
         leases().take(*limit, strict=True)
 
 
-def count_hash(request: HttpRequest) -> None:
-    """Count a sign-in whose password was hashed and wrong; one that got 503 was not hashed."""
-    count(getattr(request, "hash_limits", []))
-
-
 def count_failure(request: HttpRequest) -> None:
-    """Count a wrong password against the network that it came from, or against the cookie of its user."""
+    """Count a wrong password: against the network that it came from, or the cookie of its user."""
     count(_failure_limits(request))
 
 
@@ -100,9 +152,16 @@ def raise_if_used_up(limits: Iterable[Limit]) -> None:
             raise TooManyAttempts(refusal.ends_in)
 
 
+def _view_name(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match else ""
+
+
 def _failure_limits(request: HttpRequest) -> list[Limit]:
-    if name := device_cookies.count_name(request):
-        return [(name, device_cookies.FAILURES)]
+    cookie = request.get_signed_cookie(settings.DEVICE_COOKIE_NAME, "", salt=COOKIE_SALT, max_age=COOKIE_AGE) or ""
+    user_id, _colon, random_part = cookie.partition(":")
+    typed = request.POST.get("username", "")
+    if random_part and User.objects.filter(pk=user_id, username__in={typed, login_name(typed)}).exists():
+        return [(f"device:{hashlib.sha256(random_part.encode()).hexdigest()[:40]}", COOKIE_FAILURES)]
     return rates.by_network("failed-sign-in", FAILURES, client_networks(request), WIDE)
 
 
@@ -112,5 +171,14 @@ def _limits_of_new_networks(request: HttpRequest) -> list[Limit]:
     return [(name, rate) for name, text in named if (rate := rates.read(text))]
 
 
-def _is_known(network: str | None) -> bool:
-    return network is not None and network in audit.known_networks(What.SIGNED_IN)
+def _set_cookie(response: HttpResponse, user_id: int) -> None:
+    """Let the browser keep that this user signed in. The random part tells its cookies apart."""
+    response.set_signed_cookie(
+        settings.DEVICE_COOKIE_NAME,
+        f"{user_id}:{secrets.token_urlsafe(16)}",
+        salt=COOKIE_SALT,
+        max_age=COOKIE_AGE,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )

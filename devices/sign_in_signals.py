@@ -1,6 +1,5 @@
 """Record by signals what happens in libraries: sign-ins, and users who are added or changed in any way."""
 
-import time
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -10,20 +9,17 @@ from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from devices import audit, denials, notifications, sessions, sign_in_limits, step_up
+from devices import audit, denials, notifications, sessions, sign_in_limits
 from devices.audit import What
-from devices.models import Hospital, Person
-from devices.models.sessions import BEGAN_AT
+from devices.models import Hospital
 
 RIGHTS = ("is_active", "is_staff", "is_superuser")  # recorded with the values before and after
 NAMES = ("username", "first_name", "last_name", "email")  # personal: recorded without values
-USERS = (User, Person)
 
 
 @receiver(user_logged_in)
 def signed_in(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
-    request.session[BEGAN_AT] = time.time()
-    step_up.confirmed(request)
+    sessions.begin(request)
     request.signed_in_user_id = user.pk  # type: ignore[attr-defined]  # for SignInLimitMiddleware
     audit.note(What.SIGNED_IN, about=user, user=user)
 
@@ -44,7 +40,7 @@ def failed_to_sign_in(credentials: dict[str, Any], request: HttpRequest | None =
         return
     person = User.objects.filter(username=credentials.get("username") or "").first()
     locked = getattr(request, "axes_locked_out", False)
-    sign_in_limits.count_hash(request)
+    sign_in_limits.count(getattr(request, "hash_limits", []))  # set by NewNetworkLimit if the password was hashed
     if not locked:
         sign_in_limits.count_failure(request)
     denials.note(request, What.SIGN_IN_LOCKED if locked else What.SIGN_IN_FAILED, about=person)
@@ -61,14 +57,14 @@ class RecordingLengthValidator(MinimumLengthValidator):
 
 
 @receiver(pre_save)
-def remember_before(sender: type[Any], instance: Any, update_fields: Any = None, **_kwargs: Any) -> None:
-    if sender in USERS and instance.pk and (update_fields is None or set(update_fields) & {*RIGHTS, *NAMES}):
-        instance._before = User.objects.filter(pk=instance.pk).values(*RIGHTS, *NAMES).first()
+def remember_before(instance: Any, update_fields: Any = None, **_kwargs: Any) -> None:
+    if isinstance(instance, User) and instance.pk and (update_fields is None or set(update_fields) & {*RIGHTS, *NAMES}):
+        instance.__dict__["_before"] = User.objects.filter(pk=instance.pk).values(*RIGHTS, *NAMES).first()
 
 
 @receiver(post_save)
-def person_saved(sender: type[Any], instance: Any, created: bool, **_kwargs: Any) -> None:
-    if sender not in USERS:
+def person_saved(instance: Any, created: bool, **_kwargs: Any) -> None:
+    if not isinstance(instance, User):
         return
     if created:
         audit.note(What.PERSON_ADDED, about=instance, **{name: getattr(instance, name) for name in RIGHTS})

@@ -5,27 +5,20 @@ Django's UserAdmin is not used: permissions follow from a user's hospitals, and 
 
 from typing import Any
 
-import axes.utils
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group, User
-from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse_lazy
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.forms import AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
-    UnfoldAdminPasswordWidget,
     UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -33,8 +26,8 @@ from unfold.widgets import (
 from devices import drafts, notifications, people, second_factor, sessions
 from devices.admin import confirmation, step_up
 from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.account import sessions_ended
 from devices.admin.audit import WithAuditLog
-from devices.admin.current_password import ChangePasswordForm
 from devices.admin.trails import WithTrail
 from devices.models import Hospital, Person
 
@@ -59,15 +52,13 @@ SIGN_IN_FIELDS = ("email", "hospitals", "is_active")
 KEPT = ("first_name", *SIGN_IN_FIELDS, "_save", "_continue", "_addanother")  # while the identity is confirmed
 
 
-def is_protected(request: HttpRequest, person: Person) -> bool:
-    """Return whether the admin does not change how this user signs in.
+def why_protected(request: HttpRequest, person: Person) -> str:
+    """Return why the admin does not change how this user signs in, or an empty string.
 
     An operator whose session was stolen must not lose more than that session, nor may the other operators.
     """
-    return person.is_superuser or person.pk == request.user.pk
-
-
-def why_protected(request: HttpRequest, person: Person) -> str:
+    if not person.is_superuser and person.pk != request.user.pk:
+        return ""
     return render_to_string("admin/protected_user.html", {"person": person, "user": request.user})
 
 
@@ -125,12 +116,12 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
     def get_fieldsets(self, request: HttpRequest, obj: Person | None = None) -> Any:
         if obj is None:
             return [(None, {"fields": ("first_name", "email", "hospitals")})]
-        protected = is_protected(request, obj)
-        fields = ("first_name", "email", "at" if protected else "hospitals", "is_active", "number_of_sessions")
-        return [(None, {"fields": fields, "description": why_protected(request, obj) if protected else ""})]
+        reason = why_protected(request, obj)
+        fields = ("first_name", "email", "at" if reason else "hospitals", "is_active", "number_of_sessions")
+        return [(None, {"fields": fields, "description": reason})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Person | None = None) -> Any:
-        protected = (*SIGN_IN_FIELDS, "at") if obj and is_protected(request, obj) else ()
+        protected = (*SIGN_IN_FIELDS, "at") if obj and why_protected(request, obj) else ()
         return ("number_of_sessions", *protected)
 
     def has_delete_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
@@ -193,66 +184,16 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
             ended = {person: sessions.end_others(person) for person in queryset}
             for person in filter(ended.get, ended):
                 notifications.notify(person, notifications.SESSIONS_ENDED)
-        count = sum(ended.values())
-        done = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
-        messages.success(request, done % {"count": count})
+        messages.success(request, sessions_ended(sum(ended.values())))
         return None
 
     def _is_protected(self, request: HttpRequest, chosen: QuerySet[Person]) -> bool:
         """Return whether one of these users is protected, and if so, show why."""
-        for person in chosen:
-            if is_protected(request, person):
-                messages.error(request, why_protected(request, person))
-                return True
-        return False
+        reason = next(filter(None, (why_protected(request, person) for person in chosen)), "")
+        if reason:
+            messages.error(request, reason)
+        return bool(reason)
 
     def _show_link(self, request: HttpRequest, person: Person) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": str(person),
-            "person": person,
-            "text": request.build_absolute_uri(people.make_password_link(person)),
-        }
-        return render(request, "admin/password_link.html", context)
-
-
-class ChangePassword(PasswordChangeView):
-    """Replaces the admin site's own page, which takes no other form."""
-
-    form_class = ChangePasswordForm
-    success_url = reverse_lazy("admin:password_change_done")
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "request": self.request}
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
-
-
-@method_decorator((login_not_required, transaction.atomic), "dispatch")
-class ChoosePassword(PasswordResetConfirmView):
-    template_name = "admin/choose_password.html"
-    token_generator = people.link_tokens
-    success_url = reverse_lazy("admin:login")
-    title = _("Choose a password")
-
-    def get_user(self, uidb64: str) -> Any:
-        """Return the user of the link, locked: of two clients that send the form, the second finds the link used."""
-        user = super().get_user(uidb64)
-        return user and User.objects.select_for_update().filter(pk=user.pk).first()
-
-    def get_form(self, form_class: Any = None) -> Any:
-        form = super().get_form(form_class)
-        for field in form.fields.values():
-            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
-        return form
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        response = super().form_valid(form)
-        axes.utils.reset(username=form.user.get_username())  # the page of a lock advises to set a new password
-        messages.success(self.request, _("Your password is set. You can sign in now."))
-        return response
+        url = request.build_absolute_uri(people.make_password_link(person))
+        return self.render_page(request, "admin/password_link.html", title=str(person), person=person, text=url)

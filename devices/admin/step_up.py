@@ -8,23 +8,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.shortcuts import redirect
-from django.utils.decorators import method_decorator
-from django.utils.translation import gettext_lazy as _
-from django.views.decorators.cache import never_cache
-from django.views.generic import FormView
+from django.utils.translation import gettext as _
 
-from devices import audit, second_factor, sign_in_limits, step_up
-from devices.admin.current_password import CurrentPasswordForm
-from devices.admin.second_factor import SecondFactorPage
+from devices import audit, second_factor, sessions, sign_in_limits
+from devices.admin.identity import CodeForm, PasswordForm, accept, render_page
 from devices.audit import What
 
 ACTION = ("action", ACTION_CHECKBOX_NAME, "select_across")  # what to keep of an action: no more than what was chosen
 READ = {"GET", "HEAD", "OPTIONS"}
+PREFIX = "identity"  # of the field, which no guarded form has
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -44,7 +40,7 @@ def required(*keeps: str, reading: bool = True) -> Callable[[View], View]:
         def guarded(page: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if not page.has_module_permission(request):
                 raise PermissionDenied
-            if step_up.is_fresh(request) or (request.method in READ and not reading):
+            if sessions.is_fresh(request) or (request.method in READ and not reading):
                 return view(page, request, *args, **kwargs)
             return ask(request, keeps, lambda: view(page, request, *args, **kwargs))
 
@@ -54,61 +50,19 @@ def required(*keeps: str, reading: bool = True) -> Callable[[View], View]:
 
 
 def ask(request: HttpRequest, keeps: tuple[str, ...], resume: Callable[[], Any]) -> Any:
-    """Ask for a code, or for the password where there is no second factor; confirmed, `resume` is called."""
-    form = ConfirmByCode if second_factor.is_set_up(request.user) else ConfirmByPassword
-    return form.as_view(keeps=keeps, resume=resume)(request)
+    """Ask for a code, or for the password where there is no second factor; confirmed, `resume` is called.
 
-
-class Confirm(FormView):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
-    """Asks at the URL that was requested, and so needs no parameter that says where to return to."""
-
-    template_name = "admin/confirm_identity.html"
-    prefix = "identity"
-    keeps: tuple[str, ...] = ()
-    resume: Any = None
-    by = ""  # the form's field: code or password
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether this form was sent, not the one of the page that is guarded."""
-        return f"{self.prefix}-{self.by}" in self.request.POST
-
-    @property
-    def kept(self) -> list[tuple[str, str]]:
-        return [(name, text) for name in self.keeps for text in self.request.POST.getlist(name)]
-
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.is_sent:
-            return self.get(request, *args, **kwargs)
-        sign_in_limits.check(request, is_sign_in=False)
-        return super().post(request, *args, **kwargs)
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        kwargs = super().get_form_kwargs()
-        return kwargs if self.is_sent else kwargs | {"data": None, "files": None}
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context = {"title": _("Confirm your identity"), "is_lost": not self.kept and self.request.method not in READ}
-        return {**super().get_context_data(**kwargs), **admin.site.each_context(self.request), **context}
-
-    def go_on(self, form: Any) -> HttpResponse:
-        audit.note(What.IDENTITY_CONFIRMED, about=self.request.user, by=self.by)
-        return (self.resume() if self.kept else None) or redirect(self.request.get_full_path())
-
-
-class ConfirmByCode(Confirm, SecondFactorPage):
-    by = "code"
-
-
-@method_decorator(never_cache, "dispatch")
-class ConfirmByPassword(Confirm):
-    form_class = CurrentPasswordForm
-    by = "password"
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "request": self.request}
-
-    def form_valid(self, form: CurrentPasswordForm) -> HttpResponse:
-        self.request.session.cycle_key()
-        step_up.confirmed(self.request)
-        return self.go_on(form)
+    It asks at the URL that was requested, and so needs no parameter that says where to return to.
+    """
+    by, form_class = ("code", CodeForm) if second_factor.is_set_up(request.user) else ("password", PasswordForm)
+    is_sent = f"{PREFIX}-{by}" in request.POST  # this form, not the one of the page that is guarded
+    if is_sent:
+        sign_in_limits.check(request)
+    form = form_class(request.POST if is_sent else None, prefix=PREFIX, request=request)
+    kept = [(name, text) for name in keeps for text in request.POST.getlist(name)]
+    if form.is_valid():
+        accept(form)
+        audit.note(What.IDENTITY_CONFIRMED, about=request.user, by=by)
+        return (resume() if kept else None) or redirect(request.get_full_path())
+    context = {"form": form, "by": by, "kept": kept, "is_lost": not kept and request.method not in READ}
+    return render_page(request, "admin/confirm_identity.html", title=_("Confirm your identity"), **context)

@@ -4,6 +4,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -32,6 +33,14 @@ def find_key(pk: int) -> ApiKey:
         return ApiKey.objects.get(pk=pk)
     except (ApiKey.DoesNotExist, OverflowError) as error:
         raise CommandError(f"There is no key {pk}. list_api_keys tells which there are.") from error
+
+
+def find_user(username: str) -> User:
+    """Return the user who signs in by this name, or raise CommandError."""
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise CommandError(f"Nobody signs in as {username}.")
+    return user
 
 
 class RegistryCommand(BaseCommand):

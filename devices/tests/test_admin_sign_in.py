@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from devices.models.sessions import BEGAN_AT
+from devices.sessions import BEGAN_AT
 
 PASSWORD = "correct horse battery"
 AUDIT = "/admin/devices/auditevent/"

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devices import counters, step_up
+from devices import counters, sessions
 from devices.tests.test_admin_second_factor import CHECK, SET_UP, next_code_of, signed_in_anew
 from devices.tests.test_sign_in_limits import _one_window, hashes, protected, send_code, user
 
@@ -31,7 +31,7 @@ def send(client: Client, page: str, code: str = "000000") -> Any:
 
 @pytest.fixture
 def _not_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_up, "is_fresh", lambda _request: False)
+    monkeypatch.setattr(sessions, "is_fresh", lambda _request: False)
 
 
 @pytest.mark.usefixtures("_not_fresh")

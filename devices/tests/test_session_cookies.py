@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.contrib.messages.storage import default_storage
 from django.test import Client, RequestFactory
 
-from devices.models.sessions import BEGAN_AT
+from devices.sessions import BEGAN_AT
 
 CLEARED = '"cache", "storage"'
 

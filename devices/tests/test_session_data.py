@@ -12,7 +12,7 @@ from django.test import Client
 
 from devices import people, seal
 from devices.models import Session
-from devices.session_store import CONTEXT, SessionStore
+from devices.sessions import CONTEXT, SessionStore
 from devices.tests.test_admin_second_factor import SET_UP
 from devices.tests.test_seal import change_the_key
 from devices.tests.test_sessions import is_open, key_of

@@ -16,7 +16,7 @@ from django.utils import timezone
 from devices import people, second_factor, sessions
 from devices.audit import What
 from devices.models import AuditEvent, AuthenticatorApp, Hospital, Session
-from devices.session_store import SessionStore, hashed
+from devices.sessions import SessionStore, hashed
 from devices.tests.conftest import PASSWORD
 from devices.tests.test_admin_people import choose_password
 from devices.tests.test_admin_second_factor import SET_UP, code_shown, next_code_of, set_up
@@ -144,12 +144,14 @@ def test_user_ends_all_their_other_sessions(person: User, ratna: Client) -> None
     assert ended() == [(person.pk, 2)]
 
 
-@pytest.mark.parametrize("chosen", ["theirs", "current", "x", "\0", "'"])
-def test_session_that_is_not_another_one_of_the_user_is_not_ended(ratna: Client, operator: Client, chosen: str) -> None:
+@pytest.mark.parametrize("chosen", ["theirs", "current", "x", "", "\0", "'"])
+def test_session_that_is_not_another_one_of_the_user_is_not_ended(
+    person: User, ratna: Client, operator: Client, chosen: str
+) -> None:
+    other = signed_in(person)
     ids = {"theirs": hashed(key_of(operator)), "current": hashed(key_of(ratna))}
     assert ratna.post(SESSIONS, {"session": ids.get(chosen, chosen)}).status_code == 302
-    assert is_open(ratna)
-    assert is_open(operator)
+    assert [is_open(client) for client in (ratna, other, operator)] == [True] * 3
     assert ended() == []
 
 

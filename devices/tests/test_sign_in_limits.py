@@ -66,11 +66,9 @@ def no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_free_slot() -> Iterator[None]:
-    for _ in range(hashing.AT_ONCE):
-        assert hashing.slots.acquire(blocking=False)
+    assert hashing.lock.acquire(blocking=False)
     yield
-    for _ in range(hashing.AT_ONCE):
-        hashing.slots.release()
+    hashing.lock.release()
 
 
 def sign_in(name: str, password: str = WRONG, address: str = "192.0.2.1", client: Client | None = None) -> Any:
@@ -119,11 +117,11 @@ def test_password_change_returns_503_if_no_slot_is_free(user: User, no_free_slot
 
 def test_link_stays_valid_if_no_slot_is_free(operator: Client, rs_a: Any, hashes: list[str]) -> None:
     path = link(make(operator, rs_a))
-    hashing.slots.acquire()
+    hashing.lock.acquire()
     try:
         assert choose_password(Client(), path, "pagi-cerah-7").status_code == 503
     finally:
-        hashing.slots.release()
+        hashing.lock.release()
     assert "Your password is set." in choose_password(Client(), path, "pagi-cerah-7").content.decode()
 
 
@@ -158,10 +156,10 @@ def test_command_waits_for_a_slot(hashes: list[str], no_free_slot: None) -> None
     hashed: list[str] = []
     command = threading.Thread(target=lambda: hashed.append(make_password(PASSWORD)))
     command.start()
-    hashing.slots.release()
+    hashing.lock.release()
     command.join(10)
     assert len(hashed) == 1
-    hashing.slots.acquire()
+    hashing.lock.acquire()
 
 
 def test_stored_hashes_stay_valid(db: None, client: Client) -> None:
@@ -242,11 +240,11 @@ def test_locked_user_does_not_count_for_new_networks(user: User, settings: Any) 
 
 
 def test_503_does_not_count_for_new_networks(one_hash_of_new_networks: None) -> None:
-    hashing.slots.acquire()
+    hashing.lock.acquire()
     try:
         assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(3)] == [503] * 3
     finally:
-        hashing.slots.release()
+        hashing.lock.release()
     assert sign_in("keeper", PASSWORD, "203.0.113.1").status_code == 302
 
 

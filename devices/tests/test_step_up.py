@@ -12,10 +12,10 @@ from django.core import mail
 from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
 
-from devices import counters, people, second_factor, step_up
+from devices import counters, people, second_factor, sessions
 from devices.audit import What
 from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, Person
-from devices.session_store import hashed
+from devices.sessions import hashed
 from devices.tests.conftest import PASSWORD, issue
 from devices.tests.test_access_matrix import PAGES, rows
 from devices.tests.test_admin_keys import LEGACY, shown_key
@@ -117,7 +117,7 @@ def stale(operator: Client) -> Client:
 
 def made_stale(client: Client) -> Client:
     session = client.session
-    session[step_up.CONFIRMED_AT] -= step_up.FRESH_FOR + 1
+    session[sessions.CONFIRMED_AT] -= sessions.FRESH_FOR + 1
     session.save()
     return client
 
@@ -204,18 +204,18 @@ def test_hospital_admin_gets_403_and_is_not_asked(ratna: Client, person: Person)
 
 def test_sign_in_is_fresh_for_five_minutes(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not asks(operator.get(f"{KEYS}add/"))
-    at = operator.session[step_up.CONFIRMED_AT]
+    at = operator.session[sessions.CONFIRMED_AT]
     for seconds, stale in ((299, False), (301, True), (-5, True)):
-        monkeypatch.setattr("devices.step_up.time.time", lambda seconds=seconds: at + seconds)
+        monkeypatch.setattr("devices.sessions.time.time", lambda seconds=seconds: at + seconds)
         request = RequestFactory().get("/")
-        request.session = {step_up.CONFIRMED_AT: at}  # type: ignore[assignment]
-        assert step_up.is_fresh(request) != stale
+        request.session = {sessions.CONFIRMED_AT: at}  # type: ignore[assignment]
+        assert sessions.is_fresh(request) != stale
 
 
 def test_session_without_any_confirmation_is_not_fresh() -> None:
     request = RequestFactory().get("/")
     request.session, request.user = {}, AnonymousUser()  # type: ignore[assignment]
-    assert not step_up.is_fresh(request)
+    assert not sessions.is_fresh(request)
 
 
 def test_password_confirms_and_the_action_is_resumed(stale: Client, person: Person) -> None:

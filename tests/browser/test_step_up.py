@@ -7,9 +7,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
-from devices import step_up
+from devices import sessions
 from devices.models import Hospital
-from devices.session_store import SessionStore
+from devices.sessions import SessionStore
 from tests.browser.conftest import NARROW, PASSWORD, WIDE, Visit
 from tests.browser.test_devices import act
 from tests.browser.test_second_factor import look
@@ -22,7 +22,7 @@ viewports = pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "na
 def make_stale(page: Page) -> None:
     [cookie] = [each for each in page.context.cookies() if each["name"] == settings.SESSION_COOKIE_NAME]
     session = SessionStore(cookie["value"])
-    session[step_up.CONFIRMED_AT] -= step_up.FRESH_FOR + 1
+    session[sessions.CONFIRMED_AT] -= sessions.FRESH_FOR + 1
     session.save()
 
 

@@ -6,8 +6,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from devices import people
-from devices.management.base import RegistryCommand, argument
-from devices.management.commands.reset_second_factor import find_user
+from devices.management.base import RegistryCommand, argument, find_user
 
 logger = logging.getLogger(__name__)
 

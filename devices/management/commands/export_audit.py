@@ -10,8 +10,7 @@ from django.db import models
 from devices import audit, trails
 from devices.audit import What
 from devices.drafts import fold
-from devices.management.base import find_key
-from devices.management.commands.reset_second_factor import find_user
+from devices.management.base import find_key, find_user
 from devices.models import Device, Hospital
 
 

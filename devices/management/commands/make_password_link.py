@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from devices import people
-from devices.management.commands.reset_second_factor import find_user
+from devices.management.base import find_user
 
 logger = logging.getLogger(__name__)
 

@@ -1,24 +1,17 @@
 import logging
 from typing import Any
 
-from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from devices import second_factor
+from devices.management.base import find_user
 
 logger = logging.getLogger(__name__)
 
 
-def find_user(username: str) -> User:
-    user = User.objects.filter(username=username).first()
-    if user is None:
-        raise CommandError(f"Nobody signs in as {username}.")
-    return user
-
-
 class Command(BaseCommand):
     help = (
-        "Let somebody who has lost phone and recovery codes sign in to the admin with the password alone, until they "
+        "Let a user who has lost phone and recovery codes sign in to the admin with the password alone, until they "
         "set up two-factor sign-in again. In the admin, operators can do this for hospital admins, not for operators."
     )
 

@@ -1,0 +1,84 @@
+"""The pages on which users change or choose their own password, and see and end their own sessions."""
+
+from typing import Any
+
+import axes.utils
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from devices import people, sessions
+from devices.admin import step_up
+from devices.admin.identity import ChangePasswordForm, render_page
+
+
+class AdminContextMixin:
+    request: HttpRequest
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}  # type: ignore[misc]
+
+
+class ChangePassword(AdminContextMixin, PasswordChangeView):
+    """Replaces the admin site's own page, which takes no other form."""
+
+    form_class = ChangePasswordForm
+    success_url = reverse_lazy("admin:password_change_done")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
+
+
+@method_decorator((login_not_required, transaction.atomic), "dispatch")
+class ChoosePassword(AdminContextMixin, PasswordResetConfirmView):
+    template_name = "admin/choose_password.html"
+    token_generator = people.link_tokens
+    success_url = reverse_lazy("admin:login")
+    title = _("Choose a password")
+
+    def get_user(self, uidb64: str) -> Any:
+        """Return the user of the link, locked: of two clients that send the form, the second finds the link used."""
+        user = super().get_user(uidb64)
+        return user and User.objects.select_for_update().filter(pk=user.pk).first()
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        for field in form.fields.values():
+            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+        return form
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        axes.utils.reset(username=form.user.get_username())  # the page of a lock advises to set a new password
+        messages.success(self.request, _("Your password is set. You can sign in now."))
+        return response
+
+
+@never_cache
+def your_sessions(request: HttpRequest) -> HttpResponse:
+    """Show the user's sessions; end one of them (`session`, its id), or all but the current one (`others`)."""
+    user: Any = request.user
+    if request.method != "POST":
+        context = {"sessions": sessions.of_user(user), "current_id": sessions.current_id()}
+        return render_page(request, "admin/your_sessions.html", title=_("Your sessions"), **context)
+    if not sessions.is_fresh(request):
+        response: HttpResponse = step_up.ask(request, ("session", "others"), lambda: your_sessions(request))
+        return response
+    count = sessions.end_others(user, request.POST.get("session"))
+    messages.success(request, sessions_ended(count))
+    return redirect("your_sessions")
+
+
+def sessions_ended(count: int) -> str:
+    text = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
+    return text % {"count": count}

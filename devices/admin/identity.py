@@ -1,0 +1,126 @@
+"""Check the password or a code of the signed-in user: the forms, and what happens after a right one.
+
+A stolen session must not be enough to guess the password, nor lock out its owner's other sessions. So each session may
+send five wrong passwords within 15 minutes.
+"""
+
+from typing import Any
+
+import django_otp
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.hashers import check_password
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from unfold.forms import AdminOwnPasswordChangeForm
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+
+from devices import audit, denials, second_factor, sessions, sign_in_limits
+from devices.audit import What
+from devices.rates import Rate
+from devices.sign_in_limits import TooManyAttempts
+
+WRONG_PASSWORDS = Rate(5, "15min")  # of one session
+
+
+class IdentityForm(forms.Form):
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+        self.user: Any = request.user
+
+    def check_password(self, text: str) -> str:
+        """Return the password if it is the user's. A wrong one is counted and recorded.
+
+        Raises:
+            ValidationError: it is wrong.
+            TooManyAttempts, HashingBusy: it was not checked. SignInLimitMiddleware responds with 429 and 503.
+        """
+        limit = f"password:{sessions.current_id()[:40]}", WRONG_PASSWORDS
+        sign_in_limits.raise_if_used_up([limit])
+        if check_password(text, self.user.password):  # not user.check_password: a hash that it renews ends the session
+            return text
+        sign_in_limits.count([limit])
+        sign_in_limits.count_failure(self.request)
+        denials.note(self.request, What.PASSWORD_REFUSED, about=self.user)
+        raise ValidationError(_("This password is wrong."))
+
+
+class PasswordForm(IdentityForm):
+    password = forms.CharField(
+        label=_("Your password"),
+        strip=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password"}),
+    )
+
+    def clean_password(self) -> str:
+        return self.check_password(self.cleaned_data["password"])
+
+
+class ChangePasswordForm(IdentityForm, AdminOwnPasswordChangeForm):
+    def clean_old_password(self) -> str:
+        """Check it as above: Django's form counts no wrong passwords."""
+        return self.check_password(self.cleaned_data["old_password"])
+
+
+class CodeForm(IdentityForm):
+    """After `is_valid`, `device` is the app or the recovery codes that the code is of."""
+
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=20,
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"autocomplete": "one-time-code", "inputmode": "text", "autofocus": True, "spellcheck": "false"}
+        ),
+    )
+
+    def check_code(self, code: str) -> Any:
+        return second_factor.check(self.user, code)
+
+    def clean_code(self) -> str:
+        text: str = self.cleaned_data["code"]
+        try:
+            self.device = self.check_code(text)
+        except TooManyAttempts as error:
+            message = ngettext(
+                "Too many wrong codes. Try again in %(count)d minute, or ask an operator for a new password.",
+                "Too many wrong codes. Try again in %(count)d minutes, or ask an operator for a new password.",
+                error.minutes,
+            )
+            raise ValidationError(message % {"count": error.minutes}) from error
+        if self.device is None:
+            raise ValidationError(_("This code is wrong, or was used already. Wait for the next one."))
+        return text
+
+    def clean(self) -> None:
+        if self.errors.keys() == {"code"}:  # no code is checked after a wrong password
+            denials.note(self.request, What.CODE_REFUSED, about=self.user)
+
+
+class SetUpForm(CodeForm, PasswordForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["code"].widget.attrs["autofocus"]  # users scan first, then type the password
+
+    def check_code(self, code: str) -> Any:
+        return second_factor.confirm(self.user, code, sessions.current_id())
+
+    def clean_code(self) -> str:
+        """Check no code after a wrong password: a right code sets up the app."""
+        return self.cleaned_data["code"] if "password" in self.errors else super().clean_code()
+
+
+def accept(form: PasswordForm | CodeForm) -> None:
+    """Replace the key of the session, and keep in it that its user has just sent this form, which is valid."""
+    form.request.session.cycle_key()
+    sessions.confirm(form.request)
+    if isinstance(form, CodeForm):
+        django_otp.login(form.request, form.device)
+        audit.note(What.CODE_ACCEPTED, about=form.user, device=form.device.name)
+
+
+def render_page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+    return render(request, template, {**admin.site.each_context(request), **context})
