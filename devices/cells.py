@@ -7,34 +7,30 @@ without it. https://owasp.org/www-community/attacks/CSV_Injection
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from enum import StrEnum
 
 from django.conf import settings
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from devices import mac, normalization
 from devices.drafts import normalize
 
 
-class Spoilt(StrEnum):
-    """What Excel stored instead of what was typed, which cannot be recovered."""
+class Spoilt(models.TextChoices):
+    """What Excel stored instead of what was typed, which cannot be recovered. The label is for the user."""
 
-    NUMBER = "number"
-    DATE = "date"
-    ERROR = "error"
-
-
-REASONS = {
-    Spoilt.NUMBER: _(
-        "Excel has turned this into a number, and nobody can tell any more what it was. Format the column as text, "
-        "type it again, and choose the file again."
-    ),
-    Spoilt.DATE: _(
-        "Excel has turned this into a date. Format the column as text, type it again, and choose the file again."
-    ),
-    Spoilt.ERROR: _("This cell has an error of Excel in it. Type the value again, and choose the file again."),
-}
+    NUMBER = (
+        "number",
+        _(
+            "Excel has turned this into a number, and nobody can tell any more what it was. Format the column as text, "
+            "type it again, and choose the file again."
+        ),
+    )
+    DATE = (
+        "date",
+        _("Excel has turned this into a date. Format the column as text, type it again, and choose the file again."),
+    )
+    ERROR = "error", _("This cell has an error of Excel in it. Type the value again, and choose the file again.")
 
 
 class Date(str):
@@ -103,10 +99,6 @@ def escaped(text: str) -> str:
     return f"'{text}" if _would_change(text) else text
 
 
-def escaped_row(texts: Iterable[str]) -> list[str]:
-    return [escaped(text) for text in texts]
-
-
 def unescaped(text: str) -> str:
     """Return the text of which `escaped` made this one."""
     if text.startswith("'") and _would_change(text[1:]):
@@ -128,35 +120,30 @@ def _would_change(text: str) -> bool:
 
 
 def _read_text(column: str, text: str) -> tuple[str, Spoilt | None]:
-    was_escaped, text = text.startswith("'"), unescaped(text)
-    if was_escaped:
-        return text, None
+    plain = unescaped(text)
+    if text.startswith("'"):
+        return plain, None
     if text in ERRORS:
         return text, Spoilt.ERROR
-    if column not in ("device_mac", "device_name") or (column == "device_mac" and _is_mac(text)):
-        return text, None
-    if _IN_POWERS.fullmatch(text):
-        return text, Spoilt.NUMBER
-    if column == "device_mac":  # a name may be any text, an address is no date
-        return text, _spoilt_mac(text)
-    return text, None
+    if column == "device_mac":
+        return plain, None if _is_mac(plain) else _spoilt_mac(plain)
+    is_power = column == "device_name" and _IN_POWERS.fullmatch(plain)  # a name may be any other text
+    return plain, Spoilt.NUMBER if is_power else None
 
 
 def _spoilt_mac(text: str) -> Spoilt | None:
     if _DATE.fullmatch(text):
         return Spoilt.DATE
-    return Spoilt.NUMBER if _FEW_DIGITS.fullmatch(text) else None  # the zeros that it began with were lost
+    # A MAC of few digits began with zeros, which are lost.
+    return Spoilt.NUMBER if _IN_POWERS.fullmatch(text) or _FEW_DIGITS.fullmatch(text) else None
 
 
 def _read_number(column: str, number: float) -> tuple[str, Spoilt | None]:
     text = text_of(number)
-    certain = _is_certain(text) if column == "device_mac" else abs(number) < EXACT
+    certain = abs(number) < EXACT
+    if column == "device_mac":  # 112233445500 may have been 1122334455E2, which is a MAC too
+        certain = len(text) == 12 and text.isdigit() and not text.endswith("00")
     return text, None if certain else Spoilt.NUMBER
-
-
-def _is_certain(digits: str) -> bool:
-    """Return whether the number was typed as this MAC: 112233445500 may have been 1122334455E2, which is one too."""
-    return len(digits) == 12 and digits.isdigit() and not digits.endswith("00")
 
 
 def _is_mac(text: str) -> bool:

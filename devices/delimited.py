@@ -3,8 +3,8 @@
 import codecs
 import csv
 import io
-import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import BinaryIO
 
 from django.utils.translation import gettext as _
@@ -21,20 +21,21 @@ MAX_RECORD = 2**20  # characters of one record, whose cells are in memory togeth
 
 
 def encoding_of(file: BinaryIO) -> str:
-    """Return the encoding of the byte-order mark; without one UTF-16, UTF-8 or else Windows-1252.
+    """Return the encoding of the byte-order mark; without one UTF-8, or else Windows-1252.
 
     Raises:
         Unreadable: it is none of them.
     """
     file.seek(0)
     head = file.read(AT_ONCE)
-    for mark, encoding in BOMS.items():
-        if head.startswith(mark):
-            return _one_of(file, encoding)
-    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if head and head[first::2].count(0) > len(head) // 5:  # Latin letters are half zeros in UTF-16
-            return _one_of(file, encoding)
-    return _one_of(file, "utf-8", WINDOWS)
+    marked = [encoding for mark, encoding in BOMS.items() if head.startswith(mark)]
+    for encoding in marked or ["utf-8", WINDOWS]:
+        file.seek(0)
+        with suppress(UnicodeDecodeError):
+            for _text in codecs.iterdecode(iter(lambda: file.read(AT_ONCE), b""), encoding):
+                pass
+            return encoding
+    raise Unreadable(_("The file is neither XLSX nor text in a known encoding. Save it as XLSX, or as “CSV UTF-8”."))
 
 
 def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
@@ -56,56 +57,25 @@ def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
             yield line
 
     try:
-        sample = text.read(AT_ONCE).splitlines(keepends=True)
-        delimiter = delimiter_of(sample[: headings.LINES_SEARCHED])
+        delimiter = delimiter_of(text.read(AT_ONCE).splitlines(keepends=True))
         text.seek(0)
         reader = csv.reader(counted(), delimiter=delimiter, strict=True)
         for cells in reader:
             yield begins, cells
             begins, length = reader.line_num + 1, 0
     except csv.Error as error:
-        raise _no_csv(error, begins) from error
+        raise Unreadable(
+            _("The file is no CSV: %(error)s, near line %(line)d.") % {"error": error, "line": begins}
+        ) from error
     finally:
         text.detach()
 
 
-def _one_of(file: BinaryIO, *encodings: str) -> str:
-    for encoding in encodings:
-        file.seek(0)
-        try:
-            for _text in codecs.iterdecode(iter(lambda: file.read(AT_ONCE), b""), encoding):
-                pass
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    raise Unreadable(_("The file is neither XLSX nor text in a known encoding. Save it as XLSX, or as “CSV UTF-8”."))
-
-
 def delimiter_of(first: Sequence[str]) -> str:
-    """Return the delimiter with which most headings are found in one of these lines."""
+    """Return the delimiter with which most headings are found in one of the first lines."""
 
-    def found(delimiter: str) -> tuple[int, int]:
-        try:
-            records = list(itertools.islice(csv.reader(first, delimiter=delimiter), headings.LINES_SEARCHED))
-        except csv.Error:  # lines() reports it if it is so with each delimiter
-            return -1, 0
-        most = max((headings.known_in(record[:MAX_COLUMNS]) for record in records), default=0)
-        return most, "".join(first[:1]).count(delimiter)
+    def found(delimiter: str) -> int:
+        records = csv.reader(first[: headings.LINES_SEARCHED], delimiter=delimiter)
+        return headings.known_in([record[:MAX_COLUMNS] for record in records])
 
     return max(DELIMITERS, key=found)
-
-
-def divided(text: str, delimiter: str, line: int) -> list[str]:
-    """Return the cells of one line.
-
-    Raises:
-        Unreadable: a line ends within it.
-    """
-    try:
-        return next(csv.reader([text], delimiter=delimiter), [])
-    except csv.Error as error:
-        raise _no_csv(error, line) from error
-
-
-def _no_csv(error: csv.Error, line: int) -> Unreadable:
-    return Unreadable(_("The file is no CSV: %(error)s, near line %(line)d.") % {"error": error, "line": line})

@@ -4,21 +4,19 @@
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import TypeVar
 
-from django.db import transaction
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from devices import audit, drafts, registry, sql
+from devices import audit, drafts, registry
 from devices.audit import What
-from devices.cells import REASONS
 from devices.drafts import UNKNOWN, Draft, fold
-from devices.headings import ID
+from devices.headings import COLUMNS, ID
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.origin import Origin
 from devices.problems import Problem, Refused, refuse
@@ -26,6 +24,8 @@ from devices.reach import Reach
 from devices.spreadsheets import Row
 from devices.transactions import explained_by, in_one_transaction
 from devices.validation import Existing, find_problems, find_repeated
+
+T = TypeVar("T")
 
 LINES_AT_ONCE = 5_000
 LONGEST_ID = len(str(MAX_ID))
@@ -39,23 +39,16 @@ NO_ID = _("This is no id: a whole number, as an export gives it. Leave it empty 
 UNKNOWN_ID = _("There is no device with this id. Leave it empty to register a new device.")
 
 
-class Kind(StrEnum):
+class Kind(models.TextChoices):
     """What a line does, or that it is wrong."""
 
-    NEW = "new"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-    WRONG = "wrong"
+    NEW = "new", _("New")
+    CHANGED = "changed", _("Changed")
+    UNCHANGED = "unchanged", _("Unchanged")
+    WRONG = "wrong", _("Wrong")
 
 
-class Current(NamedTuple):
-    """A registered device; the import may have a million, so it is no instance of the model."""
-
-    pk: int
-    device_name: str
-    device_mac: str
-    device_type: str
-    holder: str | None
+Outcome = Counter[Kind]  # the number of lines of each kind
 
 
 @dataclass(slots=True)
@@ -64,61 +57,27 @@ class Line:
 
     row: Row
     draft: Draft
-    problems: list[Problem]  # `index` is the line's number
-    device: Current | None = None
+    problems: list[Problem] = field(default_factory=list)  # `index` is the line's number
+    device: Device | None = None
+    old: dict[str, str] = field(default_factory=dict)  # the values that the device has, a hospital by its name
     kind: Kind = Kind.WRONG
-
-    @property
-    def device_id(self) -> int | None:
-        return self.device.pk if self.device else None
-
-    @property
-    def old(self) -> dict[str, str]:
-        """The values that the device has, a hospital by its name."""
-        if self.device is None:
-            return {}
-        _pk, name, mac, kind, holder = self.device
-        return {"device_name": name, "device_mac": mac, "device_type": kind, "device_holder": holder or UNKNOWN}
 
     @property
     def new(self) -> dict[str, str]:
         """The values that the device would have, a hospital by its name."""
-        return {name: UNKNOWN if value is None else str(value) for name, value in self.draft.items()}
-
-
-@dataclass
-class Outcome:
-    """How many lines registered a device, changed one, or found it as they say."""
-
-    registered: int = 0
-    changed: int = 0
-    unchanged: int = 0
-
-    def add(self, more: "Outcome") -> None:
-        self.registered += more.registered
-        self.changed += more.changed
-        self.unchanged += more.unchanged
+        return {column: str(value or UNKNOWN) for column, value in self.draft.items()}
 
 
 # On which line each value came first, by column and the value's hash: a million texts would be 100 MB more.
 Seen = defaultdict[str, dict[int, int]]
 
 
-def import_fleet(
-    rows: Iterable[Row],
-    origin: Origin,
-    *,
-    dry_run: bool = False,
-    progress: Callable[[int], object] = lambda count: None,
-) -> Outcome:
+def import_fleet(rows: Iterable[Row], origin: Origin, *, dry_run: bool = False) -> Outcome:
     """Register the devices that are new, and give those that are known the values of their line.
 
-    1. Take some thousand lines at a time, so that memory does not grow with the file.
-    2. Within one transaction, plan and carry out; if lines are wrong, go on, to name them all.
-    3. If any was wrong, roll everything back.
-
-    Later lines are compared with the registry without a batch that was refused, and with names of their own batch only:
-    a file with many wrong lines may need a second look.
+    Take some thousand lines at a time, so that memory does not grow with the file, and all in one transaction. If lines
+    are wrong, go on, to name them all, then roll back. Later lines are compared with the registry without a batch that
+    was refused, and with names of their own batch only: a file with many wrong lines may need a second look.
 
     A dry run only plans, and holds no lock. It compares each line with the registry as it is, so it refuses a line that
     needs what a line more than LINES_AT_ONCE before gives up.
@@ -128,26 +87,27 @@ def import_fleet(
     """
     outcome, problems, seen = Outcome(), list[Problem](), Seen(dict)
     with nullcontext() if dry_run else transaction.atomic():
-        for batch in _batches(rows):
-            lines = plan(batch, origin, seen, lock=not dry_run)
+        for batch in batches(rows):
             try:
-                outcome.add(_outcome(lines) if dry_run else carry_out(lines, origin))
+                outcome += carry_out(plan(batch, origin, seen, lock=not dry_run), origin, dry_run=dry_run)
             except Refused as refused:
                 problems += refused.problems
-            progress(len(batch))
             if not dry_run:
                 seen["device_name"].clear()  # the registry has these names now
+        refuse(problems)
         if not dry_run:
             note(outcome)
-            if problems:
-                transaction.set_rollback(True)
-    refuse(problems)
     return outcome
 
 
 def note(outcome: Outcome) -> None:
     """Record in the audit log that a file was imported. The history has what it did to each device."""
-    audit.note(What.IMPORTED, **asdict(outcome))
+    audit.note(What.IMPORTED, **totals(outcome))
+
+
+def totals(outcome: Outcome) -> dict[str, int]:
+    """Return how many lines registered a device, changed one, or found it as they say."""
+    return {"registered": outcome[Kind.NEW], "changed": outcome[Kind.CHANGED], "unchanged": outcome[Kind.UNCHANGED]}
 
 
 def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock: bool = False) -> list[Line]:
@@ -160,21 +120,15 @@ def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock:
 
     `lock` keeps others from changing these devices until the transaction ends; it needs one.
     """
-    lines = [_read(row) for row in rows]
+    lines, malformed = list[Line](), list[Problem]()
+    for index, row in enumerate(rows):
+        draft, problems = _read(row)
+        lines.append(Line(row, draft))
+        malformed += [replace(problem, index=index) for problem in problems]
     existing = Existing([line.draft for line in lines], origin)
-    ids = {index: _read_id(line.row) for index, line in enumerate(lines) if ID in line.row.cells}
-    for index, device in existing.match(ids, lambda devices: _load(devices, lock=lock)).items():
-        lines[index].device = device
+    malformed += _match(lines, existing, lock=lock)
     _name_holders(lines, origin.reach)
-    malformed = [replace(problem, index=index) for index, line in enumerate(lines) for problem in line.problems]
-    malformed += [
-        Problem(ID, *(("unknown", UNKNOWN_ID) if pk else ("invalid", NO_ID)), index)
-        for index, pk in ids.items()
-        if not lines[index].device and ID not in lines[index].row.spoilt
-    ]
     repeated = _find_repeated(lines, Seen(dict) if seen is None else seen)
-    for line in lines:
-        line.problems = []
     for problem in find_problems(
         existing.drafts, origin, malformed=malformed, known=_ids(lines), existing=existing, repeated=repeated
     ):
@@ -186,19 +140,21 @@ def plan(rows: Iterable[Row], origin: Origin, seen: Seen | None = None, *, lock:
 
 
 @in_one_transaction
-def carry_out(lines: Sequence[Line], origin: Origin) -> Outcome:
+def carry_out(lines: Sequence[Line], origin: Origin, *, dry_run: bool = False) -> Outcome:
     """Do what the lines say, within the transaction in which they were planned with a lock.
 
     Raises:
         Refused: lines are wrong, or another writer was faster.
     """
-    outcome = _outcome(lines)
-    changed = {line.device_id or 0: line.draft for line in lines if line.kind == Kind.CHANGED}
-    devices = Device.objects.filter(pk__in=sql.any_id(list(changed))).select_related("device_holder")
+    refuse(problem for line in lines for problem in line.problems)
+    outcome = Outcome(line.kind for line in lines)
+    if dry_run:
+        return outcome
+    changed = [(line.device, line.draft) for line in lines if line.device and line.kind == Kind.CHANGED]
     new = [line.draft for line in lines if line.kind == Kind.NEW]
     with explained_by(lambda: _find_conflicts(lines, origin)):
         if changed:
-            registry.change([(device, changed[device.pk]) for device in devices], origin)
+            registry.change(changed, origin)
         if new:
             registry.insert(new, origin)
     return outcome
@@ -206,49 +162,47 @@ def carry_out(lines: Sequence[Line], origin: Origin) -> Outcome:
 
 def exported(devices: DeviceQuerySet) -> Iterator[tuple[str, ...]]:
     """Yield the cells of spreadsheets.EXPORTED of each device, by ascending id, some thousand at a time."""
-    columns = ("id", "device_name", "device_mac", "device_type", "device_holder__name")
-    rows = devices.order_by("id").values_list(*columns).iterator(chunk_size=LINES_AT_ONCE)
-    for pk, name, mac, kind, holder in rows:
-        yield str(pk), name, mac, kind, holder or UNKNOWN
+    columns = ("pk", "device_name", "device_mac", "device_type", "device_holder__name")
+    for pk, *values, holder in devices.order_by("pk").values_list(*columns).iterator(chunk_size=LINES_AT_ONCE):
+        yield str(pk), *values, holder or UNKNOWN
 
 
-def _outcome(lines: Sequence[Line]) -> Outcome:
-    """Count the lines by what they do.
-
-    Raises:
-        Refused: lines are wrong.
-    """
-    refuse(problem for line in lines for problem in line.problems)
-    kinds = Counter(line.kind for line in lines)
-    return Outcome(kinds[Kind.NEW], kinds[Kind.CHANGED], kinds[Kind.UNCHANGED])
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    remaining = iter(items)
     while batch := list(islice(remaining, LINES_AT_ONCE)):
         yield batch
 
 
-def _read(row: Row) -> Line:
+def _read(row: Row) -> tuple[Draft, list[Problem]]:
     draft, problems = drafts.read({column: text for column, text in row.cells.items() if column not in row.spoilt})
-    if row.spoilt:
-        problems = [problem for problem in problems if problem.field not in row.spoilt]
-        problems += [Problem(column, "spoilt", REASONS[spoilt]) for column, spoilt in row.spoilt.items()]
-    return Line(row, draft, problems)
+    problems = [problem for problem in problems if problem.field not in row.spoilt]
+    return draft, problems + [Problem(column, "spoilt", spoilt.label) for column, spoilt in row.spoilt.items()]
 
 
-def _read_id(row: Row) -> int:
-    """Return the id that the row gives, 0 if it is none."""
-    text = row.cells[ID]
+def _match(lines: Sequence[Line], existing: Existing, *, lock: bool) -> list[Problem]:
+    """Find the device of each line; return a problem for each id that is none, or of no device in scope."""
+
+    def load(devices: DeviceQuerySet) -> dict[int, Device]:
+        if lock:
+            devices = devices.select_for_update(of=("self",))
+        # Not by a join: PostgreSQL would return the hospital of before with a device that it had to wait for.
+        return {device.pk: device for device in devices.prefetch_related("device_holder")}
+
+    ids = {index: _read_id(line.row.cells[ID]) for index, line in enumerate(lines) if ID in line.row.cells}
+    for index, device in existing.match(ids, load).items():
+        lines[index].device = device
+        lines[index].old = {column: str(getattr(device, column) or UNKNOWN) for column in COLUMNS}
+    return [
+        Problem(ID, *(("unknown", UNKNOWN_ID) if pk else ("invalid", NO_ID)), index)
+        for index, pk in ids.items()
+        if not lines[index].device and ID not in lines[index].row.spoilt
+    ]
+
+
+def _read_id(text: str) -> int:
+    """Return the id, 0 if the text is none."""
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_ID else 0
     return number if number <= MAX_ID else 0
-
-
-def _load(devices: DeviceQuerySet, *, lock: bool) -> dict[int, Current]:
-    if lock:
-        devices = devices.select_for_update(of=("self",))
-    rows = devices.values_list("pk", "device_name", "device_mac", "device_type", "device_holder__name")
-    return {row[0]: Current._make(row) for row in rows}
 
 
 def _ids(lines: Sequence[Line]) -> dict[int, int]:
@@ -257,11 +211,8 @@ def _ids(lines: Sequence[Line]) -> dict[int, int]:
 
 def _find_repeated(lines: Sequence[Line], seen: Seen) -> list[Problem]:
     """Return a problem for each name, MAC and device that an earlier line has, and remember all of them."""
-    columns: Mapping[str, list[object]] = {
-        "device_name": [line.draft.get("device_name") for line in lines],
-        "device_mac": [line.draft.get("device_mac") for line in lines],
-        ID: [line.device_id for line in lines],
-    }
+    columns = {column: [line.draft.get(column) for line in lines] for column in ("device_name", "device_mac")}
+    columns[ID] = [line.device and line.device.pk for line in lines]
     numbers = [line.row.number for line in lines]
     return [
         problem
@@ -277,10 +228,8 @@ def _find_conflicts(lines: Sequence[Line], origin: Origin) -> list[Problem]:
 
 def new_hospitals(lines: Sequence[Line]) -> list[str]:
     """Return the names of hospitals that would be registered with these lines' devices, in order."""
-    names: dict[str, str] = {}
-    for line in lines:
-        if not line.problems and (holder := line.draft.get("device_holder")):
-            names.setdefault(fold(holder), holder)
+    named = [line.draft.get("device_holder") for line in lines if not line.problems]
+    names = {fold(holder): holder for holder in reversed(named) if holder}  # as it is spelled first
     known = Hospital.objects.called(names)
     return sorted(name for folded, name in names.items() if folded not in known)
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -12,62 +11,48 @@ from django.utils.translation import gettext as _
 
 from devices.models import Device
 
-COLUMNS = ("device_name", "device_mac", "device_type", "device_holder")
-REQUIRED = COLUMNS[:3]
+REQUIRED = ("device_name", "device_mac", "device_type")
+COLUMNS = (*REQUIRED, "device_holder")
 ID = "id"  # the device's id if another column is the name, else the name
 FIELD_HEADINGS = {"id": "device_name", "mac": "device_mac", "type": "device_type", "holder": "device_holder"}
-
-_OWN = {*FIELD_HEADINGS, *(column.replace("_", "") for column in COLUMNS)}  # not the admin's labels
 
 LINES_SEARCHED = 20  # titles and notes may stand above the headings
 # How similar a heading must be to a known one to be taken for a misspelling; less if a column is missing.
 ALIKE, ALIKE_IF_MISSING = 0.8, 0.65
+
+Columns = list[str | None]  # the device's field in each column of a file; None for a column that is ignored
 
 
 class Unreadable(Exception):
     """The file cannot be read as a list of devices; the message says why."""
 
 
-@dataclass(frozen=True)
-class Headings:
-    """The device's field in each column of the file; None for a column that is ignored."""
-
-    columns: tuple[str | None, ...]
-    passed_over: tuple[str, ...]
-    lines: int  # down to the headings, of the lines searched
-
-
-def find(lines: Sequence[Sequence[str]]) -> Headings:
-    """Find the headings among the first lines of a file: the first line that has a name, a MAC and a type.
+def find(lines: Sequence[Sequence[str]]) -> tuple[int, Columns]:
+    """Return the index of the first line that names a name, a MAC and a type, and what its columns are.
 
     A heading that is not known is ignored, unless it looks misspelt.
 
     Raises:
         Unreadable: a heading is missing, misspelt, or there twice.
     """
-    for count, line in enumerate(lines, start=1):
-        if set(REQUIRED) <= set(_columns(line)):
-            return _checked(line, count)
+    for index, texts in enumerate(lines):
+        columns = columns_of(texts)
+        if set(REQUIRED) <= set(columns):
+            _check(texts, columns)
+            return index, columns
     raise Unreadable(_missing(lines))
 
 
-def known_in(cells: Sequence[str]) -> int:
-    """Return how many columns are named in a line."""
-    return len(set(_columns(cells)) - {None})
-
-
-def _columns(texts: Sequence[str]) -> list[str | None]:
-    names = [_normal(text) for text in texts]
-    known = _known()
+def columns_of(texts: Sequence[str]) -> Columns:
+    names, known = [_normal(text) for text in texts], _known()
     if any(known.get(name) == "device_name" for name in names if name != ID):
         known = known | {ID: ID}
-    # Beside one of these, an admin's label of the same column is another column.
-    named = {known[name] for name in names if name in _OWN}
-    columns = []
-    for name in names:
-        column = known.get(name)
-        columns.append(None if column in named and name not in _OWN else column)
-    return columns
+    return [known.get(name) for name in names]
+
+
+def known_in(lines: Sequence[Sequence[str]]) -> int:
+    """Return how many columns the line names that names most of them."""
+    return max((len(set(columns_of(texts)) - {None}) for texts in lines), default=0)
 
 
 @lru_cache(maxsize=1)
@@ -86,41 +71,37 @@ def _normal(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
-def _checked(texts: Sequence[str], lines: int) -> Headings:
-    columns = _columns(texts)
+def _check(texts: Sequence[str], columns: Columns) -> None:
     for column in (*COLUMNS, ID):
-        same = [text for text, named in zip(texts, columns, strict=True) if named == column]
-        if len(same) > 1:
+        if columns.count(column) > 1:
+            same = ", ".join(text for text, named in zip(texts, columns, strict=True) if named == column)
             raise Unreadable(
                 _("More than one heading stands for %(column)s: %(headings)s. Delete one of these columns.")
-                % {"column": column, "headings": ", ".join(same)}
+                % {"column": column, "headings": same}
             )
-    passed_over = [text for text, column in zip(texts, columns, strict=True) if text and column is None]
-    if questions := _misspelt(passed_over, columns, ALIKE):
+    if questions := _misspelt(texts, columns, ALIKE):
         raise Unreadable(questions)
-    return Headings(tuple(columns), tuple(passed_over), lines)
 
 
 def _missing(lines: Sequence[Sequence[str]]) -> str:
     if not lines:
         return _("The file is empty. It must have the headings %(columns)s.") % {"columns": ", ".join(COLUMNS)}
-    best = max(lines, key=known_in)
-    named = _columns(best)
+    best = max(lines, key=lambda texts: known_in([texts]))
+    columns = columns_of(best)
     message = _("These headings are missing: %(missing)s. Needed are %(columns)s, or ID, MAC, TYPE, HOLDER.") % {
-        "missing": ", ".join(column for column in REQUIRED if column not in named),
+        "missing": ", ".join(column for column in REQUIRED if column not in columns),
         "columns": ", ".join(COLUMNS),
     }
-    found = [text for text in best if text]
-    message += " " + _("What was found: %(found)s.") % {"found": ", ".join(found)[:300]}
-    return f"{message} {_misspelt(found, named, ALIKE_IF_MISSING)}".strip()
+    found = _("What was found: %(found)s.") % {"found": ", ".join(filter(None, best))[:300]}
+    return f"{message} {found} {_misspelt(best, columns, ALIKE_IF_MISSING)}".strip()
 
 
-def _misspelt(texts: Sequence[str], columns: Sequence[str | None], alike: float) -> str:
+def _misspelt(texts: Sequence[str], columns: Columns, alike: float) -> str:
     """Ask about each unknown text that resembles the heading of a column which is not there."""
     known, questions = _known(), []
-    for text in texts:
-        like = get_close_matches(_normal(text), known, n=1, cutoff=alike)
-        if like and _normal(text) not in known and known[like[0]] not in columns:
+    for text, column in zip(texts, columns, strict=True):
+        like = get_close_matches(_normal(text), known, n=1, cutoff=alike) if text and not column else []
+        if like and known[like[0]] not in columns:
             question = _("“%(heading)s” is not known: did you mean %(column)s?")
             questions.append(question % {"heading": text, "column": known[like[0]]})
     return " ".join(questions)

@@ -3,14 +3,13 @@
 The content of a file decides what it is, not its name.
 """
 
+import codecs
 import csv
-import io
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -18,13 +17,13 @@ from django.utils.translation import gettext as _
 from devices import cells, delimited, headings, workbooks
 from devices.cells import MOST_TEXT, Spoilt
 from devices.deadlines import Deadline
-from devices.headings import COLUMNS, ID, Unreadable
+from devices.headings import COLUMNS, ID, Columns, Unreadable
 from devices.workbooks import Line, Lines
 from devices.xlsx_reader import MAX_COLUMNS
 
 ENDINGS = (".csv", ".xlsx")
 EXPORTED = (ID, *COLUMNS)
-CHUNK = 64 * 1024  # characters
+ROWS_AT_ONCE = 500  # of a CSV that is written
 NEVER = Deadline(math.inf)
 
 
@@ -41,26 +40,27 @@ class Sheet:
     """An open file: its rows, which can be read once while it is open, and notes about it."""
 
     rows: Iterator[Row]
-    passed_over: tuple[str, ...]  # unknown headings
+    passed_over: list[str]  # unknown headings
     has_holders: bool
-    encoding: str | None  # of a text file
+    is_windows: bool = False  # a text file in Windows-1252
 
 
 @contextmanager
-def reading(file: BinaryIO, most: int | None = None, deadline: Deadline = NEVER) -> Iterator[Sheet]:
+def reading(file: BinaryIO, deadline: Deadline = NEVER) -> Iterator[Sheet]:
     """Open a seekable file and find its headings. Lines that are blank or repeat the headings are left out.
 
     Raises:
-        Unreadable: also while rows are read: the format is unknown, a heading is missing, or there are more rows than
-        `most`.
+        Unreadable: also while rows are read: the format is unknown, or a heading is missing.
         Overdue: also while rows are read.
     """
     if workbooks.is_workbook(file):
         with workbooks.worksheets(file) as worksheets:
-            yield _first_with_headings(worksheets, most, deadline)
+            yield _first_with_headings(map(deadline.during, worksheets))
     else:
         encoding = delimited.encoding_of(file)
-        yield _sheet(delimited.lines(file, encoding), most, deadline, encoding)
+        sheet = _sheet(deadline.during(delimited.lines(file, encoding)))
+        sheet.is_windows = encoding == delimited.WINDOWS
+        yield sheet
 
 
 def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> int:
@@ -70,39 +70,29 @@ def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: S
         Unreadable: there are more rows than a worksheet has.
     """
     if ending == ".xlsx":
-        return workbooks.write(file, columns, map(cells.escaped_row, rows))
+        return workbooks.write(file, columns, rows)
     counted = itertools.count()
     file.writelines(csv_chunks((row for row, _place in zip(rows, counted, strict=False)), columns))
     return next(counted)
 
 
+class _Echo:
+    """A file for csv.writer, whose `writerow` returns what `write` returns."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
 def csv_chunks(rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> Iterator[bytes]:
     """Give a CSV in pieces. It begins with a byte-order mark: without one, Excel reads Windows-1252."""
-    buffer = io.StringIO("\ufeff")
-    buffer.seek(0, io.SEEK_END)
-    writer = csv.writer(buffer)
-    for row in itertools.chain([columns], rows):
-        writer.writerow(cells.escaped_row(row))
-        if buffer.tell() > CHUNK:
-            yield buffer.getvalue().encode()
-            buffer = io.StringIO()
-            writer = csv.writer(buffer)
-    yield buffer.getvalue().encode()
+    writer = csv.writer(_Echo())
+    lines = (writer.writerow(map(cells.escaped, row)) for row in itertools.chain([columns], rows))
+    yield codecs.BOM_UTF8
+    while chunk := "".join(itertools.islice(lines, ROWS_AT_ONCE)):
+        yield chunk.encode()
 
 
-def ending_of(name: str) -> str:
-    """Return `.csv` or `.xlsx`, the ending of the file to write; `-` is CSV.
-
-    Raises:
-        Unreadable: it has another ending.
-    """
-    ending = ".csv" if name == "-" else Path(name).suffix.lower()
-    if ending not in ENDINGS:
-        raise Unreadable(_("%(name)s ends neither in .csv nor in .xlsx.") % {"name": name})
-    return ending
-
-
-def _first_with_headings(worksheets: Iterable[Lines], most: int | None, deadline: Deadline) -> Sheet:
+def _first_with_headings(worksheets: Iterable[Lines]) -> Sheet:
     """Return the first worksheet that has the headings; a cover sheet may come before it.
 
     Raises:
@@ -111,23 +101,25 @@ def _first_with_headings(worksheets: Iterable[Lines], most: int | None, deadline
     first: Unreadable | None = None
     for lines in worksheets:
         try:
-            return _sheet(lines, most, deadline)
+            return _sheet(lines)
         except Unreadable as error:
             first = first or error
     raise first or Unreadable(_("The workbook has no worksheet."))
 
 
-def _sheet(lines: Lines, most: int | None, deadline: Deadline, encoding: str | None = None) -> Sheet:
-    cut = ((number, line[:MAX_COLUMNS]) for number, line in deadline.during(lines))
-    filled: Lines = (line for line in cut if any(str(cell).strip() for cell in line[1]))
+def _sheet(lines: Lines) -> Sheet:
+    cut = ((number, line[:MAX_COLUMNS]) for number, line in lines)
+    filled: Lines = (line for line in cut if any(str(cell).replace("\0", "").strip() for cell in line[1]))
     first = list(itertools.islice(filled, headings.LINES_SEARCHED))
-    if max((headings.known_in(list(map(_text, line))) for _number, line in first), default=0) < 2:
+    if headings.known_in(_texts(first)) < 2:
         first, filled = _divided(first, filled)
-    found = headings.find([list(map(_text, line)) for _number, line in first])
-    above = {tuple(line) for _number, line in first[: found.lines]}
-    below = itertools.chain(first[found.lines :], filled)
-    rows = _rows((line for line in below if tuple(line[1]) not in above), found.columns, most)
-    return Sheet(rows, found.passed_over, "device_holder" in found.columns, encoding)
+    texts = _texts(first)
+    index, columns = headings.find(texts)
+    above = {tuple(line) for _number, line in first[: index + 1]}
+    below = itertools.chain(first[index + 1 :], filled)
+    rows = _rows((line for line in below if tuple(line[1]) not in above), columns)
+    passed_over = [text for text, column in zip(texts[index], columns, strict=True) if text and not column]
+    return Sheet(rows, passed_over, "device_holder" in columns)
 
 
 def _divided(first: list[Line], rest: Lines) -> tuple[list[Line], Lines]:
@@ -135,24 +127,28 @@ def _divided(first: list[Line], rest: Lines) -> tuple[list[Line], Lines]:
 
     Such is a CSV with commas that was saved by an Excel whose delimiter is a semicolon, as in Indonesia.
     """
-    texts = [(number, text) for number, line in first if len((text := _text(line[0])).splitlines()) == 1]
-    delimiter = delimited.delimiter_of([text for _number, text in texts])
-    found = (headings.known_in(delimited.divided(text, delimiter, number)) for number, text in texts)
-    if max(found, default=0) < 2:
-        return first, rest
+    delimiter = delimited.delimiter_of([_whole(line) for _number, line in first])
 
     def divide(line: Line) -> Line:
-        whole = ";".join(map(cells.text_of, line[1])).rstrip(";")
-        return line[0], delimited.divided(whole[:MOST_TEXT], delimiter, line[0])[:MAX_COLUMNS]
+        return line[0], next(csv.reader([_whole(line[1])], delimiter=delimiter), [])[:MAX_COLUMNS]
 
-    return list(map(divide, first)), map(divide, rest)
+    divided = list(map(divide, first))
+    return (divided, map(divide, rest)) if headings.known_in(_texts(divided)) >= 2 else (first, rest)
 
 
-def _rows(lines: Lines, columns: Sequence[str | None], most: int | None) -> Iterator[Row]:
+def _whole(line: Sequence[object]) -> str:
+    """Return the line as it was before Excel divided it at semicolons."""
+    return " ".join(";".join(map(cells.text_of, line)).rstrip(";")[:MOST_TEXT].splitlines())
+
+
+def _texts(lines: Iterable[Line]) -> list[list[str]]:
+    """Return the texts of the cells without NUL, which PostgreSQL does not store."""
+    return [[cells.text_of(cell)[:MOST_TEXT].replace("\0", "").strip() for cell in line] for _number, line in lines]
+
+
+def _rows(lines: Lines, columns: Columns) -> Iterator[Row]:
     places = [(place, column) for place, column in enumerate(columns) if column]
-    for count, (number, line) in enumerate(lines, start=1):
-        if most is not None and count > most:
-            raise Unreadable(_("The file has more than %(most)d devices. Divide it.") % {"most": most})
+    for number, line in lines:
         row = Row(number, {}, {})
         for place, column in places:
             text, spoilt = cells.read(column, line[place] if place < len(line) else "")
@@ -161,8 +157,3 @@ def _rows(lines: Lines, columns: Sequence[str | None], most: int | None) -> Iter
             if spoilt:
                 row.spoilt[column] = spoilt
         yield row
-
-
-def _text(cell: object) -> str:
-    """Return the cell's text without NUL, which PostgreSQL does not store."""
-    return cells.text_of(cell)[:MOST_TEXT].replace("\0", "").strip()

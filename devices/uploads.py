@@ -1,29 +1,35 @@
 """Store an import between its preview and its confirmation.
 
 Its lines are in the database, which all worker processes share, for an hour. Each user has one; a new file replaces it.
+
+An import needs much memory and time. So each process, and each user in all processes, has one in progress at a time; a
+second one is refused at once.
 """
 
 import hashlib
-from collections import Counter
+import secrets
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import Any, BinaryIO
 from uuid import UUID
 
 import orjson
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from devices import delimited, fleets, spreadsheets, sql
+from devices import fleets, spreadsheets, sql
 from devices.cells import Spoilt
 from devices.deadlines import Deadline, Overdue
 from devices.drafts import MAX_LENGTH
 from devices.fleets import Line, Outcome
 from devices.headings import Unreadable
-from devices.import_turns import one_import
-from devices.models import Upload, UploadedLine, now
+from devices.models import ImportTurn, Upload, UploadedLine, now
 from devices.origin import Origin
 from devices.spreadsheets import Row
 from devices.transactions import in_one_transaction
@@ -31,10 +37,40 @@ from devices.transactions import in_one_transaction
 KEPT = timedelta(hours=1)
 MOST_LINES = 60_000  # which take 300 MB
 READING_SECONDS = 60  # of the processor, to read and plan a file: many times what the longest list of devices takes
+LONGEST_TURN = 180  # seconds, after which the turn of a process that has died is over
+
+_process = threading.Lock()
 
 
 class Changed(Exception):
     """The lines would do something else than the preview showed."""
+
+
+class Busy(Exception):
+    """This process, or this user in any process, has another import in progress."""
+
+
+@contextmanager
+def one_import(user_id: int) -> Iterator[None]:
+    """Hold the turn of this process and of this user.
+
+    Raises:
+        Busy: another import holds one of them.
+    """
+    if not _process.acquire(blocking=False):
+        raise Busy
+    try:
+        seconds, turns = int(time.time()), ImportTurn.objects.filter(user=user_id)
+        turns.filter(ends_at__lte=seconds).delete()
+        mine = {"token": secrets.token_hex(8), "ends_at": seconds + LONGEST_TURN}
+        if not turns.get_or_create(mine, user_id=user_id)[1]:
+            raise Busy
+        try:
+            yield
+        finally:
+            turns.filter(**mine).delete()
+    finally:
+        _process.release()
 
 
 def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
@@ -44,24 +80,23 @@ def receive(file: BinaryIO, name: str, origin: Origin) -> Upload:
         Busy: this process or this user has another import in progress.
         Unreadable: the file cannot be read, has too many lines, or takes too long.
     """
-    with one_import(origin.user_id):
+    deadline = Deadline(READING_SECONDS)
+    with one_import(origin.user_id or 0):
         try:
-            upload, columns = _read(file, name, origin, Deadline(READING_SECONDS))
+            rows, notes = _read(file, deadline)
+            lines = fleets.plan(deadline.during(rows), origin)
         except Overdue as error:
             raise Unreadable(_("The file takes too long to read. Save the list of devices alone, as CSV.")) from error
         with transaction.atomic():
             Upload.objects.filter(Q(user=origin.user_id) | Q(created_at__lt=now() - KEPT)).delete()
-            _keep(upload, columns)
+            upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
+            _store(upload, lines)
     return upload
 
 
-def find(upload_id: UUID, origin: Origin) -> Upload:
-    """Return the user's upload.
-
-    Raises:
-        Upload.DoesNotExist: it was imported or replaced, is too old, or another user's.
-    """
-    return Upload.objects.get(pk=upload_id, user=origin.user_id, created_at__gte=now() - KEPT)
+def of_user(origin: Origin) -> QuerySet[Upload]:
+    """Return the upload that the user may look at and import, if there is one."""
+    return Upload.objects.filter(user=origin.user_id, created_at__gte=now() - KEPT)
 
 
 def look_again(upload: Upload, origin: Origin) -> bool:
@@ -72,12 +107,12 @@ def look_again(upload: Upload, origin: Origin) -> bool:
         Upload.DoesNotExist: it was imported or replaced meanwhile.
     """
     before = upload.digest
-    with one_import(origin.user_id):
-        columns = _describe(upload, fleets.plan(_rows(upload), origin))
+    with one_import(origin.user_id or 0):
+        lines = fleets.plan(_rows(upload), origin)
         with transaction.atomic():
             Upload.objects.select_for_update().get(pk=upload.pk)
             upload.lines.all().delete()
-            _keep(upload, columns)
+            _store(upload, lines)
     return upload.digest != before
 
 
@@ -86,11 +121,11 @@ def confirm(upload_id: UUID, origin: Origin) -> Outcome:
 
     Raises:
         Busy: this process or this user has another import in progress.
-        Upload.DoesNotExist: as `find`.
+        Upload.DoesNotExist: it was imported or replaced, is too old, or another user's.
         Changed: the lines would do something else by now.
         Refused: lines are wrong, or another client was faster.
     """
-    with one_import(origin.user_id):
+    with one_import(origin.user_id or 0):
         return _carry_out(upload_id, origin)
 
 
@@ -100,25 +135,21 @@ def content(line: UploadedLine) -> dict[str, Any]:
     return stored
 
 
-def _read(file: BinaryIO, name: str, origin: Origin, deadline: Deadline) -> tuple[Upload, dict[str, list[Any]]]:
-    """Return the upload, and its lines by column."""
-    with spreadsheets.reading(file, MOST_LINES, deadline) as sheet:
-        rows = list(sheet.rows)
-        notes = {
-            "passed_over": [heading[:MAX_LENGTH] for heading in sheet.passed_over],
-            "no_holders": not sheet.has_holders,
-            "windows": sheet.encoding == delimited.WINDOWS,
-        }
+def _read(file: BinaryIO, deadline: Deadline) -> tuple[list[Row], dict[str, Any]]:
+    """Return the rows of the file, and what the preview says about the file as a whole."""
+    with spreadsheets.reading(file, deadline) as sheet:
+        rows = list(islice(sheet.rows, MOST_LINES + 1))
+    if len(rows) > MOST_LINES:
+        raise Unreadable(_("The file has more than %(most)d devices. Divide it.") % {"most": MOST_LINES})
     if not rows:
         raise Unreadable(_("The file has headings, and no device beneath them."))
-    upload = Upload(user_id=origin.user_id or 0, name=name[:MAX_LENGTH], notes=notes)
-    return upload, _describe(upload, fleets.plan(deadline.during(rows), origin))
+    passed_over = [heading[:MAX_LENGTH] for heading in sheet.passed_over]
+    return rows, {"passed_over": passed_over, "no_holders": not sheet.has_holders, "windows": sheet.is_windows}
 
 
 @in_one_transaction
 def _carry_out(upload_id: UUID, origin: Origin) -> Outcome:
-    find(upload_id, origin)
-    upload = Upload.objects.select_for_update().get(pk=upload_id)
+    upload = of_user(origin).select_for_update().get(pk=upload_id)
     lines = fleets.plan(_rows(upload), origin, lock=True)
     if _digest(lines, fleets.new_hospitals(lines)) != upload.digest:
         raise Changed
@@ -128,25 +159,17 @@ def _carry_out(upload_id: UUID, origin: Origin) -> Outcome:
     return outcome
 
 
-def _describe(upload: Upload, lines: Sequence[Line]) -> dict[str, list[Any]]:
-    """Set on the upload what its lines would do, and return them by column. It needs no transaction."""
+def _store(upload: Upload, lines: Sequence[Line]) -> None:
+    """Store what the lines would do."""
     hospitals = fleets.new_hospitals(lines)
     upload.notes = {**upload.notes, "new_hospitals": hospitals}
-    upload.counts = Counter(line.kind.value for line in lines)
+    upload.counts = Outcome(line.kind for line in lines)
     upload.digest = _digest(lines, hospitals)
     upload.language = get_language() or ""
-    return {
-        "number": [line.row.number for line in lines],
-        "kind": [line.kind.value for line in lines],
-        "content": [_content(line) for line in lines],
-    }
-
-
-def _keep(upload: Upload, columns: dict[str, list[Any]]) -> None:
     upload.save()
-    for start in range(0, len(columns["number"]), fleets.LINES_AT_ONCE):
-        some = {name: column[start : start + fleets.LINES_AT_ONCE] for name, column in columns.items()}
-        sql.insert(UploadedLine, some, {"upload_id": upload.pk})
+    for some in fleets.batches(lines):
+        number, kind, content = zip(*((line.row.number, line.kind, _content(line)) for line in some), strict=True)
+        sql.insert(UploadedLine, {"number": number, "kind": kind, "content": content}, {"upload_id": upload.pk})
 
 
 def _content(line: Line) -> str:
@@ -167,6 +190,6 @@ def _digest(lines: Sequence[Line], hospitals: Sequence[str]) -> str:
     digest = hashlib.sha256(orjson.dumps(hospitals))
     for line in lines:
         problems = [(problem.field, problem.code) for problem in line.problems]
-        shown = (line.row.number, line.kind, line.device_id, line.old, line.new, problems)
-        digest.update(orjson.dumps(shown))
+        pk = line.device and line.device.pk
+        digest.update(orjson.dumps((line.row.number, line.kind, pk, line.old, line.new, problems)))
     return digest.hexdigest()

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import itemgetter
 from subprocess import DEVNULL, PIPE, Popen
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 import xlsxwriter
 from django.utils.translation import gettext_lazy as _
 
 from devices import xlsx_reader
-from devices.cells import Date
+from devices.cells import Date, escaped
 from devices.headings import Unreadable
 
 ZIP = b"PK\x03\x04"
@@ -53,7 +53,9 @@ def worksheets(file: BinaryIO) -> Iterator[Iterator[Lines]]:
     command = [sys.executable, "-I", xlsx_reader.__file__, str(MEMORY), str(SECONDS)]
     with Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}) as reader:  # noqa: S603  (no input in it)
         try:
-            _send(file, reader.stdin)  # type: ignore[arg-type]
+            file.seek(0)
+            with suppress(BrokenPipeError), reader.stdin as pipe:  # type: ignore[union-attr]  # _received says why it ended
+                shutil.copyfileobj(file, pipe)
             sheets = itertools.groupby(_received(reader), key=itemgetter(0))
             yield (((number, cells) for _sheet, number, cells in rows) for _sheet, rows in sheets)
         finally:
@@ -61,7 +63,7 @@ def worksheets(file: BinaryIO) -> Iterator[Iterator[Lines]]:
 
 
 def write(file: BinaryIO, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
-    """Write the headings and the rows as text, also for cells that are filled in later; return the number of rows.
+    """Write the headings and the rows, escaped, as text; return the number of rows. Cells filled in later are text too.
 
     Raises:
         Unreadable: there are more rows than a worksheet has.
@@ -75,15 +77,9 @@ def write(file: BinaryIO, headings: Sequence[str], rows: Iterable[Sequence[str]]
         for count, row in enumerate(itertools.chain([headings], rows)):
             if count == MAX_ROWS:
                 raise Unreadable(_("A worksheet has room for %(most)d devices. Choose CSV.") % {"most": MAX_ROWS - 1})
-            for column, cell in enumerate(row):
+            for column, cell in enumerate(map(escaped, row)):
                 sheet.write_string(count, column, cell, text)
     return count
-
-
-def _send(file: BinaryIO, pipe: IO[bytes]) -> None:
-    file.seek(0)
-    with suppress(BrokenPipeError), pipe:  # it ended already: _received says why
-        shutil.copyfileobj(file, pipe)
 
 
 def _received(reader: Popen[bytes]) -> Iterator[list[Any]]:
@@ -93,18 +89,14 @@ def _received(reader: Popen[bytes]) -> Iterator[list[Any]]:
         Unreadable: the process refused the workbook, or was ended for its memory or time.
         RuntimeError: it failed for another reason.
     """
-    reason = ""
     for line in reader.stdout or ():
-        row = orjson.loads(line) if line.endswith(b"\n") else ""
-        if isinstance(row, str):
-            reason = row
-        else:
+        if line.endswith(b"\n"):  # else the process was ended while it wrote
+            row = orjson.loads(line)
             if b'{"date":' in line:
                 row[2] = [Date(cell["date"]) if isinstance(cell, dict) else cell for cell in row[2]]
             yield row
-    if reader.wait() < 0:
-        reason = xlsx_reader.TOO_LARGE
-    if reason in REASONS:
-        raise Unreadable(str(REASONS[reason]))
-    if reason != xlsx_reader.END:
-        raise RuntimeError(f"{xlsx_reader.__file__} ended with status {reader.returncode}.")
+    status = xlsx_reader.TOO_LARGE if reader.wait() < 0 else reader.returncode
+    if status in REASONS:
+        raise Unreadable(str(REASONS[status]))
+    if status:
+        raise RuntimeError(f"{xlsx_reader.__file__} ended with status {status}.")

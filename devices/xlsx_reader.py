@@ -6,7 +6,7 @@ address space and SECONDS of the processor, and workbooks.py, which starts it, g
 nothing of the registry.
 
 Each line of the output is a JSON array of a row that is not empty: [worksheet, row, cells]. A date, time or duration is
-{"date": its text}. Row 0 begins a worksheet. The last line is a string: why the reading ended.
+{"date": its text}. Row 0 begins a worksheet. The exit status says why a workbook was refused.
 """
 
 import io
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-END, DAMAGED, TOO_LARGE, PROTECTED, OLD = ("end", "damaged", "too large", "protected", "old")
+DAMAGED, TOO_LARGE, PROTECTED, OLD = range(10, 14)  # the exit status if the workbook is refused
 
 MAX_ROWS = 1_048_576  # Excel's own
 MAX_PARTS = 1_000
@@ -34,29 +34,24 @@ ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\b[^<>]*?\st=)(["'])e\2""")
 OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_APPEND_NEWLINE
 
 
-class Refused(Exception):
-    """The workbook is not read; the text is the reason."""
-
-
 def main(memory: int, seconds: int) -> None:
-    for limit, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
+    limits = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for limit, most in limits.items():
         resource.setrlimit(limit, (most, most))
     try:
         for row in rows(sys.stdin.buffer.read()):
             sys.stdout.buffer.write(row)
-        reason = END
-    except Refused as refused:
-        reason = str(refused)
+    except SystemExit:
+        raise
     except MemoryError:
-        reason = TOO_LARGE
+        sys.exit(TOO_LARGE)
     except BaseException:  # noqa: BLE001  (of Rust too, whose panics are no Exception)
-        reason = DAMAGED
-    sys.stdout.buffer.write(orjson.dumps(reason, option=OPTIONS))
+        sys.exit(DAMAGED)
 
 
 def rows(content: bytes) -> Iterator[bytes]:
@@ -66,7 +61,7 @@ def rows(content: bytes) -> Iterator[bytes]:
             yield line(place, 0, [])
             opened = book.get_sheet_by_index(place)
             if opened.end and opened.end[0] >= MAX_ROWS:  # from 0
-                raise Refused(DAMAGED)
+                sys.exit(DAMAGED)
             for number, cells in enumerate(opened.iter_rows(), start=1):
                 if any(cell != "" for cell in cells):
                     yield line(place, number, cells[:MAX_COLUMNS])
@@ -75,7 +70,7 @@ def rows(content: bytes) -> Iterator[bytes]:
 def line(place: int, number: int, cells: Sequence[object]) -> bytes:
     text = orjson.dumps([place, number, cells], default=lambda date: {"date": str(date)}, option=OPTIONS)
     if len(text) > MAX_ROW:
-        raise Refused(TOO_LARGE)
+        sys.exit(TOO_LARGE)
     return text
 
 
@@ -85,19 +80,19 @@ def unpacked(content: bytes) -> io.BytesIO:
     Without its other parts, an XLSB or ODS is none that calamine knows.
     """
     if content.startswith(OLE):
-        raise Refused(PROTECTED if ENCRYPTED in content else OLD)
+        sys.exit(PROTECTED if ENCRYPTED in content else OLD)
     copy = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(copy, "w") as plain:
         parts = packed.infolist()
         if any(part.flag_bits & 1 for part in parts):
-            raise Refused(PROTECTED)
+            sys.exit(PROTECTED)
         xml = [part for part in parts if part.filename.lower().endswith((".xml", ".rels"))]
         if len(parts) > MAX_PARTS or sum(part.file_size for part in xml) > MAX_UNPACKED:
-            raise Refused(TOO_LARGE)
+            sys.exit(TOO_LARGE)
         for part in xml:
             text = packed.read(part)  # never more than the directory says
             if b"\0" in text or b"<!DOCTYPE" in text:  # UTF-16, or a DTD, which OOXML forbids
-                raise Refused(DAMAGED)
+                sys.exit(DAMAGED)
             plain.writestr(part.filename, ERROR_CELL.sub(rb"\1\2str\2", text))
     copy.seek(0)
     return copy

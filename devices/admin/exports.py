@@ -1,6 +1,7 @@
 """Return devices as a file that an import can read."""
 
 import io
+from collections.abc import Iterable, Sequence
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -21,12 +22,19 @@ def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
     Raises:
         Unreadable: there are more of them than a worksheet has rows.
     """
-    rows = fleets.exported(devices)
-    name = f"devices-{timezone.localdate():%Y-%m-%d}{ending}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", fleets.exported(devices)
     if ending == ".csv":
-        chunks = spreadsheets.csv_chunks(rows)
-        return StreamingHttpResponse(chunks, content_type=CONTENT_TYPES[ending], headers=headers)
+        return StreamingHttpResponse(spreadsheets.csv_chunks(rows), headers=_headers(name, ending))
+    return attachment(name, ending, rows)
+
+
+def attachment(
+    name: str, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = spreadsheets.EXPORTED
+) -> HttpResponse:
     file = io.BytesIO()  # some 30 bytes a device
-    spreadsheets.write(file, ending, rows)
-    return HttpResponse(file.getvalue(), content_type=CONTENT_TYPES[ending], headers=headers)
+    spreadsheets.write(file, ending, rows, columns)
+    return HttpResponse(file.getvalue(), headers=_headers(name, ending))
+
+
+def _headers(name: str, ending: str) -> dict[str, str]:
+    return {"Content-Type": CONTENT_TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'}

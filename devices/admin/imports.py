@@ -1,6 +1,5 @@
 """Import a file of devices: choose it, see line by line what it would do, then do all of it or nothing."""
 
-import io
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -16,10 +15,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from devices import import_turns, origin, reach, spreadsheets, uploads
+from devices import fleets, origin, reach, spreadsheets, uploads
 from devices.admin.access import Mixin
-from devices.admin.exports import CONTENT_TYPES
-from devices.admin.upload_limit import was_too_large
+from devices.admin.exports import attachment
 from devices.drafts import UNKNOWN, DeviceType
 from devices.fleets import Kind
 from devices.headings import COLUMNS, ID, Unreadable
@@ -30,12 +28,8 @@ LINES_A_PAGE = 100
 RETRY_AFTER = 10  # seconds, in which most imports are done
 PERMISSIONS = ("devices.add_device", "devices.change_device")
 PREVIEW = "admin:devices_device_import_preview"
-KINDS = {  # the label of each, and the variant of unfold's label
-    Kind.NEW: (_("New"), "success"),
-    Kind.CHANGED: (_("Changed"), "info"),
-    Kind.UNCHANGED: (_("Unchanged"), "default"),
-    Kind.WRONG: (_("Wrong"), "danger"),
-}
+VARIANTS = {Kind.NEW: "success", Kind.CHANGED: "info", Kind.WRONG: "danger"}  # of unfold's label
+TYPES: dict[str, object] = dict(DeviceType.choices)
 
 TOO_LARGE = _("The file is larger than %(limit)d MB. Divide it, or delete columns and pictures that are not needed.")
 BUSY = _("Another import is being read. Try again in a moment.")
@@ -70,7 +64,7 @@ class ImportsMixin(Mixin):
             return redirect(PREVIEW, _receive(request).pk)
         except Unreadable as error:
             return self._form(request, str(error))
-        except import_turns.Busy:
+        except uploads.Busy:
             return _busy(self._form(request, str(BUSY)))
 
     def template(self, request: HttpRequest, ending: str) -> HttpResponse:
@@ -79,10 +73,7 @@ class ImportsMixin(Mixin):
             raise PermissionDenied
         if ending not in spreadsheets.ENDINGS:
             raise Http404
-        file = io.BytesIO()
-        spreadsheets.write(file, ending, [], COLUMNS)
-        headers = {"Content-Disposition": f'attachment; filename="devices{ending}"'}
-        return HttpResponse(file.getvalue(), content_type=CONTENT_TYPES[ending], headers=headers)
+        return attachment(f"devices{ending}", ending, [], COLUMNS)
 
     def preview(self, request: HttpRequest, upload_id: UUID) -> HttpResponse:
         """Show what the lines would do. A POST imports or deletes them."""
@@ -90,7 +81,7 @@ class ImportsMixin(Mixin):
             raise PermissionDenied
         by = origin.of_request(request, Through.IMPORT)
         try:
-            upload = uploads.find(upload_id, by)
+            upload = uploads.of_user(by).get(pk=upload_id)
             if request.method == "POST":
                 return self._answer(request, upload, by)
             if upload.language != get_language() and uploads.look_again(upload, by):
@@ -100,7 +91,7 @@ class ImportsMixin(Mixin):
             page = self.render_page(request, "admin/import_gone.html", title=title)
             page.status_code = HTTPStatus.NOT_FOUND
             return page
-        except import_turns.Busy:
+        except uploads.Busy:
             messages.warning(request, str(BUSY))
             return _busy(self._show(request, upload))
         return self._show(request, upload)
@@ -112,8 +103,8 @@ class ImportsMixin(Mixin):
             title=_("Import devices"),
             error=error,
             max_bytes=settings.IMPORT_MAX_BYTES,
-            max_megabytes=_megabytes(),
-            too_large=TOO_LARGE % {"limit": _megabytes()},
+            max_megabytes=settings.IMPORT_MAX_BYTES // 2**20,
+            too_large=_too_large(),
             endings=reversed(spreadsheets.ENDINGS),
         )
 
@@ -128,18 +119,18 @@ class ImportsMixin(Mixin):
             messages.warning(request, str(CHANGED))
             return redirect(PREVIEW, upload.pk)
         done = _("Imported: %(registered)d registered, %(changed)d changed, %(unchanged)d unchanged.")
-        messages.success(request, done % vars(outcome))
+        messages.success(request, done % fleets.totals(outcome))
         return redirect("admin:devices_device_changelist")
 
     def _show(self, request: HttpRequest, upload: Upload) -> HttpResponse:
-        numbers = {kind: upload.counts.get(kind, 0) for kind in Kind}
-        wrong, total = numbers[Kind.WRONG], sum(numbers.values())
+        counts = {kind: upload.counts.get(kind, 0) for kind in Kind}
+        wrong, total = counts[Kind.WRONG], sum(counts.values())
         chosen = request.GET.get("kind") or (Kind.WRONG if wrong else "all")
         lines = upload.lines.order_by("number")
-        if chosen in numbers:
+        if chosen in counts:
             lines = lines.filter(kind=chosen)
         page = Paginator(lines, LINES_A_PAGE).get_page(request.GET.get("page"))
-        tabs = [(kind.value, KINDS[kind][0], number, chosen == kind) for kind, number in numbers.items()]
+        tabs = [(kind.value, kind.label, count, chosen == kind) for kind, count in counts.items()]
         return self.render_page(
             request,
             "admin/import_preview.html",
@@ -147,8 +138,8 @@ class ImportsMixin(Mixin):
             notes=upload.notes,
             total=total,
             wrong=wrong,
-            effects=numbers[Kind.NEW] + numbers[Kind.CHANGED],
-            tabs=[("all", _("All"), total, chosen not in numbers), *tabs],
+            effects=counts[Kind.NEW] + counts[Kind.CHANGED],
+            tabs=[("all", _("All"), total, chosen not in counts), *tabs],
             chosen=chosen,
             page=page,
             lines=[_shown(line) for line in page],
@@ -157,18 +148,16 @@ class ImportsMixin(Mixin):
 
 
 def _receive(request: HttpRequest) -> Upload:
-    if was_too_large(request):
-        raise Unreadable(TOO_LARGE % {"limit": _megabytes()})
+    if getattr(request, "upload_too_large", False):  # set by upload_limit.py
+        raise Unreadable(_too_large())
     file = request.FILES.get("file")
     if file is None:
         raise Unreadable(_("Choose a file first."))
-    if not file.size:
-        raise Unreadable(_("The file is empty: it has not a single byte."))
     return uploads.receive(file, file.name or "", origin.of_request(request, Through.IMPORT))  # type: ignore[arg-type]
 
 
-def _megabytes() -> int:
-    return int(settings.IMPORT_MAX_BYTES // 2**20)
+def _too_large() -> str:
+    return TOO_LARGE % {"limit": settings.IMPORT_MAX_BYTES // 2**20}
 
 
 def _busy(response: HttpResponse) -> HttpResponse:
@@ -182,32 +171,28 @@ def _headings() -> dict[str, str]:
 
 def _shown(line: UploadedLine) -> dict[str, Any]:
     """Return a line for the page: of each column the value, the value before if it differs, and what is wrong."""
-    kept = uploads.content(line)
-    problems: dict[str, list[str]] = {}
+    kept, kind = uploads.content(line), Kind(line.kind)
+    old = kept["old"]
+    new = {"device_holder": UNKNOWN, **old, **kept["cells"], **kept["new"]}
+    for values in (old, new):
+        values["device_type"] = TYPES.get(values.get("device_type", ""), values.get("device_type"))
+    wrong: dict[str, list[str]] = {}
     for field, _code, text in kept["problems"]:
-        problems.setdefault(field, []).append(text)
-    kind, variant = KINDS[Kind(line.kind)]
+        wrong.setdefault(field, []).append(text)
+    fields = [
+        {
+            "label": label,
+            "old": old[column] if kind == Kind.CHANGED and old[column] != new[column] else None,
+            "new": new.get(column),
+            "wrong": wrong.get(column),
+        }
+        for column, label in _headings().items()
+    ]
     return {
         "number": line.number,
-        "kind": kind,
-        "variant": variant,
+        "kind": kind.label,
+        "variant": VARIANTS.get(kind, "default"),
         "id": kept["cells"].get(ID),
-        "wrong": problems.get(ID),
-        "fields": [
-            {"label": label, **_values(kept, column, line.kind), "wrong": problems.get(column)}
-            for column, label in _headings().items()
-        ],
+        "wrong": wrong.get(ID),
+        "fields": fields,
     }
-
-
-def _values(kept: dict[str, Any], column: str, kind: str) -> dict[str, str | None]:
-    old = kept["old"].get(column)
-    new = kept["new"].get(column, kept["cells"].get(column, old))
-    if new is None and column == "device_holder":
-        new = UNKNOWN
-    before = old if kind == Kind.CHANGED and old != new else None
-    return {"old": _label(column, before), "new": _label(column, new)}
-
-
-def _label(column: str, value: str | None) -> str | None:
-    return str(DeviceType(value).label) if column == "device_type" and value in DeviceType.values else value

@@ -48,7 +48,7 @@ class UploadedLine(models.Model):
 
 
 class ImportTurn(models.Model):
-    """A user has an import in progress, in some process. Written by devices/import_turns.py only."""
+    """A user has an import in progress, in some process. Written by devices/uploads.py only."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="+")
     token = models.CharField(max_length=16)  # of the process that holds the turn

@@ -22,11 +22,11 @@ def main() -> None:
     import django
 
     django.setup()
-    from devices import spreadsheets, uploads
+    from devices import spreadsheets
 
     def read(path: str) -> None:
         try:
-            with spreadsheets.reading(io.BytesIO(Path(path).read_bytes()), uploads.MOST_LINES) as sheet:
+            with spreadsheets.reading(io.BytesIO(Path(path).read_bytes())) as sheet:
                 list(sheet.rows)
         except spreadsheets.Unreadable:
             return

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from devices import headings, import_turns, spreadsheets, uploads, workbooks, xlsx_reader
+from devices import headings, spreadsheets, uploads, workbooks, xlsx_reader
 from devices.admin import imports
 from devices.deadlines import Deadline, Overdue
 from devices.models import Device, ImportTurn, Upload
@@ -33,7 +33,7 @@ BUSY = "Another import is being read. Try again in a moment."
 
 @pytest.fixture
 def process_is_busy() -> Any:
-    with import_turns._process:
+    with uploads._process:
         yield
 
 
@@ -86,14 +86,14 @@ def test_turn_is_given_back_after_a_failure(operator: Client, monkeypatch: pytes
 
 def test_turn_that_has_gone_to_another_process_stays_there(operator: Client) -> None:
     user = User.objects.get(username="operator")
-    with import_turns.one_import(user.pk):
+    with uploads.one_import(user.pk):
         ImportTurn.objects.update(token="elsewhere")
     assert ImportTurn.objects.get().token == "elsewhere"
 
 
 def test_nothing_is_imported_while_another_import_is_read(operator: Client) -> None:
     url = preview(operator, draft(1))
-    with import_turns._process:
+    with uploads._process:
         assert_busy(operator.post(url, {"confirm": "yes"}))
     turn = turn_elsewhere("operator")
     assert_busy(operator.post(url, {"confirm": "yes"}))
@@ -105,7 +105,7 @@ def test_nothing_is_imported_while_another_import_is_read(operator: Client) -> N
 
 def test_preview_in_another_language_is_shown_as_it_is_while_another_import_is_read(operator: Client) -> None:
     url = preview(operator, draft(1))
-    with import_turns._process:
+    with uploads._process:
         assert operator.get(url).status_code == 200
         response = operator.get(url, headers={"accept-language": "id"})
         assert response.status_code == 429
@@ -203,7 +203,7 @@ def read_or_refused(content: bytes) -> float:
     """Read a file, and return how much of the processor the process took that read it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
-        with spreadsheets.reading(io.BytesIO(content), uploads.MOST_LINES) as sheet:
+        with spreadsheets.reading(io.BytesIO(content)) as sheet:
             list(sheet.rows)
     except Unreadable:
         pass
@@ -268,7 +268,7 @@ def test_largest_worksheet_that_excel_writes_is_within_the_limits() -> None:
         for row in range(1, uploads.MOST_LINES + 1)
     )
     content = repacked(with_shared_texts(f'<sst xmlns="{NS}">{texts}</sst>'.encode()), SHEET, worksheet(rows))
-    with spreadsheets.reading(io.BytesIO(content), uploads.MOST_LINES) as sheet:
+    with spreadsheets.reading(io.BytesIO(content)) as sheet:
         assert sum(1 for _row in sheet.rows) == uploads.MOST_LINES - 1
 
 

@@ -24,8 +24,8 @@ LINE = ["Cuff 1", "D0:61:AE:D4:58:94", "CONSUMER", "RS Müller"]
 CELLS = dict(zip(spreadsheets.COLUMNS, LINE, strict=True))
 
 
-def read(content: bytes, most: int | None = None) -> list[Row]:
-    with spreadsheets.reading(io.BytesIO(content), most) as sheet:
+def read(content: bytes) -> list[Row]:
+    with spreadsheets.reading(io.BytesIO(content)) as sheet:
         return list(sheet.rows)
 
 
@@ -59,7 +59,7 @@ def repacked(content: bytes, part: str, text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 def test_a_text_file_is_read_in_the_encoding_and_with_the_delimiter_of_any_office(
     delimiter: str, encoding: str
 ) -> None:
@@ -81,6 +81,11 @@ def test_a_delimiter_is_the_one_that_the_headings_have_and_not_a_title_above_the
 @pytest.mark.parametrize("content", [b"\x81\x8d\x8f", b"\xff\xfe\x00\xd8\x00\xd8", b"\xef\xbb\xbfID,MAC\n\xff"])
 def test_what_is_no_text_is_said_to_be_none(content: bytes) -> None:
     assert error(content).startswith("The file is neither XLSX nor text in a known encoding.")
+
+
+def test_nul_characters_around_a_list_are_ignored() -> None:
+    [row] = read(b"\0" * 100 + b"ID,MAC,TYPE\nCuff 1,x,y\n" + b"\0" * 100)
+    assert row.cells["device_name"] == "Cuff 1"
 
 
 def test_lines_that_stand_in_one_cell_each_are_divided() -> None:
@@ -131,9 +136,9 @@ def test_id_is_the_registrys_where_there_is_a_name_and_else_the_name() -> None:
     assert read(b"Nama,ID,MAC,TYPE\nCuff,7,x,y")[0].cells["id"] == "7"
 
 
-def test_beside_ours_a_word_of_the_admin_is_another_column() -> None:
-    with spreadsheets.reading(io.BytesIO(b"device_name,Name,MAC,TYPE,NOTE\nCuff,?,x,y,z")) as sheet:
-        assert sheet.passed_over == ("Name", "NOTE")
+def test_columns_with_unknown_headings_are_ignored() -> None:
+    with spreadsheets.reading(io.BytesIO(b"device_name,Ward,MAC,TYPE,NOTE\nCuff,?,x,y,z")) as sheet:
+        assert sheet.passed_over == ["Ward", "NOTE"]
         assert not sheet.has_holders
         assert next(sheet.rows).cells["device_name"] == "Cuff"
 
@@ -141,7 +146,7 @@ def test_beside_ours_a_word_of_the_admin_is_another_column() -> None:
 def test_a_heading_is_passed_over_without_its_nul_which_postgresql_keeps_nowhere() -> None:
     content = b"device_name,device_mac,device_type,no\0te\nCuff,D061AED45894,CONSUMER,x\n"
     with spreadsheets.reading(io.BytesIO(content)) as sheet:
-        assert sheet.passed_over == ("note",)
+        assert sheet.passed_over == ["note"]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +337,7 @@ def test_a_written_workbook_keeps_what_is_typed_into_it_as_text() -> None:
 
 def test_a_csv_is_given_in_pieces_whatever_its_length() -> None:
     pieces = list(spreadsheets.csv_chunks(["1", *LINE] for _ in range(5_000)))
-    assert max(map(len, pieces)) < 2 * spreadsheets.CHUNK
+    assert max(map(len, pieces)) < 100 * spreadsheets.ROWS_AT_ONCE
     assert len(read(b"".join(pieces))) == 5_000
 
 
@@ -454,7 +459,7 @@ def test_a_worksheet_may_say_what_it_likes_of_its_dimensions(reference: str) -> 
     assert told != sheet
     begin = time_.monotonic()
     try:
-        rows = read(repacked(MADE, SHEET, told), most=10)
+        rows = read(repacked(MADE, SHEET, told))
     except Unreadable as refused:
         assert str(refused)  # noqa: PT017
     else:
@@ -613,13 +618,6 @@ def test_process_that_reads_a_workbook_gets_no_environment(monkeypatch: pytest.M
         read(MADE)
 
 
-def test_a_file_with_more_lines_than_asked_for_is_refused() -> None:
-    text = "ID;MAC;TYPE\n" + "a;b;c\n" * 4
-    assert len(read(text.encode(), most=4)) == 4
-    with pytest.raises(Unreadable, match="The file has more than 3 devices"):
-        read(text.encode(), most=3)
-
-
 @settings(deadline=None)
 @given(st.data())
 def test_a_workbook_with_any_byte_changed_is_read_or_refused(data: st.DataObject) -> None:
@@ -627,17 +625,16 @@ def test_a_workbook_with_any_byte_changed_is_read_or_refused(data: st.DataObject
     for place in data.draw(st.lists(st.integers(0, len(MADE) - 1), min_size=1, max_size=8)):
         content[place] = data.draw(st.integers(0, 255))
     try:
-        rows = read(bytes(content), most=10)
+        rows = read(bytes(content))
     except Unreadable as refused:
         assert str(refused)  # noqa: PT017
     else:
         assert len(rows) <= 10
 
 
-@pytest.mark.parametrize("content", [b'"a\rb"\n', b'"device_name,device_mac,device_type"\n"a\rb,c,d"\n'])
-def test_a_line_that_ends_within_a_cell_of_a_line_in_one_cell_is_refused(content: bytes) -> None:
-    with pytest.raises(Unreadable), spreadsheets.reading(io.BytesIO(content)) as sheet:
-        list(sheet.rows)
+def test_line_break_within_a_line_in_one_cell_is_a_space() -> None:
+    [row] = read(b'"device_name,device_mac,device_type"\n"a\rb,c,d"\n')
+    assert row.cells["device_name"] == "a b"
 
 
 def test_a_cover_sheet_with_a_cell_of_two_lines_comes_before_the_devices() -> None:

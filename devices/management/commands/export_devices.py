@@ -1,5 +1,6 @@
 import sys
-from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -20,19 +21,16 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE", help="a path that ends in .csv or .xlsx; - for CSV on stdout")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
+        rows = tqdm(fleets.exported(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
+        ending = ".csv" if file == "-" else Path(file).suffix.lower()
+        if ending not in spreadsheets.ENDINGS:
+            raise CommandError(f"{file} ends neither in .csv nor in .xlsx.")
         try:
-            ending = spreadsheets.ending_of(file)
-            if file == "-":
-                count = spreadsheets.write(sys.stdout.buffer, ending, self._rows())
-            else:
-                with open(file, "wb") as stream:  # noqa: PTH123
-                    count = spreadsheets.write(stream, ending, self._rows())
+            with nullcontext(sys.stdout.buffer) if file == "-" else open(file, "wb") as stream:  # noqa: PTH123
+                count = spreadsheets.write(stream, ending, rows)
         except OSError as error:
             raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
         except Unreadable as error:
             raise CommandError(str(error)) from error
         audit.note(What.EXPORTED, devices=count, format=ending)
         self.stderr.write(f"{count} devices exported.")
-
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        yield from tqdm(fleets.exported(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)

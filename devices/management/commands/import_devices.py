@@ -1,19 +1,16 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from tqdm import tqdm
 
-from devices import delimited, fleets, spreadsheets
+from devices import fleets, spreadsheets
 from devices.headings import Unreadable
 from devices.origin import IMPORT
 from devices.problems import Refused
-from devices.spreadsheets import Sheet
 
 
 class Command(BaseCommand):
@@ -30,10 +27,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, file: str, dry_run: bool, **options: Any) -> None:
         try:
-            with _opened(file) as stream, spreadsheets.reading(stream) as sheet:
-                self._warn(sheet)
-                with tqdm(unit=" lines", unit_scale=True, disable=None) as bar:
-                    outcome = fleets.import_fleet(sheet.rows, IMPORT, dry_run=dry_run, progress=bar.update)
+            with _open(file) as stream, spreadsheets.reading(stream) as sheet:
+                if sheet.passed_over:
+                    self.stderr.write(f"Columns passed over: {', '.join(sheet.passed_over)}.")
+                if sheet.is_windows:
+                    self.stderr.write("The file is not in UTF-8; it was read as Windows-1252.")
+                rows = tqdm(sheet.rows, unit=" lines", unit_scale=True, disable=None)
+                outcome = fleets.import_fleet(rows, IMPORT, dry_run=dry_run)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         except Unreadable as error:
@@ -45,24 +45,14 @@ class Command(BaseCommand):
                 self.stderr.write(f"line {problem.index}: {problem.field}: {problem.message}")
             wrong = len({problem.index for problem in refused.problems})
             raise CommandError(f"Nothing was imported: {wrong} lines are wrong.") from refused
-        self.stdout.write(
-            f"{'Would be: ' if dry_run else ''}{outcome.registered} registered, {outcome.changed} changed, "
-            f"{outcome.unchanged} unchanged."
-        )
-
-    def _warn(self, sheet: Sheet) -> None:
-        if sheet.passed_over:
-            self.stderr.write(f"Columns passed over: {', '.join(sheet.passed_over)}.")
-        if sheet.encoding == delimited.WINDOWS:
-            self.stderr.write("The file is not in UTF-8; it was read as Windows-1252.")
+        prefix = "Would be: " if dry_run else ""
+        self.stdout.write(f"{prefix}{', '.join(f'{count} {what}' for what, count in fleets.totals(outcome).items())}.")
 
 
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        with tempfile.TemporaryFile() as copy:  # the format is detected first, which needs a file that can seek
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            yield copy
-    else:
-        with open(file, "rb") as stream:  # noqa: PTH123  (the name comes from the command line)
-            yield stream
+def _open(file: str) -> BinaryIO:
+    if file != "-":
+        return open(file, "rb")  # noqa: PTH123  (the name comes from the command line; `handle` closes it)
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  (closed likewise; the file must be able to seek)
+    shutil.copyfileobj(sys.stdin.buffer, copy)
+    copy.seek(0)
+    return copy
