@@ -322,7 +322,7 @@ UNFOLD = {
         ]
     },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
-    "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
+    "SIDEBAR": {"navigation": "devices.admin.dashboard.sidebar"},
     "COLORS": {"primary": TEAL},
 }
 

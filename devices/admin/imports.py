@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from devices import import_turns, origin, reach, spreadsheets, uploads
-from devices.admin.access import Mixin
+from devices.admin.access import RegistryModelAdmin
 from devices.admin.exports import CONTENT_TYPES
 from devices.admin.upload_limit import was_too_large
 from devices.drafts import UNKNOWN, DeviceType
@@ -45,7 +45,7 @@ CHANGED = _(
 )
 
 
-class ImportsMixin(Mixin):
+class ImportsMixin(RegistryModelAdmin):
     """The pages of an import, below the list of devices."""
 
     actions_list = ("import_file",)
