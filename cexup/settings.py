@@ -309,7 +309,7 @@ UNFOLD = {
         ]
     },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
-    "SIDEBAR": {"navigation": "devices.admin.navigation.sidebar"},
+    "SIDEBAR": {"navigation": "devices.admin.dashboard.sidebar"},
 }
 
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,14 +15,6 @@ from devices.origin import Origin
 from devices.problems import Problem, Refused
 
 SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")  # fields that a new key may be given
-
-
-class KeyRefused(Refused):
-    """The key cannot be issued, taken over or rotated. The message says why, and never contains the key."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__([Problem(None, "invalid", message)])
-        self.args = (message,)
 
 
 @dataclass(frozen=True)
@@ -35,9 +28,9 @@ class Issued:
 @transaction.atomic
 def issue(name: str, origin: Origin, **settings: Any) -> Issued:
     """Issue a new key with these SETTINGS for the client application of this name."""
-    issued = keys.generate()
-    key = ApiKey(name=name, prefix=issued.prefix, digest=keys.digest(issued.text), **settings)
-    return Issued(_add(key, origin), issued.text)
+    text = keys.generate()
+    key = ApiKey(name=name, prefix=keys.prefix(text), digest=keys.digest(text), **settings)
+    return Issued(_add(key, origin), text)
 
 
 @transaction.atomic
@@ -45,29 +38,24 @@ def take_over(text: str, name: str, origin: Origin, **settings: Any) -> ApiKey:
     """Register a key that a client has already. It is marked as legacy: it can be guessed, and should be rotated.
 
     Raises:
-        KeyRefused: as check_legacy.
+        ValidationError: as check_legacy.
     """
     check_legacy(text)
-    try:
-        with transaction.atomic():
-            return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), origin)
-    except IntegrityError as error:
-        raise KeyRefused(_("This key is known already.")) from error
+    return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), origin)
 
 
 def check_legacy(text: str) -> None:
-    """Check that the key can be taken over.
+    """Check that the key can be taken over. No message contains the key.
 
     Raises:
-        KeyRefused: it has the form of a key issued here, is too short to be a secret, or is registered already.
+        ValidationError: it has the form of a key issued here, is too short to be a secret, or is registered already.
     """
     if not keys.is_legacy(text):
-        raise KeyRefused(
-            _("A legacy key has %(low)d to %(high)d visible ASCII characters, and does not begin with cxp_.")
-            % {"low": keys.MIN_LEGACY_LENGTH, "high": keys.MAX_LEGACY_LENGTH}
+        raise ValidationError(
+            _("A legacy key has 16 to 255 visible ASCII characters, and does not begin with cxp_."), "invalid"
         )
     if ApiKey.objects.filter(digest=keys.digest(text)).exists():
-        raise KeyRefused(_("This key is known already."))
+        raise ValidationError(_("This key is known already."), "unique")
 
 
 @transaction.atomic
@@ -85,11 +73,11 @@ def rotate(key: ApiKey, origin: Origin, overlap: timedelta = timedelta(hours=24)
     """Issue a key with the same settings. The old key stays valid for the overlap, but not beyond its own end.
 
     Raises:
-        KeyRefused: the old key is revoked or expired, so its owner must not get a new one.
+        Refused: the old key is revoked or expired, so its owner must not get a new one.
     """
     old = ApiKey.objects.working().select_for_update().filter(pk=key.pk).first()
     if old is None:
-        raise KeyRefused(_("This key is revoked or expired. Issue a new one instead."))
+        raise Refused([Problem(None, "invalid", _("This key is revoked or expired. Issue a new one instead."))])
     issued = issue(old.name, origin, **{name: getattr(old, name) for name in SETTINGS})
     end = timezone.now() + overlap
     ApiKey.objects.filter(pk=old.pk).update(expires_at=min(end, old.expires_at or end))

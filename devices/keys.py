@@ -13,30 +13,22 @@ import re
 import secrets
 import string
 import zlib
-from typing import NamedTuple
+
+from django.utils.crypto import get_random_string
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-PREFIX_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 8, 40, 6
-MIN_LEGACY_LENGTH, MAX_LEGACY_LENGTH = 16, 255
 
-_ISSUED = re.compile(r"(cxp_([0-9A-Za-z]{8})_[0-9A-Za-z]{40})([0-9A-Za-z]{6})")
-_LEGACY = re.compile(rf"[!-~]{{{MIN_LEGACY_LENGTH},{MAX_LEGACY_LENGTH}}}")
+_ISSUED = re.compile(r"(cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]{40})([0-9A-Za-z]{6})")
+_LEGACY = re.compile(r"(?!cxp_)[!-~]{16,255}")
 
 
-class IssuedKey(NamedTuple):
-    """A key in clear: shown once, stored nowhere."""
-
-    text: str
-    prefix: str
-
-    def __repr__(self) -> str:
-        return f"IssuedKey({self.prefix})"
+def generate() -> str:
+    text = f"cxp_{get_random_string(8, BASE62)}_{get_random_string(40, BASE62)}"
+    return text + _checksum(text)
 
 
-def generate() -> IssuedKey:
-    prefix = _random_text(PREFIX_LENGTH)
-    text = f"cxp_{prefix}_{_random_text(SECRET_LENGTH)}"
-    return IssuedKey(text + _checksum(text), prefix)
+def prefix(issued: str) -> str:
+    return issued[4:12]
 
 
 def digest(text: str) -> str:
@@ -47,22 +39,15 @@ def digest(text: str) -> str:
 def is_well_formed(text: str) -> bool:
     """Return whether this can be a key: one with a valid checksum, or a legacy key."""
     if issued := _ISSUED.fullmatch(text):
-        return secrets.compare_digest(issued[3], _checksum(issued[1]))
+        return secrets.compare_digest(issued[2], _checksum(issued[1]))
     return is_legacy(text)
 
 
 def is_legacy(text: str) -> bool:
     """Return whether this can be a key from before the registry: visible ASCII, and not of the form issued here."""
-    return bool(_LEGACY.fullmatch(text)) and not text.startswith("cxp_")
-
-
-def _random_text(length: int) -> str:
-    return "".join(secrets.choice(BASE62) for _ in range(length))
+    return bool(_LEGACY.fullmatch(text))
 
 
 def _checksum(text: str) -> str:
-    number, characters = zlib.crc32(text.encode("ascii")), []
-    for _ in range(CHECKSUM_LENGTH):
-        number, rest = divmod(number, 62)
-        characters.append(BASE62[rest])
-    return "".join(reversed(characters))
+    number = zlib.crc32(text.encode("ascii"))
+    return "".join(BASE62[number // 62**place % 62] for place in reversed(range(6)))

@@ -6,15 +6,14 @@ Some hundred rows are read at a time, however many there are.
 import csv
 import heapq
 import io
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterator
+from datetime import date, datetime
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import orjson
 from django.db import models
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.utils import timezone
 
 from devices import history
 from devices.audit import KINDS, About
@@ -33,6 +32,7 @@ COLUMNS = (
     *("at", "what", "user_id", "username", "api_key_id", "through", "address", "request_id"),
     *("about", "about_id", "hospital_id", "before", "after", "details"),
 )
+HEADINGS = f"\ufeff{','.join(COLUMNS)}\r\n".encode()  # with a byte order mark, else Excel reads it as Windows-1252
 FORMATS = ("jsonl", "csv")
 
 Entry = dict[str, Any]
@@ -46,16 +46,14 @@ class Trail(NamedTuple):
 
     def lines(self, format: str, first: date | None = None, last: date | None = None) -> Iterator[bytes]:  # noqa: A002
         """Return what happened from the first day to the last, a line an entry. CSV begins with HEADINGS."""
-        since = _midnight(first) if first else None
-        until = _midnight(last, days_later=1) if last else None
-        entries = self.entries(since, until)
+        entries = self.entries(first, last)
         return map(as_json, entries) if format == "jsonl" else chain([HEADINGS], map(as_csv, entries))
 
-    def entries(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Entry]:
-        """Return what happened from `since` on and before `until`, the earliest first."""
-        bounds = _between("history_date", since, until)
-        streams = [_changes(model, condition & bounds) for model, condition in self.changes.items()]
-        streams.append(_events(self.events & _between("at", since, until)))
+    def entries(self, first: date | None = None, last: date | None = None) -> Iterator[Entry]:
+        """Return what happened from the first day to the last, the earliest first."""
+        days = _between("history_date", first, last)
+        streams = [_changes(model, condition & days) for model, condition in self.changes.items()]
+        streams.append(_events(self.events & _between("at", first, last)))
         return heapq.merge(*streams, key=lambda entry: entry["at"])
 
 
@@ -89,12 +87,8 @@ def as_json(entry: Entry) -> bytes:
 
 def as_csv(entry: Entry) -> bytes:
     """Return a line of a table, in which no value can be a formula."""
-    return _csv_line(escaped(_text(entry[column])) for column in COLUMNS)
-
-
-def _csv_line(cells: Iterable[str]) -> bytes:
     line = io.StringIO()
-    csv.writer(line).writerow(cells)
+    csv.writer(line).writerow(escaped(_text(entry[column])) for column in COLUMNS)
     return line.getvalue().encode()
 
 
@@ -104,20 +98,9 @@ def _text(value: Any) -> str:
     return orjson.dumps(value).decode() if isinstance(value, dict) else "" if value is None else str(value)
 
 
-HEADINGS = "\ufeff".encode() + _csv_line(COLUMNS)  # with a byte order mark, else Excel reads it as Windows-1252
-
-
-def _midnight(day: date, days_later: int = 0) -> datetime | None:
-    """Return when the day begins, or one after it; None beyond the dates that exist."""
-    try:
-        return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min)).astimezone(UTC)
-    except OverflowError:
-        return None
-
-
-def _between(column: str, since: datetime | None, until: datetime | None) -> Q:
-    bounds = {f"{column}__gte": since, f"{column}__lt": until}
-    return Q(**{lookup: instant for lookup, instant in bounds.items() if instant})
+def _between(column: str, first: date | None, last: date | None) -> Q:
+    bounds = {f"{column}__date__gte": first, f"{column}__date__lte": last}
+    return Q(**{lookup: day for lookup, day in bounds.items() if day})
 
 
 def _changes(model: Any, condition: Q) -> Iterator[Entry]:

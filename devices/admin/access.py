@@ -1,30 +1,31 @@
-"""What all pages of the admin share, and who may open which of them."""
+"""What all pages of the admin share, and who may open them."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied
+from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
+from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from devices import reach, registry, sql
-from devices.admin.pagination import LargeChangeList, LargePaginator
 from devices.drafts import normalize
 from devices.models import MAX_ID
 from devices.problems import Refused
 from devices.reach import Reach
 
-OUTDATED = _("Somebody has changed this meanwhile, and nothing was saved. Here is what it is now.")
-OBJECT_GONE = _("This is not there any more: somebody was faster. Nothing was saved.")
+COUNTED = 10_000  # rows: a greater number tells nobody more, and takes a second to find out
 AUTOCOMPLETE_FIELDS = {("devices", "device", "device_holder"), ("devices", "apikey", "hospital")}
 
 
@@ -43,25 +44,48 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID
 
 
+class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+    """Show the exact number of rows where it is known or small, otherwise that there are more."""
+
+    known: int | None = None  # the number, if the page knows it without counting
+    has_more = False
+    object_list: QuerySet[Any]
+    template_name = "admin/pagination_large.html"
+
+    @cached_property
+    def count(self) -> int:
+        if self.known is not None:
+            return self.known
+        counted = self.object_list.order_by().values("pk")[: COUNTED + 1].count()
+        self.has_more = counted > COUNTED
+        return min(counted, COUNTED)
+
+    def page(self, number: Any) -> Page[Any]:
+        """Find the page by its ids alone, which an index has, and only then read its rows."""
+        page = super().page(number)
+        rows: QuerySet[Any] = page.object_list  # type: ignore[assignment]
+        page.object_list = self.object_list.filter(pk__in=list(rows.values_list("pk", flat=True)))
+        return page
+
+
+class LargeChangeList(ChangeList):
+    def get_ordering_field(self, field_name: Any) -> Any:
+        """Sort by nothing that has no index, also if the URL asks for it."""
+        is_sortable = self.sortable_by is None or field_name in self.sortable_by
+        return super().get_ordering_field(field_name) if is_sortable else None
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Where nothing filters the list, the number of all rows is the paginator's."""
+        super().get_results(request)
+        if not self.has_active_filters and not self.query:
+            self.full_result_count = self.result_count
+
+
 class RegistryModelAdmin(ModelAdmin):
-    """The base of every page. The mixins say who may open it; they stand before the base.
+    """The base of every page. A form and an action show why a write was refused."""
 
-    | page           | OperatorOnlyMixin | ScopedMixin | ReadOnlyMixin | WithTrail | other mixins                     |
-    |----------------|-------------------|-------------|---------------|-----------|----------------------------------|
-    | devices        |                   | yes         |               | yes       | DeviceActionsMixin, ImportsMixin |
-    | changes        |                   | yes         | yes           | yes       |                                  |
-    | hospitals      |                   | yes         |               | yes       |                                  |
-    | people         | yes               |             |               | yes       |                                  |
-    | API keys       | yes               |             |               | yes       |                                  |
-    | audit          | yes               |             | yes           |           |                                  |
-    | sign-ins (two) | yes               |             | yes           |           |                                  |
-
-    - Lists may have a million rows (pagination.py).
-    - A URL filters a list by `lookups` only. Django would take any condition on any column: values that are not shown
-      could be guessed, and a regular expression could keep the server busy.
-    - A form and an action show why a write was refused.
-    """
-
+    # A URL filters a list by these only. Django would take any condition on any column: values that are not shown could
+    # be guessed, and a regular expression could keep the server busy.
     lookups: Collection[str] = ()
     list_per_page = 50
     empty_value_display = "–"
@@ -82,7 +106,6 @@ class RegistryModelAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show why an action was refused. Render the list here: its template runs the search."""
-        self._drop_invalid_ids(request)
         try:
             with sql.planned_each_time():
                 response: HttpResponse = super().changelist_view(request, extra_context)
@@ -95,15 +118,20 @@ class RegistryModelAdmin(ModelAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show why a write was refused. Another write may come between this form's check and its own."""
-        self._drop_invalid_ids(request)
+        sent = request.POST.copy()
+        for field in self.autocomplete_fields:
+            if sent.get(field) and not is_id(str(sent[field])):
+                sent[field] = "0"  # no object has it: Django would pass what is no id on to the database
+        request.POST = sent  # type: ignore[assignment]
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
         except Refused as refused:
             _show_problems(request, refused)
         except registry.Outdated:
-            messages.error(request, str(OUTDATED))
+            text = _("Somebody has changed this meanwhile, and nothing was saved. Here is what it is now.")
+            messages.error(request, text)
         except ObjectDoesNotExist:
-            messages.error(request, str(OBJECT_GONE))
+            messages.error(request, _("This is not there any more: somebody was faster. Nothing was saved."))
             return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         return redirect(request.get_full_path())
 
@@ -120,17 +148,11 @@ class RegistryModelAdmin(ModelAdmin):
         """Render a page that is neither a list nor a form of Django's."""
         return render(request, template, {**self.admin_site.each_context(request), "opts": self.opts, **context})
 
-    def _drop_invalid_ids(self, request: HttpRequest) -> None:
-        """Remove what is no id from the posted form: Django would pass it on to the database."""
-        if request.method != "POST":
-            return
-        sent = request.POST.copy()
-        if ACTION_CHECKBOX_NAME in sent:
-            sent.setlist(ACTION_CHECKBOX_NAME, [pk for pk in sent.getlist(ACTION_CHECKBOX_NAME) if is_id(pk)])
-        for field in self.autocomplete_fields:
-            if sent.get(field) and not is_id(str(sent[field])):
-                sent[field] = "0"  # no object has it: the field is shown as wrong
-        request.POST = sent  # type: ignore[assignment]
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Reject what is no id: Django would pass it on to the database."""
+        if not all(map(is_id, request.POST.getlist(ACTION_CHECKBOX_NAME))):
+            raise BadRequest
+        return super().response_action(request, queryset)  # type: ignore[no-any-return]
 
     @property
     def media(self) -> forms.Media:
@@ -141,13 +163,7 @@ class RegistryModelAdmin(ModelAdmin):
         return super().media + forms.Media(js=[*libraries, *translations, "admin/js/jquery.init.js"])  # type: ignore[no-any-return]
 
 
-if TYPE_CHECKING:  # what a mixin calls, it finds in the base of the page
-    Mixin = RegistryModelAdmin
-else:
-    Mixin = object
-
-
-class OperatorOnlyMixin(Mixin):
+class OperatorOnlyMixin(RegistryModelAdmin):
     """Pages for operators only, whatever permissions a user has in the database."""
 
     def has_module_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -156,7 +172,7 @@ class OperatorOnlyMixin(Mixin):
     has_view_permission = has_add_permission = has_change_permission = has_delete_permission = has_module_permission
 
 
-class ReadOnlyMixin(Mixin):
+class ReadOnlyMixin(RegistryModelAdmin):
     """Tables that are not changed on their pages."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -165,10 +181,11 @@ class ReadOnlyMixin(Mixin):
     has_change_permission = has_delete_permission = has_add_permission
 
 
-class ScopedMixin(Mixin):
+class ScopedMixin(RegistryModelAdmin):
     """Pages for hospital admins too. Objects outside their scope are 404, as if they had never existed."""
 
     scope_field = "device_holder"  # has the hospital's id
+    changes_filter = "id"  # of the page of changes: what finds those of one object
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -177,6 +194,13 @@ class ScopedMixin(Mixin):
 
     def filter_scope(self, rows: QuerySet[Any], scope: Reach) -> QuerySet[Any]:
         return rows.filter(**{f"{self.scope_field}__in": scope.ids})
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Redirect to the changes. Django's log has only those made in the admin, and names all actors."""
+        if self.get_object(request, object_id) is None:
+            raise Http404
+        changes = reverse("admin:devices_historicaldevice_changelist", query={self.changes_filter: object_id})
+        return redirect(changes)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404

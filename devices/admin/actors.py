@@ -10,6 +10,7 @@ An operator sees everything. A hospital admin sees:
 
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import Case, Exists, Expression, OuterRef, Q, QuerySet, Value, When
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -17,16 +18,24 @@ from django.utils.translation import gettext_lazy as _
 from devices.models import Hospital
 from devices.reach import Reach
 
-RELATED = ("history_user", "history_api_key")  # what `name` reads, for select_related
-
 
 def for_viewer(changes: QuerySet[Any], viewer: Reach) -> QuerySet[Any]:
-    """Annotate rows of history with what this viewer may see of their actors, for `name` and `address`."""
-    annotated: QuerySet[Any] = changes.annotate(**_visibility(viewer))
-    return annotated.select_related(*RELATED)
+    """Annotate rows of history with what this viewer may see of their actors, for `who` and `address`."""
+    sees_name: Expression = Value(True)
+    sees_address: Expression = Value(True)
+    if viewer.ids is not None:
+        hospitals_of_user = Hospital.admins.through.objects.filter(user=OuterRef("history_user"))
+        own_key = Q(history_api_key__hospital__in=viewer.ids)
+        colleague = Q(history_user__is_superuser=False) & Exists(hospitals_of_user.filter(hospital__in=viewer.ids))
+        only_here = colleague & ~Exists(hospitals_of_user.exclude(hospital__in=viewer.ids))
+        sees_name = Case(When(own_key | colleague, then=True), default=False)
+        sees_address = Case(When(own_key | only_here, then=True), default=False)
+    annotated: QuerySet[Any] = changes.annotate(sees_name=sees_name, sees_address=sees_address)
+    return annotated.select_related("history_user", "history_api_key")
 
 
-def name(change: Any) -> Any:
+@admin.display(description=_("who"))
+def who(change: Any) -> Any:
     """Return the actor of a change as its viewer may see it; "–" for a command."""
     if change.history_api_key_id:
         key = change.history_api_key
@@ -39,20 +48,7 @@ def name(change: Any) -> Any:
     return _("operator") if user.is_superuser else _("administrator of another hospital")
 
 
+@admin.display(description=_("address"))
 def address(change: Any) -> str:
     """Return the IP address of a change as its viewer may see it."""
     return (change.history_address if change.sees_address else None) or "–"
-
-
-def _visibility(viewer: Reach) -> dict[str, Expression]:
-    if viewer.ids is None:
-        return {"sees_name": Value(True), "sees_address": Value(True)}
-    hospitals_of_user = Hospital.admins.through.objects.filter(user=OuterRef("history_user"))
-    shared, others = Q(hospital__in=viewer.ids), ~Q(hospital__in=viewer.ids)
-    own_key = Q(history_api_key__hospital__in=viewer.ids)
-    colleague = Q(history_user__is_superuser=False) & Exists(hospitals_of_user.filter(shared))
-    only_here = colleague & ~Exists(hospitals_of_user.filter(others))
-    return {
-        "sees_name": Case(When(own_key | colleague, then=True), default=False),
-        "sees_address": Case(When(own_key | only_here, then=True), default=False),
-    }

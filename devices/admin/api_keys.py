@@ -3,7 +3,6 @@
 A key is shown once, in the response that issues it. It is stored nowhere: in no message, session or log.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -32,7 +30,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
     value = forms.CharField(
         label=_("Legacy key"),
         required=False,
-        strip=True,
+        validators=[credentials.check_legacy],
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
         help_text=_("Only to take over a key that a client in the field has already. Left empty, a new key is made."),
     )
@@ -54,22 +52,13 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         text: str | None = self.cleaned_data["rate"]
         return clean_rate(text) if text else None
 
-    def clean_value(self) -> str:
-        text: str = self.cleaned_data["value"]
-        if text:
-            try:
-                credentials.check_legacy(text)
-            except credentials.KeyRefused as refused:
-                raise ValidationError(str(refused)) from refused
-        return text
 
-
-STATES: dict[str, tuple[Any, Callable[[Any], Any]]] = {  # the label, and what narrows a query set
-    "working": (_("works"), ApiKeyQuerySet.working),
-    "expiring": (_("expires within 30 days"), ApiKeyQuerySet.expiring),
-    "never_used": (_("never used"), ApiKeyQuerySet.never_used),
-    "idle": (_("not used for 90 days"), ApiKeyQuerySet.idle),
-    "ended": (_("revoked or expired"), ApiKeyQuerySet.ended),
+STATES = {  # the methods of ApiKeyQuerySet that find them, and their labels
+    "working": _("works"),
+    "expiring": _("expires within 30 days"),
+    "never_used": _("never used"),
+    "idle": _("not used for 90 days"),
+    "ended": _("revoked or expired"),
 }
 
 
@@ -78,11 +67,10 @@ class StateFilter(DropdownFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return [(state, label) for state, (label, _narrow) in STATES.items()]
+        return STATES.items()
 
     def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:
-        _label, narrow = STATES.get(self.value(), ("", ApiKeyQuerySet.all))
-        narrowed: ApiKeyQuerySet = narrow(queryset)
+        narrowed: ApiKeyQuerySet = getattr(queryset, self.value())() if self.value() in STATES else queryset
         return narrowed
 
 
@@ -103,19 +91,12 @@ class RotateForm(forms.Form):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
+class ApiKeyAdmin(WithTrail, OperatorOnlyMixin):
     form = ApiKeyForm
     autocomplete_fields = ("hospital",)
     list_display = (
-        "name",
-        "prefix",
-        "hospital",
-        "read_only",
-        "naming",
-        "legacy",
-        "expires_at",
-        "revoked_at",
-        "last_used_at",
+        *("name", "prefix", "hospital", "read_only", "naming"),
+        *("legacy", "expires_at", "revoked_at", "last_used_at"),
     )
     list_filter = (StateFilter, ("hospital", HospitalFilter), "read_only", "legacy")
     lookups = ("state", "hospital__id__exact", "read_only__exact", "legacy__exact")
@@ -134,8 +115,7 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return False
+    has_delete_permission = has_change_permission
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ApiKeyForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)
@@ -156,8 +136,8 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
 
     @admin.action(description=_("Revoke"), permissions=["operator"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        if not confirmation.is_confirmed(request, queryset.count()):
-            return confirmation.render_confirmation(self, request, "revoke", queryset)
+        if page := confirmation.ask(self, request, "revoke", queryset):
+            return page
         by = origin.of_request(request, Through.ADMIN)
         count = sum(credentials.revoke(key, by) for key in queryset)
         done = ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", count)
@@ -167,23 +147,16 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin, RegistryModelAdmin):
     @admin.action(description=_("Rotate"), permissions=["operator"])
     @step_up.required(*step_up.ACTION)
     def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        keys = list(queryset[:2])
-        if len(keys) != 1:
+        if queryset.count() != 1:
             messages.error(request, _("Choose one key to rotate: its successor is shown once."))
             return None
         form = RotateForm(confirmation.form_data(request))
-        if not confirmation.is_confirmed(request, len(keys), form):
-            return confirmation.render_confirmation(self, request, "rotate", queryset, form)
+        if page := confirmation.ask(self, request, "rotate", queryset, form):
+            return page
         overlap = timedelta(hours=form.cleaned_data["overlap"])
-        try:
-            issued = credentials.rotate(keys[0], origin.of_request(request, Through.ADMIN), overlap)
-        except credentials.KeyRefused as refused:
-            messages.error(request, str(refused))
-            return redirect(request.get_full_path())
-        notifications.notify(request.user, notifications.KEY_ROTATED, name=keys[0].name)  # type: ignore[arg-type]
+        issued = credentials.rotate(queryset.get(), origin.of_request(request, Through.ADMIN), overlap)
+        notifications.notify(request.user, notifications.KEY_ROTATED, name=issued.key.name)  # type: ignore[arg-type]
         return self._show_once(request, issued)
 
     def _show_once(self, request: HttpRequest, issued: credentials.Issued) -> HttpResponse:
-        shown = {"opts": self.opts, "title": issued.key.name, "text": issued.text}
-        context = {**self.admin_site.each_context(request), **shown}
-        return render(request, "admin/new_api_key.html", context)  # the admin's pages are never cached
+        return self.render_page(request, "admin/new_api_key.html", title=issued.key.name, text=issued.text)

@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from devices import trails
-from devices.admin.access import Mixin, OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin, is_id, is_operator
+from devices.admin.access import OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin, is_id, is_operator
 from devices.admin.filters import WhenFilter
 from devices.audit import About
 from devices.models import AuditEvent, Person
 
 
-class WithAuditLog(Mixin):
+class WithAuditLog(RegistryModelAdmin):
     """Pages of users: the audit log has what happened to them, and Django's log of the admin has nothing."""
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
@@ -50,7 +50,7 @@ class PersonFilter(DropdownFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin, RegistryModelAdmin):
+class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin):
     list_display = ("at", "what", "who", "through", "address", "it_is_about", "shown_details")
     list_filter = (
         *(("what", ChoicesDropdownFilter), PersonFilter),

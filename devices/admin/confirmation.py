@@ -2,8 +2,9 @@
 
 The sentences of an action are in templates/admin/confirm_<action>.html. An action begins like this:
 
-    if not is_confirmed(request, queryset.count(), form):
-        return render_confirmation(self, request, "transfer", queryset, form)
+    form = TransferForm(form_data(request))
+    if page := ask(self, request, "transfer", queryset, form):
+        return page
 """
 
 from typing import Any
@@ -25,24 +26,23 @@ def form_data(request: HttpRequest) -> Any:
     return request.POST if "confirmed" in request.POST else None
 
 
-def is_confirmed(request: HttpRequest, count: int, form: forms.Form | None = None) -> bool:
-    """Return whether the user confirmed this number of objects, and the form is valid.
-
-    A user who chose all that a filter finds confirms a number: objects that were added meanwhile are not included.
-    """
-    return request.POST.get("confirmed") == str(count) and (form is None or form.is_valid())
-
-
-def render_confirmation(
+def ask(
     page: RegistryModelAdmin,
     request: HttpRequest,
     action: str,
     chosen: QuerySet[Any],
     form: forms.Form | None = None,
     **context: Any,
-) -> HttpResponse:
+) -> HttpResponse | None:
+    """Return the page, or None if the user confirmed this number of objects and the form is valid.
+
+    A user who chose all that a filter finds confirms a number: objects that were added meanwhile are not included.
+    """
     count = chosen.count()
-    if request.POST.get("confirmed", str(count)) != str(count):
+    confirmed = request.POST.get("confirmed", "")
+    if confirmed == str(count) and (form is None or form.is_valid()):
+        return None
+    if confirmed not in ("", str(count)):
         messages.warning(request, _("The number has changed meanwhile. Please look again."))
     return page.render_page(
         request,

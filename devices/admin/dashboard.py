@@ -1,6 +1,7 @@
-"""The first page: how many devices there are, where, of which type, since when; API keys to check; the latest changes.
+"""The first page, and the side bar.
 
-Each number links to the list that it counts, and is of the hospitals in the user's scope.
+The page shows how many devices there are, where, of which type, since when; API keys to check; the latest changes. Each
+number links to the list that it counts, and is of the hospitals in the user's scope.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from devices import reach
+from devices.admin import actors
 from devices.admin.access import is_operator
 from devices.admin.filters import midnight
 from devices.drafts import DeviceType
@@ -69,11 +71,11 @@ def _totals(request: HttpRequest, by_hospital: Counter[int | None]) -> Iterator[
 
 
 def _largest_hospitals(by_hospital: Counter[int | None]) -> Iterator[Metric]:
-    sizes = sorted((-number, hospital) for hospital, number in by_hospital.items() if hospital is not None)[:HOSPITALS]
-    names = Hospital.objects.in_bulk([hospital for _size, hospital in sizes])
-    for size, hospital in sizes:
+    largest = [(hospital, size) for hospital, size in by_hospital.most_common(HOSPITALS + 1) if hospital][:HOSPITALS]
+    names = Hospital.objects.in_bulk([hospital for hospital, _size in largest])
+    for hospital, size in largest:
         if hospital in names:
-            yield Metric(names[hospital], -size, _list("device", device_holder__id__exact=hospital))
+            yield Metric(names[hospital], size, _list("device", device_holder__id__exact=hospital))
 
 
 def _registrations(scope: Reach) -> Iterator[Metric]:
@@ -99,7 +101,7 @@ def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {
             **{column: getattr(page, column)(change) for column in ("at", "device", "action", "changes")},
-            "who": page.who(change) if change.history_user_id or change.history_api_key_id else "",
+            "who": actors.who(change) if change.history_user_id or change.history_api_key_id else "",
             "through": change.get_history_through_display(),
             "url": _list("historicaldevice", id=change.id),
         }
@@ -109,3 +111,24 @@ def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _list(page: str, **query: Any) -> str:
     return reverse(f"admin:devices_{page}_changelist", query=query or None)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    devices = [
+        _item(_("Overview"), "dashboard", "index"),
+        _item(_("Devices"), "ecg_heart", "devices_device_changelist"),
+        _item(_("Changes"), "history", "devices_historicaldevice_changelist"),
+        _item(_("Hospitals"), "local_hospital", "devices_hospital_changelist"),
+    ]
+    if not is_operator(request):
+        return [{"items": devices}]
+    access = [
+        _item(_("People"), "group", "devices_person_changelist"),
+        _item(_("API keys"), "key", "devices_apikey_changelist"),
+        _item(_("Audit"), "policy", "devices_auditevent_changelist"),
+    ]
+    return [{"items": devices}, {"title": _("Access"), "separator": True, "items": access}]
+
+
+def _item(title: str, icon: str, view: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{view}")}

@@ -1,28 +1,35 @@
-"""The pages of the devices."""
+"""The pages of the devices, and the actions on many devices at once."""
 
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import mac, origin, reach, registry
-from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_id
-from devices.admin.device_actions import DeviceActionsMixin
+from devices import audit, mac, origin, reach, registry
+from devices.admin import confirmation, exports
+from devices.admin.access import ScopedMixin, is_id
 from devices.admin.filters import DateRangeFilter, HospitalFilter
 from devices.admin.imports import ImportsMixin
 from devices.admin.trails import WithTrail
-from devices.drafts import CLEANERS, Draft, normalize
+from devices.audit import What
+from devices.drafts import CLEANERS, DeviceType, Draft, normalize
+from devices.headings import Unreadable
 from devices.models import Device, DeviceCount, DeviceQuerySet, Hospital, Through
 from devices.origin import Origin
 from devices.problems import UNIQUE, Problem
 from devices.reach import Reach
 from devices.validation import find_problems
+
+admin.site.disable_action("delete_selected")  # it loads every device to name it; `retire` is ours
 
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -46,11 +53,8 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
     def validate_unique(self) -> None:
         """Say which device has the name or the MAC, and link to it if the user may see it."""
-        read = {field: value for field, value in self.cleaned_data.items() if field in CLEANERS}
-        if holder := read.get("device_holder"):
-            read["device_holder"] = holder.name
         known = {0: self.instance.pk} if self.instance.pk else {}
-        for problem in find_problems([cast("Draft", read)], self.origin, known=known):
+        for problem in find_problems([self.draft()], self.origin, known=known):
             if problem.field and problem.field not in self.errors:
                 self.add_error(problem.field, self._describe(problem))
 
@@ -68,13 +72,42 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return self.cleaned_data["seen"] in ("", device.updated_at.isoformat())
 
     def draft(self) -> Draft:
-        holder = self.cleaned_data["device_holder"]
-        values = {field: self.cleaned_data[field] for field in CLEANERS}
+        """Return the fields that are right."""
+        values = {field: value for field, value in self.cleaned_data.items() if field in CLEANERS}
+        holder = values.get("device_holder")
         return cast("Draft", values | {"device_holder": holder.name if holder else None})
 
 
+class TransferForm(forms.Form):
+    device_holder = forms.ModelChoiceField(
+        Hospital.objects.none(), label=_("Hospital"), required=False, widget=UnfoldAdminSelect2Widget
+    )
+    nobody = forms.BooleanField(label=_("To no hospital"), required=False, widget=UnfoldBooleanWidget)
+
+    def __init__(self, *args: Any, reach: Reach, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["device_holder"].queryset = Hospital.objects.within(reach).order_by("name")  # type: ignore[attr-defined]
+        if reach.hospitals is not None:
+            del self.fields["nobody"]
+
+    def clean(self) -> None:
+        hospital, nobody = self.cleaned_data.get("device_holder"), self.cleaned_data.get("nobody")
+        if "device_holder" not in self.errors and bool(hospital) == bool(nobody):
+            raise ValidationError({"device_holder": _("Choose where the devices go.")})
+
+
+class TypeForm(forms.Form):
+    device_type = forms.ChoiceField(label=_("Type"), choices=DeviceType.choices, widget=UnfoldAdminSelectWidget)
+
+
+class ExportForm(forms.Form):
+    ending = forms.ChoiceField(
+        label=_("Format"), choices=[(".xlsx", _("Excel (XLSX)")), (".csv", "CSV")], widget=UnfoldAdminSelectWidget
+    )
+
+
 @admin.register(Device)
-class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, RegistryModelAdmin):
+class DeviceAdmin(ImportsMixin, WithTrail, ScopedMixin):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (
@@ -93,11 +126,12 @@ class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, Regi
     )
     ordering = ("-id",)
     sortable_by = ("device_name", "device_mac", "updated_at")  # what has an index
+    actions = ("transfer", "change_type", "export", "retire")
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Take the number of devices from the counts, if the list is filtered by hospital and type at most."""
         paginator = super().get_paginator(request, *args, **kwargs)
-        filters = {name: str(value) for name, value in request.GET.items() if value and name not in ("p", "o")}
+        filters = {name: value for name, value in request.GET.dict().items() if value and name not in ("p", "o")}
         hospital, device_type = filters.pop("device_holder__id__exact", None), filters.pop("device_type__exact", None)
         if not filters and (hospital is None or is_id(hospital)):
             known = {"device_holder": hospital and int(hospital), "device_type": device_type}
@@ -124,12 +158,6 @@ class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, Regi
         form.origin = origin.of_request(request, Through.ADMIN)
         return form
 
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Redirect to the changes of the device. Django's log has only those that were made in the admin."""
-        if self.get_object(request, object_id) is None:
-            raise Http404
-        return redirect(reverse("admin:devices_historicaldevice_changelist", query={"id": object_id}))
-
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = origin.of_request(request, Through.ADMIN)
         if change:
@@ -144,3 +172,52 @@ class DeviceAdmin(DeviceActionsMixin, ImportsMixin, WithTrail, ScopedMixin, Regi
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         by = origin.of_request(request, Through.ADMIN)
         registry.retire(Device.objects.within(by.reach).filter(pk=obj.pk), by)
+
+    @admin.action(description=_("Transfer to another hospital"), permissions=["change"])
+    def transfer(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
+        form = TransferForm(confirmation.form_data(request), reach=reach.of_user(request.user))
+        if page := confirmation.ask(self, request, "transfer", queryset, form):
+            return page
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.transfer(queryset, form.cleaned_data["device_holder"], by)
+        done = ngettext("%(count)d device was transferred.", "%(count)d devices were transferred.", count)
+        messages.success(request, done % {"count": count})
+        return None
+
+    @admin.action(description=_("Change the type"), permissions=["change"])
+    def change_type(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
+        form = TypeForm(confirmation.form_data(request))
+        if page := confirmation.ask(self, request, "change_type", queryset, form):
+            return page
+        by = origin.of_request(request, Through.ADMIN)
+        count = registry.change_type(queryset, form.cleaned_data["device_type"], by)
+        done = ngettext("%(count)d device was changed.", "%(count)d devices were changed.", count)
+        messages.success(request, done % {"count": count})
+        return None
+
+    @admin.action(description=_("Export"), permissions=["view"])
+    def export(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponseBase | None:
+        form = ExportForm(confirmation.form_data(request))
+        if page := confirmation.ask(self, request, "export", queryset, form):
+            return page
+        ending, own = form.cleaned_data["ending"], reach.of_user(request.user).own
+        try:
+            file = exports.download(queryset, ending)
+        except Unreadable as error:  # more rows than a worksheet has
+            messages.error(request, str(error))
+            return None
+        audit.note(What.EXPORTED, hospital_id=own.pk if own else None, devices=queryset.count(), format=ending)
+        return file
+
+    @admin.action(description=_("Take out of the registry"), permissions=["delete"])
+    def retire(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
+        if page := confirmation.ask(self, request, "retire", queryset):
+            return page
+        count = registry.retire(queryset, origin.of_request(request, Through.ADMIN))
+        done = ngettext(
+            "%(count)d device was taken out of the registry.",
+            "%(count)d devices were taken out of the registry.",
+            count,
+        )
+        messages.success(request, done % {"count": count})
+        return None

@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from devices import history, mac, models, origin, reach, registry, sql
 from devices.admin import actors, confirmation
-from devices.admin.access import ReadOnlyMixin, RegistryModelAdmin, ScopedMixin, is_operator
+from devices.admin.access import ReadOnlyMixin, ScopedMixin, is_operator
 from devices.admin.filters import HospitalFilter, WhenFilter
 from devices.admin.trails import WithTrail
 from devices.drafts import UNKNOWN, DeviceType, normalize
@@ -56,8 +56,11 @@ class ActionFilter(DropdownFilter):
 
 
 @admin.register(Change)
-class ChangeAdmin(WithTrail, ReadOnlyMixin, ScopedMixin, RegistryModelAdmin):
-    list_display = ("at", "device", "device_address", "action", "changes", "who", "history_through", "address")
+class ChangeAdmin(WithTrail, ReadOnlyMixin, ScopedMixin):
+    list_display = (
+        *("at", "device", "device_address", "action", "changes"),
+        *(actors.who, "history_through", actors.address),
+    )
     list_filter = (
         ("device_holder", PastHospitalFilter),
         ActionFilter,
@@ -157,14 +160,6 @@ class ChangeAdmin(WithTrail, ReadOnlyMixin, ScopedMixin, RegistryModelAdmin):
             return _("its hospital was renamed")
         return format_html("<div>{}</div>", format_html_join("", "<div>{}: {} → {}</div>", different))
 
-    @admin.display(description=_("who"))
-    def who(self, change: Any) -> Any:
-        return actors.name(change)
-
-    @admin.display(description=_("address"))
-    def address(self, change: Any) -> str:
-        return actors.address(change)
-
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("devices.add_device"))
 
@@ -176,8 +171,8 @@ class ChangeAdmin(WithTrail, ReadOnlyMixin, ScopedMixin, RegistryModelAdmin):
         if not chosen.exists():
             messages.warning(request, _("None of these can be restored: they are registered, or were taken elsewhere."))
             return None
-        if not confirmation.is_confirmed(request, chosen.count()):
-            return confirmation.render_confirmation(self, request, "restore", chosen)
+        if page := confirmation.ask(self, request, "restore", chosen):
+            return page
         by = origin.of_request(request, Through.ADMIN)
         count = len(registry.restore([change.id for change in chosen], by))
         done = ngettext("%(count)d device was restored.", "%(count)d devices were restored.", count)

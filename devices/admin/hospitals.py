@@ -7,8 +7,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +15,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from devices import drafts, hospitals, origin
 from devices.admin import confirmation, step_up
-from devices.admin.access import RegistryModelAdmin, ScopedMixin, is_operator
+from devices.admin.access import ScopedMixin, is_operator
 from devices.admin.trails import WithTrail
 from devices.models import ApiKey, DeviceCount, Hospital, Through
 
@@ -46,11 +45,12 @@ class MergeForm(forms.Form):
 
 
 @admin.register(Hospital)
-class HospitalAdmin(WithTrail, ScopedMixin, RegistryModelAdmin):
+class HospitalAdmin(WithTrail, ScopedMixin):
     form = HospitalForm
     scope_field = "pk"
-    list_display = ("name", "devices", "people", "keys", "created_at")
-    fields = ("name", "earlier_names", "devices", "people", "keys")
+    changes_filter = "device_holder__id__exact"
+    list_display = ("name", "devices", "people", "created_at")
+    fields = ("name", "earlier_names", "devices", "people")
     readonly_fields = fields[1:]
     search_fields = ("name", "former_names__name")
     ordering = ("name",)
@@ -59,41 +59,21 @@ class HospitalAdmin(WithTrail, ScopedMixin, RegistryModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Hospital]:
         counts = DeviceCount.objects.filter(device_holder=OuterRef("pk"), everywhere=False).order_by()
         devices = counts.values("device_holder").annotate(sum=Sum("number")).values("sum")
-        keys = ApiKey.objects.working().filter(hospital=OuterRef("pk")).order_by().values("hospital")
         rows: QuerySet[Hospital] = super().get_queryset(request)
-        return rows.annotate(
-            number_of_devices=Coalesce(Subquery(devices), 0),
-            number_of_admins=Count("admins", distinct=True),
-            number_of_keys=Coalesce(Subquery(keys.annotate(sum=Count("pk")).values("sum")), 0),
-        )
+        people = Count("admins", distinct=True)
+        return rows.annotate(number_of_devices=Coalesce(Subquery(devices), 0), number_of_admins=people)
 
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        return [name for name in self.list_display if name != "keys" or is_operator(request)]
-
-    def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> list[str]:
-        shown = self.fields if obj else ("name",)
-        return [name for name in shown if name != "keys" or is_operator(request)]
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Redirect hospital admins to the changes of the hospital's devices, where actors are shown as they may be."""
-        if is_operator(request):
-            return super().history_view(request, object_id, extra_context)
-        if self.get_object(request, object_id) is None:
-            raise Http404
-        url = reverse("admin:devices_historicaldevice_changelist", query={"device_holder__id__exact": object_id})
-        return redirect(url)
+    def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> Any:
+        return self.fields if obj else ("name",)
 
     @admin.display(description=_("devices"), ordering="number_of_devices")
     def devices(self, hospital: Any) -> str:
-        return _link("device", {"device_holder__id__exact": hospital.pk}, hospital.number_of_devices)
+        url = reverse("admin:devices_device_changelist", query={"device_holder__id__exact": hospital.pk})
+        return format_html('<a href="{}" class="underline">{}</a>', url, hospital.number_of_devices)
 
     @admin.display(description=_("hospital admins"), ordering="number_of_admins")
     def people(self, hospital: Any) -> Any:
         return hospital.number_of_admins
-
-    @admin.display(description=_("API keys"), ordering="number_of_keys")
-    def keys(self, hospital: Any) -> str:
-        return _link("apikey", {"hospital__id__exact": hospital.pk, "state": "working"}, hospital.number_of_keys)
 
     @admin.display(description=_("former names"))
     def earlier_names(self, hospital: Hospital) -> str:
@@ -120,20 +100,15 @@ class HospitalAdmin(WithTrail, ScopedMixin, RegistryModelAdmin):
     def merge(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> HttpResponse | None:
         chosen: list[Any] = list(queryset)
         form = MergeForm(confirmation.form_data(request), chosen=chosen)
-        if not confirmation.is_confirmed(request, len(chosen), form):
-            numbers = {
-                "devices": sum(hospital.number_of_devices for hospital in chosen),
-                "admins": sum(hospital.number_of_admins for hospital in chosen),
-                "keys": ApiKey.objects.filter(hospital__in=[hospital.pk for hospital in chosen]).count(),
-            }
-            return confirmation.render_confirmation(self, request, "merge", queryset, form, **numbers)
+        numbers = {
+            "devices": sum(hospital.number_of_devices for hospital in chosen),
+            "admins": sum(hospital.number_of_admins for hospital in chosen),
+            "keys": ApiKey.objects.filter(hospital__in=chosen).count(),
+        }
+        if page := confirmation.ask(self, request, "merge", queryset, form, **numbers):
+            return page
         into = form.cleaned_data["into"]
         moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
         text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
         messages.success(request, text % {"name": into, **moved})
         return None
-
-
-def _link(page: str, query: dict[str, Any], number: int) -> str:
-    url = reverse(f"admin:devices_{page}_changelist", query=query)
-    return format_html('<a href="{}" class="underline">{}</a>', url, number)

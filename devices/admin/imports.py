@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from devices import fleets, origin, reach, spreadsheets, uploads
-from devices.admin.access import Mixin
+from devices.admin.access import RegistryModelAdmin
 from devices.admin.exports import attachment
 from devices.drafts import UNKNOWN, DeviceType
 from devices.fleets import Kind
@@ -39,7 +39,7 @@ CHANGED = _(
 )
 
 
-class ImportsMixin(Mixin):
+class ImportsMixin(RegistryModelAdmin):
     """The pages of an import, below the list of devices."""
 
     actions_list = ("import_file",)

@@ -163,8 +163,8 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
     def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
         if self._is_protected(request, queryset):
             return None
-        if not confirmation.is_confirmed(request, queryset.count()):
-            return confirmation.render_confirmation(self, request, "reset_second_factor", queryset)
+        if page := confirmation.ask(self, request, "reset_second_factor", queryset):
+            return page
         with transaction.atomic():
             for person in queryset:
                 second_factor.reset(person)
@@ -178,8 +178,8 @@ class PersonAdmin(WithAuditLog, WithTrail, OperatorOnlyMixin, RegistryModelAdmin
 
     @admin.action(description=_("End all sessions"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
-        if not confirmation.is_confirmed(request, queryset.count()):
-            return confirmation.render_confirmation(self, request, "end_sessions", queryset)
+        if page := confirmation.ask(self, request, "end_sessions", queryset):
+            return page
         with transaction.atomic():
             ended = {person: sessions.end_others(person) for person in queryset}
             for person in filter(ended.get, ended):

@@ -5,16 +5,14 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db import models
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminDateWidget, UnfoldAdminSelectWidget
 
 from devices import audit, trails
-from devices.admin.access import Mixin, is_operator
+from devices.admin.access import RegistryModelAdmin, is_operator
 from devices.audit import What
 
 CONTENT_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
@@ -40,16 +38,15 @@ class TrailForm(forms.Form):
             raise ValidationError({"last": _("This is before the first day.")})
 
 
-class WithTrail(Mixin):
+class WithTrail(RegistryModelAdmin):
     actions_detail = ("download_trail",)
 
     def has_operator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
 
-    def trail_about(self, obj: Any) -> models.Model:
+    def trail_about(self, obj: Any) -> Any:
         """Return the person, device, key or hospital of this page."""
-        about: models.Model = obj
-        return about
+        return obj
 
     @action(  # type: ignore[untyped-decorator]
         description=_("Audit trail"), url_path="audit-trail", permissions=["operator"], icon="download"
@@ -62,9 +59,8 @@ class WithTrail(Mixin):
         about = self.trail_about(found)
         form = TrailForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            context = {"opts": self.opts, "title": _("Audit trail"), "about": about, "form": form}
-            context |= {**self.admin_site.each_context(request), "media": self.media + form.media}
-            return render(request, "admin/trail.html", context)
+            context = {"title": _("Audit trail"), "about": about, "form": form, "media": self.media + form.media}
+            return self.render_page(request, "admin/trail.html", **context)
         chosen: dict[str, Any] = {name: str(value) for name, value in form.cleaned_data.items() if value}
         audit.note(What.EXPORTED, about=about, **chosen)
         kind = chosen["format"]

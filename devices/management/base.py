@@ -2,11 +2,13 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from datetime import date
+from functools import wraps
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError
 
 from devices.credentials import Issued
 from devices.models import ApiKey
@@ -18,6 +20,7 @@ Value = TypeVar("Value")
 def argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
     """Return `read` as the type of an argument: argparse names the argument when it reports a ValidationError."""
 
+    @wraps(read)
     def read_argument(text: str) -> Value:
         try:
             return read(text)
@@ -27,19 +30,29 @@ def argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
     return read_argument
 
 
-def find_key(pk: int) -> ApiKey:
-    """Return the key with this id, or raise CommandError."""
+@argument
+def find_key(number: str) -> ApiKey:
+    key = ApiKey.objects.filter(pk=int(number)).first()
+    if key is None:
+        raise ValidationError(f"There is no key {number}. list_api_keys tells which there are.")
+    return key
+
+
+def read_day(text: str) -> date:
     try:
-        return ApiKey.objects.get(pk=pk)
-    except (ApiKey.DoesNotExist, OverflowError) as error:
-        raise CommandError(f"There is no key {pk}. list_api_keys tells which there are.") from error
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.max
+    if day.year == date.max.year:  # it has a day without a next one
+        raise ValidationError("This must be a day such as 2027-12-31.")
+    return day
 
 
+@argument
 def find_user(username: str) -> User:
-    """Return the user who signs in by this name, or raise CommandError."""
     user = User.objects.filter(username=username).first()
     if user is None:
-        raise CommandError(f"Nobody signs in as {username}.")
+        raise ValidationError(f"There is no user {username}.")
     return user
 
 
@@ -51,9 +64,8 @@ class RegistryCommand(BaseCommand):
             return super().execute(*args, **options)
         except Refused as refused:
             raise CommandError(str(refused.problems[0].message)) from refused
-
-    def add_key_argument(self, parser: CommandParser) -> None:
-        parser.add_argument("id", metavar="ID", type=int, help="the key's number in list_api_keys")
+        except ValidationError as error:
+            raise CommandError(error.messages[0]) from error
 
     def print_once(self, issued: Issued, more: str = "") -> None:
         """Print the key alone on stdout, and all else on stderr."""

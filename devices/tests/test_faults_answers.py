@@ -112,7 +112,7 @@ def gone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("gone")
 def test_whatever_is_asked_is_unavailable_without_a_database() -> None:
     for path in ("/api/devices", "/api/device/1", "/api/devices/changes?wait=1"):
-        response = Api(keys.generate().text).get(path)
+        response = Api(keys.generate()).get(path)
         assert_unavailable(response)
         assert b"10.0.0.1" not in response.content
     assert Api("mistyped").get("/api/devices").status_code == 401  # which costs no query
@@ -121,7 +121,7 @@ def test_whatever_is_asked_is_unavailable_without_a_database() -> None:
 def test_the_message_is_in_the_clients_language(gone: None) -> None:
     for language, words in (("en", "The database cannot do this now."), ("id", "Basis data sedang tidak dapat")):
         assert (
-            Api(keys.generate().text)
+            Api(keys.generate())
             .get("/api/devices", **{"accept-language": language})
             .json()["message"]
             .startswith(words)

@@ -72,7 +72,7 @@ def test_the_normal_form_of_a_field_is_one(column: str) -> None:
 
 
 def test_the_key_reader() -> None:
-    issued = [keys.generate().text for _ in range(4)]
+    issued = [keys.generate() for _ in range(4)]
 
     def check(text: str) -> None:
         if keys.is_well_formed(text) and text.startswith("cxp_"):

@@ -1,6 +1,7 @@
 import logging
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
 from django.core.validators import validate_email
 from django.db import transaction
@@ -18,15 +19,14 @@ class Command(RegistryCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username", metavar="USERNAME", help="what the user signs in with")
+        parser.add_argument("user", metavar="USERNAME", type=find_user, help="what the user signs in with")
         parser.add_argument("--email", type=argument(_email), help="the new address; hospital admins sign in with it")
         active = parser.add_mutually_exclusive_group()
         active.add_argument("--activate", dest="is_active", action="store_true", default=None)
         active.add_argument("--deactivate", dest="is_active", action="store_false", default=None)
 
     @transaction.atomic
-    def handle(self, *args: Any, username: str, email: str | None, is_active: bool | None, **options: Any) -> None:
-        user = find_user(username)
+    def handle(self, *args: Any, user: User, email: str | None, is_active: bool | None, **options: Any) -> None:
         if email is None and is_active is None:
             raise CommandError("Nothing to change: use --email, --activate or --deactivate.")
         if email is not None:
@@ -35,7 +35,7 @@ class Command(RegistryCommand):
             user.is_active = is_active
             user.save(update_fields=["is_active"])
         logger.warning("The command change_user changed user %s.", user.pk)
-        self.stderr.write(f"{username} was changed.")
+        self.stderr.write(f"{user} was changed.")
 
 
 def _email(text: str) -> str:

@@ -1,5 +1,5 @@
 import sys
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from devices import credentials, hospitals
 from devices.drafts import clean_holder, clean_text, fold
-from devices.management.base import RegistryCommand, argument
+from devices.management.base import RegistryCommand, argument, read_day
 from devices.models import ApiKey, Hospital, clean_rate
 from devices.origin import COMMAND
 
@@ -68,10 +68,7 @@ def _clean_hospital(text: str) -> str:
 
 
 def _end_of_day(text: str) -> datetime:
-    try:
-        end = timezone.make_aware(datetime.combine(date.fromisoformat(text) + timedelta(days=1), time.min))
-    except (ValueError, OverflowError) as error:
-        raise ValidationError("This must be a day such as 2027-12-31.") from error
+    end = timezone.make_aware(datetime.combine(read_day(text) + timedelta(days=1), time.min))
     if end <= timezone.now():
         raise ValidationError("This day has passed.")
     return end

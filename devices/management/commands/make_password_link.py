@@ -1,6 +1,7 @@
 import logging
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
 from devices import people
@@ -16,11 +17,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username", metavar="USERNAME", help="what the user signs in with")
+        parser.add_argument("user", metavar="USERNAME", type=find_user, help="what the user signs in with")
 
-    def handle(self, *args: Any, username: str, **options: Any) -> None:
-        user = find_user(username)
+    def handle(self, *args: Any, user: User, **options: Any) -> None:
         path = people.make_password_link(user)
         logger.warning("The command make_password_link made a link for user %s.", user.pk)
-        self.stderr.write(f"Link for {username}:")
+        self.stderr.write(f"Link for {user}:")
         self.stdout.write(path)

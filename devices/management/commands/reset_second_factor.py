@@ -1,6 +1,7 @@
 import logging
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
 from devices import second_factor
@@ -16,10 +17,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username", metavar="USERNAME", help="what the person signs in with")
+        parser.add_argument("user", metavar="USERNAME", type=find_user, help="what the person signs in with")
 
-    def handle(self, *args: Any, username: str, **options: Any) -> None:
-        user = find_user(username)
+    def handle(self, *args: Any, user: User, **options: Any) -> None:
         second_factor.reset(user)
         logger.warning("The command reset_second_factor reset the two-factor sign-in of user %s.", user.pk)
-        self.stderr.write(f"Two-factor sign-in of {username} was reset.")
+        self.stderr.write(f"Two-factor sign-in of {user} was reset.")

@@ -1,20 +1,20 @@
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from devices import credentials
-from devices.management.base import RegistryCommand, find_key
+from devices.management.base import find_key
+from devices.models import ApiKey
 from devices.origin import COMMAND
 
 
-class Command(RegistryCommand):
+class Command(BaseCommand):
     help = "Revoke an API key. It takes effect on the next request, in every worker process, and cannot be undone."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.add_key_argument(parser)
+        parser.add_argument("key", metavar="ID", type=find_key, help="the key's number in list_api_keys")
 
-    def handle(self, *args: Any, id: int, **options: Any) -> None:  # noqa: A002
-        key = find_key(id)
+    def handle(self, *args: Any, key: ApiKey, **options: Any) -> None:
         if not credentials.revoke(key, COMMAND):
-            raise CommandError(f"Key {id} of {key} was revoked before, at {key.revoked_at:%Y-%m-%d %H:%M} UTC.")
-        self.stdout.write(f"Key {id} of {key} revoked.")
+            raise CommandError(f"Key {key.pk} of {key} was revoked before, at {key.revoked_at:%Y-%m-%d %H:%M} UTC.")
+        self.stdout.write(f"Key {key.pk} of {key} revoked.")

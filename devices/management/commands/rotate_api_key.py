@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 
 from devices import credentials
 from devices.management.base import RegistryCommand, argument, find_key
+from devices.models import ApiKey
 from devices.origin import COMMAND
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -19,7 +20,7 @@ class Command(RegistryCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.add_key_argument(parser)
+        parser.add_argument("key", metavar="ID", type=find_key, help="the key's number in list_api_keys")
         parser.add_argument(
             "--overlap",
             type=argument(_duration),
@@ -28,10 +29,9 @@ class Command(RegistryCommand):
             help="how long the old key stays valid: 30m, 24h or 7d; 0h ends it now (default: 24h)",
         )
 
-    def handle(self, *args: Any, id: int, overlap: timedelta, **options: Any) -> None:  # noqa: A002
-        key = find_key(id)
+    def handle(self, *args: Any, key: ApiKey, overlap: timedelta, **options: Any) -> None:
         issued = credentials.rotate(key, COMMAND, overlap)
-        self.print_once(issued, f"; key {id} works until {key.expires_at:%Y-%m-%d %H:%M} UTC")
+        self.print_once(issued, f"; key {key.pk} works until {key.expires_at:%Y-%m-%d %H:%M} UTC")
 
 
 def _duration(text: str) -> timedelta:
