@@ -1,7 +1,7 @@
 """Limit the requests and the stored responses of an API key, and the failed keys of a network.
 
-The headers are those of draft-ietf-httpapi-ratelimit-headers. They stand in `request.rate_limit`:
-ApiHeadersMiddleware puts them on every response.
+The headers are those of draft-ietf-httpapi-ratelimit-headers. ApiHeadersMiddleware puts
+`request.rate_limit_headers` on every response.
 """
 
 from django.conf import settings
@@ -29,7 +29,7 @@ def admit(request: Request, key: ApiKey) -> None:
         TooManyRequests: the key has none left in this window.
     """
     decision = _take(request, key, 1)
-    request._request.took_last_permit = decision is not None and decision.remaining == 0  # type: ignore[attr-defined]
+    request.took_last_permit = decision is not None and decision.remaining == 0  # type: ignore[attr-defined]
 
 
 def admit_devices(request: Request, key: ApiKey, number: int) -> None:
@@ -42,7 +42,7 @@ def admit_devices(request: Request, key: ApiKey, number: int) -> None:
         TooManyRequests: other requests of the key have used up the rest in the meantime.
     """
     if number > 1:
-        _take(request, key, number - 1, is_allowed=request._request.took_last_permit)  # type: ignore[attr-defined]
+        _take(request, key, number - 1, is_allowed=request.took_last_permit)  # type: ignore[attr-defined]
 
 
 def refuse_storage(key: ApiKey) -> None:
@@ -103,7 +103,7 @@ def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = Fal
 def _failure_limits(request: Request, sent: str) -> list[Limit]:
     form = "legacy" if keys.is_legacy(sent) else "issued"
     rate = rates.read(settings.API_FAILED_RATE)
-    return rates.by_network(f"failed:{form}", rate, client_networks(request._request), NETWORKS_OF_A_SITE)
+    return rates.by_network(f"failed:{form}", rate, client_networks(request), NETWORKS_OF_A_SITE)
 
 
 def _too_many_failures(request: Request, rate: Rate, refusal: Decision) -> TooManyRequests:
@@ -113,7 +113,6 @@ def _too_many_failures(request: Request, rate: Rate, refusal: Decision) -> TooMa
 
 
 def _set_headers(request: Request, policy: str, rate: Rate, decision: Decision) -> None:
-    request._request.rate_limit = {  # type: ignore[attr-defined]
-        "RateLimit-Policy": f'"{policy}";q={rate.number};w={rate.seconds}',
-        "RateLimit": f'"{policy}";r={decision.remaining};t={decision.ends_in}',
-    }
+    headers: dict[str, str] = request.rate_limit_headers  # type: ignore[attr-defined]
+    headers["RateLimit-Policy"] = f'"{policy}";q={rate.number};w={rate.seconds}'
+    headers["RateLimit"] = f'"{policy}";r={decision.remaining};t={decision.ends_in}'

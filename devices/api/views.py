@@ -144,7 +144,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return etags.put_on(refusal, etags.of_device(row))
 
     def _origin(self) -> origin.Origin:
-        return origin.of_request(self.request._request, Through.API, key_of(self.request))
+        return origin.of_request(self.request, Through.API, key_of(self.request))
 
     def _absent(self, id_device: Any) -> NoReturn:
         if isinstance(id_device, int) and history.was_retired(_int64(id_device), reach.of_key(key_of(self.request))):

@@ -61,7 +61,8 @@ def _plain_static_files(settings: Any, static_root: Path) -> None:
 def records_give_way_to_a_flush() -> Iterator[None]:
     """Take the triggers away before the database is emptied after a test: they would refuse it, as they should.
 
-    `flush` tells that it has migrated, which puts them back in place, as in production.
+    `flush` sends post_migrate, which puts them back in place, as in production. Django has no public hook before the
+    flush: where a version has no `_fixture_teardown`, this fails.
     """
     flush = TransactionTestCase._fixture_teardown
 
