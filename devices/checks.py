@@ -1,6 +1,5 @@
 """Checks of the deployment: `python manage.py check --deploy --database default`."""
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import connections
 
 from devices import triggers
+from devices.loopback import is_loopback
 from devices.triggers import definitions
 
 MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
@@ -63,17 +63,10 @@ def connections_are_encrypted(**_kwargs: Any) -> list[CheckMessage]:
         message = "The connection to the database is not protected against others on the network."
         found.append(Warning(message, hint=hint, id="devices.W003"))
     redis = urlsplit(settings.REDIS_URL)
-    if settings.HTTPS and redis.scheme == "redis" and not _is_loopback(redis.hostname or "localhost"):
+    if settings.HTTPS and redis.scheme == "redis" and not is_loopback(redis.hostname or "localhost"):
         message = "The connection to Redis is not encrypted."
         found.append(Warning(message, hint="Let REDIS_URL begin with rediss://.", id="devices.W006"))
     return found
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _database_is_verified(database: dict[str, Any]) -> bool:
@@ -81,4 +74,4 @@ def _database_is_verified(database: dict[str, Any]) -> bool:
     if not str(database["ENGINE"]).endswith("postgresql") or options.get("sslmode") in VERIFIED:
         return True
     hosts = str(options.get("hostaddr") or options.get("host") or database.get("HOST") or "")
-    return all(_is_loopback(host) for host in hosts.split(",") if host and not host.startswith("/"))
+    return all(is_loopback(host) for host in hosts.split(",") if host and not host.startswith("/"))

@@ -42,8 +42,9 @@ def test_each_command_says_what_it_is_for(name: str) -> None:
 def test_the_documented_commands_are_there() -> None:
     keys = {"create_api_key", "list_api_keys", "revoke_api_key", "rotate_api_key"}
     fleets = {"import_devices", "export_devices", "seed_devices", "check_counts"}
+    following = {"follow_changes", "prune"}
     users = {"reset_second_factor", "make_password_link", "change_user"}
-    assert set(OURS) == keys | fleets | users | {"quickstart", "export_audit", "prune"}
+    assert set(OURS) == keys | fleets | following | users | {"quickstart", "export_audit"}
 
 
 # --- Keys

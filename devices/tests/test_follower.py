@@ -14,20 +14,17 @@ from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 from psycopg import sql as pg
 
+from devices import follower
 from devices.tests.conftest import ROOT, draft
-
-SCRIPT = ROOT / "docs/examples/follow_changes.py"
-follower: Any = ModuleType("follow_changes")
-exec(compile(SCRIPT.read_text(), SCRIPT, "exec"), vars(follower))  # noqa: S102  (the script of this repository)
 
 SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # the longer, the more is killed
 
@@ -53,32 +50,25 @@ class Stage:
         self.environment, self.folder = environment, folder
         self.address = f"http://127.0.0.1:{environment['PORT']}"
         self.copy = folder / "copy.jsonl"
-        self.key = ""
+        self.key_file = folder / "key"
         self.manage("migrate", "-v0")
-        self.key = self.manage("create_api_key", "tests").stdout.strip()
+        self.key_file.write_text(self.manage("create_api_key", "tests").stdout)
         self.running: dict[str, subprocess.Popen[Any]] = {}
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("manage.py", *arguments)
-
-    def follow_once(self) -> subprocess.CompletedProcess[str]:
-        return self.run(*self.follower(), "--once")
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        run = [sys.executable, *arguments]
-        environment = {**self.environment, "API_KEY": self.key}
-        return subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        run = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(run, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
 
     def start(self, which: str) -> None:
         command = {
             "server": ["-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"],
-            "follower": self.follower(),
+            "follower": ["manage.py", "follow_changes", *self.arguments()],
         }[which]
         quiet = subprocess.DEVNULL
         self.running[which] = subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
-            env={**self.environment, "API_KEY": self.key},
+            env=self.environment,
             start_new_session=True,
             stdout=quiet,
             stderr=quiet,
@@ -89,12 +79,13 @@ class Stage:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
 
-    def follower(self) -> list[str]:
-        return [str(SCRIPT), self.address, f"--state={self.folder / 'state.sqlite3'}", f"--out={self.copy}"]
+    def arguments(self) -> list[str]:
+        files = {"--key-file": self.key_file, "--state": self.folder / "state.sqlite3", "--out": self.copy}
+        return [self.address, *(str(part) for pair in files.items() for part in pair)]
 
     def ask(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
         """Send a request until it is answered; a write always with the same Idempotency-Key."""
-        headers = {"x-api-key": self.key, "content-type": "application/json"}
+        headers = {"x-api-key": self.key_file.read_text().strip(), "content-type": "application/json"}
         headers |= {"idempotency-key": key} if key else {}
         data = None if body is None else json.dumps(body).encode()
         while True:
@@ -178,7 +169,7 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
         writer.join(120)
     assert not any(writer.is_alive() for writer in writers)
     stage.kill("follower")
-    stage.follow_once()
+    stage.manage("follow_changes", *stage.arguments(), "--once")
     devices = stage.devices()
     assert stage.copied() == devices
     assert sorted(device["device_mac"] for device in devices) == sorted(done)
@@ -193,11 +184,11 @@ def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Sta
     )
     stage.manage("shell", "-v0", "-c", f"{code} registry.register([{draft(1)}, {draft(2)}], COMMAND)")
     stage.start("server")
-    stage.follow_once()
+    stage.manage("follow_changes", *stage.arguments(), "--once")
     assert len(stage.copied()) == 2
     stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.filter(device_name='Cuff 1'), COMMAND)")
     stage.manage("prune", "--changes", "2299")
-    result = stage.follow_once()
+    result = stage.manage("follow_changes", *stage.arguments(), "--once")
     assert "beginning again" in result.stderr
     assert result.stdout == "1 devices.\n"
     assert stage.copied() == stage.devices()
@@ -206,11 +197,10 @@ def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Sta
 def test_a_key_that_opens_nothing_stops_the_follower(stage: Stage) -> None:
     stage.start("server")
     stage.ask("GET", "/api/devices")
-    stage.key = "cxp_nothing"
+    stage.key_file.write_text("cxp_nothing")
     with pytest.raises(subprocess.CalledProcessError) as failed:
-        stage.follow_once()
-    assert "responds with 401: " in failed.value.stderr
-    assert "The x-api-key header is missing" in failed.value.stderr
+        stage.manage("follow_changes", *stage.arguments(), "--once")
+    assert "answers 401: The x-api-key header is missing" in failed.value.stderr
     assert "Traceback" not in failed.value.stderr
 
 
@@ -264,10 +254,8 @@ def listening(redirect_to: str | None = None, status: int = 302) -> Iterator[Lis
 
 
 def once(url: str, folder: Path, key: str = KEY) -> int:
-    copy = follower.Copy(folder / "state.sqlite3")
-    with closing(copy.database):
-        follower.follow(url, key, copy, once=True)
-        return len(copy)
+    with closing(follower.Copy(folder / "state.sqlite3")) as copy:
+        return follower.follow(url, key, copy, None, once=True, tell=print)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -303,14 +291,14 @@ def test_no_proxy_receives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert (len(registry.received), proxy.received) == (1, [])
 
 
-def test_the_script_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Path) -> None:
+def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(KEY)
     with listening("https://other.example/?x=1") as registry:
-        command = [sys.executable, SCRIPT, registry.url(), f"--state={tmp_path / 'state.sqlite3'}"]
-        result = subprocess.run(command, env={"API_KEY": KEY}, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert "redirects to other.example" in result.stderr
-    assert KEY not in result.stderr
-    assert "Traceback" not in result.stderr
+        arguments = [registry.url(), f"--key-file={key_file}", f"--state={tmp_path / 'state.sqlite3'}", "--once"]
+        with pytest.raises(CommandError, match=r"redirects to other\.example") as failed:
+            call_command("follow_changes", *arguments)
+    assert KEY not in str(failed.value)
 
 
 @pytest.mark.parametrize("key", ["", f"# key of the ward\n{KEY}", f"\ufeff{KEY}", f"{KEY}\n"])
