@@ -299,6 +299,13 @@ def test_there_is_no_seeding_of_nothing(count: str) -> None:
         call_command("seed_devices", int(count))
 
 
+def test_seeded_devices_are_of_as_many_hospitals_as_requested() -> None:
+    run("seed_devices", "50", "--hospitals", "2")
+    assert Hospital.objects.count() == 2
+    with pytest.raises(CommandError, match=r"^N must be at least 1\.$"):
+        call_command("seed_devices", 1, hospitals=0)
+
+
 def test_quickstart_prints_its_secrets_once(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
     settings.STATIC_ROOT = tmp_path
     out, _err = run("quickstart")

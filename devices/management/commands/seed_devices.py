@@ -11,7 +11,6 @@ from devices.management.base import RegistryCommand
 from devices.models import Device
 from devices.origin import COMMAND
 
-HOSPITALS = 400
 DEVICES_AT_ONCE = 10_000
 KINDS = ("Cuff", "Thermometer", "Oximeter", "Watch")
 SCATTER = 0x9E3779B97F  # odd, so it permutes the numbers below 2**40: neighbors get addresses far apart
@@ -19,31 +18,32 @@ SCATTER = 0x9E3779B97F  # odd, so it permutes the numbers below 2**40: neighbors
 
 class Command(RegistryCommand):
     help = (
-        "Register N synthetic devices of 400 hospitals, to try and measure the registry with. They are unique, also if "
-        "the command is run again. Their addresses are locally administered: no device has one."
+        "Register N synthetic devices, to try and measure the registry with. They are unique, even if the command is "
+        "run again. Their addresses are locally administered: no device has one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("count", metavar="N", type=int, help="how many devices")
+        parser.add_argument("--hospitals", metavar="N", type=int, default=400, help="of how many hospitals (400)")
 
-    def handle(self, *args: Any, count: int, **options: Any) -> None:
-        if count < 1:
+    def handle(self, *args: Any, count: int, hospitals: int, **options: Any) -> None:
+        if min(count, hospitals) < 1:
             raise CommandError("N must be at least 1.")
         first = (Device.objects.aggregate(last=Max("pk"))["last"] or 0) + 1
         chance = random.Random(first)  # noqa: S311  (synthetic devices, no secret)
         end = first + count
         for start in tqdm(range(first, end, DEVICES_AT_ONCE), unit="0,000 devices", disable=None):
             numbers = range(start, min(start + DEVICES_AT_ONCE, end))
-            registry.register([_draft(number, chance) for number in numbers], COMMAND)
+            registry.register([_draft(number, hospitals, chance) for number in numbers], COMMAND)
         self.stdout.write(f"{count} devices registered.")
 
 
-def _draft(number: int, chance: random.Random) -> Draft:
+def _draft(number: int, hospitals: int, chance: random.Random) -> Draft:
     unique = f"{number * SCATTER % 2**40:010X}"
     digits = f"02{unique}"
     return Draft(
         device_name=f"{chance.choice(KINDS)} {unique}",
         device_mac=":".join(digits[i : i + 2] for i in range(0, 12, 2)),
         device_type=chance.choice(DeviceType.values),
-        device_holder=f"RS Contoh {chance.randrange(HOSPITALS) + 1:03d}",
+        device_holder=f"RS Contoh {chance.randrange(hospitals) + 1:03d}",
     )
