@@ -29,6 +29,7 @@ from devices.api.serializers import (
     RegisteredDevices,
     Results,
 )
+from devices.drafts import CLEANERS
 from devices.models import IDEMPOTENCY_KEY_LENGTH, MAX_ID
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -277,5 +278,6 @@ def postprocess(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     schemas = result["components"]["schemas"]
     for name in ("Device", "RegisteredDevice"):
         schemas[name]["required"] = list(schemas[name]["properties"])  # a response has all
+    schemas["PatchedDeviceRequest"]["anyOf"] = [{"required": [field]} for field in CLEANERS]
     schemas["DeviceOrDevicesRequest"]["oneOf"][0] |= {"minItems": 1, "maxItems": settings.API_MAX_DEVICES}
     return result

@@ -287,7 +287,7 @@ CSV_WORDS = [
 def read_all(data: bytes) -> list[spreadsheets.Row]:
     """Read a file through, as far as it can be; everything in it has been refused or is text."""
     try:
-        with spreadsheets.reading(BytesIO(data), 1000) as sheet:
+        with spreadsheets.reading(BytesIO(data)) as sheet:
             rows = list(sheet.rows)
     except spreadsheets.Unreadable:
         return []
