@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -39,9 +39,14 @@ def take_over(text: str, name: str, origin: Origin, **settings: Any) -> ApiKey:
 
     Raises:
         ValidationError: as check_legacy.
+        Refused: the same key was taken over since the check.
     """
     check_legacy(text)
-    return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), origin)
+    try:
+        with transaction.atomic():
+            return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), origin)
+    except IntegrityError as error:
+        raise Refused([Problem("value", "unique", _("This key is known already."))]) from error
 
 
 def check_legacy(text: str) -> None:

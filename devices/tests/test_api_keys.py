@@ -124,6 +124,15 @@ def test_a_key_from_the_field_can_be_taken_over(db: None) -> None:
         credentials.take_over(FIELD_KEY, "again", COMMAND)
 
 
+def test_key_that_is_taken_over_twice_at_once_is_refused(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials.take_over(FIELD_KEY, "first web client", COMMAND)
+    monkeypatch.setattr(credentials, "check_legacy", lambda text: None)  # as if both checks came first
+    with pytest.raises(Refused) as refused:
+        credentials.take_over(FIELD_KEY, "again", COMMAND)
+    assert [problem.code for problem in refused.value.problems] == ["unique"]
+    assert ApiKey.objects.count() == 1
+
+
 @pytest.mark.parametrize("text", ["short", "x" * 256, "kunci-é-kunci-kunci-kunci", "a b" * 10, "cxp_" + "x" * 55])
 def test_what_cannot_be_a_legacy_key_is_not_taken_over(db: None, text: str) -> None:
     with pytest.raises(ValidationError, match="16 to 255 visible ASCII characters"):
