@@ -80,10 +80,15 @@ def of_request(
     )
 
 
-def known_networks(what: str, **about: Any) -> set[str | None]:
-    """Return the networks from which this was done within KNOWN_FOR."""
+def is_known(network: str | None, what: str, **about: Any) -> bool:
+    """Return whether this was done from the network (origin.network_of) within KNOWN_FOR."""
+    if network is None:
+        return False
     events = AuditEvent.objects.filter(what=what, at__gte=timezone.now() - KNOWN_FOR, **about)
-    return {network_of(address) for address in events.values_list("address", flat=True).distinct()}
+    if ":" not in network:
+        return events.filter(address=network).exists()
+    addresses = events.filter(address__contains=":").values_list("address", flat=True).distinct()
+    return any(network_of(address) == network for address in addresses)
 
 
 def raise_retention() -> None:

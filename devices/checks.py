@@ -27,6 +27,9 @@ def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any
             found.append(Error("SQLite is too old.", hint=hint, id="devices.E001"))
         elif connection.vendor == "postgresql" and connection.pg_version // 10_000 < MIN_POSTGRESQL:
             found.append(Error("PostgreSQL is too old.", hint="Use PostgreSQL 15 or later.", id="devices.E002"))
+        elif connection.vendor not in ("sqlite", "postgresql"):
+            hint = "Let DATABASE_URL begin with sqlite:// or postgres://."
+            found.append(Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003"))
         else:
             found += _check_triggers(connection)
     return found

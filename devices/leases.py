@@ -200,8 +200,10 @@ class Leases:
     def _lease(self, name: str, rate: Rate, now: float) -> _Lease:
         lease = self._known(name, rate, now)
         if lease is None:
-            if len(self.leases) >= REMEMBERED:  # the counter knows all but what is owed
-                self.leases = {n: each for n, each in self.leases.items() if each.owed and each.window.ends_at > now}
+            if len(self.leases) >= REMEMBERED:
+                self.leases = {n: each for n, each in self.leases.items() if each.window.ends_at > now}
+            if len(self.leases) >= REMEMBERED:  # the counter does not know what is owed, nor which items are counted
+                self.leases = {n: each for n, each in self.leases.items() if each.owed or each.items}
             lease = self.leases[name] = _Lease(_window(rate, now), rate.number)
         return lease
 

@@ -158,7 +158,7 @@ def _limits(user: User) -> list[Limit]:
         whose = place = f"session:{sessions.current_id()[:40]}"
     else:
         network = client_network(request) if request else None
-        known = audit.known_networks(What.CODE_ACCEPTED, about=About.PERSON, about_id=user.pk)
+        is_known = audit.is_known(network, What.CODE_ACCEPTED, about=About.PERSON, about_id=user.pk)
         account = f"{user.pk}:{salted_hmac(__name__, user.password).hexdigest()[:12]}"
-        whose, place = f"{account}:{network}", f"{account}:{network if network in known else 'new'}"
+        whose, place = f"{account}:{network}", f"{account}:{network if is_known else 'new'}"
     return [(f"code:{whose}", WRONG), (f"day-code:{place}", WRONG_A_DAY)]

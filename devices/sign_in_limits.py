@@ -100,7 +100,7 @@ class NewNetworkLimit:
         """
         limits = _limits_of_new_networks(request)
         network = client_network(request)
-        if limits and (network is None or network not in audit.known_networks(What.SIGNED_IN)):
+        if limits and not audit.is_known(network, What.SIGNED_IN):
             raise_if_used_up(limits)
             request.hash_limits = limits  # type: ignore[attr-defined]
 

@@ -7,13 +7,14 @@ import csv
 import heapq
 import io
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import orjson
 from django.db import models
 from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
 from devices import history
 from devices.audit import KINDS, About
@@ -99,8 +100,18 @@ def _text(value: Any) -> str:
 
 
 def _between(column: str, first: date | None, last: date | None) -> Q:
-    bounds = {f"{column}__date__gte": first, f"{column}__date__lte": last}
-    return Q(**{lookup: day for lookup, day in bounds.items() if day})
+    bounds = {f"{column}__gte": _midnight(first), f"{column}__lt": _midnight(last, days_later=1)}
+    return Q(**{lookup: instant for lookup, instant in bounds.items() if instant})
+
+
+def _midnight(day: date | None, days_later: int = 0) -> datetime | None:
+    """Return when the day begins, or a day after it; None at either end of time, which bounds nothing."""
+    if day is None:
+        return None
+    try:
+        return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min)).astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _changes(model: Any, condition: Q) -> Iterator[Entry]:

@@ -193,11 +193,14 @@ class Existing:
         wanted |= ids
         devices = Device.objects.within(self.origin.reach).filter(pk__in=sql.any_id(sorted(set(wanted.values()))))
         loaded = load(devices.order_by("pk")) if wanted else {}
-        return {
+        matched = {
             index: loaded[pk]
             for index, pk in sorted(wanted.items())
             if pk in loaded and (index in ids or loaded[pk].device_mac == self.drafts[index]["device_mac"])  # still
         }
+        if len(matched) < len(wanted):  # another writer was faster: look the holders up again
+            del self.holders
+        return matched
 
     def find_conflicts(self, known: Known) -> tuple[list[Problem], dict[int, list[Problem]]]:
         """Return a problem for each name and MAC that a device has and keeps. None tells which device it is.

@@ -1,8 +1,10 @@
 """Read an XLSX workbook, in a process of its own that the kernel limits (xlsx_reader.py), and write one, row by row."""
 
 import itertools
+import math
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import itemgetter
@@ -12,6 +14,7 @@ from typing import Any, BinaryIO
 import orjson
 import xlsxwriter
 from django.utils.translation import gettext_lazy as _
+from xlsxwriter.exceptions import FileCreateError
 
 from devices import xlsx_reader
 from devices.cells import Date, escaped
@@ -67,8 +70,9 @@ def write(file: BinaryIO, headings: Sequence[str], rows: Iterable[Sequence[str]]
 
     Raises:
         Unreadable: there are more rows than a worksheet has.
+        OSError: the file or a temporary file cannot be written.
     """
-    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+    with _workbook(file) as book:
         text = book.add_format({"num_format": TEXT})
         sheet = book.add_worksheet("Devices")
         sheet.freeze_panes(1, 0)
@@ -80,6 +84,17 @@ def write(file: BinaryIO, headings: Sequence[str], rows: Iterable[Sequence[str]]
             for column, cell in enumerate(map(escaped, row)):
                 sheet.write_string(count, column, cell, text)
     return count
+
+
+@contextmanager
+def _workbook(file: BinaryIO) -> Iterator[xlsxwriter.Workbook]:
+    """Give a workbook whose temporary files are removed even if the disk is full."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with xlsxwriter.Workbook(file, {"constant_memory": True, "tmpdir": folder}) as book:
+                yield book
+        except FileCreateError as error:
+            raise error.args[0] from error
 
 
 def _received(reader: Popen[bytes]) -> Iterator[list[Any]]:
@@ -94,6 +109,8 @@ def _received(reader: Popen[bytes]) -> Iterator[list[Any]]:
             row = orjson.loads(line)
             if b'{"date":' in line:
                 row[2] = [Date(cell["date"]) if isinstance(cell, dict) else cell for cell in row[2]]
+            if b"null" in line:  # a number that is none, or too large: JSON has no other word for it
+                row[2] = [math.inf if cell is None else cell for cell in row[2]]
             yield row
     status = xlsx_reader.TOO_LARGE if reader.wait() < 0 else reader.returncode
     if status in REASONS:

@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -127,6 +127,8 @@ class RegistryModelAdmin(ModelAdmin):
             return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
         except Refused as refused:
             _show_problems(request, refused)
+        except ValidationError as error:
+            messages.error(request, error.messages[0])
         except registry.Outdated:
             text = _("Somebody has changed this meanwhile, and nothing was saved. Here is what it is now.")
             messages.error(request, text)

@@ -1,5 +1,6 @@
 """The pages on which users change or choose their own password, and see and end their own sessions."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import axes.utils
@@ -39,17 +40,23 @@ class ChangePassword(AdminContextMixin, PasswordChangeView):
         return {**super().get_form_kwargs(), "request": self.request}
 
 
-@method_decorator((login_not_required, transaction.atomic), "dispatch")
+@method_decorator(login_not_required, "dispatch")
 class ChoosePassword(AdminContextMixin, PasswordResetConfirmView):
     template_name = "admin/choose_password.html"
     token_generator = people.link_tokens
     success_url = reverse_lazy("admin:login")
     title = _("Choose a password")
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with transaction.atomic() if request.method == "POST" else nullcontext():
+            return super().dispatch(request, *args, **kwargs)
+
     def get_user(self, uidb64: str) -> Any:
         """Return the user of the link, locked: of two clients that send the form, the second finds the link used."""
         user = super().get_user(uidb64)
-        return user and User.objects.select_for_update().filter(pk=user.pk).first()
+        if user is None or self.request.method != "POST":
+            return user
+        return User.objects.select_for_update().filter(pk=user.pk).first()
 
     def get_form(self, form_class: Any = None) -> Any:
         form = super().get_form(form_class)

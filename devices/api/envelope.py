@@ -65,8 +65,10 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     The response does not depend on the renderers of the view, which may be HTML.
     """
     request: Request = context["request"]
-    if isinstance(exc, (Http404, PermissionDenied, SuspiciousOperation)):
+    if isinstance(exc, (Http404, PermissionDenied)):
         return None
+    if isinstance(exc, SuspiciousOperation):
+        exc = exceptions.ParseError(MESSAGES[400])
     if isinstance(exc, Refused):
         return _refused(exc, request)
     error = _api_exception(exc, request)

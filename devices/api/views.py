@@ -73,7 +73,8 @@ class DeviceViewSet(GenericViewSet[Device]):
         if options.partial or options.update_known:
             return self._create_each(request, options)
         drafts, malformed = bodies.read_devices(request)
-        registered = registry.register(drafts, self._origin(), malformed, dry_run=options.dry_run)
+        dry_run = options.dry_run or bool(malformed)  # without a transaction: it will be refused
+        registered = registry.register(drafts, self._origin(), malformed, dry_run=dry_run)
         rows = serialize_registered(registered, self._names)
         response = envelope.success(rows, options.message(_("Devices registered.")), 201)
         return _tagged(response, rows[0], options) if len(rows) == 1 else response
@@ -104,7 +105,8 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     def _create_each(self, request: Request, options: WriteOptions) -> HttpResponse:
         drafts, malformed = bodies.read_devices(request)
-        modes = {"partial": options.partial, "update": options.update_known, "dry_run": options.dry_run}
+        dry_run = options.dry_run or bool(malformed and not options.partial)
+        modes = {"partial": options.partial, "update": options.update_known, "dry_run": dry_run}
         results = bulk.register_each(drafts, malformed, self._origin(), **modes)
         items = []
         for index, result in enumerate(results):
@@ -128,7 +130,8 @@ class DeviceViewSet(GenericViewSet[Device]):
         expected = etags.Expected(self.request)
         draft, malformed = bodies.read_device(self.request, required)
         try:
-            updated = registry.update(device, draft, self._origin(), expected, malformed, dry_run=options.dry_run)
+            dry_run = options.dry_run or bool(malformed)
+            updated = registry.update(device, draft, self._origin(), expected, malformed, dry_run=dry_run)
         except Device.DoesNotExist:
             self._absent(lookup.get("pk"))
         except registry.Outdated as outdated:

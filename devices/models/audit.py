@@ -75,7 +75,7 @@ class AuditEvent(models.Model):
         verbose_name_plural = _("events")
         indexes = [
             models.Index(fields=["about", "about_id"], name="event_by_what_it_is_about"),
-            models.Index(fields=["what", "at", "address"], name="event_by_what"),  # for audit.known_networks
+            models.Index(fields=["what", "at", "address"], name="event_by_what"),  # for audit.is_known
         ]
 
     def __str__(self) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from devices.models import Hospital, Person
 from devices.tests.test_registry_races import at_once
@@ -153,3 +155,10 @@ def test_a_password_that_was_chosen_anew_ends_a_lock(operator: Client, ratna: Cl
     path = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
     choose_password(browser, path, "sore-teduh-8")
     assert browser.post("/admin/login/", tried | {"password": "sore-teduh-8"}).status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_page_of_a_password_link_opens_no_transaction(client: Client) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get("/admin/choose-password/MQ/abc-def/").status_code == 200
+    assert not [query for query in queries if query["sql"].startswith(("BEGIN", "SAVEPOINT"))]

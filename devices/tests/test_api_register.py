@@ -222,3 +222,12 @@ def test_the_number_of_queries_does_not_grow_with_the_list(api: Api) -> None:
         assert len(response.json()["errors"]) == 2 * count
         conflicting.add(len(queries))
     assert len(registering) == len(conflicting) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("query", ["", "?on_conflict=update"])
+def test_malformed_device_is_rejected_without_a_transaction(api: Api, query: str) -> None:
+    api.get("/api/devices")  # notes the use of the key
+    with CaptureQueriesContext(connection) as queries:
+        assert api.post(f"/api/devices{query}", [draft(1, device_mac="x")]).status_code == 400
+    assert not [query for query in queries if query["sql"].startswith("BEGIN")]

@@ -386,3 +386,14 @@ def test_the_number_of_queries_does_not_grow_with_the_events(operator: Client) -
             operator.get("/admin/devices/auditevent/")
         counts.add(len(queries))
     assert len(counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "is_known"),
+    [("192.0.2.7", True), ("192.0.2.70", False), ("2001:db8:0:1::", True), ("2001:db8:0:2::", False), (None, False)],
+)
+def test_network_is_known_by_an_address_in_it(db: None, network: str | None, is_known: bool) -> None:
+    for address in ("192.0.2.7", "2001:db8:0:1::7", None):
+        AuditEvent.objects.create(what=What.SIGNED_IN, through="admin", address=address)
+    assert audit.is_known(network, What.SIGNED_IN) is is_known
+    assert not audit.is_known(network, What.CODE_ACCEPTED)

@@ -249,6 +249,18 @@ def test_a_process_remembers_so_many_items_and_no_more(monkeypatch: pytest.Monke
     assert (len(leases.leases["a"].items), leases.left("a", rate)) == (10, 900)
 
 
+def test_items_are_remembered_while_others_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.leases.REMEMBERED", 10)
+    leases = Leases(Shared(), Clock())
+    leases.take_items("a", A_DAY, "xyz")
+    leases.settle("a", A_DAY)
+    for number in range(50):
+        leases.take(f"other {number}", PER_MINUTE)
+    leases.take_items("a", A_DAY, "xyz")
+    leases.settle("a", A_DAY)
+    assert leases.left("a", A_DAY) == 97
+
+
 # --- Rates
 
 

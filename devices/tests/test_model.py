@@ -100,6 +100,8 @@ class Model(RuleBasedStateMachine):
             return 404
         if own is not None and changes.get("device_holder", own) != own:
             return 403
+        if not changes:
+            return 400
         return 409 if self.taken(changes, but=pk) else None
 
     def taken(self, draft: dict[str, str], but: int | None = None) -> bool:

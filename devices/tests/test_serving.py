@@ -137,6 +137,7 @@ class Old:
     [
         ("sqlite", "devices.E001", "Use a Python that was built with SQLite 3.35 or later."),
         ("postgresql", "devices.E002", "Use PostgreSQL 15 or later."),
+        ("mysql", "devices.E003", "Let DATABASE_URL begin with sqlite:// or postgres://."),
     ],
 )
 def test_a_database_that_will_not_do_is_told_by_a_check(

@@ -1,7 +1,11 @@
 """Spreadsheets as offices have them: every file here is made as Excel would make it."""
 
+import errno
+import gc
 import io
+import os
 import re
+import tempfile
 import time as time_
 import unicodedata
 import zipfile
@@ -504,6 +508,34 @@ def test_cell_with_an_error_is_reported(error_code: str, prefix: str) -> None:
     assert read(repacked(MADE, SHEET, prefixed.encode())) == [
         Row(2, {"device_name": error_code}, {"device_name": Spoilt.ERROR})
     ]
+
+
+@pytest.mark.parametrize("number", ["NaN", "inf", "1e400"])
+def test_number_that_is_not_finite_is_reported(number: str) -> None:
+    headings = "".join(f"<c t='inlineStr'><is><t>{heading}</t></is></c>" for heading in HEADINGS)
+    row = f"<row>{headings}</row><row><c><v>{number}</v></c></row>"
+    sheet = f'<worksheet xmlns="{NS}"><sheetData>{row}</sheetData></worksheet>'
+    [line] = read(repacked(MADE, SHEET, sheet.encode()))
+    assert line.spoilt == {"device_name": Spoilt.NUMBER}
+
+
+class FullOnce(io.BytesIO):
+    """A file whose first write fails."""
+
+    def write(self, content: Any) -> int:
+        self.write = super().write  # type: ignore[method-assign]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of zipfile, when it is collected
+def test_export_that_cannot_be_written_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OSError, match="No space left"):
+        workbooks.write(FullOnce(), ["id"], [["1"]])
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

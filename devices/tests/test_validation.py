@@ -83,3 +83,16 @@ def test_draft_matches_the_device_of_its_id_or_else_of_its_mac(devices: dict[str
         2: devices["free"],
     }
     assert Existing(drafts, own).match(ids, load) == {0: devices["a"], 2: devices["a"]}
+
+
+def test_device_that_is_retired_before_it_is_locked_is_no_conflict(devices: dict[str, Device]) -> None:
+    drafts: list[Any] = [draft(1)]
+    existing = Existing(drafts, COMMAND)
+    assert existing.holders["device_mac"]
+
+    def load(found: Any) -> dict[int, Device]:
+        found.delete()  # by another writer, while this one waits for the lock
+        return {}
+
+    assert existing.match({}, load) == {}
+    assert existing.find_conflicts({}) == ([], {})

@@ -18,7 +18,6 @@ from django.core.management import call_command
 from playwright.sync_api import Page
 
 from devices import hospitals, people, reach, registry
-from devices.management.commands import seed_devices
 from devices.models import Device, Hospital, Through
 from devices.origin import COMMAND, Origin
 from devices.tests.conftest import set_clock
@@ -40,11 +39,10 @@ Shoot = Callable[[str], None]
 @pytest.fixture
 def fleet(committed: None, django_db_reset_sequences: None, monkeypatch: pytest.MonkeyPatch) -> User:
     """Twelve weeks of six hospitals, and the admin of two of them, at work."""
-    monkeypatch.setattr(seed_devices, "HOSPITALS", len(NAMES))
     for week, count in enumerate(WEEKS):
         at = datetime.now(UTC) - timedelta(weeks=len(WEEKS) - 1 - week)
         set_clock(monkeypatch, lambda at=at: at)
-        call_command("seed_devices", count, stdout=io.StringIO())
+        call_command("seed_devices", count, hospitals=len(NAMES), stdout=io.StringIO())
     monkeypatch.undo()
     for hospital, name in zip(Hospital.objects.order_by("name"), NAMES, strict=True):
         hospitals.rename(hospital, name, COMMAND)
