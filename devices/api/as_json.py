@@ -4,11 +4,12 @@ The expressions work in any query set of devices: `devices.values_list(AsJSON(na
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
-from django.db.models import BigIntegerField, CharField, F, Func, IntegerField, TextField
+from django.db.models import BigIntegerField, CharField, F, Func, IntegerField, TextField, Value
 from django.db.models.expressions import Combinable, RawSQL
-from django.db.models.functions import Coalesce, JSONObject
+from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 
 from devices.api.naming import FIELDS, field_names
@@ -28,21 +29,24 @@ class Milliseconds(Func):
         return self.as_sql(compiler, connection, template=template)
 
 
-class AsJSON(JSONObject):
+class AsJSON(Func):
     """A device as a JSON object with the fields named by `names`: what serialize_device returns.
 
     On PostgreSQL the text is concatenated from its parts, in half the time of json_agg(row) and a third of that of
-    Django's JSONObject. to_json escapes what may need it.
+    json_build_object. to_json escapes what may need it. On SQLite Django's JSONObject would do the same, but it first
+    tries the function in a transaction: if another process holds the lock, it stays unsupported.
     """
 
-    output_field = TextField()  # type: ignore[assignment]
+    function = "JSON_OBJECT"
+    output_field = TextField()
 
     def __init__(self, names: Mapping[str, str], holder: str | Combinable = "device_holder__name") -> None:
         columns: dict[str, Combinable] = {field: F(field) for field in FIELDS}
         literal = RawSQL(f"'{UNKNOWN}'", (), CharField())  # noqa: S611  (a parameter would be sent each time)
         columns["device_holder"] = Coalesce(holder, literal)
         columns |= {field: Milliseconds(field) for field in ("created_at", "updated_at")}
-        super().__init__(**dict(zip(field_names(names), columns.values(), strict=True)))
+        keys = map(Value, field_names(names))
+        super().__init__(*chain.from_iterable(zip(keys, columns.values(), strict=True)))
 
     def as_postgresql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
         parts: list[str] = []
