@@ -16,7 +16,9 @@ bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"  # systemd's so
 wsgi_app = "cexup.wsgi"
 worker_class = "cexup.worker.EnvelopeWorker"  # gthread
 workers = env.int("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8))
-threads = env.int("WEB_THREADS", 4) + env.int("FEED_WAITERS", 8)  # a request that waits for changes holds a thread
+# A request that waits for changes holds a thread: two remain. Each thread has a connection to the database: twelve
+# threads take 1.2 times as much CPU for a detail as four.
+threads = max(env.int("WEB_THREADS", 4), env.int("FEED_WAITERS", 2) + 2)
 timeout = 60
 keepalive = 5
 max_requests = env.int("WEB_MAX_REQUESTS", 100_000)

@@ -249,7 +249,7 @@ if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
 API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
-FEED_WAITERS = env.int("FEED_WAITERS", 8, validate=validate.Range(min=0, max=1000))  # requests of a worker process
+FEED_WAITERS = env.int("FEED_WAITERS", 2, validate=validate.Range(min=0, max=1000))  # requests of a worker process
 FEED_WAITERS_PER_KEY = env.int("FEED_WAITERS_PER_KEY", max(1, FEED_WAITERS // 4), validate=validate.Range(1, 1000))
 API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # of a key that has no rate of its own
 API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # keys that open nothing, of an address

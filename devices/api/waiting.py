@@ -1,6 +1,6 @@
 """Long polling: wait for new changes without keeping a database connection.
 
-gunicorn has a thread for each request that may wait (FEED_WAITERS), besides those for other requests. A request beyond
+gunicorn has at least two threads more than requests may wait (FEED_WAITERS). A request beyond
 that number gets its response at once, and so does one beyond its key's share (FEED_WAITERS_PER_KEY).
 """
 

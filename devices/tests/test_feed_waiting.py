@@ -164,7 +164,7 @@ def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
 def small_server(
     tmp_path: Path, server_environment: dict[str, str], unused_port: str
 ) -> Iterator[tuple[str, str, Any]]:
-    """A gunicorn with one thread for work and two that may wait: its address, a key, and the process."""
+    """A gunicorn with two threads for work and two that may wait: its address, a key, and the process."""
     port = unused_port
     waiters = {"WEB_THREADS": "1", "FEED_WAITERS": "2", "FEED_WAITERS_PER_KEY": "2"}
     own = {"PORT": port, "DATABASE_URL": f"sqlite:///{tmp_path / 'r.sqlite3'}", **waiters}
