@@ -39,6 +39,6 @@ raw_env = ["PGOPTIONS=" + " ".join(f"-c {name}={seconds}s" for name, seconds in 
 
 def post_worker_init(worker: Worker) -> None:
     """Let requests that wait for changes end when the worker stops."""
-    from devices.api import waiting  # needs Django, which the worker has loaded by now
+    from devices.api import long_polling  # needs Django, which the worker has loaded by now
 
-    waiting.is_stopping = lambda: not worker.alive
+    long_polling.is_shutting_down = lambda: not worker.alive

@@ -22,7 +22,7 @@ from datetime import timedelta
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from devices import people
 from devices.models import Device, Hospital
-from devices.sessions import SessionStore
+from devices.accounts.sessions import SessionStore
 largest = Device.objects.order_by("id").last().device_holder
 operator = get_user_model().objects.create_superuser("operator")
 for user in (operator, people.invite("Admin", "admin@rs.example", [largest])):
@@ -61,11 +61,11 @@ PAGES = {
     "changes, page 100": f"{LISTS}/historicaldevice/?p=100",
     "changes, search": f"{LISTS}/historicaldevice/?q={{name}}",
     "changes of a hospital": f"{LISTS}/historicaldevice/?device_holder__id__exact={{hospital}}",
-    "changes, deleted": f"{LISTS}/historicaldevice/?what=taken_out",
+    "changes, deleted": f"{LISTS}/historicaldevice/?action=taken_out",
     "hospitals": f"{LISTS}/hospital/",
     "a hospital": f"{LISTS}/hospital/{{hospital}}/change/",
     "hospitals to choose from": f"{CHOICES}&term=1",
-    "people": f"{LISTS}/person/",
+    "people": f"{LISTS}/staffuser/",
     "API keys": f"{LISTS}/apikey/",
     "audit log": f"{LISTS}/auditevent/",
 }

@@ -14,8 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django_otp import middleware as otp
 
 from cexup import middleware
-from devices import sign_in_limits
-from devices.admin import second_factor
+from devices.accounts import sign_in_limits
+from devices.admin import two_factor
 
 
 def skipped_by_api(base: Any) -> Any:
@@ -41,5 +41,5 @@ LoginRequiredMiddleware = skipped_by_api(auth.LoginRequiredMiddleware)
 MessageMiddleware = skipped_by_api(messages.MessageMiddleware)
 SessionEndMiddleware = skipped_by_api(middleware.SessionEndMiddleware)
 OTPMiddleware = skipped_by_api(otp.OTPMiddleware)
-SecondFactorMiddleware = skipped_by_api(second_factor.SecondFactorMiddleware)
+TwoFactorMiddleware = skipped_by_api(two_factor.TwoFactorMiddleware)
 SignInLimitMiddleware = skipped_by_api(sign_in_limits.SignInLimitMiddleware)

@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from devices.api import envelope
+from devices.api import responses
 from devices.models import ChangeFeed
-from devices.problems import Problem
+from devices.values.errors import FieldError
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """200: the process is up."""
-    return envelope.success([], _("The process is up."))
+    return responses.success([], _("The process is up."))
 
 
 @csrf_exempt
@@ -37,5 +37,5 @@ def readyz(request: HttpRequest) -> HttpResponse:
         ChangeFeed.objects.exists()
     except Error:
         logger.exception("The database does not answer.")
-        return envelope.refusal(503, Problem(None, "unavailable", _("The database does not answer.")), [])
-    return envelope.success([], _("The database answers."))
+        return responses.error_with_data(503, FieldError(None, "unavailable", _("The database does not answer.")), [])
+    return responses.success([], _("The database answers."))

@@ -29,7 +29,7 @@ WITHOUT_TRACEBACK = "django.security.DisallowedHost"  # its cause is the request
 # Every pattern runs in linear time, because clients choose the text (test_patterns_linear.py).
 SECRETS = (
     (re.compile(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]+"), "cxp_…"),
-    (re.compile(r"(/choose-password/)[^\s\"']+"), r"\1…"),
+    (re.compile(r"(/set-password/)[^\s\"']+"), r"\1…"),
     # The bound keeps the pattern linear. The last @ counts, as in urlsplit: a password may contain one.
     (re.compile(r"(://[^\s:/@]*+:)\S{1,256}(?=@)"), r"\1…"),
     (re.compile(r"(?i)([?&\s](?:x-api-key|api_?key|key|password|token)=)[^\s&'\"]+"), r"\1…"),

@@ -16,10 +16,10 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext_lazy as _
 
 from cexup.logs import current_request_id
-from devices.api import envelope
+from devices.accounts.sessions import BEGAN_AT
+from devices.api import responses
 from devices.api.authentication import HEADER
-from devices.problems import Problem
-from devices.sessions import BEGAN_AT
+from devices.values.errors import FieldError
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
 # Steps of SQLite's virtual machine between two checks of the clock: 10 to 50 ms. A usual list has fewer, so it never
@@ -100,7 +100,7 @@ class ApiHeadersMiddleware(MiddlewareMixin):
     """
 
     def process_request(self, request: HttpRequest) -> None:
-        request.rate_limit_headers = {}  # type: ignore[attr-defined]  # filled by devices/api/limits.py
+        request.rate_limit_headers = {}  # type: ignore[attr-defined]  # filled by devices/api/throttling.py
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if is_api(request):
@@ -120,8 +120,10 @@ class ApiHttpsMiddleware(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         if settings.SECURE_SSL_REDIRECT and is_api(request) and not request.is_secure():
             with translation.override(language_of(request)):
-                problem = Problem(None, "https_required", _("Plain HTTP is not accepted. Send the request over HTTPS."))
-                return envelope.refusal(403, problem, [])
+                problem = FieldError(
+                    None, "https_required", _("Plain HTTP is not accepted. Send the request over HTTPS.")
+                )
+                return responses.error_with_data(403, problem, [])
         return None
 
 

@@ -18,14 +18,14 @@ from django.utils.translation import gettext_lazy as _
 from environs import FileAwareEnv, ValidationError, validate
 
 from cexup import __version__
-from devices import rates
+from devices.values import rates
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def is_rate(text: str) -> None:
     try:
-        rates.read(text)
+        rates.parse_rate(text)
     except ValueError as error:
         raise ValidationError("Write 6000/min, also /s, /h and /d, or unlimited.") from error
 
@@ -81,7 +81,7 @@ MIDDLEWARE = [
     "cexup.middleware.Utf8Middleware",
     "cexup.middleware.ApiHeadersMiddleware",
     "cexup.middleware.SQLiteStatementLimitMiddleware",
-    "devices.denials.AuditMiddleware",
+    "devices.audit.middleware.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
     "cexup.middleware.ContentSecurityPolicyMiddleware",
     "cexup.middleware.ApiHttpsMiddleware",
@@ -99,7 +99,7 @@ MIDDLEWARE = [
     "cexup.back_office.MessageMiddleware",
     "cexup.back_office.SessionEndMiddleware",
     "cexup.back_office.OTPMiddleware",
-    "cexup.back_office.SecondFactorMiddleware",
+    "cexup.back_office.TwoFactorMiddleware",
     "axes.middleware.AxesMiddleware",
     "cexup.back_office.SignInLimitMiddleware",
 ]
@@ -190,21 +190,21 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
 
-CSRF_FAILURE_VIEW = "cexup.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "cexup.error_views.csrf_failure"
 
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "devices.sign_in_limits.NewNetworkLimit",
+    "devices.accounts.sign_in_limits.NewNetworkLimit",
     "django.contrib.auth.backends.ModelBackend",
-    "devices.people.HospitalAdminRights",
+    "devices.accounts.users.HospitalAdminBackend",
 ]
-SESSION_ENGINE = "devices.sessions"
+SESSION_ENGINE = "devices.accounts.sessions"
 SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session ends
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
 
-# Attempts to sign in, change a password or give a code: devices/sign_in_limits.py.
+# Attempts to sign in, change a password or give a code: devices/accounts/sign_in_limits.py.
 SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # of one network
 SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # failed ones of all new networks
 
@@ -213,13 +213,13 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on trying locks the user for good
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "devices.origin.client_network"
-AXES_LOCKOUT_CALLABLE = "devices.sign_in_limits.locked_out"
+AXES_CLIENT_IP_CALLABLE = "devices.access.client_ip.client_network"
+AXES_LOCKOUT_CALLABLE = "devices.accounts.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # the audit log has all sign-ins; axes logs no failures unless it is told to
 AXES_VERBOSE = False  # no line at every start
 AXES_ENABLE_ADMIN = False
 
-# Emails to users whose way to sign in was changed (devices/notifications.py). Without EMAIL_URL none is sent.
+# Emails to users whose way to sign in was changed (devices/accounts/notifications.py). Without EMAIL_URL none is sent.
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 vars().update(env.dj_email_url("EMAIL_URL", "dummy:"))
 EMAIL_TIMEOUT = 5  # seconds
@@ -228,15 +228,15 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "registry@localhost")
 # A second factor for whoever signs in to the admin: `required` in production, where HTTPS is on, unless set.
 STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
 OTP_TOTP_ISSUER = "Cexup"
-OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/second_factor.py counts wrong codes itself
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/accounts/two_factor.py counts wrong codes itself
 
-PASSWORD_HASHERS = ["devices.hashing.BoundedPasswordHasher"]
+PASSWORD_HASHERS = ["devices.accounts.password_hashing.BoundedPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "devices.sign_in_signals.RecordingLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "devices.accounts.receivers.RecordingLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-    {"NAME": "devices.password_rules.PaddedCommonPasswordValidator"},
-    {"NAME": "devices.password_rules.OwnCharactersValidator"},
+    {"NAME": "devices.accounts.password_rules.PaddedCommonPasswordValidator"},
+    {"NAME": "devices.accounts.password_rules.OwnCharactersValidator"},
 ]
 if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
     breached = {"password_list_path": BREACHED_PASSWORDS}
@@ -261,12 +261,12 @@ DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["devices.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["devices.api.permissions.HasApiKey"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "devices.api.negotiation.AlwaysJson",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "devices.api.negotiation.JSONOnlyNegotiation",
     "DEFAULT_PARSER_CLASSES": ["devices.api.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "devices.api.envelope.exception_handler",
+    "EXCEPTION_HANDLER": "devices.api.exception_handler.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
 
@@ -279,8 +279,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
-    "PREPROCESSING_HOOKS": ["devices.api.schema.without_trailing_slash"],
-    "POSTPROCESSING_HOOKS": ["devices.api.schema.postprocess"],
+    "PREPROCESSING_HOOKS": ["devices.api.schema.operations.without_trailing_slash"],
+    "POSTPROCESSING_HOOKS": ["devices.api.schema.operations.postprocess"],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_AUTHENTICATION": [],
@@ -304,7 +304,7 @@ UNFOLD = {
     "ACCOUNT": {
         "navigation": [
             {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
-            {"title": _("Two-factor sign-in"), "link": reverse_lazy("second_factor_set_up")},
+            {"title": _("Two-factor sign-in"), "link": reverse_lazy("two_factor_settings")},
             {"title": _("Your sessions"), "link": reverse_lazy("your_sessions")},
         ]
     },
@@ -313,7 +313,7 @@ UNFOLD = {
 }
 
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file
-FILE_UPLOAD_HANDLERS = ["devices.admin.upload_limit.LimitedUpload", *global_settings.FILE_UPLOAD_HANDLERS]
+FILE_UPLOAD_HANDLERS = ["devices.admin.upload_handlers.LimitedUpload", *global_settings.FILE_UPLOAD_HANDLERS]
 
 # --- Languages, times, files -----------------------------------------------------------------------------------
 

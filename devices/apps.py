@@ -11,17 +11,18 @@ class DevicesConfig(AppConfig):
     verbose_name = _("Device registry")
 
     def ready(self) -> None:
-        from devices import checks, sign_in_signals  # noqa: F401  (registers checks and receivers)
+        from devices import checks  # noqa: F401  (registers the checks)
+        from devices.accounts import receivers  # noqa: F401  (registers the signal receivers)
 
         post_migrate.connect(_complete, sender=self)
 
 
 def _complete(sender: DevicesConfig, using: str, apps: Any = None, **_kwargs: Any) -> None:
     """Install the triggers and indexes that migrations do not keep, as far as their columns exist."""
-    from devices import triggers, trigrams
+    from devices.db import triggers, trigrams
 
     models = sender.get_models() if apps is None else apps.get_app_config(sender.label).get_models()
     columns = {model._meta.db_table: {field.column for field in model._meta.concrete_fields} for model in models}
     triggers.install(connections[using], columns.keys())
-    if "history_name_before" in columns.get("devices_historicaldevice", ()):
+    if "history_previous_name" in columns.get("devices_historicaldevice", ()):
         trigrams.install(connections[using])

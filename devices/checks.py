@@ -8,9 +8,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
 
-from devices import triggers
-from devices.loopback import is_loopback
-from devices.triggers import definitions
+from devices.db import triggers
+from devices.db.triggers import definitions
+from devices.values.loopback import is_loopback
 
 MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
 MIN_POSTGRESQL = 15

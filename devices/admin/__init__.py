@@ -1,5 +1,5 @@
-"""The back-office over the same tables. Every change of a device goes through registry.py."""
+"""The back office: Django admin pages over the same tables. Every change of a device goes through devices/registry."""
 
-from devices.admin import api_keys, audit, devices, history, hospitals, people, second_factor
+from devices.admin import api_keys, audit_log, changes, devices, hospitals, two_factor, users
 
-__all__ = ["api_keys", "audit", "devices", "history", "hospitals", "people", "second_factor"]
+__all__ = ["api_keys", "audit_log", "changes", "devices", "hospitals", "two_factor", "users"]

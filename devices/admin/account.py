@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from devices import people, sessions
+from devices.accounts import sessions, users
 from devices.admin import step_up
 from devices.admin.identity import ChangePasswordForm, render_page
 
@@ -41,9 +41,9 @@ class ChangePassword(AdminContextMixin, PasswordChangeView):
 
 
 @method_decorator(login_not_required, "dispatch")
-class ChoosePassword(AdminContextMixin, PasswordResetConfirmView):
-    template_name = "admin/choose_password.html"
-    token_generator = people.link_tokens
+class SetPassword(AdminContextMixin, PasswordResetConfirmView):
+    template_name = "admin/set_password.html"
+    token_generator = users.link_tokens
     success_url = reverse_lazy("admin:login")
     title = _("Choose a password")
 
@@ -76,7 +76,7 @@ def your_sessions(request: HttpRequest) -> HttpResponse:
     """Show the user's sessions; end one of them (`session`, its id), or all but the current one (`others`)."""
     user: Any = request.user
     if request.method != "POST":
-        context = {"sessions": sessions.of_user(user), "current_id": sessions.current_id()}
+        context = {"sessions": sessions.sessions_of(user), "current_id": sessions.current_id()}
         return render_page(request, "admin/your_sessions.html", title=_("Your sessions"), **context)
     if not sessions.is_fresh(request):
         response: HttpResponse = step_up.ask(request, ("session", "others"), lambda: your_sessions(request))

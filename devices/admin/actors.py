@@ -16,10 +16,10 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Hospital
-from devices.reach import Reach
+from devices.values.scope import Scope
 
 
-def for_viewer(changes: QuerySet[Any], viewer: Reach) -> QuerySet[Any]:
+def for_viewer(changes: QuerySet[Any], viewer: Scope) -> QuerySet[Any]:
     """Annotate rows of history with what this viewer may see of their actors, for `who` and `address`."""
     sees_name: Expression = Value(True)
     sees_address: Expression = Value(True)
@@ -51,4 +51,4 @@ def who(change: Any) -> Any:
 @admin.display(description=_("address"))
 def address(change: Any) -> str:
     """Return the IP address of a change as its viewer may see it."""
-    return (change.history_address if change.sees_address else None) or "–"
+    return (change.history_ip_address if change.sees_address else None) or "–"

@@ -17,20 +17,22 @@ from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
-from devices import credentials, drafts, notifications, origin
+from devices.access import actor
+from devices.accounts import api_keys, notifications
+from devices.accounts.api_keys import SETTINGS
 from devices.admin import confirmation, step_up
-from devices.admin.access import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.audit_export import AuditExportMixin
+from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin
 from devices.admin.filters import HospitalFilter
-from devices.admin.trails import WithTrail
-from devices.credentials import SETTINGS
-from devices.models import ApiKey, ApiKeyQuerySet, Through, clean_rate
+from devices.models import ApiKey, ApiKeyQuerySet, Channel, clean_rate
+from devices.registry import device_data
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     value = forms.CharField(
         label=_("Legacy key"),
         required=False,
-        validators=[credentials.check_legacy],
+        validators=[api_keys.check_legacy],
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
         help_text=_("Only to take over a key that a client in the field has already. Left empty, a new key is made."),
     )
@@ -40,7 +42,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         fields = ("name", *SETTINGS)
 
     def clean_name(self) -> str:
-        return drafts.clean_text(self.cleaned_data["name"])
+        return device_data.clean_text(self.cleaned_data["name"])
 
     def clean_expires_at(self) -> datetime | None:
         end: datetime | None = self.cleaned_data["expires_at"]
@@ -91,7 +93,7 @@ class RotateForm(forms.Form):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(WithTrail, OperatorOnlyMixin):
+class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     form = ApiKeyForm
     autocomplete_fields = ("hospital",)
     list_display = (
@@ -118,13 +120,13 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin):
     has_delete_permission = has_change_permission
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ApiKeyForm, change: bool) -> None:
-        by = origin.of_request(request, Through.ADMIN)
+        by = actor.actor_from_request(request, Channel.ADMIN)
         settings = {name: form.cleaned_data[name] for name in SETTINGS}
         if text := form.cleaned_data["value"]:
-            obj.pk = credentials.take_over(text, obj.name, by, **settings).pk
+            obj.pk = api_keys.import_key(text, obj.name, by, **settings).pk
             event = notifications.KEY_IMPORTED
         else:
-            obj.issued = credentials.issue(obj.name, by, **settings)  # type: ignore[attr-defined]  # for response_add
+            obj.issued = api_keys.issue(obj.name, by, **settings)  # type: ignore[attr-defined]  # for response_add
             obj.pk = obj.issued.key.pk  # type: ignore[attr-defined]
             event = notifications.KEY_ISSUED
         notifications.notify(request.user, event, name=obj.name)  # type: ignore[arg-type]  # an operator
@@ -138,8 +140,8 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
         if page := confirmation.ask(self, request, "revoke", queryset):
             return page
-        by = origin.of_request(request, Through.ADMIN)
-        count = sum(credentials.revoke(key, by) for key in queryset)
+        by = actor.actor_from_request(request, Channel.ADMIN)
+        count = sum(api_keys.revoke(key, by) for key in queryset)
         done = ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", count)
         messages.success(request, done % {"count": count})
         return None
@@ -154,9 +156,9 @@ class ApiKeyAdmin(WithTrail, OperatorOnlyMixin):
         if page := confirmation.ask(self, request, "rotate", queryset, form):
             return page
         overlap = timedelta(hours=form.cleaned_data["overlap"])
-        issued = credentials.rotate(queryset.get(), origin.of_request(request, Through.ADMIN), overlap)
+        issued = api_keys.rotate(queryset.get(), actor.actor_from_request(request, Channel.ADMIN), overlap)
         notifications.notify(request.user, notifications.KEY_ROTATED, name=issued.key.name)  # type: ignore[arg-type]
         return self._show_once(request, issued)
 
-    def _show_once(self, request: HttpRequest, issued: credentials.Issued) -> HttpResponse:
+    def _show_once(self, request: HttpRequest, issued: api_keys.IssuedKey) -> HttpResponse:
         return self.render_page(request, "admin/new_api_key.html", title=issued.key.name, text=issued.text)

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from devices.admin.access import RegistryModelAdmin
+from devices.admin.base import RegistryModelAdmin
 
 SHOWN = 20  # of the chosen objects, by name
 

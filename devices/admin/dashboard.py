@@ -18,13 +18,13 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from devices import reach
+from devices.access import scopes
 from devices.admin import actors
-from devices.admin.access import is_operator
+from devices.admin.base import is_operator
 from devices.admin.filters import midnight
-from devices.drafts import DeviceType
 from devices.models import ApiKey, Device, DeviceCount, Hospital
-from devices.reach import Reach
+from devices.values.device_types import DeviceType
+from devices.values.scope import Scope
 
 WEEKS = 12
 CACHED_FOR = 300  # seconds: after a large import, it takes long to count a week off the index
@@ -41,7 +41,7 @@ class Metric:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the context of the admin's index what `templates/admin/index.html` shows."""
-    scope = reach.of_user(request.user)
+    scope = scopes.scope_for_user(request.user)
     by_hospital, by_type = Counter[int | None](), Counter[str]()
     for (hospital, device_type), number in DeviceCount.objects.by_holder_and_type(scope.ids).items():
         by_hospital[hospital] += number
@@ -78,7 +78,7 @@ def _largest_hospitals(by_hospital: Counter[int | None]) -> Iterator[Metric]:
             yield Metric(names[hospital], size, _list("device", device_holder__id__exact=hospital))
 
 
-def _registrations(scope: Reach) -> Iterator[Metric]:
+def _registrations(scope: Scope) -> Iterator[Metric]:
     """Return the registrations of each of the last weeks, including this one, from Monday in the admin's time zone."""
     today = timezone.localdate()
     this_week = today - timedelta(days=today.weekday())
@@ -90,7 +90,7 @@ def _registrations(scope: Reach) -> Iterator[Metric]:
         yield Metric(date_format(monday, "j M"), number, _list("device", **days))
 
 
-def _registered(scope: Reach, monday: date) -> int:
+def _registered(scope: Scope, monday: date) -> int:
     week = midnight(monday), midnight(monday + timedelta(weeks=1))
     return Device.objects.within(scope).filter(created_at__gte=week[0], created_at__lt=week[1]).count()
 
@@ -102,7 +102,7 @@ def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:
         {
             **{column: getattr(page, column)(change) for column in ("at", "device", "action", "changes")},
             "who": actors.who(change) if change.history_user_id or change.history_api_key_id else "",
-            "through": change.get_history_through_display(),
+            "through": change.get_history_channel_display(),
             "url": _list("historicaldevice", id=change.id),
         }
         for change in changes
@@ -123,7 +123,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     if not is_operator(request):
         return [{"items": devices}]
     access = [
-        _item(_("People"), "group", "devices_person_changelist"),
+        _item(_("People"), "group", "devices_staffuser_changelist"),
         _item(_("API keys"), "key", "devices_apikey_changelist"),
         _item(_("Audit"), "policy", "devices_auditevent_changelist"),
     ]

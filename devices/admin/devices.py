@@ -14,26 +14,31 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from devices import audit, mac, origin, reach, registry
+from devices import registry
+from devices.access import scopes
+from devices.access.actor import Actor, actor_from_request
 from devices.admin import confirmation, exports
-from devices.admin.access import ScopedMixin, is_id
+from devices.admin.audit_export import AuditExportMixin
+from devices.admin.base import ScopedMixin, is_id
 from devices.admin.filters import DateRangeFilter, HospitalFilter
 from devices.admin.imports import ImportsMixin
-from devices.admin.trails import WithTrail
-from devices.audit import What
-from devices.drafts import CLEANERS, DeviceType, Draft, normalize
-from devices.headings import Unreadable
-from devices.models import Device, DeviceCount, DeviceQuerySet, Hospital, Through
-from devices.origin import Origin
-from devices.problems import UNIQUE, Problem
-from devices.reach import Reach
-from devices.validation import find_problems
+from devices.audit import audit_log
+from devices.audit.audit_log import Action
+from devices.imports.files.header import UnreadableFile
+from devices.models import Channel, Device, DeviceCount, DeviceQuerySet, Hospital
+from devices.registry.device_data import CLEANERS, DeviceData
+from devices.registry.validation import find_problems
+from devices.values import mac
+from devices.values.device_types import DeviceType
+from devices.values.errors import UNIQUE, FieldError
+from devices.values.normalization import normalize
+from devices.values.scope import Scope
 
 admin.site.disable_action("delete_selected")  # it loads every device to name it; `retire` is ours
 
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
-    origin = Origin(Through.ADMIN, reach=Reach())  # the user's; DeviceAdmin sets it
+    actor = Actor(Channel.ADMIN, scope=Scope())  # the user's; DeviceAdmin sets it
     seen = forms.CharField(required=False, widget=forms.HiddenInput)  # the version of the device that the form showed
 
     class Meta:
@@ -54,15 +59,15 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
     def validate_unique(self) -> None:
         """Say which device has the name or the MAC, and link to it if the user may see it."""
         known = {0: self.instance.pk} if self.instance.pk else {}
-        for problem in find_problems([self.draft()], self.origin, known=known):
+        for problem in find_problems([self.item()], self.actor, known=known):
             if problem.field and problem.field not in self.errors:
                 self.add_error(problem.field, self._describe(problem))
 
-    def _describe(self, problem: Problem) -> Any:
+    def _describe(self, problem: FieldError) -> Any:
         if problem.code != UNIQUE:
             return problem.message
         same = {str(problem.field): self.cleaned_data[str(problem.field)]}
-        other = Device.objects.within(self.origin.reach).filter(**same).exclude(pk=self.instance.pk).first()
+        other = Device.objects.within(self.actor.scope).filter(**same).exclude(pk=self.instance.pk).first()
         if other is None:
             return problem.message
         url = reverse("admin:devices_device_change", args=[other.pk])
@@ -71,11 +76,11 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
     def is_as_seen(self, device: Device) -> bool:
         return self.cleaned_data["seen"] in ("", device.updated_at.isoformat())
 
-    def draft(self) -> Draft:
+    def item(self) -> DeviceData:
         """Return the fields that are right."""
         values = {field: value for field, value in self.cleaned_data.items() if field in CLEANERS}
         holder = values.get("device_holder")
-        return cast("Draft", values | {"device_holder": holder.name if holder else None})
+        return cast("DeviceData", values | {"device_holder": holder.name if holder else None})
 
 
 class TransferForm(forms.Form):
@@ -84,10 +89,10 @@ class TransferForm(forms.Form):
     )
     nobody = forms.BooleanField(label=_("To no hospital"), required=False, widget=UnfoldBooleanWidget)
 
-    def __init__(self, *args: Any, reach: Reach, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, scope: Scope, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["device_holder"].queryset = Hospital.objects.within(reach).order_by("name")  # type: ignore[attr-defined]
-        if reach.hospitals is not None:
+        self.fields["device_holder"].queryset = Hospital.objects.within(scope).order_by("name")  # type: ignore[attr-defined]
+        if scope.hospitals is not None:
             del self.fields["nobody"]
 
     def clean(self) -> None:
@@ -107,7 +112,7 @@ class ExportForm(forms.Form):
 
 
 @admin.register(Device)
-class DeviceAdmin(ImportsMixin, WithTrail, ScopedMixin):
+class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
     form = DeviceForm
     list_display = ("device_name", "device_mac", "maker", "device_type", "device_holder", "updated_at")
     list_filter = (
@@ -136,7 +141,7 @@ class DeviceAdmin(ImportsMixin, WithTrail, ScopedMixin):
         if not filters and (hospital is None or is_id(hospital)):
             known = {"device_holder": hospital and int(hospital), "device_type": device_type}
             known = {name: value for name, value in known.items() if value is not None}
-            paginator.known = DeviceCount.objects.total(reach.of_user(request.user), **known)
+            paginator.known = DeviceCount.objects.total(scopes.scope_for_user(request.user), **known)
         return paginator
 
     def get_search_results(
@@ -145,40 +150,40 @@ class DeviceAdmin(ImportsMixin, WithTrail, ScopedMixin):
         text = normalize(search_term)
         if not text or not isinstance(queryset, DeviceQuerySet):
             return queryset, False
-        return queryset.search(text, reach.of_user(request.user)), False
+        return queryset.search(text, scopes.scope_for_user(request.user)), False
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        scope = reach.of_user(request.user)
+        scope = scopes.scope_for_user(request.user)
         options = {"queryset": Hospital.objects.within(scope), "initial": scope.own}
         kwargs |= options | {"required": scope.hospitals is not None}
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)  # a class made for this request
-        form.origin = origin.of_request(request, Through.ADMIN)
+        form.actor = actor_from_request(request, Channel.ADMIN)
         return form
 
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
-        by = origin.of_request(request, Through.ADMIN)
+        by = actor_from_request(request, Channel.ADMIN)
         if change:
-            registry.update(Device.objects.within(by.reach).filter(pk=obj.pk), form.draft(), by, form.is_as_seen)
+            registry.update(Device.objects.within(by.scope).filter(pk=obj.pk), form.item(), by, form.is_as_seen)
         else:
-            obj.pk = registry.register([form.draft()], by).ids[0]
+            obj.pk = registry.register([form.item()], by).ids[0]
 
     @admin.display(description=_("maker"))
     def maker(self, device: Device) -> str | None:
-        return mac.maker(device.device_mac)
+        return mac.manufacturer(device.device_mac)
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
-        by = origin.of_request(request, Through.ADMIN)
-        registry.retire(Device.objects.within(by.reach).filter(pk=obj.pk), by)
+        by = actor_from_request(request, Channel.ADMIN)
+        registry.retire(Device.objects.within(by.scope).filter(pk=obj.pk), by)
 
     @admin.action(description=_("Transfer to another hospital"), permissions=["change"])
     def transfer(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
-        form = TransferForm(confirmation.form_data(request), reach=reach.of_user(request.user))
+        form = TransferForm(confirmation.form_data(request), scope=scopes.scope_for_user(request.user))
         if page := confirmation.ask(self, request, "transfer", queryset, form):
             return page
-        by = origin.of_request(request, Through.ADMIN)
+        by = actor_from_request(request, Channel.ADMIN)
         count = registry.transfer(queryset, form.cleaned_data["device_holder"], by)
         done = ngettext("%(count)d device was transferred.", "%(count)d devices were transferred.", count)
         messages.success(request, done % {"count": count})
@@ -189,7 +194,7 @@ class DeviceAdmin(ImportsMixin, WithTrail, ScopedMixin):
         form = TypeForm(confirmation.form_data(request))
         if page := confirmation.ask(self, request, "change_type", queryset, form):
             return page
-        by = origin.of_request(request, Through.ADMIN)
+        by = actor_from_request(request, Channel.ADMIN)
         count = registry.change_type(queryset, form.cleaned_data["device_type"], by)
         done = ngettext("%(count)d device was changed.", "%(count)d devices were changed.", count)
         messages.success(request, done % {"count": count})
@@ -200,20 +205,20 @@ class DeviceAdmin(ImportsMixin, WithTrail, ScopedMixin):
         form = ExportForm(confirmation.form_data(request))
         if page := confirmation.ask(self, request, "export", queryset, form):
             return page
-        ending, own = form.cleaned_data["ending"], reach.of_user(request.user).own
+        ending, own = form.cleaned_data["ending"], scopes.scope_for_user(request.user).own
         try:
             file = exports.download(queryset, ending)
-        except Unreadable as error:  # more rows than a worksheet has
+        except UnreadableFile as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None
-        audit.note(What.EXPORTED, hospital_id=own.pk if own else None, devices=queryset.count(), format=ending)
+        audit_log.record(Action.EXPORTED, hospital_id=own.pk if own else None, devices=queryset.count(), format=ending)
         return file
 
     @admin.action(description=_("Take out of the registry"), permissions=["delete"])
     def retire(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
         if page := confirmation.ask(self, request, "retire", queryset):
             return page
-        count = registry.retire(queryset, origin.of_request(request, Through.ADMIN))
+        count = registry.retire(queryset, actor_from_request(request, Channel.ADMIN))
         done = ngettext(
             "%(count)d device was taken out of the registry.",
             "%(count)d devices were taken out of the registry.",

@@ -7,7 +7,8 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from devices import fleets, spreadsheets
+from devices.imports import plan
+from devices.imports.files import spreadsheet
 from devices.models import DeviceQuerySet
 
 CONTENT_TYPES = {
@@ -20,19 +21,19 @@ def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
     """Return the devices, which must be within the user's scope, as `.csv` (streamed) or `.xlsx`.
 
     Raises:
-        Unreadable: there are more of them than a worksheet has rows.
+        UnreadableFile: there are more of them than a worksheet has rows.
     """
-    name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", fleets.exported(devices)
+    name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", plan.exported(devices)
     if ending == ".csv":
-        return StreamingHttpResponse(spreadsheets.csv_chunks(rows), headers=_headers(name, ending))
+        return StreamingHttpResponse(spreadsheet.csv_chunks(rows), headers=_headers(name, ending))
     return attachment(name, ending, rows)
 
 
 def attachment(
-    name: str, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = spreadsheets.EXPORTED
+    name: str, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = spreadsheet.EXPORTED
 ) -> HttpResponse:
     file = io.BytesIO()  # some 30 bytes a device
-    spreadsheets.write(file, ending, rows, columns)
+    spreadsheet.write(file, ending, rows, columns)
     return HttpResponse(file.getvalue(), headers=_headers(name, ending))
 
 

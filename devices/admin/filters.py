@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
-from devices import reach
-from devices.admin.access import is_id
+from devices.access import scopes
+from devices.admin.base import is_id
 from devices.models import Hospital
 
 
@@ -24,7 +24,7 @@ class HospitalChoiceForm(AutocompleteDropdownForm):
 
     def __init__(self, request: HttpRequest, name: str, **options: Any) -> None:
         super().__init__(request=request, name=name, **options)
-        self.fields[name].queryset = Hospital.objects.within(reach.of_user(request.user))
+        self.fields[name].queryset = Hospital.objects.within(scopes.scope_for_user(request.user))
 
 
 class HospitalFilter(AutocompleteSelectFilter):

@@ -13,11 +13,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelect2Widget
 
-from devices import drafts, hospitals, origin
+from devices.access import actor
 from devices.admin import confirmation, step_up
-from devices.admin.access import ScopedMixin, is_operator
-from devices.admin.trails import WithTrail
-from devices.models import ApiKey, DeviceCount, Hospital, Through
+from devices.admin.audit_export import AuditExportMixin
+from devices.admin.base import ScopedMixin, is_operator
+from devices.models import ApiKey, Channel, DeviceCount, Hospital
+from devices.registry import device_data, hospitals
+from devices.values import hospital_names
 
 
 class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
@@ -26,12 +28,12 @@ class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes
         fields = ("name",)
 
     def clean_name(self) -> str:
-        name = drafts.clean_holder(self.cleaned_data["name"])
+        name = device_data.clean_holder(self.cleaned_data["name"])
         if name is None:
             raise ValidationError(_("“unknown” means no hospital."))
-        other = Hospital.objects.called([drafts.fold(name)]).get(drafts.fold(name))
+        other = Hospital.objects.called([hospital_names.fold_name(name)]).get(hospital_names.fold_name(name))
         if other and other.pk != self.instance.pk:
-            raise ValidationError(hospitals.MEANS_ANOTHER % {"name": other.name})
+            raise ValidationError(hospitals.NAME_IN_USE % {"name": other.name})
         return name
 
 
@@ -45,7 +47,7 @@ class MergeForm(forms.Form):
 
 
 @admin.register(Hospital)
-class HospitalAdmin(WithTrail, ScopedMixin):
+class HospitalAdmin(AuditExportMixin, ScopedMixin):
     form = HospitalForm
     scope_field = "pk"
     changes_filter = "device_holder__id__exact"
@@ -57,7 +59,7 @@ class HospitalAdmin(WithTrail, ScopedMixin):
     actions = ("merge",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Hospital]:
-        counts = DeviceCount.objects.filter(device_holder=OuterRef("pk"), everywhere=False).order_by()
+        counts = DeviceCount.objects.filter(device_holder=OuterRef("pk"), is_total=False).order_by()
         devices = counts.values("device_holder").annotate(sum=Sum("number")).values("sum")
         rows: QuerySet[Hospital] = super().get_queryset(request)
         people = Count("admins", distinct=True)
@@ -88,12 +90,12 @@ class HospitalAdmin(WithTrail, ScopedMixin):
         return False  # it is merged into another one: the history of its devices names it
 
     def save_model(self, request: HttpRequest, obj: Hospital, form: HospitalForm, change: bool) -> None:
-        by = origin.of_request(request, Through.ADMIN)
+        by = actor.actor_from_request(request, Channel.ADMIN)
         name = form.cleaned_data["name"]
         if change:
             hospitals.rename(obj, name, by)
         else:
-            obj.pk = hospitals.find_or_register([name], by)[drafts.fold(name)].pk
+            obj.pk = hospitals.get_or_create([name], by)[hospital_names.fold_name(name)].pk
 
     @admin.action(description=_("Merge into another hospital"), permissions=["change"])
     @step_up.required(*step_up.ACTION)  # admins and keys move along
@@ -108,7 +110,7 @@ class HospitalAdmin(WithTrail, ScopedMixin):
         if page := confirmation.ask(self, request, "merge", queryset, form, **numbers):
             return page
         into = form.cleaned_data["into"]
-        moved = hospitals.merge(chosen, into, origin.of_request(request, Through.ADMIN))
+        moved = hospitals.merge(chosen, into, actor.actor_from_request(request, Channel.ADMIN))
         text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
         messages.success(request, text % {"name": into, **moved})
         return None

@@ -18,10 +18,11 @@ from django.utils.translation import ngettext
 from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from devices import audit, denials, second_factor, sessions, sign_in_limits
-from devices.audit import What
-from devices.rates import Rate
-from devices.sign_in_limits import TooManyAttempts
+from devices.accounts import sessions, sign_in_limits, two_factor
+from devices.accounts.sign_in_limits import TooManyAttempts
+from devices.audit import audit_log, denials
+from devices.audit.audit_log import Action
+from devices.values.rates import Rate
 
 WRONG_PASSWORDS = Rate(5, "15min")  # of one session
 
@@ -45,7 +46,7 @@ class IdentityForm(forms.Form):
             return text
         sign_in_limits.count([limit])
         sign_in_limits.count_failure(self.request)
-        denials.note(self.request, What.PASSWORD_REFUSED, about=self.user)
+        denials.record_denial(self.request, Action.PASSWORD_REJECTED, obj=self.user)
         raise ValidationError(_("This password is wrong."))
 
 
@@ -78,7 +79,7 @@ class CodeForm(IdentityForm):
     )
 
     def check_code(self, code: str) -> Any:
-        return second_factor.check(self.user, code)
+        return two_factor.verify(self.user, code)
 
     def clean_code(self) -> str:
         text: str = self.cleaned_data["code"]
@@ -97,7 +98,7 @@ class CodeForm(IdentityForm):
 
     def clean(self) -> None:
         if self.errors.keys() == {"code"}:  # no code is checked after a wrong password
-            denials.note(self.request, What.CODE_REFUSED, about=self.user)
+            denials.record_denial(self.request, Action.CODE_REJECTED, obj=self.user)
 
 
 class SetUpForm(CodeForm, PasswordForm):
@@ -106,7 +107,7 @@ class SetUpForm(CodeForm, PasswordForm):
         del self.fields["code"].widget.attrs["autofocus"]  # users scan first, then type the password
 
     def check_code(self, code: str) -> Any:
-        return second_factor.confirm(self.user, code, sessions.current_id())
+        return two_factor.confirm_enrollment(self.user, code, sessions.current_id())
 
     def clean_code(self) -> str:
         """Check no code after a wrong password: a right code sets up the app."""
@@ -119,7 +120,7 @@ def accept(form: PasswordForm | CodeForm) -> None:
     sessions.confirm(form.request)
     if isinstance(form, CodeForm):
         django_otp.login(form.request, form.device)
-        audit.note(What.CODE_ACCEPTED, about=form.user, device=form.device.name)
+        audit_log.record(Action.CODE_ACCEPTED, obj=form.user, device=form.device.name)
 
 
 def render_page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:

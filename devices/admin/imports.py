@@ -15,20 +15,23 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from devices import fleets, origin, reach, spreadsheets, uploads
-from devices.admin.access import RegistryModelAdmin
+from devices.access import actor, scopes
+from devices.admin.base import RegistryModelAdmin
 from devices.admin.exports import attachment
-from devices.drafts import UNKNOWN, DeviceType
-from devices.fleets import Kind
-from devices.headings import COLUMNS, ID, Unreadable
-from devices.models import Device, Through, Upload, UploadedLine
-from devices.problems import Refused
+from devices.imports import plan, preview
+from devices.imports.files import spreadsheet
+from devices.imports.files.header import COLUMNS, ID, UnreadableFile
+from devices.imports.plan import RowAction
+from devices.models import Channel, Device, ImportPreview, ImportPreviewRow
+from devices.values.device_types import DeviceType
+from devices.values.errors import ValidationFailed
+from devices.values.hospital_names import NO_HOSPITAL
 
 LINES_A_PAGE = 100
 RETRY_AFTER = 10  # seconds, in which most imports are done
 PERMISSIONS = ("devices.add_device", "devices.change_device")
 PREVIEW = "admin:devices_device_import_preview"
-VARIANTS = {Kind.NEW: "success", Kind.CHANGED: "info", Kind.WRONG: "danger"}  # of unfold's label
+VARIANTS = {RowAction.NEW: "success", RowAction.CHANGED: "info", RowAction.INVALID: "danger"}  # of unfold's label
 TYPES: dict[str, object] = dict(DeviceType.choices)
 
 TOO_LARGE = _("The file is larger than %(limit)d MB. Divide it, or delete columns and pictures that are not needed.")
@@ -45,7 +48,7 @@ class ImportsMixin(RegistryModelAdmin):
     actions_list = ("import_file",)
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perms(PERMISSIONS) and reach.of_user(request.user).ids != []
+        return request.user.has_perms(PERMISSIONS) and scopes.scope_for_user(request.user).ids != []
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -62,16 +65,16 @@ class ImportsMixin(RegistryModelAdmin):
             return self._form(request)
         try:
             return redirect(PREVIEW, _receive(request).pk)
-        except Unreadable as error:
+        except UnreadableFile as error:
             return self._form(request, str(error))
-        except uploads.Busy:
+        except preview.ImportBusy:
             return _busy(self._form(request, str(BUSY)))
 
     def template(self, request: HttpRequest, ending: str) -> HttpResponse:
         """Return a file that has the headings only."""
         if not self.has_import_permission(request):
             raise PermissionDenied
-        if ending not in spreadsheets.ENDINGS:
+        if ending not in spreadsheet.ENDINGS:
             raise Http404
         return attachment(f"devices{ending}", ending, [], COLUMNS)
 
@@ -79,19 +82,19 @@ class ImportsMixin(RegistryModelAdmin):
         """Show what the lines would do. A POST imports or deletes them."""
         if not self.has_import_permission(request):
             raise PermissionDenied
-        by = origin.of_request(request, Through.IMPORT)
+        by = actor.actor_from_request(request, Channel.IMPORT)
         try:
-            upload = uploads.of_user(by).get(pk=upload_id)
+            upload = preview.preview_of(by).get(pk=upload_id)
             if request.method == "POST":
                 return self._answer(request, upload, by)
-            if upload.language != get_language() and uploads.look_again(upload, by):
+            if upload.language != get_language() and preview.refresh_preview(upload, by):
                 messages.warning(request, str(CHANGED))
-        except Upload.DoesNotExist:
+        except ImportPreview.DoesNotExist:
             title = _("There is nothing to import here")
             page = self.render_page(request, "admin/import_gone.html", title=title)
             page.status_code = HTTPStatus.NOT_FOUND
             return page
-        except uploads.Busy:
+        except preview.ImportBusy:
             messages.warning(request, str(BUSY))
             return _busy(self._show(request, upload))
         return self._show(request, upload)
@@ -105,32 +108,32 @@ class ImportsMixin(RegistryModelAdmin):
             max_bytes=settings.IMPORT_MAX_BYTES,
             max_megabytes=settings.IMPORT_MAX_BYTES // 2**20,
             too_large=_too_large(),
-            endings=reversed(spreadsheets.ENDINGS),
+            endings=reversed(spreadsheet.ENDINGS),
         )
 
-    def _answer(self, request: HttpRequest, upload: Upload, by: origin.Origin) -> HttpResponse:
+    def _answer(self, request: HttpRequest, upload: ImportPreview, by: actor.Actor) -> HttpResponse:
         if "forget" in request.POST:
             upload.delete()
             return redirect("admin:devices_device_import_file")
         try:
-            outcome = uploads.confirm(upload.pk, by)
-        except (uploads.Changed, Refused):
-            uploads.look_again(upload, by)
+            outcome = preview.confirm(upload.pk, by)
+        except (preview.PreviewOutdated, ValidationFailed):
+            preview.refresh_preview(upload, by)
             messages.warning(request, str(CHANGED))
             return redirect(PREVIEW, upload.pk)
         done = _("Imported: %(registered)d registered, %(changed)d changed, %(unchanged)d unchanged.")
-        messages.success(request, done % fleets.totals(outcome))
+        messages.success(request, done % plan.totals(outcome))
         return redirect("admin:devices_device_changelist")
 
-    def _show(self, request: HttpRequest, upload: Upload) -> HttpResponse:
-        counts = {kind: upload.counts.get(kind, 0) for kind in Kind}
-        wrong, total = counts[Kind.WRONG], sum(counts.values())
-        chosen = request.GET.get("kind") or (Kind.WRONG if wrong else "all")
-        lines = upload.lines.order_by("number")
+    def _show(self, request: HttpRequest, upload: ImportPreview) -> HttpResponse:
+        counts = {action: upload.counts.get(action, 0) for action in RowAction}
+        wrong, total = counts[RowAction.INVALID], sum(counts.values())
+        chosen = request.GET.get("action") or (RowAction.INVALID if wrong else "all")
+        lines = upload.rows.order_by("number")
         if chosen in counts:
-            lines = lines.filter(kind=chosen)
+            lines = lines.filter(action=chosen)
         page = Paginator(lines, LINES_A_PAGE).get_page(request.GET.get("page"))
-        tabs = [(kind.value, kind.label, count, chosen == kind) for kind, count in counts.items()]
+        tabs = [(action.value, action.label, count, chosen == action) for action, count in counts.items()]
         return self.render_page(
             request,
             "admin/import_preview.html",
@@ -138,7 +141,7 @@ class ImportsMixin(RegistryModelAdmin):
             notes=upload.notes,
             total=total,
             wrong=wrong,
-            effects=counts[Kind.NEW] + counts[Kind.CHANGED],
+            effects=counts[RowAction.NEW] + counts[RowAction.CHANGED],
             tabs=[("all", _("All"), total, chosen not in counts), *tabs],
             chosen=chosen,
             page=page,
@@ -147,13 +150,13 @@ class ImportsMixin(RegistryModelAdmin):
         )
 
 
-def _receive(request: HttpRequest) -> Upload:
+def _receive(request: HttpRequest) -> ImportPreview:
     if getattr(request, "upload_too_large", False):  # set by upload_limit.py
-        raise Unreadable(_too_large())
+        raise UnreadableFile(_too_large())
     file = request.FILES.get("file")
     if file is None:
-        raise Unreadable(_("Choose a file first."))
-    return uploads.receive(file, file.name or "", origin.of_request(request, Through.IMPORT))  # type: ignore[arg-type]
+        raise UnreadableFile(_("Choose a file first."))
+    return preview.create_preview(file, file.name or "", actor.actor_from_request(request, Channel.IMPORT))  # type: ignore[arg-type]
 
 
 def _too_large() -> str:
@@ -169,11 +172,11 @@ def _headings() -> dict[str, str]:
     return {column: str(Device._meta.get_field(column).verbose_name) for column in COLUMNS}  # type: ignore[union-attr]
 
 
-def _shown(line: UploadedLine) -> dict[str, Any]:
+def _shown(line: ImportPreviewRow) -> dict[str, Any]:
     """Return a line for the page: of each column the value, the value before if it differs, and what is wrong."""
-    kept, kind = uploads.content(line), Kind(line.kind)
+    kept, action = preview.content(line), RowAction(line.action)
     old = kept["old"]
-    new = {"device_holder": UNKNOWN, **old, **kept["cells"], **kept["new"]}
+    new = {"device_holder": NO_HOSPITAL, **old, **kept["cells"], **kept["new"]}
     for values in (old, new):
         values["device_type"] = TYPES.get(values.get("device_type", ""), values.get("device_type"))
     wrong: dict[str, list[str]] = {}
@@ -182,7 +185,7 @@ def _shown(line: UploadedLine) -> dict[str, Any]:
     fields = [
         {
             "label": label,
-            "old": old[column] if kind == Kind.CHANGED and old[column] != new[column] else None,
+            "old": old[column] if action == RowAction.CHANGED and old[column] != new[column] else None,
             "new": new.get(column),
             "wrong": wrong.get(column),
         }
@@ -190,8 +193,8 @@ def _shown(line: UploadedLine) -> dict[str, Any]:
     ]
     return {
         "number": line.number,
-        "kind": kind.label,
-        "variant": VARIANTS.get(kind, "default"),
+        "action": action.label,
+        "variant": VARIANTS.get(action, "default"),
         "id": kept["cells"].get(ID),
         "wrong": wrong.get(ID),
         "fields": fields,

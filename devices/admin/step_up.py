@@ -14,9 +14,10 @@ from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
-from devices import audit, second_factor, sessions, sign_in_limits
+from devices.accounts import sessions, sign_in_limits, two_factor
 from devices.admin.identity import CodeForm, PasswordForm, accept, render_page
-from devices.audit import What
+from devices.audit import audit_log
+from devices.audit.audit_log import Action
 
 ACTION = ("action", ACTION_CHECKBOX_NAME, "select_across")  # what to keep of an action: no more than what was chosen
 READ = {"GET", "HEAD", "OPTIONS"}
@@ -54,7 +55,7 @@ def ask(request: HttpRequest, keeps: tuple[str, ...], resume: Callable[[], Any])
 
     It asks at the URL that was requested, and so needs no parameter that says where to return to.
     """
-    by, form_class = ("code", CodeForm) if second_factor.is_set_up(request.user) else ("password", PasswordForm)
+    by, form_class = ("code", CodeForm) if two_factor.is_enrolled(request.user) else ("password", PasswordForm)
     is_sent = f"{PREFIX}-{by}" in request.POST  # this form, not the one of the page that is guarded
     if is_sent:
         sign_in_limits.check(request)
@@ -62,7 +63,7 @@ def ask(request: HttpRequest, keeps: tuple[str, ...], resume: Callable[[], Any])
     kept = [(name, text) for name in keeps for text in request.POST.getlist(name)]
     if form.is_valid():
         accept(form)
-        audit.note(What.IDENTITY_CONFIRMED, about=request.user, by=by)
+        audit_log.record(Action.IDENTITY_CONFIRMED, obj=request.user, by=by)
         return (resume() if kept else None) or redirect(request.get_full_path())
     context = {"form": form, "by": by, "kept": kept, "is_lost": not kept and request.method not in READ}
     return render_page(request, "admin/confirm_identity.html", title=_("Confirm your identity"), **context)

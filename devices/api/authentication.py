@@ -13,10 +13,10 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
-from devices import keys
-from devices.api import limits
+from devices.api import throttling
+from devices.crypto import keys
+from devices.db.compiled import CompiledQuery, Parameter
 from devices.models import ApiKey, Hospital
-from devices.prepared import Parameter, Prepared
 
 HEADER = "x-api-key"
 LAST_USED_EVERY = timedelta(minutes=1)
@@ -37,12 +37,12 @@ class ApiKeyAuthentication(BaseAuthentication):
         sent = request.headers.get(HEADER)
         if sent is None:
             return None
-        limits.refuse_guesses(request, sent)
-        key = working_key(keys.digest(sent)) if keys.is_well_formed(sent) else None
+        throttling.block_brute_force(request, sent)
+        key = find_active_key(keys.digest(sent)) if keys.is_well_formed(sent) else None
         if key is None:
-            raise limits.failed(request, sent)
-        limits.admit(request, key)
-        note_use(key)
+            raise throttling.record_failure(request, sent)
+        throttling.consume(request, key)
+        touch_last_used(key)
         return AnonymousUser(), key
 
     def authenticate_header(self, request: Request) -> str:
@@ -55,14 +55,14 @@ HOSPITAL = ["name"]
 
 
 @cache
-def _working_keys() -> Prepared:
+def _active_keys() -> CompiledQuery:
     working = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
-    return Prepared(working.values_list(*KEY, *(f"hospital__{column}" for column in HOSPITAL)))
+    return CompiledQuery(working.values_list(*KEY, *(f"hospital__{column}" for column in HOSPITAL)))
 
 
-def working_key(digest: str) -> ApiKey | None:
+def find_active_key(digest: str) -> ApiKey | None:
     """Return the key with this digest, and its hospital, if it opens the registry now."""
-    rows = _working_keys().rows(at=timezone.now(), digest=digest)
+    rows = _active_keys().rows(at=timezone.now(), digest=digest)
     if not rows:
         return None
     [row] = rows
@@ -83,19 +83,19 @@ def key_of(request: Request) -> ApiKey:
     return request.auth
 
 
-def look_up_again(request: Request) -> ApiKey:
+def refresh_key(request: Request) -> ApiKey:
     """Return the key as it is now, for a request that has waited since it was authenticated.
 
     Raises:
         AuthenticationFailed: the key has been revoked or has expired meanwhile.
     """
-    key = working_key(keys.digest(request.headers[HEADER]))
+    key = find_active_key(keys.digest(request.headers[HEADER]))
     if key is None:
         raise AuthenticationFailed
     return key
 
 
-def note_use(key: ApiKey) -> None:
+def touch_last_used(key: ApiKey) -> None:
     """Note that the key was used, at most once a minute, and without ever failing the request.
 
     While one attempt runs, and for a minute after one that failed, this process makes no other: a database that takes

@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 
-from devices import drafts
-from devices.api.selection import LOOKUPS, Selection
+from devices.api.queries import LOOKUPS, Selection
 from devices.models import Device, Hospital
-from devices.problems import Problem
-from devices.reach import Reach
+from devices.registry import device_data
+from devices.values import hospital_names
+from devices.values.errors import FieldError
+from devices.values.scope import Scope
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
@@ -24,7 +25,7 @@ ORDERINGS = [sign + field for field in ("id", "device_name", "updated_at") for s
 
 
 class CleanedField(forms.Field):
-    """A form's field that reads its text by one of the cleaners of drafts.py."""
+    """A form's field that reads its text by one of the cleaners of device_data.py."""
 
     def __init__(self, *, cleaner: Callable[[object], str | None], **options: Any) -> None:
         self.cleaner = cleaner
@@ -54,17 +55,17 @@ class InstantFilter(filters.Filter):
 
 
 def _clean_holder_name(value: object) -> str:
-    return drafts.fold(drafts.clean_holder(value) or drafts.UNKNOWN)
+    return hospital_names.fold_name(device_data.clean_holder(value) or hospital_names.NO_HOSPITAL)
 
 
 class DeviceFilter(filters.FilterSet):
     base_filters: dict[str, filters.Filter]
 
-    device_name = CleanedFilter(cleaner=drafts.clean_text)
-    device_mac = CleanedFilter(cleaner=drafts.clean_mac)
-    device_type = CleanedFilter(cleaner=drafts.clean_type)
+    device_name = CleanedFilter(cleaner=device_data.clean_text)
+    device_mac = CleanedFilter(cleaner=device_data.clean_mac)
+    device_type = CleanedFilter(cleaner=device_data.clean_type)
     device_holder = CleanedFilter(cleaner=_clean_holder_name)
-    search = CleanedFilter(cleaner=drafts.clean_text)
+    search = CleanedFilter(cleaner=device_data.clean_text)
     updated_since = InstantFilter(field_name="updated_at", lookup_expr="gte")
     created_since = InstantFilter(field_name="created_at", lookup_expr="gte")
     ordering = filters.ChoiceFilter(
@@ -83,30 +84,30 @@ class DeviceFilter(filters.FilterSet):
         self.base_filters = {name: made for name, made in self.base_filters.items() if name in data}
         super().__init__(data)
 
-    def find_errors(self) -> list[Problem]:
+    def find_errors(self) -> list[FieldError]:
         """Return an error for each invalid value."""
         if not self.base_filters:
             return []
         return [
-            Problem(name, error.code or "invalid", error.messages[0])
+            FieldError(name, error.code or "invalid", error.messages[0])
             for name, errors in self.form.errors.as_data().items()
             for error in errors
         ]
 
-    def select(self, reach: Reach) -> Selection:
+    def select(self, scope: Scope) -> Selection:
         """Return the devices in scope that the filters select, in their order. Call `find_errors` first."""
         values = self.form.cleaned_data if self.base_filters else {}
         conditions = {name: value for name, value in values.items() if name in LOOKUPS}
         if "device_holder" in conditions:
-            conditions["device_holder"] = _hospital_id(conditions["device_holder"], reach)
-        if reach.own:
-            conditions["scope"] = reach.own.pk
-        return Selection(reach, conditions, values.get("search") or "", values.get("ordering") or "id")
+            conditions["device_holder"] = _hospital_id(conditions["device_holder"], scope)
+        if scope.own:
+            conditions["scope"] = scope.own.pk
+        return Selection(scope, conditions, values.get("search") or "", values.get("ordering") or "id")
 
 
-def _hospital_id(name: str, reach: Reach) -> int | None:
+def _hospital_id(name: str, scope: Scope) -> int | None:
     """Return the id of the hospital with this folded name, 0 if none within the scope has it, None for `unknown`."""
-    if name == drafts.UNKNOWN:
+    if name == hospital_names.NO_HOSPITAL:
         return None
-    hospital = Hospital.objects.within(reach).called([name]).get(name)
+    hospital = Hospital.objects.within(scope).called([name]).get(name)
     return hospital.pk if hospital else 0

@@ -5,7 +5,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 
 
-class AlwaysJson(DefaultContentNegotiation):
+class JSONOnlyNegotiation(DefaultContentNegotiation):
     """Ignore `Accept`: respond in the view's first format, which is JSON."""
 
     def select_renderer(self, request: Any, renderers: Iterable[BaseRenderer], *_args: Any) -> tuple[BaseRenderer, str]:

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from devices.api.queries import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut, Selection
 from devices.api.query_params import QueryParams
-from devices.api.selection import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut, Selection
 from devices.models import MAX_ID
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from devices.api.errors import TooLarge
+from devices.api.exceptions import BodyTooLarge
 
 DRAINED = 64 * 1024 * 1024  # bytes
 # A Python object takes up to 30 times the bytes of its JSON. The largest list needs a tenth of these.
@@ -26,12 +26,12 @@ class JSONParser(BaseParser):
         length = int((parser_context or {})["request"].META["CONTENT_LENGTH"])
         if length > settings.API_MAX_BODY:
             _drain(stream)
-            raise TooLarge(_("A request may have at most %(limit)d bytes.") % {"limit": settings.API_MAX_BODY})
+            raise BodyTooLarge(_("A request may have at most %(limit)d bytes.") % {"limit": settings.API_MAX_BODY})
         body = stream.read()
         if len(body) < length:
             raise ParseError(_("The body ended before its Content-Length."))
         if body.count(b"{") + body.count(b"[") > MAX_OBJECTS or body.count(b",") > MAX_VALUES:
-            raise TooLarge(_("The body has too many values."))
+            raise BodyTooLarge(_("The body has too many values."))
         try:
             return orjson.loads(body.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""What a key may do. Which devices are in its scope is decided by the queries: see devices/reach.py."""
+"""What a key may do. Which devices are in its scope is decided by the queries: see devices/values/scope.py."""
 
 from typing import TYPE_CHECKING
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from devices.problems import Problem, Refused
+from devices.values.errors import FieldError, ValidationFailed
 
 MAY_BE_EMPTY = {"search"}
 
@@ -19,7 +19,7 @@ class QueryParams:
         A misspelt filter would otherwise return every hospital's devices.
         """
         self.sent = request.query_params
-        self.errors: list[Problem] = []
+        self.errors: list[FieldError] = []
         for name, values in self.sent.lists():
             if name in ignored:
                 continue
@@ -49,10 +49,10 @@ class QueryParams:
 
     def raise_errors(self) -> None:
         if self.errors:
-            raise Refused(self.errors)
+            raise ValidationFailed(self.errors)
 
     def add(self, name: str, code: str, message: str) -> None:
-        self.errors.append(Problem(name, code, message))
+        self.errors.append(FieldError(name, code, message))
 
 
 def _describe(known: Set[str]) -> str:

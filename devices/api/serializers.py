@@ -1,6 +1,7 @@
 """Serialize a device, and document the bodies of requests and responses for /api/schema.
 
-The serializer classes only document. drafts.py validates what a client sends, for an import and a form as well, and
+The serializer classes only document. registry/device_data.py validates what a client sends, for an import and a form as
+well, and
 as_json.py serializes what a client reads.
 """
 
@@ -15,16 +16,18 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from devices.api import patterns
-from devices.api.naming import field_names
+from devices import registry
+from devices.api.field_names import all_names
 from devices.api.pagination import MAX_SIZE
-from devices.bulk import STATUSES
-from devices.drafts import MAX_LENGTH, TYPES, UNKNOWN
-from devices.feed import ACTIONS
+from devices.api.schema import patterns
+from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, Device, Hospital
-from devices.registry import Registered
+from devices.registry.bulk import STATUSES
+from devices.values.device_types import DEVICE_TYPES
+from devices.values.hospital_names import NO_HOSPITAL
+from devices.values.normalization import MAX_LENGTH
 
-TYPES_SENT = (*TYPES, *map(str.lower, TYPES))
+TYPES_SENT = (*DEVICE_TYPES, *map(str.lower, DEVICE_TYPES))
 TEXTS = itemgetter("device_name", "device_mac", "device_type")
 Schema = dict[str, Any] | Callable[[], dict[str, Any]]
 Row = tuple[int, Sequence[str], Hospital | None, int, int]
@@ -58,7 +61,7 @@ def _mac(**options: Any) -> Text:
 
 
 def _type(**options: Any) -> Text:
-    return Text({"enum": list(TYPES_SENT)}, {"enum": list(TYPES)}, **options)
+    return Text({"enum": list(TYPES_SENT)}, {"enum": list(DEVICE_TYPES)}, **options)
 
 
 def _id(**options: Any) -> serializers.IntegerField:
@@ -166,21 +169,21 @@ def serialize_device(device: Device, names: Mapping[str, str]) -> dict[str, Any]
     return row
 
 
-def serialize_registered(devices: Registered, names: Mapping[str, str]) -> list[dict[str, Any]]:
+def serialize_registered(devices: registry.RegisteredDevices, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return what `serialize_device` returns for each device, without 10,000 instances of the model."""
-    texts, at = map(TEXTS, devices.drafts), repeat(to_epoch_ms(devices.at))
+    texts, at = map(TEXTS, devices.items), repeat(to_epoch_ms(devices.at))
     return _serialize(names, zip(devices.ids, texts, devices.holders, at, at, strict=False))
 
 
 def _serialize(names: Mapping[str, str], rows: Iterable[Row]) -> list[dict[str, Any]]:
-    pk, name, mac, kind, holder, created_at, updated_at = field_names(names)
+    pk, name, mac, kind, holder, created_at, updated_at = all_names(names)
     return [
         {
             pk: row_id or None,  # a dry run gives no id
             name: texts[0],
             mac: texts[1],
             kind: texts[2],
-            holder: hospital.name if hospital else UNKNOWN,
+            holder: hospital.name if hospital else NO_HOSPITAL,
             created_at: created,
             updated_at: updated,
         }

@@ -3,8 +3,8 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from devices.api.changes import ChangeViewSet
-from devices.api.views import DeviceViewSet, NoSuchRoute
+from devices.api.views.changes import ChangeViewSet
+from devices.api.views.devices import ApiNotFound, DeviceViewSet
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
@@ -20,5 +20,5 @@ routes = {
 urlpatterns = [
     *(path(route, view) for route, view in routes.items()),
     *(path(f"{route}/", view) for route, view in routes.items()),
-    re_path("", NoSuchRoute.as_view()),
+    re_path("", ApiNotFound.as_view()),
 ]

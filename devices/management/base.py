@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from devices.credentials import Issued
+from devices.accounts.api_keys import IssuedKey
 from devices.models import ApiKey
-from devices.problems import Refused
+from devices.values.errors import ValidationFailed
 
 Value = TypeVar("Value")
 
@@ -62,12 +62,12 @@ class RegistryCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
-        except Refused as refused:
+        except ValidationFailed as refused:
             raise CommandError(str(refused.problems[0].message)) from refused
         except ValidationError as error:
             raise CommandError(error.messages[0]) from error
 
-    def print_once(self, issued: Issued, more: str = "") -> None:
+    def print_once(self, issued: IssuedKey, more: str = "") -> None:
         """Print the key alone on stdout, and all else on stderr."""
         self.stderr.write(f"Key {issued.key.pk} issued for {issued.key}{more}. It is shown this once:")
         self.stdout.write(issued.text)

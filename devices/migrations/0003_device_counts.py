@@ -1,7 +1,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from devices.triggers import counts as triggers
+from devices.db.triggers import counts as triggers
 
 
 def remove_triggers(apps, schema_editor):

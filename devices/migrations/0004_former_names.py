@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=255, verbose_name='name')),
                 ('name_folded', models.CharField(max_length=765, unique=True)),
                 ('former_id', models.BigIntegerField(db_index=True, null=True)),
-                ('created_at', models.DateTimeField(default=devices.models.now)),
+                ('created_at', models.DateTimeField(default=devices.models.now_ms)),
                 ('hospital', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='former_names', to='devices.hospital')),
             ],
             options={

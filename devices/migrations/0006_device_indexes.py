@@ -1,7 +1,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from devices import trigrams
+from devices.db import trigrams
 
 # For LIKE 'x%', which nothing asks: Django makes one for each text field that is unique or indexed.
 UNUSED = [

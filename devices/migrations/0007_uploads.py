@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=255)),
-                ('created_at', models.DateTimeField(db_index=True, default=devices.models.now)),
+                ('created_at', models.DateTimeField(db_index=True, default=devices.models.now_ms)),
                 ('language', models.CharField(max_length=8)),
                 ('notes', models.JSONField(default=dict)),
                 ('counts', models.JSONField(default=dict)),

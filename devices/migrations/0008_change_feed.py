@@ -3,7 +3,7 @@
 from django.db import migrations, models
 
 # Before the first row of a transaction gets its number, say from which number on that transaction writes: in a shared
-# lock, so nobody waits, and it goes with the transaction. sql.py reads it. docs/decisions/0009.
+# lock, so nobody waits, and it goes with the transaction. bulk.py reads it. docs/decisions/0009.
 TELL = """
     CREATE FUNCTION devices_change_begins() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
     BEGIN

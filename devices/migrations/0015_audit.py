@@ -5,12 +5,12 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-from devices.triggers import records
+from devices.db.triggers import append_only
 
 
 def remove_triggers(apps, schema_editor):
     """The triggers themselves come after every `migrate`, where they are missing: apps.py."""
-    records.remove(schema_editor.connection)
+    append_only.remove(schema_editor.connection)
 
 
 class Migration(migrations.Migration):

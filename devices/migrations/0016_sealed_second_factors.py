@@ -1,15 +1,16 @@
 from django.db import migrations
 
-from devices.seal import sealed_today, unseal
+from devices.crypto.encryption import reencrypt_totp_secret
+from devices.crypto.encryption import decrypt_totp_secret
 
 
 def seal_all(apps, schema_editor):
     """Seal what there is: TOTPDevice of a migration is the plain table, which knows nothing of seals."""
-    rewrite(apps, schema_editor, sealed_today)
+    rewrite(apps, schema_editor, reencrypt_totp_secret)
 
 
 def unseal_all(apps, schema_editor):
-    rewrite(apps, schema_editor, lambda key, user_id: unseal(key, user_id).hex())
+    rewrite(apps, schema_editor, lambda key, user_id: decrypt_totp_secret(key, user_id).hex())
 
 
 def rewrite(apps, schema_editor, written):

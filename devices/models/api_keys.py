@@ -9,20 +9,20 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from devices import rates
-from devices.drafts import MAX_LENGTH
-from devices.models.columns import now
-from devices.models.history import History
+from devices.models.fields import now_ms
+from devices.models.history import DeviceHistoricalRecords
 from devices.models.hospitals import Hospital
+from devices.values import rates
+from devices.values.normalization import MAX_LENGTH
 
 if TYPE_CHECKING:
-    from devices.prepared import Parameter
+    from devices.db.compiled import Parameter
 
 
 def clean_rate(text: str) -> str:
     """Return the rate as it is stored, or raise ValidationError."""
     try:
-        return rates.write(rates.read(text))
+        return rates.format_rate(rates.parse_rate(text))
     except ValueError as error:
         message = _("This is not a rate. Enter a number and /s, /min, /h or /d, such as 600/min, or unlimited.")
         raise ValidationError(message, "rate") from error
@@ -77,13 +77,13 @@ class ApiKey(models.Model):
         help_text=_("Such as 600/min, also /s and /h, or unlimited. Left empty, the default of this registry applies."),
     )
     legacy = models.BooleanField(_("legacy"), default=False, editable=False)
-    created_at = models.DateTimeField(_("issued at"), default=now, editable=False)
+    created_at = models.DateTimeField(_("issued at"), default=now_ms, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
-    history = History(excluded_fields=["digest", "last_used_at"])
+    history = DeviceHistoricalRecords(excluded_fields=["digest", "last_used_at"])
 
     class Meta:
         verbose_name = _("API key")

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models.api_keys import ApiKey
-from devices.models.history import Through
+from devices.models.history import Channel
 from devices.models.hospitals import Hospital
 
 # An event keeps the id of an object that was deleted.
@@ -19,53 +19,54 @@ FOR_GOOD: Any = {"null": True, "on_delete": models.DO_NOTHING, "db_constraint": 
 class AuditEvent(models.Model):
     """An event that the history does not have: a sign-in, a denial, an export.
 
-    devices/audit.py writes it. The database refuses to change it (triggers/records.py). No row has a secret.
+    devices/audit/audit_log.py writes it. The database refuses to change it (db/triggers/append_only.py). No row has a
+    secret.
     """
 
-    class What(models.TextChoices):
+    class Action(models.TextChoices):
         SIGNED_IN = "signed_in", _("signed in")
         SIGNED_OUT = "signed_out", _("signed out")
         SIGN_IN_FAILED = "sign_in_failed", _("failed to sign in")
         SIGN_IN_LOCKED = "sign_in_locked", _("was locked out of signing in")
         CODE_ACCEPTED = "code_accepted", _("gave the second factor's code")
-        CODE_REFUSED = "code_refused", _("gave a wrong code")
-        SECOND_FACTOR_SET_UP = "second_factor_set_up", _("two-factor sign-in set up")
-        SECOND_FACTOR_RESET = "second_factor_reset", _("two-factor sign-in taken away")
-        RECOVERY_CODES_MADE = "recovery_codes_made", _("recovery codes made")
-        PASSWORD_CHOSEN = "password_chosen", _("password chosen")
-        PASSWORD_LINK_MADE = "password_link_made", _("link to choose a password made")
-        PERSON_ADDED = "person_added", _("person added")
-        PERSON_CHANGED = "person_changed", _("person changed")
-        HOSPITAL_GIVEN = "hospital_given", _("made an admin of a hospital")
-        HOSPITAL_TAKEN = "hospital_taken", _("no longer an admin of a hospital")
+        CODE_REJECTED = "code_rejected", _("gave a wrong code")
+        TWO_FACTOR_ENABLED = "two_factor_enabled", _("two-factor sign-in set up")
+        TWO_FACTOR_RESET = "two_factor_reset", _("two-factor sign-in taken away")
+        RECOVERY_CODES_CREATED = "recovery_codes_created", _("recovery codes made")
+        PASSWORD_SET = "password_set", _("password chosen")
+        PASSWORD_LINK_CREATED = "password_link_created", _("link to choose a password made")
+        USER_ADDED = "user_added", _("person added")
+        USER_CHANGED = "user_changed", _("person changed")
+        HOSPITAL_ADMIN_ADDED = "hospital_admin_added", _("made an admin of a hospital")
+        HOSPITAL_ADMIN_REMOVED = "hospital_admin_removed", _("no longer an admin of a hospital")
         SIGN_IN_LIMITED = "sign_in_limited", _("sign-in refused by a rate limit")
-        PASSWORD_REFUSED = "password_refused", _("gave a wrong current password")
+        PASSWORD_REJECTED = "password_rejected", _("gave a wrong current password")
         IDENTITY_CONFIRMED = "identity_confirmed", _("confirmed their identity")
         SESSION_ENDED = "session_ended", _("session ended")
         DENIED = "denied", _("denied")
-        OUTSIDE_SCOPE = "outside_scope", _("requested devices outside their scope")
+        OUT_OF_SCOPE = "out_of_scope", _("requested devices outside their scope")
         CONFLICTS_OUTSIDE_SCOPE = "conflicts_outside_scope", _("conflicts with devices outside their scope")
         EXPORTED = "exported", _("exported")
         IMPORTED = "imported", _("imported")
         PRUNED = "pruned", _("records past their time removed")
-        RETENTION_RAISED = "retention_raised", _("records are kept for longer")
+        RETENTION_EXTENDED = "retention_extended", _("records are kept for longer")
 
-    class About(models.TextChoices):
+    class ObjectType(models.TextChoices):
         DEVICE = "device", _("device")
         HOSPITAL = "hospital", _("hospital")
         API_KEY = "key", _("API key")
-        PERSON = "person", _("person")
+        USER = "user", _("user")
 
-    at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
-    what = models.CharField(_("what"), max_length=24, choices=What)
+    created_at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
+    action = models.CharField(_("what"), max_length=24, choices=Action)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, verbose_name=_("person"), **FOR_GOOD)
     username = models.CharField(_("user name"), max_length=150, blank=True)  # as it was then
     api_key = models.ForeignKey(ApiKey, verbose_name=_("API key"), **FOR_GOOD)
-    through = models.CharField(_("through"), max_length=8, choices=Through)
-    address = models.GenericIPAddressField(_("address"), null=True)
+    channel = models.CharField(_("through"), max_length=8, choices=Channel)
+    ip_address = models.GenericIPAddressField(_("address"), null=True)
     request_id = models.CharField(_("request"), max_length=128, blank=True)
-    about = models.CharField(_("about"), max_length=8, choices=About, blank=True)
-    about_id = models.BigIntegerField(null=True)
+    object_type = models.CharField(_("about"), max_length=8, choices=ObjectType, blank=True)
+    object_id = models.BigIntegerField(null=True)
     hospital = models.ForeignKey(Hospital, verbose_name=_("hospital"), **FOR_GOOD)
     details = models.JSONField(_("details"), default=dict)
 
@@ -74,16 +75,18 @@ class AuditEvent(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         indexes = [
-            models.Index(fields=["about", "about_id"], name="event_by_what_it_is_about"),
-            models.Index(fields=["what", "at", "address"], name="event_by_what"),  # for audit.is_known
+            models.Index(fields=["object_type", "object_id"], name="auditevent_by_object"),
+            models.Index(
+                fields=["action", "created_at", "ip_address"], name="auditevent_by_action"
+            ),  # for audit.is_known
         ]
 
     def __str__(self) -> str:
-        return f"{self.what} at {self.at}"
+        return f"{self.action} at {self.created_at}"
 
 
 class AuditRetention(models.Model):
-    """How long records are kept: one row. The database refuses fewer years (triggers/records.py)."""
+    """How long records are kept: one row. The database refuses fewer years (db/triggers/append_only.py)."""
 
     years = models.PositiveSmallIntegerField()
     pruning_before = models.DateTimeField(null=True)  # set only within a transaction that removes records

@@ -8,9 +8,10 @@ from django.db.models import Q, Sum
 from django.db.models.functions import Cast
 
 from devices.models.hospitals import Hospital
+from devices.values.scope import Scope
 
 if TYPE_CHECKING:
-    from devices.reach import Reach
+    pass
 
 
 class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
@@ -20,17 +21,17 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
         `scope` and `device_holder` are ids of hospitals, None for no hospital; `device_type` is a type.
         """
         met = [Q(**{"device_holder" if name == "scope" else name: value}) for name, value in conditions.items()]
-        return self.filter(*met, everywhere=conditions.keys() <= {"device_type"})
+        return self.filter(*met, is_total=conditions.keys() <= {"device_type"})
 
     def as_total(self) -> Any:
         """Return a queryset of the sum alone, for compiled SQL. It has no row if there are no devices."""
         total = Cast(Sum("number"), models.BigIntegerField())
-        return self.order_by().values("everywhere").annotate(total=total).values_list("total")
+        return self.order_by().values("is_total").annotate(total=total).values_list("total")
 
     def sum(self) -> int:
         return self.aggregate(total=Sum("number"))["total"] or 0
 
-    def total(self, scope: "Reach", **conditions: Any) -> int:
+    def total(self, scope: "Scope", **conditions: Any) -> int:
         """Return the number of devices within the scope for which the conditions hold."""
         if scope.ids is not None:
             conditions["device_holder__in"] = scope.ids
@@ -41,7 +42,7 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
 
         Combinations without devices are omitted.
         """
-        rows = self.filter(everywhere=False)
+        rows = self.filter(is_total=False)
         if hospital_ids is not None:
             rows = rows.filter(device_holder__in=hospital_ids)
         numbers = rows.order_by().values_list("device_holder_id", "device_type").annotate(sum=Sum("number"))
@@ -49,12 +50,12 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
 
 
 class DeviceCount(models.Model):
-    """The number of devices of a type: of a hospital (or of none), or of all of them (`everywhere`).
+    """The number of devices of a type: of a hospital (or of none), or of all of them (`is_total`).
 
-    Triggers maintain the rows (triggers/counts.py). On PostgreSQL a count is the sum of several rows.
+    Triggers maintain the rows (db/triggers/counts.py). On PostgreSQL a count is the sum of several rows.
     """
 
-    everywhere = models.BooleanField(default=False)
+    is_total = models.BooleanField(default=False)
     device_holder = models.ForeignKey(
         Hospital, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
@@ -65,7 +66,7 @@ class DeviceCount(models.Model):
 
     class Meta:
         default_permissions = ()
-        indexes = [models.Index(fields=["everywhere", "device_holder", "device_type"], name="count_by_holder")]
+        indexes = [models.Index(fields=["is_total", "device_holder", "device_type"], name="count_by_holder")]
 
     def __str__(self) -> str:
         return f"{self.number:+d}"

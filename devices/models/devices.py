@@ -11,36 +11,40 @@ from django.db.models.functions import Length, Trim, Upper
 from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
-from devices import mac, sql
-from devices.drafts import MAX_LENGTH, UNKNOWN, DeviceType, fold
-from devices.models.columns import now
-from devices.models.history import LEFT, DeviceChangeRecord, History
+from devices.db import expressions
+from devices.db.compiled import CompiledQuery, Parameter
+from devices.models.fields import now_ms
+from devices.models.history import DEPARTED, DeviceHistoricalRecords, DeviceHistoryContext
 from devices.models.hospitals import Hospital
-from devices.prepared import Parameter, Prepared
+from devices.values import mac
+from devices.values.device_types import DeviceType
+from devices.values.hospital_names import NO_HOSPITAL, fold_name
+from devices.values.normalization import MAX_LENGTH
+from devices.values.scope import Scope
 
 if TYPE_CHECKING:
-    from devices.reach import Reach
+    pass
 
 INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
-    def within(self, reach: "Reach") -> Self:
+    def within(self, scope: "Scope") -> Self:
         """Return the devices within the scope."""
-        if reach.ids is None:
+        if scope.ids is None:
             return self
-        return self.filter(device_holder=reach.own.pk) if reach.own else self.filter(device_holder__in=reach.ids)
+        return self.filter(device_holder=scope.own.pk) if scope.own else self.filter(device_holder__in=scope.ids)
 
-    def search(self, text: str, within: "Reach") -> Self:
+    def search(self, text: str, within: "Scope") -> Self:
         """Return the devices that have the text, in any case, in their name, their MAC or the name of their hospital.
 
         Only hospitals within the scope are searched. They are found first: a condition on their table would keep
         PostgreSQL from using the indexes of the devices.
         """
         found = has_part(text)
-        if hospitals := [pk for (pk,) in _hospitals_with_part(within).rows(part=fold(text))]:
+        if hospitals := [pk for (pk,) in _hospitals_with_part(within).rows(part=fold_name(text))]:
             found |= Q(device_holder__in=hospitals)
-        if fold(text) == UNKNOWN:
+        if fold_name(text) == NO_HOSPITAL:
             found |= Q(device_holder=None)
         return self.filter(found)
 
@@ -62,14 +66,14 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """Give all devices the value, and return the ids of those that had another. The caller writes their history."""
         ids = self.exclude(**value).lock()
         updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
-        Device.objects.filter(pk__in=sql.any_id(ids)).update(**value, updated_at=updated_at)
+        Device.objects.filter(pk__in=expressions.any_id(ids)).update(**value, updated_at=updated_at)
         return ids
 
 
 @lru_cache(maxsize=1000)
-def _hospitals_with_part(within: "Reach") -> Prepared:
+def _hospitals_with_part(within: "Scope") -> CompiledQuery:
     hospitals = Hospital.objects.within(within).filter(name_folded__contains=Parameter("part"))
-    return Prepared(hospitals.values_list("pk"), as_sent=True)
+    return CompiledQuery(hospitals.values_list("pk"), as_sent=True)
 
 
 def has_part(text: str) -> Q:
@@ -77,13 +81,13 @@ def has_part(text: str) -> Q:
     # SQLite's LIKE ignores the case of ASCII only. Its regular expressions are Python's.
     is_pattern = connection.vendor == "sqlite" and not text.isascii()
     found = Q(device_name__iregex=re.escape(text)) if is_pattern else Q(device_name__icontains=text)
-    for part in dict.fromkeys([text.upper(), mac.read_part(text) or text.upper()]):
+    for part in dict.fromkeys([text.upper(), mac.parse_mac_fragment(text) or text.upper()]):
         found |= Q(device_mac__contains=part)
     return found
 
 
 class Device(models.Model):
-    """A device that may send vital signs. Only registry.py and hospitals.py write it, with its history."""
+    """A device that may send vital signs. Only registry/devices.py and hospitals.py write it, with its history."""
 
     device_name = models.CharField(_("name"), max_length=MAX_LENGTH, unique=True)
     device_mac = models.CharField(_("MAC address"), max_length=64, unique=True)
@@ -97,23 +101,25 @@ class Device(models.Model):
         related_name="devices",
         db_index=False,  # it begins two others
     )
-    created_at = models.DateTimeField(_("registered at"), default=now, editable=False)
-    updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
+    created_at = models.DateTimeField(_("registered at"), default=now_ms, editable=False)
+    updated_at = models.DateTimeField(_("changed at"), default=now_ms, editable=False)
 
     objects = DeviceQuerySet.as_manager()
-    history = History(
-        bases=[DeviceChangeRecord],
+    history = DeviceHistoricalRecords(
+        bases=[DeviceHistoryContext],
         verbose_name=_("change of a device"),
         verbose_name_plural=_("changes of devices"),
         no_db_index=["id", "device_holder", "device_name", "device_mac"],  # the first two begin these
         indexes=[
             models.Index(fields=["id", "history_id"], name="change_by_device"),
             models.Index(fields=["device_holder", "history_id"], name="change_by_holder"),
-            models.Index(fields=["history_holder_before", "history_id"], name="change_by_departure", condition=LEFT),
+            models.Index(
+                fields=["history_previous_holder", "history_id"], name="change_by_departure", condition=DEPARTED
+            ),
             # What the admin filters by, but for what is most of the table: reading that backwards finds it at once.
             models.Index(fields=["history_type", "history_id"], name="change_by_type", condition=~Q(history_type="+")),
             models.Index(
-                fields=["history_through", "history_id"], name="change_by_through", condition=~Q(history_through="api")
+                fields=["history_channel", "history_id"], name="change_by_channel", condition=~Q(history_channel="api")
             ),
         ],
     )

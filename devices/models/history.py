@@ -8,20 +8,20 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from devices.drafts import MAX_LENGTH
+from devices.values.normalization import MAX_LENGTH
 
 
-class Through(models.TextChoices):
+class Channel(models.TextChoices):
     API = "api", _("API")
     ADMIN = "admin", _("Admin")
     IMPORT = "import", _("Import")
     COMMAND = "command", _("Command")
 
 
-class ChangeRecord(models.Model):
+class HistoryContext(models.Model):
     """The context of a change: through what, by which API key, from which address, in which request."""
 
-    history_through = models.CharField(_("through"), max_length=8, choices=Through, blank=True)
+    history_channel = models.CharField(_("through"), max_length=8, choices=Channel, blank=True)
     history_api_key = models.ForeignKey(
         "devices.ApiKey",
         verbose_name=_("API key"),
@@ -30,25 +30,25 @@ class ChangeRecord(models.Model):
         db_constraint=False,
         related_name="+",
     )
-    history_address = models.GenericIPAddressField(_("address"), null=True)
+    history_ip_address = models.GenericIPAddressField(_("address"), null=True)
     history_request_id = models.CharField(_("request"), max_length=128, blank=True)
 
     class Meta:
         abstract = True
 
 
-class DeviceChangeRecord(ChangeRecord):
+class DeviceHistoryContext(HistoryContext):
     """The context of a change of a device, and what the device was before.
 
-    `history_holder_before` is the hospital that held the device: null if none did, and for a device that was not
+    `history_previous_holder` is the hospital that held the device: null if none did, and for a device that was not
     registered (`+`). Unless the device was transferred, it equals `device_holder`. The changes of a hospital are those
     where it is the `device_holder`, and those by which a device LEFT it; an index finds both.
 
-    `history_name_before` and `history_mac_before` are null unless the change replaced them. So a search for former
+    `history_previous_name` and `history_previous_mac` are null unless the change replaced them. So a search for former
     names reads few rows: devices, retirements and these.
     """
 
-    history_holder_before = models.ForeignKey(
+    history_previous_holder = models.ForeignKey(
         "devices.Hospital",
         verbose_name=_("hospital before"),
         null=True,
@@ -57,25 +57,25 @@ class DeviceChangeRecord(ChangeRecord):
         db_index=False,
         related_name="+",
     )
-    history_name_before = models.CharField(_("name before"), max_length=MAX_LENGTH, null=True)  # noqa: DJ001
-    history_mac_before = models.CharField(_("MAC address before"), max_length=64, null=True)  # noqa: DJ001
+    history_previous_name = models.CharField(_("name before"), max_length=MAX_LENGTH, null=True)  # noqa: DJ001
+    history_previous_mac = models.CharField(_("MAC address before"), max_length=64, null=True)  # noqa: DJ001
 
     class Meta:
         abstract = True
 
 
 # LEFT: a device left the hospital that held it. It is the condition of an index, which finds MOVED of one hospital too.
-BEFORE = F("history_holder_before")
-MOVED = Q(device_holder__isnull=True) | Q(device_holder__lt=BEFORE) | Q(device_holder__gt=BEFORE)
-LEFT = Q(history_holder_before__isnull=False) & MOVED
+PREVIOUS = F("history_previous_holder")
+MOVED = Q(device_holder__isnull=True) | Q(device_holder__lt=PREVIOUS) | Q(device_holder__gt=PREVIOUS)
+DEPARTED = Q(history_previous_holder__isnull=False) & MOVED
 
 
-class History(HistoricalRecords):
+class DeviceHistoricalRecords(HistoricalRecords):
     """The history of a table, with the columns of ChangeRecord, and indexes: simple_history has no option for them."""
 
     def __init__(
         self,
-        bases: Sequence[type[models.Model]] = (ChangeRecord,),
+        bases: Sequence[type[models.Model]] = (HistoryContext,),
         indexes: Sequence[models.Index] = (),
         **options: Any,
     ) -> None:

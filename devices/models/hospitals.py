@@ -10,22 +10,29 @@ from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
-from devices import sql
-from devices.drafts import MAX_LENGTH, UNKNOWN, fold
-from devices.models.columns import now
-from devices.models.history import LEFT, History
+from devices.db import expressions
+from devices.models.fields import now_ms
+from devices.models.history import DEPARTED, DeviceHistoricalRecords
+from devices.values.hospital_names import NO_HOSPITAL, fold_name
+from devices.values.normalization import MAX_LENGTH
+from devices.values.scope import Scope
 
 if TYPE_CHECKING:
-    from devices.reach import Reach
+    pass
 
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
     def called(self, names: Iterable[str]) -> dict[str, "Hospital"]:
         """Return the hospitals with these folded names, by name. A former name counts if no hospital has it now."""
         wanted = set(names)
-        found = {hospital.name_folded: hospital for hospital in self.filter(name_folded__in=sql.any_text(list(wanted)))}
+        found = {
+            hospital.name_folded: hospital
+            for hospital in self.filter(name_folded__in=expressions.any_text(list(wanted)))
+        }
         if missing := wanted - found.keys():
-            former = FormerName.objects.filter(name_folded__in=sql.any_text(list(missing)), hospital__in=self)
+            former = HospitalAlias.objects.filter(
+                name_folded__in=expressions.any_text(list(missing)), hospital__in=self
+            )
             found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
         return found
 
@@ -35,11 +42,11 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
 
     def ids_ever(self) -> list[int]:
         """Return the ids of these hospitals and of those merged into them. History has both."""
-        former = FormerName.objects.filter(hospital__in=self).values_list("former_id", flat=True)
+        former = HospitalAlias.objects.filter(hospital__in=self).values_list("former_id", flat=True)
         return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
 
-    def within(self, reach: "Reach") -> Self:
-        return self if reach.ids is None else self.filter(pk__in=reach.ids)
+    def within(self, scope: "Scope") -> Self:
+        return self if scope.ids is None else self.filter(pk__in=scope.ids)
 
 
 class Hospital(models.Model):
@@ -51,18 +58,18 @@ class Hospital(models.Model):
     admins = models.ManyToManyField(
         settings.AUTH_USER_MODEL, verbose_name=_("hospital admins"), related_name="hospitals", blank=True
     )
-    created_at = models.DateTimeField(_("registered at"), default=now, editable=False)
-    updated_at = models.DateTimeField(_("changed at"), default=now, editable=False)
+    created_at = models.DateTimeField(_("registered at"), default=now_ms, editable=False)
+    updated_at = models.DateTimeField(_("changed at"), default=now_ms, editable=False)
 
     objects = HospitalQuerySet.as_manager()
-    history = History()
+    history = DeviceHistoricalRecords()
 
     class Meta:
         verbose_name = _("hospital")
         verbose_name_plural = _("hospitals")
         constraints = [
             models.CheckConstraint(name="hospital_name_trimmed", condition=Q(name=Trim("name")) & ~Q(name="")),
-            models.CheckConstraint(name="hospital_name_known", condition=~Q(name_folded__in=["", UNKNOWN])),
+            models.CheckConstraint(name="hospital_name_known", condition=~Q(name_folded__in=["", NO_HOSPITAL])),
             models.CheckConstraint(name="hospital_name_length", condition=LessThanOrEqual(Length("name"), MAX_LENGTH)),
         ]
 
@@ -70,17 +77,17 @@ class Hospital(models.Model):
         return self.name
 
     def save(self, *args: object, **kwargs: object) -> None:
-        self.name_folded = fold(self.name)
+        self.name_folded = fold_name(self.name)
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
-def changes_of(hospitals: HospitalQuerySet) -> Q:
+def changes_in_scope(hospitals: HospitalQuerySet) -> Q:
     """Return the condition for changes of devices that these hospitals held, including those by which they left."""
     ids = hospitals.ids_ever()
-    return Q(device_holder_id__in=ids) | (LEFT & Q(history_holder_before_id__in=ids))
+    return Q(device_holder_id__in=ids) | (DEPARTED & Q(history_previous_holder_id__in=ids))
 
 
-class FormerName(models.Model):
+class HospitalAlias(models.Model):
     """The name of a hospital before it was renamed, or of another that was merged into it.
 
     Existing clients still send it. `former_id` is the id of the other hospital, which history still has.
@@ -90,7 +97,7 @@ class FormerName(models.Model):
     name = models.CharField(_("name"), max_length=MAX_LENGTH)
     name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True)
     former_id = models.BigIntegerField(null=True, db_index=True)
-    created_at = models.DateTimeField(default=now)
+    created_at = models.DateTimeField(default=now_ms)
 
     class Meta:
         verbose_name = _("former name")

@@ -8,7 +8,7 @@ from devices.models.api_keys import ApiKey
 IDEMPOTENCY_KEY_LENGTH = 255
 
 
-class RememberedAnswer(models.Model):
+class IdempotencyRecord(models.Model):
     """The first answer to a request that came with an Idempotency-Key, written in the transaction of the request."""
 
     # No key is ever deleted, so no constraint has to look for it each time, and `prune` may walk through them all.
@@ -22,7 +22,7 @@ class RememberedAnswer(models.Model):
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint(name="answer_is_the_first", fields=["api_key", "key"])]
+        constraints = [models.UniqueConstraint(name="idempotencyrecord_unique", fields=["api_key", "key"])]
 
     def __str__(self) -> str:
         return f"{self.status} at {self.created_at}"

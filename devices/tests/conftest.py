@@ -21,11 +21,16 @@ from django.db import connection
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
-from devices import counters, credentials, denials, history, hospitals, people, registry
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys, users
 from devices.api import authentication
+from devices.audit import denials
+from devices.db.triggers import append_only
+from devices.history import recording
 from devices.models import ApiKey, Device, Hospital
-from devices.origin import COMMAND
-from devices.triggers import records
+from devices.ratelimit import stores
+from devices.registry import hospitals
 
 if TYPE_CHECKING:
     from devices.tests.faults import Registry
@@ -67,7 +72,7 @@ def records_give_way_to_a_flush() -> Iterator[None]:
     flush = TransactionTestCase._fixture_teardown
 
     def remove_and_flush(case: TransactionTestCase) -> None:
-        records.remove(connection)
+        append_only.remove(connection)
         flush(case)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -79,14 +84,14 @@ def records_give_way_to_a_flush() -> Iterator[None]:
 def _nothing_noted_yet() -> Iterator[None]:
     yield
     authentication._paused_until = 0.0
-    counters.leases.cache_clear()
-    denials.tally = denials.Tally()
+    stores.limiter.cache_clear()
+    denials.deduplicator = denials.EventDeduplicator()
 
 
 def set_clock(patch: pytest.MonkeyPatch, now: Callable[[], datetime]) -> None:
     """Give the verbs, and the history that they write, another present."""
-    for module in (registry, history, hospitals):
-        patch.setattr(module, "now", now)
+    for module in (registry.devices, recording, hospitals):
+        patch.setattr(module, "now_ms", now)
 
 
 @contextmanager
@@ -127,16 +132,16 @@ class Api:
 
 @pytest.fixture
 def rs_a(db: None) -> Hospital:
-    return hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"]
+    return hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
 
 
 @pytest.fixture
 def rs_b(db: None) -> Hospital:
-    return hospitals.find_or_register(["RS Sehat"], COMMAND)["rs sehat"]
+    return hospitals.get_or_create(["RS Sehat"], SYSTEM)["rs sehat"]
 
 
-def issue(name: str, **settings: Any) -> credentials.Issued:
-    return credentials.issue(name, COMMAND, **settings)
+def issue(name: str, **settings: Any) -> api_keys.IssuedKey:
+    return api_keys.issue(name, SYSTEM, **settings)
 
 
 @pytest.fixture
@@ -179,7 +184,7 @@ def operator(db: None) -> Client:
 @pytest.fixture
 def ratna(rs_a: Hospital) -> Client:
     """Signed in to the admin, for RS Harapan."""
-    return _signed_in(people.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
+    return _signed_in(users.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
 
 
 @cache
@@ -199,18 +204,20 @@ def _signed_in(user: Any) -> Client:
 @pytest.fixture
 def devices(rs_a: Hospital, rs_b: Hospital) -> dict[str, Device]:
     """One device of each hospital, and one that no hospital holds."""
-    a, b, free = register(draft(1, device_holder=rs_a.name), draft(2, device_holder=rs_b.name), draft(3))
+    a, b, free = register(
+        device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name), device_payload(3)
+    )
     return {"a": a, "b": b, "free": free}
 
 
-def draft(number: int, **fields: Any) -> dict[str, Any]:
+def device_payload(number: int, **fields: Any) -> dict[str, Any]:
     """A device that can be posted; its name and its MAC follow from the number."""
     mac = ":".join(f"{number:012X}"[i : i + 2] for i in range(0, 12, 2))
     return {"device_name": f"Cuff {number}", "device_mac": mac, "device_type": "CONSUMER", **fields}
 
 
-def register(*drafts: dict[str, Any]) -> list[Device]:
-    return registry.register(drafts, COMMAND).devices()  # type: ignore[arg-type]
+def register(*items: dict[str, Any]) -> list[Device]:
+    return registry.register(items, SYSTEM).devices()  # type: ignore[arg-type]
 
 
 def errors(response: Any) -> list[tuple[str | None, str]]:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql as pg
 
-from devices.tests.conftest import ROOT, children, draft, served_from
+from devices.tests.conftest import ROOT, children, device_payload, served_from
 
 FULL = os.environ.get("FAULTS") == "full"
 _eras = itertools.count(1)  # each group of writers has names of its own
@@ -221,7 +221,7 @@ class Writers:
         while not self.ended.is_set():
             turn += 1
             first = self.era * 10**9 + number * 10**8 + turn * 1000
-            posted = [draft(first + i, device_holder=f"RS {self.era}") for i in range(self.size)]
+            posted = [device_payload(first + i, device_holder=f"RS {self.era}") for i in range(self.size)]
             rows = self._until_answered("POST", "/api/devices", posted)
             if rows is None:
                 continue
@@ -258,7 +258,7 @@ class Writers:
         while not self.ended.is_set():
             turn += 1
             first, name = self.era * 10**9 + turn * 1000, f"Hasty {self.era}.{turn}"
-            posted = [draft(first + i, device_name=f"{name}/{i}") for i in range(self.size)]
+            posted = [device_payload(first + i, device_name=f"{name}/{i}") for i in range(self.size)]
             self.hasty_lists[name] = False
             try:
                 answer = self.registry.ask("POST", "/api/devices", posted)

@@ -22,13 +22,13 @@ def main() -> None:
     import django
 
     django.setup()
-    from devices import spreadsheets
+    from devices.imports.files import header, spreadsheet
 
     def read(path: str) -> None:
         try:
-            with spreadsheets.reading(io.BytesIO(Path(path).read_bytes())) as sheet:
+            with spreadsheet.open_sheet(io.BytesIO(Path(path).read_bytes())) as sheet:
                 list(sheet.rows)
-        except spreadsheets.Unreadable:
+        except header.UnreadableFile:
             return
 
     before, after = memory("VmRSS"), []

@@ -25,10 +25,24 @@ from django.urls import URLResolver, get_resolver, path
 from django.urls.resolvers import RegexPattern
 from django.utils import timezone
 
-from devices import credentials, feed, people, reach, sql, uploads
-from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Device, Hospital, PermitCount, Session, Through, Upload
-from devices.origin import COMMAND, Origin
-from devices.tests.conftest import Api, draft, issue, register
+from devices.access import scopes
+from devices.access.actor import SYSTEM, Actor
+from devices.accounts import api_keys, users
+from devices.db import queries
+from devices.history import feed
+from devices.imports import preview
+from devices.models import (
+    ApiKey,
+    AuditEvent,
+    AuthenticatorApp,
+    Channel,
+    Device,
+    Hospital,
+    ImportPreview,
+    RateLimitCounter,
+    Session,
+)
+from devices.tests.conftest import Api, device_payload, issue, register
 
 # Answered alike for everybody, signed in or not: test_what_is_public_is_the_same_for_all.
 PUBLIC = {
@@ -93,9 +107,9 @@ PEOPLE = ("anonymous", "half", "nobody", "RS Sehat", "RS Harapan", "operator")
 # page: GET by each of the PEOPLE, POST by each
 PAGES = """
 (root)                                                    302 302 302 302 302 302 | 302 302 302 302 302 302
-admin/choose-password/<uidb64>/<token>/                   200 302 200 200 200 200 | 200 302 200 200 200 200
-admin/second-factor/                                      302 200 200 200 200 200 | 302 200 200 200 200 200
-admin/second-factor/set-up/                               302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/set-password/<uidb64>/<token>/                   200 302 200 200 200 200 | 200 302 200 200 200 200
+admin/two-factor/                                      302 200 200 200 200 200 | 302 200 200 200 200 200
+admin/two-factor/set-up/                               302 302 200 200 200 200 | 302 302 200 200 200 200
 admin/sessions/                                           302 302 200 200 200 200 | 302 302 302 302 302 302
 admin/autocomplete/                                       302 302 403 200 200 200 | 302 302 405 405 405 405
 admin/search/                                             302 302 200 200 200 200 | 302 302 200 200 200 200
@@ -137,13 +151,13 @@ admin/devices/hospital/<path:object_id>/history/          302 302 404 404 302 30
 admin/devices/hospital/<path:object_id>/delete/           302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/hospital/<path:object_id>/change/           302 302 403 404 200 200 | 302 302 403 403 403 302
 admin/devices/hospital/<path:object_id>/                  302 302 302 302 302 302 | 302 302 302 302 302 302
-admin/devices/person/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
-admin/devices/person/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/person/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/person/<path:object_id>/history/            302 302 403 403 403 302 | 302 302 403 403 403 302
-admin/devices/person/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
-admin/devices/person/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 302
-admin/devices/person/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/staffuser/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/staffuser/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/staffuser/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/staffuser/<path:object_id>/history/            302 302 403 403 403 302 | 302 302 403 403 403 302
+admin/devices/staffuser/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/staffuser/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/staffuser/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/devices/auditevent/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/auditevent/add/                             302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/auditevent/<path:object_id>/history/        302 302 403 403 403 200 | 302 302 403 403 403 200
@@ -163,16 +177,16 @@ QUERIES = {
 
 
 BODIES: dict[tuple[str, str], Any] = {
-    ("api/devices", "POST"): lambda ids: draft(9, device_holder="RS Harapan"),
-    ("api/device", "POST"): lambda ids: draft(9, device_holder="RS Harapan"),
-    ("api/device", "PUT"): lambda ids: draft(9, id=int(ids["device"])),
-    ("api/device/<int:id_device>", "PUT"): lambda ids: draft(9),
+    ("api/devices", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
+    ("api/device", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
+    ("api/device", "PUT"): lambda ids: device_payload(9, id=int(ids["device"])),
+    ("api/device/<int:id_device>", "PUT"): lambda ids: device_payload(9),
     ("api/device/<int:id_device>", "PATCH"): lambda ids: {"device_name": "Taken over"},
 }
 FORMS: dict[str, Any] = {
-    "device": lambda ids: {**draft(9, device_mac=MAC_OF_NONE), "device_holder": ids["hospital"]},
+    "device": lambda ids: {**device_payload(9, device_mac=MAC_OF_NONE), "device_holder": ids["hospital"]},
     "hospital": lambda ids: {"name": "Renamed"},
-    "person": lambda ids: {
+    "staffuser": lambda ids: {
         "first_name": "N",
         "email": "new@rs.example",
         "hospitals": ids["hospital"],
@@ -184,7 +198,7 @@ ACTIONS: dict[str, dict[str, str]] = {
     "device": {"action": "retire"},
     "historicaldevice": {"action": "restore"},
     "hospital": {"action": "merge"},
-    "person": {"action": "reset_second_factor"},
+    "staffuser": {"action": "reset_two_factor"},
     "apikey": {"action": "revoke"},
     "auditevent": {"action": "delete_selected"},
 }
@@ -201,10 +215,10 @@ class Cast:
 
 @pytest.fixture
 def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
-    device, _other = register(draft(1, device_holder=rs_a.name), draft(2, device_holder=rs_b.name))
-    ratna = people.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    device, _other = register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name))
+    ratna = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
     feed.state()
-    people.invite("Ibu Sari", "sari@rs.example", [rs_b])
+    users.invite("Ibu Sari", "sari@rs.example", [rs_b])
     User.objects.create_user("nobody", is_staff=True)
     User.objects.create_superuser("operator")
     AuthenticatorApp.objects.create(user=User.objects.create_superuser("half"), confirmed=True)
@@ -213,7 +227,7 @@ def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
         "device": device.pk,
         "historicaldevice": Device.history.get(id=device.pk).pk,
         "hospital": rs_a.pk,
-        "person": ratna.pk,
+        "staffuser": ratna.pk,
         "apikey": key.key.pk,
         "auditevent": AuditEvent.objects.latest("pk").pk,
         "upload": chosen_by(ratna).pk,
@@ -227,16 +241,16 @@ def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
     )
 
 
-def chosen_by(admin: User) -> Upload:
-    by = Origin(Through.IMPORT, user_id=admin.pk, reach=reach.of_user(admin))
+def chosen_by(admin: User) -> ImportPreview:
+    by = Actor(Channel.IMPORT, user_id=admin.pk, scope=scopes.scope_for_user(admin))
     file = BytesIO(b"device_name,device_mac,device_type\nChosen,0000000000C0,CONSUMER\n")
-    return uploads.receive(file, "harapan.csv", by)
+    return preview.create_preview(file, "harapan.csv", by)
 
 
 def other_keys(rs_b: Hospital) -> dict[str, str | None]:
     wrong, revoked, expired = (issue(name) for name in ("wrong", "revoked", "expired"))
     wrong.key.delete()
-    credentials.revoke(revoked.key, COMMAND)
+    api_keys.revoke(revoked.key, SYSTEM)
     ApiKey.objects.filter(pk=expired.key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     return {
         "none": None,
@@ -283,7 +297,7 @@ def address(route: str, ids: Ids) -> str:
         "<path:object_id>": ids.get(model, ""),
         "<uuid:upload_id>": ids["upload"],
         "<str:ending>": ".csv",
-        "<uidb64>/<token>": f"{ids['person']}/x",
+        "<uidb64>/<token>": f"{ids['staffuser']}/x",
         "^(?P<app_label>devices)/$": "devices/",
         "(?P<url>.*)$": "nowhere/",
         "/?$": "",
@@ -299,7 +313,7 @@ MISSING = dict.fromkeys(
         "device",
         "historicaldevice",
         "hospital",
-        "person",
+        "staffuser",
         "apikey",
         "auditevent",
         "content_type",
@@ -308,19 +322,19 @@ MISSING = dict.fromkeys(
 )
 MISSING["upload"] = "0b2ff5a0-6a3a-4a47-9d0a-3b8a4a9a0a11"
 OWN = {"RS Harapan", "operator"}
-OF_ONES_OWN = {"admin/second-factor/", "admin/second-factor/set-up/"}  # a secret of theirs, a failure to give a code
+OF_ONES_OWN = {"admin/two-factor/", "admin/two-factor/set-up/"}  # a secret of theirs, a failure to give a code
 
 
 def written() -> Any:
     """Return what is otherwise when something was written: the number of rows of each table, and the objects."""
-    own = (Session, AuditEvent, PermitCount)  # what the registry writes of whoever asks, not they
+    own = (Session, AuditEvent, RateLimitCounter)  # what the registry writes of whoever asks, not they
     kept = [model for model in apps.get_models() if model not in own and not model._meta.proxy]
     counts = ", ".join(f"(SELECT count(*) FROM {connection.ops.quote_name(model._meta.db_table)})" for model in kept)
     objects = [Device, Hospital, ApiKey, User]
     values = [list(model.objects.order_by("pk").values()) for model in objects]  # type: ignore[attr-defined]
     for row in values[2]:
         del row["last_used_at"]
-    return sql.fetch_one(f"SELECT {counts}"), values
+    return queries.fetch_one(f"SELECT {counts}"), values
 
 
 @contextmanager

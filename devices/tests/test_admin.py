@@ -4,14 +4,14 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from devices.models import ApiKey, Device, Hospital, Through
-from devices.tests.conftest import draft, issue, register
+from devices.models import ApiKey, Channel, Device, Hospital
+from devices.tests.conftest import device_payload, issue, register
 
 LIST = "/admin/devices/device/"
 
 
 def form(**fields: Any) -> dict[str, Any]:
-    return {**draft(1, device_mac="d061aed45894"), "device_holder": "", **fields}
+    return {**device_payload(1, device_mac="d061aed45894"), "device_holder": "", **fields}
 
 
 def test_a_device_is_registered_changed_and_retired_through_the_registry(operator: Client, rs_a: Hospital) -> None:
@@ -22,7 +22,7 @@ def test_a_device_is_registered_changed_and_retired_through_the_registry(operato
     assert operator.post(f"{LIST}{device.pk}/delete/", {"post": "yes"}).status_code == 302
     told = Device.history.order_by("history_id")
     assert [(row.history_type, row.device_holder_id) for row in told] == [("+", None), ("~", rs_a.pk), ("-", rs_a.pk)]
-    assert {(row.history_user.username, row.history_through) for row in told} == {("operator", Through.ADMIN)}
+    assert {(row.history_user.username, row.history_channel) for row in told} == {("operator", Channel.ADMIN)}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_device_is_registered_changed_and_retired_through_the_registry(operato
     ],
 )
 def test_what_is_wrong_is_told_beside_its_field(operator: Client, fields: dict[str, str], field: str) -> None:
-    register(draft(7))
+    register(device_payload(7))
     response = operator.post(f"{LIST}add/", form(**fields))
     assert response.status_code == 200
     assert list(response.context["adminform"].form.errors) == [field]
@@ -42,7 +42,7 @@ def test_what_is_wrong_is_told_beside_its_field(operator: Client, fields: dict[s
 
 
 def test_a_mac_is_found_in_any_notation(operator: Client) -> None:
-    register(draft(1, device_mac="D0:61:AE:D4:58:94"), draft(2))
+    register(device_payload(1, device_mac="D0:61:AE:D4:58:94"), device_payload(2))
     page = operator.get(f"{LIST}?q=d061.aed4").content.decode()
     assert "Cuff 1" in page
     assert "Cuff 2" not in page

@@ -8,10 +8,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devices import fleets, spreadsheets
+from devices.access.actor import SYSTEM
+from devices.imports import plan
+from devices.imports.files import spreadsheet
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.tests.conftest import draft, register
+from devices.tests.conftest import device_payload, register
 
 LIST = "/admin/devices/device/"
 
@@ -36,7 +37,7 @@ def everything(**answers: Any) -> dict[str, Any]:
 def test_nothing_is_done_before_the_page_is_answered(
     operator: Client, action: str, answers: dict[str, str], text: str
 ) -> None:
-    devices = register(*map(draft, range(3)))
+    devices = register(*map(device_payload, range(3)))
     page = act(operator, action, *devices[:2], **answers).content.decode()
     assert text in page
     assert ("Cuff 0" in page, "Cuff 1" in page, "Cuff 2" in page) == (True, True, False)
@@ -44,12 +45,12 @@ def test_nothing_is_done_before_the_page_is_answered(
 
 
 def test_devices_are_transferred(operator: Client, rs_a: Hospital) -> None:
-    devices = register(draft(1), draft(2, device_holder=rs_a.name), draft(3))
+    devices = register(device_payload(1), device_payload(2, device_holder=rs_a.name), device_payload(3))
     page = act(operator, "transfer", *devices[:2], confirmed="2", device_holder=rs_a.pk).content.decode()
     assert "1 device was transferred." in page  # the other one was there
     assert set(rs_a.devices.all()) == set(devices[:2])
     [change] = Device.history.filter(history_type="~")
-    assert (change.id, change.history_user.username, change.history_through) == (devices[0].pk, "operator", "admin")
+    assert (change.id, change.history_user.username, change.history_channel) == (devices[0].pk, "operator", "admin")
 
 
 def test_devices_are_transferred_to_nobody_only_if_that_is_said(operator: Client, devices: dict[str, Device]) -> None:
@@ -71,7 +72,7 @@ def test_a_hospital_admin_transfers_to_nobody_and_to_no_other_hospital(
 
 
 def test_the_type_of_devices_is_changed(operator: Client) -> None:
-    devices = register(draft(1), draft(2, device_type="CORPORATE"))
+    devices = register(device_payload(1), device_payload(2, device_type="CORPORATE"))
     page = act(operator, "change_type", *devices, confirmed="2", device_type="CORPORATE").content.decode()
     assert "1 device was changed." in page
     assert set(Device.objects.values_list("device_type", flat=True)) == {"CORPORATE"}
@@ -87,11 +88,11 @@ def test_a_selection_is_exported_as_a_file_that_imports_again(
     response = act(operator, "export", *chosen, confirmed="2", ending=ending)
     assert response["Content-Disposition"].endswith(f'{ending}"')
     file = io.BytesIO(b"".join(response))
-    with spreadsheets.reading(file) as sheet:
-        lines = fleets.plan(sheet.rows, COMMAND)
-    assert [(line.kind, line.draft["device_name"]) for line in lines] == [
-        (fleets.Kind.UNCHANGED, "Cuff 1"),
-        (fleets.Kind.UNCHANGED, "Cuff 2"),
+    with spreadsheet.open_sheet(file) as sheet:
+        lines = plan.make_plan(sheet.rows, SYSTEM)
+    assert [(line.action, line.item["device_name"]) for line in lines] == [
+        (plan.RowAction.UNCHANGED, "Cuff 1"),
+        (plan.RowAction.UNCHANGED, "Cuff 2"),
     ]
 
 
@@ -101,14 +102,14 @@ def test_a_hospital_admin_exports_nothing_of_others(ratna: Client, devices: dict
 
 
 def test_devices_are_taken_out(operator: Client) -> None:
-    devices = register(*map(draft, range(3)))
+    devices = register(*map(device_payload, range(3)))
     assert "2 devices were taken out" in act(operator, "retire", *devices[:2], confirmed="2").content.decode()
     assert list(Device.objects.all()) == devices[2:]
     assert Device.history.filter(history_type="-").count() == 2
 
 
 def test_all_that_a_search_finds_is_taken_and_nothing_else(operator: Client) -> None:
-    register(*map(draft, range(30)), draft(31, device_name="Thermometer"))
+    register(*map(device_payload, range(30)), device_payload(31, device_name="Thermometer"))
     first = Device.objects.filter(device_name="Cuff 0").get()
     page = act(operator, "retire", first, query="?q=cuff", **everything()).content.decode()
     assert "30 devices will be taken out" in page
@@ -118,17 +119,17 @@ def test_all_that_a_search_finds_is_taken_and_nothing_else(operator: Client) -> 
 
 
 def test_what_came_in_between_is_not_swept_along(operator: Client) -> None:
-    [first] = register(draft(1))
+    [first] = register(device_payload(1))
     page = act(operator, "retire", first, **everything()).content.decode()
     assert "1 device will be taken out" in page
-    register(draft(2))
+    register(device_payload(2))
     page = act(operator, "retire", first, **everything(confirmed="1")).content.decode()
     assert "The number has changed meanwhile." in page
     assert Device.objects.count() == 2
 
 
 def test_the_number_of_queries_does_not_grow_with_the_devices(operator: Client) -> None:
-    devices, counts = register(*map(draft, range(200))), set()
+    devices, counts = register(*map(device_payload, range(200))), set()
     for chosen in (devices[:5], devices[50:100]):
         with CaptureQueriesContext(connection) as queries:
             act(operator, "retire", *chosen, confirmed=str(len(chosen)))

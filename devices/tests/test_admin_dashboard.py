@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices.models import ApiKey, Device, Hospital
-from devices.tests.conftest import draft, issue, register
+from devices.tests.conftest import device_payload, issue, register
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_who_shares_a_cache_does_not_share_the_weeks(operator: Client, ratna: Cl
 def test_the_number_of_queries_grows_neither_with_devices_nor_with_hospitals(operator: Client) -> None:
     counts = set()
     for start in (1, 101):
-        register(*(draft(n, device_holder=f"RS {n}") for n in range(start, start + 100)))
+        register(*(device_payload(n, device_holder=f"RS {n}") for n in range(start, start + 100)))
         with CaptureQueriesContext(connection) as queries:
             assert operator.get("/admin/").status_code == 200
         counts.add(len(queries) - 12 * (start == 1))  # the weeks are cached
@@ -64,7 +64,7 @@ def test_the_number_of_queries_grows_neither_with_devices_nor_with_hospitals(ope
 
 
 def test_numbers_and_dates_are_in_the_form_of_the_language(operator: Client) -> None:
-    register(*map(draft, range(1200)))
+    register(*map(device_payload, range(1200)))
     assert "1,200" in operator.get("/admin/", headers={"accept-language": "en"}).content.decode()
     assert "1.200" in operator.get("/admin/", headers={"accept-language": "id"}).content.decode()
 

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from devices.models import Device, Hospital
-from devices.tests.conftest import draft, register
+from devices.tests.conftest import device_payload, register
 
 HOSPITALS = "/admin/devices/hospital/"
 
@@ -18,7 +18,7 @@ def act(client: Client, *hospitals: Hospital, **answers: Any) -> Any:
 
 
 def test_the_list_tells_how_much_belongs_to_each(operator: Client, ratna: Client, rs_a: Hospital) -> None:
-    register(draft(1, device_holder=rs_a.name), draft(2, device_holder=rs_a.name))
+    register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_a.name))
     [row] = operator.get(HOSPITALS).context["cl"].result_list
     assert (row.number_of_devices, row.number_of_admins) == (2, 1)
     page = operator.get(HOSPITALS).content.decode()
@@ -30,7 +30,7 @@ def test_a_hospital_is_renamed(operator: Client, rs_a: Hospital) -> None:
     assert operator.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": " RSUD Harapan "}).status_code == 302
     assert Hospital.objects.get().name == "RSUD Harapan"
     told = Hospital.history.filter(history_type="~").get()
-    assert (told.history_user.username, told.history_through) == ("operator", "admin")
+    assert (told.history_user.username, told.history_channel) == ("operator", "admin")
     assert "RS Harapan" in operator.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
 
 
@@ -53,7 +53,7 @@ def test_a_hospital_is_added(operator: Client) -> None:
 def test_hospitals_are_merged_after_a_page_that_says_what_moves(
     operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
 ) -> None:
-    register(draft(1, device_holder=rs_a.name), draft(2, device_holder=rs_b.name))
+    register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name))
     page = act(operator, rs_a).content.decode()
     assert "devices: 1, hospital admins: 1, API keys: 0" in page
     assert Hospital.objects.count() == 2

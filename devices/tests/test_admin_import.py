@@ -10,12 +10,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devices import hospitals, registry, uploads
+from devices import registry
+from devices.access.actor import SYSTEM
 from devices.admin import exports, imports
-from devices.models import Device, Hospital, Through, Upload, UploadedLine
-from devices.origin import COMMAND
-from devices.reach import Reach
-from devices.tests.conftest import draft, register
+from devices.imports import preview
+from devices.models import Channel, Device, Hospital, ImportPreview, ImportPreviewRow
+from devices.registry import hospitals
+from devices.tests.conftest import device_payload, register
+from devices.values.scope import Scope
 
 LIST = "/admin/devices/device/"
 IMPORT = f"{LIST}import/"
@@ -31,7 +33,7 @@ def choose(client: Client, content: bytes, name: str = "fleet.csv", **extra: Any
     return client.post(IMPORT, {"file": SimpleUploadedFile(name, content)}, **extra)
 
 
-def preview(client: Client, *lines: dict[str, Any], columns: tuple[str, ...] = COLUMNS) -> str:
+def upload(client: Client, *lines: dict[str, Any], columns: tuple[str, ...] = COLUMNS) -> str:
     """Choose a file of these lines, and return where its preview is."""
     response = choose(client, csv(*({"device_holder": "", "id": "", **line} for line in lines), columns=columns))
     assert response.status_code == 302, response.content.decode()
@@ -39,7 +41,7 @@ def preview(client: Client, *lines: dict[str, Any], columns: tuple[str, ...] = C
 
 
 def shown(client: Client, url: str) -> list[tuple[int, str]]:
-    return [(line["number"], str(line["kind"])) for line in client.get(url).context["lines"]]
+    return [(line["number"], str(line["action"])) for line in client.get(url).context["lines"]]
 
 
 def confirm(client: Client, url: str) -> Any:
@@ -50,11 +52,11 @@ def confirm(client: Client, url: str) -> Any:
 
 
 def test_a_file_is_chosen_looked_at_and_imported(operator: Client, devices: dict[str, Device]) -> None:
-    url = preview(
+    url = upload(
         operator,
-        draft(1, device_name="Renamed", device_holder="RS Baru"),
-        draft(2, device_holder="rs sehat"),
-        draft(4),
+        device_payload(1, device_name="Renamed", device_holder="RS Baru"),
+        device_payload(2, device_holder="rs sehat"),
+        device_payload(4),
     )
     page = operator.get(url)
     assert shown(operator, url) == [(2, "Changed"), (3, "Unchanged"), (4, "New")]
@@ -72,24 +74,24 @@ def test_a_file_is_chosen_looked_at_and_imported(operator: Client, devices: dict
         ("Cuff 3", None),
         ("Cuff 4", None),
     }
-    told = Device.history.filter(history_through=Through.IMPORT).order_by("history_id")
+    told = Device.history.filter(history_channel=Channel.IMPORT).order_by("history_id")
     assert [(row.history_type, row.device_name) for row in told] == [("~", "Renamed"), ("+", "Cuff 4")]
-    assert {(row.history_user.username, row.history_address) for row in told} == {("operator", "127.0.0.1")}
+    assert {(row.history_user.username, row.history_ip_address) for row in told} == {("operator", "127.0.0.1")}
     assert len({row.history_request_id for row in told}) == 1
-    assert not Upload.objects.exists()
-    assert not UploadedLine.objects.exists()
+    assert not ImportPreview.objects.exists()
+    assert not ImportPreviewRow.objects.exists()
 
 
 def test_the_same_file_again_has_nothing_to_import(operator: Client) -> None:
-    lines = [draft(number) for number in range(5)]
-    confirm(operator, preview(operator, *lines))
-    page = operator.get(preview(operator, *lines)).content.decode()
+    lines = [device_payload(number) for number in range(5)]
+    confirm(operator, upload(operator, *lines))
+    page = operator.get(upload(operator, *lines)).content.decode()
     assert "there is nothing to import" in page
     assert "confirm" not in page
 
 
 def test_what_was_imported_is_not_imported_twice(operator: Client) -> None:
-    url = preview(operator, draft(1))
+    url = upload(operator, device_payload(1))
     confirm(operator, url)
     again = confirm(operator, url)
     assert again.status_code == 404
@@ -112,7 +114,7 @@ def test_a_workbook_is_imported_too(operator: Client) -> None:
 
 def test_what_was_exported_and_edited_changes_what_was_edited(operator: Client, devices: dict[str, Device]) -> None:
     for ending in (".xlsx", ".csv"):
-        registry.update(Device.objects.filter(pk=devices["free"].pk), {"device_name": "=1+1"}, COMMAND)
+        registry.update(Device.objects.filter(pk=devices["free"].pk), {"device_name": "=1+1"}, SYSTEM)
         exported = b"".join(exports.download(Device.objects.all(), ending))
         if ending == ".csv":
             edited = exported.replace(b"Cuff 1", b"Ward 3").replace(b"00:00:00:00:00:01", b"D061AED45894")
@@ -126,14 +128,16 @@ def test_what_was_exported_and_edited_changes_what_was_edited(operator: Client, 
         confirm(operator, url)
         device = Device.objects.get(pk=devices["a"].pk)
         assert (device.device_name, device.device_mac) == ("Ward 3", "D0:61:AE:D4:58:94")
-        registry.update(Device.objects.filter(pk=device.pk), draft(1), COMMAND)  # type: ignore[arg-type]
+        registry.update(Device.objects.filter(pk=device.pk), device_payload(1), SYSTEM)  # type: ignore[arg-type]
 
 
 # --- Looking at it
 
 
 def test_a_wrong_line_is_told_in_plain_words_and_keeps_all_from_being_imported(operator: Client) -> None:
-    url = preview(operator, draft(1), draft(2, device_mac="1.0E+11"), draft(3, device_type="PHONE"))
+    url = upload(
+        operator, device_payload(1), device_payload(2, device_mac="1.0E+11"), device_payload(3, device_type="PHONE")
+    )
     page = operator.get(url)
     assert shown(operator, url) == [(3, "Wrong"), (4, "Wrong")]
     assert "Excel has turned this into a number" in page.content.decode()
@@ -146,29 +150,29 @@ def test_a_wrong_line_is_told_in_plain_words_and_keeps_all_from_being_imported(o
 
 def test_lines_are_filtered_by_kind_and_shown_page_by_page(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "LINES_A_PAGE", 2)
-    register(draft(1), draft(2))
-    url = preview(operator, *(draft(number) for number in range(1, 6)), draft(2, device_name="x"))
-    context = operator.get(f"{url}?kind=all").context
+    register(device_payload(1), device_payload(2))
+    url = upload(operator, *(device_payload(number) for number in range(1, 6)), device_payload(2, device_name="x"))
+    context = operator.get(f"{url}?action=all").context
     assert [(name, count) for name, _label, count, _chosen in context["tabs"]] == [
         ("all", 6),
         ("new", 3),
         ("changed", 0),
         ("unchanged", 2),
-        ("wrong", 1),
+        ("invalid", 1),
     ]
-    assert [number for number, _kind in shown(operator, f"{url}?kind=all&page=2")] == [4, 5]
-    assert shown(operator, f"{url}?kind=new&page=2") == [(6, "New")]
-    assert shown(operator, f"{url}?kind=changed") == []
-    assert shown(operator, f"{url}?kind=nonsense&page=x") == [(2, "Unchanged"), (3, "Unchanged")]
+    assert [number for number, _kind in shown(operator, f"{url}?action=all&page=2")] == [4, 5]
+    assert shown(operator, f"{url}?action=new&page=2") == [(6, "New")]
+    assert shown(operator, f"{url}?action=changed") == []
+    assert shown(operator, f"{url}?action=nonsense&page=x") == [(2, "Unchanged"), (3, "Unchanged")]
     assert shown(operator, url) == [(7, "Wrong")]  # what must be corrected comes first
 
 
 def test_a_long_file_makes_neither_a_long_page_nor_many_queries(operator: Client) -> None:
     counts = []
-    preview(operator, draft(1))  # which the next file takes the place of
+    upload(operator, device_payload(1))  # which the next file takes the place of
     for number in (1, 1_000):
         with CaptureQueriesContext(connection) as queries:
-            url = preview(operator, *(draft(n) for n in range(number)))
+            url = upload(operator, *(device_payload(n) for n in range(number)))
         counts.append(len(queries))
         with CaptureQueriesContext(connection) as queries:
             page = operator.get(url)
@@ -179,14 +183,14 @@ def test_a_long_file_makes_neither_a_long_page_nor_many_queries(operator: Client
 
 
 def test_what_stands_in_a_cell_is_shown_and_not_run(operator: Client) -> None:
-    page = operator.get(preview(operator, draft(1, device_name="<script>alert(1)</script>"))).content.decode()
+    page = operator.get(upload(operator, device_payload(1, device_name="<script>alert(1)</script>"))).content.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
 
 
 def test_names_of_new_hospitals_are_escaped_and_cut_short(operator: Client) -> None:
-    url = preview(operator, *(draft(n, device_holder=f"<i>RS {n}</i>") for n in range(1, 101)))
-    page = operator.get(f"{url}?kind=wrong").content.decode()
+    url = upload(operator, *(device_payload(n, device_holder=f"<i>RS {n}</i>") for n in range(1, 101)))
+    page = operator.get(f"{url}?action=invalid").content.decode()
     assert "100 hospitals that are not known yet will be registered: &lt;i&gt;RS " in page
     assert ("<i>RS" in page, "RS 99" in page, "…" in page) == (False, False, True)
 
@@ -201,7 +205,7 @@ def test_what_is_to_be_known_of_the_file_is_said(operator: Client) -> None:
 
 
 def test_lines_are_told_in_the_language_of_whoever_looks(operator: Client) -> None:
-    url = preview(operator, draft(1, device_mac="12/05/2026"))
+    url = upload(operator, device_payload(1, device_mac="12/05/2026"))
     assert "Excel has turned this into a date" in operator.get(url).content.decode()
     page = operator.get(url, headers={"accept-language": "id"}).content.decode()
     assert "Excel mengubahnya menjadi tanggal" in page
@@ -215,12 +219,12 @@ def test_lines_are_told_in_the_language_of_whoever_looks(operator: Client) -> No
 def test_if_the_registry_has_changed_nothing_is_written_and_the_new_preview_is_shown(
     operator: Client, devices: dict[str, Device]
 ) -> None:
-    url = preview(operator, draft(1, device_name="Renamed"), draft(9))
-    registry.update(Device.objects.filter(pk=devices["a"].pk), {"device_type": "CORPORATE"}, COMMAND)
+    url = upload(operator, device_payload(1, device_name="Renamed"), device_payload(9))
+    registry.update(Device.objects.filter(pk=devices["a"].pk), {"device_type": "CORPORATE"}, SYSTEM)
     answer = confirm(operator, url)
     assert answer.redirect_chain == [(url, 302)]
     assert "The registry has changed since you saw this" in answer.content.decode()
-    assert not Device.history.filter(history_through=Through.IMPORT).exists()
+    assert not Device.history.filter(history_channel=Channel.IMPORT).exists()
     assert answer.context["lines"][0]["fields"][2]["old"] == "Corporate"
     confirm(operator, url)
     assert Device.objects.get(pk=devices["a"].pk).device_name == "Renamed"
@@ -228,8 +232,8 @@ def test_if_the_registry_has_changed_nothing_is_written_and_the_new_preview_is_s
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_if_somebody_registers_the_device_meanwhile_it_is_no_longer_new(operator: Client, number: int) -> None:
-    url = preview(operator, draft(1))
-    register(draft(1, device_mac=draft(number)["device_mac"]))
+    url = upload(operator, device_payload(1))
+    register(device_payload(1, device_mac=device_payload(number)["device_mac"]))
     page = confirm(operator, url).content.decode()
     assert "The registry has changed" in page
     assert Device.objects.count() == 1
@@ -238,8 +242,8 @@ def test_if_somebody_registers_the_device_meanwhile_it_is_no_longer_new(operator
 def test_a_hospital_that_is_merged_meanwhile_is_not_registered_anew(
     operator: Client, rs_a: Hospital, rs_b: Hospital
 ) -> None:
-    url = preview(operator, draft(1, device_holder="RS Sehat"))
-    hospitals.merge([rs_b], rs_a, COMMAND)
+    url = upload(operator, device_payload(1, device_holder="RS Sehat"))
+    hospitals.merge([rs_b], rs_a, SYSTEM)
     confirm(operator, url)
     assert not Device.objects.exists()
     confirm(operator, url)
@@ -247,33 +251,33 @@ def test_a_hospital_that_is_merged_meanwhile_is_not_registered_anew(
 
 
 def test_a_file_that_is_given_up_is_forgotten(operator: Client) -> None:
-    url = preview(operator, draft(1))
+    url = upload(operator, device_payload(1))
     assert operator.post(url, {"forget": "yes"})["location"] == IMPORT
     assert operator.get(url).status_code == 404
-    assert not UploadedLine.objects.exists()
+    assert not ImportPreviewRow.objects.exists()
     assert not Device.objects.exists()
 
 
 def test_another_file_takes_the_place_of_the_first(operator: Client, ratna: Client) -> None:
-    first, hers = preview(operator, draft(1)), preview(ratna, draft(3))
-    second = preview(operator, draft(2))
+    first, hers = upload(operator, device_payload(1)), upload(ratna, device_payload(3))
+    second = upload(operator, device_payload(2))
     assert [operator.get(url).status_code for url in (first, second)] == [404, 200]
     assert ratna.get(hers).status_code == 200
 
 
 def test_after_an_hour_it_is_gone_and_the_next_file_clears_it_away(operator: Client, ratna: Client) -> None:
-    url = preview(operator, draft(1))
-    Upload.objects.update(created_at=uploads.now() - timedelta(minutes=61))
+    url = upload(operator, device_payload(1))
+    ImportPreview.objects.update(created_at=preview.now_ms() - timedelta(minutes=61))
     assert operator.get(url).status_code == confirm(operator, url).status_code == 404
-    preview(ratna, draft(2))
-    assert UploadedLine.objects.count() == 1
+    upload(ratna, device_payload(2))
+    assert ImportPreviewRow.objects.count() == 1
 
 
 # --- Who may, and how far
 
 
 def test_anothers_file_is_not_there(operator: Client, ratna: Client) -> None:
-    url = preview(operator, draft(1, device_name="Secret"))
+    url = upload(operator, device_payload(1, device_name="Secret"))
     missing = ratna.get(f"{IMPORT}00000000-0000-4000-8000-000000000000/")
     for answer in (ratna.get(url), confirm(ratna, url), ratna.post(url, {"forget": "yes"})):
         assert answer.status_code == missing.status_code == 404
@@ -298,21 +302,21 @@ def test_it_is_for_those_who_may_register_and_change_devices(
 def test_a_hospital_admin_imports_into_their_own_hospital_and_learns_of_no_other(
     ratna: Client, devices: dict[str, Device]
 ) -> None:
-    url = preview(
+    url = upload(
         ratna,
-        draft(2, device_name="Mine"),
-        draft(8, device_name="Cuff 3"),
-        {"id": devices["b"].pk, **draft(7)},
-        {"id": 999_999, **draft(6)},
-        draft(9, device_holder="RS Sehat"),
-        draft(10, device_holder="RS Entah"),
-        draft(1, device_type="CORPORATE"),
-        draft(11),
+        device_payload(2, device_name="Mine"),
+        device_payload(8, device_name="Cuff 3"),
+        {"id": devices["b"].pk, **device_payload(7)},
+        {"id": 999_999, **device_payload(6)},
+        device_payload(9, device_holder="RS Sehat"),
+        device_payload(10, device_holder="RS Entah"),
+        device_payload(1, device_type="CORPORATE"),
+        device_payload(11),
         columns=("id", *COLUMNS),
     )
-    page = ratna.get(f"{url}?kind=all")
+    page = ratna.get(f"{url}?action=all")
     lines = page.context["lines"]
-    assert [str(line["kind"]) for line in lines] == ["Wrong"] * 6 + ["Changed", "New"]
+    assert [str(line["action"]) for line in lines] == ["Wrong"] * 6 + ["Changed", "New"]
     assert [line["wrong"] for line in lines[2:4]] == [
         ["There is no device with this id. Leave it empty to register a new device."]
     ] * 2
@@ -323,7 +327,7 @@ def test_a_hospital_admin_imports_into_their_own_hospital_and_learns_of_no_other
 
 
 def test_who_has_lost_the_hospital_meanwhile_imports_nothing(ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
-    url = preview(ratna, draft(1))
+    url = upload(ratna, device_payload(1))
     rs_a.admins.clear()
     assert confirm(ratna, url).status_code == 403
     rs_b.admins.add(User.objects.get(first_name="Ibu Ratna"))
@@ -353,7 +357,7 @@ def test_a_file_that_cannot_be_read_is_told_on_the_page(operator: Client, conten
     answer = choose(operator, content)
     assert answer.status_code == 200
     assert told in answer.content.decode()
-    assert not Upload.objects.exists()
+    assert not ImportPreview.objects.exists()
 
 
 def test_without_a_file_the_page_asks_for_one(operator: Client) -> None:
@@ -369,9 +373,10 @@ def test_a_file_that_is_too_large_is_not_taken(operator: Client, settings: Any, 
 
 
 def test_a_file_with_too_many_lines_is_refused(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "MOST_LINES", 2)
+    monkeypatch.setattr(preview, "MAX_ROWS", 2)
     assert (
-        "more than 2 devices" in choose(operator, csv(*(draft(n, device_holder="") for n in range(3)))).content.decode()
+        "more than 2 devices"
+        in choose(operator, csv(*(device_payload(n, device_holder="") for n in range(3)))).content.decode()
     )
 
 
@@ -391,7 +396,7 @@ def test_a_download_has_what_it_was_given_and_takes_one_query(
     rs_a: Hospital, devices: dict[str, Device], ending: str
 ) -> None:
     with CaptureQueriesContext(connection) as queries:
-        answer = exports.download(Device.objects.within(Reach((rs_a,))), ending)
+        answer = exports.download(Device.objects.within(Scope((rs_a,))), ending)
         content = b"".join(answer)
     assert len(queries) == 1
     assert answer["content-type"] == exports.CONTENT_TYPES[ending]

@@ -9,8 +9,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
+from devices.accounts.sessions import SessionStore
 from devices.models import ApiKey, Hospital, Session
-from devices.sessions import SessionStore
 from devices.tests.conftest import Api, issue
 
 KEYS = "/admin/devices/apikey/"

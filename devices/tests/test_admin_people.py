@@ -10,10 +10,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devices.models import Hospital, Person
+from devices.models import Hospital, StaffUser
 from devices.tests.test_registry_races import at_once
 
-PEOPLE = "/admin/devices/person/"
+PEOPLE = "/admin/devices/staffuser/"
 
 
 def make(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
@@ -22,12 +22,12 @@ def make(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
 
 
 def link(response: Any) -> str:
-    found = re.search(r"http://testserver(/admin/choose-password/[^<\s]+)", response.content.decode())
+    found = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
     assert found
     return found[1]
 
 
-def choose_password(client: Client, path: str, password: str) -> Any:
+def set_password(client: Client, path: str, password: str) -> Any:
     form_url = client.get(path, follow=True).request["PATH_INFO"]
     return client.post(form_url, {"new_password1": password, "new_password2": password}, follow=True)
 
@@ -35,7 +35,7 @@ def choose_password(client: Client, path: str, password: str) -> Any:
 def test_one_form_makes_a_hospital_admin_who_signs_in(operator: Client, rs_a: Hospital) -> None:
     path = link(make(operator, rs_a))
     ratna = Client()
-    page = choose_password(ratna, path, "pagi-cerah-7").content.decode()
+    page = set_password(ratna, path, "pagi-cerah-7").content.decode()
     assert "Your password is set." in page
     signed_in = ratna.post("/admin/login/", {"username": "RATNA@rs-harapan.example", "password": "pagi-cerah-7"})
     assert signed_in.status_code == 302
@@ -44,7 +44,7 @@ def test_one_form_makes_a_hospital_admin_who_signs_in(operator: Client, rs_a: Ho
 
 def test_the_link_works_once(operator: Client, rs_a: Hospital) -> None:
     path = link(make(operator, rs_a))
-    choose_password(Client(), path, "pagi-cerah-7")
+    set_password(Client(), path, "pagi-cerah-7")
     page = Client().get(path, follow=True).content.decode()
     assert "This link has been used" in page
     assert "new_password1" not in page
@@ -64,22 +64,22 @@ def test_of_those_who_send_its_form_at_once_one_sets_the_password(operator: Clie
 
 def test_a_weak_password_is_refused(operator: Client, rs_a: Hospital) -> None:
     path = link(make(operator, rs_a))
-    assert "too common" in choose_password(Client(), path, "password123").content.decode()
+    assert "too common" in set_password(Client(), path, "password123").content.decode()
     assert not User.objects.get(username="ratna@rs-harapan.example").has_usable_password()
 
 
 def test_a_new_link_is_made_for_who_lost_the_password(operator: Client, ratna: Client) -> None:
-    person = Person.objects.get(first_name="Ibu Ratna")
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
     response = operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk})
-    assert "Your password is set." in choose_password(Client(), link(response), "sore-teduh-8").content.decode()
+    assert "Your password is set." in set_password(Client(), link(response), "sore-teduh-8").content.decode()
 
 
 def test_a_new_link_ends_the_one_before(operator: Client, rs_a: Hospital) -> None:
     first = link(make(operator, rs_a))
-    person = Person.objects.get(first_name="Ibu Ratna")
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
     second = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
     assert "new_password1" not in Client().get(first, follow=True).content.decode()
-    assert "Your password is set." in choose_password(Client(), second, "sore-teduh-8").content.decode()
+    assert "Your password is set." in set_password(Client(), second, "sore-teduh-8").content.decode()
 
 
 def test_the_link_of_who_was_made_inactive_opens_nothing(operator: Client, rs_a: Hospital) -> None:
@@ -108,7 +108,7 @@ def test_a_hospital_admin_has_a_hospital(operator: Client, db: None) -> None:
 
 
 def test_who_leaves_is_made_inactive_and_sees_nothing_more(operator: Client, ratna: Client, rs_a: Hospital) -> None:
-    person = Person.objects.get(first_name="Ibu Ratna")
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_a.pk]}
     assert operator.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
     assert ratna.get("/admin/devices/device/").status_code == 302
@@ -118,7 +118,7 @@ def test_who_leaves_is_made_inactive_and_sees_nothing_more(operator: Client, rat
 def test_who_moves_to_another_hospital_sees_that_one(
     operator: Client, ratna: Client, rs_b: Hospital, devices: Any
 ) -> None:
-    person = Person.objects.get(first_name="Ibu Ratna")
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_b.pk], "is_active": "on"}
     operator.post(f"{PEOPLE}{person.pk}/change/", form)
     page = ratna.get("/admin/devices/device/").content.decode()
@@ -131,7 +131,7 @@ def test_there_are_no_permissions_to_tick(ratna: Client) -> None:
 
 def test_permissions_ticked_in_the_database_open_no_page_of_the_operators(ratna: Client) -> None:
     User.objects.get(first_name="Ibu Ratna").user_permissions.set(Permission.objects.all())
-    for page in ("apikey", "person"):
+    for page in ("apikey", "staffuser"):
         assert ratna.get(f"/admin/devices/{page}/").status_code == 403
     assert ratna.get("/admin/devices/auditevent/").status_code == 403
 
@@ -149,16 +149,16 @@ def test_a_filter_by_an_odd_hospital_is_no_server_error(operator: Client, rs_a: 
 
 
 def test_a_password_that_was_chosen_anew_ends_a_lock(operator: Client, ratna: Client) -> None:
-    person = Person.objects.get(first_name="Ibu Ratna")
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
     browser, tried = Client(), {"username": "ratna@rs.example", "password": "wrong"}
     assert [browser.post("/admin/login/", tried).status_code for _ in range(5)][-1] == 429
     path = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
-    choose_password(browser, path, "sore-teduh-8")
+    set_password(browser, path, "sore-teduh-8")
     assert browser.post("/admin/login/", tried | {"password": "sore-teduh-8"}).status_code == 302
 
 
 @pytest.mark.django_db(transaction=True)
 def test_page_of_a_password_link_opens_no_transaction(client: Client) -> None:
     with CaptureQueriesContext(connection) as queries:
-        assert client.get("/admin/choose-password/MQ/abc-def/").status_code == 200
+        assert client.get("/admin/set-password/MQ/abc-def/").status_code == 200
     assert not [query for query in queries if query["sql"].startswith(("BEGIN", "SAVEPOINT"))]

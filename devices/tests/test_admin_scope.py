@@ -7,10 +7,12 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from devices import hospitals, people, registry
-from devices.admin.access import OperatorOnlyMixin, ScopedMixin
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.accounts import users
+from devices.admin.base import OperatorOnlyMixin, ScopedMixin
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
+from devices.registry import hospitals
 from devices.tests.conftest import MAC
 
 LIST = "/admin/devices/device/"
@@ -93,8 +95,8 @@ def test_history_begins_when_the_device_came_and_tells_nothing_of_before(
     ratna: Client, devices: dict[str, Device], rs_a: Hospital
 ) -> None:
     came = Device.objects.filter(pk=devices["b"].pk)
-    registry.update(came, {"device_name": "Secret of Sehat"}, COMMAND)
-    registry.update(came, {"device_name": "Cuff of Harapan", "device_holder": rs_a.name}, COMMAND)
+    registry.update(came, {"device_name": "Secret of Sehat"}, SYSTEM)
+    registry.update(came, {"device_name": "Cuff of Harapan", "device_holder": rs_a.name}, SYSTEM)
     page = ratna.get(CHANGES).content.decode()
     assert "Cuff of Harapan" in page
     assert "came from elsewhere" in page
@@ -105,8 +107,8 @@ def test_history_tells_that_a_device_left_and_nothing_of_what_it_became(
     ratna: Client, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
     new = {"device_name": "Secret of Sehat", "device_mac": MAC, "device_holder": rs_b.name}
-    registry.update(Device.objects.filter(pk=devices["a"].pk), new, COMMAND)  # type: ignore[arg-type]
-    registry.retire(Device.objects.filter(pk=devices["a"].pk), COMMAND)
+    registry.update(Device.objects.filter(pk=devices["a"].pk), new, SYSTEM)  # type: ignore[arg-type]
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
     response = ratna.get(CHANGES)
     page = response.content.decode()
     assert [row.history_type for row in response.context["cl"].result_list] == ["~", "+"]
@@ -128,8 +130,8 @@ def test_history_tells_that_a_device_left_and_nothing_of_what_it_became(
 def test_history_of_a_hospital_has_that_of_those_merged_into_it(
     ratna: Client, operator: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
 ) -> None:
-    registry.retire(Device.objects.filter(pk=devices["b"].pk), COMMAND)
-    hospitals.merge([rs_b], rs_a, COMMAND)
+    registry.retire(Device.objects.filter(pk=devices["b"].pk), SYSTEM)
+    hospitals.merge([rs_b], rs_a, SYSTEM)
     found = ratna.get(CHANGES).context["cl"].result_list
     assert [(row.history_type, row.device_name) for row in found] == [("-", "Cuff 2"), ("+", "Cuff 2"), ("+", "Cuff 1")]
     chosen = operator.get(f"{CHANGES}?device_holder__id__exact={rs_a.pk}").context["cl"].result_list
@@ -137,7 +139,7 @@ def test_history_of_a_hospital_has_that_of_those_merged_into_it(
 
 
 def test_a_retired_device_is_restored_by_its_own_hospital_only(ratna: Client, devices: dict[str, Device]) -> None:
-    registry.retire(Device.objects.all(), COMMAND)
+    registry.retire(Device.objects.all(), SYSTEM)
     last = [Device.history.filter(id=device.pk).latest("history_id").pk for device in devices.values()]
     ratna.post(CHANGES, {"action": "restore", "_selected_action": last, "confirmed": "1"})
     assert list(Device.objects.all()) == [devices["a"]]
@@ -162,7 +164,7 @@ def test_staff_of_no_hospital_see_nothing_whatever_was_ticked(client: Client, de
 
 
 def test_who_is_not_staff_has_no_rights_even_of_their_hospital(rs_a: Hospital) -> None:
-    gone = people.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    gone = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
     gone.is_staff = False
     assert not gone.has_perm("devices.view_device")
 
@@ -180,7 +182,7 @@ def test_each_page_of_the_admin_is_for_operators_or_narrowed() -> None:
         "device_type=CORPORATE",
         "device_holder=2",
         "device_holder__gt=1",
-        "history_holder_before__in=1,2",
+        "history_previous_holder__in=1,2",
         "device_name__regex=(((",
         "id__in=99999999999999999999999",
     ],
@@ -196,12 +198,14 @@ def test_a_url_narrows_by_what_the_filters_offer_and_by_nothing_else(
 def test_where_a_device_went_is_not_found_by_the_filter(
     ratna: Client, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
-    registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, COMMAND)
+    registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, SYSTEM)
     for pk in (rs_b.pk, 999_999):
         assert not ratna.get(f"{CHANGES}?device_holder__id__exact={pk}").context["cl"].result_list
 
 
-@pytest.mark.parametrize(("model", "field"), [("hospital", "devices"), ("hospital", "admins"), ("person", "hospitals")])
+@pytest.mark.parametrize(
+    ("model", "field"), [("hospital", "devices"), ("hospital", "admins"), ("staffuser", "hospitals")]
+)
 def test_other_relations_give_no_choices(ratna: Client, operator: Client, model: str, field: str) -> None:
     query = f"app_label=devices&model_name={model}&field_name={field}&term="
     for someone in (ratna, operator):

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from devices.sessions import BEGAN_AT
+from devices.accounts.sessions import BEGAN_AT
 
 PASSWORD = "correct horse battery"
 AUDIT = "/admin/devices/auditevent/"
@@ -91,10 +91,10 @@ def test_sign_ins_and_failures_are_listed_for_operators_and_nobody_else(operator
         sign_in(client, "wrong password, in clear")
     assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
     for what, address in (("signed_in", "192.0.2.2"), ("sign_in_failed", "192.0.2.1"), ("sign_in_locked", "192.0.2.1")):
-        for query in ("", f"&person={operator.pk}", f"&q={address}"):
-            rows = client.get(f"{AUDIT}?what__exact={what}{query}").context["cl"].result_list
-            assert {(event.what, event.address) for event in rows} == {(what, address)}, query
-    page = client.get(f"{AUDIT}?what__exact=sign_in_failed").content.decode()
+        for query in ("", f"&user={operator.pk}", f"&q={address}"):
+            rows = client.get(f"{AUDIT}?action__exact={what}{query}").context["cl"].result_list
+            assert {(event.action, event.ip_address) for event in rows} == {(what, address)}, query
+    page = client.get(f"{AUDIT}?action__exact=sign_in_failed").content.decode()
     assert "person operator" in page
     assert "user_agent: Firefox" in page
     assert "in clear" not in page
@@ -115,12 +115,12 @@ def test_the_audit_log_is_the_only_list_of_sign_ins(operator: Any, client: Clien
 def test_the_history_of_a_person_is_their_part_of_the_audit_log(operator: Any, client: Client) -> None:
     sign_in(client, PASSWORD)
     other = get_user_model().objects.create_superuser("other")
-    client.post(f"/admin/devices/person/{other.pk}/change/", {"first_name": "Other", "email": "o@vendor.example"})
-    page = client.get(f"/admin/devices/person/{other.pk}/history/", follow=True)
+    client.post(f"/admin/devices/staffuser/{other.pk}/change/", {"first_name": "Other", "email": "o@vendor.example"})
+    page = client.get(f"/admin/devices/staffuser/{other.pk}/history/", follow=True)
     events = page.context["cl"].result_list
-    assert [(event.what, event.username, event.about_id) for event in events] == [
-        ("person_changed", "operator", other.pk),
-        ("person_added", "", other.pk),
+    assert [(event.action, event.username, event.object_id) for event in events] == [
+        ("user_changed", "operator", other.pk),
+        ("user_added", "", other.pk),
     ]
     assert not LogEntry.objects.exists()
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from devices import bulk
 from devices.models import Device, Hospital
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.registry import bulk
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 from devices.tests.test_registry_races import at_once
 
 DEVICES = "/api/devices"
@@ -26,10 +26,17 @@ def results(response: Any) -> list[Any]:
 
 
 def test_what_is_right_is_registered_and_the_rest_is_told(api: Api) -> None:
-    register(draft(1))
+    register(device_payload(1))
     response = api.post(
         PARTIAL,
-        [draft(2), draft(1), draft(3, device_mac="x"), "no device", draft(2, device_name="Twin"), draft(4)],
+        [
+            device_payload(2),
+            device_payload(1),
+            device_payload(3, device_mac="x"),
+            "no device",
+            device_payload(2, device_name="Twin"),
+            device_payload(4),
+        ],
     )
     assert results(response) == [
         ("created", "Cuff 2"),
@@ -44,7 +51,15 @@ def test_what_is_right_is_registered_and_the_rest_is_told(api: Api) -> None:
 
 
 def test_of_two_that_are_the_same_the_first_that_is_right_stays(api: Api) -> None:
-    response = api.post(PARTIAL, [draft(1, device_type="PHONE"), draft(1), draft(1), draft(2, device_name="Cuff 1")])
+    response = api.post(
+        PARTIAL,
+        [
+            device_payload(1, device_type="PHONE"),
+            device_payload(1),
+            device_payload(1),
+            device_payload(2, device_name="Cuff 1"),
+        ],
+    )
     assert results(response) == [
         ("invalid", ["invalid_choice"]),
         ("created", "Cuff 1"),
@@ -54,14 +69,17 @@ def test_of_two_that_are_the_same_the_first_that_is_right_stays(api: Api) -> Non
 
 
 def test_a_list_of_which_nothing_is_right_registers_nothing(api: Api) -> None:
-    assert results(api.post(PARTIAL, [draft(1, device_name="")])) == [("invalid", ["blank"])]
+    assert results(api.post(PARTIAL, [device_payload(1, device_name="")])) == [("invalid", ["blank"])]
     assert errors(api.post(PARTIAL, [])) == [(None, "empty")]
     assert not Device.history.exists()
 
 
 def test_what_is_known_by_its_mac_is_updated(api: Api) -> None:
-    register(draft(1, device_holder="RS Harapan"), draft(2))
-    response = api.post(UPDATE, [draft(1, device_name="Renamed", device_mac="000000000001"), draft(2), draft(3)])
+    register(device_payload(1, device_holder="RS Harapan"), device_payload(2))
+    response = api.post(
+        UPDATE,
+        [device_payload(1, device_name="Renamed", device_mac="000000000001"), device_payload(2), device_payload(3)],
+    )
     assert results(response) == [("updated", "Renamed"), ("unchanged", "Cuff 2"), ("created", "Cuff 3")]
     assert response.json()["data"][0]["device"]["device_holder"] == "RS Harapan"
     assert [item["device"] for item in response.json()["data"]] == api.get(DEVICES).json()["data"]
@@ -69,11 +87,15 @@ def test_what_is_known_by_its_mac_is_updated(api: Api) -> None:
 
 
 def test_without_partial_an_update_of_many_is_all_or_nothing(api: Api) -> None:
-    register(draft(1), draft(2))
-    response = api.post(UPDATE, [draft(1, device_name="Renamed"), draft(3, device_name="Cuff 2"), draft(4)])
+    register(device_payload(1), device_payload(2))
+    response = api.post(
+        UPDATE, [device_payload(1, device_name="Renamed"), device_payload(3, device_name="Cuff 2"), device_payload(4)]
+    )
     assert (response.status_code, errors(response)) == (409, [("device_name", "unique")])
     assert response.json()["errors"][0]["index"] == 1
-    response = api.post(UPDATE, [draft(1, device_name="Renamed"), draft(1), draft(5, device_type="x")])
+    response = api.post(
+        UPDATE, [device_payload(1, device_name="Renamed"), device_payload(1), device_payload(5, device_type="x")]
+    )
     assert (response.status_code, len(errors(response))) == (400, 2)
     assert Device.history.count() == 2
 
@@ -82,8 +104,8 @@ def test_without_partial_an_update_of_many_is_all_or_nothing(api: Api) -> None:
     "query", ["", "?dry_run=true", "?mode=partial", "?on_conflict=update", "?on_conflict=update&dry_run=true"]
 )
 def test_errors_have_one_order_in_all_modes(api_a: Api, rs_b: Hospital, query: str) -> None:
-    register(draft(1, device_holder="RS Harapan"))
-    posted = [draft(2), draft(3, device_name="Cuff 1", device_type="PHONE", device_holder="RS Sehat")]
+    register(device_payload(1, device_holder="RS Harapan"))
+    posted = [device_payload(2), device_payload(3, device_name="Cuff 1", device_type="PHONE", device_holder="RS Sehat")]
     response = api_a.post(f"{DEVICES}{query}", posted)
     found = response.json()["data"][1]["errors"] if "partial" in query else response.json()["errors"]
     assert [(error["field"], error["code"]) for error in found] == [
@@ -95,7 +117,9 @@ def test_errors_have_one_order_in_all_modes(api_a: Api, rs_b: Hospital, query: s
 
 @pytest.mark.parametrize("query", ["", "?on_conflict=update"])
 def test_each_repeated_item_of_a_list_that_is_all_or_nothing_is_reported(api: Api, query: str) -> None:
-    response = api.post(f"{DEVICES}{query}", [draft(1, device_type="PHONE"), draft(1), draft(1)])
+    response = api.post(
+        f"{DEVICES}{query}", [device_payload(1, device_type="PHONE"), device_payload(1), device_payload(1)]
+    )
     assert [(error["index"], error["code"]) for error in response.json()["errors"]] == [
         (0, "invalid_choice"),
         *[(1, "duplicate")] * 2,
@@ -104,9 +128,10 @@ def test_each_repeated_item_of_a_list_that_is_all_or_nothing_is_reported(api: Ap
 
 
 def test_both_modes_go_together(api: Api) -> None:
-    register(draft(1), draft(2))
+    register(device_payload(1), device_payload(2))
     response = api.post(
-        f"{PARTIAL}&on_conflict=update", [draft(1, device_name="Renamed"), draft(2, device_name="Renamed"), draft(3)]
+        f"{PARTIAL}&on_conflict=update",
+        [device_payload(1, device_name="Renamed"), device_payload(2, device_name="Renamed"), device_payload(3)],
     )
     assert results(response) == [("updated", "Renamed"), ("conflict", ["duplicate"]), ("created", "Cuff 3")]
 
@@ -115,17 +140,22 @@ def test_both_modes_go_together(api: Api) -> None:
 @pytest.mark.parametrize(
     ("second", "told"),
     [
-        (draft(2, device_name="Other", device_type="bad"), ("invalid", ["invalid_choice"])),
-        (draft(2, device_name="Cuff 4"), ("conflict", ["unique"])),
-        (draft(2, device_name="Other", device_holder="RS Sehat"), ("invalid", ["forbidden"])),
-        (draft(2, device_name="Other"), ("updated", "Other")),
+        (device_payload(2, device_name="Other", device_type="bad"), ("invalid", ["invalid_choice"])),
+        (device_payload(2, device_name="Cuff 4"), ("conflict", ["unique"])),
+        (device_payload(2, device_name="Other", device_holder="RS Sehat"), ("invalid", ["forbidden"])),
+        (device_payload(2, device_name="Other"), ("updated", "Other")),
     ],
 )
 def test_who_was_to_have_what_another_gives_up_falls_with_it(
     api_a: Api, rs_b: Hospital, second: Any, told: Any, more: str
 ) -> None:
-    register(*(draft(n, device_holder="RS Harapan") for n in range(1, 5)))
-    posted = [draft(3, device_name="Cuff 1"), draft(1, device_name="Cuff 2"), second, draft(5)]
+    register(*(device_payload(n, device_holder="RS Harapan") for n in range(1, 5)))
+    posted = [
+        device_payload(3, device_name="Cuff 1"),
+        device_payload(1, device_name="Cuff 2"),
+        second,
+        device_payload(5),
+    ]
     response = api_a.post(f"{PARTIAL}&on_conflict=update{more}", posted)
     one, two = (
         [("updated", "Cuff 1"), ("updated", "Cuff 2")] if told[0] == "updated" else [("conflict", ["unique"])] * 2
@@ -136,17 +166,17 @@ def test_who_was_to_have_what_another_gives_up_falls_with_it(
 def test_an_item_whose_name_another_takes_meanwhile_is_looked_at_again(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register(draft(1))
+    register(device_payload(1))
     find_problems = bulk.find_problems
 
     def and_be_late(*args: Any, **options: Any) -> Any:
         found = find_problems(*args, **options)
         if not Device.objects.filter(device_name="Wanted").exists():
-            register(draft(9, device_name="Wanted"))
+            register(device_payload(9, device_name="Wanted"))
         return found
 
     monkeypatch.setattr(bulk, "find_problems", and_be_late)
-    response = api.post(f"{PARTIAL}&on_conflict=update", [draft(1, device_name="Wanted"), draft(2)])
+    response = api.post(f"{PARTIAL}&on_conflict=update", [device_payload(1, device_name="Wanted"), device_payload(2)])
     assert results(response) == [("conflict", ["unique"]), ("created", "Cuff 2")]
 
 
@@ -154,7 +184,7 @@ def test_an_item_whose_name_another_takes_meanwhile_is_looked_at_again(
 def test_a_hospitals_key_updates_its_own_only_and_learns_nothing_of_the_others(
     api_a: Api, devices: dict[str, Device], query: str
 ) -> None:
-    posted = [draft(1, device_name="Ours"), draft(2, device_name="Theirs"), draft(4)]
+    posted = [device_payload(1, device_name="Ours"), device_payload(2, device_name="Theirs"), device_payload(4)]
     response = api_a.post(f"{DEVICES}?{query}", posted)
     if "partial" in query:
         assert results(response) == [("updated", "Ours"), ("conflict", ["unique"]), ("created", "Cuff 4")]
@@ -166,12 +196,12 @@ def test_a_hospitals_key_updates_its_own_only_and_learns_nothing_of_the_others(
 
 
 def test_a_holder_beyond_reach_is_an_items_own_fault(api_a: Api, rs_b: Hospital) -> None:
-    response = api_a.post(PARTIAL, [draft(1, device_holder="RS Sehat"), draft(2)])
+    response = api_a.post(PARTIAL, [device_payload(1, device_holder="RS Sehat"), device_payload(2)])
     assert results(response) == [("invalid", ["forbidden"]), ("created", "Cuff 2")]
 
 
 def test_a_camel_case_key_is_told_in_its_own_names(camel: Api) -> None:
-    data = camel.post(PARTIAL, [draft(1), {"deviceName": "x"}]).json()["data"]
+    data = camel.post(PARTIAL, [device_payload(1), {"deviceName": "x"}]).json()["data"]
     assert data[0]["device"]["deviceName"] == "Cuff 1"
     assert {error["field"] for error in data[1]["errors"]} == {"deviceMac", "deviceType"}
 
@@ -187,14 +217,14 @@ def test_a_camel_case_key_is_told_in_its_own_names(camel: Api) -> None:
     ],
 )
 def test_a_mode_that_there_is_not_is_refused(api: Api, query: str, field: str, code: str) -> None:
-    response = api.post(f"{DEVICES}?{query}", draft(1))
+    response = api.post(f"{DEVICES}?{query}", device_payload(1))
     assert (response.status_code, errors(response)) == (400, [(field, code)])
     assert not Device.objects.exists()
 
 
 def test_a_key_that_may_only_read_updates_nothing(reader: Api) -> None:
-    register(draft(1))
-    response = reader.post(f"{PARTIAL}&on_conflict=update", draft(1, device_name="x"))
+    register(device_payload(1))
+    response = reader.post(f"{PARTIAL}&on_conflict=update", device_payload(1, device_name="x"))
     assert (response.status_code, errors(response)) == (403, [(None, "read_only")])
     assert Device.history.count() == 1
 
@@ -203,7 +233,7 @@ def test_a_key_that_may_only_read_updates_nothing(reader: Api) -> None:
 @pytest.mark.parametrize("query", ["mode=partial", "on_conflict=update", "mode=partial&on_conflict=update"])
 def test_lists_that_overlap_leave_each_device_once(query: str) -> None:
     key = issue("app").text
-    posts = [[draft(n, device_type=kind) for n in range(40)] for kind in ("CONSUMER", "CORPORATE") * 3]
+    posts = [[device_payload(n, device_type=kind) for n in range(40)] for kind in ("CONSUMER", "CORPORATE") * 3]
     responses = at_once(6, lambda n: Api(key).post(f"{DEVICES}?{query}", posts[n][:: 1 if n % 2 else -1]))
     told = Counter(status for response in responses for status, _what in results(response))
     assert (Device.objects.count(), told["created"]) == (40, 40)
@@ -215,14 +245,14 @@ def test_lists_that_overlap_leave_each_device_once(query: str) -> None:
 
 
 def test_a_rehearsal_answers_what_would_happen_and_writes_nothing(api: Api) -> None:
-    [device] = register(draft(1, device_holder="RS Harapan"))
+    [device] = register(device_payload(1, device_holder="RS Harapan"))
     path = f"/api/device/{device.pk}"
     requests: list[tuple[str, str, Any]] = [
-        ("POST", DEVICES, [draft(2, device_holder="RS Baru"), draft(3)]),
-        ("POST", DEVICES, [draft(4), draft(1)]),
-        ("POST", f"{PARTIAL}&on_conflict=update", [draft(1, device_name="New"), draft(5), "x"]),
-        ("PUT", path, draft(1, device_name="")),
-        ("PUT", path, draft(6)),
+        ("POST", DEVICES, [device_payload(2, device_holder="RS Baru"), device_payload(3)]),
+        ("POST", DEVICES, [device_payload(4), device_payload(1)]),
+        ("POST", f"{PARTIAL}&on_conflict=update", [device_payload(1, device_name="New"), device_payload(5), "x"]),
+        ("PUT", path, device_payload(1, device_name="")),
+        ("PUT", path, device_payload(6)),
         ("PATCH", path, {"device_type": "corporate"}),
         ("DELETE", path, None),
     ]
@@ -247,7 +277,9 @@ def timeless(answer: Any) -> Any:
 
 
 def test_the_ids_of_devices_that_would_be_registered_are_not_known(api: Api) -> None:
-    assert [row["id"] for row in api.post(f"{DEVICES}?dry_run=true", [draft(1), draft(2)]).json()["data"]] == [None] * 2
+    assert [
+        row["id"] for row in api.post(f"{DEVICES}?dry_run=true", [device_payload(1), device_payload(2)]).json()["data"]
+    ] == [None] * 2
 
 
 def test_a_rehearsal_needs_the_right_to_do_it(reader: Api, api_a: Api, devices: dict[str, Device]) -> None:

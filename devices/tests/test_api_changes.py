@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from devices import hospitals, registry
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.db.triggers import append_only
 from devices.models import ChangeFeed, Device, Hospital
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, issue, register
-from devices.triggers import records
+from devices.registry import hospitals
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 
 PATH = "/api/devices/changes"
 
@@ -35,10 +36,10 @@ def one(device: Device) -> Any:
 
 
 def test_each_kind_of_change_is_told_in_order_with_the_device_as_it_was(api: Api) -> None:
-    first = api.post("/api/devices", [draft(1), draft(2)]).json()["data"][0]
+    first = api.post("/api/devices", [device_payload(1), device_payload(2)]).json()["data"][0]
     renamed = api.patch(f"/api/device/{first['id']}", {"device_name": "Renamed"}).json()["data"]
     api.delete(f"/api/device/{first['id']}")
-    registry.restore([first["id"]], COMMAND)
+    registry.restore([first["id"]], SYSTEM)
     response = api.get(PATH)
     assert told(response) == [
         ("created", "Cuff 1"),
@@ -54,26 +55,26 @@ def test_each_kind_of_change_is_told_in_order_with_the_device_as_it_was(api: Api
 
 
 def test_a_follower_gets_every_change_once_and_next_goes_on_from_the_end(api: Api) -> None:
-    register(*(draft(n) for n in range(7)))
+    register(*(device_payload(n) for n in range(7)))
     events, end = follow(api, f"{PATH}?size=3")
     assert [event["device"]["device_name"] for event in events] == [f"Cuff {n}" for n in range(7)]
     assert len({event["cursor"] for event in events}) == 7
     assert told(api.get(end)) == []
-    register(draft(8))
+    register(device_payload(8))
     assert told(api.get(end)) == [("created", "Cuff 8")]
     assert told(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [("created", "Cuff 5"), ("created", "Cuff 6")]
 
 
 def test_since_now_is_only_what_comes(api: Api) -> None:
-    register(draft(1))
+    register(device_payload(1))
     events, end = follow(api, f"{PATH}?since=now")
     assert events == []
-    register(draft(2))
+    register(device_payload(2))
     assert told(api.get(end)) == [("created", "Cuff 2")]
 
 
 def test_a_camel_case_key_gets_its_own_names(camel: Api) -> None:
-    camel.post("/api/devices", draft(1))
+    camel.post("/api/devices", device_payload(1))
     assert camel.get(PATH).json()["data"][0]["device"]["deviceName"] == "Cuff 1"
 
 
@@ -81,9 +82,9 @@ def test_a_camel_case_key_gets_its_own_names(camel: Api) -> None:
 
 
 def test_a_hospitals_key_is_told_of_its_own_devices_only(api_a: Api, devices: dict[str, Device]) -> None:
-    registry.update(one(devices["b"]), {"device_name": "Secret"}, COMMAND)
-    registry.retire(one(devices["free"]), COMMAND)
-    registry.update(one(devices["a"]), {"device_name": "Ours"}, COMMAND)
+    registry.update(one(devices["b"]), {"device_name": "Secret"}, SYSTEM)
+    registry.retire(one(devices["free"]), SYSTEM)
+    registry.update(one(devices["a"]), {"device_name": "Ours"}, SYSTEM)
     assert [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]] == [
         ("created", "Cuff 1"),
         ("updated", "Ours"),
@@ -95,7 +96,7 @@ def test_a_transfer_is_a_deletion_where_it_left_and_a_creation_where_it_came(
 ) -> None:
     starts = {key: follow(key)[1] for key in (api, api_a, api_b)}
     api.patch(f"/api/device/{devices['a'].pk}", {"device_name": "Theirs now", "device_holder": "RS Sehat"})
-    registry.update(one(devices["a"]), {"device_type": "CORPORATE"}, COMMAND)
+    registry.update(one(devices["a"]), {"device_type": "CORPORATE"}, SYSTEM)
     assert told(api.get(starts[api])) == [("updated", "Theirs now"), ("updated", "Theirs now")]
     assert told(api_b.get(starts[api_b])) == [("created", "Theirs now"), ("updated", "Theirs now")]
     [left] = api_a.get(starts[api_a]).json()["data"]
@@ -107,7 +108,7 @@ def test_a_transfer_is_a_deletion_where_it_left_and_a_creation_where_it_came(
 
 
 def test_a_device_that_left_leaves_nothing_of_its_old_hospital_behind(api: Api, api_b: Api, rs_b: Hospital) -> None:
-    device = api.post("/api/devices", draft(1, device_holder="RS Harapan")).json()["data"][0]
+    device = api.post("/api/devices", device_payload(1, device_holder="RS Harapan")).json()["data"][0]
     api.patch(f"/api/device/{device['id']}", {"device_holder": "RS Sehat"})
     seen = [api_b.get(path).content for path in (PATH, "/api/devices", f"/api/device/{device['id']}")]
     assert all(b"Harapan" not in content and b"Cuff 1" in content for content in seen)
@@ -117,8 +118,8 @@ def test_a_device_that_nobody_holds_any_more_was_deleted_for_its_hospital(
     api_a: Api, devices: dict[str, Device]
 ) -> None:
     _events, end = follow(api_a)
-    registry.transfer(one(devices["a"]), None, COMMAND)
-    registry.transfer(one(devices["a"]), devices["a"].device_holder, COMMAND)
+    registry.transfer(one(devices["a"]), None, SYSTEM)
+    registry.transfer(one(devices["a"]), devices["a"].device_holder, SYSTEM)
     assert told(api_a.get(end)) == [("deleted", "Cuff 1"), ("created", "Cuff 1")]
 
 
@@ -126,8 +127,8 @@ def test_pages_of_a_hospital_merge_what_left_and_what_it_holds(
     api_a: Api, rs_a: Hospital, rs_b: Hospital, devices: dict[str, Device]
 ) -> None:
     for _ in range(3):
-        registry.transfer(one(devices["a"]), rs_b, COMMAND)
-        registry.transfer(one(devices["a"]), rs_a, COMMAND)
+        registry.transfer(one(devices["a"]), rs_b, SYSTEM)
+        registry.transfer(one(devices["a"]), rs_a, SYSTEM)
     for size in (1, 2, 3, 100):
         actions = [event["action"] for event in follow(api_a, f"{PATH}?size={size}")[0]]
         assert actions == ["created", *["deleted", "created"] * 3]
@@ -137,7 +138,7 @@ def test_a_hospitals_new_name_is_a_change_of_each_of_its_devices(
     api: Api, rs_a: Hospital, devices: dict[str, Device]
 ) -> None:
     _events, end = follow(api)
-    hospitals.rename(rs_a, "RS Harapan Kita", COMMAND)
+    hospitals.rename(rs_a, "RS Harapan Kita", SYSTEM)
     [event] = api.get(end).json()["data"]
     assert (event["action"], event["device"]) == ("updated", api.get(f"/api/device/{devices['a'].pk}").json()["data"])
 
@@ -146,7 +147,7 @@ def test_the_devices_of_a_merged_hospital_come_to_the_other(
     api: Api, api_b: Api, rs_a: Hospital, rs_b: Hospital, devices: dict[str, Device]
 ) -> None:
     _events, end = follow(api_b)
-    hospitals.merge([rs_a], rs_b, COMMAND)
+    hospitals.merge([rs_a], rs_b, SYSTEM)
     assert told(api_b.get(end)) == [("created", "Cuff 1")]
     assert {event["device"]["device_holder"] for event in follow(api)[0]} == {"RS Sehat", "unknown"}
 
@@ -155,7 +156,7 @@ def test_the_devices_of_a_merged_hospital_come_to_the_other(
 
 
 def test_a_cursor_of_another_registry_or_a_changed_one_is_refused(api: Api) -> None:
-    register(draft(1))
+    register(device_payload(1))
     cursor = api.get(PATH).json()["data"][0]["cursor"]
     changed = [cursor[:n] + ("A" if cursor[n] != "A" else "B") + cursor[n + 1 :] for n in range(len(cursor))]
     for text in [*changed, cursor[:-1], cursor + "A", "x", "é" * 44, "=" * 44, "1"]:
@@ -182,7 +183,7 @@ def test_a_parameter_that_cannot_be_is_refused(api: Api, query: str, expected: l
 
 
 def test_a_cursor_behind_which_changes_were_pruned_is_gone(api: Api) -> None:
-    register(draft(1), draft(2), draft(3))
+    register(device_payload(1), device_payload(2), device_payload(3))
     events = api.get(PATH).json()["data"]
     ChangeFeed.objects.update(pruned_to=Device.history.order_by("history_id")[1].history_id)
     response = api.get(f"{PATH}?since={events[0]['cursor']}")
@@ -192,11 +193,11 @@ def test_a_cursor_behind_which_changes_were_pruned_is_gone(api: Api) -> None:
 
 
 def test_a_cursor_of_after_the_backup_that_was_restored_is_gone(api: Api) -> None:
-    register(draft(1), draft(2))
+    register(device_payload(1), device_payload(2))
     cursors = [event["cursor"] for event in api.get(PATH).json()["data"]]
-    records.remove(connection)
+    append_only.remove(connection)
     Device.history.latest("history_id").delete()
-    records.install(connection)
+    append_only.install(connection)
     assert [api.get(f"{PATH}?since={cursor}").status_code for cursor in cursors] == [200, 410]
 
 

@@ -24,9 +24,9 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData, UseAfterFree
 
-from devices.api import waiting
+from devices.api import long_polling
 from devices.models import Hospital
-from devices.tests.conftest import draft, issue, register
+from devices.tests.conftest import device_payload, issue, register
 
 EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "100"))
 KEYS = ("unbound", "of a hospital", "read-only")
@@ -133,13 +133,13 @@ def _as_the_test_client_does() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no place for those who wait for a change: they are answered at once."""
-    monkeypatch.setattr(waiting, "_places", waiting.Places(total=0, per_key=0))
+    monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=0, per_key=0))
 
 
 @pytest.fixture(params=KEYS)
 def key(request: pytest.FixtureRequest, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send this key with each request; there are a few devices, within its reach and beyond."""
-    register(draft(1, device_holder=rs_a.name), draft(2, device_holder="RS Sehat"), draft(3))
+    register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder="RS Sehat"), device_payload(3))
     options: dict[str, Any] = {"unbound": {}, "of a hospital": {"hospital": rs_a}, "read-only": {"read_only": True}}
     monkeypatch.setattr(Key, "text", issue(request.param, **options[request.param]).text)
 

@@ -4,12 +4,12 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from devices.models import Device
-from devices.tests.conftest import Api, draft, errors, register
+from devices.tests.conftest import Api, device_payload, errors, register
 
 
 @pytest.fixture
 def device(db: None) -> Device:
-    return register(draft(1, device_holder="RS Harapan"))[0]
+    return register(device_payload(1, device_holder="RS Harapan"))[0]
 
 
 def test_one_device_is_an_object(api: Api, device: Device) -> None:
@@ -31,7 +31,7 @@ def test_another_parameter_is_refused(api: Api, device: Device) -> None:
 @pytest.mark.parametrize("number", ["0", "4711", str(2**63), str(10**30), "1" * 5000, "-1", "abc", "1.5"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_an_id_that_no_device_has_is_not_found(api: Api, device: Device, method: str, number: str) -> None:
-    response = api(method, f"/api/device/{number}", draft(5) if method.startswith("P") else None)
+    response = api(method, f"/api/device/{number}", device_payload(5) if method.startswith("P") else None)
     assert (response.status_code, response.json()["status"]) == (404, "NOT_FOUND")
     assert errors(response) == [(None, "not_found")]
 
@@ -44,13 +44,13 @@ def test_detail_takes_two_queries(api: Api, device: Device, django_assert_num_qu
 
 def test_put_replaces_name_mac_and_type_and_a_holder_left_out_stays(api: Api, device: Device) -> None:
     before = api.get(f"/api/device/{device.pk}").json()["data"]
-    response = api.put(f"/api/device/{device.pk}", draft(2, device_type="CORPORATE"))
+    response = api.put(f"/api/device/{device.pk}", device_payload(2, device_type="CORPORATE"))
     assert response.status_code == 200
     after = response.json()["data"]
     assert after == api.get(f"/api/device/{device.pk}").json()["data"]
     assert after | {"updated_at": 0} == {
         "id": device.pk,
-        **draft(2, device_type="CORPORATE"),
+        **device_payload(2, device_type="CORPORATE"),
         "device_holder": "RS Harapan",
         "created_at": before["created_at"],
         "updated_at": 0,
@@ -73,8 +73,8 @@ def test_put_wants_all_of_the_three(api: Api, device: Device) -> None:
 
 @pytest.mark.parametrize("query", ["", "?dry_run=true"])
 def test_put_reports_malformed_fields_and_conflicts_together(api: Api, query: str) -> None:
-    device, _other = register(draft(1), draft(2))
-    response = api.put(f"/api/device/{device.pk}{query}", draft(2, device_type="PHONE"))
+    device, _other = register(device_payload(1), device_payload(2))
+    response = api.put(f"/api/device/{device.pk}{query}", device_payload(2, device_type="PHONE"))
     assert response.status_code == 400
     assert errors(response) == [
         ("device_type", "invalid_choice"),
@@ -84,7 +84,7 @@ def test_put_reports_malformed_fields_and_conflicts_together(api: Api, query: st
     assert not any("index" in error for error in response.json()["errors"])
 
 
-@pytest.mark.parametrize("body", [None, [], [draft(2)], "x", 7, b"{"])
+@pytest.mark.parametrize("body", [None, [], [device_payload(2)], "x", 7, b"{"])
 @pytest.mark.parametrize("path", ["/api/device/{}", "/api/device"])
 def test_put_of_another_shape_is_refused(api: Api, device: Device, path: str, body: Any) -> None:
     response = api.put(path.format(device.pk), body)
@@ -95,9 +95,9 @@ def test_put_of_another_shape_is_refused(api: Api, device: Device, path: str, bo
 
 
 def test_put_without_an_address_names_the_device_by_id_or_else_by_mac(api: Api, device: Device) -> None:
-    by_id = api.put("/api/device", draft(2, id=device.pk))
-    assert (by_id.status_code, by_id.json()["data"]["device_mac"]) == (200, draft(2)["device_mac"])
-    by_mac = api.put("/api/device", draft(2, device_name="Renamed", device_mac="000000000002"))
+    by_id = api.put("/api/device", device_payload(2, id=device.pk))
+    assert (by_id.status_code, by_id.json()["data"]["device_mac"]) == (200, device_payload(2)["device_mac"])
+    by_mac = api.put("/api/device", device_payload(2, device_name="Renamed", device_mac="000000000002"))
     assert (by_mac.status_code, by_mac.json()["data"]["device_name"]) == (200, "Renamed")
     assert by_mac.json()["data"]["id"] == device.pk
 
@@ -118,7 +118,7 @@ def test_put_without_an_address_names_the_device_by_id_or_else_by_mac(api: Api, 
 def test_put_without_an_address_must_name_a_device(
     api: Api, device: Device, fields: dict[str, Any], status: int, expected: list[Any]
 ) -> None:
-    response = api.put("/api/device", draft(9, **fields))
+    response = api.put("/api/device", device_payload(9, **fields))
     assert (response.status_code, errors(response)) == (status, expected)
 
 
@@ -138,10 +138,10 @@ def test_patch_without_a_known_field_returns_400(api: Api, device: Device, body:
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_another_devices_name_or_mac_is_a_conflict(api: Api, device: Device, method: str) -> None:
-    register(draft(2))
-    response = api(method, f"/api/device/{device.pk}", draft(3, device_name="Cuff 2"))
+    register(device_payload(2))
+    response = api(method, f"/api/device/{device.pk}", device_payload(3, device_name="Cuff 2"))
     assert (response.status_code, errors(response)) == (409, [("device_name", "unique")])
-    response = api(method, f"/api/device/{device.pk}", draft(1, device_mac=draft(2)["device_mac"]))
+    response = api(method, f"/api/device/{device.pk}", device_payload(1, device_mac=device_payload(2)["device_mac"]))
     assert (response.status_code, errors(response)) == (409, [("device_mac", "unique")])
     assert Device.history.filter(id=device.pk).count() == 1
 
@@ -149,13 +149,13 @@ def test_another_devices_name_or_mac_is_a_conflict(api: Api, device: Device, met
 def test_a_retired_device_is_gone_and_not_unknown(api: Api, device: Device) -> None:
     response = api.delete(f"/api/device/{device.pk}")
     assert (response.status_code, response.json()["data"]) == (200, [])
-    for method, body in (("GET", None), ("PUT", draft(1)), ("PATCH", {}), ("DELETE", None)):
+    for method, body in (("GET", None), ("PUT", device_payload(1)), ("PATCH", {}), ("DELETE", None)):
         response = api(method, f"/api/device/{device.pk}", body)
         assert (response.status_code, response.json()["status"]) == (410, "GONE"), method
         assert errors(response) == [(None, "retired")]
-    assert errors(api.put("/api/device", draft(1, id=device.pk))) == [(None, "retired")]
+    assert errors(api.put("/api/device", device_payload(1, id=device.pk))) == [(None, "retired")]
     assert api.get("/api/devices").json()["pagination"]["total"] == 0
-    assert api.post("/api/devices", draft(1)).status_code == 201
+    assert api.post("/api/devices", device_payload(1)).status_code == 201
 
 
 @pytest.mark.parametrize("path", ["/api/devices", "/api/device/{}"])

@@ -7,9 +7,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from cexup.logs import LineFormatter
-from devices.api import views
-from devices.problems import status_name
-from devices.tests.conftest import Api, draft, errors, register
+from devices.api.views import devices
+from devices.tests.conftest import Api, device_payload, errors, register
+from devices.values.errors import status_name
 
 
 def test_an_unmatched_route_is_not_found_in_the_envelope(api: Api) -> None:
@@ -44,7 +44,7 @@ def test_the_log_of_a_failure_names_its_request(
     def fail(*_args: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(views.DeviceViewSet, "list", fail)
+    monkeypatch.setattr(devices.DeviceViewSet, "list", fail)
     monkeypatch.setattr(caplog.handler, "formatter", LineFormatter())
     api.get("/api/devices", **{"x-request-id": "request-9"})
     records = [line for line in caplog.text.splitlines() if not line.startswith(" ")]
@@ -58,7 +58,7 @@ def test_an_uncaught_exception_is_an_envelope_without_a_trace(
     def fail(*_args: Any) -> None:
         raise RuntimeError("very secret")
 
-    monkeypatch.setattr(views.DeviceViewSet, "list", fail)
+    monkeypatch.setattr(devices.DeviceViewSet, "list", fail)
     for settings.DEBUG in (False, True):
         response = api.get("/api/devices")
         assert (response.status_code, response.json()["status"]) == (500, "INTERNAL_SERVER_ERROR")
@@ -82,7 +82,7 @@ def test_a_database_that_fails_is_unavailable_for_a_moment(api: Api, monkeypatch
     def fail(*_args: Any) -> None:
         raise OperationalError("connection to 10.0.0.1 refused")
 
-    monkeypatch.setattr(views.DeviceViewSet, "list", fail)
+    monkeypatch.setattr(devices.DeviceViewSet, "list", fail)
     response = api.get("/api/devices")
     assert (response.status_code, response.json()["status"]) == (503, "SERVICE_UNAVAILABLE")
     assert response["Retry-After"] == "1"
@@ -146,7 +146,7 @@ def test_the_message_is_in_the_clients_language(api: Api, accepted: str, message
 
 
 def test_errors_are_in_the_clients_language_too(api: Api) -> None:
-    body = api.post("/api/devices", draft(1, device_mac="x"), **{"accept-language": "id"}).json()
+    body = api.post("/api/devices", device_payload(1, device_mac="x"), **{"accept-language": "id"}).json()
     assert body["errors"][0]["message"].startswith("Ini bukan alamat MAC.")
     assert api.get("/api/nope", **{"accept-language": "id"}).json()["message"] != api.get("/api/nope").json()["message"]
 
@@ -201,7 +201,7 @@ def test_a_camel_case_key_reads_and_writes_camel_case(camel: Api) -> None:
 
 
 def test_snake_case_wins_where_both_stand_for_that_is_what_was_edited(camel: Api) -> None:
-    device = camel.post("/api/devices", draft(1)).json()["data"][0]
+    device = camel.post("/api/devices", device_payload(1)).json()["data"][0]
     edited = {**device, "device_name": "Edited"}
     assert camel.put("/api/device", edited).json()["data"]["deviceName"] == "Edited"
 
@@ -219,7 +219,7 @@ def test_a_parameter_has_one_spelling_for_every_key(camel: Api) -> None:
 
 
 def test_other_keys_know_no_camel_case(api: Api) -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     api.patch(f"/api/device/{device.pk}", {"deviceName": "Ignored"})
     assert api.get(f"/api/device/{device.pk}").json()["data"]["device_name"] == "Cuff 1"
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from devices import hospitals, registry
+from devices import registry
+from devices.access.actor import SYSTEM
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.registry import hospitals
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 from devices.tests.test_registry_races import at_once
 
 LIST = "/api/devices"
@@ -18,20 +19,20 @@ LIST = "/api/devices"
 
 @pytest.fixture
 def path(db: None) -> str:
-    [device] = register(draft(1, device_holder="RS Harapan"))
+    [device] = register(device_payload(1, device_holder="RS Harapan"))
     return f"/api/device/{device.pk}"
 
 
 def test_what_is_registered_read_and_changed_comes_with_its_tag(api: Api) -> None:
-    posted = api.post(LIST, draft(1))
+    posted = api.post(LIST, device_payload(1))
     path = f"/api/device/{posted.json()['data'][0]['id']}"
     assert posted["ETag"].startswith('W/"')
     assert api.get(path)["ETag"] == posted["ETag"]
-    put = api.put(path, draft(2))
+    put = api.put(path, device_payload(2))
     patched = api.patch(path, {"device_name": "New"})
     assert len({posted["ETag"], put["ETag"], patched["ETag"]}) == 3
     assert api.get(path)["ETag"] == patched["ETag"] == api.patch(path, {"device_name": "New"})["ETag"]
-    assert "ETag" not in api.post(LIST, [draft(3), draft(4)])
+    assert "ETag" not in api.post(LIST, [device_payload(3), device_payload(4)])
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -39,56 +40,56 @@ def test_a_change_to_what_the_client_has_not_seen_is_refused(api: Api, path: str
     seen = api.get(path)["ETag"]
     api.patch(path, {"device_type": "CORPORATE"})
     now = api.get(path)
-    response = api(method, path, draft(9), **{"if-match": seen})
+    response = api(method, path, device_payload(9), **{"if-match": seen})
     assert (response.status_code, response.json()["status"]) == (412, "PRECONDITION_FAILED")
     assert errors(response) == [("if-match", "outdated")]
     assert (response.json()["data"], response["ETag"]) == (now.json()["data"], now["ETag"])
     assert api.get(path).content == now.content
-    assert api(method, path, draft(9), **{"if-match": now["ETag"]}).status_code == 200
+    assert api(method, path, device_payload(9), **{"if-match": now["ETag"]}).status_code == 200
 
 
 @pytest.mark.parametrize("form", ["{}", '"x", {}', "*", "{},", "strong"])
 def test_the_tag_may_stand_in_any_form_that_http_knows(api: Api, path: str, form: str) -> None:
     tag = api.get(path)["ETag"]
     sent = tag.removeprefix("W/") if form == "strong" else form.format(tag)
-    assert api.put(path, draft(2), **{"if-match": sent}).status_code == 200
+    assert api.put(path, device_payload(2), **{"if-match": sent}).status_code == 200
 
 
 def test_a_star_in_quotes_is_a_tag_like_any_other(api: Api, path: str) -> None:
-    assert api.put(path, draft(2), **{"if-match": '"*"'}).status_code == 412
+    assert api.put(path, device_payload(2), **{"if-match": '"*"'}).status_code == 412
     assert api.get(path, **{"if-none-match": '"*"'}).status_code == 200
 
 
 @pytest.mark.parametrize("sent", ["", "7", 'W/"7', "W/7", '"a" "b"', "*, x", "é"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_an_if_match_that_is_no_tag_is_refused(api: Api, path: str, method: str, sent: str) -> None:
-    response = api(method, path, draft(9), **{"if-match": sent})
+    response = api(method, path, device_payload(9), **{"if-match": sent})
     assert (response.status_code, errors(response)) == (400, [("if-match", "etag")])
     assert Device.history.count() == 1
 
 
 def test_if_match_has_no_place_where_a_device_is_new(api: Api) -> None:
-    response = api.post(LIST, draft(1), **{"if-match": "*"})
+    response = api.post(LIST, device_payload(1), **{"if-match": "*"})
     assert (response.status_code, errors(response)) == (400, [("if-match", "etag")])
     assert not Device.objects.exists()
 
 
 def test_a_device_that_is_not_there_is_not_outdated_but_not_there(api: Api, path: str) -> None:
-    assert api.put("/api/device/4711", draft(1), **{"if-match": '"x"'}).status_code == 404
+    assert api.put("/api/device/4711", device_payload(1), **{"if-match": '"x"'}).status_code == 404
     api.delete(path)
-    assert api.put(path, draft(1), **{"if-match": '"x"'}).status_code == 410
+    assert api.put(path, device_payload(1), **{"if-match": '"x"'}).status_code == 410
 
 
 def test_the_holders_new_name_is_a_new_version(api: Api, path: str) -> None:
     seen = api.get(path)["ETag"]
-    hospitals.rename(Hospital.objects.get(), "RS Harapan Kita", COMMAND)
+    hospitals.rename(Hospital.objects.get(), "RS Harapan Kita", SYSTEM)
     assert api.patch(path, {"device_name": "x"}, **{"if-match": seen}).status_code == 412
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_change_what_they_have_seen_one_does() -> None:
     key = issue("app").text
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     path = f"/api/device/{device.pk}"
     seen = Api(key).get(path)["ETag"]
     responses = at_once(8, lambda n: Api(key).patch(path, {"device_name": f"Name {n}"}, **{"if-match": seen}))
@@ -100,13 +101,13 @@ def test_of_many_who_change_what_they_have_seen_one_does() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_change_that_waited_for_a_transfer_tells_the_new_holder(rs_a: Hospital) -> None:
     key = issue("app").text
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     transferred = threading.Event()
 
     def act(number: int) -> Any:
         if number == 0:
             with transaction.atomic():
-                registry.transfer(Device.objects.all(), rs_a, COMMAND)
+                registry.transfer(Device.objects.all(), rs_a, SYSTEM)
                 transferred.set()
                 wait_until_somebody_waits()
             return None
@@ -149,13 +150,13 @@ def test_a_list_that_the_client_has_is_not_sent_again(api: Api, path: str, query
 
 def test_whatever_changes_what_a_list_tells_changes_its_tag(api: Api, rs_a: Hospital, rs_b: Hospital) -> None:
     tags = [api.get(LIST)["ETag"]]
-    [device] = register(draft(1, device_holder=rs_a.name))
+    [device] = register(device_payload(1, device_holder=rs_a.name))
     for change in (
-        lambda: registry.transfer(Device.objects.all(), rs_b, COMMAND),
-        lambda: registry.update(Device.objects.all(), {"device_name": "New"}, COMMAND),
-        lambda: hospitals.rename(rs_b, "RS Sehat Selalu", COMMAND),
-        lambda: registry.retire(Device.objects.all(), COMMAND),
-        lambda: registry.restore([device.pk], COMMAND),
+        lambda: registry.transfer(Device.objects.all(), rs_b, SYSTEM),
+        lambda: registry.update(Device.objects.all(), {"device_name": "New"}, SYSTEM),
+        lambda: hospitals.rename(rs_b, "RS Sehat Selalu", SYSTEM),
+        lambda: registry.retire(Device.objects.all(), SYSTEM),
+        lambda: registry.restore([device.pk], SYSTEM),
     ):
         tags.append(api.get(LIST)["ETag"])
         change()
@@ -165,7 +166,7 @@ def test_whatever_changes_what_a_list_tells_changes_its_tag(api: Api, rs_a: Hosp
 
 def test_a_hospitals_list_has_the_tag_of_its_own_changes(api_a: Api, devices: dict[str, Device]) -> None:
     seen = api_a.get(LIST)["ETag"]
-    registry.update(Device.objects.filter(pk=devices["b"].pk), {"device_name": "New"}, COMMAND)
+    registry.update(Device.objects.filter(pk=devices["b"].pk), {"device_name": "New"}, SYSTEM)
     assert api_a.get(LIST, **{"if-none-match": seen}).status_code == 304
-    registry.transfer(Device.objects.filter(pk=devices["a"].pk), devices["b"].device_holder, COMMAND)
+    registry.transfer(Device.objects.filter(pk=devices["a"].pk), devices["b"].device_holder, SYSTEM)
     assert api_a.get(LIST, **{"if-none-match": seen}).json()["data"] == []

@@ -9,10 +9,11 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from devices import history, sql
-from devices.api import writing
-from devices.models import ApiKey, Device, RememberedAnswer
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.api import idempotency
+from devices.db import bulk
+from devices.history import recording
+from devices.models import ApiKey, Device, IdempotencyRecord
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 from devices.tests.test_registry_races import at_once
 
 DEVICES = "/api/devices"
@@ -31,16 +32,16 @@ def same(first: Any, again: Any) -> bool:
 
 @pytest.mark.django_db
 def test_the_first_answer_is_given_again_and_nothing_is_done_twice(api: Api) -> None:
-    first = api.post(DEVICES, [draft(1)], **KEY)
+    first = api.post(DEVICES, [device_payload(1)], **KEY)
     assert first.status_code == 201
-    assert same(first, api.post(DEVICES, [draft(1)], **KEY))
+    assert same(first, api.post(DEVICES, [device_payload(1)], **KEY))
     assert Device.history.count() == 1
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_each_route_that_writes_remembers(api: Api, method: str) -> None:
-    [device] = register(draft(1))
-    path, body = f"/api/device/{device.pk}", None if method == "DELETE" else draft(2)
+    [device] = register(device_payload(1))
+    path, body = f"/api/device/{device.pk}", None if method == "DELETE" else device_payload(2)
     first = api(method, path, body, **KEY)
     assert first.status_code == 200
     assert same(first, api(method, path, body, **KEY))
@@ -51,35 +52,35 @@ def test_each_route_that_writes_remembers(api: Api, method: str) -> None:
     ("method", "path", "body", "status"),
     [
         ("POST", DEVICES, {"device_name": "x"}, 400),
-        ("POST", DEVICES, draft(1), 409),
-        ("PUT", "/api/device/4711", draft(2), 404),
-        ("PUT", "/api/device", draft(5), 404),
+        ("POST", DEVICES, device_payload(1), 409),
+        ("PUT", "/api/device/4711", device_payload(2), 404),
+        ("PUT", "/api/device", device_payload(5), 404),
     ],
 )
 def test_an_error_is_not_stored_but_binds_the_key_to_the_request(
     api: Api, method: str, path: str, body: Any, status: int
 ) -> None:
-    register(draft(1))
+    register(device_payload(1))
     first, again = api(method, path, body, **KEY), api(method, path, body, **KEY)
     assert (first.status_code, first.content) == (status, again.content)
     assert "Idempotency-Replayed" not in again
-    [stored] = RememberedAnswer.objects.all()
+    [stored] = IdempotencyRecord.objects.all()
     assert (stored.status, stored.etag, bytes(stored.body)) == (status, "", b"")
     assert errors(api(method, f"{path}?dry_run=false", body, **KEY)) == [(None, "key_reused")]
 
 
 def test_a_request_that_failed_is_executed_again_and_then_replayed(api: Api) -> None:
-    [device] = register(draft(1))
-    assert api.post(DEVICES, draft(1), **KEY).status_code == 409
+    [device] = register(device_payload(1))
+    assert api.post(DEVICES, device_payload(1), **KEY).status_code == 409
     api.delete(f"/api/device/{device.pk}")
-    first = api.post(DEVICES, draft(1), **KEY)
+    first = api.post(DEVICES, device_payload(1), **KEY)
     assert first.status_code == 201
-    assert same(first, api.post(DEVICES, draft(1), **KEY))
+    assert same(first, api.post(DEVICES, device_payload(1), **KEY))
     assert Device.objects.count() == 1
 
 
 def test_a_change_that_was_outdated_is_compared_again(api: Api) -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     path, headers = f"/api/device/{device.pk}", {**KEY, "if-match": '"old"'}
     first = api.patch(path, {"device_name": "New"}, **headers)
     again = api.patch(path, {"device_name": "New"}, **headers)
@@ -87,23 +88,23 @@ def test_a_change_that_was_outdated_is_compared_again(api: Api) -> None:
 
 
 def test_the_same_request_may_be_spelt_otherwise(api: Api) -> None:
-    first = api.post(DEVICES, draft(1), **KEY)
-    turned = dict(reversed(draft(1).items()))
+    first = api.post(DEVICES, device_payload(1), **KEY)
+    turned = dict(reversed(device_payload(1).items()))
     assert same(first, api.post(f"{DEVICES}/", turned, **KEY))
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("POST", DEVICES, draft(2)),
-        ("POST", DEVICES, [draft(1)]),
-        ("POST", "/api/device", draft(1)),
-        ("POST", f"{DEVICES}?mode=partial", draft(1)),
+        ("POST", DEVICES, device_payload(2)),
+        ("POST", DEVICES, [device_payload(1)]),
+        ("POST", "/api/device", device_payload(1)),
+        ("POST", f"{DEVICES}?mode=partial", device_payload(1)),
         ("DELETE", "/api/device/1", None),
     ],
 )
 def test_a_key_that_came_with_another_request_is_refused(api: Api, method: str, path: str, body: Any) -> None:
-    api.post(DEVICES, draft(1), **KEY)
+    api.post(DEVICES, device_payload(1), **KEY)
     response = api(method, path, body, **KEY)
     assert (response.status_code, response.json()["status"]) == (422, "UNPROCESSABLE_CONTENT")
     assert errors(response) == [(None, "key_reused")]
@@ -111,49 +112,53 @@ def test_a_key_that_came_with_another_request_is_refused(api: Api, method: str, 
 
 
 def test_two_api_keys_may_have_the_same_idempotency_key(api: Api, api_a: Api) -> None:
-    assert api.post(DEVICES, draft(1), **KEY).status_code == api_a.post(DEVICES, draft(2), **KEY).status_code == 201
-    assert RememberedAnswer.objects.count() == 2
+    assert (
+        api.post(DEVICES, device_payload(1), **KEY).status_code
+        == api_a.post(DEVICES, device_payload(2), **KEY).status_code
+        == 201
+    )
+    assert IdempotencyRecord.objects.count() == 2
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "a\tb", "é"])
 def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
-    response = api.post(DEVICES, draft(1), **{"idempotency-key": key})
+    response = api.post(DEVICES, device_payload(1), **{"idempotency-key": key})
     assert (response.status_code, errors(response)) == (400, [("idempotency-key", "invalid")])
     assert not Device.objects.exists()
 
 
 def test_a_key_of_255_characters_is_one(api: Api) -> None:
-    assert api.post(DEVICES, draft(1), **{"idempotency-key": "x" * 255}).status_code == 201
+    assert api.post(DEVICES, device_payload(1), **{"idempotency-key": "x" * 255}).status_code == 201
 
 
 def test_after_a_day_the_key_is_new(api: Api) -> None:
-    api.post(DEVICES, draft(1), **KEY)
-    RememberedAnswer.objects.update(created_at=timezone.now() - timedelta(hours=24))
-    response = api.post(DEVICES, draft(2), **KEY)
+    api.post(DEVICES, device_payload(1), **KEY)
+    IdempotencyRecord.objects.update(created_at=timezone.now() - timedelta(hours=24))
+    response = api.post(DEVICES, device_payload(2), **KEY)
     assert (response.status_code, "Idempotency-Replayed" in response) == (201, False)
-    assert same(response, api.post(DEVICES, draft(2), **KEY))
-    assert RememberedAnswer.objects.count() == 1
+    assert same(response, api.post(DEVICES, device_payload(2), **KEY))
+    assert IdempotencyRecord.objects.count() == 1
 
 
 def test_what_may_not_be_done_is_not_remembered(reader: Api, outsider: Api, api: Api) -> None:
     for client in (reader, outsider):
-        assert client.post(DEVICES, draft(1), **KEY).status_code in (401, 403)
-    api.post(f"{DEVICES}?mode=x", draft(1), **KEY)
+        assert client.post(DEVICES, device_payload(1), **KEY).status_code in (401, 403)
+    api.post(f"{DEVICES}?mode=x", device_payload(1), **KEY)
     api.post(DEVICES, b"{", **KEY)
     api.get(DEVICES, **KEY)
-    assert not RememberedAnswer.objects.exists()
+    assert not IdempotencyRecord.objects.exists()
 
 
 def test_a_key_that_may_only_read_by_now_is_not_replayed_to(api: Api) -> None:
-    api.post(DEVICES, draft(1), **KEY)
+    api.post(DEVICES, device_payload(1), **KEY)
     ApiKey.objects.update(read_only=True)
-    assert api.post(DEVICES, draft(1), **KEY).status_code == 403
+    assert api.post(DEVICES, device_payload(1), **KEY).status_code == 403
 
 
 def test_a_rehearsal_is_not_remembered(api: Api) -> None:
-    assert api.post(f"{DEVICES}?dry_run=true", draft(1), **KEY).status_code == 201
-    assert not RememberedAnswer.objects.exists()
-    assert api.post(DEVICES, draft(1), **KEY).status_code == 201
+    assert api.post(f"{DEVICES}?dry_run=true", device_payload(1), **KEY).status_code == 201
+    assert not IdempotencyRecord.objects.exists()
+    assert api.post(DEVICES, device_payload(1), **KEY).status_code == 201
 
 
 def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,17 +166,17 @@ def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, m
         raise OperationalError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "_store", fail)
-        response = api.post(DEVICES, draft(1), **KEY)
+        patch.setattr(idempotency, "_store", fail)
+        response = api.post(DEVICES, device_payload(1), **KEY)
         assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert not Device.objects.exists()
-    assert api.post(DEVICES, draft(1), **KEY).status_code == 201
+    assert api.post(DEVICES, device_payload(1), **KEY).status_code == 201
 
 
 @pytest.mark.django_db(transaction=True)
 def test_twenty_at_once_have_one_effect() -> None:
     key = issue("app").text
-    responses = at_once(20, lambda n: Api(key).post(DEVICES, draft(1), **KEY))
+    responses = at_once(20, lambda n: Api(key).post(DEVICES, device_payload(1), **KEY))
     assert set(Counter(response.status_code for response in responses)) <= {201, 409}
     first, *more = [response for response in responses if response.status_code == 201]
     assert {response.content for response in more} <= {first.content}
@@ -186,7 +191,7 @@ def test_twenty_at_once_have_one_effect() -> None:
 def test_while_the_first_is_running_the_second_is_told_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     key = issue("app").text
     running, asked = threading.Event(), threading.Event()
-    take = sql.insert
+    take = bulk.insert
 
     def slowly(*args: Any, **kwargs: Any) -> list[int]:
         running.set()
@@ -194,19 +199,19 @@ def test_while_the_first_is_running_the_second_is_told_to_wait(monkeypatch: pyte
             assert asked.wait(20)
         return take(*args, **kwargs)
 
-    monkeypatch.setattr(sql, "insert", slowly)
+    monkeypatch.setattr(bulk, "insert", slowly)
 
     def act(number: int) -> Any:
         if number == 0:
-            return Api(key).post(DEVICES, draft(1), **KEY)
+            return Api(key).post(DEVICES, device_payload(1), **KEY)
         assert running.wait(20)
-        response = Api(key).post(DEVICES, draft(1), **KEY)
+        response = Api(key).post(DEVICES, device_payload(1), **KEY)
         asked.set()
         return response
 
     first, second = at_once(2, act)
     assert (first.status_code, second.status_code) == (201, 409 if connection.vendor == "postgresql" else 201)
-    assert same(first, Api(key).post(DEVICES, draft(1), **KEY))
+    assert same(first, Api(key).post(DEVICES, device_payload(1), **KEY))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -221,22 +226,22 @@ def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_n
     def killed(*_args: Any, **_kwargs: Any) -> None:
         raise Killed
 
-    store = writing._store
+    store = idempotency._store
 
     def killed_after_storing(*args: Any) -> None:
         store(*args)
         raise Killed
 
     key = issue("app").text
-    points = [(sql, "insert", killed), (history, "record", killed), (writing, "_store", killed)]
-    for module, name, at in [*points, (writing, "_store", killed_after_storing)]:
+    points = [(bulk, "insert", killed), (recording, "record", killed), (idempotency, "_store", killed)]
+    for module, name, at in [*points, (idempotency, "_store", killed_after_storing)]:
         with monkeypatch.context() as patch:
             patch.setattr(module, name, at)
             with pytest.raises(Killed):
-                Api(key).post(DEVICES, draft(1), **KEY)
+                Api(key).post(DEVICES, device_payload(1), **KEY)
         assert not Device.objects.exists()
-        assert not RememberedAnswer.objects.exists()
-    assert Api(key).post(DEVICES, draft(1), **KEY).status_code == 201
+        assert not IdempotencyRecord.objects.exists()
+    assert Api(key).post(DEVICES, device_payload(1), **KEY).status_code == 201
 
 
 @pytest.mark.django_db(transaction=True)
@@ -244,7 +249,7 @@ def test_lists_that_deadlock_are_tried_again_with_a_key_as_without(monkeypatch: 
     class Deadlock(Exception):
         sqlstate = "40P01"
 
-    failures, insert = [1, 2], sql.insert
+    failures, insert = [1, 2], bulk.insert
 
     def fail_twice(*args: Any, **kwargs: Any) -> list[int]:
         if failures:
@@ -252,14 +257,14 @@ def test_lists_that_deadlock_are_tried_again_with_a_key_as_without(monkeypatch: 
             raise OperationalError("deadlock") from Deadlock()
         return insert(*args, **kwargs)
 
-    monkeypatch.setattr(sql, "insert", fail_twice)
+    monkeypatch.setattr(bulk, "insert", fail_twice)
     key = issue("app").text
-    assert Api(key).post(DEVICES, draft(1), **KEY).status_code == 201
-    assert RememberedAnswer.objects.count() == 1
+    assert Api(key).post(DEVICES, device_payload(1), **KEY).status_code == 201
+    assert IdempotencyRecord.objects.count() == 1
 
 
 def test_an_empty_if_match_is_another_request_than_one_without(api: Api) -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     path, key = f"/api/device/{device.pk}", {"idempotency-key": "once"}
     assert api.patch(path, {"device_name": "x"}, **key).status_code == 200
     assert api.patch(path, {"device_name": "x"}, **key, **{"if-match": ""}).status_code == 422

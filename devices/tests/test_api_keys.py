@@ -15,12 +15,13 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
-from devices import credentials, keys
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
 from devices.api import authentication
+from devices.crypto import keys
 from devices.models import ApiKey, Device
-from devices.origin import COMMAND
-from devices.problems import Refused
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.tests.conftest import Api, device_payload, errors, issue, register
+from devices.values.errors import ValidationFailed
 
 FIELD_KEY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 
@@ -52,7 +53,7 @@ def test_a_key_that_is_none_is_answered_like_no_key(db: None, outsider: Api, cas
 
 def test_a_revoked_and_an_expired_key_are_answered_like_no_key(db: None, outsider: Api) -> None:
     revoked = issue("revoked")
-    credentials.revoke(revoked.key, COMMAND)
+    api_keys.revoke(revoked.key, SYSTEM)
     assert_closed(Api(revoked.text), outsider)
     assert_closed(Api(issue("expired", expires_at=timezone.now()).text), outsider)
 
@@ -67,7 +68,7 @@ def assert_closed(api: Api, outsider: Api) -> None:
         ("GET", "/api/nowhere"),
         ("TRACE", "/api/devices"),
     ):
-        response = api(method, path, [draft(1)] if method == "POST" else None)
+        response = api(method, path, [device_payload(1)] if method == "POST" else None)
         assert response.status_code == 401
         assert response.json() == outsider.get("/api/devices").json()
         assert response["WWW-Authenticate"] == "x-api-key"
@@ -84,7 +85,7 @@ def test_a_mistyped_key_costs_no_query(
 
 
 def test_a_read_only_key_reads_and_does_not_write(reader: Api) -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     assert reader.get(f"/api/device/{device.pk}").status_code == 200
     for method, path in (
         ("POST", "/api/devices"),
@@ -94,7 +95,7 @@ def test_a_read_only_key_reads_and_does_not_write(reader: Api) -> None:
         ("PATCH", f"/api/device/{device.pk}"),
         ("DELETE", f"/api/device/{device.pk}"),
     ):
-        response = reader(method, path, draft(2))
+        response = reader(method, path, device_payload(2))
         assert (response.status_code, errors(response)) == (403, [(None, "read_only")]), (method, path)
     assert list(Device.objects.values_list("device_name", flat=True)) == ["Cuff 1"]
 
@@ -110,25 +111,25 @@ def test_revoking_takes_effect_on_the_next_request(db: None) -> None:
     issued = issue("app")
     api = Api(issued.text)
     assert api.get("/api/devices").status_code == 200
-    assert credentials.revoke(issued.key, COMMAND) is True
+    assert api_keys.revoke(issued.key, SYSTEM) is True
     assert api.get("/api/devices").status_code == 401
-    assert credentials.revoke(issued.key, COMMAND) is False
+    assert api_keys.revoke(issued.key, SYSTEM) is False
 
 
 def test_a_key_from_the_field_can_be_taken_over(db: None) -> None:
     assert Api(FIELD_KEY).get("/api/devices").status_code == 401
-    key = credentials.take_over(FIELD_KEY, "first web client", COMMAND)
+    key = api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
     assert Api(FIELD_KEY).get("/api/devices").status_code == 200
     assert (key.legacy, key.prefix) == (True, "")
     with pytest.raises(ValidationError, match=r"This key is known already\."):
-        credentials.take_over(FIELD_KEY, "again", COMMAND)
+        api_keys.import_key(FIELD_KEY, "again", SYSTEM)
 
 
 def test_key_that_is_taken_over_twice_at_once_is_refused(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials.take_over(FIELD_KEY, "first web client", COMMAND)
-    monkeypatch.setattr(credentials, "check_legacy", lambda text: None)  # as if both checks came first
-    with pytest.raises(Refused) as refused:
-        credentials.take_over(FIELD_KEY, "again", COMMAND)
+    api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
+    monkeypatch.setattr(api_keys, "check_legacy", lambda text: None)  # as if both checks came first
+    with pytest.raises(ValidationFailed) as refused:
+        api_keys.import_key(FIELD_KEY, "again", SYSTEM)
     assert [problem.code for problem in refused.value.problems] == ["unique"]
     assert ApiKey.objects.count() == 1
 
@@ -136,13 +137,13 @@ def test_key_that_is_taken_over_twice_at_once_is_refused(db: None, monkeypatch: 
 @pytest.mark.parametrize("text", ["short", "x" * 256, "kunci-é-kunci-kunci-kunci", "a b" * 10, "cxp_" + "x" * 55])
 def test_what_cannot_be_a_legacy_key_is_not_taken_over(db: None, text: str) -> None:
     with pytest.raises(ValidationError, match="16 to 255 visible ASCII characters"):
-        credentials.take_over(text, "app", COMMAND)
+        api_keys.import_key(text, "app", SYSTEM)
     assert not ApiKey.objects.exists()
 
 
 def test_rotation_gives_a_key_of_the_same_settings_and_lets_the_old_one_run_out(rs_a: Any) -> None:
     old = issue("app", hospital=rs_a, read_only=True, naming="camelCase")
-    new = credentials.rotate(old.key, COMMAND, timedelta(hours=2))
+    new = api_keys.rotate(old.key, SYSTEM, timedelta(hours=2))
     for name in ("name", "hospital", "read_only", "naming"):
         assert getattr(new.key, name) == getattr(old.key, name)
     assert new.text != old.text
@@ -154,11 +155,11 @@ def test_rotation_gives_a_key_of_the_same_settings_and_lets_the_old_one_run_out(
 def test_rotation_does_not_lengthen_a_life_nor_wake_the_dead(db: None) -> None:
     end = timezone.now() + timedelta(minutes=5)
     old = issue("app", expires_at=end)
-    assert credentials.rotate(old.key, COMMAND).key.expires_at == end
+    assert api_keys.rotate(old.key, SYSTEM).key.expires_at == end
     assert old.key.expires_at == end
-    credentials.revoke(old.key, COMMAND)
-    with pytest.raises(Refused) as refused:
-        credentials.rotate(old.key, COMMAND)
+    api_keys.revoke(old.key, SYSTEM)
+    with pytest.raises(ValidationFailed) as refused:
+        api_keys.rotate(old.key, SYSTEM)
     assert "revoked or expired" in str(refused.value.problems[0].message)
 
 
@@ -189,7 +190,7 @@ def test_the_last_use_is_noted_once_a_minute(db: None, django_assert_num_queries
 
 def test_a_use_within_the_minute_costs_no_query(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     api = Api(issue("app").text)
-    register(draft(1))
+    register(device_payload(1))
     api.get("/api/devices")
     with django_assert_num_queries(2):  # the key, the list
         api.get("/api/devices")

@@ -14,12 +14,20 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
-from devices import counters, credentials, keys
-from devices.counters import KEPT, PAUSE, CountingFailed, DatabaseCounter, FirstThatCounts, RedisCounter
-from devices.leases import SHARE, Granted, Window
-from devices.models import ApiKey, Device, PermitCount
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
+from devices.crypto import keys
+from devices.models import ApiKey, Device, RateLimitCounter
+from devices.ratelimit import stores
+from devices.ratelimit.limiter import BATCH_DIVISOR, Reservation, StoreUnavailable, Window
+from devices.ratelimit.stores import (
+    BREAKER_SECONDS,
+    WINDOW_KEPT,
+    DatabaseStore,
+    FallbackStore,
+    RedisStore,
+)
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 from devices.tests.test_api_keys import FIELD_KEY, mistype
 
 pytestmark = pytest.mark.django_db
@@ -37,9 +45,9 @@ class Clock:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     clock = Clock()
-    counters.leases().clock = clock
+    stores.limiter().clock = clock
     yield clock
-    counters.leases.cache_clear()
+    stores.limiter.cache_clear()
 
 
 def statuses(api: Api, times: int, path: str = "/api/devices") -> list[int]:
@@ -89,8 +97,8 @@ def test_every_answer_tells_what_is_left_also_an_error_and_to_a_browser(clock: C
         ("POST", "/api/devices", []),
     ]:
         assert '"default";r=' in api(method, path, body)["RateLimit"]
-    posted = api.post("/api/devices", draft(1), **{"idempotency-key": "1"})
-    again = api.post("/api/devices", draft(1), **{"idempotency-key": "1"})
+    posted = api.post("/api/devices", device_payload(1), **{"idempotency-key": "1"})
+    again = api.post("/api/devices", device_payload(1), **{"idempotency-key": "1"})
     assert (posted["RateLimit"], again["RateLimit"]) == ('"default";r=96;t=45', '"default";r=95;t=45')
     exposed = posted["Access-Control-Expose-Headers"]
     assert {"ratelimit", "ratelimit-policy", "retry-after"} <= set(exposed.split(", "))
@@ -100,8 +108,8 @@ def test_every_answer_tells_what_is_left_also_an_error_and_to_a_browser(clock: C
 
 def test_a_write_that_is_refused_writes_nothing(clock: Clock) -> None:
     api = Api(issue("app", rate="1/h").text)
-    assert api.post("/api/devices", draft(1)).status_code == 201
-    assert api.post("/api/devices", draft(2)).status_code == 429
+    assert api.post("/api/devices", device_payload(1)).status_code == 201
+    assert api.post("/api/devices", device_payload(2)).status_code == 429
     assert api.delete("/api/device/1").status_code == 429
     assert len(Api(issue("other").text).get("/api/devices").json()["data"]) == 1
 
@@ -115,11 +123,11 @@ def test_the_default_applies_to_keys_without_a_rate_of_their_own(clock: Clock, s
 
 def test_a_leased_permit_takes_no_query(clock: Clock, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     api = Api(issue("app", rate="6000/min").text)
-    register(draft(1))
+    register(device_payload(1))
     api.get("/api/devices")
     with django_assert_num_queries(2):  # the key, the list
         api.get("/api/devices")
-    assert PermitCount.objects.get().used == 6000 // 64
+    assert RateLimitCounter.objects.get().used == 6000 // 64
 
 
 # --- Keys that are none
@@ -141,7 +149,7 @@ def test_an_address_that_sends_keys_that_are_none_is_told_to_stop(clock: Clock, 
 
 def test_beyond_it_a_key_that_can_be_guessed_opens_nothing_and_is_not_looked_up(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
-    credentials.take_over(FIELD_KEY, "first web client", COMMAND)
+    api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
     attempt("guess-0123456789", 6)
     with CaptureQueriesContext(connection) as queries:
         assert attempt(FIELD_KEY) == [429]
@@ -161,7 +169,7 @@ def test_beyond_it_keys_that_cannot_be_guessed_go_on(clock: Clock, settings: Any
 
 def test_an_expired_key_that_goes_on_asking_stops_no_client_with_a_legacy_key(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
-    credentials.take_over(FIELD_KEY, "first web client", COMMAND)
+    api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
     assert attempt(keys.generate(), 9)[-1] == 429
     assert attempt(FIELD_KEY) == [200]
 
@@ -190,38 +198,38 @@ def window(limit: int, began_at: int = MINUTE) -> Window:
 
 
 def test_the_database_gives_leases_that_shrink_and_never_more_than_the_limit() -> None:
-    counter = DatabaseCounter()
+    counter = DatabaseStore()
     granted = [counter.lease("a", window(1000)) for _ in range(1000)]
-    assert granted[0] == Granted(15, 15)
-    assert granted[1] == Granted(15, 30)
+    assert granted[0] == Reservation(15, 15)
+    assert granted[1] == Reservation(15, 30)
     assert sum(each.permits for each in granted) == 1000
-    assert [each for each in granted if each.permits][-100:] == [Granted(1, 901 + n) for n in range(100)]
-    assert granted[-1] == Granted(0, 1000)
-    assert counter.lease("b", window(1)) == Granted(1, 1)
-    assert counter.lease("b", window(1)) == Granted(0, 1)
-    assert counter.lease("a", window(1_000_000_000, MINUTE + 60)) == Granted(15_625_000, 15_625_000)
+    assert [each for each in granted if each.permits][-100:] == [Reservation(1, 901 + n) for n in range(100)]
+    assert granted[-1] == Reservation(0, 1000)
+    assert counter.lease("b", window(1)) == Reservation(1, 1)
+    assert counter.lease("b", window(1)) == Reservation(0, 1)
+    assert counter.lease("a", window(1_000_000_000, MINUTE + 60)) == Reservation(15_625_000, 15_625_000)
 
 
 def test_windows_of_the_past_are_removed_by_whoever_counts_and_by_prune() -> None:
     clock = Clock()
-    counter = DatabaseCounter(clock)
+    counter = DatabaseStore(clock)
     counter.lease("old", window(1))
-    clock.at += KEPT + 61
-    counter.lease("new", window(1, MINUTE + KEPT + 60))
-    assert list(PermitCount.objects.values_list("name", flat=True)) == ["new"]
+    clock.at += WINDOW_KEPT + 61
+    counter.lease("new", window(1, MINUTE + WINDOW_KEPT + 60))
+    assert list(RateLimitCounter.objects.values_list("name", flat=True)) == ["new"]
     call_command("prune", "--dry-run", verbosity=0)
-    assert PermitCount.objects.exists()
+    assert RateLimitCounter.objects.exists()
     call_command("prune", verbosity=0)
-    assert not PermitCount.objects.exists()
+    assert not RateLimitCounter.objects.exists()
 
 
 class Broken:
     place = "Redis"
 
-    def __init__(self, answer: Granted | None = None) -> None:
+    def __init__(self, answer: Reservation | None = None) -> None:
         self.answer, self.asked = answer, 0
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
+    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
         self.asked += 1
         if self.answer is None:
             raise redis.ConnectionError("redis://:geheim@cache.example.org")
@@ -232,16 +240,16 @@ class Broken:
 
 
 def test_a_counter_that_fails_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
-    clock, broken, second = Clock(), Broken(), Broken(Granted(1, 1))
-    chain = FirstThatCounts([broken, second], clock)
-    assert [chain.lease("a", window(5)) for _ in range(10)] == [Granted(1, 1)] * 10
+    clock, broken, second = Clock(), Broken(), Broken(Reservation(1, 1))
+    chain = FallbackStore([broken, second], clock)
+    assert [chain.lease("a", window(5)) for _ in range(10)] == [Reservation(1, 1)] * 10
     assert (broken.asked, second.asked) == (1, 10)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().endswith("Redis: ConnectionError. The database counts instead.")
-    clock.at += PAUSE
-    broken.answer = Granted(2, 2)
-    assert chain.lease("a", window(5)) == Granted(2, 2)
+    clock.at += BREAKER_SECONDS
+    broken.answer = Reservation(2, 2)
+    assert chain.lease("a", window(5)) == Reservation(2, 2)
 
 
 def test_where_no_counter_counts_requests_are_admitted(
@@ -249,12 +257,12 @@ def test_where_no_counter_counts_requests_are_admitted(
 ) -> None:
     api = Api(issue("app", rate="1/min").text)
     api.get("/api/devices")  # so that the key's use is noted
-    counters.leases().leases.clear()
-    monkeypatch.setattr(DatabaseCounter, "SQL", "SELECT nothing")
+    stores.limiter().leases.clear()
+    monkeypatch.setattr(DatabaseStore, "SQL", "SELECT nothing")
     with transaction.atomic():
         savepoint = transaction.savepoint()
-        with pytest.raises(CountingFailed):
-            counters.leases().counter.lease("a", window(1))
+        with pytest.raises(StoreUnavailable):
+            stores.limiter().counter.lease("a", window(1))
         transaction.savepoint_rollback(savepoint)
     assert statuses(api, 5) == [200] * 5
     [record] = caplog.records
@@ -268,17 +276,17 @@ def test_a_database_that_takes_no_writes_admits_whoever_reads(caplog: pytest.Log
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = ON" if sqlite else "SET default_transaction_read_only = on")
     assert statuses(api, 3) == [200] * 3
-    assert api.post("/api/devices", draft(1)).status_code == 503
+    assert api.post("/api/devices", device_payload(1)).status_code == 503
     connection.close()
     assert not Device.objects.exists()
-    [told] = [record.getMessage() for record in caplog.records if record.name == "devices.counters"]
+    [told] = [record.getMessage() for record in caplog.records if record.name == "devices.ratelimit.stores"]
     assert told.endswith("Requests are admitted.")
 
 
 def test_a_dead_redis_is_logged_without_its_password(caplog: pytest.LogCaptureFixture) -> None:
-    chain = FirstThatCounts([RedisCounter("redis://:geheim@127.0.0.1:1/0")])
+    chain = FallbackStore([RedisStore("redis://:geheim@127.0.0.1:1/0")])
     begin = time.monotonic()
-    with pytest.raises(CountingFailed):
+    with pytest.raises(StoreUnavailable):
         chain.lease("a", window(1))
     assert "Redis: ConnectionError. " in caplog.text
     assert "geheim" not in caplog.text
@@ -288,7 +296,7 @@ def test_a_dead_redis_is_logged_without_its_password(caplog: pytest.LogCaptureFi
 def test_sqlite_waits_as_long_as_ever_after_a_count(db: None) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL waits in another way")
-    DatabaseCounter().lease("a", window(1))
+    DatabaseStore().lease("a", window(1))
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         assert cursor.fetchone() == (5000,)
@@ -322,4 +330,4 @@ def test_a_rate_is_given_by_the_command_and_listed(capsys: pytest.CaptureFixture
 
 
 def test_a_rotated_key_keeps_its_rate(db: None) -> None:
-    assert credentials.rotate(issue("app", rate="10/s").key, COMMAND).key.rate == "10/s"
+    assert api_keys.rotate(issue("app", rate="10/s").key, SYSTEM).key.rate == "10/s"

@@ -5,10 +5,10 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from devices import registry
-from devices.api import pagination, selection
+from devices.access.actor import SYSTEM
+from devices.api import pagination, queries
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, register
+from devices.tests.conftest import Api, device_payload, errors, register
 
 
 def ids(response: Any) -> list[int]:
@@ -27,7 +27,7 @@ def follow(api: Api, url: str, step: str = "next") -> list[int]:
 
 
 def test_devices_are_listed_by_ascending_id_in_the_documented_shape(api: Api) -> None:
-    [device] = register(draft(1, device_holder="RS Harapan"))
+    [device] = register(device_payload(1, device_holder="RS Harapan"))
     body = api.get("/api/devices").json()
     milliseconds = round(device.created_at.timestamp() * 1000)
     assert body == {
@@ -50,7 +50,7 @@ def test_devices_are_listed_by_ascending_id_in_the_documented_shape(api: Api) ->
 
 
 def test_a_page_has_twenty_devices_unless_asked(api: Api) -> None:
-    devices = register(*map(draft, range(1, 46)))
+    devices = register(*map(device_payload, range(1, 46)))
     first = api.get("/api/devices")
     assert ids(first) == [device.pk for device in devices[:20]]
     assert first.json()["pagination"] == {
@@ -66,7 +66,7 @@ def test_a_page_has_twenty_devices_unless_asked(api: Api) -> None:
 
 
 def test_beyond_the_end_is_an_empty_list(api: Api) -> None:
-    register(*map(draft, range(1, 6)))
+    register(*map(device_payload, range(1, 6)))
     response = api.get("/api/devices?page=9&size=2")
     assert ids(response) == []
     pagination = response.json()["pagination"]
@@ -78,8 +78,8 @@ def test_beyond_the_end_is_an_empty_list(api: Api) -> None:
 def test_a_deep_page_is_that_page_from_whichever_end_it_was_found(
     api: Api, api_a: Api, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    devices = register(*(draft(n, device_holder="RS Harapan") for n in range(1, 48)))
-    registry.retire(Device.objects.filter(pk__in=[devices[5].pk, devices[30].pk]), COMMAND)
+    devices = register(*(device_payload(n, device_holder="RS Harapan") for n in range(1, 48)))
+    registry.retire(Device.objects.filter(pk__in=[devices[5].pk, devices[30].pk]), SYSTEM)
     kept = [device.pk for device in devices if device not in (devices[5], devices[30])]
     monkeypatch.setattr(pagination, "DEEP", 4)
     for client in (api, api_a):
@@ -93,7 +93,7 @@ def test_a_deep_page_is_that_page_from_whichever_end_it_was_found(
 
 def test_pages_may_count_from_zero(api: Api, settings: Any) -> None:
     settings.API_FIRST_PAGE = 0
-    devices = register(*map(draft, range(1, 5)))
+    devices = register(*map(device_payload, range(1, 5)))
     assert ids(api.get("/api/devices?page=0&size=2")) == [device.pk for device in devices[:2]]
     assert ids(api.get("/api/devices?page=1&size=2")) == [device.pk for device in devices[2:]]
     assert api.get("/api/devices?size=2").json()["pagination"]["page"] == 0
@@ -148,14 +148,14 @@ def test_too_many_parameters_are_refused(api: Api) -> None:
 
 
 def test_the_default_order_may_be_named(api: Api) -> None:
-    devices = register(*map(draft, range(1, 4)))
+    devices = register(*map(device_payload, range(1, 4)))
     response = api.get("/api/devices?ordering=id&size=2")
     assert response.json()["pagination"]["next"].endswith(f"?after={devices[1].pk}&size=2&ordering=id")
     assert ids(api.get(f"/api/devices?ordering=id&after={devices[1].pk}")) == [devices[2].pk]
 
 
 def test_every_link_works(api: Api) -> None:
-    register(draft(1))
+    register(device_payload(1))
     for query in (f"after={2**63 - 1}", "before=0", "before=1", "page=7"):
         for link in ("next", "previous"):
             if url := api.get(f"/api/devices?{query}").json()["pagination"][link]:
@@ -163,7 +163,7 @@ def test_every_link_works(api: Api) -> None:
 
 
 def test_search_knows_no_case_in_any_alphabet(api: Api) -> None:
-    register(draft(1, device_name="Žluťoučký .* kůň"), draft(2))
+    register(device_payload(1, device_name="Žluťoučký .* kůň"), device_payload(2))
     for text in ("žluťoučký", "ŽLUŤOUČKÝ", "KŮŇ", "ý .* k"):
         assert len(ids(api.get(f"/api/devices?search={quote(text)}"))) == 1, text
     assert ids(api.get("/api/devices?search=%C5%BE.%2A")) == []
@@ -174,10 +174,10 @@ def test_a_refused_page_names_the_range(api: Api) -> None:
 
 
 def test_following_next_gives_each_device_that_stays_exactly_once(api: Api) -> None:
-    devices = register(*map(draft, range(1, 31)))
+    devices = register(*map(device_payload, range(1, 31)))
     first = api.get("/api/devices?size=7").json()
-    registry.retire(Device.objects.filter(pk__in=[devices[0].pk, devices[3].pk, devices[20].pk]), COMMAND)
-    register(draft(99))
+    registry.retire(Device.objects.filter(pk__in=[devices[0].pk, devices[3].pk, devices[20].pk]), SYSTEM)
+    register(device_payload(99))
     rest = follow(api, first["pagination"]["next"])
     seen = [device["id"] for device in first["data"]] + rest
     assert len(seen) == len(set(seen))
@@ -185,7 +185,7 @@ def test_following_next_gives_each_device_that_stays_exactly_once(api: Api) -> N
 
 
 def test_previous_leads_back_to_the_beginning(api: Api) -> None:
-    devices = [device.pk for device in register(*map(draft, range(1, 11)))]
+    devices = [device.pk for device in register(*map(device_payload, range(1, 11)))]
     body = api.get(f"/api/devices?after={devices[7]}&size=3").json()
     assert body["pagination"]["page"] is None
     parts = urlsplit(body["pagination"]["previous"])
@@ -194,15 +194,15 @@ def test_previous_leads_back_to_the_beginning(api: Api) -> None:
 
 
 def test_links_keep_the_filters(api: Api) -> None:
-    wanted = register(*(draft(n, device_type="CORPORATE") for n in range(1, 6)))
-    register(*(draft(n) for n in range(6, 11)))
+    wanted = register(*(device_payload(n, device_type="CORPORATE") for n in range(1, 6)))
+    register(*(device_payload(n) for n in range(6, 11)))
     seen = follow(api, "http://testserver/api/devices?device_type=corporate&size=2")
     assert seen == [device.pk for device in wanted]
 
 
 @pytest.mark.parametrize("ordering", ["device_name", "-device_name", "-id", "updated_at", "-updated_at"])
 def test_other_orders_are_walked_completely_too(api: Api, ordering: str) -> None:
-    devices = register(*map(draft, range(1, 12)))
+    devices = register(*map(device_payload, range(1, 12)))
     seen = follow(api, f"http://testserver/api/devices?ordering={ordering}&size=3")
     name = ordering.lstrip("-")
     expected = sorted(devices, key=lambda device: device.pk)
@@ -215,9 +215,9 @@ def test_other_orders_are_walked_completely_too(api: Api, ordering: str) -> None
 
 def test_each_filter_finds_what_it_names(api: Api) -> None:
     cuff, watch, oximeter = register(
-        draft(1, device_holder="RS Harapan"),
-        draft(2, device_name="Watch 2", device_type="CORPORATE", device_mac="D0:61:AE:D4:58:94"),
-        draft(3, device_name="Oximeter 100%", device_holder="RS Sehat"),
+        device_payload(1, device_holder="RS Harapan"),
+        device_payload(2, device_name="Watch 2", device_type="CORPORATE", device_mac="D0:61:AE:D4:58:94"),
+        device_payload(3, device_name="Oximeter 100%", device_holder="RS Sehat"),
     )
     found = {
         "device_name=Watch%202": [watch],
@@ -254,21 +254,23 @@ def test_each_filter_finds_what_it_names(api: Api) -> None:
     ],
 )
 def test_filter_sql_is_compiled_once_for_all_values(api: Api, query: str, values: list[str]) -> None:
-    one, two = register(*(draft(n, device_mac=f"02:00:00:00:00:0{n}", device_holder=f"RS {n}") for n in (1, 2)))
-    selection._compiled.cache_clear()
+    one, two = register(
+        *(device_payload(n, device_mac=f"02:00:00:00:00:0{n}", device_holder=f"RS {n}") for n in (1, 2))
+    )
+    queries._compiled.cache_clear()
     assert [ids(api.get(f"/api/devices?{query % quote(value)}")) for value in values] == [[one.pk], [two.pk], []]
-    assert selection._compiled.cache_info().misses == 1
+    assert queries._compiled.cache_info().misses == 1
 
 
 @pytest.mark.parametrize("query", ["search=%s", "search=%s&ordering=-updated_at"])
 def test_each_search_finds_its_own(api: Api, query: str) -> None:
-    one, two = register(*(draft(n, device_mac=f"02:00:00:00:00:0{n}") for n in (1, 2)))
+    one, two = register(*(device_payload(n, device_mac=f"02:00:00:00:00:0{n}") for n in (1, 2)))
     found = [ids(api.get(f"/api/devices?{query % quote(text)}")) for text in ("uff 1", "CUFF 2", "0002", "f_")]
     assert found == [[one.pk], [two.pk], [two.pk], []]
 
 
 def test_since_includes_its_own_instant(api: Api) -> None:
-    register(draft(1))
+    register(device_payload(1))
     at = api.get("/api/devices").json()["data"][0]["updated_at"]
     assert len(ids(api.get(f"/api/devices?updated_since={at}"))) == 1
     assert len(ids(api.get(f"/api/devices?updated_since={at + 1}"))) == 0
@@ -278,7 +280,7 @@ def test_since_includes_its_own_instant(api: Api) -> None:
 def test_a_list_takes_the_same_few_queries_whatever_its_length(
     api: Api, django_assert_num_queries: DjangoAssertNumQueries, query: str, number: int
 ) -> None:
-    register(*(draft(n, device_holder=f"RS {n}") for n in range(1, 51)))
+    register(*(device_payload(n, device_holder=f"RS {n}") for n in range(1, 51)))
     api.get("/api/devices")
     with django_assert_num_queries(number):
         assert len(ids(api.get(f"/api/devices?size=50{query}"))) == 50
@@ -287,7 +289,7 @@ def test_a_list_takes_the_same_few_queries_whatever_its_length(
 def test_devices_that_no_count_knows_are_counted_only_where_the_page_does_not_tell(
     api: Api, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    register(*(draft(n) for n in range(1, 8)))
+    register(*(device_payload(n) for n in range(1, 8)))
     api.get("/api/devices")  # notes the use of the key
     for page, number in ((1, 4), (2, 3), (3, 4)):  # full; the last; behind it
         with django_assert_num_queries(number):
@@ -296,7 +298,7 @@ def test_devices_that_no_count_knows_are_counted_only_where_the_page_does_not_te
 
 
 def test_of_what_there_is_none_nothing_is_counted(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    register(draft(1, device_type="CONSUMER"))
+    register(device_payload(1, device_type="CONSUMER"))
     api.get("/api/devices")
     with django_assert_num_queries(2):
         told = api.get("/api/devices?device_type=CORPORATE&after=5").json()
@@ -307,7 +309,7 @@ def test_of_what_there_is_none_nothing_is_counted(api: Api, django_assert_num_qu
 def test_a_total_that_is_counted_is_of_what_the_key_may_see(
     api: Api, api_a: Api, rs_a: Hospital, rs_b: Hospital, query: str
 ) -> None:
-    register(*(draft(n, device_holder=rs_a.name if n < 4 else rs_b.name) for n in range(1, 8)))
+    register(*(device_payload(n, device_holder=rs_a.name if n < 4 else rs_b.name) for n in range(1, 8)))
     for who, total in ((api, 7), (api_a, 3)) * 2:
         told = who.get(f"/api/devices?{query}&size=1").json()
         assert told["pagination"]["total"] == total

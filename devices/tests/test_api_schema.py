@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 import cexup
-from devices.drafts import MAX_LENGTH
-from devices.tests.conftest import Api, draft
+from devices.tests.conftest import Api, device_payload
+from devices.values.normalization import MAX_LENGTH
 
 
 @pytest.fixture
@@ -68,21 +68,21 @@ def test_the_schema_tells_the_fields_as_they_are(schema: Any) -> None:
 
 
 def test_every_kind_of_answer_is_as_the_schema_says(api: Api, schema: Any) -> None:
-    created = api.post("/api/devices", [draft(1), draft(2, device_holder="RS Harapan")])
+    created = api.post("/api/devices", [device_payload(1), device_payload(2, device_holder="RS Harapan")])
     first, second = (device["id"] for device in created.json()["data"])
     answers = [
         ("/api/devices", "post", created),
-        ("/api/device", "post", api.post("/api/device", draft(1))),
-        ("/api/devices", "post", api.post("/api/devices?mode=partial", [draft(1), draft(7)])),
-        ("/api/devices", "post", api.post("/api/devices?dry_run=true", [draft(8)])),
+        ("/api/device", "post", api.post("/api/device", device_payload(1))),
+        ("/api/devices", "post", api.post("/api/devices?mode=partial", [device_payload(1), device_payload(7)])),
+        ("/api/devices", "post", api.post("/api/devices?dry_run=true", [device_payload(8)])),
         ("/api/devices", "get", api.get("/api/devices?size=1")),
         ("/api/devices", "get", api.get("/api/devices?page=9")),
         ("/api/devices", "get", api.get("/api/devices?size=0")),
         ("/api/device/{id_device}", "get", api.get(f"/api/device/{first}")),
-        ("/api/device/{id_device}", "put", api.put(f"/api/device/{first}", draft(3))),
-        ("/api/device/{id_device}", "put", api.put(f"/api/device/{first}", draft(3), **{"if-match": '"x"'})),
+        ("/api/device/{id_device}", "put", api.put(f"/api/device/{first}", device_payload(3))),
+        ("/api/device/{id_device}", "put", api.put(f"/api/device/{first}", device_payload(3), **{"if-match": '"x"'})),
         ("/api/device/{id_device}", "patch", api.patch(f"/api/device/{first}", {"device_name": ""})),
-        ("/api/device", "put", api.put("/api/device", draft(4, id=second))),
+        ("/api/device", "put", api.put("/api/device", device_payload(4, id=second))),
         ("/api/device/{id_device}", "delete", api.delete(f"/api/device/{first}")),
         ("/api/device/{id_device}", "get", api.get(f"/api/device/{first}")),
         ("/api/devices/changes", "get", api.get("/api/devices/changes?size=2")),
@@ -96,7 +96,7 @@ def test_every_kind_of_answer_is_as_the_schema_says(api: Api, schema: Any) -> No
 
 
 def test_each_list_parameter_is_in_the_schema_and_works(api: Api, schema: Any) -> None:
-    api.post("/api/devices", draft(1))
+    api.post("/api/devices", device_payload(1))
     for parameter in schema["paths"]["/api/devices"]["get"]["parameters"]:
         if parameter["in"] == "header":
             continue

@@ -7,12 +7,12 @@ import pytest
 from django.http import QueryDict
 
 from devices import registry
+from devices.access.actor import SYSTEM
 from devices.api.filters import DeviceFilter
-from devices.api.selection import Cut
+from devices.api.queries import Cut
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.reach import Reach
-from devices.tests.conftest import Api, draft, errors
+from devices.tests.conftest import Api, device_payload, errors
+from devices.values.scope import Scope
 
 
 def names(response: Any) -> list[str]:
@@ -52,11 +52,11 @@ def test_no_filter_reaches_beyond_the_hospital(api_a: Api, devices: dict[str, De
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_another_hospitals_device_is_not_found(api_a: Api, devices: dict[str, Device], whose: str, method: str) -> None:
     other = devices[whose]
-    response = api_a(method, f"/api/device/{other.pk}", draft(9) if method.startswith("P") else None)
+    response = api_a(method, f"/api/device/{other.pk}", device_payload(9) if method.startswith("P") else None)
     assert response.status_code == 404
     assert response.json() == api_a.get("/api/device/999999").json()
-    assert api_a.put("/api/device", draft(9, id=other.pk)).status_code == 404
-    assert api_a.put("/api/device", draft(9, device_mac=other.device_mac)).status_code == 404
+    assert api_a.put("/api/device", device_payload(9, id=other.pk)).status_code == 404
+    assert api_a.put("/api/device", device_payload(9, device_mac=other.device_mac)).status_code == 404
     other.refresh_from_db()
     assert other.device_name != "Cuff 9"
 
@@ -68,7 +68,7 @@ def test_another_hospitals_retired_device_was_never_there(api_a: Api, api_b: Api
 
 
 def test_what_a_hospitals_key_registers_is_the_hospitals(api_a: Api) -> None:
-    response = api_a.post("/api/devices", [draft(1), draft(2, device_holder="rs HARAPAN")])
+    response = api_a.post("/api/devices", [device_payload(1), device_payload(2, device_holder="rs HARAPAN")])
     assert response.status_code == 201
     assert {device["device_holder"] for device in response.json()["data"]} == {"RS Harapan"}
 
@@ -76,7 +76,7 @@ def test_what_a_hospitals_key_registers_is_the_hospitals(api_a: Api) -> None:
 @pytest.mark.parametrize("holder", ["RS Sehat", "RS Baru", "unknown"])
 def test_a_hospitals_key_registers_for_no_other(api_a: Api, rs_b: Hospital, holder: str) -> None:
     before = Hospital.objects.count()
-    response = api_a.post("/api/devices", [draft(1), draft(2, device_holder=holder)])
+    response = api_a.post("/api/devices", [device_payload(1), device_payload(2, device_holder=holder)])
     assert (response.status_code, errors(response)) == (403, [("device_holder", "forbidden")])
     assert response.json()["errors"][0]["index"] == 1
     assert not Device.objects.exists()
@@ -86,7 +86,10 @@ def test_a_hospitals_key_registers_for_no_other(api_a: Api, rs_b: Hospital, hold
 @pytest.mark.parametrize("holder", ["RS Sehat", "unknown"])
 def test_a_hospitals_key_gives_no_device_away(api_a: Api, devices: dict[str, Device], holder: str) -> None:
     path = f"/api/device/{devices['a'].pk}"
-    for response in (api_a.patch(path, {"device_holder": holder}), api_a.put(path, draft(1, device_holder=holder))):
+    for response in (
+        api_a.patch(path, {"device_holder": holder}),
+        api_a.put(path, device_payload(1, device_holder=holder)),
+    ):
         assert (response.status_code, errors(response)) == (403, [("device_holder", "forbidden")])
     devices["a"].refresh_from_db()
     assert devices["a"].device_holder.name == "RS Harapan"
@@ -94,7 +97,7 @@ def test_a_hospitals_key_gives_no_device_away(api_a: Api, devices: dict[str, Dev
 
 def test_a_hospitals_key_updates_and_retires_its_own(api_a: Api, devices: dict[str, Device]) -> None:
     path = f"/api/device/{devices['a'].pk}"
-    assert api_a.put(path, draft(1, device_name="New", device_holder="RS Harapan")).status_code == 200
+    assert api_a.put(path, device_payload(1, device_name="New", device_holder="RS Harapan")).status_code == 200
     assert api_a.delete(path).status_code == 200
     assert api_a.get(path).status_code == 410
 
@@ -102,7 +105,7 @@ def test_a_hospitals_key_updates_and_retires_its_own(api_a: Api, devices: dict[s
 def test_a_device_that_was_transferred_is_its_new_hospitals(
     api_a: Api, api_b: Api, rs_b: Hospital, devices: dict[str, Device]
 ) -> None:
-    registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, COMMAND)
+    registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, SYSTEM)
     assert api_a.get(f"/api/device/{devices['a'].pk}").status_code == 404
     assert names(api_b.get("/api/devices")) == ["Cuff 1", "Cuff 2"]
 
@@ -114,10 +117,10 @@ def test_a_device_that_was_transferred_is_its_new_hospitals(
 def test_list_is_within_a_scope_of_any_number_of_hospitals(
     devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital, number: int, query: str
 ) -> None:
-    reach = Reach((rs_a, rs_b)[:number])
+    scope = Scope((rs_a, rs_b)[:number])
     filters = DeviceFilter(QueryDict(query))
     assert filters.find_errors() == []
-    selection = filters.select(reach)
+    selection = filters.select(scope)
     total, rows = selection.fetch(Cut("first", 20), "snake_case", after=None, before=None, place=0)
     expected = {device.pk for device in (devices["a"], devices["b"])[:number]}
     if "device_holder" in query:

@@ -8,9 +8,9 @@ import pytest
 from django.db import OperationalError
 from jsonschema import Draft202012Validator
 
-from devices.api import writing
 from devices.api.urls import routes
-from devices.tests.conftest import Api, draft, issue, register
+from devices.db import locks
+from devices.tests.conftest import Api, device_payload, issue, register
 
 KEYED = {400, 401, 429, 503}
 WRITING = KEYED | {403, 409, 422}
@@ -56,7 +56,7 @@ def test_the_schema_the_router_and_the_table_name_the_same(schema: Any) -> None:
 def test_each_status_is_answered_as_the_schema_says(
     method: str, path: str, status: int, api: Api, reader: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _first, here, gone = register(draft(1), draft(2), draft(3))
+    _first, here, gone = register(device_payload(1), device_payload(2), device_payload(3))
     api.delete(f"/api/device/{gone.pk}")
     answer = Provoking(api, reader, monkeypatch, method, path, here.pk, gone.pk).answer(status)
     assert answer.status_code == status, answer.content
@@ -90,7 +90,7 @@ class Provoking:
     def send(self, api: Api | None = None, pk: int = 0, query: str = "", body: Any = None, **headers: str) -> Any:
         pk = pk or self.here
         if body is None and self.method in ("PUT", "POST", "PATCH"):
-            body = draft(9, id=pk)
+            body = device_payload(9, id=pk)
         url = self.path.replace("{id_device}", str(pk)) + query
         return (api or self.api)(self.method, url, body, **headers)
 
@@ -100,7 +100,7 @@ class Provoking:
     answer_201 = answer_200
 
     def answer_207(self) -> Any:
-        return self.send(query="?mode=partial", body=[draft(1), draft(7), {}])
+        return self.send(query="?mode=partial", body=[device_payload(1), device_payload(7), {}])
 
     def answer_304(self) -> Any:
         return self.send(**{"if-none-match": self.send()["ETag"]})
@@ -121,7 +121,7 @@ class Provoking:
 
     def answer_409(self) -> Any:
         """Come while the first request with the same Idempotency-Key is still running."""
-        self.monkeypatch.setattr(writing.sql, "try_lock", lambda _name: False)
+        self.monkeypatch.setattr(locks, "try_lock", lambda _name: False)
         return self.send(**{"idempotency-key": "again"})
 
     def answer_410(self) -> Any:
@@ -149,20 +149,20 @@ class Provoking:
         def fail(*_asked: Any, **_values: Any) -> None:
             raise OperationalError
 
-        self.monkeypatch.setattr("devices.api.authentication.working_key", fail)
+        self.monkeypatch.setattr("devices.api.authentication.find_active_key", fail)
         return self.send()
 
 
 def hospital() -> Any:
-    [device] = register(draft(8, device_holder="RS Harapan"))
+    [device] = register(device_payload(8, device_holder="RS Harapan"))
     return device.device_holder
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])
 def test_a_name_that_is_taken_is_a_conflict_as_the_schema_says(api: Api, schema: Any, method: str) -> None:
-    first, _second = register(draft(1), draft(2))
+    first, _second = register(device_payload(1), device_payload(2))
     path = "/api/devices" if method == "POST" else f"/api/device/{first.pk}"
-    answer = api(method, path, draft(2))
+    answer = api(method, path, device_payload(2))
     assert answer.status_code == 409
     Draft202012Validator({"$ref": "#/components/schemas/Failure", "components": schema["components"]}).validate(
         answer.json()

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 from devices.tests.test_access_matrix import PUBLIC, walk
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -44,7 +44,7 @@ def test_every_route_is_walked() -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_no_response_of_any_route_may_be_shared(api: Api, reader: Api, outsider: Api, route: str) -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     statuses = set()
     for method in METHODS:
         for client in (outsider, reader, api):
@@ -53,14 +53,14 @@ def test_no_response_of_any_route_may_be_shared(api: Api, reader: Api, outsider:
                 path_of(route, 4711) + "/",
                 path_of(route, device.pk) + "?nonsense=1",
             ):
-                response = client(method, path, draft(1) if method in ("POST", "PUT") else None)
+                response = client(method, path, device_payload(1) if method in ("POST", "PUT") else None)
                 assert_not_shared(response)
                 statuses.add(response.status_code)
     assert route in PUBLIC or 401 in statuses
 
 
 def test_a_list_and_a_device_may_be_kept_by_the_client_alone(api: Api) -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     for path in ("/api/devices", f"/api/device/{device.pk}"):
         response = api.get(path)
         assert response["Cache-Control"] == "private, no-cache"
@@ -90,8 +90,8 @@ def test_no_response_of_middleware_or_an_error_handler_may_be_shared(api: Api) -
 
 def test_no_response_of_a_failure_may_be_shared(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.registry.register", fail)
-    failed = api.post("/api/devices", draft(1))
-    monkeypatch.setattr("devices.api.authentication.working_key", be_away)
+    failed = api.post("/api/devices", device_payload(1))
+    monkeypatch.setattr("devices.api.authentication.find_active_key", be_away)
     unavailable = api.get("/api/devices")
     monkeypatch.setattr("cexup.middleware.language_of", fail)
     in_middleware = api.get("/api/devices")
@@ -155,7 +155,7 @@ def test_plain_http_is_rejected_with_and_without_a_key(api: Api, route: str) -> 
 
 @pytest.mark.usefixtures("_https")
 def test_plain_http_changes_nothing_and_https_works(api: Api) -> None:
-    assert api.post("/api/devices", draft(1)).status_code == 403
+    assert api.post("/api/devices", device_payload(1)).status_code == 403
     response = api.client.get("/api/devices", headers=api.headers, secure=True)
     assert (response.status_code, response.json()["data"]) == (200, [])
     assert "max-age" not in api.get("/api/devices").headers.get("Strict-Transport-Security", "")

@@ -6,12 +6,12 @@ import orjson
 import pytest
 from django.db import connection
 
-from devices.api.as_json import AsJSON
-from devices.api.naming import NAMINGS
+from devices.api.device_json import DeviceJSON
+from devices.api.field_names import FIELD_CASES
 from devices.api.serializers import serialize_device
+from devices.db.compiled import CompiledQuery
 from devices.models import ApiKey, Device
-from devices.prepared import Prepared
-from devices.tests.conftest import draft, register
+from devices.tests.conftest import device_payload, register
 
 pytestmark = pytest.mark.django_db
 
@@ -36,19 +36,23 @@ INSTANTS = [
 
 @pytest.mark.parametrize("naming", ApiKey.Naming.values)
 def test_the_database_writes_what_the_serializer_does(naming: str) -> None:
-    register(*(draft(n, device_name=name, device_holder=name) for n, name in enumerate(NAMES)), draft(99))
-    register(*(draft(n, device_mac=f'"\\{n}') for n in (200, 201)))
+    register(
+        *(device_payload(n, device_name=name, device_holder=name) for n, name in enumerate(NAMES)), device_payload(99)
+    )
+    register(*(device_payload(n, device_mac=f'"\\{n}') for n in (200, 201)))
     for n, device in enumerate(Device.objects.all()):
         instants = {"created_at": INSTANTS[n % 4], "updated_at": INSTANTS[-n % 4]}
         Device.objects.filter(pk=device.pk).update(**instants)
     devices = Device.objects.order_by("pk")
-    told = [orjson.loads(text) for (text,) in Prepared(devices.values_list(AsJSON(NAMINGS[naming]))).rows()]
-    assert told == [serialize_device(device, NAMINGS[naming]) for device in devices]
+    told = [
+        orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).rows()
+    ]
+    assert told == [serialize_device(device, FIELD_CASES[naming]) for device in devices]
 
 
 def test_json_is_written_whatever_the_database_supported_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     # Django tries JSON in a transaction: it fails while another process holds SQLite's lock, and is not tried again.
     monkeypatch.setitem(connection.features.__dict__, "supports_json_field", False)
-    [device] = register(draft(1))
-    [[text]] = Device.objects.values_list(AsJSON({}))
+    [device] = register(device_payload(1))
+    [[text]] = Device.objects.values_list(DeviceJSON({}))
     assert orjson.loads(text) == serialize_device(device, {})

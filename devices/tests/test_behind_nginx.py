@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from devices.tests.conftest import ROOT, draft, workers
+from devices.tests.conftest import ROOT, device_payload, workers
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -151,7 +151,7 @@ def begin(port: int, key: str, length: int, body: bytes = b"", address: str = "1
 
 
 def test_the_registry_answers_through_it(proxy: int, server_key: str) -> None:
-    status, answer = ask(proxy, "POST", "/api/devices", server_key, [draft(7_001), draft(7_002)])
+    status, answer = ask(proxy, "POST", "/api/devices", server_key, [device_payload(7_001), device_payload(7_002)])
     assert (status, answer["data"][0]["device_name"]) == (201, "Cuff 7001")
     status, answer = ask(proxy, "GET", "/api/devices?size=1", server_key, Host="localhost:8123")
     assert answer["pagination"]["next"].startswith("http://localhost:8123/api/devices?")
@@ -162,7 +162,7 @@ def served(port: int, key: str, number: int) -> list[float]:
     took = []
     for turn in range(number):
         begun = time.monotonic()
-        asked = ask(port, "POST", "/api/devices?dry_run=true", key, draft(7_100)) if turn % 5 == 0 else None
+        asked = ask(port, "POST", "/api/devices?dry_run=true", key, device_payload(7_100)) if turn % 5 == 0 else None
         assert (asked or ask(port, "GET", "/api/devices", key))[0] == (201 if asked else 200)
         took.append(time.monotonic() - begun)
     return took

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from devices import origin
+from devices.access import client_ip
 from devices.tests.conftest import Api
 from devices.tests.test_api_keys import FIELD_KEY
 
@@ -15,12 +15,12 @@ V6 = "2001:db8:1:2::7"
 
 @pytest.fixture(autouse=True)
 def _never_warned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origin, "_warned_at", -origin.WARN_EVERY)
+    monkeypatch.setattr(client_ip, "_warned_at", -client_ip.WARN_EVERY)
 
 
 def address(entry: str | None, remote: str = "10.0.0.1") -> str | None:
     headers = {} if entry is None else {"x-forwarded-for": entry}
-    return origin.client_address(RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote))
+    return client_ip.client_ip(RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_where_no_address_can_be_read_the_log_warns_once_a_minute(
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == "X-Forwarded-For has no client address where TRUSTED_PROXIES=1 expects it."
-    monkeypatch.setattr(origin, "_warned_at", origin._warned_at - origin.WARN_EVERY)
+    monkeypatch.setattr(client_ip, "_warned_at", client_ip._warned_at - client_ip.WARN_EVERY)
     address("unknown")
     assert len(caplog.records) == 2
 
@@ -84,7 +84,7 @@ def test_an_address_that_can_be_read_is_no_warning(settings: Any, caplog: pytest
 
 def test_a_site_is_the_48_of_an_ipv6_address() -> None:
     def networks(address: str) -> list[str | None]:
-        return origin.client_networks(RequestFactory().get("/", REMOTE_ADDR=address))
+        return client_ip.client_networks(RequestFactory().get("/", REMOTE_ADDR=address))
 
     assert networks(V6) == ["2001:db8:1:2::", "2001:db8:1::/48"]
     assert networks("2001:db8:1:ffff::1") == ["2001:db8:1:ffff::", "2001:db8:1::/48"]

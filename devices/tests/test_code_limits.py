@@ -6,15 +6,16 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devices import counters, sessions
-from devices.tests.test_admin_second_factor import CHECK, SET_UP, next_code_of, signed_in_anew
+from devices.accounts import sessions
+from devices.ratelimit import stores
+from devices.tests.test_admin_two_factor import CHECK, SET_UP, next_code_of, signed_in_anew
 from devices.tests.test_sign_in_limits import _one_window, hashes, protected, send_code, user
 
 __all__ = ["_one_window", "hashes", "protected", "user"]  # fixtures
 
 WAIT = "Too many wrong codes"
 NETWORK = "198.51.100.1"  # known to `protected`
-ADD = "/admin/devices/person/add/"
+ADD = "/admin/devices/staffuser/add/"
 FIELDS = {CHECK: "code", SET_UP: "code", ADD: "identity-code"}  # by page
 
 
@@ -46,9 +47,9 @@ def test_wrong_codes_of_a_verified_session_keep_no_user_from_signing_in(protecte
 
 
 def test_verified_session_has_twenty_wrong_codes_a_day(protected: User) -> None:
-    began_at, client, texts = counters.leases().clock(), verified(protected), []
+    began_at, client, texts = stores.limiter().clock(), verified(protected), []
     for quarter in range(5):
-        counters.leases().clock = lambda quarter=quarter: began_at + quarter * 900
+        stores.limiter().clock = lambda quarter=quarter: began_at + quarter * 900
         texts += [send(client, CHECK).content.decode() for _ in range(5)]
     assert [WAIT in text for text in texts] == [False] * 20 + [True] * 5
     assert send_code(protected, next_code_of(protected), NETWORK) == "in"

@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
-from devices import credentials, fleets
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
+from devices.imports import plan
 from devices.models import ApiKey, Device, Hospital
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, issue, register
+from devices.tests.conftest import Api, device_payload, issue, register
 
 pytestmark = pytest.mark.django_db
 HEADINGS = "device_name,device_mac,device_type,device_holder\n"
@@ -41,10 +42,10 @@ def test_each_command_says_what_it_is_for(name: str) -> None:
 
 def test_the_documented_commands_are_there() -> None:
     keys = {"create_api_key", "list_api_keys", "revoke_api_key", "rotate_api_key"}
-    fleets = {"import_devices", "export_devices", "seed_devices", "check_counts"}
+    bulk = {"import_devices", "export_devices", "seed_devices", "check_counts"}
     following = {"follow_changes", "prune"}
-    users = {"reset_second_factor", "make_password_link", "change_user"}
-    assert set(OURS) == keys | fleets | following | users | {"quickstart", "export_audit"}
+    users = {"reset_two_factor", "make_password_link", "change_user"}
+    assert set(OURS) == keys | bulk | following | users | {"quickstart", "export_audit"}
 
 
 # --- Keys
@@ -101,7 +102,7 @@ def test_a_key_that_cannot_be_issued_is_an_error(arguments: list[str], message: 
 def test_keys_are_listed_with_what_they_may_and_no_digest(rs_a: Hospital) -> None:
     issued = issue("ward app", hospital=rs_a, read_only=True)
     revoked = issue("old app")
-    credentials.revoke(revoked.key, COMMAND)
+    api_keys.revoke(revoked.key, SYSTEM)
     out, err = run("list_api_keys")
     [headings, ward, old] = out.splitlines()
     assert headings.split()[:3] == ["ID", "NAME", "BEGINS"]
@@ -147,7 +148,7 @@ def file(path: Path, lines: str | bytes) -> str:
 
 
 def test_a_file_registers_what_is_new_and_changes_what_is_known(tmp_path: Path) -> None:
-    register(draft(1, device_holder="RS Harapan"), draft(2))
+    register(device_payload(1, device_holder="RS Harapan"), device_payload(2))
     lines = HEADINGS + (
         "Cuff 1,000000000001,consumer,rs harapan\n"
         "Renamed,00-00-00-00-00-02,CONSUMER,\n"
@@ -158,7 +159,7 @@ def test_a_file_registers_what_is_new_and_changes_what_is_known(tmp_path: Path) 
     assert out == "1 registered, 1 changed, 1 unchanged.\n"
     rows = Device.objects.order_by("pk").values_list("device_name", "device_holder__name")
     assert list(rows) == [("Cuff 1", "RS Harapan"), ("Renamed", None), ("New", "RS Baru")]
-    assert set(Device.history.filter(history_through="import").values_list("history_type", flat=True)) == {"+", "~"}
+    assert set(Device.history.filter(history_channel="import").values_list("history_type", flat=True)) == {"+", "~"}
     assert run("import_devices", file(tmp_path / "fleet.csv", lines))[0] == "0 registered, 0 changed, 3 unchanged.\n"
 
 
@@ -178,8 +179,8 @@ def test_the_fields_own_spreadsheets_are_known(tmp_path: Path, lines: str) -> No
 
 
 def test_every_wrong_line_is_named_and_nothing_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleets, "LINES_AT_ONCE", 3)
-    register(draft(9))
+    monkeypatch.setattr(plan, "LINES_AT_ONCE", 3)
+    register(device_payload(9))
     lines = HEADINGS + (
         "Cuff 1,000000000001,CONSUMER,RS Baru\n"
         ",000000000002,CONSUMER,\n"
@@ -256,7 +257,7 @@ def test_a_workbooks_cells_are_read_as_they_were_meant(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["fleet.csv", "fleet.xlsx"])
 def test_what_was_exported_imports_unchanged_formulae_and_all(tmp_path: Path, name: str) -> None:
     names = ["=1+1", "+6281", "-5", "@sum", "'quoted", "'=x", "a,b;c", 'say "hi"', "Müller 测试", "1.0E+11"]
-    register(*(draft(n, device_name=text, device_holder=text) for n, text in enumerate(names)))
+    register(*(device_payload(n, device_name=text, device_holder=text) for n, text in enumerate(names)))
     path = tmp_path / name
     _out, err = run("export_devices", str(path))
     assert err == f"{len(names)} devices exported.\n"
@@ -270,7 +271,7 @@ def test_what_was_exported_imports_unchanged_formulae_and_all(tmp_path: Path, na
 
 
 def test_a_fleet_goes_through_a_pipe(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    register(draft(1, device_holder="RS Harapan"))
+    register(device_payload(1, device_holder="RS Harapan"))
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer))
     run("export_devices", "-")

@@ -9,12 +9,13 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devices import counters, registry
-from devices.audit import What
-from devices.counters import DatabaseCounter
-from devices.models import AuditEvent, Device, Hospital, PermitCount
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.audit.audit_log import Action
+from devices.models import AuditEvent, Device, Hospital, RateLimitCounter
+from devices.ratelimit import stores
+from devices.ratelimit.stores import DatabaseStore
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 from devices.tests.test_api_limits import Clock
 
 DEVICES = "/api/devices"
@@ -31,25 +32,25 @@ def limit(settings: Any) -> None:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     clock = Clock()
-    counters.leases().clock = clock
+    stores.limiter().clock = clock
     yield clock
-    counters.leases.cache_clear()
+    stores.limiter.cache_clear()
 
 
 @pytest.fixture
 def foreign(rs_b: Hospital) -> list[Device]:
     """Devices 1 to 10 of the other hospital."""
-    return register(*(draft(number, device_holder=rs_b.name) for number in range(1, 11)))
+    return register(*(device_payload(number, device_holder=rs_b.name) for number in range(1, 11)))
 
 
 def new_process() -> None:
     """Forget what this process knows, as another process would not know it."""
-    counters.leases.cache_clear()
+    stores.limiter.cache_clear()
 
 
 def named(number: int) -> dict[str, Any]:
     """A device whose MAC is free, and whose name is that of device `number`."""
-    return draft(FREE + number, device_name=f"Cuff {number}")
+    return device_payload(FREE + number, device_name=f"Cuff {number}")
 
 
 def use_up(api: Api) -> None:
@@ -62,7 +63,7 @@ def statuses(response: Any) -> list[str]:
 
 
 def recorded() -> list[AuditEvent]:
-    return list(AuditEvent.objects.filter(what=What.CONFLICTS_OUTSIDE_SCOPE).order_by("pk"))
+    return list(AuditEvent.objects.filter(action=Action.CONFLICTS_OUTSIDE_SCOPE).order_by("pk"))
 
 
 # --- Posted arrays
@@ -72,24 +73,33 @@ def recorded() -> list[AuditEvent]:
 def test_conflicts_are_shown_in_order_until_the_limit_and_then_nothing_is_compared(
     api_a: Api, foreign: list[Device], query: str
 ) -> None:
-    items = [draft(FREE), named(1), draft(FREE + 50), named(2), named(3), draft(FREE + 60), named(4), draft(FREE + 70)]
+    items = [
+        device_payload(FREE),
+        named(1),
+        device_payload(FREE + 50),
+        named(2),
+        named(3),
+        device_payload(FREE + 60),
+        named(4),
+        device_payload(FREE + 70),
+    ]
     response = api_a.post(DEVICES + query, items)
     assert statuses(response) == ["created", "conflict", "created", "conflict", "conflict", *["limited"] * 3]
     free, taken = response.json()["data"][5]["errors"], response.json()["data"][6]["errors"]
     assert free == taken
     assert free[0]["code"] == "conflict_limit"
     assert Device.objects.count() == len(foreign) + (0 if "dry_run" in query else 2)
-    assert statuses(api_a.post(DEVICES + query, [draft(FREE + 80), named(5)])) == ["limited"] * 2
+    assert statuses(api_a.post(DEVICES + query, [device_payload(FREE + 80), named(5)])) == ["limited"] * 2
 
 
 def test_a_dry_run_of_a_whole_range_shows_no_more_than_the_limit(api_a: Api, foreign: list[Device]) -> None:
-    macs = [draft(number, device_name=f"guess {number}") for number in range(1, 51)]
+    macs = [device_payload(number, device_name=f"guess {number}") for number in range(1, 51)]
     found = statuses(api_a.post(f"{DEVICES}?mode=partial&dry_run=true", macs))
     assert found == ["conflict"] * 3 + ["limited"] * 47
 
 
 def test_a_name_and_a_mac_of_one_device_are_two_conflicts(api_a: Api, foreign: list[Device]) -> None:
-    response = api_a.post(f"{DEVICES}?mode=partial", [draft(1), draft(2), draft(3)])
+    response = api_a.post(f"{DEVICES}?mode=partial", [device_payload(1), device_payload(2), device_payload(3)])
     assert [len(item["errors"]) for item in response.json()["data"]] == [2, 1, 1]
     assert statuses(response) == ["conflict", "conflict", "limited"]
 
@@ -116,7 +126,7 @@ def test_beyond_the_limit_a_free_and_a_taken_device_are_answered_alike(
     api_a: Api, foreign: list[Device], query: str
 ) -> None:
     use_up(api_a)
-    free, taken = (api_a.post(DEVICES + query, body) for body in (draft(FREE), draft(1)))
+    free, taken = (api_a.post(DEVICES + query, body) for body in (device_payload(FREE), device_payload(1)))
     assert (free.status_code, free.content) == (taken.status_code, taken.content)
     assert free.status_code == (207 if "partial" in query else 429)
     assert Device.objects.count() == len(foreign)
@@ -124,31 +134,31 @@ def test_beyond_the_limit_a_free_and_a_taken_device_are_answered_alike(
 
 def test_the_message_says_when_to_retry_in_both_languages(api_a: Api, foreign: list[Device], clock: Clock) -> None:
     use_up(api_a)
-    english = api_a.post(DEVICES, draft(FREE))
+    english = api_a.post(DEVICES, device_payload(FREE))
     assert int(english["Retry-After"]) == 86_400 - clock.at % 86_400
     minutes = -(-int(english["Retry-After"]) // 60)
     assert f"Retry in {minutes} minutes." in english.json()["message"]
-    indonesian = api_a.post(DEVICES, draft(FREE), **{"accept-language": "id"}).json()["message"]
+    indonesian = api_a.post(DEVICES, device_payload(FREE), **{"accept-language": "id"}).json()["message"]
     assert f"Coba lagi dalam {minutes} menit." in indonesian
 
 
 def test_own_conflicts_and_repeated_items_are_not_limited(api_a: Api, foreign: list[Device], rs_a: Hospital) -> None:
-    register(draft(20, device_holder=rs_a.name), draft(22, device_holder=rs_a.name))
+    register(device_payload(20, device_holder=rs_a.name), device_payload(22, device_holder=rs_a.name))
     use_up(api_a)
-    items = [draft(20), draft(FREE, device_name="Cuff 22"), draft(21), draft(21)]
+    items = [device_payload(20), device_payload(FREE, device_name="Cuff 22"), device_payload(21), device_payload(21)]
     response = api_a.post(DEVICES, items)
     found = {(error["index"], error["code"]) for error in response.json()["errors"]}
     limited = {(index, "conflict_limit") for index in (2, 3)}
     assert found == {(3, "duplicate"), (0, "unique"), (1, "unique")} | limited
     assert statuses(api_a.post(f"{DEVICES}?mode=partial", items[:2])) == ["conflict", "conflict"]
-    own = api_a.post(DEVICES, draft(20))
+    own = api_a.post(DEVICES, device_payload(20))
     assert (own.status_code, "Retry-After" in own) == (409, False)
 
 
 def test_the_same_conflict_again_costs_nothing(api_a: Api, foreign: list[Device]) -> None:
     for _ in range(10):
         assert api_a.post(DEVICES, named(1)).status_code == 409
-    assert api_a.post(DEVICES, draft(FREE)).status_code == 201
+    assert api_a.post(DEVICES, device_payload(FREE)).status_code == 201
     use_up(api_a)
     assert api_a.post(DEVICES, named(1)).status_code == 409
     assert api_a.post(DEVICES, named(2)).status_code == 429
@@ -158,19 +168,19 @@ def test_an_allowance_is_used_up_for_its_key_and_its_day(
     api_a: Api, rs_a: Hospital, foreign: list[Device], clock: Clock
 ) -> None:
     use_up(api_a)
-    assert api_a.post(DEVICES, draft(FREE)).status_code == 429
-    assert Api(issue("another", hospital=rs_a).text).post(DEVICES, draft(FREE)).status_code == 201
+    assert api_a.post(DEVICES, device_payload(FREE)).status_code == 429
+    assert Api(issue("another", hospital=rs_a).text).post(DEVICES, device_payload(FREE)).status_code == 201
     clock.at += 86_400
-    assert api_a.post(DEVICES, draft(FREE + 1)).status_code == 201
+    assert api_a.post(DEVICES, device_payload(FREE + 1)).status_code == 201
 
 
 def test_an_unrestricted_key_is_neither_limited_nor_recorded(api: Api, foreign: list[Device]) -> None:
     assert (
         statuses(api.post(f"{DEVICES}?mode=partial", [named(number) for number in range(1, 11)])) == ["conflict"] * 10
     )
-    assert api.post(DEVICES, draft(FREE)).status_code == 201
+    assert api.post(DEVICES, device_payload(FREE)).status_code == 201
     assert recorded() == []
-    assert not PermitCount.objects.filter(name__startswith="conflicts").exists()
+    assert not RateLimitCounter.objects.filter(name__startswith="conflicts").exists()
 
 
 def test_without_a_limit_conflicts_are_still_recorded(api_a: Api, foreign: list[Device], settings: Any) -> None:
@@ -182,10 +192,10 @@ def test_without_a_limit_conflicts_are_still_recorded(api_a: Api, foreign: list[
 def test_with_an_idempotency_key_it_is_executed_the_next_day(api_a: Api, foreign: list[Device], clock: Clock) -> None:
     key = {"idempotency-key": "once"}
     use_up(api_a)
-    response = api_a.post(DEVICES, draft(FREE), **key)
+    response = api_a.post(DEVICES, device_payload(FREE), **key)
     assert (response.status_code, "Retry-After" in response) == (429, True)
     clock.at += 86_400
-    assert api_a.post(DEVICES, draft(FREE), **key).status_code == 201
+    assert api_a.post(DEVICES, device_payload(FREE), **key).status_code == 201
 
 
 # --- One device
@@ -196,24 +206,24 @@ def test_with_an_idempotency_key_it_is_executed_the_next_day(api_a: Api, foreign
 def test_a_changed_name_or_mac_is_limited(
     api_a: Api, rs_a: Hospital, foreign: list[Device], method: str, query: str
 ) -> None:
-    [own] = register(draft(20, device_holder=rs_a.name))
+    [own] = register(device_payload(20, device_holder=rs_a.name))
     path = f"/api/device/{own.pk}{query}"
     for number in (1, 2, 3):
-        assert api_a(method, path, draft(20, device_name=f"Cuff {number}")).status_code == 409
+        assert api_a(method, path, device_payload(20, device_name=f"Cuff {number}")).status_code == 409
     for name in ("Cuff 4", "free"):
-        response = api_a(method, path, draft(20, device_name=name))
+        response = api_a(method, path, device_payload(20, device_name=name))
         assert (response.status_code, errors(response)) == (429, [("device_name", "conflict_limit")])
-    response = api_a(method, path, draft(FREE, device_name="Cuff 20"))
+    response = api_a(method, path, device_payload(FREE, device_name="Cuff 20"))
     assert (response.status_code, errors(response)) == (429, [("device_mac", "conflict_limit")])
-    assert api_a(method, path, draft(20, device_type="CORPORATE")).status_code == 200
+    assert api_a(method, path, device_payload(20, device_type="CORPORATE")).status_code == 200
 
 
 def test_an_upsert_without_another_name_is_carried_out_beyond_the_limit(
     api_a: Api, rs_a: Hospital, foreign: list[Device]
 ) -> None:
-    register(draft(20, device_holder=rs_a.name), draft(21, device_holder=rs_a.name))
+    register(device_payload(20, device_holder=rs_a.name), device_payload(21, device_holder=rs_a.name))
     use_up(api_a)
-    items = [draft(20, device_type="CORPORATE"), draft(21, device_name="another name")]
+    items = [device_payload(20, device_type="CORPORATE"), device_payload(21, device_name="another name")]
     assert statuses(api_a.post(f"{DEVICES}?mode=partial&on_conflict=update", items)) == ["updated", "limited"]
 
 
@@ -221,7 +231,7 @@ def test_an_upsert_without_another_name_is_carried_out_beyond_the_limit(
 
 
 def used() -> list[int]:
-    return list(PermitCount.objects.filter(name__startswith="conflicts").values_list("used", flat=True))
+    return list(RateLimitCounter.objects.filter(name__startswith="conflicts").values_list("used", flat=True))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -236,7 +246,7 @@ def test_what_is_rolled_back_is_counted_and_recorded(api_a: Api, foreign: list[D
 def test_another_process_knows_what_is_used_up(api_a: Api, foreign: list[Device]) -> None:
     use_up(api_a)
     new_process()
-    assert api_a.post(DEVICES, draft(FREE)).status_code == 429
+    assert api_a.post(DEVICES, device_payload(FREE)).status_code == 429
     assert used() == [3]
 
 
@@ -253,9 +263,9 @@ def test_a_large_limit_is_counted_exactly(api_a: Api, foreign: list[Device], set
 
 
 def test_what_conflicts_with_nothing_costs_one_query_a_process(api_a: Api, foreign: list[Device]) -> None:
-    api_a.post(DEVICES, draft(FREE))
+    api_a.post(DEVICES, device_payload(FREE))
     with CaptureQueriesContext(connection) as queries:
-        assert api_a.post(DEVICES, draft(FREE + 1)).status_code == 201
+        assert api_a.post(DEVICES, device_payload(FREE + 1)).status_code == 201
     assert not [query for query in queries if "permitcount" in query["sql"]]
     assert recorded() == []
 
@@ -267,8 +277,8 @@ def test_if_the_counter_fails_each_process_counts_by_itself(
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(DatabaseCounter, broken, fail)
-    assert api_a.post(DEVICES, draft(FREE)).status_code == 201
+    monkeypatch.setattr(DatabaseStore, broken, fail)
+    assert api_a.post(DEVICES, device_payload(FREE)).status_code == 201
     found = [api_a.post(DEVICES, named(number)).status_code for number in range(1, 6)]
     assert found == [409] * 3 + [429] * 2
     assert len(recorded()) == 1
@@ -278,13 +288,13 @@ def test_if_the_counter_fails_each_process_counts_by_itself(
 
 
 def form(number: int, hospital: Hospital, **fields: Any) -> dict[str, Any]:
-    return draft(number, device_holder=hospital.pk, **fields)
+    return device_payload(number, device_holder=hospital.pk, **fields)
 
 
 def test_the_forms_of_the_admin_are_limited(
     ratna: Client, operator: Client, rs_a: Hospital, foreign: list[Device]
 ) -> None:
-    [own] = register(draft(20, device_holder=rs_a.name))
+    [own] = register(device_payload(20, device_holder=rs_a.name))
     change = f"{ADMIN}{own.pk}/change/"
     assert "already registered" in ratna.post(f"{ADMIN}add/", form(FREE, rs_a, device_name="Cuff 1")).content.decode()
     assert "already registered" in ratna.post(f"{ADMIN}add/", form(2, rs_a, device_name="x")).content.decode()
@@ -305,9 +315,11 @@ def test_the_forms_of_the_admin_are_limited(
 
 
 def test_a_restore_is_limited(ratna: Client, rs_a: Hospital, foreign: list[Device]) -> None:
-    gone = register(*(draft(number, device_holder=rs_a.name) for number in range(20, 25)))
-    registry.retire(Device.objects.filter(pk__in=[device.pk for device in gone]), COMMAND)
-    register(*(draft(number, device_mac=draft(number + FREE)["device_mac"]) for number in range(21, 25)))
+    gone = register(*(device_payload(number, device_holder=rs_a.name) for number in range(20, 25)))
+    registry.retire(Device.objects.filter(pk__in=[device.pk for device in gone]), SYSTEM)
+    register(
+        *(device_payload(number, device_mac=device_payload(number + FREE)["device_mac"]) for number in range(21, 25))
+    )
     chosen = list(Device.history.filter(id__in=[device.pk for device in gone], history_type="-").values("history_id"))
     data = {"action": "restore", "_selected_action": [row["history_id"] for row in chosen], "confirmed": 5}
     # The last change comes first: device 20, whose name and MAC are free, is the last to be restored.
@@ -317,7 +329,14 @@ def test_a_restore_is_limited(ratna: Client, rs_a: Hospital, foreign: list[Devic
 
 
 def test_an_import_preview_is_limited(ratna: Client, rs_a: Hospital, foreign: list[Device]) -> None:
-    rows = [named(1), draft(FREE), named(2), draft(3, device_name="x"), named(4), draft(FREE + 50)]
+    rows = [
+        named(1),
+        device_payload(FREE),
+        named(2),
+        device_payload(3, device_name="x"),
+        named(4),
+        device_payload(FREE + 50),
+    ]
     lines = ["ID,MAC,TYPE", *(",".join(str(value) for value in row.values()) for row in rows)]
     file = SimpleUploadedFile("fleet.csv", "\n".join(lines).encode())
     preview = ratna.post(f"{ADMIN}import/", {"file": file})["location"]

@@ -7,9 +7,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from devices import sql
+from devices.db import expressions
 from devices.models import Device
-from devices.tests.conftest import Api, draft, register
+from devices.tests.conftest import Api, device_payload, register
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -56,7 +56,7 @@ def prepared() -> list[str]:
 
 
 def test_repeated_statements_are_prepared_and_searches_are_not(api: Api) -> None:
-    register(draft(1))
+    register(device_payload(1))
     for _ in range(10):
         for query in ("", "?search=cuff", "?device_holder=unknown&ordering=device_name"):
             assert api.get(f"/api/devices{query}").status_code == 200
@@ -67,15 +67,15 @@ def test_repeated_statements_are_prepared_and_searches_are_not(api: Api) -> None
 
 
 def test_the_rows_of_a_list_of_ids_are_found_along_the_index() -> None:
-    register(*(draft(n) for n in range(1, 20_001)))
+    register(*(device_payload(n) for n in range(1, 20_001)))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE devices_device")
-    plan = Device.objects.filter(pk__in=sql.any_id([7])).explain()
+    plan = Device.objects.filter(pk__in=expressions.any_id([7])).explain()
     assert "Seq Scan" not in plan, plan
 
 
 def test_searches_of_the_admin_are_not_prepared(operator: Client) -> None:
-    register(draft(1))
+    register(device_payload(1))
     for _ in range(10):
         assert operator.get("/admin/devices/device/?q=cuff").status_code == 200
     assert not [statement for statement in prepared() if "LIKE" in statement and "devices_device" in statement]

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg import sql as pg
 
-from devices.tests.conftest import ROOT, draft, served_from, serving
-from devices.triggers import records
+from devices.db.triggers import append_only
+from devices.tests.conftest import ROOT, device_payload, served_from, serving
 
 SQL = (ROOT / "deploy/postgresql-roles.sql").read_text()
 URL = os.environ.get("TEST_DATABASE_URL", "")
@@ -87,7 +87,7 @@ def roles() -> Iterator[Roles]:
 
 def test_each_table_of_records_is_protected() -> None:
     named = set(re.findall(r"'(devices_\w+)'", SQL))
-    assert named == set(records.TABLES)
+    assert named == set(append_only.TABLES)
 
 
 def test_the_application_role_serves_the_api_and_the_admin(roles: Roles) -> None:
@@ -115,7 +115,7 @@ def use_the_api(server: str, key: str) -> None:
         with urlopen(Request(server + path, data, headers, method=method), timeout=30) as response:
             return json.load(response)
 
-    posted = draft(1, device_holder="RS Harapan")
+    posted = device_payload(1, device_holder="RS Harapan")
     device = ask("POST", "/api/devices", posted, **{"idempotency-key": "once"})["data"][0]
     assert ask("PATCH", f"/api/device/{device['id']}", {"device_name": "New"})["data"]["device_name"] == "New"
     assert [change["action"] for change in ask("GET", "/api/devices/changes")["data"]] == ["created", "updated"]
@@ -128,16 +128,16 @@ def use_the_api(server: str, key: str) -> None:
 ADMIN = """
 from django.conf import settings
 from django.test import Client, override_settings
-from devices.tests.conftest import draft
+from devices.tests.conftest import device_payload
 
 plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
     client = Client()
     signed_in = client.post("/admin/login/?next=/admin/", {"username": "op", "password": "a-password-of-the-tests"})
     assert signed_in.headers["Location"] == "/admin/", signed_in
-    added = client.post("/admin/devices/device/add/", {**draft(2), "device_holder": ""}, follow=True)
+    added = client.post("/admin/devices/device/add/", {**device_payload(2), "device_holder": ""}, follow=True)
     assert "Cuff 2" in added.content.decode(), added
-    for page in ("historicaldevice", "auditevent", "hospital", "person", "apikey"):
+    for page in ("historicaldevice", "auditevent", "hospital", "staffuser", "apikey"):
         assert client.get(f"/admin/devices/{page}/").status_code == 200, page
     assert client.get("/admin/").status_code == 200
     assert client.post("/admin/logout/").status_code == 200
@@ -146,7 +146,7 @@ with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
 
 RECORDS = [
     statement.format(table=table)
-    for table in records.TABLES
+    for table in append_only.TABLES
     for statement in (
         "UPDATE {table} SET id = id",
         "DELETE FROM {table}",
@@ -184,7 +184,7 @@ def test_the_application_role_can_neither_change_records_nor_what_protects_them(
 def test_prune_is_the_owners(roles: Roles) -> None:
     with roles.connection() as connection:
         connection.execute(
-            "INSERT INTO devices_auditevent (at, what, through, username, request_id, about, details)"
+            "INSERT INTO devices_auditevent (created_at, action, channel, username, request_id, object_type, details)"
             " VALUES (now() - interval '7 years', 'exported', 'command', '', '', '', '{}')"
         )
     refused = roles.manage("app", "prune")

@@ -57,7 +57,7 @@ def test_changed_cookie_is_not_accepted(browser: Client, locked_network: None) -
 
 
 def test_old_cookie_is_not_accepted(browser: Client, locked_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.sign_in_limits.COOKIE_AGE", -1)
+    monkeypatch.setattr("devices.accounts.sign_in_limits.COOKIE_AGE", -1)
     assert sign_in("keeper", PASSWORD, client=browser).status_code == 429
 
 

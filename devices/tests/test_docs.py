@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devices import cursors
+from devices.crypto import cursors
 from devices.models import ChangeFeed
 from devices.tests.conftest import Api, issue, set_clock
 

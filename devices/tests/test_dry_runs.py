@@ -12,18 +12,21 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devices import denials, fleets, hospitals, registry, uploads
+from devices import registry
+from devices.access.actor import IMPORT, SYSTEM, Actor
 from devices.api import authentication
-from devices.models import Device, Hospital, Through
-from devices.origin import COMMAND, IMPORT, Origin
-from devices.problems import Refused
-from devices.tests.conftest import Api, draft, register
+from devices.audit import denials
+from devices.imports import plan, preview
+from devices.models import Channel, Device, Hospital
+from devices.registry import hospitals
+from devices.tests.conftest import Api, device_payload, register
 from devices.tests.test_admin_import import csv
 from devices.tests.test_fleets import rows
+from devices.values.errors import ValidationFailed
 
 # Few values of each, so that they conflict.
 NAMES = st.sampled_from([f"Cuff {n}" for n in range(1, 7)])
-MACS = st.sampled_from([draft(n)["device_mac"] for n in range(1, 7)])
+MACS = st.sampled_from([device_payload(n)["device_mac"] for n in range(1, 7)])
 TYPES = st.sampled_from(["CONSUMER", "corporate", "PHONE"])
 HOLDERS = st.sampled_from(["RS Harapan", "rs sehat", "RS Lama", "RS Baru", "rs baru ", "unknown", 7])
 FIELDS = {"device_name": NAMES, "device_mac": MACS, "device_type": TYPES, "device_holder": HOLDERS}
@@ -53,11 +56,11 @@ def clients(api: Api, api_a: Api, camel: Api, reader: Api) -> dict[str, Api]:
 def ids(devices: dict[str, Device], clients: dict[str, Api], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Ids of devices that are registered, of one that is retired, and of one that never was."""
     # What any request may write, a read too: that a key was used, and that a request was refused.
-    monkeypatch.setattr(authentication, "note_use", lambda _key: None)
-    monkeypatch.setattr(denials, "note", lambda *_args, **_more: None)
-    [gone] = register(draft(4, device_holder="RS Lama"))
-    hospitals.rename(Hospital.objects.get(name="RS Sehat"), "RS Tetap", COMMAND)
-    registry.retire(Device.objects.filter(pk=gone.pk), COMMAND)
+    monkeypatch.setattr(authentication, "touch_last_used", lambda _key: None)
+    monkeypatch.setattr(denials, "record_denial", lambda *_args, **_more: None)
+    [gone] = register(device_payload(4, device_holder="RS Lama"))
+    hospitals.rename(Hospital.objects.get(name="RS Sehat"), "RS Tetap", SYSTEM)
+    registry.retire(Device.objects.filter(pk=gone.pk), SYSTEM)
     return [devices["a"].pk, devices["b"].pk, devices["free"].pk, gone.pk, gone.pk + 1000]
 
 
@@ -123,29 +126,32 @@ def all_locked() -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_dry_run_succeeds_while_another_connection_holds_all_locks(ids: list[int], api: Api) -> None:
-    path, posted = f"/api/device/{ids[0]}", [draft(1, device_type="CORPORATE"), draft(5, device_holder="RS Baru")]
+    path, posted = (
+        f"/api/device/{ids[0]}",
+        [device_payload(1, device_type="CORPORATE"), device_payload(5, device_holder="RS Baru")],
+    )
     with all_locked():
         assert api.post("/api/devices?dry_run=true", posted[1:]).status_code == 201
         assert api.post("/api/devices?dry_run=true&mode=partial&on_conflict=update", posted).status_code == 207
-        assert api.put(f"{path}?dry_run=true", draft(6)).status_code == 200
+        assert api.put(f"{path}?dry_run=true", device_payload(6)).status_code == 200
         assert api.patch(f"{path}?dry_run=true", {"device_name": "Renamed"}).status_code == 200
         assert api.delete(f"{path}?dry_run=true").status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_dry_run_of_an_import_succeeds_while_another_connection_holds_all_locks(devices: dict[str, Device]) -> None:
-    lines = rows(draft(1, device_type="CORPORATE"), draft(2), draft(5))
+    lines = rows(device_payload(1, device_type="CORPORATE"), device_payload(2), device_payload(5))
     with all_locked():
-        dry = fleets.import_fleet(lines, IMPORT, dry_run=True)
-    assert dry == fleets.import_fleet(lines, IMPORT)
+        dry = plan.import_devices(lines, IMPORT, dry_run=True)
+    assert dry == plan.import_devices(lines, IMPORT)
 
 
 def test_a_dry_run_of_an_import_finds_a_name_that_stands_far_before(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleets, "LINES_AT_ONCE", 2)
-    lines = rows(*(draft(n) for n in range(1, 5)), draft(5, device_name="Cuff 1"))
+    monkeypatch.setattr(plan, "LINES_AT_ONCE", 2)
+    lines = rows(*(device_payload(n) for n in range(1, 5)), device_payload(5, device_name="Cuff 1"))
     for dry_run in (True, False):
-        with pytest.raises(Refused) as refused:
-            fleets.import_fleet(lines, IMPORT, dry_run=dry_run)
+        with pytest.raises(ValidationFailed) as refused:
+            plan.import_devices(lines, IMPORT, dry_run=dry_run)
         assert [(problem.index, problem.field) for problem in refused.value.problems] == [(6, "device_name")]
 
 
@@ -154,17 +160,17 @@ def test_a_dry_run_of_an_import_finds_a_name_that_stands_far_before(db: None, mo
 def test_a_preview_is_planned_before_the_write_lock_is_taken(
     again: bool, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    origin = Origin(Through.IMPORT, django_user_model.objects.create_superuser("operator").pk)
-    file = csv({**draft(1), "device_holder": ""})
-    upload = uploads.receive(io.BytesIO(file), "fleet.csv", origin)
-    plan = fleets.plan
+    actor = Actor(Channel.IMPORT, django_user_model.objects.create_superuser("operator").pk)
+    file = csv({**device_payload(1), "device_holder": ""})
+    upload = preview.create_preview(io.BytesIO(file), "fleet.csv", actor)
+    make_plan = plan.make_plan
 
     def plan_without_transaction(*args: Any, **kwargs: Any) -> Any:
         assert not connection.in_atomic_block
-        return plan(*args, **kwargs)
+        return make_plan(*args, **kwargs)
 
-    monkeypatch.setattr(fleets, "plan", plan_without_transaction)
+    monkeypatch.setattr(plan, "make_plan", plan_without_transaction)
     if again:
-        assert not uploads.look_again(upload, origin)
+        assert not preview.refresh_preview(upload, actor)
     else:
-        assert uploads.receive(io.BytesIO(file), "fleet.csv", origin).counts == {"new": 1}
+        assert preview.create_preview(io.BytesIO(file), "fleet.csv", actor).counts == {"new": 1}

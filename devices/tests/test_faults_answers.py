@@ -10,11 +10,11 @@ from django.db import InternalError, NotSupportedError, OperationalError, Progra
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
-from devices import keys
 from devices.api import authentication
+from devices.crypto import keys
+from devices.db.transactions import is_outage
 from devices.models import ApiKey, Device
-from devices.tests.conftest import Api, draft, errors, register
-from devices.transactions import is_outage
+from devices.tests.conftest import Api, device_payload, errors, register
 
 pytestmark = pytest.mark.django_db
 
@@ -44,8 +44,8 @@ def assert_unavailable(response: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("POST", "/api/devices", draft(1)),
-        ("POST", "/api/devices?mode=partial", [draft(1), draft(2)]),
+        ("POST", "/api/devices", device_payload(1)),
+        ("POST", "/api/devices?mode=partial", [device_payload(1), device_payload(2)]),
         ("PATCH", "/api/device/{id}", {"device_name": "Renamed"}),
         ("DELETE", "/api/device/{id}", None),
     ],
@@ -53,7 +53,7 @@ def assert_unavailable(response: Any) -> None:
 def test_a_write_to_a_database_that_can_only_be_read_is_unavailable(
     method: str, path: str, body: Any, api: Api
 ) -> None:
-    [device] = register(draft(9))
+    [device] = register(device_payload(9))
     api.get("/api/devices")  # its key's use is noted
     with read_only():
         assert_unavailable(api(method, path.format(id=device.pk), body))
@@ -61,7 +61,7 @@ def test_a_write_to_a_database_that_can_only_be_read_is_unavailable(
 
 @pytest.mark.django_db(transaction=True)
 def test_reads_go_on_when_the_database_can_only_be_read(api: Api, client: Client) -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     api.get("/api/devices/changes")  # the feed's own key is there
     authentication._paused_until = 0.0
     ApiKey.objects.update(last_used_at=None)

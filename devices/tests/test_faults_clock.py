@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from devices.tests.conftest import draft
+from devices.tests.conftest import device_payload
 from devices.tests.faults import Registry, Writers, eventually
 
 HOUR = 3600
@@ -79,11 +79,11 @@ def changed_at(registry: Registry, pk: int) -> Any:
 
 def test_an_hour_that_comes_twice_breaks_no_order(elsewhen: Registry, clock: Clock) -> None:
     registry = elsewhen
-    [device] = registry.ask("POST", "/api/devices", draft(1, device_holder="RS Harapan")).body["data"]
+    [device] = registry.ask("POST", "/api/devices", device_payload(1, device_holder="RS Harapan")).body["data"]
     start = registry.ask("GET", "/api/devices/changes?since=now").body["pagination"]["next"]
     cursor = start.partition(str(registry.port))[2]
     key = {"idempotency-key": "before"}
-    assert registry.ask("POST", "/api/devices", draft(2), **key).status == 201
+    assert registry.ask("POST", "/api/devices", device_payload(2), **key).status == 201
     used_at = _last_used(registry)
     with Writers(registry) as writers:
         writers.wait_for(5)
@@ -99,7 +99,7 @@ def test_an_hour_that_comes_twice_breaks_no_order(elsewhen: Registry, clock: Clo
             before = data["updated_at"]
         since = registry.ask("GET", f"/api/devices?updated_since={before}").body["data"]
         assert device["id"] in {row["id"] for row in since}
-        again = registry.ask("POST", "/api/devices", draft(2), **key)
+        again = registry.ask("POST", "/api/devices", device_payload(2), **key)
         assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
         assert _last_used(registry) >= used_at  # what is known of a key's use is not taken back
         assert registry.is_ready()
@@ -114,7 +114,7 @@ def test_an_hour_that_comes_twice_breaks_no_order(elsewhen: Registry, clock: Clo
 
 def _told_time(registry: Registry) -> int:
     """Return what time it is for the server, by a device that it registers."""
-    [device] = registry.ask("POST", "/api/devices", draft(next(_numbers))).body["data"]
+    [device] = registry.ask("POST", "/api/devices", device_payload(next(_numbers))).body["data"]
     return int(device["created_at"])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from devices.tests.conftest import ROOT, children, draft
+from devices.tests.conftest import ROOT, children, device_payload
 from devices.tests.faults import LOST, Registry, Writers, eventually, is_alive, may_be_sent_again, times
 
 
@@ -195,7 +195,7 @@ def test_of_two_masters_one_stops_and_the_other_serves(registry: Registry, ended
 def test_a_post_whose_answer_was_lost_is_done_once_when_it_is_sent_again(registry: Registry) -> None:
     for turn in range(times(20, 2)):
         key = {"idempotency-key": uuid.uuid4().hex}
-        posted = [draft(600_000 + turn * 1000 + i, device_name=f"Once {turn}/{i}") for i in range(200)]
+        posted = [device_payload(600_000 + turn * 1000 + i, device_name=f"Once {turn}/{i}") for i in range(200)]
 
         def post(posted: Any = posted, key: Any = key) -> Any:
             try:

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from devices import feed, registry
-from devices.api.changes import representation
+from devices import registry
+from devices.access.actor import SYSTEM
 from devices.api.serializers import serialize_device
+from devices.api.views.changes import representation
+from devices.history import feed
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.problems import Refused
-from devices.reach import EVERYTHING, Reach
-from devices.tests.conftest import draft, register
+from devices.tests.conftest import device_payload, register
 from devices.tests.test_registry_races import at_once
+from devices.values.errors import ValidationFailed
+from devices.values.scope import UNRESTRICTED, Scope
 
 JSON = representation("snake_case")
 
@@ -29,9 +30,9 @@ def names(events: list[feed.Event]) -> list[str]:
     return [json.loads(event.device)["device_name"] for event in events]
 
 
-def read_all(after: int = 0, size: int = 100, reach: Reach = EVERYTHING) -> list[feed.Event]:
+def read_all(after: int = 0, size: int = 100, scope: Scope = UNRESTRICTED) -> list[feed.Event]:
     events: list[feed.Event] = []
-    while (page := feed.read(after, size, reach, JSON)).events:
+    while (page := feed.read_page(after, size, scope, JSON)).events:
         events, after = events + page.events, page.end
     return events
 
@@ -44,12 +45,12 @@ def test_what_commits_late_is_told_in_its_place_and_nothing_is_told_before_it() 
     def act(number: int) -> None:
         if number == 0:
             with transaction.atomic():
-                register(draft(1))
+                register(device_payload(1))
                 first_written.set()
                 assert followed.wait(20)
         elif number == 1:
             assert first_written.wait(20)
-            register(draft(2))  # on SQLite it waits for the first
+            register(device_payload(2))  # on SQLite it waits for the first
             second_committed.set()
         else:
             assert first_written.wait(20)
@@ -71,7 +72,7 @@ def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
         if number == 0:
             assert began.wait(20)
             if connection.vendor == "postgresql":
-                register(draft(1))
+                register(device_payload(1))
                 assert names(read_all()) == ["Cuff 1"]
             told.set()
         else:
@@ -79,7 +80,7 @@ def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
                 Hospital.objects.create(name="RS Baru")
                 began.set()
                 assert told.wait(20)
-                register(draft(2))
+                register(device_payload(2))
 
     at_once(2, act)
     assert names(read_all())[-1] == "Cuff 2"
@@ -88,11 +89,11 @@ def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
 def test_what_was_rolled_back_is_never_told_and_holds_up_nobody() -> None:
     with transaction.atomic():
         with transaction.atomic():
-            register(draft(1))
+            register(device_payload(1))
             transaction.set_rollback(True)
-        register(draft(2))
+        register(device_payload(2))
         transaction.set_rollback(True)
-    register(draft(3))
+    register(device_payload(3))
     assert names(read_all()) == ["Cuff 3"]
 
 
@@ -101,7 +102,7 @@ def test_a_transaction_of_many_statements_takes_one_lock() -> None:
         pytest.skip("SQLite's writers stand in one line")
     with transaction.atomic():
         for number in range(20):
-            register(draft(number))
+            register(device_payload(number))
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
             assert cursor.fetchone() == (1,)
@@ -115,18 +116,18 @@ def write(number: int, ids: list[int], hospitals: list[Hospital]) -> None:
     chance = random.Random(number)  # noqa: S311  (what a writer does, no secret)
     for turn in range(ROUNDS):
         # Another writer had the same device: what was not written is not told.
-        with suppress(Device.DoesNotExist, Refused, OperationalError, IntegrityError), transaction.atomic():
+        with suppress(Device.DoesNotExist, ValidationFailed, OperationalError, IntegrityError), transaction.atomic():
             pk = chance.choice(ids)
             device = Device.objects.filter(pk=pk)
-            register(draft(1000 * (number + 1) + turn, device_holder=chance.choice(hospitals).name))
+            register(device_payload(1000 * (number + 1) + turn, device_holder=chance.choice(hospitals).name))
             pause(chance)
             if device.exists():
-                registry.transfer(device, chance.choice([*hospitals, None]), COMMAND)
-                registry.update(device, {"device_name": f"Name {number}.{turn}"}, COMMAND)
+                registry.transfer(device, chance.choice([*hospitals, None]), SYSTEM)
+                registry.update(device, {"device_name": f"Name {number}.{turn}"}, SYSTEM)
                 if chance.random() < 0.2:
-                    registry.retire(device, COMMAND)
+                    registry.retire(device, SYSTEM)
             else:
-                registry.restore([pk], COMMAND)
+                registry.restore([pk], SYSTEM)
             pause(chance)
 
 
@@ -150,8 +151,8 @@ def copy(events: list[feed.Event]) -> dict[int, Any]:
 
 def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital, rs_b: Hospital) -> None:
     """Each change once, in the one order, for whoever reads while it is written; and the copies are the registry."""
-    ids = [device.pk for device in register(*(draft(n) for n in range(12)))]
-    reaches = [EVERYTHING, EVERYTHING, Reach((rs_a,))]
+    ids = [device.pk for device in register(*(device_payload(n) for n in range(12)))]
+    reaches = [UNRESTRICTED, UNRESTRICTED, Scope((rs_a,))]
     finished: list[int] = []
 
     def act(number: int) -> list[feed.Event]:
@@ -164,7 +165,7 @@ def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital,
         after, seen, last = 0, [], False
         while not last:
             last = len(finished) == WRITERS
-            while (page := feed.read(after, 1 + number * 3, reaches[number], JSON)).events:
+            while (page := feed.read_page(after, 1 + number * 3, reaches[number], JSON)).events:
                 seen, after = seen + page.events, page.end
         return seen
 
@@ -172,7 +173,7 @@ def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital,
     history = list(Device.history.order_by("history_id").values_list("history_id", flat=True))
     assert len(history) > WRITERS * ROUNDS / 2
     assert [event.position for event in first] == [event.position for event in second] == history
-    for seen, reach in ((first, EVERYTHING), (of_a, Reach((rs_a,)))):
-        assert seen == read_all(reach=reach)
-        registered = Device.objects.within(reach).select_related("device_holder")
+    for seen, scope in ((first, UNRESTRICTED), (of_a, Scope((rs_a,)))):
+        assert seen == read_all(scope=scope)
+        registered = Device.objects.within(scope).select_related("device_holder")
         assert copy(seen) == {device.pk: serialize_device(device, {}) for device in registered}

@@ -17,11 +17,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from devices import credentials, hospitals
-from devices.api import waiting
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
+from devices.api import long_polling
 from devices.models import ApiKey
-from devices.origin import COMMAND
-from devices.tests.conftest import ROOT, Api, draft, issue, register
+from devices.registry import hospitals
+from devices.tests.conftest import ROOT, Api, device_payload, issue, register
 from devices.tests.test_api_changes import PATH, told
 from devices.tests.test_registry_races import at_once
 
@@ -31,16 +32,16 @@ NOW = f"{PATH}?since=now&wait=30"
 @pytest.fixture
 def asleep(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     """Look often, and count each time that a request that waits lies down, without a connection."""
-    turns, give_back = threading.Semaphore(0), waiting._give_back_connection
+    turns, give_back = threading.Semaphore(0), long_polling._give_back_connection
 
     def lie_down() -> None:
         give_back()
         assert connection.connection is None
         turns.release()
 
-    monkeypatch.setattr(waiting, "_give_back_connection", lie_down)
-    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.02)
-    monkeypatch.setattr(waiting, "_seen_at", -1.0)
+    monkeypatch.setattr(long_polling, "_give_back_connection", lie_down)
+    monkeypatch.setattr(long_polling, "POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(long_polling, "_seen_at", -1.0)
     return turns
 
 
@@ -53,20 +54,20 @@ def test_whoever_waits_holds_no_connection_and_is_told_when_there_is_a_change(as
             return Api(key).get(NOW)
         for _ in range(3):
             assert asleep.acquire(timeout=20)
-        return register(draft(1))
+        return register(device_payload(1))
 
     assert told(at_once(2, act)[0]) == [("created", "Cuff 1")]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threading.Semaphore) -> None:
-    hospital = hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"]
+    hospital = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
     key = issue("ward app", hospital=hospital).text
 
     def act(number: int) -> Any:
         if number == 0:
             return Api(key).get(NOW)
-        for device in (draft(1), draft(2), draft(3, device_holder="RS Harapan")):
+        for device in (device_payload(1), device_payload(2), device_payload(3, device_holder="RS Harapan")):
             for _ in range(3):
                 assert asleep.acquire(timeout=20)
             register(device)
@@ -76,7 +77,7 @@ def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threadi
 
 
 def revoke(key: ApiKey) -> None:
-    credentials.revoke(key, COMMAND)
+    api_keys.revoke(key, SYSTEM)
 
 
 def expire(key: ApiKey) -> None:
@@ -84,7 +85,7 @@ def expire(key: ApiKey) -> None:
 
 
 def bind_to_a_hospital(key: ApiKey) -> None:
-    ApiKey.objects.filter(pk=key.pk).update(hospital=hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"])
+    ApiKey.objects.filter(pk=key.pk).update(hospital=hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -99,7 +100,7 @@ def test_a_key_that_ends_while_its_request_waits_gets_no_data(
             return Api(issued.text).get(NOW)
         assert asleep.acquire(timeout=20)
         end(issued.key)
-        return register(draft(1))
+        return register(device_payload(1))
 
     response = at_once(2, act)[0]
     assert (response.status_code, response.json()["data"]) == (status, [])
@@ -108,7 +109,7 @@ def test_a_key_that_ends_while_its_request_waits_gets_no_data(
 
 @pytest.mark.django_db(transaction=True)
 def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_places", waiting.Places(total=1, per_key=1))
+    monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=1, per_key=1))
     key = issue("ward app").text
     answered = threading.Event()
 
@@ -118,7 +119,7 @@ def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypat
         assert asleep.acquire(timeout=20)
         second = Api(key).get(NOW)
         assert not answered.is_set()
-        register(draft(1))
+        register(device_payload(1))
         return second
 
     first, second = at_once(2, act)
@@ -128,16 +129,16 @@ def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypat
 
 @pytest.mark.django_db(transaction=True)
 def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_places", waiting.Places(total=3, per_key=2))
+    monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=3, per_key=2))
     greedy, other = issue("greedy").text, issue("other").text
 
     def act(number: int) -> Any:
         if number < 3:
             return Api(other if number == 2 else greedy).get(NOW)
-        while waiting._places.taken.total() < 3:
+        while long_polling._slots.taken.total() < 3:
             assert asleep.acquire(timeout=20)
         third = Api(greedy).get(NOW)
-        register(draft(1))
+        register(device_payload(1))
         return third
 
     *waited, third = at_once(4, act)
@@ -146,7 +147,7 @@ def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, m
 
 
 def test_a_place_is_free_again_after_its_request() -> None:
-    places = waiting.Places(total=2, per_key=1)
+    places = long_polling.Slots(total=2, per_key=1)
     with places.take(1) as first, places.take(1) as same_key, places.take(2) as second, places.take(3) as third:
         assert (first, same_key, second, third) == (True, False, True, False)
     with places.take(2) as second, places.take(3) as third:

@@ -23,8 +23,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from psycopg import sql as pg
 
-from devices import follower
-from devices.tests.conftest import ROOT, draft
+from devices.history import replica
+from devices.tests.conftest import ROOT, device_payload
 
 SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # the longer, the more is killed
 
@@ -132,7 +132,7 @@ def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
     while time.monotonic() < until:
         turn += 1
         name = 1000 * number + turn
-        posted = draft(name, device_holder=f"RS {chance.randrange(3)}")
+        posted = device_payload(name, device_holder=f"RS {chance.randrange(3)}")
         device = stage.ask("POST", "/api/devices", posted, key=uuid.uuid4().hex)["data"][0]
         path = f"/api/device/{device['id']}"
         kind = chance.randrange(4)
@@ -178,15 +178,16 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
 
 def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Stage) -> None:
     code = (
-        "from devices import history, registry; from devices.origin import COMMAND; from devices.models import Device;"
-        "from datetime import timedelta; then = history.now() - timedelta(days=2300);"
-        "registry.now = history.now = lambda: then;"
+        "from devices import registry; from devices.history import recording; from devices.access.actor import SYSTEM;"
+        "from devices.models import Device;"
+        "from datetime import timedelta; then = recording.now_ms() - timedelta(days=2300);"
+        "registry.devices.now_ms = recording.now_ms = lambda: then;"
     )
-    stage.manage("shell", "-v0", "-c", f"{code} registry.register([{draft(1)}, {draft(2)}], COMMAND)")
+    stage.manage("shell", "-v0", "-c", f"{code} registry.register([{device_payload(1)}, {device_payload(2)}], SYSTEM)")
     stage.start("server")
     stage.manage("follow_changes", *stage.arguments(), "--once")
     assert len(stage.copied()) == 2
-    stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.filter(device_name='Cuff 1'), COMMAND)")
+    stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.filter(device_name='Cuff 1'), SYSTEM)")
     stage.manage("prune", "--changes", "2299")
     result = stage.manage("follow_changes", *stage.arguments(), "--once")
     assert "beginning again" in result.stderr
@@ -254,14 +255,14 @@ def listening(redirect_to: str | None = None, status: int = 302) -> Iterator[Lis
 
 
 def once(url: str, folder: Path, key: str = KEY) -> int:
-    with closing(follower.Copy(folder / "state.sqlite3")) as copy:
-        return follower.follow(url, key, copy, None, once=True, tell=print)
+    with closing(replica.Replica(folder / "state.sqlite3")) as copy:
+        return replica.replicate(url, key, copy, None, once=True, tell=print)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_the_key_does_not_follow_a_redirect(tmp_path: Path, status: int) -> None:
     with listening() as other, listening(other.url("localhost") + "/stolen", status) as registry:
-        with pytest.raises(follower.Stopped, match="redirects to localhost, which is not followed"):
+        with pytest.raises(replica.Stopped, match="redirects to localhost, which is not followed"):
             once(registry.url(), tmp_path)
         assert [key for _path, key in registry.received] == [KEY]
         assert other.received == []
@@ -269,7 +270,7 @@ def test_the_key_does_not_follow_a_redirect(tmp_path: Path, status: int) -> None
 
 def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> None:
     with listening("/elsewhere") as registry:
-        with pytest.raises(follower.Stopped, match="redirects to another path"):
+        with pytest.raises(replica.Stopped, match="redirects to another path"):
             once(registry.url(), tmp_path)
         assert len(registry.received) == 1
 
@@ -279,7 +280,7 @@ def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> No
     ["http://registry.example.org", "http://192.0.2.7:8000", "http://127.0.0.1.example.org", "ftp://127.0.0.1", "x"],
 )
 def test_a_url_that_is_not_encrypted_is_rejected_before_a_request(tmp_path: Path, url: str) -> None:
-    with pytest.raises(follower.Stopped, match="is not encrypted"):
+    with pytest.raises(replica.Stopped, match="is not encrypted"):
         once(url, tmp_path)
 
 
@@ -304,7 +305,7 @@ def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Pa
 @pytest.mark.parametrize("key", ["", f"# key of the ward\n{KEY}", f"\ufeff{KEY}", f"{KEY}\n"])
 def test_a_malformed_key_is_neither_sent_nor_printed(tmp_path: Path, key: str) -> None:
     with listening() as registry:
-        with pytest.raises(follower.Stopped) as stopped:
+        with pytest.raises(replica.Stopped) as stopped:
             once(registry.url(), tmp_path, key)
         assert registry.received == []
     assert KEY not in str(stopped.value)

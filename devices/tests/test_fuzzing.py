@@ -15,13 +15,19 @@ from django.core.exceptions import ValidationError
 from django.test import RequestFactory
 from hypothesis import strategies as st
 
-from devices import cells, cursors, drafts, keys, mac, origin, reach, spreadsheets, uploads
-from devices.api import etags, patterns, waiting
-from devices.cursors import Cursor
-from devices.models import Device, Through
-from devices.origin import Origin
-from devices.tests.conftest import Api, draft, issue, register
+from devices.access import client_ip, scopes
+from devices.access.actor import Actor
+from devices.api import conditional, long_polling
+from devices.api.schema import patterns
+from devices.crypto import cursors, keys
+from devices.crypto.cursors import Cursor
+from devices.imports import preview
+from devices.imports.files import cells, header, spreadsheet
+from devices.models import Channel, Device
+from devices.registry import device_data
+from devices.tests.conftest import Api, device_payload, issue, register
 from devices.tests.fuzzing import fuzz, mutated, mutated_text
+from devices.values import csv_escaping, hospital_names, mac, normalization
 
 LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60)  # what a header can have
 MACS = ["D0:61:AE:D4:58:94", "d0-61-ae-d4-58-94", "D061.AED4.5894", "d061aed45894", "D0:61:AE:FF:FE:D4:58:94"]
@@ -32,10 +38,10 @@ TEXTS = st.text(max_size=40) | mutated_text([*MACS, "E86 5894", "unknown", "cons
 
 def test_the_mac_reader() -> None:
     def check(text: str) -> None:
-        for read in (mac.read, mac.read_makers_code, mac.read_part):
+        for read in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
             result = read(text)
             assert result is None or (result.isascii() and read(result) == result)
-        written = mac.read(text)
+        written = mac.parse_mac(text)
         assert written is None or re.fullmatch(patterns.MAC_KEPT[1:-1], written)
 
     fuzz(check, NOTATION | TEXTS, examples=500)
@@ -44,12 +50,12 @@ def test_the_mac_reader() -> None:
 def test_the_readers_of_fields_take_what_the_patterns_of_the_schema_say(settings: Any) -> None:
     def check(text: str, any_code: bool) -> None:
         settings.DEVICES_ALLOW_NON_MAC = any_code
-        for clean, pattern in ((drafts.clean_text, patterns.TEXT), (drafts.clean_mac, patterns.mac_sent())):
+        for clean, pattern in ((device_data.clean_text, patterns.TEXT), (device_data.clean_mac, patterns.mac_sent())):
             try:
                 kept = clean(text)
             except ValidationError:
                 kept = None
-            normal = drafts.normalize(text)
+            normal = normalization.normalize(text)
             assert (kept is not None) == bool(len(normal) < 256 and re.fullmatch(pattern[1:-1], normal)), pattern
             assert kept is not None or len(normal) > 255 or not re.fullmatch(pattern[1:-1], text), pattern
             assert kept is None or clean(kept) == kept
@@ -62,11 +68,11 @@ def test_the_readers_of_fields_take_what_the_patterns_of_the_schema_say(settings
 @pytest.mark.parametrize("column", ["device_type", "device_holder"])
 def test_the_normal_form_of_a_field_is_one(column: str) -> None:
     def check(text: str) -> None:
-        row, problems = drafts.read({column: text}, ())
+        row, problems = device_data.validate({column: text}, ())
         if not problems:
-            kept = row[column] or drafts.UNKNOWN  # type: ignore[literal-required]
-            assert drafts.read({column: kept}, ()) == (row, [])
-        assert drafts.fold(drafts.fold(text)) == drafts.fold(text)
+            kept = row[column] or hospital_names.NO_HOSPITAL  # type: ignore[literal-required]
+            assert device_data.validate({column: kept}, ()) == (row, [])
+        assert hospital_names.fold_name(hospital_names.fold_name(text)) == hospital_names.fold_name(text)
 
     fuzz(check, TEXTS)
 
@@ -86,13 +92,13 @@ def test_the_key_reader() -> None:
 def test_the_cursor_reader() -> None:
     number = st.integers(0, 2**64 - 1)
     key, cursor = b"of this registry".ljust(32), Cursor(4711, 7, 1)
-    written = cursors.write(cursor, key)
+    written = cursors.encode(cursor, key)
 
     def check(text: str, position: int, floor: int, scope: int) -> None:
         other = Cursor(position, floor, scope)
-        assert cursors.read(cursors.write(other, key), key) == other
+        assert cursors.decode(cursors.encode(other, key), key) == other
         try:
-            assert cursors.read(text, key) == cursor
+            assert cursors.decode(text, key) == cursor
             assert text == written
         except ValueError:
             assert text != written
@@ -103,22 +109,22 @@ def test_the_cursor_reader() -> None:
 
 def test_the_reader_of_entity_tags() -> None:
     def check(text: str) -> None:
-        tags = etags._read(text)
+        tags = conditional._parse(text)
         assert bool(tags) == bool(re.fullmatch(patterns.TAGS[1:-1], text.strip(" \t")))
-        assert not tags or tags == {"*"} or etags._read(", ".join(sorted(tags))) == tags
+        assert not tags or tags == {"*"} or conditional._parse(", ".join(sorted(tags))) == tags
 
     fuzz(check, LATIN | mutated_text(['"a"', 'W/"7-x", "b"', "*", '"x",'], ['"', ",", "W/", "*", " "]), examples=300)
 
 
 @pytest.fixture
 def devices(db: None) -> None:
-    register(draft(1), draft(2, device_holder="RS Harapan"), draft(3))
+    register(device_payload(1), device_payload(2, device_holder="RS Harapan"), device_payload(3))
 
 
 BODIES = [
-    json.dumps(draft(1)).encode(),
-    json.dumps([draft(4), draft(5, device_holder="RS Harapan")]).encode(),
-    json.dumps(draft(2, id=2, created_at=1635821282937)).encode(),
+    json.dumps(device_payload(1)).encode(),
+    json.dumps([device_payload(4), device_payload(5, device_holder="RS Harapan")]).encode(),
+    json.dumps(device_payload(2, id=2, created_at=1635821282937)).encode(),
     "\ufeff{}".encode(),
     "[]".encode("utf-16"),
 ]
@@ -189,7 +195,7 @@ def test_headers(devices: None, api: Api, settings: Any) -> None:
     read = st.sampled_from([("GET", "/api/devices"), ("GET", "/api/device/2"), ("GET", "/api/devices/changes")])
 
     def check(route: tuple[str, str], headers: dict[str, str], number: int) -> None:
-        body = {"device_name": f"Name {number}"} if route[0] == "PATCH" else draft(number)
+        body = {"device_name": f"Name {number}"} if route[0] == "PATCH" else device_payload(number)
         answered(api(*route, None if route[0] in ("GET", "DELETE") else body, **headers))
 
     fuzz(check, WRITES | read, HEADERS, st.integers(1, 9))
@@ -199,9 +205,9 @@ def test_the_address_of_a_client(settings: Any) -> None:
     settings.TRUSTED_PROXIES = 1
 
     def check(text: str) -> None:
-        address = origin.client_address(RequestFactory().get("/", headers={"x-forwarded-for": text}))
+        address = client_ip.client_ip(RequestFactory().get("/", headers={"x-forwarded-for": text}))
         assert address is None or len(address) <= 39
-        assert address is None or origin.client_address(RequestFactory(REMOTE_ADDR=address).get("/")) in (
+        assert address is None or client_ip.client_ip(RequestFactory(REMOTE_ADDR=address).get("/")) in (
             None,
             "127.0.0.1",
             address,
@@ -215,12 +221,12 @@ def test_the_address_of_a_client(settings: Any) -> None:
 def test_an_address_with_a_zone_is_kept_without_it(api: Api, settings: Any) -> None:
     settings.TRUSTED_PROXIES = 1
     sent = {"x-forwarded-for": "fe80::1%" + "z" * 300}
-    assert api.post("/api/devices", draft(1), **sent).status_code == 201
-    assert Device.history.get().history_address == "fe80::1"
+    assert api.post("/api/devices", device_payload(1), **sent).status_code == 201
+    assert Device.history.get().history_ip_address == "fe80::1"
 
 
 def test_query_strings(devices: None, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_places", waiting.Places(total=0, per_key=0))
+    monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=0, per_key=0))
     known = [
         b"page=1&size=20",
         b"after=1&size=2",
@@ -284,15 +290,15 @@ CSV_WORDS = [
 ]
 
 
-def read_all(data: bytes) -> list[spreadsheets.Row]:
+def read_all(data: bytes) -> list[spreadsheet.Row]:
     """Read a file through, as far as it can be; everything in it has been refused or is text."""
     try:
-        with spreadsheets.reading(BytesIO(data)) as sheet:
+        with spreadsheet.open_sheet(BytesIO(data)) as sheet:
             rows = list(sheet.rows)
-    except spreadsheets.Unreadable:
+    except header.UnreadableFile:
         return []
     for row in rows:
-        drafts.read(row.cells)
+        device_data.validate(row.cells)
         assert all(isinstance(text, str) and text == text.strip() for text in row.cells.values())
     return rows
 
@@ -310,7 +316,7 @@ def test_what_is_exported_is_read_as_it_was(ending: str) -> None:
 
     def keepable(value: str) -> str | None:
         try:
-            return drafts.clean_text(value)
+            return device_data.clean_text(value)
         except ValidationError:
             return None
 
@@ -319,7 +325,7 @@ def test_what_is_exported_is_read_as_it_was(ending: str) -> None:
     def check(names: list[str]) -> None:
         rows = [(name, f"00:00:00:00:00:{n:02X}", "CONSUMER", name) for n, name in enumerate(names)]
         file = BytesIO()
-        spreadsheets.write(file, ending, rows, spreadsheets.COLUMNS)
+        spreadsheet.write(file, ending, rows, header.COLUMNS)
         read = read_all(file.getvalue())
         assert [(row.cells["device_name"], row.cells["device_holder"]) for row in read] == [(n, n) for n in names]
         assert not any(row.spoilt for row in read)
@@ -329,9 +335,9 @@ def test_what_is_exported_is_read_as_it_was(ending: str) -> None:
 
 def test_a_cell_is_unescaped_to_what_it_was() -> None:
     def check(text: str) -> None:
-        assert cells.unescaped(cells.escaped(text)) == text
-        for column in ("id", *spreadsheets.COLUMNS):
-            read, _spoilt = cells.read(column, text)
+        assert csv_escaping.unescape(csv_escaping.escape(text)) == text
+        for column in ("id", *header.COLUMNS):
+            read, _spoilt = cells.read_cell(column, text)
             assert isinstance(read, str)
 
     fuzz(
@@ -358,7 +364,7 @@ def workbook() -> bytes:
 
 def exported_workbook() -> bytes:
     file = BytesIO()
-    spreadsheets.write(file, ".xlsx", [("1", "Cuff", MACS[0], "CONSUMER", "unknown")])
+    spreadsheet.write(file, ".xlsx", [("1", "Cuff", MACS[0], "CONSUMER", "unknown")])
     return file.getvalue()
 
 
@@ -433,14 +439,14 @@ def test_workbooks() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_files_that_somebody_chooses_to_import(devices: None) -> None:
     user = get_user_model().objects.create_superuser("operator")
-    who = Origin(Through.ADMIN, user_id=user.pk, reach=reach.of_user(user))
+    who = Actor(Channel.ADMIN, user_id=user.pk, scope=scopes.scope_for_user(user))
 
     def check(data: bytes) -> None:
         try:
-            upload = uploads.receive(BytesIO(data), "fleet.csv", who)
-        except spreadsheets.Unreadable:
+            upload = preview.create_preview(BytesIO(data), "fleet.csv", who)
+        except header.UnreadableFile:
             return
-        assert uploads.look_again(upload, who) is False
+        assert preview.refresh_preview(upload, who) is False
 
     fuzz(check, mutated(CSVS, CSV_WORDS) | damaged_workbook(), examples=60)
 

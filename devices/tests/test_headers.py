@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from devices.tests.conftest import ROOT, Api, draft, errors, served_from, serving
+from devices.tests.conftest import ROOT, Api, device_payload, errors, served_from, serving
 
 SAMPLES = {
     "ending": ".csv",
@@ -61,7 +61,7 @@ def headers_are_there(response: Any) -> bool:
 
 def test_the_walk_sees_the_admin_and_the_api() -> None:
     assert {"/", "/healthz/", "/api/devices", "/api/device/1", "/admin/devices/device/", "/admin/login/"} <= set(ALL)
-    assert {"/admin/devices/auditevent/", "/admin/second-factor/", "/admin/choose-password/MQ/abc-def/"} <= set(ALL)
+    assert {"/admin/devices/auditevent/", "/admin/two-factor/", "/admin/set-password/MQ/abc-def/"} <= set(ALL)
     assert len(ALL) > 70
 
 
@@ -97,7 +97,7 @@ def test_where_it_failed_is_answered_with_the_headers(api: Api, monkeypatch: pyt
         raise RuntimeError
 
     monkeypatch.setattr("devices.registry.register", fail)
-    response = api.post("/api/devices", draft(1))
+    response = api.post("/api/devices", device_payload(1))
     assert response.status_code == 500
     assert headers_are_there(response)
 
@@ -173,5 +173,5 @@ def test_behind_a_proxy_of_ours_it_is_https_and_stays_so(https_folder: Path) -> 
         status, answered = ask(port, "/api/devices", x_forwarded_proto="https", x_forwarded_for="192.0.2.9")
         assert status == 401
         assert "max-age=31536000" in answered["Strict-Transport-Security"]
-    denied = "from devices.models import AuditEvent; print(*AuditEvent.objects.values_list('what', 'address'))"
+    denied = "from devices.models import AuditEvent; print(*AuditEvent.objects.values_list('action', 'ip_address'))"
     assert "('denied', '192.0.2.9')" in shell(denied, _https(https_folder, 1))

@@ -15,10 +15,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devices import feed, hospitals, people, registry
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.accounts import users
+from devices.history import feed
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, draft, errors, issue, register
+from devices.registry import hospitals
+from devices.tests.conftest import Api, device_payload, errors, issue, register
 
 CHANGES = "/api/devices/changes"
 LIST, HISTORY = "/admin/devices/device/", "/admin/devices/historicaldevice/"
@@ -59,9 +62,9 @@ SHOWN = [
 
 @pytest.fixture
 def ids(devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital) -> dict[str, int]:
-    people.invite("Ibu Sari", "sari@rs.example", [rs_b])
-    [retired] = register(draft(4, device_holder=rs_a.name))
-    registry.retire(Device.objects.filter(pk=retired.pk), COMMAND)
+    users.invite("Ibu Sari", "sari@rs.example", [rs_b])
+    [retired] = register(device_payload(4, device_holder=rs_a.name))
+    registry.retire(Device.objects.filter(pk=retired.pk), SYSTEM)
     feed.state()
     return {"theirs": devices["a"].pk, "retired": retired.pk, "hospital": rs_a.pk}
 
@@ -69,21 +72,23 @@ def ids(devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital) -> dict[str,
 @pytest.fixture
 def sari(ids: dict[str, int]) -> Client:
     client = Client()
-    client.force_login(people.User.objects.get(username="sari@rs.example"))
+    client.force_login(users.User.objects.get(username="sari@rs.example"))
     return client
 
 
 def busy(rs_a: Hospital, theirs: Device) -> None:
     """Do elsewhere whatever there is to do."""
-    register(*(draft(n, device_holder=rs_a.name) for n in range(10, 40)), draft(41, device_holder="RS Baru"), draft(42))
-    registry.update(
-        Device.objects.filter(pk=theirs.pk), {"device_name": "Renamed", "device_type": "CORPORATE"}, COMMAND
+    register(
+        *(device_payload(n, device_holder=rs_a.name) for n in range(10, 40)),
+        device_payload(41, device_holder="RS Baru"),
+        device_payload(42),
     )
-    registry.retire(Device.objects.filter(device_name="Cuff 10"), COMMAND)
-    registry.transfer(Device.objects.filter(device_name="Cuff 11"), None, COMMAND)
-    hospitals.rename(rs_a, "RS Harapan Kita", COMMAND)
-    hospitals.merge(Hospital.objects.filter(name="RS Baru"), rs_a, COMMAND)
-    people.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    registry.update(Device.objects.filter(pk=theirs.pk), {"device_name": "Renamed", "device_type": "CORPORATE"}, SYSTEM)
+    registry.retire(Device.objects.filter(device_name="Cuff 10"), SYSTEM)
+    registry.transfer(Device.objects.filter(device_name="Cuff 11"), None, SYSTEM)
+    hospitals.rename(rs_a, "RS Harapan Kita", SYSTEM)
+    hospitals.merge(Hospital.objects.filter(name="RS Baru"), rs_a, SYSTEM)
+    users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
     issue("another", hospital=rs_a)
 
 
@@ -124,9 +129,9 @@ def test_a_cursor_tells_neither_how_much_nor_whether_anything_happened_elsewhere
     first, second = cursor(), cursor()
     assert first != second
     assert len(first) == len(second)
-    here = struct.pack(">Q", feed.settled())
+    here = struct.pack(">Q", feed.stable_watermark())
     assert not [text for text in (first, second) if here in base64.urlsafe_b64decode(text)]
-    register(draft(5, device_holder="RS Sehat"))
+    register(device_payload(5, device_holder="RS Sehat"))
     for text in (first, second):
         [event] = api_b.get(f"{CHANGES}?since={text}").json()["data"]
         assert event["device"]["device_name"] == "Cuff 5"
@@ -141,11 +146,11 @@ def test_a_cursor_with_any_bit_changed_is_none(api_b: Api, ids: dict[str, int]) 
 
 
 def test_a_list_by_a_former_name_has_another_tag_once_the_name_leads_here(api_b: Api, rs_b: Hospital) -> None:
-    register(draft(2, device_holder=rs_b.name))
-    empty = hospitals.find_or_register(["RS Kosong"], COMMAND)["rs kosong"]
+    register(device_payload(2, device_holder=rs_b.name))
+    empty = hospitals.get_or_create(["RS Kosong"], SYSTEM)["rs kosong"]
     path = "/api/devices?device_holder=RS%20Kosong"
     before = api_b.get(path)
-    hospitals.merge([empty], rs_b, COMMAND)
+    hospitals.merge([empty], rs_b, SYSTEM)
     after = api_b.get(path, **{"if-none-match": before["ETag"]})
     assert (before.json()["data"], len(after.json()["data"])) == ([], 1)
 
@@ -162,7 +167,7 @@ def test_the_database_is_asked_the_same_of_anothers_device_as_of_none(
     api_b: Api, ids: dict[str, int], method: str
 ) -> None:
     def ask(pk: int) -> list[str]:
-        body = draft(9) if method.startswith("P") else None
+        body = device_payload(9) if method.startswith("P") else None
         return shapes(lambda: api_b(method, f"/api/device/{pk}", body))
 
     ask(1)  # what is prepared once, and the use of the key, are behind us
@@ -182,7 +187,7 @@ def test_the_database_is_asked_the_same_of_anothers_device_as_of_none(
 def test_the_database_is_asked_the_same_by_a_filter_that_names_what_is_theirs(
     api_b: Api, ids: dict[str, int], rs_a: Hospital, theirs: str, nobodys: str
 ) -> None:
-    hospitals.merge([hospitals.find_or_register(["RS Lama"], COMMAND)["rs lama"]], rs_a, COMMAND)
+    hospitals.merge([hospitals.get_or_create(["RS Lama"], SYSTEM)["rs lama"]], rs_a, SYSTEM)
 
     def ask(query: str) -> list[str]:
         return shapes(lambda: api_b.get(f"/api/devices?{query}"))
@@ -213,11 +218,16 @@ def test_a_conflict_tells_the_same_whosever_the_other_device_is(
     api_b: Api, ids: dict[str, int], devices: dict[str, Device], query: str
 ) -> None:
     def ask(other: Device) -> Any:
-        return api_b.post(f"/api/devices{query}", draft(50, device_name=other.device_name)).content
+        return api_b.post(f"/api/devices{query}", device_payload(50, device_name=other.device_name)).content
 
     assert ask(devices["a"]) == ask(devices["free"]) == ask(devices["b"])
 
 
 def test_a_put_by_anothers_address_is_a_put_by_none(api_b: Api, ids: dict[str, int]) -> None:
-    for body in (draft(1), draft(1, id=ids["theirs"]), draft(4), draft(4, id=ids["retired"])):
-        assert api_b.put("/api/device", body).content == api_b.put("/api/device", draft(77)).content
+    for body in (
+        device_payload(1),
+        device_payload(1, id=ids["theirs"]),
+        device_payload(4),
+        device_payload(4, id=ids["retired"]),
+    ):
+        assert api_b.put("/api/device", body).content == api_b.put("/api/device", device_payload(77)).content

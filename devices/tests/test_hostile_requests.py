@@ -9,9 +9,9 @@ from django.test import Client
 from django.utils.functional import SimpleLazyObject
 
 from devices.api import parsers
-from devices.audit import What
+from devices.audit.audit_log import Action
 from devices.models import AuditEvent, Device
-from devices.tests.conftest import Api, draft, errors
+from devices.tests.conftest import Api, device_payload, errors
 
 CODECS = ["punycode", "unicode_escape", "raw_unicode_escape", "idna", "utf-7", "utf-16", "hex", "undefined", "latin-1"]
 LOGIN = "/admin/login/"
@@ -28,7 +28,7 @@ def post(client: Client, path: str, charset: str, **fields: str) -> Any:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("charset", CODECS)
-@pytest.mark.parametrize("path", [LOGIN, "/language", "/admin/choose-password/MQ/x/"])
+@pytest.mark.parametrize("path", [LOGIN, "/language", "/admin/set-password/MQ/x/"])
 def test_form_is_decoded_as_utf_8_whatever_its_charset(client: Client, path: str, charset: str) -> None:
     response = post(client, path, charset, language="id", username="\\ud800", password="caf\u00e9")
     assert response.status_code < 500
@@ -43,8 +43,8 @@ def test_wrong_password_is_counted_whatever_the_charset(client: Client, monkeypa
     hostile = {"username": "keeper", "password": "wrong", "x": "\\ud800"}
     statuses = [post(client, LOGIN, "unicode_escape", **hostile).status_code for _ in range(6)]
     assert statuses == [200, 200, 200, 200, 429, 429]
-    assert AuditEvent.objects.filter(what=What.SIGN_IN_FAILED).count() == 4
-    assert AuditEvent.objects.filter(what=What.SIGN_IN_LOCKED).exists()
+    assert AuditEvent.objects.filter(action=Action.SIGN_IN_FAILED).count() == 4
+    assert AuditEvent.objects.filter(action=Action.SIGN_IN_LOCKED).exists()
 
 
 @pytest.mark.parametrize("charset", CODECS)
@@ -67,6 +67,6 @@ def test_body_of_very_many_values_is_refused_before_it_is_parsed(
 
 
 def test_largest_list_has_few_enough_values(api: Api) -> None:
-    rows = [draft(n, id=n, created_at=1, updated_at=1, more={"a": [n, n]}) for n in range(1, 10_001)]
+    rows = [device_payload(n, id=n, created_at=1, updated_at=1, more={"a": [n, n]}) for n in range(1, 10_001)]
     assert api.post("/api/devices?dry_run=true", rows).status_code == 201
     assert not Device.objects.exists()

@@ -15,16 +15,16 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from devices import headings, spreadsheets, uploads, workbooks, xlsx_reader
 from devices.admin import imports
-from devices.deadlines import Deadline, Overdue
-from devices.models import Device, ImportTurn, Upload
-from devices.spreadsheets import Unreadable
-from devices.tests.conftest import ROOT, draft
-from devices.tests.test_admin_import import choose, confirm, csv, preview
+from devices.imports import preview
+from devices.imports.deadline import Deadline, DeadlineExceeded
+from devices.imports.files import header, spreadsheet, xlsx_file, xlsx_reader
+from devices.models import Device, ImportPreview, ImportTurn
+from devices.tests.conftest import ROOT, device_payload
+from devices.tests.test_admin_import import choose, confirm, csv, upload
 from devices.tests.test_spreadsheets import LINE, MADE, NS, PARTS, SHEET, repacked, with_shared_texts, workbook
 
-ONE = csv(draft(1, device_holder=""))
+ONE = csv(device_payload(1, device_holder=""))
 BUSY = "Another import is being read. Try again in a moment."
 
 
@@ -33,7 +33,7 @@ BUSY = "Another import is being read. Try again in a moment."
 
 @pytest.fixture
 def process_is_busy() -> Any:
-    with uploads._process:
+    with preview._process:
         yield
 
 
@@ -53,7 +53,7 @@ def test_second_import_of_a_process_gets_the_form_back(operator: Client, process
     response = choose(operator, ONE)
     assert_busy(response)
     assert 'type="file"' in response.content.decode()
-    assert not Upload.objects.exists()
+    assert not ImportPreview.objects.exists()
 
 
 def test_second_import_of_a_user_in_another_process_gets_the_form_back(operator: Client, ratna: Client) -> None:
@@ -69,7 +69,7 @@ def test_turn_of_a_process_that_died_ends(operator: Client) -> None:
     assert not ImportTurn.objects.exists()
 
 
-@pytest.mark.parametrize("content", [ONE, b"no list", workbooks.ZIP])
+@pytest.mark.parametrize("content", [ONE, b"no list", xlsx_file.ZIP])
 def test_turn_is_given_back_also_after_a_file_that_is_refused(operator: Client, content: bytes) -> None:
     choose(operator, content)
     assert not ImportTurn.objects.exists()
@@ -79,21 +79,21 @@ def test_turn_is_given_back_also_after_a_file_that_is_refused(operator: Client, 
 def test_turn_is_given_back_after_a_failure(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     operator.raise_request_exception = False
     with monkeypatch.context() as patch:
-        patch.setattr(uploads.fleets, "plan", None)
+        patch.setattr(preview.plan, "make_plan", None)
         assert choose(operator, ONE).status_code == 500
     assert choose(operator, ONE).status_code == 302
 
 
 def test_turn_that_has_gone_to_another_process_stays_there(operator: Client) -> None:
     user = User.objects.get(username="operator")
-    with uploads.one_import(user.pk):
+    with preview.one_import(user.pk):
         ImportTurn.objects.update(token="elsewhere")
     assert ImportTurn.objects.get().token == "elsewhere"
 
 
 def test_nothing_is_imported_while_another_import_is_read(operator: Client) -> None:
-    url = preview(operator, draft(1))
-    with uploads._process:
+    url = upload(operator, device_payload(1))
+    with preview._process:
         assert_busy(operator.post(url, {"confirm": "yes"}))
     turn = turn_elsewhere("operator")
     assert_busy(operator.post(url, {"confirm": "yes"}))
@@ -104,8 +104,8 @@ def test_nothing_is_imported_while_another_import_is_read(operator: Client) -> N
 
 
 def test_preview_in_another_language_is_shown_as_it_is_while_another_import_is_read(operator: Client) -> None:
-    url = preview(operator, draft(1))
-    with uploads._process:
+    url = upload(operator, device_payload(1))
+    with preview._process:
         assert operator.get(url).status_code == 200
         response = operator.get(url, headers={"accept-language": "id"})
         assert response.status_code == 429
@@ -122,7 +122,7 @@ def test_import_by_a_command_needs_no_turn(db: None, tmp_path: Path, process_is_
 @pytest.mark.django_db(transaction=True)
 def test_import_that_comes_while_one_is_read_does_not_wait(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     reads, goes_on, answers = threading.Event(), threading.Event(), []
-    read = uploads._read
+    read = preview._read
 
     def read_slowly(*args: Any) -> Any:
         reads.set()
@@ -133,7 +133,7 @@ def test_import_that_comes_while_one_is_read_does_not_wait(operator: Client, mon
         answers.append(choose(operator, ONE).status_code)
         connection.close()
 
-    monkeypatch.setattr(uploads, "_read", read_slowly)
+    monkeypatch.setattr(preview, "_read", read_slowly)
     first = threading.Thread(target=upload)
     first.start()
     try:
@@ -152,7 +152,7 @@ def test_import_that_comes_while_one_is_read_does_not_wait(operator: Client, mon
 
 @pytest.mark.parametrize("content", [ONE, workbook(["ID", "MAC", "TYPE", "HOLDER"], LINE)])
 def test_file_that_takes_too_long_is_refused(operator: Client, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "READING_SECONDS", -1)
+    monkeypatch.setattr(preview, "READING_SECONDS", -1)
     assert "The file takes too long to read." in choose(operator, content).content.decode()
     assert not ImportTurn.objects.exists()
 
@@ -164,9 +164,9 @@ def test_planning_that_takes_too_long_is_stopped(operator: Client, monkeypatch: 
         def check(self) -> None:
             Planning.checks += 1
             if Planning.checks > 1:
-                raise Overdue
+                raise DeadlineExceeded
 
-    monkeypatch.setattr(uploads, "Deadline", Planning)
+    monkeypatch.setattr(preview, "Deadline", Planning)
     assert "The file takes too long to read." in choose(operator, ONE).content.decode()
 
 
@@ -177,7 +177,7 @@ def test_deadline_counts_the_processor_and_not_the_clock(monkeypatch: pytest.Mon
     deadline.check()
     now = time.thread_time()
     monkeypatch.setattr(time, "thread_time", lambda: now + 6)
-    with pytest.raises(Overdue):
+    with pytest.raises(DeadlineExceeded):
         deadline.check()
 
 
@@ -203,9 +203,9 @@ def read_or_refused(content: bytes) -> float:
     """Read a file, and return how much of the processor the process took that read it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
-        with spreadsheets.reading(io.BytesIO(content)) as sheet:
+        with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
             list(sheet.rows)
-    except Unreadable:
+    except header.UnreadableFile:
         pass
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -227,8 +227,8 @@ def test_small_file_of_very_many_elements_takes_little_time(content: bytes) -> N
 )
 def test_text_in_memory_is_bounded(sheet: bytes) -> None:
     with (
-        pytest.raises(Unreadable, match="too large"),
-        spreadsheets.reading(io.BytesIO(repacked(MADE, SHEET, sheet))) as opened,
+        pytest.raises(header.UnreadableFile, match="too large"),
+        spreadsheet.open_sheet(io.BytesIO(repacked(MADE, SHEET, sheet))) as opened,
     ):
         list(opened.rows)
 
@@ -240,24 +240,27 @@ def numbers(rows: int) -> bytes:
 
 
 def test_reading_a_workbook_is_ended_after_so_much_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbooks, "SECONDS", 1)
-    with pytest.raises(Unreadable, match="too large"), spreadsheets.reading(io.BytesIO(numbers(140_000))):
+    monkeypatch.setattr(xlsx_file, "SECONDS", 1)
+    with pytest.raises(header.UnreadableFile, match="too large"), spreadsheet.open_sheet(io.BytesIO(numbers(140_000))):
         pass
 
 
 def test_reading_a_workbook_is_ended_beyond_so_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     content = numbers(40_000)
-    with pytest.raises(Unreadable, match="headings are missing"), spreadsheets.reading(io.BytesIO(content)):
+    with (
+        pytest.raises(header.UnreadableFile, match="headings are missing"),
+        spreadsheet.open_sheet(io.BytesIO(content)),
+    ):
         pass
-    monkeypatch.setattr(workbooks, "MEMORY", 64 * 2**20)
-    with pytest.raises(Unreadable, match="too large"), spreadsheets.reading(io.BytesIO(content)):
+    monkeypatch.setattr(xlsx_file, "MEMORY", 64 * 2**20)
+    with pytest.raises(header.UnreadableFile, match="too large"), spreadsheet.open_sheet(io.BytesIO(content)):
         pass
 
 
 def test_largest_worksheet_that_excel_writes_is_within_the_limits() -> None:
     columns = ["ID", "MAC", "TYPE", "HOLDER", "A", "B", "C", "D"]
     texts = "".join(f"<si><t>{text}</t></si>" for text in columns)
-    texts += "".join(f"<si><t>SN-{number:07}</t></si>" for number in range(6 * uploads.MOST_LINES))
+    texts += "".join(f"<si><t>SN-{number:07}</t></si>" for number in range(6 * preview.MAX_ROWS))
     rows = "".join(
         f'<row r="{row}" spans="1:8" s="1" customFormat="1" ht="15.6" customHeight="1">'
         + "".join(
@@ -265,30 +268,30 @@ def test_largest_worksheet_that_excel_writes_is_within_the_limits() -> None:
             for place, letter in enumerate("ABCDEFGH")
         )
         + "</row>"
-        for row in range(1, uploads.MOST_LINES + 1)
+        for row in range(1, preview.MAX_ROWS + 1)
     )
     content = repacked(with_shared_texts(f'<sst xmlns="{NS}">{texts}</sst>'.encode()), SHEET, worksheet(rows))
-    with spreadsheets.reading(io.BytesIO(content)) as sheet:
-        assert sum(1 for _row in sheet.rows) == uploads.MOST_LINES - 1
+    with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
+        assert sum(1 for _row in sheet.rows) == preview.MAX_ROWS - 1
 
 
 @pytest.mark.parametrize("line", ["ab," * 400_000, '"\n",' * 300_000, "," * 1_100_000])
 def test_record_of_a_text_file_is_bounded(line: str) -> None:
     for content in (f"{line}\n", f"ID,MAC,TYPE\nx,y,z\n{line}\n"):
         with (
-            pytest.raises(Unreadable, match="is too long"),
-            spreadsheets.reading(io.BytesIO(content.encode())) as sheet,
+            pytest.raises(header.UnreadableFile, match="is too long"),
+            spreadsheet.open_sheet(io.BytesIO(content.encode())) as sheet,
         ):
             list(sheet.rows)
 
 
 def test_headings_are_compared_in_so_many_columns_only(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
-    monkeypatch.setattr(headings, "get_close_matches", lambda text, *args, **options: compared.append(text) or [])
+    monkeypatch.setattr(header, "get_close_matches", lambda text, *args, **options: compared.append(text) or [])
     many = ",".join(f"note {number}" for number in range(50_000))
-    with spreadsheets.reading(io.BytesIO(f"ID,MAC,TYPE,{many}\nx,y,z\n".encode())) as sheet:
+    with spreadsheet.open_sheet(io.BytesIO(f"ID,MAC,TYPE,{many}\nx,y,z\n".encode())) as sheet:
         assert len(list(sheet.rows)) == 1
-    with pytest.raises(Unreadable), spreadsheets.reading(io.BytesIO(f"{many}\n".encode())):
+    with pytest.raises(header.UnreadableFile), spreadsheet.open_sheet(io.BytesIO(f"{many}\n".encode())):
         pass
     assert len(compared) <= 2 * xlsx_reader.MAX_COLUMNS
 
@@ -317,5 +320,5 @@ def test_memory_is_bounded_whatever_a_file_is_made_of_and_is_given_back(tmp_path
     output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     peak, reader, *after = map(int, output.split())
     assert peak < 100  # MiB more than before, in the process that imports
-    assert reader < workbooks.MEMORY // 2**20  # in the one that reads workbooks
+    assert reader < xlsx_file.MEMORY // 2**20  # in the one that reads workbooks
     assert after[1] - after[0] < 50

@@ -3,7 +3,7 @@ import zlib
 
 import pytest
 
-from devices import keys
+from devices.crypto import keys
 
 
 def test_an_issued_key_has_the_documented_form() -> None:

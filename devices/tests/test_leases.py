@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from devices import rates
-from devices.leases import SHARE, CountingFailed, Granted, Leases, Window, lease_of
-from devices.rates import Rate
+from devices.ratelimit.limiter import BATCH_DIVISOR, RateLimiter, Reservation, StoreUnavailable, Window, batch_size
+from devices.values import rates
+from devices.values.rates import Rate
 
 PER_MINUTE = Rate(100, "min")
 
@@ -27,22 +27,22 @@ class Shared:
         self.lock = threading.Lock()
         self.is_down = False
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = SHARE) -> Granted:
+    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
         with self.lock:
             used = self.used(name, window)
-            permits = lease_of(window.limit - used, wanted, share)
+            permits = batch_size(window.limit - used, wanted, share)
             self.counts[name, window] = used + permits
-            return Granted(permits, used + permits)
+            return Reservation(permits, used + permits)
 
     def used(self, name: str, window: Window) -> int:
         self.asked += 1
         if self.is_down:
-            raise CountingFailed
+            raise StoreUnavailable
         return self.counts.get((name, window), 0)
 
 
 def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
-    leases = Leases(Shared(), Clock())
+    leases = RateLimiter(Shared(), Clock())
     verdicts = [leases.take("a", PER_MINUTE) for _ in range(103)]
     assert [verdict.admitted for verdict in verdicts] == [True] * 100 + [False] * 3
     assert [verdict.remaining for verdict in verdicts] == [*range(99, -1, -1), 0, 0, 0]
@@ -51,10 +51,10 @@ def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
 
 def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() -> None:
     shared, clock = Shared(), Clock()
-    processes = [Leases(shared, clock) for _ in range(8)]
+    processes = [RateLimiter(shared, clock) for _ in range(8)]
     admitted: list[bool] = []
 
-    def ask(leases: Leases) -> None:
+    def ask(leases: RateLimiter) -> None:
         for _ in range(50):
             admitted.append(leases.take("a", PER_MINUTE).admitted)  # list.append is atomic  # noqa: PERF401
 
@@ -68,7 +68,7 @@ def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() 
 
 def test_most_requests_ask_nobody() -> None:
     shared = Shared()
-    leases = Leases(shared, Clock())
+    leases = RateLimiter(shared, Clock())
     rate = Rate(1_000_000, "min")
     assert all(leases.take("a", rate).admitted for _ in range(10_000))
     assert shared.asked == 1
@@ -76,7 +76,7 @@ def test_most_requests_ask_nobody() -> None:
 
 def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
     shared, clock = Shared(), Clock()
-    quiet, busy = Leases(shared, clock), Leases(shared, clock)
+    quiet, busy = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(6400, "min")
     assert quiet.take("a", rate).admitted
     assert sum(busy.take("a", rate).admitted for _ in range(6500)) == 6300
@@ -84,7 +84,7 @@ def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
 
 def test_who_is_refused_is_told_when_to_come_back_and_asks_nobody_until_then() -> None:
     shared, clock = Shared(), Clock()
-    leases = Leases(shared, clock)
+    leases = RateLimiter(shared, clock)
     clock.at += 20.5
     for _ in range(100):
         leases.take("a", PER_MINUTE)
@@ -100,7 +100,7 @@ def test_who_is_refused_is_told_when_to_come_back_and_asks_nobody_until_then() -
 
 def test_a_clock_that_is_set_back_begins_another_window_and_admits_no_more_in_the_old_one() -> None:
     shared, clock = Shared(), Clock()
-    leases = Leases(shared, clock)
+    leases = RateLimiter(shared, clock)
     assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
     clock.at -= 3600
     assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
@@ -110,7 +110,7 @@ def test_a_clock_that_is_set_back_begins_another_window_and_admits_no_more_in_th
 
 def test_whom_nobody_can_count_is_admitted() -> None:
     shared = Shared()
-    leases = Leases(shared, Clock())
+    leases = RateLimiter(shared, Clock())
     shared.is_down = True
     assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 150
     shared.is_down = False
@@ -119,7 +119,7 @@ def test_whom_nobody_can_count_is_admitted() -> None:
 
 def test_strict_caller_is_counted_by_the_process_if_the_counter_fails() -> None:
     shared, clock = Shared(), Clock()
-    leases = Leases(shared, clock)
+    leases = RateLimiter(shared, clock)
     rate = Rate(5, "min")
     leases.take("a", rate, strict=True)
     shared.is_down = True
@@ -131,7 +131,7 @@ def test_strict_caller_is_counted_by_the_process_if_the_counter_fails() -> None:
 
 def test_attempts_counted_alone_are_reported_when_the_counter_recovers() -> None:
     shared, clock = Shared(), Clock()
-    leases, other = Leases(shared, clock), Leases(shared, clock)
+    leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(5, "min")
     shared.is_down = True
     assert [leases.take("a", rate, strict=True).admitted for _ in range(3)] == [True] * 3
@@ -141,9 +141,9 @@ def test_attempts_counted_alone_are_reported_when_the_counter_recovers() -> None
 
 
 def test_attempts_counted_alone_are_not_forgotten_for_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.leases.REMEMBERED", 3)
+    monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 3)
     shared = Shared()
-    leases = Leases(shared, Clock())
+    leases = RateLimiter(shared, Clock())
     shared.is_down = True
     leases.take("a", Rate(1, "min"), strict=True)
     for n in range(10):
@@ -153,7 +153,7 @@ def test_attempts_counted_alone_are_not_forgotten_for_other_names(monkeypatch: p
 
 def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
     shared, clock = Shared(), Clock()
-    leases = Leases(shared, clock)
+    leases = RateLimiter(shared, clock)
     for _ in range(100):
         assert leases.refusal("a", PER_MINUTE) is None
         leases.take("a", PER_MINUTE)
@@ -163,9 +163,9 @@ def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
 
 
 def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.leases.REMEMBERED", 10)
+    monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
     clock = Clock()
-    leases = Leases(Shared(), clock)
+    leases = RateLimiter(Shared(), clock)
     for number in range(100):
         clock.at += number % 7 * 10
         assert leases.take(f"name {number}", PER_MINUTE).admitted
@@ -184,7 +184,7 @@ A_DAY = Rate(100, "d")
 
 
 def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
-    leases, admitted = Leases(Shared(), Clock()), list[int]()
+    leases, admitted = RateLimiter(Shared(), Clock()), list[int]()
 
     def take_some(start: int) -> None:
         items, _end = leases.take_items("a", A_DAY, range(start, start + 50))
@@ -197,12 +197,12 @@ def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
     for thread in threads:
         thread.join()
     assert sum(admitted) == 100
-    assert Leases(leases.counter, leases.clock).left("a", A_DAY) == 0
+    assert RateLimiter(leases.counter, leases.clock).left("a", A_DAY) == 0
 
 
 def test_items_are_admitted_in_order_and_once() -> None:
     shared, clock = Shared(), Clock()
-    leases, rate = Leases(shared, clock), Rate(3, "d")
+    leases, rate = RateLimiter(shared, clock), Rate(3, "d")
     assert leases.take_items("a", rate, "xyx") == ({"x", "y"}, None)
     assert leases.take_items("a", rate, "yvw") == ({"y", "v"}, 2)
     assert leases.take_items("a", rate, "wx") == ({"x"}, 0)
@@ -212,7 +212,7 @@ def test_items_are_admitted_in_order_and_once() -> None:
 
 def test_other_processes_know_of_items_when_they_are_settled() -> None:
     shared, clock = Shared(), Clock()
-    leases, other = Leases(shared, clock), Leases(shared, clock)
+    leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
     leases.take_items("a", A_DAY, "xyz")
     assert (leases.left("a", A_DAY), other.left("a", A_DAY)) == (97, 100)
     leases.settle("a", A_DAY)
@@ -223,7 +223,7 @@ def test_other_processes_know_of_items_when_they_are_settled() -> None:
 
 def test_items_are_settled_without_a_lease() -> None:
     shared, rate = Shared(), Rate(100_000, "d")
-    leases = Leases(shared, Clock())
+    leases = RateLimiter(shared, Clock())
     leases.take_items("a", rate, "xy")
     leases.settle("a", rate)
     assert list(shared.counts.values()) == [2]
@@ -231,7 +231,7 @@ def test_items_are_settled_without_a_lease() -> None:
 
 def test_items_that_could_not_be_settled_are_settled_with_the_next() -> None:
     shared = Shared()
-    leases = Leases(shared, Clock())
+    leases = RateLimiter(shared, Clock())
     shared.is_down = True
     leases.take_items("a", A_DAY, "x")
     leases.settle("a", A_DAY)
@@ -243,15 +243,15 @@ def test_items_that_could_not_be_settled_are_settled_with_the_next() -> None:
 
 
 def test_a_process_remembers_so_many_items_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.leases.REMEMBERED", 10)
-    leases, rate = Leases(Shared(), Clock()), Rate(1000, "d")
+    monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
+    leases, rate = RateLimiter(Shared(), Clock()), Rate(1000, "d")
     leases.take_items("a", rate, range(100))
     assert (len(leases.leases["a"].items), leases.left("a", rate)) == (10, 900)
 
 
 def test_items_are_remembered_while_others_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.leases.REMEMBERED", 10)
-    leases = Leases(Shared(), Clock())
+    monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
+    leases = RateLimiter(Shared(), Clock())
     leases.take_items("a", A_DAY, "xyz")
     leases.settle("a", A_DAY)
     for number in range(50):
@@ -275,11 +275,11 @@ def test_items_are_remembered_while_others_come_and_go(monkeypatch: pytest.Monke
     ],
 )
 def test_a_rate_is_read_and_written(text: str, rate: Rate | None) -> None:
-    assert rates.read(text) == rate
-    assert rates.read(rates.write(rate)) == rate
+    assert rates.parse_rate(text) == rate
+    assert rates.parse_rate(rates.format_rate(rate)) == rate
 
 
 @pytest.mark.parametrize("text", ["", "600", "0/min", "1/w", "1000000001/h", "9" * 100 + "/s", "٣/min", "1/m"])
 def test_what_is_no_rate_is_refused(text: Any) -> None:
     with pytest.raises(ValueError, match="This is no rate"):
-        rates.read(text)
+        rates.parse_rate(text)

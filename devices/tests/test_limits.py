@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from devices import sql
 from devices.api.filters import DeviceFilter
-from devices.tests.conftest import ROOT, Api, draft, errors, issue, register, serving
+from devices.db import bulk
+from devices.tests.conftest import ROOT, Api, device_payload, errors, issue, register, serving
 from devices.tests.test_behind_nginx import workers
 from devices.tests.test_rates_shared import ask_many, free_port
 
@@ -102,17 +102,17 @@ def locked_by_another(statement: str) -> Iterator[None]:
 )
 def test_a_request_that_waits_too_long_for_another_answers_503(limited: None) -> None:
     api = Api(issue("app").text)
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     path = f"/api/device/{device.pk}"
     connection.close()
     with locked_by_another("LOCK TABLE devices_device IN ACCESS EXCLUSIVE MODE"):
-        for method, body in (("GET", None), ("PUT", draft(2))):
+        for method, body in (("GET", None), ("PUT", device_payload(2))):
             begun = time.monotonic()
             response = api(method, path, body)
             assert 2.5 < time.monotonic() - begun < 60
             assert (response.status_code, response["Retry-After"]) == (503, "1")
             assert errors(response) == [(None, "unavailable")]
-    assert api.put(path, draft(2)).status_code == 200
+    assert api.put(path, device_payload(2)).status_code == 200
 
 
 @on_postgresql
@@ -121,18 +121,20 @@ def test_a_transaction_of_a_request_that_stands_still_is_ended_and_answers_503(
 ) -> None:
     api = Api(issue("app").text)
     connection.close()
-    insert = sql.insert
+    insert = bulk.insert
 
     def stand_still(*args: Any, **kwargs: Any) -> list[int]:
         time.sleep(8)
         return insert(*args, **kwargs)
 
-    monkeypatch.setattr(sql, "insert", stand_still)
-    response = api.post("/api/devices", draft(1, device_holder="RS 1"))  # looked for: by then the transaction has begun
+    monkeypatch.setattr(bulk, "insert", stand_still)
+    response = api.post(
+        "/api/devices", device_payload(1, device_holder="RS 1")
+    )  # looked for: by then the transaction has begun
     assert (response.status_code, response["Retry-After"]) == (503, "1")
     monkeypatch.undo()
     connection.close()  # as when a request ends
-    assert api.post("/api/devices", draft(1)).status_code == 201
+    assert api.post("/api/devices", device_payload(1)).status_code == 201
 
 
 @on_postgresql

@@ -16,7 +16,7 @@ from cexup import logs
 from cexup.logs import CUT, LINE_LENGTH, MESSAGE_LENGTH, TRACEBACK_LENGTH, GunicornLogger, LineFormatter
 from devices.tests.conftest import Api
 
-FORGED = "2026-01-01T00:00:00.000+00:00 INFO devices.audit [-] FORGED"
+FORGED = "2026-01-01T00:00:00.000+00:00 INFO devices.audit.audit_log [-] FORGED"
 BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 OTHERS = ["\x00", "\x08", "\x1b[2K\x1b[1A", "\x7f", "\x9b1A", "\u202e", "\ud800", "\ufeff"]
 
@@ -67,7 +67,7 @@ def test_a_path_cannot_forge_a_record(db: None, stream: io.StringIO, monkeypatch
     def fail(*_asked: Any, **_values: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr("devices.api.authentication.working_key", fail)
+    monkeypatch.setattr("devices.api.authentication.find_active_key", fail)
     assert Api("x" * 20).get(f"/api/x%0A%1b[2K{FORGED.replace(' ', '%20')}").status_code == 503
     assert "The database failed a request: /api/x\\n\\x1b[2K2026" in stream.getvalue()
     assert not re.search("^2026-01-01", stream.getvalue(), re.MULTILINE)

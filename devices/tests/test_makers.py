@@ -1,6 +1,6 @@
 import pytest
 
-from devices.mac import maker
+from devices.values.mac import manufacturer
 
 
 @pytest.mark.parametrize(
@@ -14,4 +14,4 @@ from devices.mac import maker
     ],
 )
 def test_a_maker_is_read_off_the_address(address: str, company: str | None) -> None:
-    assert maker(address) == company
+    assert manufacturer(address) == company

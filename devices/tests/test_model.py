@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from devices import hospitals, registry
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.db.triggers import counts
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.problems import Refused
+from devices.registry import hospitals
 from devices.tests.conftest import Api, issue
-from devices.triggers import counts
+from devices.values.errors import ValidationFailed
 
 HOSPITALS = ("RS Harapan", "RS Sehat")
 # Few of each, so that they collide.
@@ -65,11 +66,11 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.before = transaction.savepoint()
-        own = hospitals.find_or_register(HOSPITALS, COMMAND)
-        self.reach = {"a": "RS Harapan", "b": "RS Sehat", "all": None, "reader": None}
+        own = hospitals.get_or_create(HOSPITALS, SYSTEM)
+        self.scope = {"a": "RS Harapan", "b": "RS Sehat", "all": None, "reader": None}
         self.apis = {
             who: Api(issue(who, hospital=own.get((name or "").lower()), read_only=who == "reader").text)
-            for who, name in self.reach.items()
+            for who, name in self.scope.items()
         }
         self.devices: dict[int, dict[str, str]] = {}
         self.versions: Counter[int] = Counter()
@@ -83,7 +84,7 @@ class Model(RuleBasedStateMachine):
         transaction.savepoint_rollback(self.before)
 
     def seen(self, who: str) -> dict[int, dict[str, str]]:
-        own = self.reach[who]
+        own = self.scope[who]
         return {pk: device for pk, device in self.devices.items() if own in (None, device["device_holder"])}
 
     def change(self, pk: int, changes: dict[str, str]) -> None:
@@ -93,7 +94,7 @@ class Model(RuleBasedStateMachine):
 
     def refused(self, who: str, pk: int, changes: dict[str, str]) -> int | None:
         """Return the status by which a change of a device is refused, None if it is not."""
-        own = self.reach[who]
+        own = self.scope[who]
         if who == "reader":
             return 403
         if pk not in self.seen(who):
@@ -104,20 +105,20 @@ class Model(RuleBasedStateMachine):
             return 400
         return 409 if self.taken(changes, but=pk) else None
 
-    def taken(self, draft: dict[str, str], but: int | None = None) -> bool:
+    def taken(self, item: dict[str, str], but: int | None = None) -> bool:
         return any(
-            device[field] == draft.get(field)
+            device[field] == item.get(field)
             for pk, device in self.devices.items()
             if pk != but
             for field in ("device_name", "device_mac")
         )
 
-    @rule(who=WHO, drafts=st.lists(DRAFTS, min_size=1, max_size=3))
-    def register(self, who: str, drafts: list[dict[str, str]]) -> None:
-        own = self.reach[who]
-        answer = self.apis[who].post("/api/devices", drafts)
-        twice = any(len({draft[field] for draft in drafts}) < len(drafts) for field in ("device_name", "device_mac"))
-        beyond = own is not None and any(draft.get("device_holder", own) != own for draft in drafts)
+    @rule(who=WHO, items=st.lists(DRAFTS, min_size=1, max_size=3))
+    def register(self, who: str, items: list[dict[str, str]]) -> None:
+        own = self.scope[who]
+        answer = self.apis[who].post("/api/devices", items)
+        twice = any(len({item[field] for item in items}) < len(items) for field in ("device_name", "device_mac"))
+        beyond = own is not None and any(item.get("device_holder", own) != own for item in items)
         if who == "reader":
             expected = 403
         elif twice:
@@ -125,12 +126,12 @@ class Model(RuleBasedStateMachine):
         elif beyond:
             expected = 403
         else:
-            expected = 409 if any(map(self.taken, drafts)) else 201
+            expected = 409 if any(map(self.taken, items)) else 201
         assert answer.status_code == expected, answer.json()
         if expected == 201:
-            for draft, device in zip(drafts, answer.json()["data"], strict=True):
+            for item, device in zip(items, answer.json()["data"], strict=True):
                 assert device["id"] not in self.devices | self.retired
-                self.devices[device["id"]] = {"device_holder": own or "unknown", **draft}
+                self.devices[device["id"]] = {"device_holder": own or "unknown", **item}
 
     @precondition(lambda self: self.devices)
     @rule(who=WHO, changes=CHANGES, rehearsed=st.booleans(), data=st.data())
@@ -145,17 +146,17 @@ class Model(RuleBasedStateMachine):
                 self.change(pk, changes)
 
     @precondition(lambda self: self.devices)
-    @rule(who=WHO, draft=DRAFTS, by=st.sampled_from(["address", "id", "mac"]), data=st.data())
-    def replace(self, who: str, draft: dict[str, str], by: str, data: st.DataObject) -> None:
+    @rule(who=WHO, item=DRAFTS, by=st.sampled_from(["address", "id", "mac"]), data=st.data())
+    def replace(self, who: str, item: dict[str, str], by: str, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.devices)))
         if by == "mac":
-            draft = draft | {"device_mac": self.devices[pk]["device_mac"]}
+            item = item | {"device_mac": self.devices[pk]["device_mac"]}
         path = f"/api/device/{pk}" if by == "address" else "/api/device"
-        answer = self.apis[who].put(path, {**draft, "id": pk} if by == "id" else draft)
-        assert answer.status_code == (self.refused(who, pk, draft) or 200), answer.json()
+        answer = self.apis[who].put(path, {**item, "id": pk} if by == "id" else item)
+        assert answer.status_code == (self.refused(who, pk, item) or 200), answer.json()
         if answer.status_code == 200:
             assert answer.json()["data"]["id"] == pk
-            self.change(pk, draft)
+            self.change(pk, item)
 
     @precondition(lambda self: self.devices)
     @rule(who=WHO, data=st.data())
@@ -195,8 +196,8 @@ class Model(RuleBasedStateMachine):
     def restore(self, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.retired)))
         try:
-            registry.restore([pk], COMMAND)
-        except Refused:
+            registry.restore([pk], SYSTEM)
+        except ValidationFailed:
             assert self.taken(self.retired[pk])
         else:
             assert not self.taken(self.retired[pk])
@@ -206,7 +207,7 @@ class Model(RuleBasedStateMachine):
     @rule(holder=HOLDERS, device_type=TYPES)
     def transfer(self, holder: str, device_type: str) -> None:
         hospital = Hospital.objects.called([holder.lower()]).get(holder.lower())
-        registry.transfer(Device.objects.filter(device_type=device_type), hospital, COMMAND)
+        registry.transfer(Device.objects.filter(device_type=device_type), hospital, SYSTEM)
         for pk, device in self.devices.items():
             if device["device_type"] == device_type:
                 self.change(pk, {"device_holder": holder})
@@ -215,8 +216,8 @@ class Model(RuleBasedStateMachine):
     def rename(self, name: str) -> None:
         """Hospital A answers to both of its names; what it is called now, all of its devices tell."""
         hospital = Hospital.objects.called(["rs harapan"])["rs harapan"]
-        hospitals.rename(hospital, name, COMMAND)
-        hospitals.rename(hospital, "RS Harapan", COMMAND)
+        hospitals.rename(hospital, name, SYSTEM)
+        hospitals.rename(hospital, "RS Harapan", SYSTEM)
 
     @rule(who=WHO, ordering=ORDERINGS, size=st.integers(1, 4))
     def walk(self, who: str, ordering: str, size: int) -> None:
@@ -276,12 +277,12 @@ class Model(RuleBasedStateMachine):
     def every_key_is_told_what_was_taken_out_of_its_hospital(self) -> None:
         for who, api in self.apis.items():
             for pk, device in self.retired.items():
-                expected = 410 if self.reach[who] in (None, device["device_holder"]) else 404
+                expected = 410 if self.scope[who] in (None, device["device_holder"]) else 404
                 assert api.get(f"/api/device/{pk}").status_code == expected
 
     @invariant()
     def the_counts_are_right(self) -> None:
-        assert counts.differences() == []
+        assert counts.find_drift() == []
 
 
 def test_the_registry_is_its_model(db: None) -> None:

@@ -28,10 +28,10 @@ OWN = {
 }
 SIGN_INS = [
     "/admin/login/",
-    "/admin/choose-password/MQ/abc-def/",
+    "/admin/set-password/MQ/abc-def/",
     "/admin/password_change/",
-    "/admin/second-factor/",
-    "/admin/second-factor/set-up/",
+    "/admin/two-factor/",
+    "/admin/two-factor/set-up/",
 ]
 
 
@@ -149,14 +149,14 @@ def test_the_api_rejects_plain_http(ports: Ports, path: str, method: str) -> Non
 
 
 def test_pages_are_redirected_to_the_registrys_own_name(ports: Ports) -> None:
-    for path in ("/", "/admin/login/?next=/admin/", "/admin/choose-password/MQ/abc-def/", "/apis"):
+    for path in ("/", "/admin/login/?next=/admin/", "/admin/set-password/MQ/abc-def/", "/apis"):
         answer = ask(ports.redirecting, path)
         assert (answer.status, answer.all("Location")) == (308, [f"https://{NAME}{path}"])
 
 
 def test_a_password_link_over_plain_http_is_not_logged(ports: Ports, folder: Path) -> None:
-    ask(ports.redirecting, "/admin/choose-password/MQ/SECRET-TOKEN/")
-    ask(ports.plain, "/admin/choose-password/MQ/SECRET-TOKEN/")
+    ask(ports.redirecting, "/admin/set-password/MQ/SECRET-TOKEN/")
+    ask(ports.plain, "/admin/set-password/MQ/SECRET-TOKEN/")
     ask(ports.redirecting, "/admin/logged/")
     log = (folder / "access").read_text()
     assert "/admin/logged/" in log
@@ -167,7 +167,7 @@ def logs_of(folder: Path) -> str:
     return (folder / "access").read_text() + (folder / "errors").read_text()
 
 
-LINK = "/admin/choose-password/MQ/SECRET-TOKEN/"
+LINK = "/admin/set-password/MQ/SECRET-TOKEN/"
 REQUESTS_WITH_A_LINK = [
     f"GET {LINK} HTTP/1.1\r\nHost: {NAME}",
     f"POST {LINK} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 0",

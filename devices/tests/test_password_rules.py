@@ -14,10 +14,10 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import translation
 
-from devices import password_rules
+from devices.accounts import password_rules
 from devices.models import Hospital
 from devices.tests.conftest import ROOT
-from devices.tests.test_admin_people import choose_password, link, make
+from devices.tests.test_admin_people import link, make, set_password
 
 pytestmark = pytest.mark.django_db
 
@@ -107,7 +107,7 @@ def test_refusal_is_shown_in_both_languages(operator: Client, rs_a: Hospital) ->
     path = link(make(operator, rs_a))
     assert (
         "at least 8 different characters besides years"
-        in choose_password(Client(), path, "Cexup2026!!!!").content.decode()
+        in set_password(Client(), path, "Cexup2026!!!!").content.decode()
     )
     with translation.override("id"):
         assert "setidaknya 8 karakter" in password_rules.OwnCharactersValidator().get_help_text()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from devices.api import patterns
+from devices.api.schema import patterns
 from devices.tests.conftest import ROOT
 
 FUNCTIONS = {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn", "template"}
@@ -227,8 +227,20 @@ def slow(use: Use) -> str | None:
 
 def test_the_search_finds_the_patterns_that_there_are() -> None:
     places = {use.where.partition(":")[0] for use in uses()}
-    assert {"cexup.logs", "cexup.middleware", "devices.mac", "devices.keys", "devices.headings"} <= places
-    assert {"cexup.settings", "cexup.urls", "devices.cells", "devices.api.etags", "patterns.TAGS"} <= places
+    assert {
+        "cexup.logs",
+        "cexup.middleware",
+        "devices.values.mac",
+        "devices.crypto.keys",
+        "devices.imports.files.header",
+    } <= places
+    assert {
+        "cexup.settings",
+        "cexup.urls",
+        "devices.imports.files.cells",
+        "devices.api.conditional",
+        "patterns.TAGS",
+    } <= places
     assert len(uses()) > 40
 
 

@@ -14,19 +14,20 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devices import pruning, registry
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.audit import retention
 from devices.models import (
     AuditEvent,
     AuditRetention,
     ChangeFeed,
     Device,
     Hospital,
-    RememberedAnswer,
-    Upload,
-    UploadedLine,
+    IdempotencyRecord,
+    ImportPreview,
+    ImportPreviewRow,
 )
-from devices.origin import COMMAND
-from devices.tests.conftest import Api, days_ago, draft, errors, register
+from devices.tests.conftest import Api, days_ago, device_payload, errors, register
 from devices.tests.test_api_changes import PATH, follow
 
 pytestmark = pytest.mark.django_db
@@ -57,20 +58,20 @@ def one(device: Device) -> Any:
 
 def test_answers_are_removed_a_day_later_and_by_nothing_else(api: Api) -> None:
     for number in (1, 2):
-        api.post("/api/devices", draft(number), **{"idempotency-key": str(number)})
-    RememberedAnswer.objects.filter(key="1").update(created_at=timezone.now() - timedelta(hours=25))
-    api.post("/api/devices", draft(3), **{"idempotency-key": "3"})
-    assert RememberedAnswer.objects.count() == 3
+        api.post("/api/devices", device_payload(number), **{"idempotency-key": str(number)})
+    IdempotencyRecord.objects.filter(key="1").update(created_at=timezone.now() - timedelta(hours=25))
+    api.post("/api/devices", device_payload(3), **{"idempotency-key": "3"})
+    assert IdempotencyRecord.objects.count() == 3
     assert prune("--dry-run") == [f"Would be: {line}" for line in ["1 kept answers removed.", *REST]]
     assert prune() == ["1 kept answers removed.", *REST]
-    assert set(RememberedAnswer.objects.values_list("key", flat=True)) == {"2", "3"}
+    assert set(IdempotencyRecord.objects.values_list("key", flat=True)) == {"2", "3"}
     assert Device.history.count() == 3
 
 
 def test_changes_are_kept_unless_asked(api: Api) -> None:
     with days_ago(5000):
-        [device] = register(draft(1))
-        registry.update(one(device), {"device_name": "New"}, COMMAND)
+        [device] = register(device_payload(1))
+        registry.update(one(device), {"device_name": "New"}, SYSTEM)
     prune()
     assert Device.history.count() == 2
     with pytest.raises(CommandError, match="--changes is too few days: Records are kept for 6 years"):
@@ -78,30 +79,30 @@ def test_changes_are_kept_unless_asked(api: Api) -> None:
 
 
 def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
     with days_ago(PAST):
-        a, b, gone = register(draft(1), draft(2), draft(3))
+        a, b, gone = register(device_payload(1), device_payload(2), device_payload(3))
         for name in ("x", "y", "z"):
-            registry.update(one(a), {"device_name": name}, COMMAND)
-        registry.retire(one(gone), COMMAND)
-    registry.update(one(b), {"device_name": "young"}, COMMAND)
+            registry.update(one(a), {"device_name": name}, SYSTEM)
+        registry.retire(one(gone), SYSTEM)
+    registry.update(one(b), {"device_name": "young"}, SYSTEM)
     rest = ["0 kept answers removed.", *REST, "4 changes removed."]
     assert prune(*TIME, "--dry-run") == [f"Would be: {line}" for line in rest]
     assert prune(*TIME)[-1] == "4 changes removed."
     kept = Device.history.order_by("history_id").values_list("history_type", "device_name")
     assert list(kept) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]
     assert api.get(f"/api/device/{gone.pk}").status_code == 410
-    assert [device.device_name for device in registry.restore([gone.pk], COMMAND)] == ["Cuff 3"]
+    assert [device.device_name for device in registry.restore([gone.pk], SYSTEM)] == ["Cuff 3"]
     assert prune(*TIME)[-1] == "0 changes removed."
 
 
 def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> None:
     with days_ago(PAST):
-        a, b = register(draft(1), draft(2))
+        a, b = register(device_payload(1), device_payload(2))
         behind = api.get(f"{PATH}?size=1").json()["data"][0]["cursor"]
-        registry.update(one(a), {"device_name": "New"}, COMMAND)
+        registry.update(one(a), {"device_name": "New"}, SYSTEM)
     ahead = follow(api)[1]
-    registry.update(one(b), {"device_name": "Young"}, COMMAND)
+    registry.update(one(b), {"device_name": "Young"}, SYSTEM)
     prune(*TIME)
     response = api.get(f"{PATH}?since={behind}")
     assert (response.status_code, errors(response)) == (410, [(None, "cursor_too_old")])
@@ -112,28 +113,28 @@ def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> 
 
 def test_a_hospital_that_begins_again_hears_nothing_of_what_left_it_long_ago(api_a: Api, rs_b: Hospital) -> None:
     with days_ago(PAST):
-        [device] = register(draft(1, device_holder="RS Harapan"))
-        registry.transfer(one(device), rs_b, COMMAND)
-    register(draft(4, device_holder="RS Harapan"))
-    registry.transfer(Device.objects.filter(device_name="Cuff 4"), rs_b, COMMAND)
+        [device] = register(device_payload(1, device_holder="RS Harapan"))
+        registry.transfer(one(device), rs_b, SYSTEM)
+    register(device_payload(4, device_holder="RS Harapan"))
+    registry.transfer(Device.objects.filter(device_name="Cuff 4"), rs_b, SYSTEM)
     prune(*TIME)
     told = [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]]
     assert told == [("created", "Cuff 4"), ("deleted", "Cuff 4")]
 
 
 def test_what_is_pruned_while_somebody_reads_is_not_passed_over(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from devices import feed
+    from devices.history import feed
 
-    [device] = register(draft(1))
-    registry.update(one(device), {"device_name": "New"}, COMMAND)
+    [device] = register(device_payload(1))
+    registry.update(one(device), {"device_name": "New"}, SYSTEM)
     cursor = api.get(f"{PATH}?size=1").json()["data"][0]["cursor"]
-    read = feed.read
+    read = feed.read_page
 
     def read_after_pruning(*args: Any, **kwargs: Any) -> Any:
-        ChangeFeed.objects.update(pruned_to=feed.settled())
+        ChangeFeed.objects.update(pruned_to=feed.stable_watermark())
         return read(*args, **kwargs)
 
-    monkeypatch.setattr(feed, "read", read_after_pruning)
+    monkeypatch.setattr(feed, "read_page", read_after_pruning)
     assert api.get(f"{PATH}?since={cursor}").status_code == 410
 
 
@@ -157,11 +158,11 @@ def expired(rs_a: Hospital, ratna: Client) -> dict[str, Callable[[], int]]:
         tried = {"username": str(minutes), "get_data": "", "post_data": "", "failures_since_start": 1}
         backdate(AccessAttempt, "attempt_time", timedelta(minutes=minutes), **tried)
     for minutes in (70, 50):
-        backdate(Upload, "created_at", timedelta(minutes=minutes), user=user, name="devices.csv", digest="")
-    for upload in Upload.objects.all():
-        UploadedLine.objects.create(upload=upload, number=1, kind="new", content="{}")
+        backdate(ImportPreview, "created_at", timedelta(minutes=minutes), user=user, name="devices.csv", digest="")
+    for upload in ImportPreview.objects.all():
+        ImportPreviewRow.objects.create(preview=upload, number=1, action="new", data="{}")
     expire_session()
-    models = (AccessAttempt, Upload, UploadedLine)
+    models = (AccessAttempt, ImportPreview, ImportPreviewRow)
     return {"sessions": sessions.count, **{model.__name__: model.objects.count for model in models}}
 
 
@@ -206,7 +207,7 @@ def test_a_dry_run_writes_nothing(expired: dict[str, Callable[[], int]], setting
 
 def test_a_dry_run_counts_by_the_retention_that_a_run_would_set(settings: Any) -> None:
     age = timedelta(days=7 * 365)
-    AuditEvent.objects.create(what=AuditEvent.What.EXPORTED, through="command", at=timezone.now() - age)
+    AuditEvent.objects.create(action=AuditEvent.Action.EXPORTED, channel="command", created_at=timezone.now() - age)
     assert prune("--dry-run")[-1] == "Would be: 1 events of the audit removed."
     settings.AUDIT_YEARS = 9
     assert prune("--dry-run")[-1] == "Would be: 0 events of the audit removed."

@@ -10,27 +10,32 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from devices import fleets, history, hospitals, registry, sql
-from devices.drafts import DeviceType
+from devices import registry
+from devices.access.actor import IMPORT, SYSTEM
+from devices.db import bulk, expressions
+from devices.history import recording
+from devices.imports import plan
+from devices.imports.files.spreadsheet import Row
 from devices.models import Device, Hospital
-from devices.origin import COMMAND, IMPORT
-from devices.spreadsheets import Row
-from devices.tests.conftest import ROOT, Api, draft
+from devices.registry import hospitals
+from devices.tests.conftest import ROOT, Api, device_payload
 from devices.tests.plans import explained, repeated_scans
-from devices.tests.test_admin_import import confirm, preview
+from devices.tests.test_admin_import import confirm, upload
+from devices.values.device_types import DeviceType
 
 pytestmark = pytest.mark.django_db(transaction=True)  # PostgreSQL vacuums in no transaction
 
 MANY, SOME = 3_000, 200
-TAKE_LISTS = ("any_id", "any_text", "insert", "update", "delete")  # functions of sql.py
+TAKE_LISTS = {bulk: ("insert", "update", "delete"), expressions: ("any_id", "any_text")}
+CALLS = {(module.__name__.rpartition(".")[2], name) for module, names in TAKE_LISTS.items() for name in names}
 
 
 @pytest.fixture
 def ids(rs_a: Hospital) -> list[int]:
     """Register many devices, half of them of RS Harapan, and vacuum PostgreSQL as it does itself now and then."""
     holders = [rs_a.name, *(f"RS {n}" for n in range(MANY // 10))]
-    devices = [draft(n, device_holder=holders[n % 2 and n % len(holders)]) for n in range(1, MANY + 1)]
-    ids = list(registry.register(devices, COMMAND).ids)  # type: ignore[arg-type]
+    devices = [device_payload(n, device_holder=holders[n % 2 and n % len(holders)]) for n in range(1, MANY + 1)]
+    ids = list(registry.register(devices, SYSTEM).ids)  # type: ignore[arg-type]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
@@ -44,20 +49,20 @@ def run_everything(
     """Return a function that runs each verb that takes a list or a query set, with many devices."""
 
     def run() -> None:
-        new = [draft(n, device_holder=f"Hospital {n}") for n in range(10_000, 10_000 + SOME)]
+        new = [device_payload(n, device_holder=f"Hospital {n}") for n in range(10_000, 10_000 + SOME)]
         assert api.post("/api/devices", new).status_code == 201
         assert api.post("/api/devices", new).status_code == 409
         for start, query in enumerate(("mode=partial", "mode=partial&on_conflict=update", "on_conflict=update")):
             for client in (api, api_a):
                 client.post(f"/api/devices?{query}", changed(start * SOME) + new)
         _import(operator, ids)
-        registry.change_type(Device.objects.filter(pk__in=ids[:SOME]), DeviceType.CORPORATE, COMMAND)
-        registry.transfer(Device.objects.filter(pk__in=ids[:SOME]), rs_b, COMMAND)
-        registry.retire(Device.objects.filter(pk__in=ids[-SOME:]), COMMAND)
-        registry.restore(ids[-5:], COMMAND)
-        hospitals.rename(rs_a, "RS Lain", COMMAND)
-        api.post("/api/devices", [draft(n, device_holder="rs harapan") for n in range(30_000, 30_000 + SOME)])
-        hospitals.merge([rs_a], rs_b, COMMAND)
+        registry.change_type(Device.objects.filter(pk__in=ids[:SOME]), DeviceType.CORPORATE, SYSTEM)
+        registry.transfer(Device.objects.filter(pk__in=ids[:SOME]), rs_b, SYSTEM)
+        registry.retire(Device.objects.filter(pk__in=ids[-SOME:]), SYSTEM)
+        registry.restore(ids[-5:], SYSTEM)
+        hospitals.rename(rs_a, "RS Lain", SYSTEM)
+        api.post("/api/devices", [device_payload(n, device_holder="rs harapan") for n in range(30_000, 30_000 + SOME)])
+        hospitals.merge([rs_a], rs_b, SYSTEM)
         operator.get("/admin/devices/historicaldevice/?q=Lain")
 
     return run
@@ -65,15 +70,17 @@ def run_everything(
 
 def changed(start: int) -> list[dict[str, Any]]:
     """Drafts of registered devices that take their names from each other."""
-    return [draft(n, device_name=f"Cuff {n ^ 1}", device_type="CORPORATE") for n in range(start + 2, start + SOME)]
+    return [
+        device_payload(n, device_name=f"Cuff {n ^ 1}", device_type="CORPORATE") for n in range(start + 2, start + SOME)
+    ]
 
 
 def _import(operator: Client, ids: list[int]) -> None:
     by_id = [{**line, "id": str(pk)} for line, pk in zip(changed(1_000), ids[1_001:], strict=False)]
-    new = [draft(n, device_holder=f"Holder {n}") for n in range(20_000, 20_000 + SOME)]
+    new = [device_payload(n, device_holder=f"Holder {n}") for n in range(20_000, 20_000 + SOME)]
     rows = [Row(number, cells, {}) for number, cells in enumerate([*by_id, *changed(1_400), *new], start=2)]
-    fleets.import_fleet(rows, IMPORT)
-    url = preview(operator, *changed(1_800), *(draft(n) for n in range(40_000, 40_000 + SOME)))
+    plan.import_devices(rows, IMPORT)
+    url = upload(operator, *changed(1_800), *(device_payload(n) for n in range(40_000, 40_000 + SOME)))
     confirm(operator, url)
 
 
@@ -123,19 +130,20 @@ def test_each_use_of_a_list_is_among_the_statements_that_are_explained(
 
         return note
 
-    for name in TAKE_LISTS:
-        monkeypatch.setattr(sql, name, noted(getattr(sql, name)))
-    hospitals._present.cache_clear()
-    history._copy.cache_clear()
+    for module, names in TAKE_LISTS.items():
+        for name in names:
+            monkeypatch.setattr(module, name, noted(getattr(module, name)))
+    hospitals._by_current_name.cache_clear()
+    recording._copy.cache_clear()
     run_everything()
-    postgresql_only = set() if connection.vendor == "postgresql" else {("history.py", "get_search_results")}
+    postgresql_only = set() if connection.vendor == "postgresql" else {("changes.py", "get_search_results")}
     assert set(_uses()) - callers == postgresql_only
 
 
 def _uses() -> Iterator[tuple[str, str]]:
-    """Give each function outside of sql.py that calls one of those of sql.py which take lists."""
+    """Give each function outside of db/ that calls one of those of db/ which take lists."""
     for path in (ROOT / "devices").rglob("*.py"):
-        if "tests" in path.parts or path.name == "sql.py":
+        if "tests" in path.parts or path.parent.name == "db":
             continue
         for function in ast.walk(ast.parse(path.read_text())):
             if isinstance(function, ast.FunctionDef) and any(map(_takes_list, ast.walk(function))):
@@ -143,9 +151,4 @@ def _uses() -> Iterator[tuple[str, str]]:
 
 
 def _takes_list(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and node.attr in TAKE_LISTS
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "sql"
-    )
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) in CALLS

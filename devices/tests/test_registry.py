@@ -6,13 +6,15 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Q
 
-from devices import credentials, registry, sql
-from devices.drafts import DeviceType
-from devices.models import LEFT, MOVED, ApiKey, Device, Hospital, Through
-from devices.origin import COMMAND, Origin
-from devices.prepared import Prepared
-from devices.problems import Refused
-from devices.tests.conftest import Api, draft, issue, register, set_clock
+from devices import registry
+from devices.access.actor import SYSTEM, Actor
+from devices.accounts import api_keys
+from devices.db import bulk
+from devices.db.compiled import CompiledQuery
+from devices.models import DEPARTED, MOVED, ApiKey, Channel, Device, Hospital
+from devices.tests.conftest import Api, device_payload, issue, register, set_clock
+from devices.values.device_types import DeviceType
+from devices.values.errors import ValidationFailed
 
 pytestmark = pytest.mark.django_db
 
@@ -26,11 +28,11 @@ def history(device: Device) -> list[Any]:
 
 
 def test_every_verb_writes_its_history_with_the_values_as_they_were(rs_b: Hospital) -> None:
-    [device] = register(draft(1, device_holder="RS Harapan"))
-    registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
-    registry.transfer(one(device), rs_b, COMMAND)
-    registry.retire(one(device), COMMAND)
-    registry.restore([device.pk], COMMAND)
+    [device] = register(device_payload(1, device_holder="RS Harapan"))
+    registry.update(one(device), {"device_name": "Renamed"}, SYSTEM)
+    registry.transfer(one(device), rs_b, SYSTEM)
+    registry.retire(one(device), SYSTEM)
+    registry.restore([device.pk], SYSTEM)
     told = [
         (row.history_type, row.device_name, row.device_holder.name, row.history_change_reason)
         for row in history(device)
@@ -45,15 +47,15 @@ def test_every_verb_writes_its_history_with_the_values_as_they_were(rs_b: Hospit
 
 
 def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Hospital) -> None:
-    [device] = register(draft(1, device_holder="RS Harapan"))
-    registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
-    registry.update(one(device), {"device_holder": "RS Sehat"}, COMMAND)
-    registry.transfer(one(device), None, COMMAND)
-    registry.update(one(device), {"device_holder": "RS Baru"}, COMMAND)
-    registry.retire(one(device), COMMAND)
-    registry.restore([device.pk], COMMAND)
+    [device] = register(device_payload(1, device_holder="RS Harapan"))
+    registry.update(one(device), {"device_name": "Renamed"}, SYSTEM)
+    registry.update(one(device), {"device_holder": "RS Sehat"}, SYSTEM)
+    registry.transfer(one(device), None, SYSTEM)
+    registry.update(one(device), {"device_holder": "RS Baru"}, SYSTEM)
+    registry.retire(one(device), SYSTEM)
+    registry.restore([device.pk], SYSTEM)
     told = [
-        (row.history_type, getattr(row.history_holder_before, "name", None), getattr(row.device_holder, "name", None))
+        (row.history_type, getattr(row.history_previous_holder, "name", None), getattr(row.device_holder, "name", None))
         for row in history(device)
     ]
     assert told == [
@@ -65,18 +67,20 @@ def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Ho
         ("-", "RS Baru", "RS Baru"),
         ("+", None, "RS Baru"),
     ]
-    left = Device.history.filter(LEFT).order_by("history_id").values_list("history_holder_before__name", flat=True)
+    left = (
+        Device.history.filter(DEPARTED).order_by("history_id").values_list("history_previous_holder__name", flat=True)
+    )
     assert list(left) == ["RS Harapan", "RS Sehat"]
 
 
 def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
-    [device] = register(draft(1))
-    registry.update(one(device), {"device_name": "Renamed"}, COMMAND)
-    registry.update(one(device), {"device_type": "CORPORATE"}, COMMAND)
-    registry.update(one(device), {"device_mac": "D0:61:AE:D4:58:FF", "device_name": "Again"}, COMMAND)
-    registry.retire(one(device), COMMAND)
-    registry.restore([device.pk], COMMAND)
-    assert [(row.history_type, row.history_name_before, row.history_mac_before) for row in history(device)] == [
+    [device] = register(device_payload(1))
+    registry.update(one(device), {"device_name": "Renamed"}, SYSTEM)
+    registry.update(one(device), {"device_type": "CORPORATE"}, SYSTEM)
+    registry.update(one(device), {"device_mac": "D0:61:AE:D4:58:FF", "device_name": "Again"}, SYSTEM)
+    registry.retire(one(device), SYSTEM)
+    registry.restore([device.pk], SYSTEM)
+    assert [(row.history_type, row.history_previous_name, row.history_previous_mac) for row in history(device)] == [
         ("+", None, None),
         ("~", "Cuff 1", None),
         ("~", None, None),
@@ -90,18 +94,18 @@ def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
     ("index", "which"),
     [
         ("change_by_holder", Q()),
-        ("change_by_departure", LEFT),
+        ("change_by_departure", DEPARTED),
         ("change_by_departure", MOVED),
         ("change_by_device", Q()),
     ],
 )
 def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: str, which: Q) -> None:
-    devices = register(*(draft(n, device_holder=f"RS {n % 100}") for n in range(1000)))
-    registry.transfer(Device.objects.filter(pk__in=[device.pk for device in devices[::2]]), None, COMMAND)
+    devices = register(*(device_payload(n, device_holder=f"RS {n % 100}") for n in range(1000)))
+    registry.transfer(Device.objects.filter(pk__in=[device.pk for device in devices[::2]]), None, SYSTEM)
     hospital = devices[500].device_holder_id
     condition = {
         "change_by_holder": Q(device_holder=hospital),
-        "change_by_departure": which & Q(history_holder_before=hospital),
+        "change_by_departure": which & Q(history_previous_holder=hospital),
         "change_by_device": Q(id=devices[500].pk),
     }[index]
     with connection.cursor() as cursor:
@@ -116,33 +120,33 @@ def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: s
 
 def test_history_tells_who_through_what_from_where_and_in_which_request() -> None:
     key = issue("ward app")
-    Api(key.text).post("/api/devices", draft(1), **{"x-request-id": "request-7"})
+    Api(key.text).post("/api/devices", device_payload(1), **{"x-request-id": "request-7"})
     [row] = Device.history.all()
-    assert (row.history_api_key, row.history_user, row.history_through) == (key.key, None, Through.API)
-    assert (row.history_address, row.history_request_id) == ("127.0.0.1", "request-7")
+    assert (row.history_api_key, row.history_user, row.history_channel) == (key.key, None, Channel.API)
+    assert (row.history_ip_address, row.history_request_id) == ("127.0.0.1", "request-7")
 
     user = get_user_model().objects.create_user("sari")
-    origin = Origin(Through.ADMIN, user_id=user.pk, address="2001:db8::1", request_id="request-8")
-    registry.transfer(Device.objects.all(), None, origin)
-    registry.retire(Device.objects.all(), origin)
+    actor = Actor(Channel.ADMIN, user_id=user.pk, ip_address="2001:db8::1", request_id="request-8")
+    registry.transfer(Device.objects.all(), None, actor)
+    registry.retire(Device.objects.all(), actor)
     last = Device.history.latest("history_id")
-    assert (last.history_api_key, last.history_user, last.history_through) == (None, user, Through.ADMIN)
-    assert (last.history_address, last.history_request_id) == ("2001:db8::1", "request-8")
+    assert (last.history_api_key, last.history_user, last.history_channel) == (None, user, Channel.ADMIN)
+    assert (last.history_ip_address, last.history_request_id) == ("2001:db8::1", "request-8")
 
 
 def test_the_address_behind_proxies_is_the_one_that_ours_saw(api: Api, settings: Any) -> None:
     settings.TRUSTED_PROXIES = 2
-    api.post("/api/devices", draft(1), **{"x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.1"})
-    api.post("/api/devices", draft(2), **{"x-forwarded-for": "6.6.6.6"})
-    api.post("/api/devices", draft(3), **{"x-forwarded-for": "x, nonsense, 10.0.0.1"})
+    api.post("/api/devices", device_payload(1), **{"x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.1"})
+    api.post("/api/devices", device_payload(2), **{"x-forwarded-for": "6.6.6.6"})
+    api.post("/api/devices", device_payload(3), **{"x-forwarded-for": "x, nonsense, 10.0.0.1"})
     settings.TRUSTED_PROXIES = 0
-    api.post("/api/devices", draft(4), **{"x-forwarded-for": "6.6.6.6"})
-    addresses = Device.history.order_by("history_id").values_list("history_address", flat=True)
+    api.post("/api/devices", device_payload(4), **{"x-forwarded-for": "6.6.6.6"})
+    addresses = Device.history.order_by("history_id").values_list("history_ip_address", flat=True)
     assert list(addresses) == ["192.0.2.7", "127.0.0.1", None, "127.0.0.1"]
 
 
 def test_a_list_of_devices_and_a_new_hospital_have_their_history_too() -> None:
-    register(draft(1, device_holder="RS Baru"), draft(2), draft(3, device_holder="RS Baru"))
+    register(device_payload(1, device_holder="RS Baru"), device_payload(2), device_payload(3, device_holder="RS Baru"))
     assert Device.history.filter(history_type="+").count() == 3
     assert [row.name for row in Hospital.history.all()] == ["RS Baru"]
 
@@ -151,13 +155,13 @@ def test_a_change_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPat
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise RuntimeError("the history cannot be written")
 
-    [device] = register(draft(1))
-    monkeypatch.setattr(Prepared, "insert_into", fail)
+    [device] = register(device_payload(1))
+    monkeypatch.setattr(CompiledQuery, "insert_into", fail)
     for change in (
-        lambda: registry.register([draft(2, device_holder="RS Baru")], COMMAND),
-        lambda: registry.update(one(device), {"device_name": "x"}, COMMAND),
-        lambda: registry.transfer(one(device), Hospital.objects.create(name="RS C"), COMMAND),
-        lambda: registry.retire(one(device), COMMAND),
+        lambda: registry.register([device_payload(2, device_holder="RS Baru")], SYSTEM),
+        lambda: registry.update(one(device), {"device_name": "x"}, SYSTEM),
+        lambda: registry.transfer(one(device), Hospital.objects.create(name="RS C"), SYSTEM),
+        lambda: registry.retire(one(device), SYSTEM),
     ):
         with pytest.raises(RuntimeError, match="the history cannot be written"):
             change()
@@ -166,22 +170,22 @@ def test_a_change_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPat
 
 
 def test_changing_nothing_writes_nothing() -> None:
-    [device] = register(draft(1, device_holder="RS Harapan"))
-    same = registry.update(one(device), draft(1, device_holder="rs harapan"), COMMAND)
+    [device] = register(device_payload(1, device_holder="RS Harapan"))
+    same = registry.update(one(device), device_payload(1, device_holder="rs harapan"), SYSTEM)
     assert same.updated_at == device.updated_at
-    assert registry.transfer(one(device), device.device_holder, COMMAND) == 0
+    assert registry.transfer(one(device), device.device_holder, SYSTEM) == 0
     assert len(history(device)) == 1
 
 
 def test_each_device_gets_its_own_values_and_only_what_differs_counts() -> None:
-    a, b, c = register(draft(1), draft(2), draft(3))
-    changed = registry.change(
+    a, b, c = register(device_payload(1), device_payload(2), device_payload(3))
+    changed = registry.apply_changes(
         [
             (a, {"device_name": "A"}),
-            (b, draft(2)),
+            (b, device_payload(2)),
             (c, {"device_holder": "RS Baru", "device_type": "CORPORATE"}),
         ],
-        COMMAND,
+        SYSTEM,
     )
     assert len(changed) == 2
     rows = Device.objects.order_by("pk").values_list("device_name", "device_type", "device_holder__name")
@@ -202,15 +206,15 @@ def test_what_another_writer_broke_is_tried_again(failure: str, monkeypatch: pyt
     def fail(error: Exception) -> None:
         raise error from Deadlock()
 
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     failures = [OperationalError("deadlock") if failure == "a deadlock" else IntegrityError("unique")] * 2
-    insert, update = sql.insert, sql.update
-    monkeypatch.setattr(sql, "insert", lambda *a, **k: fail(failures.pop()) if failures else insert(*a, **k))
-    registry.register([draft(2)], COMMAND)
+    insert, update = bulk.insert, bulk.update
+    monkeypatch.setattr(bulk, "insert", lambda *a, **k: fail(failures.pop()) if failures else insert(*a, **k))
+    registry.register([device_payload(2)], SYSTEM)
     assert not failures
     failures = [OperationalError("deadlock") if failure == "a deadlock" else IntegrityError("unique")] * 2
-    monkeypatch.setattr(sql, "update", lambda *a, **k: fail(failures.pop()) if failures else update(*a, **k))
-    assert registry.update(one(device), {"device_name": "Renamed"}, COMMAND).device_name == "Renamed"
+    monkeypatch.setattr(bulk, "update", lambda *a, **k: fail(failures.pop()) if failures else update(*a, **k))
+    assert registry.update(one(device), {"device_name": "Renamed"}, SYSTEM).device_name == "Renamed"
     assert list(Device.objects.order_by("pk").values_list("device_name", flat=True)) == ["Renamed", "Cuff 2"]
 
 
@@ -221,46 +225,46 @@ def test_any_other_failure_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -
         tries.append(1)
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(sql, "insert", fail)
+    monkeypatch.setattr(bulk, "insert", fail)
     with pytest.raises(OperationalError, match="disk full"):
-        registry.register([draft(1)], COMMAND)
+        registry.register([device_payload(1)], SYSTEM)
     assert len(tries) == 1
 
 
 def test_a_restored_device_has_its_old_id_and_its_registration_date() -> None:
-    [device] = register(draft(1, device_holder="RS Harapan"))
-    registry.retire(one(device), COMMAND)
-    [restored] = registry.restore([device.pk], COMMAND)
+    [device] = register(device_payload(1, device_holder="RS Harapan"))
+    registry.retire(one(device), SYSTEM)
+    [restored] = registry.restore([device.pk], SYSTEM)
     kept = Device.objects.get()
     assert (kept.pk, kept.created_at, kept.device_holder) == (device.pk, device.created_at, device.device_holder)
     assert restored.updated_at >= device.updated_at
-    assert register(draft(2))[0].pk > device.pk
+    assert register(device_payload(2))[0].pk > device.pk
 
 
 def test_what_was_never_retired_cannot_be_restored() -> None:
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     for pk in (device.pk, 4711):
-        with pytest.raises(Refused) as refused:
-            registry.restore([pk], COMMAND)
+        with pytest.raises(ValidationFailed) as refused:
+            registry.restore([pk], SYSTEM)
         assert [problem.code for problem in refused.value.problems] == ["gone"]
 
 
 def test_a_device_whose_mac_has_been_taken_meanwhile_is_not_restored() -> None:
-    [device] = register(draft(1))
-    registry.retire(one(device), COMMAND)
-    register(draft(2, device_mac=draft(1)["device_mac"]))
-    with pytest.raises(Refused) as refused:
-        registry.restore([device.pk], COMMAND)
+    [device] = register(device_payload(1))
+    registry.retire(one(device), SYSTEM)
+    register(device_payload(2, device_mac=device_payload(1)["device_mac"]))
+    with pytest.raises(ValidationFailed) as refused:
+        registry.restore([device.pk], SYSTEM)
     assert [(problem.field, problem.code) for problem in refused.value.problems] == [("device_mac", "unique")]
 
 
 def test_of_two_retired_devices_with_one_name_neither_is_restored() -> None:
-    devices = register(draft(1))
-    registry.retire(one(devices[0]), COMMAND)
-    devices += register(draft(2, device_name=draft(1)["device_name"]))
-    registry.retire(one(devices[1]), COMMAND)
-    with pytest.raises(Refused) as refused:
-        registry.restore([device.pk for device in devices], COMMAND)
+    devices = register(device_payload(1))
+    registry.retire(one(devices[0]), SYSTEM)
+    devices += register(device_payload(2, device_name=device_payload(1)["device_name"]))
+    registry.retire(one(devices[1]), SYSTEM)
+    with pytest.raises(ValidationFailed) as refused:
+        registry.restore([device.pk for device in devices], SYSTEM)
     assert [str(problem.message) for problem in refused.value.problems] == [
         "Cuff 1: A device with this name is already registered."
     ]
@@ -269,8 +273,8 @@ def test_of_two_retired_devices_with_one_name_neither_is_restored() -> None:
 
 def test_the_history_of_keys_has_every_change_but_no_digest() -> None:
     issued = issue("app")
-    credentials.rotate(issued.key, COMMAND)
-    credentials.revoke(issued.key, COMMAND)
+    api_keys.rotate(issued.key, SYSTEM)
+    api_keys.revoke(issued.key, SYSTEM)
     rows = ApiKey.history.filter(id=issued.key.pk).order_by("history_id")
     assert [(row.history_type, bool(row.expires_at), bool(row.revoked_at)) for row in rows] == [
         ("+", False, False),
@@ -294,14 +298,14 @@ def test_the_history_of_keys_has_every_change_but_no_digest() -> None:
     ],
 )
 def test_the_database_refuses_what_breaks_a_rule(wrong: dict[str, str]) -> None:
-    register(draft(1))
+    register(device_payload(1))
     with pytest.raises(IntegrityError), transaction.atomic():
         Device.objects.update(**wrong)
 
 
 @pytest.mark.parametrize("field", ["device_name", "device_mac"])
 def test_the_database_refuses_a_second_device_of_one_name_or_mac(field: str) -> None:
-    a, b = register(draft(1), draft(2))
+    a, b = register(device_payload(1), device_payload(2))
     with pytest.raises(IntegrityError), transaction.atomic():
         one(b).update(**{field: getattr(a, field)})
 
@@ -318,7 +322,7 @@ def test_the_database_refuses_a_key_that_is_neither_issued_nor_legacy() -> None:
 
 
 def test_a_hospital_that_holds_a_device_cannot_be_deleted(rs_a: Hospital) -> None:
-    register(draft(1, device_holder=rs_a.name))
+    register(device_payload(1, device_holder=rs_a.name))
     with pytest.raises(IntegrityError), transaction.atomic():
         rs_a.delete()
 
@@ -331,12 +335,12 @@ def test_updated_at_grows_with_every_change_also_when_the_clock_was_set_back(
     before = device.get().updated_at
     set_clock(monkeypatch, lambda: before - timedelta(hours=1))
     if change == "update":
-        registry.update(device, {"device_name": "Renamed"}, COMMAND)
+        registry.update(device, {"device_name": "Renamed"}, SYSTEM)
     elif change == "transfer":
-        registry.transfer(device, rs_a, COMMAND)
+        registry.transfer(device, rs_a, SYSTEM)
     elif change == "change_type":
-        registry.change_type(device, DeviceType.CORPORATE, COMMAND)
+        registry.change_type(device, DeviceType.CORPORATE, SYSTEM)
     else:
-        registry.retire(device, COMMAND)
-        registry.restore([devices["free"].pk], COMMAND)
+        registry.retire(device, SYSTEM)
+        registry.restore([devices["free"].pk], SYSTEM)
     assert device.get().updated_at == before + timedelta(milliseconds=1)

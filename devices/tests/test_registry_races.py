@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from devices import credentials, hospitals
-from devices.api import views
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
+from devices.api.views import devices
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
-from devices.tests.conftest import MAC, Api, draft, issue, register
+from devices.registry import hospitals
+from devices.tests.conftest import MAC, Api, device_payload, issue, register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +36,7 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
 
 def test_of_twenty_posts_of_one_mac_one_registers_and_nineteen_conflict() -> None:
     key = issue("app").text
-    responses = at_once(20, lambda n: Api(key).post("/api/devices", draft(n, device_mac=MAC)))
+    responses = at_once(20, lambda n: Api(key).post("/api/devices", device_payload(n, device_mac=MAC)))
     assert Counter(response.status_code for response in responses) == {201: 1, 409: 19}
     for response in responses:
         if response.status_code == 409:
@@ -45,7 +46,7 @@ def test_of_twenty_posts_of_one_mac_one_registers_and_nineteen_conflict() -> Non
 
 def test_lists_that_overlap_in_opposite_order_end_in_one_winner_and_no_deadlock() -> None:
     key = issue("app").text
-    devices = [draft(n) for n in range(200)]
+    devices = [device_payload(n) for n in range(200)]
     for _ in range(3):
         responses = at_once(6, lambda n: Api(key).post("/api/devices", devices[:: 1 if n % 2 else -1]))
         assert Counter(response.status_code for response in responses) == {201: 1, 409: 5}
@@ -55,7 +56,7 @@ def test_lists_that_overlap_in_opposite_order_end_in_one_winner_and_no_deadlock(
 
 def test_a_hospital_named_by_many_at_once_is_one_hospital() -> None:
     key = issue("app").text
-    posts = [[draft(n * 10 + m, device_holder=f"RS {m}") for m in range(5)] for n in range(10)]
+    posts = [[device_payload(n * 10 + m, device_holder=f"RS {m}") for m in range(5)] for n in range(10)]
     responses = at_once(10, lambda n: Api(key).post("/api/devices", posts[n][:: 1 if n % 2 else -1]))
     assert Counter(response.status_code for response in responses) == {201: 10}
     assert (Hospital.objects.count(), Hospital.history.count(), Device.objects.count()) == (5, 5, 50)
@@ -63,7 +64,7 @@ def test_a_hospital_named_by_many_at_once_is_one_hospital() -> None:
 
 def test_updates_of_one_device_are_all_kept_in_its_history() -> None:
     key = issue("app").text
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     path = f"/api/device/{device.pk}"
     responses = at_once(12, lambda n: Api(key).patch(path, {"device_name": f"Name {n}"}))
     assert Counter(response.status_code for response in responses) == {200: 12}
@@ -74,7 +75,7 @@ def test_updates_of_one_device_are_all_kept_in_its_history() -> None:
 
 def test_updates_of_different_fields_lose_none_of_them() -> None:
     key = issue("app").text
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     changes = [{"device_name": "New"}, {"device_type": "CORPORATE"}, {"device_mac": MAC}, {"device_holder": "RS Baru"}]
     responses = at_once(4, lambda n: Api(key).patch(f"/api/device/{device.pk}", changes[n]))
     assert Counter(response.status_code for response in responses) == {200: 4}
@@ -89,14 +90,14 @@ def test_updates_of_different_fields_lose_none_of_them() -> None:
 
 def test_two_devices_that_want_one_name_get_it_once() -> None:
     key = issue("app").text
-    devices = register(*map(draft, range(8)))
+    devices = register(*map(device_payload, range(8)))
     responses = at_once(8, lambda n: Api(key).patch(f"/api/device/{devices[n].pk}", {"device_name": "Wanted"}))
     assert Counter(response.status_code for response in responses) == {200: 1, 409: 7}
 
 
 def test_a_device_is_retired_once() -> None:
     key = issue("app").text
-    [device] = register(draft(1))
+    [device] = register(device_payload(1))
     responses = at_once(8, lambda n: Api(key).delete(f"/api/device/{device.pk}"))
     assert Counter(response.status_code for response in responses) == {200: 1, 410: 7}
     assert Device.history.filter(history_type="-").count() == 1
@@ -105,20 +106,20 @@ def test_a_device_is_retired_once() -> None:
 def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     issued = issue("app")
     in_flight, revoked = threading.Event(), threading.Event()
-    list_devices = views.DeviceViewSet.list  # called as soon as the key is authenticated
+    list_devices = devices.DeviceViewSet.list  # called as soon as the key is authenticated
 
-    def wait(view: views.DeviceViewSet, request: Any) -> Any:
+    def wait(view: devices.DeviceViewSet, request: Any) -> Any:
         in_flight.set()
         assert revoked.wait(10)
         return list_devices(view, request)
 
-    monkeypatch.setattr(views.DeviceViewSet, "list", wait)
+    monkeypatch.setattr(devices.DeviceViewSet, "list", wait)
 
     def act(number: int) -> int:
         if number == 0:
             return Api(issued.text).get("/api/devices?device_type=CONSUMER").status_code
         assert in_flight.wait(10)
-        credentials.revoke(issued.key, COMMAND)
+        api_keys.revoke(issued.key, SYSTEM)
         status = Api(issued.text).get("/api/devices").status_code
         revoked.set()
         return status
@@ -128,14 +129,14 @@ def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch
 
 def test_devices_registered_during_a_merge_are_of_the_hospital_that_stays() -> None:
     key = issue("app").text
-    stays = hospitals.find_or_register(["RS Harapan"], COMMAND)["rs harapan"]
+    stays = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
     for turn in range(5):
-        misspelt = hospitals.find_or_register([f"RS Harapn {turn}"], COMMAND)[f"rs harapn {turn}"]
+        misspelt = hospitals.get_or_create([f"RS Harapn {turn}"], SYSTEM)[f"rs harapn {turn}"]
 
         def act(number: int, turn: int = turn, misspelt: Hospital = misspelt) -> int:
             if number == 0:
-                return int(hospitals.merge([misspelt], stays, COMMAND) is None)
-            posted = draft(turn * 100 + number, device_holder=misspelt.name)
+                return int(hospitals.merge([misspelt], stays, SYSTEM) is None)
+            posted = device_payload(turn * 100 + number, device_holder=misspelt.name)
             return int(Api(key).post("/api/devices", posted).status_code)
 
         assert Counter(at_once(8, act)) == {0: 1, 201: 7}

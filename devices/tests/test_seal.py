@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.db import connection
 from django.test import Client, override_settings
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from devices import seal, second_factor
+from devices.accounts import two_factor
+from devices.crypto import encryption
 from devices.models import AuthenticatorApp
 from devices.tests.conftest import PASSWORD
-from devices.tests.test_admin_second_factor import (
+from devices.tests.test_admin_two_factor import (
     CHECK,
     LIST,
     SET_UP,
@@ -54,8 +54,8 @@ def key_of(user: User) -> str:
 def is_sealed_by_todays_key(text: str, user_id: int) -> bool:
     with override_settings(SECRET_KEY_FALLBACKS=[]):
         try:
-            return text.startswith(seal.PREFIX) and bool(seal.unseal(text, user_id))
-        except seal.Unreadable:
+            return text.startswith(encryption.PREFIX) and bool(encryption.decrypt_totp_secret(text, user_id))
+        except encryption.DecryptionError:
             return False
 
 
@@ -73,7 +73,7 @@ def test_what_is_stored_has_the_secret_in_no_form(ratna: Client, person: User) -
     for step in (lambda: ratna.get(SET_UP), lambda: set_up(ratna, person)):
         step()
         app = AuthenticatorApp.objects.get(user=person)
-        base32 = second_factor.secret_of(app)
+        base32 = two_factor.format_secret(app)
         for form in (app.bin_key.hex(), base32, base32.replace(" ", "")):
             assert len(form) >= 32
             assert form.lower() not in stored().lower()
@@ -107,19 +107,6 @@ def test_one_that_was_never_sealed_works_and_is_sealed_by_that(ratna: Client, pe
     assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
     assert plain not in stored()
     assert AuthenticatorApp.objects.get(user=person).bin_key.hex() == plain
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_migration_seals_what_there_is_and_takes_it_back(ratna: Client, person: User) -> None:
-    set_up(ratna, person)
-    plain = AuthenticatorApp.objects.get(user=person).bin_key.hex()
-    try:
-        call_command("migrate", "devices", "0015", verbosity=0)
-        assert key_of(person) == plain
-    finally:
-        call_command("migrate", verbosity=0)
-    assert is_sealed_by_todays_key(key_of(person), person.pk)
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
 
 
 def test_a_session_of_before_goes_on(ratna: Client, person: User) -> None:
@@ -161,7 +148,7 @@ def test_without_the_older_key_a_code_is_wrong_and_the_log_says_what_to_do(
 ) -> None:
     set_up(ratna, person)
     before, app = key_of(person), AuthenticatorApp.objects.get(user=person)
-    secrets = [before, app.bin_key.hex(), second_factor.secret_of(app), settings.SECRET_KEY]
+    secrets = [before, app.bin_key.hex(), two_factor.format_secret(app), settings.SECRET_KEY]
     code = next_code_of(person)
     change_the_key(settings, keep=False)
     again = signed_in_anew(person)
@@ -181,7 +168,7 @@ def test_setting_it_up_begins_anew_where_the_older_key_is_gone(ratna: Client, pe
     again = signed_in_anew(person)
     page = again.get(SET_UP)
     app = AuthenticatorApp.objects.latest("pk")
-    assert second_factor.secret_of(app) in page.content.decode()
+    assert two_factor.format_secret(app) in page.content.decode()
     form = {"code": code_shown(app), "password": PASSWORD}
     assert len(shown_codes(again.post(SET_UP, form).content.decode())) == 10
     assert AuthenticatorApp.objects.get(user=person) == app
@@ -196,9 +183,9 @@ def test_recovery_codes_work_as_long_as_the_older_key_is_kept(
     for code in (first, second) if keep else ():
         assert signed_in_anew(person).post(CHECK, {"code": code}).status_code == 302
     assert "This code is wrong" in signed_in_anew(person).post(CHECK, {"code": first}).content.decode()
-    assert second_factor.recovery_codes_left(person) == (8 if keep else 10)
+    assert two_factor.recovery_codes_left(person) == (8 if keep else 10)
     StaticDevice.objects.update(throttling_failure_count=0)
-    [new, *_rest] = second_factor.new_recovery_codes(person)
+    [new, *_rest] = two_factor.new_recovery_codes(person)
     assert signed_in_anew(person).post(CHECK, {"code": new}).status_code == 302
 
 
@@ -206,22 +193,22 @@ def test_recovery_codes_work_as_long_as_the_older_key_is_kept(
 
 
 def test_no_two_seals_are_alike() -> None:
-    sealed = {seal.seal(SECRET, 7) for _ in range(100)}
+    sealed = {encryption.encrypt_totp_secret(SECRET, 7) for _ in range(100)}
     assert len(sealed) == 100
-    assert {seal.unseal(text, 7) for text in sealed} == {SECRET}
+    assert {encryption.decrypt_totp_secret(text, 7) for text in sealed} == {SECRET}
 
 
 def test_any_character_changed_it_does_not_open() -> None:
-    text = seal.seal(SECRET, 7)
+    text = encryption.encrypt_totp_secret(SECRET, 7)
     for position in range(len(text)):
         other = "A" if text[position] != "A" else "B"
-        with pytest.raises(seal.Unreadable):
-            seal.unseal(text[:position] + other + text[position + 1 :], 7)
+        with pytest.raises(encryption.DecryptionError):
+            encryption.decrypt_totp_secret(text[:position] + other + text[position + 1 :], 7)
 
 
 @pytest.mark.parametrize("text", ["v1.", "v1.AAAA", "v1." + "A" * 64, "v1.é", "v1.\0", "no hex", "v2." + "A" * 64])
 def test_what_is_no_seal_is_unreadable_and_is_not_told(text: str) -> None:
     assert not is_sealed_by_todays_key(text, 7)
-    with pytest.raises(seal.Unreadable, match=r"^No key opens the second factor of user 7: ") as error:
-        seal.unseal(text, 7)
+    with pytest.raises(encryption.DecryptionError, match=r"^No key opens the second factor of user 7: ") as error:
+        encryption.decrypt_totp_secret(text, 7)
     assert text not in str(error.value)

@@ -21,15 +21,17 @@ from django.test import Client, RequestFactory
 from django.views.debug import get_exception_reporter_class
 
 from cexup.logs import LineFormatter, redacted
-from devices import credentials, keys, people, registry, second_factor
-from devices.models import ApiKey, Hospital, Person, Upload
-from devices.origin import COMMAND, Origin
-from devices.tests.conftest import ROOT, Api, draft, issue, served_from
+from devices import registry
+from devices.access.actor import SYSTEM, Actor
+from devices.accounts import api_keys, two_factor, users
+from devices.crypto import keys
+from devices.models import ApiKey, Hospital, ImportPreview, StaffUser
+from devices.tests.conftest import ROOT, Api, device_payload, issue, served_from
 
 LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 PASSWORD, CODE, SESSION = "correct horse battery", "123456", "abcdefghijklmnop"
 HIDDEN = "the name of a client application"
-EMAIL, LINK = "ratna@rs.example", "/admin/choose-password/MQ/abc-def/"
+EMAIL, LINK = "ratna@rs.example", "/admin/set-password/MQ/abc-def/"
 
 
 class Lines(logging.Handler):
@@ -63,9 +65,9 @@ def fail(*_args: Any, **_kwargs: Any) -> Any:
 def test_a_failure_tells_neither_key_nor_body(log: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     text = issue("ward app").text
     monkeypatch.setattr(registry, "register", fail)
-    response = Api(text).post(f"/api/devices?x={text}", [draft(1)])
+    response = Api(text).post(f"/api/devices?x={text}", [device_payload(1)])
     assert response.status_code == 400  # an unknown parameter
-    response = Api(text, cookie="sessionid=abcdefghijklmnop").post("/api/devices", [draft(1)])
+    response = Api(text, cookie="sessionid=abcdefghijklmnop").post("/api/devices", [device_payload(1)])
     assert response.status_code == 500
     assert "it broke" in log.text
     assert "it broke" not in response.content.decode()
@@ -78,12 +80,12 @@ def test_a_failure_tells_neither_key_nor_body(log: Lines, monkeypatch: pytest.Mo
 def test_a_row_that_the_database_refused_is_not_logged(
     log: Lines, operator: Client, ratna: Client, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people.invite("Other", "other@rs.example", [rs_a])
-    person = Person.objects.get(first_name="Ibu Ratna")
-    monkeypatch.setattr("devices.admin.people.PersonForm.clean_email", lambda form: "other@rs.example")
+    users.invite("Other", "other@rs.example", [rs_a])
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    monkeypatch.setattr("devices.admin.users.UserForm.clean_email", lambda form: "other@rs.example")
     operator.raise_request_exception = False
     form = {"first_name": "Ibu Ratna", "email": "x@rs.example", "hospitals": [rs_a.pk], "is_active": "on"}
-    response = operator.post(f"/admin/devices/person/{person.pk}/change/", form)
+    response = operator.post(f"/admin/devices/staffuser/{person.pk}/change/", form)
     assert response.status_code == 500
     assert "IntegrityError" in log.text
     for text in (log.text, response.content.decode()):
@@ -116,7 +118,7 @@ def test_what_people_type_to_sign_in_is_not_logged(log: Lines, client: Client, o
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("Not Found: /admin/choose-password/MQ/abc-def/", "Not Found: /admin/choose-password/…"),
+        ("Not Found: /admin/set-password/MQ/abc-def/", "Not Found: /admin/set-password/…"),
         ("no such user ratna@rs.example.", "no such user …@…."),
         ("postgres://registry:hunter2@localhost/db", "postgres://registry:…@localhost/db"),
         ("redis://:hunter2@localhost:6379/0", "redis://:…@localhost:6379/0"),
@@ -179,13 +181,13 @@ def _fails_with(key: str, password: str) -> None:
 @pytest.mark.django_db
 def test_no_repr_has_a_secret_or_an_address(rs_a: Hospital, ratna: Client) -> None:
     issued = issue("ward app")
-    person = Person.objects.get(first_name="Ibu Ratna")
-    device = second_factor.begin(User.objects.get(pk=person.pk), "of one session")
-    upload = Upload(name="fleet.csv", user=person, digest="d" * 64)
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    device = two_factor.start_enrollment(User.objects.get(pk=person.pk), "of one session")
+    upload = ImportPreview(name="fleet.csv", user=person, digest="d" * 64)
     secrets = [issued.text, issued.text[-46:], keys.digest(issued.text), person.email, person.password]
-    secrets += [device.key, device.bin_key.hex(), second_factor.secret_of(device)]
-    legacy = credentials.take_over(LEGACY, "legacy", COMMAND)
-    for thing in (issued, issued.key, upload, person, legacy, Origin("api", api_key=legacy)):  # type: ignore[arg-type]
+    secrets += [device.key, device.bin_key.hex(), two_factor.format_secret(device)]
+    legacy = api_keys.import_key(LEGACY, "legacy", SYSTEM)
+    for thing in (issued, issued.key, upload, person, legacy, Actor("api", api_key=legacy)):  # type: ignore[arg-type]
         for secret in [*secrets, LEGACY, keys.digest(LEGACY), "d" * 64]:
             assert secret not in repr(thing)
             assert secret not in str(thing)
@@ -211,7 +213,7 @@ def logs_of_the_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, l
         (f"/api/devices?key={key}", {"x-api-key": key}),
         ("/api/devices", {"x-api-key": LEGACY}),
         ("/api/devices", {"x-api-key": key, "host": "evil.example"}),
-        ("/admin/choose-password/MQ/dj7x2k-0123456789abcdef/", {}),
+        ("/admin/set-password/MQ/dj7x2k-0123456789abcdef/", {}),
         (f"/{key}/ratna@rs.example", {"referer": f"http://x/?password={LEGACY}"}),
         ("BREAK", {}),
         ("/api/devices", {"x-api-key": key}),

@@ -20,7 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
 from devices.checks import database_is_supported
-from devices.tests.conftest import draft, errors
+from devices.tests.conftest import device_payload, errors
 from manage import write_first_env
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,14 +215,14 @@ def test_a_key_that_is_not_ascii_is_no_key(server: int) -> None:
 
 
 def test_a_body_in_chunks_is_read_whole(server: int, server_key: str) -> None:
-    device = json.dumps(draft(1)).encode()
+    device = json.dumps(device_payload(1)).encode()
     body = b"".join(b"1\r\n%c\r\n" % byte for byte in device) + b"0\r\n\r\n"
     code, _headers, answer = talk(server, post(server_key, "Transfer-Encoding: chunked") + body)
     assert (code, answer["data"][0]["device_name"]) == (201, "Cuff 1")
 
 
 def test_a_body_that_ends_too_early_is_not_taken_for_whole(server: int, server_key: str) -> None:
-    device = json.dumps(draft(2)).encode()
+    device = json.dumps(device_payload(2)).encode()
     code, _headers, answer = talk(server, post(server_key, "Content-Length: 1000") + device, half_close=True)
     assert (code, answer["message"]) == (400, "The body ended before its Content-Length.")
 

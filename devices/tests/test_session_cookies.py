@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.contrib.messages.storage import default_storage
 from django.test import Client, RequestFactory
 
-from devices.sessions import BEGAN_AT
+from devices.accounts.sessions import BEGAN_AT
 
 CLEARED = '"cache", "storage"'
 
@@ -69,7 +69,9 @@ def test_messages_set_no_cookie() -> None:
 
 @pytest.mark.usefixtures("db")
 def test_a_message_is_shown_once(operator: Client) -> None:
-    response = operator.post("/admin/devices/person/", {"action": "send_link", "_selected_action": ["0"]}, follow=True)
+    response = operator.post(
+        "/admin/devices/staffuser/", {"action": "send_link", "_selected_action": ["0"]}, follow=True
+    )
     assert "messages" not in operator.cookies
     shown = [str(message) for message in response.context["messages"]]
     assert len(shown) == 1

@@ -10,10 +10,11 @@ from django.core import signing
 from django.db import connection
 from django.test import Client
 
-from devices import people, seal
+from devices.accounts import users
+from devices.accounts.sessions import CONTEXT, SessionStore
+from devices.crypto import encryption
 from devices.models import Session
-from devices.sessions import CONTEXT, SessionStore
-from devices.tests.test_admin_second_factor import SET_UP
+from devices.tests.test_admin_two_factor import SET_UP
 from devices.tests.test_seal import change_the_key
 from devices.tests.test_sessions import is_open, key_of
 
@@ -41,7 +42,7 @@ def decoded(text: str) -> list[Any]:
 
 
 def test_stored_session_has_no_token_of_an_opened_password_link(person: User) -> None:
-    path = people.make_password_link(person)
+    path = users.create_password_link(person)
     browser = Client()
     assert browser.get(path).status_code == 302
     token = SessionStore(key_of(browser))[TOKEN]
@@ -51,7 +52,7 @@ def test_stored_session_has_no_token_of_an_opened_password_link(person: User) ->
         assert secret not in table
     for row in Session.objects.all():
         assert decoded(row.session_data) == []
-        assert decoded(row.session_data.removeprefix(seal.PREFIX)) == []
+        assert decoded(row.session_data.removeprefix(encryption.PREFIX)) == []
 
 
 def test_stored_session_has_no_name_of_its_data(ratna: Client) -> None:
@@ -106,7 +107,7 @@ def test_data_that_was_tampered_with_is_an_empty_session(ratna: Client, position
     assert not is_open(ratna)
 
 
-def test_secret_of_a_second_factor_does_not_open_as_a_session(db: None) -> None:
-    sealed = seal.seal(json.dumps({SESSION_KEY: "1"}).encode(), 1)
-    assert seal.decrypt(sealed, context=CONTEXT) is None
+def test_secret_of_a_two_factor_does_not_open_as_a_session(db: None) -> None:
+    sealed = encryption.encrypt_totp_secret(json.dumps({SESSION_KEY: "1"}).encode(), 1)
+    assert encryption.decrypt(sealed, context=CONTEXT) is None
     assert SessionStore().decode(sealed) == {}

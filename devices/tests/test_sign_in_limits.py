@@ -13,12 +13,14 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 from django.test import Client
 
-from devices import audit, counters, hashing
-from devices.audit import What
+from devices.accounts import password_hashing
+from devices.audit import audit_log
+from devices.audit.audit_log import Action
 from devices.models import AuditEvent, AuthenticatorApp
+from devices.ratelimit import stores
 from devices.tests.conftest import PASSWORD
-from devices.tests.test_admin_people import choose_password, link, make
-from devices.tests.test_admin_second_factor import CHECK, next_code_of, set_up, signed_in_anew
+from devices.tests.test_admin_people import link, make, set_password
+from devices.tests.test_admin_two_factor import CHECK, next_code_of, set_up, signed_in_anew
 from devices.tests.test_registry_races import at_once
 
 WRONG = "wrong"
@@ -29,7 +31,7 @@ CHANGE = "/admin/password_change/"
 def _one_window() -> None:
     """Let no window of a rate end during a test."""
     began_at = time.time() // 86_400 * 86_400
-    counters.leases().clock = lambda: began_at
+    stores.limiter().clock = lambda: began_at
 
 
 @pytest.fixture
@@ -61,14 +63,14 @@ def no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise DatabaseError("busy")
 
-    monkeypatch.setattr(counters.DatabaseCounter, "lease", fail)
+    monkeypatch.setattr(stores.DatabaseStore, "lease", fail)
 
 
 @pytest.fixture
 def no_free_slot() -> Iterator[None]:
-    assert hashing.lock.acquire(blocking=False)
+    assert password_hashing.lock.acquire(blocking=False)
     yield
-    hashing.lock.release()
+    password_hashing.lock.release()
 
 
 def sign_in(name: str, password: str = WRONG, address: str = "192.0.2.1", client: Client | None = None) -> Any:
@@ -81,7 +83,7 @@ def change_password(client: Client, old: str, new: str = "pagi-cerah-7") -> Any:
 
 
 def recorded(what: str) -> list[AuditEvent]:
-    return list(AuditEvent.objects.filter(what=what))
+    return list(AuditEvent.objects.filter(action=what))
 
 
 # --- Hashing
@@ -107,22 +109,22 @@ def test_503_counts_as_no_failed_sign_in(user: User, no_free_slot: None) -> None
     for _ in range(6):
         sign_in("keeper", PASSWORD)
     assert not AccessAttempt.objects.exists()
-    assert recorded(What.SIGN_IN_FAILED) == []
+    assert recorded(Action.SIGN_IN_FAILED) == []
 
 
 def test_password_change_returns_503_if_no_slot_is_free(user: User, no_free_slot: None) -> None:
     assert change_password(signed_in_anew(user), PASSWORD).status_code == 503
-    assert recorded(What.PASSWORD_REFUSED) == []
+    assert recorded(Action.PASSWORD_REJECTED) == []
 
 
 def test_link_stays_valid_if_no_slot_is_free(operator: Client, rs_a: Any, hashes: list[str]) -> None:
     path = link(make(operator, rs_a))
-    hashing.lock.acquire()
+    password_hashing.lock.acquire()
     try:
-        assert choose_password(Client(), path, "pagi-cerah-7").status_code == 503
+        assert set_password(Client(), path, "pagi-cerah-7").status_code == 503
     finally:
-        hashing.lock.release()
-    assert "Your password is set." in choose_password(Client(), path, "pagi-cerah-7").content.decode()
+        password_hashing.lock.release()
+    assert "Your password is set." in set_password(Client(), path, "pagi-cerah-7").content.decode()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -156,10 +158,10 @@ def test_command_waits_for_a_slot(hashes: list[str], no_free_slot: None) -> None
     hashed: list[str] = []
     command = threading.Thread(target=lambda: hashed.append(make_password(PASSWORD)))
     command.start()
-    hashing.lock.release()
+    password_hashing.lock.release()
     command.join(10)
     assert len(hashed) == 1
-    hashing.lock.acquire()
+    password_hashing.lock.acquire()
 
 
 def test_stored_hashes_stay_valid(db: None, client: Client) -> None:
@@ -187,9 +189,9 @@ def test_limited_sign_in_is_recorded_once_a_minute(user: User, settings: Any) ->
     settings.SIGN_IN_RATE = "1/h"
     for n in range(10):
         sign_in(f"name {n}")
-    [event] = recorded(What.SIGN_IN_LIMITED)
-    assert event.address == "192.0.2.1"
-    assert recorded(What.DENIED) == []
+    [event] = recorded(Action.SIGN_IN_LIMITED)
+    assert event.ip_address == "192.0.2.1"
+    assert recorded(Action.DENIED) == []
 
 
 def test_refused_sign_in_takes_no_query(user: User, settings: Any, django_assert_num_queries: Any) -> None:
@@ -240,11 +242,11 @@ def test_locked_user_does_not_count_for_new_networks(user: User, settings: Any) 
 
 
 def test_503_does_not_count_for_new_networks(one_hash_of_new_networks: None) -> None:
-    hashing.lock.acquire()
+    password_hashing.lock.acquire()
     try:
         assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(3)] == [503] * 3
     finally:
-        hashing.lock.release()
+        password_hashing.lock.release()
     assert sign_in("keeper", PASSWORD, "203.0.113.1").status_code == 302
 
 
@@ -253,7 +255,7 @@ def test_password_link_is_not_limited_with_new_networks(
 ) -> None:
     path = link(make(operator, rs_a))
     assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(2)] == [200, 429]
-    assert "Your password is set." in choose_password(Client(), path, "pagi-cerah-7").content.decode()
+    assert "Your password is set." in set_password(Client(), path, "pagi-cerah-7").content.decode()
 
 
 @pytest.mark.parametrize("path", [CHANGE, CHECK])
@@ -276,7 +278,7 @@ def test_new_ipv6_site_has_the_rate_of_one_network(user: User, settings: Any) ->
 
 def test_network_used_long_ago_counts_as_new(user: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sign_in("keeper", PASSWORD, "198.51.100.1")
-    monkeypatch.setattr(audit, "KNOWN_FOR", timedelta(0))
+    monkeypatch.setattr(audit_log, "KNOWN_FOR", timedelta(0))
     settings.SIGN_IN_RATE_ALL = "1/h"
     sign_in("nobody")
     assert sign_in("keeper", PASSWORD, "198.51.100.1").status_code == 429
@@ -298,11 +300,11 @@ def test_spraying_keeps_no_session_of_the_network_from_its_pages(user: User) -> 
     assert client.get("/admin/", REMOTE_ADDR="192.0.2.1").status_code == 200
 
 
-@pytest.mark.parametrize("page", ["login/", "password_change/", "second-factor/", "second-factor/set-up/"])
+@pytest.mark.parametrize("page", ["login/", "password_change/", "two-factor/", "two-factor/set-up/"])
 def test_every_page_that_checks_a_secret_is_limited(user: User, settings: Any, page: str) -> None:
     settings.SIGN_IN_RATE = "1/h"
     client = signed_in_anew(user)
-    if page == "second-factor/":
+    if page == "two-factor/":
         set_up(client, user)
         client = signed_in_anew(user)
         Client().post("/admin/login/")
@@ -314,8 +316,8 @@ def test_every_page_that_checks_a_secret_is_limited(user: User, settings: Any, p
 def test_link_page_is_limited(operator: Client, rs_a: Any, settings: Any) -> None:
     path = link(make(operator, rs_a))
     settings.SIGN_IN_RATE = "1/h"
-    assert choose_password(Client(), path, "too short").status_code == 200
-    assert choose_password(Client(), path, "pagi-cerah-7").status_code == 429
+    assert set_password(Client(), path, "too short").status_code == 200
+    assert set_password(Client(), path, "pagi-cerah-7").status_code == 429
 
 
 def test_form_without_csrf_token_is_not_counted(user: User, settings: Any) -> None:
@@ -349,7 +351,7 @@ def test_wrong_current_password_is_recorded(user: User) -> None:
     client = signed_in_anew(user)
     for _ in range(5):
         change_password(client, "wrong")
-    assert [event.about_id for event in recorded(What.PASSWORD_REFUSED)] == [user.pk] * 5
+    assert [event.object_id for event in recorded(Action.PASSWORD_REJECTED)] == [user.pk] * 5
 
 
 def test_guessing_in_one_session_keeps_no_other_session_waiting(user: User) -> None:
@@ -370,7 +372,7 @@ def test_session_key_is_not_stored_with_the_count(user: User) -> None:
     client = signed_in_anew(user)
     change_password(client, "wrong")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT name FROM devices_permitcount")
+        cursor.execute("SELECT name FROM devices_ratelimitcounter")
         names = [name for (name,) in cursor.fetchall()]
     assert [name for name in names if name.startswith("password:")]
     assert not [name for name in names if str(client.session.session_key) in name]
@@ -419,10 +421,10 @@ def test_codes_from_new_networks_share_twenty_a_day(protected: User) -> None:
 
 
 def test_known_network_has_twenty_wrong_codes_a_day(protected: User) -> None:
-    began_at = counters.leases().clock()
+    began_at = stores.limiter().clock()
     results = []
     for quarter in range(5):
-        counters.leases().clock = lambda quarter=quarter: began_at + quarter * 900
+        stores.limiter().clock = lambda quarter=quarter: began_at + quarter * 900
         results += [send_code(protected, "000000", "198.51.100.1") for _ in range(5)]
     assert results == ["wrong"] * 20 + ["wait"] * 5
 

@@ -20,21 +20,23 @@ from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices import cells, drafts, spreadsheets, workbooks, xlsx_reader
-from devices.cells import Spoilt
-from devices.spreadsheets import Row, Unreadable
+from devices.imports.files import header, spreadsheet, xlsx_file, xlsx_reader
+from devices.imports.files.cells import ExcelConversion
+from devices.imports.files.spreadsheet import Row, UnreadableFile
+from devices.registry import device_data
+from devices.values import csv_escaping, normalization
 
 LINE = ["Cuff 1", "D0:61:AE:D4:58:94", "CONSUMER", "RS Müller"]
-CELLS = dict(zip(spreadsheets.COLUMNS, LINE, strict=True))
+CELLS = dict(zip(header.COLUMNS, LINE, strict=True))
 
 
 def read(content: bytes) -> list[Row]:
-    with spreadsheets.reading(io.BytesIO(content)) as sheet:
+    with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
         return list(sheet.rows)
 
 
 def error(content: bytes) -> str:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableFile) as caught:
         read(content)
     return str(caught.value)
 
@@ -141,7 +143,7 @@ def test_id_is_the_registrys_where_there_is_a_name_and_else_the_name() -> None:
 
 
 def test_columns_with_unknown_headings_are_ignored() -> None:
-    with spreadsheets.reading(io.BytesIO(b"device_name,Ward,MAC,TYPE,NOTE\nCuff,?,x,y,z")) as sheet:
+    with spreadsheet.open_sheet(io.BytesIO(b"device_name,Ward,MAC,TYPE,NOTE\nCuff,?,x,y,z")) as sheet:
         assert sheet.passed_over == ["Ward", "NOTE"]
         assert not sheet.has_holders
         assert next(sheet.rows).cells["device_name"] == "Cuff"
@@ -149,7 +151,7 @@ def test_columns_with_unknown_headings_are_ignored() -> None:
 
 def test_a_heading_is_passed_over_without_its_nul_which_postgresql_keeps_nowhere() -> None:
     content = b"device_name,device_mac,device_type,no\0te\nCuff,D061AED45894,CONSUMER,x\n"
-    with spreadsheets.reading(io.BytesIO(content)) as sheet:
+    with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
         assert sheet.passed_over == ["note"]
 
 
@@ -189,18 +191,18 @@ def test_a_mac_is_read_where_it_can_have_been_one_only(cell: Any, mac: str) -> N
 @pytest.mark.parametrize(
     ("cell", "spoilt"),
     [
-        (1.0e11, Spoilt.NUMBER),
-        (112233445500, Spoilt.NUMBER),  # 1122334455E2 is an address too
-        (1122334455, Spoilt.NUMBER),  # its zeros were lost
-        (1.12e19, Spoilt.NUMBER),
-        (0.5, Spoilt.NUMBER),
-        (datetime(2026, 5, 12), Spoilt.DATE),  # noqa: DTZ001  (a spreadsheet knows no time zone)
-        (date(2026, 5, 12), Spoilt.DATE),
-        (time(11, 22, 33), Spoilt.DATE),
-        ("#REF!", Spoilt.ERROR),
+        (1.0e11, ExcelConversion.NUMBER),
+        (112233445500, ExcelConversion.NUMBER),  # 1122334455E2 is an address too
+        (1122334455, ExcelConversion.NUMBER),  # its zeros were lost
+        (1.12e19, ExcelConversion.NUMBER),
+        (0.5, ExcelConversion.NUMBER),
+        (datetime(2026, 5, 12), ExcelConversion.DATE),  # noqa: DTZ001  (a spreadsheet knows no time zone)
+        (date(2026, 5, 12), ExcelConversion.DATE),
+        (time(11, 22, 33), ExcelConversion.DATE),
+        ("#REF!", ExcelConversion.ERROR),
     ],
 )
-def test_a_mac_that_excel_has_spoilt_is_told_and_not_guessed(cell: Any, spoilt: Spoilt) -> None:
+def test_a_mac_that_excel_has_spoilt_is_told_and_not_guessed(cell: Any, spoilt: ExcelConversion) -> None:
     [row] = read(workbook(["ID", "MAC", "TYPE"], ["a", cell, "b"]))
     assert row.spoilt == {"device_mac": spoilt}
 
@@ -208,18 +210,18 @@ def test_a_mac_that_excel_has_spoilt_is_told_and_not_guessed(cell: Any, spoilt: 
 @pytest.mark.parametrize(
     ("text", "spoilt"),
     [
-        ("1.0E+11", Spoilt.NUMBER),
-        ("1,12233E+11", Spoilt.NUMBER),
-        ("11223344556", Spoilt.NUMBER),
-        ("12/05/2026", Spoilt.DATE),
-        ("2026-05-12 00:00:00", Spoilt.DATE),
-        ("12-Mei-26", Spoilt.DATE),
-        ("#NAME?", Spoilt.ERROR),
+        ("1.0E+11", ExcelConversion.NUMBER),
+        ("1,12233E+11", ExcelConversion.NUMBER),
+        ("11223344556", ExcelConversion.NUMBER),
+        ("12/05/2026", ExcelConversion.DATE),
+        ("2026-05-12 00:00:00", ExcelConversion.DATE),
+        ("12-Mei-26", ExcelConversion.DATE),
+        ("#NAME?", ExcelConversion.ERROR),
         ("112233445E11", None),
         ("hello", None),
     ],
 )
-def test_the_same_is_seen_in_a_text_file(text: str, spoilt: Spoilt | None) -> None:
+def test_the_same_is_seen_in_a_text_file(text: str, spoilt: ExcelConversion | None) -> None:
     [row] = read(f"ID;MAC;TYPE\na;{text};b".encode())
     assert row.spoilt.get("device_mac") == spoilt
 
@@ -242,21 +244,21 @@ def test_names_that_are_numbers_are_read_as_they_were_typed() -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12) | st.text(";|'=- \"x", max_size=12))
 def test_whatever_is_escaped_is_read_back(text: str) -> None:
-    assert cells.unescaped(cells.escaped(text)) == text
+    assert csv_escaping.unescape(csv_escaping.escape(text)) == text
 
 
 @pytest.mark.parametrize(
     "text", ["=1+1", "+62", "-5", "@sum", "\tx", "\rx", "0012", "1E5", "1-2", "3 A", "Mei 2", "#REF!"]
 )
 def test_what_a_spreadsheet_program_would_run_or_change_is_escaped(text: str) -> None:
-    assert cells.escaped(text) == f"'{text}"
+    assert csv_escaping.escape(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
 def test_whatever_a_program_takes_for_a_delimiter_no_cell_begins_like_a_formula(delimiter: str) -> None:
     names = ["x;=1+1;y", "x|@SUM(1)", "x; -1", "a,b;+1", "=1;=1", "'=1;'=1", 'say "hi";=1', 'x;"=1+1;y']
     file = io.BytesIO()
-    spreadsheets.write(file, ".csv", [[str(i), name, *LINE[1:]] for i, name in enumerate(names, 1)])
+    spreadsheet.write(file, ".csv", [[str(i), name, *LINE[1:]] for i, name in enumerate(names, 1)])
     found = [cell for line in file.getvalue().decode("utf-8-sig").splitlines() for cell in line.split(delimiter)]
     assert not [cell for cell in found if re.match(r'[\s"]*[=+@-]', cell)]
     assert [row.cells["device_name"] for row in read(file.getvalue())] == names
@@ -268,88 +270,88 @@ UNSEEN = ["", "\ufeff", "\u200b", "\u00a0", "\u00ad", "\x01", "\x85", "\u3000", 
 
 @pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
 def test_formula_in_any_form_behind_anything_unseen_is_escaped(unseen: str) -> None:
-    for begin in ["\t", "\r", *cells.FORMULA]:
+    for begin in ["\t", "\r", *csv_escaping.FORMULA]:
         for text in (f"{unseen}{begin}1", f"{begin}{unseen}1"):
-            assert cells.escaped(text) == f"'{text}", ascii(text)
-            assert cells.unescaped(cells.escaped(text)) == text
+            assert csv_escaping.escape(text) == f"'{text}", ascii(text)
+            assert csv_escaping.unescape(csv_escaping.escape(text)) == text
 
 
 @pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
 @pytest.mark.parametrize("delimiter", [";", "|", '; "'])
 def test_formula_in_any_form_behind_a_delimiter_is_escaped(unseen: str, delimiter: str) -> None:
-    for begin in cells.FORMULA:
+    for begin in csv_escaping.FORMULA:
         text = f"x{delimiter}{unseen}{begin}1"
-        assert cells.escaped(text) == f"x{delimiter}{unseen}'{begin}1", ascii(text)
-        assert cells.unescaped(cells.escaped(text)) == text
+        assert csv_escaping.escape(text) == f"x{delimiter}{unseen}'{begin}1", ascii(text)
+        assert csv_escaping.unescape(csv_escaping.escape(text)) == text
 
 
 def test_forms_of_formula_characters_are_all_known() -> None:
     forms = {
         character for character in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", character)[:1] in "=+@-"
     }
-    assert forms == set(cells.FORMULA)
+    assert forms == set(csv_escaping.FORMULA)
 
 
 def _is_name(text: str) -> bool:
     try:
-        return drafts.clean_text(text) == text
+        return device_data.clean_text(text) == text
     except ValidationError:
         return False
 
 
 CHARACTERS = st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from(["=", "'", ";", "|", '"', " ", *FORMS])
 NAMES = st.lists(
-    st.text(CHARACTERS, min_size=1, max_size=12).map(drafts.normalize).filter(_is_name), min_size=1, max_size=20
+    st.text(CHARACTERS, min_size=1, max_size=12).map(normalization.normalize).filter(_is_name), min_size=1, max_size=20
 )
 
 
-@pytest.mark.parametrize("ending", spreadsheets.ENDINGS)
+@pytest.mark.parametrize("ending", spreadsheet.ENDINGS)
 @settings(deadline=None, max_examples=50)
 @given(names=NAMES)
 def test_untouched_export_of_any_names_is_read_back_as_it_was(ending: str, names: list[str]) -> None:
     rows = [[str(i), name, "D0:61:AE:D4:58:94", "CONSUMER", name] for i, name in enumerate(names, 1)]
     file = io.BytesIO()
-    spreadsheets.write(file, ending, rows)
+    spreadsheet.write(file, ending, rows)
     for row, sent in zip(read(file.getvalue()), rows, strict=True):
-        draft, problems = drafts.read(row.cells)
+        item, problems = device_data.validate(row.cells)
         assert not problems
         assert not row.spoilt
-        assert (draft["device_name"], draft["device_holder"]) == (sent[1], drafts.clean_holder(sent[4]))
+        assert (item["device_name"], item["device_holder"]) == (sent[1], device_data.clean_holder(sent[4]))
 
 
 @pytest.mark.parametrize("text", ["Cuff 1", "1001", "D0:61:AE:D4:58:94", "11:22:33:44:55:66", "RS Mei Indah", "a;b|c"])
 def test_what_it_would_leave_alone_is_written_as_it_is(text: str) -> None:
-    assert cells.escaped(text) == text
+    assert csv_escaping.escape(text) == text
 
 
-@pytest.mark.parametrize("ending", spreadsheets.ENDINGS)
+@pytest.mark.parametrize("ending", spreadsheet.ENDINGS)
 def test_what_is_written_is_read_back_as_it_was(ending: str) -> None:
     names = ["=1+1", "'quoted", "a,b;c", 'say "hi"', "Müller 测试", "0012", "112233445566", "1.0E+11", "x y"]
     rows = [[str(i), name, "D0:61:AE:D4:58:94", "CONSUMER", "unknown"] for i, name in enumerate(names, 1)]
     file = io.BytesIO()
-    assert spreadsheets.write(file, ending, rows) == len(names)
+    assert spreadsheet.write(file, ending, rows) == len(names)
     assert [list(row.cells.values()) for row in read(file.getvalue())] == rows
 
 
 def test_a_written_workbook_keeps_what_is_typed_into_it_as_text() -> None:
     file = io.BytesIO()
-    spreadsheets.write(file, ".xlsx", [["7", *LINE]])
+    spreadsheet.write(file, ".xlsx", [["7", *LINE]])
     sheet = openpyxl.load_workbook(file).active
     assert {cell.number_format for row in sheet.iter_rows() for cell in row} == {"@"}
     assert {sheet.column_dimensions[letter].number_format for letter in "ABCDE"} == {"@"}
 
 
 def test_a_csv_is_given_in_pieces_whatever_its_length() -> None:
-    pieces = list(spreadsheets.csv_chunks(["1", *LINE] for _ in range(5_000)))
-    assert max(map(len, pieces)) < 100 * spreadsheets.ROWS_AT_ONCE
+    pieces = list(spreadsheet.csv_chunks(["1", *LINE] for _ in range(5_000)))
+    assert max(map(len, pieces)) < 100 * spreadsheet.ROWS_AT_ONCE
     assert len(read(b"".join(pieces))) == 5_000
 
 
 def test_a_worksheet_that_cannot_hold_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbooks, "MAX_ROWS", 3)
-    assert spreadsheets.write(io.BytesIO(), ".xlsx", [["1", *LINE]] * 2) == 2
-    with pytest.raises(Unreadable, match="A worksheet has room for 2 devices"):
-        spreadsheets.write(io.BytesIO(), ".xlsx", [["1", *LINE]] * 3)
+    monkeypatch.setattr(xlsx_file, "MAX_ROWS", 3)
+    assert spreadsheet.write(io.BytesIO(), ".xlsx", [["1", *LINE]] * 2) == 2
+    with pytest.raises(UnreadableFile, match="A worksheet has room for 2 devices"):
+        spreadsheet.write(io.BytesIO(), ".xlsx", [["1", *LINE]] * 3)
 
 
 # --- Workbooks from strangers
@@ -464,7 +466,7 @@ def test_a_worksheet_may_say_what_it_likes_of_its_dimensions(reference: str) -> 
     begin = time_.monotonic()
     try:
         rows = read(repacked(MADE, SHEET, told))
-    except Unreadable as refused:
+    except UnreadableFile as refused:
         assert str(refused)  # noqa: PT017
     else:
         assert rows == [Row(2, CELLS, {})]
@@ -506,7 +508,7 @@ def test_cell_with_an_error_is_reported(error_code: str, prefix: str) -> None:
     sheet = f'<worksheet xmlns="{NS}" xmlns:x="{NS}"><sheetData>{row}</sheetData></worksheet>'
     prefixed = re.sub(r"<(/?)(?=\w)", rf"<\1{prefix}", sheet)
     assert read(repacked(MADE, SHEET, prefixed.encode())) == [
-        Row(2, {"device_name": error_code}, {"device_name": Spoilt.ERROR})
+        Row(2, {"device_name": error_code}, {"device_name": ExcelConversion.ERROR})
     ]
 
 
@@ -516,7 +518,7 @@ def test_number_that_is_not_finite_is_reported(number: str) -> None:
     row = f"<row>{headings}</row><row><c><v>{number}</v></c></row>"
     sheet = f'<worksheet xmlns="{NS}"><sheetData>{row}</sheetData></worksheet>'
     [line] = read(repacked(MADE, SHEET, sheet.encode()))
-    assert line.spoilt == {"device_name": Spoilt.NUMBER}
+    assert line.spoilt == {"device_name": ExcelConversion.NUMBER}
 
 
 class FullOnce(io.BytesIO):
@@ -533,7 +535,7 @@ def test_export_that_cannot_be_written_leaves_no_temporary_file(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(OSError, match="No space left"):
-        workbooks.write(FullOnce(), ["id"], [["1"]])
+        xlsx_file.write(FullOnce(), ["id"], [["1"]])
     gc.collect()
     assert list(tmp_path.iterdir()) == []
 
@@ -556,7 +558,7 @@ def test_date_or_time_in_any_column_is_reported(value: Any, shown: str, text: st
         book.active["A2"].number_format = shown
     book.save(file)
     [row] = read(file.getvalue())
-    assert (row.cells["device_name"], row.spoilt) == (text, {"device_name": Spoilt.DATE})
+    assert (row.cells["device_name"], row.spoilt) == (text, {"device_name": ExcelConversion.DATE})
 
 
 def test_number_is_read_without_its_format_and_a_text_with_its_zeros() -> None:
@@ -658,7 +660,7 @@ def test_a_workbook_with_any_byte_changed_is_read_or_refused(data: st.DataObject
         content[place] = data.draw(st.integers(0, 255))
     try:
         rows = read(bytes(content))
-    except Unreadable as refused:
+    except UnreadableFile as refused:
         assert str(refused)  # noqa: PT017
     else:
         assert len(rows) <= 10
@@ -677,5 +679,5 @@ def test_a_cover_sheet_with_a_cell_of_two_lines_comes_before_the_devices() -> No
     sheet.append(["Cuff 1", "d061.aed4.5894", "consumer"])
     file = io.BytesIO()
     book.save(file)
-    with spreadsheets.reading(file) as opened:
+    with spreadsheet.open_sheet(file) as opened:
         assert [row.cells["device_name"] for row in opened.rows] == ["Cuff 1"]

@@ -12,9 +12,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from cexup import middleware
-from devices import feed, history
+from devices.history import feed, recording
 from devices.models import Device, DeviceCount
-from devices.tests.conftest import Api, draft, register
+from devices.tests.conftest import Api, device_payload, register
 from devices.tests.test_faults_answers import assert_unavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,20 +42,20 @@ def test_an_endless_write_returns_503_and_frees_the_write_lock(
     api: Api, query: str, fast_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(history, "record", lambda *_args: run())
-        assert_unavailable(api.post(f"/api/devices{query}", draft(1)))
+        patch.setattr(recording, "record", lambda *_args: run())
+        assert_unavailable(api.post(f"/api/devices{query}", device_payload(1)))
     other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     other.execute("ROLLBACK")
     other.close()
     assert not Device.objects.exists()
-    assert api.post("/api/devices", draft(1)).status_code == 201
+    assert api.post("/api/devices", device_payload(1)).status_code == 201
 
 
 @on_sqlite
 def test_an_endless_read_returns_503(api: Api, fast_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(feed, "read", lambda *_args, **_more: run())
+        patch.setattr(feed, "read_page", lambda *_args, **_more: run())
         assert_unavailable(api.get("/api/devices/changes"))
     assert api.get("/api/devices/changes").status_code == 200
 
@@ -80,13 +80,13 @@ def test_a_command_has_no_limit(api: Api, fast_clock: None) -> None:
 def test_each_statement_of_a_request_has_the_whole_time(
     api: Api, fast_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "record", lambda *_args: [run(LONG) for _ in range(20)])
-    assert api.post("/api/devices", draft(1)).status_code == 201
+    monkeypatch.setattr(recording, "record", lambda *_args: [run(LONG) for _ in range(20)])
+    assert api.post("/api/devices", device_payload(1)).status_code == 201
 
 
 @on_sqlite
 def test_a_usual_list_never_looks_at_the_clock(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    register(*(draft(n) for n in range(1_000)))
+    register(*(device_payload(n) for n in range(1_000)))
     api.get("/api/devices")  # notes the use of the key
     clock = itertools.count()
     monkeypatch.setattr(middleware, "monotonic", clock.__next__)

@@ -12,32 +12,33 @@ from django.core import mail
 from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
 
-from devices import counters, people, second_factor, sessions
-from devices.audit import What
-from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, Person
-from devices.sessions import hashed
+from devices.accounts import sessions, two_factor, users
+from devices.accounts.sessions import hash_key
+from devices.audit.audit_log import Action
+from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, StaffUser
+from devices.ratelimit import stores
 from devices.tests.conftest import PASSWORD, issue
 from devices.tests.test_access_matrix import PAGES, rows
 from devices.tests.test_admin_keys import LEGACY, shown_key
-from devices.tests.test_admin_people import choose_password, link
-from devices.tests.test_admin_second_factor import SET_UP, next_code_of, set_up
+from devices.tests.test_admin_people import link, set_password
+from devices.tests.test_admin_two_factor import SET_UP, next_code_of, set_up
 from devices.tests.test_sessions import is_open, key_of
 
-PEOPLE, KEYS = "/admin/devices/person/", "/admin/devices/apikey/"
+PEOPLE, KEYS = "/admin/devices/staffuser/", "/admin/devices/apikey/"
 
 GUARDED_VIEWS = {
     "admin/devices/apikey/add/",
-    "admin/devices/person/add/",
-    "admin/devices/person/<path:object_id>/change/",  # to write
+    "admin/devices/staffuser/add/",
+    "admin/devices/staffuser/<path:object_id>/change/",  # to write
 }
 GUARDED_ACTIONS = {
-    ("person", "send_link"),
-    ("person", "reset_second_factor"),
+    ("staffuser", "send_link"),
+    ("staffuser", "reset_two_factor"),
     ("apikey", "rotate"),
     ("hospital", "merge"),  # moves admins and keys to another hospital
 }
 EXEMPT_ACTIONS = {
-    ("person", "end_sessions"),  # takes access away
+    ("staffuser", "end_sessions"),  # takes access away
     ("apikey", "revoke"),  # takes access away
     ("device", "retire"),  # the others write neither people nor keys
     ("device", "transfer"),
@@ -46,9 +47,9 @@ EXEMPT_ACTIONS = {
     ("historicaldevice", "restore"),
 }
 OWN = {  # these ask themselves: for a code, a password or the token of a link
-    "admin/choose-password/<uidb64>/<token>/",
-    "admin/second-factor/",
-    "admin/second-factor/set-up/",
+    "admin/set-password/<uidb64>/<token>/",
+    "admin/two-factor/",
+    "admin/two-factor/set-up/",
     "admin/password_change/",
     "admin/sessions/",
     "admin/login/",
@@ -76,12 +77,12 @@ EXEMPT_VIEWS = OWN | {  # these write neither people nor keys, and actions are l
     *(f"admin/devices/{model}/<path:object_id>/change/" for model in ("auditevent", "historicaldevice")),
     *(
         f"admin/devices/{model}/{view}"
-        for model in (*("apikey", "device", "historicaldevice", "hospital", "person", "auditevent"),)
+        for model in (*("apikey", "device", "historicaldevice", "hospital", "staffuser", "auditevent"),)
         for view in ("", "<path:object_id>/history/", "<path:object_id>/delete/", "<path:object_id>/")
     ),
     *(
         f"admin/devices/{model}/<path:object_id>/audit-trail/"
-        for model in ("apikey", "device", "historicaldevice", "hospital", "person")
+        for model in ("apikey", "device", "historicaldevice", "hospital", "staffuser")
     ),
 }
 
@@ -90,7 +91,7 @@ EXEMPT_VIEWS = OWN | {  # these write neither people nor keys, and actions are l
 def _one_window() -> None:
     """Let no window of a rate end during a test."""
     began_at = time.time() // 86_400 * 86_400
-    counters.leases().clock = lambda: began_at
+    stores.limiter().clock = lambda: began_at
 
 
 @pytest.fixture
@@ -99,15 +100,15 @@ def boss(operator: Client) -> User:
 
 
 @pytest.fixture
-def person(ratna: Client) -> Person:
-    return Person.objects.get(first_name="Ibu Ratna")
+def person(ratna: Client) -> StaffUser:
+    return StaffUser.objects.get(first_name="Ibu Ratna")
 
 
 @pytest.fixture
-def colleague(db: None) -> Person:
+def colleague(db: None) -> StaffUser:
     """Another operator."""
     user = User.objects.create_superuser("colleague", "colleague@vendor.example")
-    return Person.objects.get(pk=user.pk)
+    return StaffUser.objects.get(pk=user.pk)
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def state() -> Any:
     users = list(User.objects.order_by("pk").values("pk", "username", "email", "password", "is_active", "is_superuser"))
     admins = list(Hospital.admins.through.objects.order_by("pk").values())
     keys = list(ApiKey.objects.order_by("pk").values("pk", "hospital", "revoked_at", "expires_at"))
-    links = AuditEvent.objects.filter(what=What.PASSWORD_LINK_MADE).count()
+    links = AuditEvent.objects.filter(action=Action.PASSWORD_LINK_CREATED).count()
     return users, admins, keys, links, list(AuthenticatorApp.objects.order_by("pk").values("pk", "key", "confirmed"))
 
 
@@ -159,9 +160,11 @@ def test_every_action_is_guarded_or_exempt(boss: User) -> None:
 
 
 @pytest.mark.parametrize("route", sorted(GUARDED_VIEWS))
-def test_guarded_view_asks_first_and_writes_nothing(stale: Client, person: Person, rs_a: Hospital, route: str) -> None:
+def test_guarded_view_asks_first_and_writes_nothing(
+    stale: Client, person: StaffUser, rs_a: Hospital, route: str
+) -> None:
     path = "/" + route.replace("<path:object_id>", str(person.pk))
-    form = person_form(rs_a) if "person" in route else {"name": "ward app", "naming": "snake_case"}
+    form = person_form(rs_a) if "staffuser" in route else {"name": "ward app", "naming": "snake_case"}
     before = state()
     assert asks(stale.get(path)) == path.endswith("/add/")
     assert asks(stale.post(path, form))
@@ -170,30 +173,30 @@ def test_guarded_view_asks_first_and_writes_nothing(stale: Client, person: Perso
 
 @pytest.mark.parametrize(("model", "action"), sorted(GUARDED_ACTIONS))
 def test_guarded_action_asks_first_and_writes_nothing(
-    stale: Client, person: Person, rs_a: Hospital, rs_b: Hospital, model: str, action: str
+    stale: Client, person: StaffUser, rs_a: Hospital, rs_b: Hospital, model: str, action: str
 ) -> None:
-    chosen = {"person": person.pk, "hospital": rs_a.pk, "apikey": issue("app", hospital=rs_a).key.pk}[model]
+    chosen = {"staffuser": person.pk, "hospital": rs_a.pk, "apikey": issue("app", hospital=rs_a).key.pk}[model]
     form = {"action": action, "_selected_action": chosen, "confirmed": "1", "into": rs_b.pk, "overlap": "0"}
     before = state()
     assert asks(stale.post(f"/admin/devices/{model}/", form))
     assert state() == before
 
 
-@pytest.mark.parametrize(("model", "action"), [("person", "end_sessions"), ("apikey", "revoke")])
+@pytest.mark.parametrize(("model", "action"), [("staffuser", "end_sessions"), ("apikey", "revoke")])
 def test_what_takes_access_away_needs_no_confirmation(
-    stale: Client, ratna: Client, person: Person, model: str, action: str
+    stale: Client, ratna: Client, person: StaffUser, model: str, action: str
 ) -> None:
-    chosen = {"person": person.pk, "apikey": issue("app").key.pk}[model]
+    chosen = {"staffuser": person.pk, "apikey": issue("app").key.pk}[model]
     form = {"action": action, "_selected_action": chosen, "confirmed": "1"}
     assert stale.post(f"/admin/devices/{model}/", form).status_code == 302
     assert not ApiKey.objects.working().exists() if model == "apikey" else not is_open(ratna)
 
 
-def test_page_of_a_person_is_read_without_confirmation(stale: Client, person: Person) -> None:
+def test_page_of_a_person_is_read_without_confirmation(stale: Client, person: StaffUser) -> None:
     assert "ratna@rs.example" in stale.get(f"{PEOPLE}{person.pk}/change/").content.decode()
 
 
-def test_hospital_admin_gets_403_and_is_not_asked(ratna: Client, person: Person) -> None:
+def test_hospital_admin_gets_403_and_is_not_asked(ratna: Client, person: StaffUser) -> None:
     made_stale(ratna)
     for path in (f"{PEOPLE}add/", f"{PEOPLE}{person.pk}/change/", f"{KEYS}add/"):
         assert ratna.post(path, {}).status_code == 403
@@ -206,7 +209,7 @@ def test_sign_in_is_fresh_for_five_minutes(operator: Client, monkeypatch: pytest
     assert not asks(operator.get(f"{KEYS}add/"))
     at = operator.session[sessions.CONFIRMED_AT]
     for seconds, stale in ((299, False), (301, True), (-5, True)):
-        monkeypatch.setattr("devices.sessions.time.time", lambda seconds=seconds: at + seconds)
+        monkeypatch.setattr("devices.accounts.sessions.time.time", lambda seconds=seconds: at + seconds)
         request = RequestFactory().get("/")
         request.session = {sessions.CONFIRMED_AT: at}  # type: ignore[assignment]
         assert sessions.is_fresh(request) != stale
@@ -218,7 +221,7 @@ def test_session_without_any_confirmation_is_not_fresh() -> None:
     assert not sessions.is_fresh(request)
 
 
-def test_password_confirms_and_the_action_is_resumed(stale: Client, person: Person) -> None:
+def test_password_confirms_and_the_action_is_resumed(stale: Client, person: StaffUser) -> None:
     chosen = {"action": "send_link", "_selected_action": str(person.pk)}
     page = stale.post(PEOPLE, {**chosen, "index": "0"}).content.decode()
     assert "This field is required." not in page
@@ -226,24 +229,24 @@ def test_password_confirms_and_the_action_is_resumed(stale: Client, person: Pers
         assert f'type="hidden" name="{name}" value="{value}"' in page
     key = key_of(stale)
     path = link(stale.post(PEOPLE, {**chosen, "identity-password": PASSWORD}))
-    assert "Your password is set." in choose_password(Client(), path, "sore-teduh-8").content.decode()
+    assert "Your password is set." in set_password(Client(), path, "sore-teduh-8").content.decode()
     assert key_of(stale) != key
-    event = AuditEvent.objects.get(what=What.IDENTITY_CONFIRMED)
+    event = AuditEvent.objects.get(action=Action.IDENTITY_CONFIRMED)
     assert (event.username, event.details) == ("operator", {"by": "password"})
     assert not asks(stale.get(f"{KEYS}add/"))
 
 
 @pytest.mark.parametrize("answer", [{}, {"identity-password": ""}, {"identity-password": "wrong"}])
-def test_without_the_right_password_it_asks_again(stale: Client, person: Person, answer: dict[str, str]) -> None:
+def test_without_the_right_password_it_asks_again(stale: Client, person: StaffUser, answer: dict[str, str]) -> None:
     before = state()
     for _ in range(2):
         assert asks(stale.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk, **answer}))
     assert state() == before
-    assert not AuditEvent.objects.filter(what=What.IDENTITY_CONFIRMED).exists()
+    assert not AuditEvent.objects.filter(action=Action.IDENTITY_CONFIRMED).exists()
 
 
-def test_user_with_a_second_factor_needs_its_code_and_not_the_password(
-    operator: Client, boss: User, person: Person
+def test_user_with_a_two_factor_needs_its_code_and_not_the_password(
+    operator: Client, boss: User, person: StaffUser
 ) -> None:
     set_up(operator, boss)
     made_stale(operator)
@@ -251,7 +254,7 @@ def test_user_with_a_second_factor_needs_its_code_and_not_the_password(
     assert 'name="identity-code"' in operator.post(PEOPLE, chosen).content.decode()
     assert asks(operator.post(PEOPLE, {**chosen, "identity-password": PASSWORD}))
     assert asks(operator.post(PEOPLE, {**chosen, "identity-code": "000000"}))
-    assert AuditEvent.objects.filter(what=What.CODE_REFUSED).count() == 1
+    assert AuditEvent.objects.filter(action=Action.CODE_REJECTED).count() == 1
     AuthenticatorApp.objects.update(throttling_failure_count=0)
     assert link(operator.post(PEOPLE, {**chosen, "identity-code": next_code_of(boss)}))
 
@@ -287,7 +290,7 @@ def test_confirmed_rotation_asks_for_the_overlap_before_it_happens(stale: Client
 # --- Oneself and other operators
 
 
-@pytest.mark.parametrize("action", ["send_link", "reset_second_factor"])
+@pytest.mark.parametrize("action", ["send_link", "reset_two_factor"])
 def test_no_action_changes_how_oneself_signs_in(operator: Client, boss: User, action: str) -> None:
     set_up(operator, boss)
     before = state()
@@ -296,28 +299,28 @@ def test_no_action_changes_how_oneself_signs_in(operator: Client, boss: User, ac
     assert state() == before
 
 
-@pytest.mark.parametrize("action", ["send_link", "reset_second_factor"])
-def test_no_action_changes_how_another_operator_signs_in(operator: Client, colleague: Person, action: str) -> None:
-    second_factor.begin(colleague, "x")
+@pytest.mark.parametrize("action", ["send_link", "reset_two_factor"])
+def test_no_action_changes_how_another_operator_signs_in(operator: Client, colleague: StaffUser, action: str) -> None:
+    two_factor.start_enrollment(colleague, "x")
     before = state()
     chosen = {"action": action, "_selected_action": colleague.pk, "confirmed": "1"}
     page = operator.post(PEOPLE, chosen, follow=True).content.decode()
-    assert "manage.py reset_second_factor colleague" in page
+    assert "manage.py reset_two_factor colleague" in page
     assert state() == before
 
 
 def test_reset_of_several_is_refused_if_an_operator_is_among_them(
-    operator: Client, ratna: Client, person: Person, colleague: Person
+    operator: Client, ratna: Client, person: StaffUser, colleague: StaffUser
 ) -> None:
     set_up(ratna, person)
-    chosen = {"action": "reset_second_factor", "_selected_action": [person.pk, colleague.pk], "confirmed": "2"}
+    chosen = {"action": "reset_two_factor", "_selected_action": [person.pk, colleague.pk], "confirmed": "2"}
     assert "is an operator" in operator.post(PEOPLE, chosen, follow=True).content.decode()
-    assert second_factor.is_set_up(person)
+    assert two_factor.is_enrolled(person)
 
 
 @pytest.mark.parametrize("who", ["operator", "colleague"])
 def test_form_changes_only_the_name_of_an_operator(
-    operator: Client, colleague: Person, rs_a: Hospital, who: str
+    operator: Client, colleague: StaffUser, rs_a: Hospital, who: str
 ) -> None:
     user = User.objects.get(username=who)
     page = operator.get(f"{PEOPLE}{user.pk}/change/").content.decode()
@@ -330,7 +333,7 @@ def test_form_changes_only_the_name_of_an_operator(
     assert user.first_name == "Boss"
 
 
-def test_reason_is_escaped(operator: Client, colleague: Person) -> None:
+def test_reason_is_escaped(operator: Client, colleague: StaffUser) -> None:
     User.objects.filter(pk=colleague.pk).update(first_name="<script>x</script>")
     assert "<script>x" not in operator.get(f"{PEOPLE}{colleague.pk}/change/").content.decode()
 
@@ -344,15 +347,15 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_command_makes_a_link_for_an_operator(colleague: Person, caplog: pytest.LogCaptureFixture) -> None:
+def test_command_makes_a_link_for_an_operator(colleague: StaffUser, caplog: pytest.LogCaptureFixture) -> None:
     path = run("make_password_link", "colleague").strip()
-    assert re.fullmatch(r"/admin/choose-password/\S+/", path)
+    assert re.fullmatch(r"/admin/set-password/\S+/", path)
     assert f"made a link for user {colleague.pk}." in caplog.text
     assert path.split("/")[-2] not in caplog.text
-    assert "Your password is set." in choose_password(Client(), path, "sore-teduh-8").content.decode()
+    assert "Your password is set." in set_password(Client(), path, "sore-teduh-8").content.decode()
 
 
-def test_command_changes_email_and_activation_of_an_operator(colleague: Person) -> None:
+def test_command_changes_email_and_activation_of_an_operator(colleague: StaffUser) -> None:
     run("change_user", "colleague", "--email", "New@vendor.example", "--deactivate")
     colleague.refresh_from_db()
     assert (colleague.username, colleague.email, colleague.is_active) == ("colleague", "new@vendor.example", False)
@@ -361,9 +364,9 @@ def test_command_changes_email_and_activation_of_an_operator(colleague: Person) 
     assert colleague.is_active
 
 
-def test_command_changes_the_user_name_of_a_hospital_admin_with_the_email(person: Person) -> None:
+def test_command_changes_the_user_name_of_a_hospital_admin_with_the_email(person: StaffUser) -> None:
     run("change_user", "ratna@rs.example", "--email", "ratna@other.example")
-    assert Person.objects.get(pk=person.pk).username == "ratna@other.example"
+    assert StaffUser.objects.get(pk=person.pk).username == "ratna@other.example"
 
 
 @pytest.mark.parametrize(
@@ -376,7 +379,7 @@ def test_command_changes_the_user_name_of_a_hospital_admin_with_the_email(person
     ],
 )
 def test_command_that_cannot_change_a_user_says_why(
-    person: Person, colleague: Person, arguments: list[str], message: str
+    person: StaffUser, colleague: StaffUser, arguments: list[str], message: str
 ) -> None:
     before = state()
     with pytest.raises(CommandError, match=rf"^{re.escape(message)}$"):
@@ -401,7 +404,7 @@ def sent(django_capture_on_commit_callbacks: Any) -> Any:
 
 
 def test_user_is_notified_of_what_others_change(
-    operator: Client, person: Person, rs_a: Hospital, rs_b: Hospital, sent: Any
+    operator: Client, person: StaffUser, rs_a: Hospital, rs_b: Hospital, sent: Any
 ) -> None:
     old, new = "ratna@rs.example", "ratna@other.example"
 
@@ -410,7 +413,7 @@ def test_user_is_notified_of_what_others_change(
         return list(sent(lambda: operator.post(PEOPLE, chosen)))
 
     assert act("send_link") == [(old, "A link to set a new password was created.")]
-    assert act("reset_second_factor") == [(old, "Two-factor sign-in was turned off or reset.")]
+    assert act("reset_two_factor") == [(old, "Two-factor sign-in was turned off or reset.")]
     Client().force_login(person)
     assert act("end_sessions") == [(old, "An operator ended your sessions.")]
     assert act("end_sessions") == []
@@ -426,7 +429,7 @@ def test_user_is_notified_of_what_others_change(
     assert sent(lambda: operator.post(change, form)) == [(new, "Your user was deactivated.")]
 
 
-def test_user_is_notified_of_what_they_change_themselves(ratna: Client, person: Person, sent: Any) -> None:
+def test_user_is_notified_of_what_they_change_themselves(ratna: Client, person: StaffUser, sent: Any) -> None:
     told = sent(lambda: set_up(ratna, person))
     assert told == [
         ("ratna@rs.example", "Two-factor sign-in was set up."),
@@ -434,8 +437,8 @@ def test_user_is_notified_of_what_they_change_themselves(ratna: Client, person: 
     ]
     told = sent(lambda: ratna.post(SET_UP, {"renew": "1", "code": next_code_of(person)}))
     assert told == [("ratna@rs.example", "New recovery codes were created.")]
-    path = people.make_password_link(person)
-    told = sent(lambda: choose_password(Client(), path, "sore-teduh-8"))
+    path = users.create_password_link(person)
+    told = sent(lambda: set_password(Client(), path, "sore-teduh-8"))
     assert told == [("ratna@rs.example", "Your password was changed.")]
 
 
@@ -456,22 +459,22 @@ def test_operator_is_notified_of_keys_they_issue_import_and_rotate(operator: Cli
     assert sent(lambda: operator.post(KEYS, chosen)) == []  # the old key is expired, nothing is rotated
 
 
-def test_email_is_in_both_languages_and_has_no_link(person: Person, sent: Any) -> None:
-    sent(lambda: people.make_password_link(person))
+def test_email_is_in_both_languages_and_has_no_link(person: StaffUser, sent: Any) -> None:
+    sent(lambda: users.create_password_link(person))
     [message] = mail.outbox
     assert message.subject == "Device registry: security notice / Registri perangkat: pemberitahuan keamanan"
     assert "ratna@rs.example" in message.body
     assert "Tautan untuk membuat kata sandi baru telah dibuat." in message.body
-    assert "choose-password" not in message.body
+    assert "set-password" not in message.body
 
 
 def test_user_without_an_email_address_is_not_notified(boss: User, sent: Any) -> None:
-    assert sent(lambda: second_factor.reset(boss)) == []
+    assert sent(lambda: two_factor.reset(boss)) == []
 
 
 @pytest.mark.django_db(transaction=True)
 def test_mail_server_that_fails_is_logged_and_fails_nothing(
-    operator: Client, person: Person, settings: Any, caplog: pytest.LogCaptureFixture, unused_port: str
+    operator: Client, person: StaffUser, settings: Any, caplog: pytest.LogCaptureFixture, unused_port: str
 ) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", int(unused_port)
@@ -492,7 +495,7 @@ def test_wrong_passwords_on_a_guarded_page_are_limited(stale: Client) -> None:
         assert stale.post(f"{PEOPLE}add/", {"identity-password": "wrong"}).status_code == 200
     response = stale.post(f"{PEOPLE}add/", {"identity-password": PASSWORD})
     assert (response.status_code, "Retry-After" in response) == (429, True)
-    assert AuditEvent.objects.filter(what=What.PASSWORD_REFUSED).count() == 5
+    assert AuditEvent.objects.filter(action=Action.PASSWORD_REJECTED).count() == 5
 
 
 def test_attempts_on_a_guarded_page_are_limited_by_network(stale: Client, settings: Any) -> None:
@@ -505,7 +508,7 @@ def test_attempts_on_a_guarded_page_are_limited_by_network(stale: Client, settin
 def test_user_confirms_before_ending_their_sessions(stale: Client, boss: User, sent: dict[str, str]) -> None:
     other = Client()
     other.force_login(boss)
-    chosen = {**sent, **({"session": hashed(key_of(other))} if "session" in sent else {})}
+    chosen = {**sent, **({"session": hash_key(key_of(other))} if "session" in sent else {})}
     assert asks(stale.post("/admin/sessions/", chosen))
     assert is_open(other)
     assert stale.post("/admin/sessions/", {**chosen, "identity-password": PASSWORD}).status_code == 302

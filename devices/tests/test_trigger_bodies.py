@@ -5,10 +5,10 @@ from django.core import checks
 from django.core.management import call_command
 from django.db import connection, transaction
 
+from devices.db.triggers import append_only, counts, definitions, feed
 from devices.models import DeviceCount
-from devices.reach import EVERYTHING
-from devices.tests.conftest import draft, register
-from devices.triggers import counts, definitions, feed, records
+from devices.tests.conftest import device_payload, register
+from devices.values.scope import UNRESTRICTED
 
 POSTGRESQL = connection.vendor == "postgresql"
 FUNCTION = """
@@ -48,7 +48,7 @@ ON_POSTGRESQL = {
         "devices.W001",
         "TRIGGER devices_auditevent_stays_update ON devices_auditevent",
         "CREATE OR REPLACE TRIGGER devices_auditevent_stays_update BEFORE UPDATE ON devices_auditevent"
-        " FOR EACH ROW WHEN (OLD.id < 0) EXECUTE FUNCTION devices_record_stays('at')",
+        " FOR EACH ROW WHEN (OLD.id < 0) EXECUTE FUNCTION devices_record_stays('created_at')",
     ),
     "state of a trigger": (
         "devices.W001",
@@ -113,19 +113,19 @@ def problems() -> dict[str, str]:
 @pytest.mark.parametrize("what", TAMPERING)
 def test_check_names_what_was_replaced_and_migrate_restores_it(what: str) -> None:
     id_, name, sql = TAMPERING[what]
-    register(draft(1), draft(2))
+    register(device_payload(1), device_payload(2))
     before = definitions.installed(connection)
     assert problems() == {}
     run(sql)
     assert list(problems()) == [id_]
     assert name in problems()[id_]
-    register(draft(3))
+    register(device_payload(3))
     call_command("migrate", verbosity=0)
     assert problems() == {}
     restored = definitions.installed(connection)
     assert {key: restored[key] for key in before} == before
-    assert counts.differences() == []
-    assert DeviceCount.objects.total(EVERYTHING) == 3
+    assert counts.find_drift() == []
+    assert DeviceCount.objects.total(UNRESTRICTED) == 3
 
 
 @pytest.mark.django_db
@@ -141,14 +141,14 @@ def test_check_names_a_trigger_that_the_release_does_not_ship() -> None:
 
 @pytest.mark.django_db
 def test_a_second_migrate_recreates_nothing() -> None:
-    for kind in (counts, feed, records):
+    for kind in (counts, feed, append_only):
         assert not kind.install(connection)
 
 
 @pytest.mark.django_db
 @pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no temporary table that a trigger of another schema would read")
 def test_a_temporary_table_does_not_stand_in_for_the_retention() -> None:
-    register(draft(1))
+    register(device_payload(1))
     run("CREATE TEMP TABLE devices_auditretention (years int, pruning_before timestamptz)")
     try:
         run("INSERT INTO pg_temp.devices_auditretention VALUES (-9, now() + interval '9 years')")

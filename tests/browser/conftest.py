@@ -27,7 +27,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from devices import people
+from devices.accounts import users
 from devices.models import Hospital
 from devices.tests.conftest import (  # noqa: F401  (fixtures)
     devices,
@@ -176,4 +176,4 @@ def operator(committed: None) -> User:
 @pytest.fixture
 def ratna(rs_a: Hospital) -> User:
     """The admin of RS Harapan."""
-    return people.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    return users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])

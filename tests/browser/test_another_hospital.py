@@ -12,9 +12,10 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
-from devices import people, registry
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.accounts import users
 from devices.models import Device, Hospital
-from devices.origin import COMMAND
 from devices.tests.conftest import issue
 from tests.browser.conftest import Visit, Watch
 from tests.browser.test_devices import act
@@ -27,9 +28,9 @@ CHANGES = "/admin/devices/historicaldevice/"
 @pytest.fixture
 def theirs(devices: dict[str, Device], rs_b: Hospital) -> Device:
     """The device of RS Sehat, which has an admin, a key and a history too."""
-    people.invite("Dokter Sehat", "sehat@rs.example", [rs_b])
+    users.invite("Dokter Sehat", "sehat@rs.example", [rs_b])
     issue("Sehat app", hospital=rs_b)
-    registry.update(Device.objects.filter(pk=devices["b"].pk), {"device_type": "CORPORATE"}, COMMAND)
+    registry.update(Device.objects.filter(pk=devices["b"].pk), {"device_type": "CORPORATE"}, SYSTEM)
     return devices["b"]
 
 
@@ -141,7 +142,7 @@ WAYS: dict[str, Callable[[Page, Device], str]] = {
     "the hospital's history": go("/admin/devices/hospital/{holder}/history/"),
     "the first page": go("/admin/"),
     "keys": go("/admin/devices/apikey/"),
-    "people": go("/admin/devices/person/"),
+    "people": go("/admin/devices/staffuser/"),
     "choices of a transfer": choose_where_a_device_goes,
     "choices of a form": choose_where_a_new_device_is,
     "choices of a filter": choose_a_hospital_to_filter_by,

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from devices.models import Device, Hospital
-from devices.tests.conftest import MAC, draft, register
+from devices.tests.conftest import MAC, device_payload, register
 from tests.browser.conftest import Visit
 
 LIST = "/admin/devices/device/"
@@ -38,7 +38,11 @@ def choose(page: Page, field: str, name: str, typed: str) -> None:
 def test_a_device_is_found_by_part_of_its_name_or_hospital_or_by_its_mac_in_any_notation(
     visit: Visit, operator: User, text: str
 ) -> None:
-    register(draft(1, device_name="E86 5894", device_mac=MAC, device_holder="RS Melati"), draft(2), draft(3))
+    register(
+        device_payload(1, device_name="E86 5894", device_mac=MAC, device_holder="RS Melati"),
+        device_payload(2),
+        device_payload(3),
+    )
     page = visit(LIST, operator)
     page.get_by_role("textbox", name="Type to search").fill(text)
     page.keyboard.press("Enter")
@@ -126,7 +130,7 @@ def test_the_type_of_a_selection_is_changed(visit: Visit, ratna: User, devices: 
 
 
 def test_all_that_is_found_is_taken_out_and_nothing_else(visit: Visit, operator: User) -> None:
-    register(*map(draft, range(60)), draft(60, device_name="Watch"))
+    register(*map(device_payload, range(60)), device_payload(60, device_name="Watch"))
     page = visit(f"{LIST}?q=cuff", operator)
     page.get_by_role("checkbox", name=re.compile("Select all")).check()
     page.get_by_role("link", name="Select all 60 devices").click()

@@ -17,9 +17,12 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from playwright.sync_api import Page
 
-from devices import hospitals, people, reach, registry
-from devices.models import Device, Hospital, Through
-from devices.origin import COMMAND, Origin
+from devices import registry
+from devices.access import scopes
+from devices.access.actor import SYSTEM, Actor
+from devices.accounts import users
+from devices.models import Channel, Device, Hospital
+from devices.registry import hospitals
 from devices.tests.conftest import set_clock
 from tests.browser.conftest import Visit
 
@@ -45,9 +48,9 @@ def fleet(committed: None, django_db_reset_sequences: None, monkeypatch: pytest.
         call_command("seed_devices", count, hospitals=len(NAMES), stdout=io.StringIO())
     monkeypatch.undo()
     for hospital, name in zip(Hospital.objects.order_by("name"), NAMES, strict=True):
-        hospitals.rename(hospital, name, COMMAND)
-    ratna = people.invite("Ibu Ratna", "ratna@melati.example", Hospital.objects.filter(name__endswith="Melati"))
-    by = Origin(Through.ADMIN, user_id=ratna.pk, address="10.20.3.14", reach=reach.of_user(ratna))
+        hospitals.rename(hospital, name, SYSTEM)
+    ratna = users.invite("Ibu Ratna", "ratna@melati.example", Hospital.objects.filter(name__endswith="Melati"))
+    by = Actor(Channel.ADMIN, user_id=ratna.pk, address="10.20.3.14", scope=scopes.scope_for_user(ratna))
     for number, device in enumerate(_own(6)):
         kind, _number = device.device_name.split()
         name = f"{kind} {WARDS[number]} {number + 1}"
@@ -121,7 +124,7 @@ def look_back(page: Page, shoot: Shoot) -> None:
 
 
 def restore(page: Page, shoot: Shoot) -> None:
-    page.goto(f"{CHANGES}?what=taken_out")
+    page.goto(f"{CHANGES}?action=taken_out")
     page.locator("#result_list tbody input.action-select").first.check()
     page.locator("select[name=action]").select_option("restore")
     shoot("restore")
@@ -156,7 +159,7 @@ def test_the_guides_words_are_those_of_the_pages(visit: Visit, fleet: User, tmp_
     page = visit("/admin/", fleet, locale=language, viewport=SIZE)
     page.get_by_text("Ibu Ratna").first.click()
     said.append(page.evaluate(WORDS))
-    page.goto("/admin/second-factor/set-up/")
+    page.goto("/admin/two-factor/set-up/")
     said.append(page.evaluate(WORDS))
     visit("/admin/", fleet, locale=language)  # another session, which can be ended
     page.goto("/admin/sessions/")

@@ -6,9 +6,10 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from devices import registry, trails
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.audit import export
 from devices.models import Device
-from devices.origin import COMMAND
 from tests.browser.conftest import Visit
 from tests.browser.test_devices import act
 
@@ -32,7 +33,7 @@ def test_a_change_is_told_with_the_values_before_and_after(
 def test_a_device_that_was_taken_out_is_found_among_the_changes_and_restored(
     visit: Visit, ratna: User, devices: dict[str, Device]
 ) -> None:
-    registry.retire(Device.objects.filter(pk=devices["a"].pk), COMMAND)
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
     page = visit(CHANGES, ratna)
     page.get_by_role("textbox", name="Type to search").fill("Cuff 1")
     page.keyboard.press("Enter")
@@ -60,10 +61,10 @@ def test_an_operator_downloads_all_that_is_on_record_about_a_device(
 def test_of_a_device_that_was_taken_out_it_is_downloaded_from_the_list_of_changes(
     visit: Visit, operator: User, devices: dict[str, Device]
 ) -> None:
-    registry.retire(Device.objects.filter(pk=devices["a"].pk), COMMAND)
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
     page = visit(CHANGES, operator)
     page.get_by_role("row", name="taken out").get_by_role("link", name="Audit trail").click()
     page.get_by_label("Last day").fill("2020-01-01")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
-    assert Path(download.value.path()).read_text("utf-8-sig").splitlines() == [",".join(trails.COLUMNS)]
+    assert Path(download.value.path()).read_text("utf-8-sig").splitlines() == [",".join(export.COLUMNS)]

@@ -10,9 +10,10 @@ from django.contrib.auth.models import User
 from django.urls import URLPattern, URLResolver
 
 from cexup.urls import urlpatterns
-from devices import people, registry
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.accounts import users
 from devices.models import AuditEvent, Device
-from devices.origin import COMMAND
 from devices.tests.conftest import issue
 from tests.browser.conftest import NARROW, WIDE, Visit, Watch
 
@@ -22,7 +23,7 @@ PAGES = {
     "app_list": "/admin/devices/",
     "change_password": "/admin/password_change/",
     "password_change_done": "/admin/password_change/done/",
-    "second_factor_set_up": "/admin/second-factor/set-up/",
+    "two_factor_settings": "/admin/two-factor/set-up/",
     "your_sessions": "/admin/sessions/",
     "devices_device_changelist": "/admin/devices/device/",
     "devices_device_add": "/admin/devices/device/add/",
@@ -38,11 +39,11 @@ PAGES = {
     "devices_hospital_download_trail": "/admin/devices/hospital/{hospital}/audit-trail/",
     "devices_hospital_change": "/admin/devices/hospital/{hospital}/change/",
     "devices_hospital_history": "/admin/devices/hospital/{hospital}/history/",
-    "devices_person_changelist": "/admin/devices/person/",
-    "devices_person_add": "/admin/devices/person/add/",
-    "devices_person_download_trail": "/admin/devices/person/{person}/audit-trail/",
-    "devices_person_change": "/admin/devices/person/{person}/change/",
-    "devices_person_history": "/admin/devices/person/{person}/history/",
+    "devices_staffuser_changelist": "/admin/devices/staffuser/",
+    "devices_staffuser_add": "/admin/devices/staffuser/add/",
+    "devices_staffuser_download_trail": "/admin/devices/staffuser/{person}/audit-trail/",
+    "devices_staffuser_change": "/admin/devices/staffuser/{person}/change/",
+    "devices_staffuser_history": "/admin/devices/staffuser/{person}/history/",
     "devices_apikey_changelist": "/admin/devices/apikey/",
     "devices_apikey_add": "/admin/devices/apikey/add/",
     "devices_apikey_download_trail": "/admin/devices/apikey/{key}/audit-trail/",
@@ -52,10 +53,10 @@ PAGES = {
     "devices_auditevent_change": "/admin/devices/auditevent/{event}/change/",
     "devices_auditevent_history": "/admin/devices/auditevent/{event}/history/",
 }
-SIGNED_OUT = {"login": "/admin/login/", "choose_password": "{link}"}
+SIGNED_OUT = {"login": "/admin/login/", "set_password": "{link}"}
 ELSEWHERE = {  # shown by other tests, after what leads to them
     "devices_device_import_preview",
-    "second_factor",
+    "two_factor",
 }
 NO_PAGES = {  # parts of pages, files, and what only leads on
     "autocomplete",
@@ -70,7 +71,7 @@ NO_PAGES = {  # parts of pages, files, and what only leads on
 REFUSED = {  # to everybody: the registry has verbs of its own for these, or none
     *(f"devices_historicaldevice_{page}" for page in ("add", "change", "delete", "history")),
     *(f"devices_{model}_{page}" for model in ("auditevent",) for page in ("add", "delete")),
-    *(f"devices_{model}_delete" for model in ("hospital", "person", "apikey")),
+    *(f"devices_{model}_delete" for model in ("hospital", "staffuser", "apikey")),
 }
 
 SWITCH = """async (scheme) => {
@@ -136,16 +137,16 @@ def things(devices: dict[str, Device], ratna: User) -> dict[str, Any]:
     """One of each that a page shows, with long names, and its id."""
     long = "Rumah Sakit Umum Pusat Nasional Dr. Cipto Mangunkusumo Jakarta, Gedung A, Lantai 3"
     mine = Device.objects.filter(pk=devices["a"].pk)
-    registry.update(mine, {"device_name": "Oxymeter-Perinatologi-0123456789-" * 3, "device_holder": long}, COMMAND)
+    registry.update(mine, {"device_name": "Oxymeter-Perinatologi-0123456789-" * 3, "device_holder": long}, SYSTEM)
     return {
         "device": devices["a"].pk,
         "change": Device.history.latest("history_id").pk,
         "hospital": mine.get().device_holder_id,
-        "person": ratna.pk,
-        "link": people.make_password_link(ratna),
+        "staffuser": ratna.pk,
+        "link": users.create_password_link(ratna),
         "key": issue(long, hospital=mine.get().device_holder).key.pk,
         "event": AuditEvent.objects.create(
-            what=AuditEvent.What.DENIED, details={"status": 401, "route": "api/devices"}
+            action=AuditEvent.Action.DENIED, details={"status": 401, "route": "api/devices"}
         ).pk,
     }
 
@@ -190,7 +191,7 @@ def test_what_is_refused_is_refused_to_operators_too(
     change = Device.history.latest("history_id").pk
     ids = {
         "hospital": things["hospital"],
-        "person": things["person"],
+        "staffuser": things["staffuser"],
         "apikey": things["key"],
         "historicaldevice": change,
     }

@@ -83,7 +83,7 @@ def test_what_the_library_made_for_the_mouse_is_reached_by_keys(visit: Visit, ra
 def test_one_form_makes_a_hospital_admin_who_chooses_a_password_and_signs_in(
     visit: Visit, operator: User, rs_a: Hospital
 ) -> None:
-    page = visit("/admin/devices/person/add/", operator)
+    page = visit("/admin/devices/staffuser/add/", operator)
     page.get_by_label("Name").fill("Ibu Sari")
     page.get_by_label("E-mail").fill("Sari@rs.example")
     page.locator("#id_hospitals + .select2").click()

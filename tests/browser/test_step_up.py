@@ -7,14 +7,14 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
-from devices import sessions
+from devices.accounts import sessions
+from devices.accounts.sessions import SessionStore
 from devices.models import Hospital
-from devices.sessions import SessionStore
 from tests.browser.conftest import NARROW, PASSWORD, WIDE, Visit
 from tests.browser.test_devices import act
-from tests.browser.test_second_factor import look
+from tests.browser.test_two_factor import look
 
-PEOPLE = "/admin/devices/person/"
+PEOPLE = "/admin/devices/staffuser/"
 
 viewports = pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 
@@ -65,7 +65,7 @@ def test_form_of_an_operator_says_which_commands_change_it(
 ) -> None:
     boss = User.objects.create_superuser("boss", "boss@vendor.example")
     page = visit(f"{PEOPLE}{boss.pk}/change/", operator, viewport=viewport)
-    expect(page.get_by_text("manage.py reset_second_factor boss")).to_be_visible()
+    expect(page.get_by_text("manage.py reset_two_factor boss")).to_be_visible()
     expect(page.get_by_text("boss@vendor.example")).to_be_visible()
     expect(page.locator("#id_email, #id_hospitals, #id_is_active")).to_have_count(0)
     look(page, "operator", viewport)

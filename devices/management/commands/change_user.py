@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.validators import validate_email
 from django.db import transaction
 
-from devices import people
+from devices.accounts import users
 from devices.management.base import RegistryCommand, argument, find_user
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Command(RegistryCommand):
         if email is None and is_active is None:
             raise CommandError("Nothing to change: use --email, --activate or --deactivate.")
         if email is not None:
-            people.change_email(user, email)
+            users.change_email(user, email)
         if is_active is not None:
             user.is_active = is_active
             user.save(update_fields=["is_active"])

@@ -2,9 +2,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from devices.drafts import UNKNOWN
+from devices.db.triggers import counts
 from devices.models import Hospital
-from devices.triggers import counts
+from devices.values.hospital_names import NO_HOSPITAL
 
 
 class Command(BaseCommand):
@@ -17,10 +17,10 @@ class Command(BaseCommand):
         parser.add_argument("--repair", action="store_true", help="correct the counts, even while others write")
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
-        differences = counts.differences()
+        differences = counts.find_drift()
         names: dict[int | None, str] = dict(Hospital.objects.values_list("pk", "name"))
-        for everywhere, hospital_id, device_type, number in differences:
-            holder = "all hospitals" if everywhere else names.get(hospital_id, UNKNOWN)
+        for is_total, hospital_id, device_type, number in differences:
+            holder = "all hospitals" if is_total else names.get(hospital_id, NO_HOSPITAL)
             self.stderr.write(f"{holder}, {device_type}: {number:+d}")
         if repair:
             counts.repair()

@@ -7,11 +7,13 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from devices import credentials, hospitals
-from devices.drafts import clean_holder, clean_text, fold
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
 from devices.management.base import RegistryCommand, argument, read_day
 from devices.models import ApiKey, Hospital, clean_rate
-from devices.origin import COMMAND
+from devices.registry import hospitals
+from devices.registry.device_data import clean_holder, clean_text
+from devices.values.hospital_names import fold_name
 
 
 class Command(RegistryCommand):
@@ -44,19 +46,19 @@ class Command(RegistryCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, name: str, hospital: str | None, value: str | None, **options: Any) -> None:
-        settings = {field: options.get(field) for field in credentials.SETTINGS}
+        settings = {field: options.get(field) for field in api_keys.SETTINGS}
         settings["hospital"] = self._find_or_register(hospital) if hospital else None
         if value is None:
-            self.print_once(credentials.issue(name, COMMAND, **settings))
+            self.print_once(api_keys.issue(name, SYSTEM, **settings))
             return
         text = sys.stdin.readline().strip() if value == "-" else value
-        key = credentials.take_over(text, name, COMMAND, **settings)
+        key = api_keys.import_key(text, name, SYSTEM, **settings)
         self.stderr.write(f"Key {key.pk} taken over for {key}, marked as legacy: it may be guessed, so rotate it soon.")
 
     def _find_or_register(self, name: str) -> Hospital:
-        if not Hospital.objects.called([fold(name)]):
+        if not Hospital.objects.called([fold_name(name)]):
             self.stderr.write(f"The hospital {name} is new, and is registered with this key.")
-        [hospital] = hospitals.find_or_register([name], COMMAND).values()
+        [hospital] = hospitals.get_or_create([name], SYSTEM).values()
         return hospital
 
 

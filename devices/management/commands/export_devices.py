@@ -6,9 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from devices import audit, fleets, spreadsheets
-from devices.audit import What
-from devices.headings import Unreadable
+from devices.audit import audit_log
+from devices.audit.audit_log import Action
+from devices.imports import plan
+from devices.imports.files import spreadsheet
+from devices.imports.files.header import UnreadableFile
 from devices.models import Device
 
 
@@ -21,16 +23,16 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE", help="a path that ends in .csv or .xlsx; - for CSV on stdout")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
-        rows = tqdm(fleets.exported(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
+        rows = tqdm(plan.exported(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
         ending = ".csv" if file == "-" else Path(file).suffix.lower()
-        if ending not in spreadsheets.ENDINGS:
+        if ending not in spreadsheet.ENDINGS:
             raise CommandError(f"{file} ends neither in .csv nor in .xlsx.")
         try:
             with nullcontext(sys.stdout.buffer) if file == "-" else open(file, "wb") as stream:  # noqa: PTH123
-                count = spreadsheets.write(stream, ending, rows)
+                count = spreadsheet.write(stream, ending, rows)
         except OSError as error:
             raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
-        except Unreadable as error:
+        except UnreadableFile as error:
             raise CommandError(str(error)) from error
-        audit.note(What.EXPORTED, devices=count, format=ending)
+        audit_log.record(Action.EXPORTED, devices=count, format=ending)
         self.stderr.write(f"{count} devices exported.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from devices import follower
+from devices.history import replica
 
 
 class Command(BaseCommand):
@@ -25,11 +25,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, url: str, key_file: Path, state: Path, once: bool, **options: Any) -> None:
         try:
             key = key_file.read_text().strip()
-            with closing(follower.Copy(state)) as copy:
-                count = follower.follow(url, key, copy, options["out"], once=once, tell=self.stderr.write)
+            with closing(replica.Replica(state)) as copy:
+                count = replica.replicate(url, key, copy, options["out"], once=once, tell=self.stderr.write)
         except OSError as error:
             raise CommandError(f"{error.filename or url}: {error.strerror or error}.") from error
-        except follower.Stopped as error:
+        except replica.Stopped as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             return

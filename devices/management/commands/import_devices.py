@@ -7,10 +7,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from tqdm import tqdm
 
-from devices import fleets, spreadsheets
-from devices.headings import Unreadable
-from devices.origin import IMPORT
-from devices.problems import Refused
+from devices.access.actor import IMPORT
+from devices.imports import plan
+from devices.imports.files import spreadsheet
+from devices.imports.files.header import UnreadableFile
+from devices.values.errors import ValidationFailed
 
 
 class Command(BaseCommand):
@@ -27,26 +28,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, file: str, dry_run: bool, **options: Any) -> None:
         try:
-            with _open(file) as stream, spreadsheets.reading(stream) as sheet:
+            with _open(file) as stream, spreadsheet.open_sheet(stream) as sheet:
                 if sheet.passed_over:
                     self.stderr.write(f"Columns passed over: {', '.join(sheet.passed_over)}.")
                 if sheet.is_windows:
                     self.stderr.write("The file is not in UTF-8; it was read as Windows-1252.")
                 rows = tqdm(sheet.rows, unit=" lines", unit_scale=True, disable=None)
-                outcome = fleets.import_fleet(rows, IMPORT, dry_run=dry_run)
+                outcome = plan.import_devices(rows, IMPORT, dry_run=dry_run)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-        except Unreadable as error:
+        except UnreadableFile as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"Nothing was imported: the database failed. {error}") from error
-        except Refused as refused:
+        except ValidationFailed as refused:
             for problem in sorted(refused.problems, key=lambda problem: problem.index or 0):
                 self.stderr.write(f"line {problem.index}: {problem.field}: {problem.message}")
             wrong = len({problem.index for problem in refused.problems})
             raise CommandError(f"Nothing was imported: {wrong} lines are wrong.") from refused
         prefix = "Would be: " if dry_run else ""
-        self.stdout.write(f"{prefix}{', '.join(f'{count} {what}' for what, count in fleets.totals(outcome).items())}.")
+        self.stdout.write(f"{prefix}{', '.join(f'{count} {what}' for what, count in plan.totals(outcome).items())}.")
 
 
 def _open(file: str) -> BinaryIO:

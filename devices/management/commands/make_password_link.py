@@ -4,7 +4,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
-from devices import people
+from devices.accounts import users
 from devices.management.base import find_user
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("user", metavar="USERNAME", type=find_user, help="what the user signs in with")
 
     def handle(self, *args: Any, user: User, **options: Any) -> None:
-        path = people.make_password_link(user)
+        path = users.create_password_link(user)
         logger.warning("The command make_password_link made a link for user %s.", user.pk)
         self.stderr.write(f"Link for {user}:")
         self.stdout.write(path)

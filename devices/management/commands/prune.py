@@ -5,7 +5,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from devices import audit, pruning
+from devices.audit import retention
+from devices.management import expired
 
 
 class Command(BaseCommand):
@@ -26,19 +27,19 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="report how much it would be, and write nothing")
 
     def handle(self, *args: Any, changes: int | None, dry_run: bool, **options: Any) -> None:
-        years = audit.retention()
+        years = retention.retention_years()
         before = None if changes is None else timezone.now() - timedelta(days=changes)
-        if before and before > audit.kept_since():
+        if before and before > retention.retention_cutoff():
             raise CommandError(f"--changes is too few days: Records are kept for {years} years.")
         if years > settings.AUDIT_YEARS:
             self.stderr.write(f"Records are kept for {years} years, as AUDIT_YEARS said before.")
         would = "Would be: " if dry_run else ""
         if not dry_run:
-            audit.raise_retention()
-        for what, rows in pruning.expired().items():
+            retention.extend_retention()
+        for what, rows in expired.expired().items():
             self.stdout.write(f"{would}{rows.count()} {what} removed.")
             if not dry_run:
                 rows.delete()
-        self.stdout.write(f"{would}{pruning.events(dry_run=dry_run)} events of the audit removed.")
+        self.stdout.write(f"{would}{retention.prune_events(dry_run=dry_run)} events of the audit removed.")
         if before:
-            self.stdout.write(f"{would}{pruning.changes(before, dry_run=dry_run)} changes removed.")
+            self.stdout.write(f"{would}{retention.prune_changes(before, dry_run=dry_run)} changes removed.")

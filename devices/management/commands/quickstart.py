@@ -9,7 +9,8 @@ from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from devices import credentials, origin
+from devices.access import actor
+from devices.accounts import api_keys
 from devices.models import ApiKey
 
 EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104  (what gunicorn may listen on, but nobody can call)
@@ -42,7 +43,7 @@ class Command(BaseCommand):
     def _create_key(self, address: str) -> None:
         if ApiKey.objects.exists():
             return
-        issued = credentials.issue("First client", origin.COMMAND)
+        issued = api_keys.issue("First client", actor.SYSTEM)
         self.stdout.write(
             f"API key, read-write, for all hospitals. It is shown this once:\n  {issued.text}\n"
             f"Try it in another terminal:\n  curl -H 'x-api-key: {issued.text}' {address}/api/devices\n"

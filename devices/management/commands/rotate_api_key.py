@@ -5,10 +5,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
-from devices import credentials
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
 from devices.management.base import RegistryCommand, argument, find_key
 from devices.models import ApiKey
-from devices.origin import COMMAND
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -30,7 +30,7 @@ class Command(RegistryCommand):
         )
 
     def handle(self, *args: Any, key: ApiKey, overlap: timedelta, **options: Any) -> None:
-        issued = credentials.rotate(key, COMMAND, overlap)
+        issued = api_keys.rotate(key, SYSTEM, overlap)
         self.print_once(issued, f"; key {key.pk} works until {key.expires_at:%Y-%m-%d %H:%M} UTC")
 
 

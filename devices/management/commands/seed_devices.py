@@ -6,10 +6,11 @@ from django.db.models import Max
 from tqdm import tqdm
 
 from devices import registry
-from devices.drafts import DeviceType, Draft
+from devices.access.actor import SYSTEM
 from devices.management.base import RegistryCommand
 from devices.models import Device
-from devices.origin import COMMAND
+from devices.registry.device_data import DeviceData
+from devices.values.device_types import DeviceType
 
 DEVICES_AT_ONCE = 10_000
 KINDS = ("Cuff", "Thermometer", "Oximeter", "Watch")
@@ -34,14 +35,14 @@ class Command(RegistryCommand):
         end = first + count
         for start in tqdm(range(first, end, DEVICES_AT_ONCE), unit="0,000 devices", disable=None):
             numbers = range(start, min(start + DEVICES_AT_ONCE, end))
-            registry.register([_draft(number, hospitals, chance) for number in numbers], COMMAND)
+            registry.register([_draft(number, hospitals, chance) for number in numbers], SYSTEM)
         self.stdout.write(f"{count} devices registered.")
 
 
-def _draft(number: int, hospitals: int, chance: random.Random) -> Draft:
+def _draft(number: int, hospitals: int, chance: random.Random) -> DeviceData:
     unique = f"{number * SCATTER % 2**40:010X}"
     digits = f"02{unique}"
-    return Draft(
+    return DeviceData(
         device_name=f"{chance.choice(KINDS)} {unique}",
         device_mac=":".join(digits[i : i + 2] for i in range(0, 12, 2)),
         device_type=chance.choice(DeviceType.values),

@@ -1,0 +1,40 @@
+"""Where a change comes from: actor, channel, address and request."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from devices.access import scopes
+from devices.access.client_ip import client_ip
+from devices.models import ApiKey, Channel
+from devices.values.scope import UNRESTRICTED, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The actor and channel of a change, for its history, and the scope of the change.
+
+    It has a user or a key, or neither for a command.
+    """
+
+    channel: Channel
+    user_id: int | None = None
+    api_key: ApiKey | None = None
+    ip_address: str | None = None
+    request_id: str = ""
+    scope: Scope = UNRESTRICTED
+
+
+SYSTEM = Actor(Channel.COMMAND)
+IMPORT = Actor(Channel.IMPORT)
+
+
+def actor_from_request(request: HttpRequest, channel: Channel, api_key: ApiKey | None = None) -> Actor:
+    return Actor(
+        channel=channel,
+        user_id=None if api_key else request.user.pk,
+        api_key=api_key,
+        ip_address=client_ip(request),
+        request_id=request.request_id,  # type: ignore[attr-defined]
+        scope=scopes.scope_for_key(api_key) if api_key else scopes.scope_for_user(request.user),
+    )

@@ -1,0 +1,7 @@
+"""The request that the current thread serves."""
+
+from contextvars import ContextVar
+
+from django.http import HttpRequest
+
+current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)

@@ -1,0 +1,104 @@
+"""Record by signals what happens in libraries: sign-ins, and users who are added or changed in any way."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import MinimumLengthValidator
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db.models.signals import m2m_changed, post_save, pre_save
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from devices.accounts import notifications, sessions, sign_in_limits
+from devices.audit import audit_log, denials
+from devices.audit.audit_log import Action
+from devices.models import Hospital
+
+RECORDED_FLAGS = ("is_active", "is_staff", "is_superuser")  # recorded with the values before and after
+NAMES = ("username", "first_name", "last_name", "email")  # personal: recorded without values
+
+
+@receiver(user_logged_in)
+def signed_in(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
+    sessions.begin(request)
+    request.signed_in_user_id = user.pk  # type: ignore[attr-defined]  # for SignInLimitMiddleware
+    audit_log.record(Action.SIGNED_IN, obj=user, user=user)
+
+
+@receiver(user_logged_out)
+def signed_out(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
+    if user:
+        audit_log.record(Action.SIGNED_OUT, obj=user, user=user)
+
+
+@receiver(user_login_failed)
+def failed_to_sign_in(credentials: dict[str, Any], request: HttpRequest | None = None, **_kwargs: Any) -> None:
+    """Record whose user name was given, but only if there is such a user: people type passwords into this field too.
+
+    `axes_locked_out` is set: axes precedes this app in INSTALLED_APPS, so its receiver was connected first.
+    """
+    if request is None:
+        return
+    person = User.objects.filter(username=credentials.get("username") or "").first()
+    locked = getattr(request, "axes_locked_out", False)
+    sign_in_limits.count(getattr(request, "hash_limits", []))  # set by NewNetworkLimit if the password was hashed
+    if not locked:
+        sign_in_limits.count_failure(request)
+    denials.record_denial(request, Action.SIGN_IN_LOCKED if locked else Action.SIGN_IN_FAILED, obj=person)
+
+
+class RecordingLengthValidator(MinimumLengthValidator):
+    """Checks the length of passwords, and records each new one: Django calls `password_changed` of validators only."""
+
+    def password_changed(self, password: str, user: Any = None) -> None:
+        """Record the password that was saved. A hash that Django renews at a sign-in is no new password."""
+        audit_log.record(Action.PASSWORD_SET, obj=user)
+        notifications.notify(user, notifications.PASSWORD_CHANGED)
+        sessions.end_others(user)
+
+
+@receiver(pre_save)
+def snapshot_before_save(instance: Any, update_fields: Any = None, **_kwargs: Any) -> None:
+    if (
+        isinstance(instance, User)
+        and instance.pk
+        and (update_fields is None or set(update_fields) & {*RECORDED_FLAGS, *NAMES})
+    ):
+        instance.__dict__["_before"] = User.objects.filter(pk=instance.pk).values(*RECORDED_FLAGS, *NAMES).first()
+
+
+@receiver(post_save)
+def user_saved(instance: Any, created: bool, **_kwargs: Any) -> None:
+    if not isinstance(instance, User):
+        return
+    if created:
+        audit_log.record(Action.USER_ADDED, obj=instance, **{name: getattr(instance, name) for name in RECORDED_FLAGS})
+        return
+    before = instance.__dict__.pop("_before", None) or {}
+    changed = [name for name in before if before[name] != getattr(instance, name)]
+    if changed:
+        values: dict[str, Any] = {
+            name: [before[name], getattr(instance, name)] for name in RECORDED_FLAGS if name in changed
+        }
+        audit_log.record(Action.USER_CHANGED, obj=instance, changed=changed, **values)
+    if "email" in changed:
+        notifications.notify(instance, notifications.EMAIL_CHANGED, addresses=[before["email"]])
+    if "is_active" in changed:
+        notifications.notify(instance, notifications.ACTIVATED if instance.is_active else notifications.DEACTIVATED)
+        if not instance.is_active:
+            sessions.end_others(instance)  # else they are valid again when the user is activated
+
+
+@receiver(m2m_changed, sender=Hospital.admins.through)
+def admins_changed(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_kwargs: Any) -> None:
+    """Record each admin whom a hospital gets or loses. `reverse`: the instance is a user, not a hospital."""
+    if action == "pre_clear":
+        pk_set = set((instance.hospitals if reverse else instance.admins).values_list("pk", flat=True))
+    what = {
+        "post_add": Action.HOSPITAL_ADMIN_ADDED,
+        "post_remove": Action.HOSPITAL_ADMIN_REMOVED,
+        "pre_clear": Action.HOSPITAL_ADMIN_REMOVED,
+    }
+    for pk in sorted(pk_set or ()) if action in what else ():
+        person, hospital = (instance.pk, pk) if reverse else (pk, instance.pk)
+        audit_log.record(what[action], obj=User(pk=person), hospital_id=hospital)

@@ -1,0 +1,108 @@
+"""The pages of the second factor: set it up, enter a code at sign-in, renew the recovery codes."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import segno
+from django.conf import settings
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from devices.accounts import sessions, two_factor
+from devices.admin.identity import CodeForm, SetUpForm, accept, render_page
+
+for model in (TOTPDevice, StaticDevice):  # their pages would show secrets
+    admin.site.unregister(model)
+
+
+class TwoFactorMiddleware:
+    """Redirect users of the admin who have a second factor, or must have one (STAFF_OTP), until they give a code."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if page := self._page_instead(request):
+            return redirect(f"{page}?{urlencode({'next': request.get_full_path()}, safe='/')}")
+        return self.get_response(request)
+
+    def _page_instead(self, request: HttpRequest) -> str | None:
+        user: Any = request.user
+        # Not `path`: it begins with the prefix below which the registry is served, if there is one.
+        if not request.path_info.startswith("/admin/") or not user.is_authenticated or user.is_verified():
+            return None
+        is_set_up = two_factor.is_enrolled(user)
+        if not is_set_up and settings.STAFF_OTP == "optional":
+            return None
+        page = reverse("two_factor" if is_set_up else "two_factor_settings")
+        return None if request.path in {page, reverse("admin:logout"), reverse("admin:jsi18n")} else page
+
+
+@never_cache
+def verify_view(request: HttpRequest) -> HttpResponse:
+    form = CodeForm(request.POST or None, request=request)
+    if not form.is_valid():
+        return render_page(request, "admin/two_factor.html", title=_("Enter a code"), form=form)
+    accept(form)
+    wanted = request.GET.get("next", "")
+    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure())
+    return redirect(wanted if safe else "admin:index")
+
+
+@never_cache
+def settings_view(request: HttpRequest) -> HttpResponse:
+    """Show the page to set it up, or to keep it: the menu has one link to both."""
+    return _keep(request) if two_factor.is_enrolled(request.user) else _set_up(request)
+
+
+def _set_up(request: HttpRequest) -> HttpResponse:
+    """Show the session's secret until a code proves that the app has it, and ask for the password.
+
+    Each session has its own secret: a thief who knows the password cannot learn the one that the user sets up.
+    """
+    user: Any = request.user
+    form = SetUpForm(request.POST or None, request=request)
+    if form.is_valid():
+        accept(form)
+        return _show_recovery_codes(request)
+    app = two_factor.start_enrollment(user, sessions.current_id())
+    return render_page(
+        request,
+        "admin/two_factor_set_up.html",
+        title=_("Two-factor sign-in"),
+        form=form,
+        qr=segno.make(app.config_url, error="m").svg_data_uri(scale=5, border=2, light="#fff"),
+        secret=two_factor.format_secret(app),
+    )
+
+
+def _keep(request: HttpRequest) -> HttpResponse:
+    """Renew the recovery codes, or turn the second factor off, after another code: the session could be stolen."""
+    user: Any = request.user
+    form = CodeForm(request.POST or None, request=request)
+    is_optional = settings.STAFF_OTP == "optional"
+    if not form.is_valid():
+        context = {"form": form, "left": two_factor.recovery_codes_left(user), "is_optional": is_optional}
+        return render_page(request, "admin/two_factor_state.html", title=_("Two-factor sign-in"), **context)
+    accept(form)
+    if "renew" in request.POST:
+        return _show_recovery_codes(request)
+    if "turn_off" in request.POST and is_optional:
+        two_factor.reset(user)
+        messages.success(request, _("Two-factor sign-in is off."))
+        return redirect("admin:index")  # the page to set it up shows no message
+    return redirect("two_factor_settings")
+
+
+def _show_recovery_codes(request: HttpRequest) -> HttpResponse:
+    codes = two_factor.new_recovery_codes(request.user)  # type: ignore[arg-type]  # signed in
+    context = {"text": "\n".join(codes), "continue_url": reverse("admin:index")}
+    return render_page(request, "admin/recovery_codes.html", title=_("Two-factor sign-in"), **context)

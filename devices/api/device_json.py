@@ -1,0 +1,60 @@
+"""Have the database write a device as JSON, so that its text goes into the response without being parsed.
+
+The expressions work in any query set of devices: `devices.values_list(AsJSON(names))`.
+"""
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+from django.db.models import BigIntegerField, CharField, F, Func, IntegerField, TextField, Value
+from django.db.models.expressions import Combinable, RawSQL
+from django.db.models.functions import Coalesce
+from django.db.models.sql.compiler import SQLCompiler
+
+from devices.api.field_names import FIELDS, all_names
+from devices.values.hospital_names import NO_HOSPITAL
+
+
+class Milliseconds(Func):
+    """An instant in milliseconds since 1970 UTC."""
+
+    output_field = BigIntegerField()
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template="(date_part('epoch',%(expressions)s)*1000)::int8")
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
+        template = "CAST(round((julianday(%(expressions)s) - 2440587.5) * 86400000) AS integer)"
+        return self.as_sql(compiler, connection, template=template)
+
+
+class DeviceJSON(Func):
+    """A device as a JSON object with the fields named by `names`: what serialize_device returns.
+
+    On PostgreSQL the text is concatenated from its parts, in half the time of json_agg(row) and a third of that of
+    json_build_object. to_json escapes what may need it. On SQLite Django's JSONObject would do the same, but it first
+    tries the function in a transaction: if another process holds the lock, it stays unsupported.
+    """
+
+    function = "JSON_OBJECT"
+    output_field = TextField()
+
+    def __init__(self, names: Mapping[str, str], holder: str | Combinable = "device_holder__name") -> None:
+        columns: dict[str, Combinable] = {field: F(field) for field in FIELDS}
+        literal = RawSQL(f"'{NO_HOSPITAL}'", (), CharField())  # noqa: S611  (a parameter would be sent each time)
+        columns["device_holder"] = Coalesce(holder, literal)
+        columns |= {field: Milliseconds(field) for field in ("created_at", "updated_at")}
+        keys = map(Value, all_names(names))
+        super().__init__(*chain.from_iterable(zip(keys, columns.values(), strict=True)))
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
+        parts: list[str] = []
+        params: list[Any] = []
+        expressions: list[Any] = self.source_expressions
+        for mark, key, value in zip("{,,,,,,", expressions[::2], expressions[1::2], strict=True):
+            sql, more = compiler.compile(value)
+            is_number = isinstance(value.output_field, IntegerField)
+            parts += [f"""'{mark}"{key.value}":'""", sql if is_number else f"to_json({sql})"]
+            params += more
+        return f"concat({','.join(parts)},'}}')", params

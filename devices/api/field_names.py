@@ -1,0 +1,40 @@
+"""The two spellings of a device's fields: snake_case, and camelCase for the keys of the first web client."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from devices.models import ApiKey
+
+FIELDS = ("id", "device_name", "device_mac", "device_type", "device_holder", "created_at", "updated_at")
+CAMEL_CASE = {
+    "device_name": "deviceName",
+    "device_mac": "deviceMac",
+    "device_type": "deviceType",
+    "device_holder": "deviceHolder",
+    "created_at": "createdAt",
+    "updated_at": "updatedAt",
+}
+
+# By texts: psycopg takes longer to send a member of an enumeration.
+FIELD_CASES: Mapping[str, Mapping[str, str]] = {
+    ApiKey.Naming.SNAKE_CASE.value: {},
+    ApiKey.Naming.CAMEL_CASE.value: CAMEL_CASE,
+}
+
+
+def names_for(key: object) -> Mapping[str, str]:
+    """Return how the key spells the fields that it spells in another way than the registry."""
+    return FIELD_CASES[key.naming] if isinstance(key, ApiKey) else {}
+
+
+def all_names(names: Mapping[str, str]) -> list[str]:
+    """Return the names of all fields, in the order of FIELDS."""
+    return [names.get(field, field) for field in FIELDS]
+
+
+def to_snake_case(row: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the posted row under the registry's names. Where both spellings stand, snake_case wins:
+    the client sends back the camelCase that it was given, and adds what it has edited."""
+    if not names:
+        return row
+    return {name: row[sent] for name, sent in names.items() if sent in row} | dict(row)

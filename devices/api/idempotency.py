@@ -1,0 +1,178 @@
+"""Execute a request with an Idempotency-Key once, however often the client sends it.
+
+Its response is stored in the transaction of what it writes, so there are both or neither, even if the process is
+killed (draft-ietf-httpapi-idempotency-key-header, as Stripe does). A failed request wrote nothing and may be repeated
+with its key: only the binding of the key to the request is stored. Nothing is stored of a dry run.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, partial, wraps
+from typing import Any, Concatenate, ParamSpec
+
+import orjson
+from django.db.models import DateTimeField
+from django.http import HttpResponse
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.request import Request
+
+from devices.api import throttling
+from devices.api.authentication import key_of
+from devices.api.exceptions import IdempotencyKeyReused, RequestInProgress
+from devices.api.query_params import QueryParams
+from devices.api.schema import patterns
+from devices.db import locks
+from devices.db.compiled import CompiledQuery, Parameter
+from devices.db.transactions import in_one_transaction
+from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, IdempotencyRecord
+from devices.values.errors import FieldError, ValidationFailed
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+STORED_FOR = timedelta(hours=24)
+WRITE_PARAMETERS = {"dry_run", "mode", "on_conflict"}
+
+_VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
+
+P = ParamSpec("P")
+ViewAction = Callable[[], HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How to write, as the query parameters say. Only a POST has modes."""
+
+    dry_run: bool
+    partial: bool = False
+    update_known: bool = False
+
+    @classmethod
+    def read(cls, request: Request) -> "WriteOptions":
+        query = QueryParams(request, WRITE_PARAMETERS if request.method == "POST" else {"dry_run"})
+        dry_run = query.choice("dry_run", ("false", "true")) == "true"
+        partial = query.choice("mode", ("all", "partial")) == "partial"
+        update_known = query.choice("on_conflict", ("refuse", "update")) == "update"
+        query.raise_errors()
+        return cls(dry_run, partial, update_known)
+
+    def message(self, done: str) -> str:
+        return _("This is what would happen. Nothing was written.") if self.dry_run else done
+
+
+def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], HttpResponse]) -> Any:
+    """Let a view's action execute once for one Idempotency-Key, and pass it the WriteOptions."""
+
+    @wraps(action)
+    def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        options = WriteOptions.read(request)
+        api_key, key = key_of(request), _parse_key(request)
+        throttling.consume_devices(request, api_key, _number_of_devices(request))  # before any transaction
+        act = partial(action, view, request, options, *args, **kwargs)
+        if key is None or options.dry_run:
+            return act()
+        response = _run_once(api_key, key, _fingerprint(request), partial(_respond, view, act))
+        if REPLAYED not in response:
+            throttling.consume_storage(api_key, 0 if _is_error(response.status_code) else len(response.content))
+        return response
+
+    return run
+
+
+@in_one_transaction
+def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> HttpResponse:
+    """Return the stored response to this key of the API key; if there is none, act.
+
+    1. Lock the key until the transaction ends. If another request has it, that one is still running.
+    2. If the last 24 hours have a response that reports success, return it. An older one is overwritten.
+    3. Act, and store the response in the same transaction. Of an error, store the fingerprint and the status only:
+       it wrote nothing, so the same request is simply executed again. A database error stores nothing.
+
+    Raises:
+        StillRunning: the first request with this key has no response yet.
+        KeyReused: the key came with another request before.
+        TooManyRequests: the API key has stored too much; nothing is written.
+    """
+    if not locks.try_lock(f"{api_key.pk}:{key}"):
+        raise RequestInProgress
+    for stored_fingerprint, status, etag, body in _stored_response().rows(
+        api_key=api_key.pk, key=key, since=now() - STORED_FOR
+    ):
+        if stored_fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        if not _is_error(status):
+            headers = {REPLAYED: "true"} | ({"ETag": etag} if etag else {})
+            return HttpResponse(bytes(body), status=status, content_type="application/json", headers=headers)
+    throttling.block_storage(api_key)
+    response = act()
+    _store(api_key, key, fingerprint, response)
+    return response
+
+
+@cache
+def _stored_response() -> CompiledQuery:
+    """Return the SQL for the response to a key. Compiled each time, it would be a third of the CPU of a POST."""
+    since = Parameter("since", DateTimeField())
+    known = IdempotencyRecord.objects.filter(api_key=Parameter("api_key"), key=Parameter("key"), created_at__gt=since)
+    return CompiledQuery(known.values_list("fingerprint", "status", "etag", "body"))
+
+
+def _store(api_key: ApiKey, key: str, fingerprint: str, response: HttpResponse) -> None:
+    status = response.status_code
+    etag, body = ("", b"") if _is_error(status) else (response.get("ETag", ""), response.content)
+    answer = IdempotencyRecord(api_key=api_key, key=key, fingerprint=fingerprint, status=status, etag=etag, body=body)
+    IdempotencyRecord.objects.bulk_create(
+        [answer],
+        update_conflicts=True,
+        unique_fields=["api_key", "key"],
+        update_fields=["fingerprint", "status", "etag", "body", "created_at"],
+    )
+
+
+def _is_error(status: int) -> bool:
+    return status >= 400
+
+
+def _respond(view: Any, act: ViewAction) -> HttpResponse:
+    """Return the response of the action, also if it is an error."""
+    try:
+        return act()
+    except (ValidationFailed, APIException) as exc:
+        return view.handle_exception(exc)  # type: ignore[no-any-return]
+
+
+def _fingerprint(request: Request) -> str:
+    """Return a digest of the method, the route, the body and If-Match. How the JSON is formatted does not count.
+
+    Raises:
+        ParseError: orjson reads deeper than it writes (1024 and 254).
+    """
+    try:
+        body = b"" if request.method == "DELETE" else orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise ParseError(_("The body is nested too deeply for a request with an Idempotency-Key.")) from error
+    route = request.get_full_path().replace("/?", "?").rstrip("/")
+    if_match = request.headers.get("If-Match")
+    parts = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
+    return hashlib.sha256("\0".join(parts).encode() + b"\0" + body).hexdigest()
+
+
+def _number_of_devices(request: Request) -> int:
+    return len(request.data) if request.method == "POST" and isinstance(request.data, list) else 1
+
+
+def _parse_key(request: Request) -> str | None:
+    """Return the request's Idempotency-Key.
+
+    Raises:
+        Refused: it is empty, too long, or not of visible characters.
+    """
+    sent = request.headers.get(HEADER)
+    if sent is None or (len(sent) <= IDEMPOTENCY_KEY_LENGTH and _VISIBLE.fullmatch(sent)):
+        return sent
+    message = _("An Idempotency-Key has 1 to %(limit)d visible ASCII characters.") % {"limit": IDEMPOTENCY_KEY_LENGTH}
+    raise ValidationFailed([FieldError(HEADER.lower(), "invalid", message)])

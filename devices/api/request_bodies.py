@@ -1,0 +1,88 @@
+"""Parse the body of a request: its shape here, its fields in device_data.py."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+
+from devices.api.authentication import key_of
+from devices.api.exceptions import BodyTooLarge
+from devices.api.field_names import names_for, to_snake_case
+from devices.models import MAX_ID
+from devices.registry import device_data
+from devices.registry.device_data import DeviceData
+from devices.values.errors import FieldError, ValidationFailed
+
+
+def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]:
+    """Return the posted devices, a list or one object as a list of one, and the problems of their fields.
+
+    Raises:
+        Refused: there is nothing.
+        TooLarge: there are more than one request may have.
+    """
+    body = _read_body(request)
+    rows = body if isinstance(body, list) else [body]
+    if not rows:
+        raise ValidationFailed([FieldError(None, "empty", _("The list is empty: send at least one device."))])
+    if len(rows) > settings.API_MAX_DEVICES:
+        raise BodyTooLarge(_("A list may have at most %(limit)d devices.") % {"limit": settings.API_MAX_DEVICES})
+    names = names_for(key_of(request))
+    read, problems = [], []
+    for index, row in enumerate(rows):
+        item, wrong = _parse_row(row, names, device_data.REQUIRED_FIELDS)
+        read.append(item)
+        if wrong:
+            problems += [replace(problem, index=index) for problem in wrong]
+    return read, problems
+
+
+def parse_device(request: Request, required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
+    """Return the one device of the body, and the problems of its fields. A body without a known field is a problem."""
+    item, problems = _parse_row(_read_body(request), names_for(key_of(request)), required)
+    if not item and not problems:
+        problems = [FieldError(None, "empty", _("Send at least one field of the device."))]
+    return item, problems
+
+
+def parse_lookup(request: Request) -> dict[str, int | str]:
+    """Return the filter that finds the device of the body: by its `id`, or else by its `device_mac`.
+
+    Raises:
+        Refused: neither is there, or it is malformed.
+    """
+    body = _read_body(request)
+    row = to_snake_case(body, names_for(key_of(request))) if isinstance(body, dict) else {}
+    if row.get("id") is not None:
+        return {"pk": _parse_id(row["id"])}
+    item, problems = device_data.validate(
+        {"device_mac": row["device_mac"]} if "device_mac" in row else {}, ("device_mac",)
+    )
+    if problems:
+        hint = FieldError("id", "required", _("Name the device by its id or its device_mac."))
+        raise ValidationFailed([hint, *problems] if problems[0].code == "required" else problems)
+    return {"device_mac": item["device_mac"]}
+
+
+def _parse_id(sent: object) -> int:
+    """Return the id. 7.0 is 7: JSON has one kind of number, and some clients write all of them with a point."""
+    number = int(sent) if isinstance(sent, float) and sent.is_integer() else sent
+    if type(number) is not int or not 0 < number <= MAX_ID:
+        raise ValidationFailed([FieldError("id", "invalid", _("This is not the id of a device."))])
+    return number
+
+
+def _read_body(request: Request) -> Any:
+    body = request.data
+    if request.META.get("CONTENT_LENGTH") in (None, "", "0"):
+        raise ValidationFailed([FieldError(None, "required", _("A body is required: send JSON."))])
+    return body
+
+
+def _parse_row(row: Any, names: Mapping[str, str], required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
+    if not isinstance(row, dict):
+        return {}, [FieldError(None, "invalid", _("A device must be a JSON object, with its fields by name."))]
+    return device_data.validate(to_snake_case(row, names), required)

@@ -1,0 +1,94 @@
+"""GET /api/devices/changes: what happened to the devices after a cursor."""
+
+from functools import cache, partial
+from urllib.parse import urlencode
+
+import orjson
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+from rest_framework.viewsets import GenericViewSet
+
+from devices.access import scopes
+from devices.api import long_polling, responses
+from devices.api.authentication import key_of, refresh_key
+from devices.api.device_json import DeviceJSON, Milliseconds
+from devices.api.exceptions import CursorExpired
+from devices.api.field_names import FIELD_CASES
+from devices.api.pagination import DEFAULT_SIZE, MAX_SIZE
+from devices.api.query_params import QueryParams
+from devices.api.schema import operations
+from devices.crypto import cursors
+from devices.crypto.cursors import Cursor
+from devices.history import feed
+from devices.history.feed import Event
+from devices.models import Device
+
+PARAMETERS = {"since", "size", "wait"}
+NOW = "now"
+
+
+class ChangeViewSet(GenericViewSet[Device]):
+    """Return what happened to the devices, within the scope of the request's key."""
+
+    http_method_names = ("get", "head")
+
+    @operations.followed
+    def follow(self, request: Request) -> HttpResponse:
+        query = QueryParams(request, PARAMETERS)
+        size = query.whole_number("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        wait = query.whole_number("wait", 0, operations.MAX_WAIT, 0)
+        key, state = key_of(request), feed.state()
+        scope = key.hospital_id or 0
+        cursor = _cursor(query, state, scope)
+        query.raise_errors()
+        if cursor.scope != scope or feed.is_expired(cursor, state.pruned_to):
+            raise CursorExpired
+        read = partial(
+            feed.read_page,
+            size=size,
+            scope=scopes.scope_for_key(key),
+            representation=representation(key.naming),
+            pruned_to=state.pruned_to,
+        )
+        try:
+            page = read(cursor.position)
+        except feed.PositionInFuture as ahead:
+            raise CursorExpired from ahead
+        if not page.events and wait:
+            page = long_polling.wait_for_changes(key.pk, read, page, wait)
+            if refresh_key(request).hospital_id != key.hospital_id:
+                raise CursorExpired
+        if feed.is_expired(cursor, feed.state().pruned_to):  # `prune` writes this before it removes anything
+            raise CursorExpired
+
+        def cursor_at(position: int) -> str:
+            return cursors.encode(cursor._replace(position=position), state.key)
+
+        data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
+        following = {"since": cursor_at(page.end), "size": size} | ({"wait": wait} if wait else {})
+        url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
+        return responses.success(data, _("Changes found."), pagination={"size": size, "next": url})
+
+
+def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
+    """Return where to begin: at the cursor that was sent, now, or at the first change."""
+    since = query.sent.get("since")
+    if not since:
+        return Cursor(0, state.pruned_to, scope)
+    if since == NOW:
+        return Cursor(feed.stable_watermark(), state.pruned_to, scope)
+    try:
+        return cursors.decode(since, state.key)
+    except ValueError:
+        query.add("since", "cursor", _("Invalid cursor. Omit `since` to start from the beginning."))
+        return Cursor(0, 0, scope)
+
+
+@cache  # one function for each naming: the feed's compiled SQL is found by it
+def representation(naming: str) -> feed.Representation:
+    return lambda holder: (Milliseconds("history_date"), DeviceJSON(FIELD_CASES[naming], holder))
+
+
+def _event(event: Event, cursor: str) -> str:
+    return f'{{"cursor":"{cursor}","action":"{event.action}","at":{event.at},"device":{event.device}}}'

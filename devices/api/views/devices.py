@@ -1,0 +1,194 @@
+"""The documented routes: one domain call a view."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NoReturn
+
+import orjson
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from devices import registry
+from devices.access import scopes
+from devices.access.actor import Actor, actor_from_request
+from devices.api import conditional, idempotency, request_bodies, responses
+from devices.api.authentication import key_of
+from devices.api.device_json import DeviceJSON
+from devices.api.exceptions import DeviceRetired
+from devices.api.field_names import FIELD_CASES, names_for
+from devices.api.filters import DeviceFilter
+from devices.api.idempotency import WriteOptions
+from devices.api.pagination import Page, Position
+from devices.api.query_params import QueryParams
+from devices.api.schema import operations
+from devices.api.serializers import DeviceSerializer, serialize_device, serialize_registered
+from devices.db.compiled import CompiledQuery, Parameter
+from devices.history import recording
+from devices.models import MAX_ID, Channel, Device, DeviceQuerySet
+from devices.registry import bulk
+from devices.registry.device_data import REQUIRED_FIELDS
+from devices.values.errors import FieldError
+from devices.values.scope import Scope
+
+# Preflights are answered before (corsheaders); any other OPTIONS is 405, and no Allow names it.
+METHODS = ["get", "head", "post", "put", "patch", "delete"]
+LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
+
+
+@operations.documented
+class DeviceViewSet(GenericViewSet[Device]):
+    """List, read, register, update and retire devices, within the scope of the request's key."""
+
+    http_method_names = METHODS
+    serializer_class = DeviceSerializer
+
+    @property
+    def scope(self) -> Scope:
+        return scopes.scope_for_key(key_of(self.request))
+
+    def get_queryset(self) -> DeviceQuerySet:
+        return Device.objects.within(self.scope)
+
+    def list(self, request: Request) -> HttpResponse:
+        query = QueryParams(request, LIST_PARAMETERS)
+        position, filters = Position.read(query), DeviceFilter(query.sent)
+        query.errors += filters.find_errors()
+        query.raise_errors()
+        page = Page.fetch(request, filters.select(self.scope), position, key_of(request).naming)
+        response = responses.success(page.data, _("Devices found."), pagination=page.describe())
+        return conditional.conditional(request, response)
+
+    def retrieve(self, request: Request, id_device: int) -> HttpResponse:
+        QueryParams(request, set(), ignored={"page", "size"}).raise_errors()
+        key = key_of(request)
+        rows = _detail(key.naming, key.hospital_id is not None).rows(id=_int64(id_device), scope=key.hospital_id)
+        if not rows:
+            self._absent(id_device)
+        [[device]] = rows
+        response = responses.success(orjson.Fragment(device), _("Device found."))
+        return conditional.conditional(request, response, conditional.device_etag(orjson.loads(device)))
+
+    @idempotency.idempotent
+    def create(self, request: Request, options: WriteOptions) -> HttpResponse:
+        conditional.reject_if_match(request)
+        if options.partial or options.update_known:
+            return self._create_each(request, options)
+        items, malformed = request_bodies.parse_devices(request)
+        dry_run = options.dry_run or bool(malformed)  # without a transaction: it will be refused
+        registered = registry.register(items, self._actor(), malformed, dry_run=dry_run)
+        rows = serialize_registered(registered, self._names)
+        response = responses.success(rows, options.message(_("Devices registered.")), 201)
+        return _tagged(response, rows[0], options) if len(rows) == 1 else response
+
+    @idempotency.idempotent
+    def update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
+        return self._update(options, REQUIRED_FIELDS, pk=_int64(id_device))
+
+    @operations.named_update
+    @idempotency.idempotent
+    def update_named(self, request: Request, options: WriteOptions) -> HttpResponse:
+        return self._update(options, REQUIRED_FIELDS, **request_bodies.parse_lookup(request))
+
+    @idempotency.idempotent
+    def partial_update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
+        return self._update(options, (), pk=_int64(id_device))
+
+    @idempotency.idempotent
+    def destroy(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
+        device = self.get_queryset().filter(pk=_int64(id_device))
+        try:
+            registry.retire_one(device, self._actor(), conditional.IfMatch(request), dry_run=options.dry_run)
+        except Device.DoesNotExist:
+            self._absent(id_device)
+        except registry.PreconditionFailed as outdated:
+            return self._outdated(outdated.device)
+        return responses.success([], options.message(_("Device taken out of the registry.")))
+
+    def _create_each(self, request: Request, options: WriteOptions) -> HttpResponse:
+        items, malformed = request_bodies.parse_devices(request)
+        dry_run = options.dry_run or bool(malformed and not options.partial)
+        modes = {"partial": options.partial, "update": options.update_known, "dry_run": dry_run}
+        results = bulk.register_individually(items, malformed, self._actor(), **modes)
+        entries = []
+        for index, result in enumerate(results):
+            entry: dict[str, Any] = {"index": index, "status": result.status}
+            if result.device is None:
+                entry["errors"] = responses.serialize_errors(result.problems, self._names)
+            else:
+                entry["device"] = self._serialize(result.device)
+            entries.append(entry)
+        return responses.success(entries, options.message(_("Devices were processed individually.")), 207)
+
+    @property
+    def _names(self) -> Mapping[str, str]:
+        return names_for(key_of(self.request))
+
+    def _serialize(self, device: Device) -> dict[str, Any]:
+        return serialize_device(device, self._names)
+
+    def _update(self, options: WriteOptions, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
+        device = self.get_queryset().filter(**lookup)
+        expected = conditional.IfMatch(self.request)
+        item, malformed = request_bodies.parse_device(self.request, required)
+        try:
+            dry_run = options.dry_run or bool(malformed)
+            updated = registry.update(device, item, self._actor(), expected, malformed, dry_run=dry_run)
+        except Device.DoesNotExist:
+            self._absent(lookup.get("pk"))
+        except registry.PreconditionFailed as outdated:
+            return self._outdated(outdated.device)
+        row = self._serialize(updated)
+        return _tagged(responses.success(row, options.message(_("Device updated."))), row, options)
+
+    def _outdated(self, device: Device) -> HttpResponse:
+        """Tell what the device is now, for the client to merge its change into, or to ask its user."""
+        message = _("The device has changed since; nothing was written. Here is what it is now.")
+        row = self._serialize(device)
+        refusal = responses.error_with_data(412, FieldError("if-match", "outdated", message), row)
+        return conditional.set_etag(refusal, conditional.device_etag(row))
+
+    def _actor(self) -> Actor:
+        return actor_from_request(self.request, Channel.API, key_of(self.request))
+
+    def _absent(self, id_device: Any) -> NoReturn:
+        if isinstance(id_device, int) and recording.was_retired(
+            _int64(id_device), scopes.scope_for_key(key_of(self.request))
+        ):
+            raise DeviceRetired
+        raise NotFound(_("No such device is registered."))
+
+
+class ApiNotFound(APIView):
+    """Whatever else is asked for under /api/: closed without a key, and with one, nothing."""
+
+    schema = None
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {}  # no Allow: there is nothing that would allow a method
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound(_("There is no such address. /api/docs lists those that there are."))
+
+
+def _tagged(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
+    return response if options.dry_run else conditional.set_etag(response, conditional.device_etag(device))
+
+
+@cache
+def _detail(naming: str, is_bound: bool) -> CompiledQuery:
+    """Return the SQL for the device with an `id`, for a bound key within its hospital, the `scope`."""
+    devices = Device.objects.filter(pk=Parameter("id"))
+    if is_bound:
+        devices = devices.filter(device_holder=Parameter("scope"))
+    return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), as_sent=True)
+
+
+def _int64(number: int) -> int:
+    """Return the number if it can be an id, else one that none has: a database cannot be asked for more."""
+    return number if number <= MAX_ID else 0

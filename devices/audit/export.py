@@ -1,0 +1,161 @@
+"""The audit trail of one person, device, key or hospital: its history and its audit events, in order of time.
+
+Some hundred rows are read at a time, however many there are.
+"""
+
+import csv
+import heapq
+import io
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import orjson
+from django.db import models
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+
+from devices.audit.audit_log import OBJECT_TYPES, ObjectType
+from devices.history import recording
+from devices.models import ApiKey, AuditEvent, Device, Hospital, changes_in_scope
+from devices.values.csv_escaping import escape
+
+ROWS_AT_ONCE = 500
+
+VALUES = {  # columns of a history
+    Device: ("device_name", "device_mac", "device_type", "device_holder_id"),
+    Hospital: ("name",),
+    ApiKey: ("name", "prefix", "hospital_id", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
+}
+ACTIONS = {recording.ADDED: "added", recording.CHANGED: "changed", recording.REMOVED: "removed"}
+COLUMNS = (
+    *("created_at", "action", "user_id", "username", "api_key_id", "channel", "ip_address", "request_id"),
+    *("object_type", "object_id", "hospital_id", "before", "after", "details"),
+)
+CSV_HEADER = f"\ufeff{','.join(COLUMNS)}\r\n".encode()  # with a byte order mark, else Excel reads it as Windows-1252
+FORMATS = ("jsonl", "csv")
+
+Entry = dict[str, Any]
+
+
+class AuditExport(NamedTuple):
+    """The conditions of what belongs to a trail: for the history of each model, and for the events."""
+
+    changes: dict[type[Any], Q]
+    events: Q
+
+    def lines(self, format: str, first: date | None = None, last: date | None = None) -> Iterator[bytes]:  # noqa: A002
+        """Return what happened from the first day to the last, a line an entry. CSV begins with HEADINGS."""
+        entries = self.entries(first, last)
+        return map(to_json, entries) if format == "jsonl" else chain([CSV_HEADER], map(to_csv, entries))
+
+    def entries(self, first: date | None = None, last: date | None = None) -> Iterator[Entry]:
+        """Return what happened from the first day to the last, the earliest first."""
+        days = _between("history_date", first, last)
+        streams = [_changes(model, condition & days) for model, condition in self.changes.items()]
+        streams.append(_events(self.events & _between("created_at", first, last)))
+        return heapq.merge(*streams, key=lambda entry: entry["created_at"])
+
+
+def export_of(obj: models.Model) -> AuditExport:
+    """Return the trail of a person, device, key or hospital.
+
+    Of a person and a key it has what they did and what was done about them; of a hospital also the devices, keys and
+    admins of it and of those merged into it.
+    """
+    pk = obj.pk
+    match obj:
+        case Device():
+            return AuditExport({Device: Q(id=pk)}, Q(object_type=ObjectType.DEVICE, object_id=pk))
+        case ApiKey():
+            by = Q(history_api_key_id=pk)
+            changes = {Device: by, Hospital: by, ApiKey: by | Q(id=pk)}
+            return AuditExport(changes, Q(api_key_id=pk) | Q(object_type=ObjectType.API_KEY, object_id=pk))
+        case Hospital():
+            itself = Hospital.objects.filter(pk=pk)
+            ids = itself.ids_ever()
+            changes = {Device: changes_in_scope(itself), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
+            return AuditExport(changes, Q(hospital_id__in=ids) | Q(object_type=ObjectType.HOSPITAL, object_id__in=ids))
+        case _:
+            events = Q(user_id=pk) | Q(object_type=ObjectType.USER, object_id=pk)
+            return AuditExport(dict.fromkeys(OBJECT_TYPES, Q(history_user_id=pk)), events)
+
+
+def to_json(entry: Entry) -> bytes:
+    return orjson.dumps(entry) + b"\n"
+
+
+def to_csv(entry: Entry) -> bytes:
+    """Return a line of a table, in which no value can be a formula."""
+    line = io.StringIO()
+    csv.writer(line).writerow(escape(_text(entry[column])) for column in COLUMNS)
+    return line.getvalue().encode()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return orjson.dumps(value).decode() if isinstance(value, dict) else "" if value is None else str(value)
+
+
+def _between(column: str, first: date | None, last: date | None) -> Q:
+    bounds = {f"{column}__gte": _midnight(first), f"{column}__lt": _midnight(last, days_later=1)}
+    return Q(**{lookup: instant for lookup, instant in bounds.items() if instant})
+
+
+def _midnight(day: date | None, days_later: int = 0) -> datetime | None:
+    """Return when the day begins, or a day after it; None at either end of time, which bounds nothing."""
+    if day is None:
+        return None
+    try:
+        return timezone.make_aware(datetime.combine(day + timedelta(days=days_later), time.min)).astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _changes(model: Any, condition: Q) -> Iterator[Entry]:
+    """Return the changes, each compared with the previous one of the same row, whoever made that."""
+    record = model.history.model
+    earlier = record.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
+    rows = record.objects.annotate(previous=Subquery(earlier.values("pk")[:1])).select_related("history_user")
+    for batch in _batches(record.objects.filter(condition), "history_date", rows):
+        previous = record.objects.in_bulk([row.previous for row in batch if row.previous])
+        yield from (_of_change(model, row, previous.get(row.previous)) for row in batch)
+
+
+def _of_change(model: Any, row: Any, previous: Any) -> Entry:
+    """Return the entry of a change, with the values that differ; of a new or removed row, with all values."""
+    before = {recording.ADDED: None, recording.CHANGED: previous, recording.REMOVED: row}[row.history_type]
+    old = {name: getattr(before, name) for name in VALUES[model]} if before else {}
+    new = {name: getattr(row, name) for name in VALUES[model]} if row.history_type != recording.REMOVED else {}
+    return {
+        "created_at": row.history_date,
+        "action": f"{OBJECT_TYPES[model]} {ACTIONS[row.history_type]}",
+        "user_id": row.history_user_id,
+        "username": row.history_user.get_username() if row.history_user else "",
+        "api_key_id": row.history_api_key_id,
+        "channel": row.history_channel,
+        "ip_address": row.history_ip_address,
+        "request_id": row.history_request_id,
+        "object_type": OBJECT_TYPES[model],
+        "object_id": row.id,
+        "hospital_id": None,
+        "before": {name: value for name, value in old.items() if name not in new or new[name] != value},
+        "after": {name: value for name, value in new.items() if name not in old or old[name] != value},
+        "details": {"reason": row.history_change_reason} if row.history_change_reason else {},
+    }
+
+
+def _events(condition: Q) -> Iterator[Entry]:
+    for batch in _batches(AuditEvent.objects.filter(condition), "created_at", AuditEvent.objects.all()):
+        for event in batch:
+            yield {name: getattr(event, name, {}) for name in COLUMNS}  # `before` and `after` are of changes
+
+
+def _batches(found: QuerySet[Any], instant: str, rows: QuerySet[Any]) -> Iterator[list[Any]]:
+    """Return the rows in order of time, some hundred at a time. The database sorts their ids alone."""
+    ids = found.order_by(instant, "pk").values_list("pk", flat=True).iterator(chunk_size=ROWS_AT_ONCE)
+    while batch := list(islice(ids, ROWS_AT_ONCE)):
+        by_id = rows.in_bulk(batch)
+        yield [by_id[pk] for pk in batch if pk in by_id]  # `prune` may remove rows meanwhile

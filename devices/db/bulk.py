@@ -1,0 +1,81 @@
+"""SQL that Django's ORM does not write: lists of any length in one statement, the id at a place, locks.
+
+The database gets a list as JSON, in one parameter for each column. docs/decisions/0001 has the reason and the figures.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import connection, models
+
+from devices.db.compiled import type_of
+from devices.db.expressions import any_id, json_list
+
+
+def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]) -> list[int]:
+    """Insert a row for each place of the columns, all with the constants; return the ids in the order of the rows.
+
+    Both databases number the rows in the order of the SELECT, but may return them in another.
+    """
+    source, values, params = _new_rows(model, columns, constants)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {model._meta.db_table} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+            f"FROM {source} WHERE true ORDER BY place RETURNING id",
+            params,
+        )
+        return sorted(pk for (pk,) in cursor.fetchall())
+
+
+def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> None:
+    """Give each row its own new values."""
+    source, values, params = _new_rows(model, {"id": ids, **columns}, {})
+    table, same_id = model._meta.db_table, values.pop("id")
+    assignments = ", ".join(f"{column} = {value}" for column, value in values.items())
+    condition = f"{table}.id = {same_id}"
+    if connection.vendor == "postgresql":  # to find the rows by the index; SQLite would read the list for each row
+        among = any_id(ids)
+        condition, params = f"{condition} AND {table}.id IN ({among.sql})", [*params, *among.params]
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {assignments} FROM {source} WHERE {condition}", params)
+
+
+def delete(model: type[models.Model], ids: Sequence[int]) -> None:
+    """Delete the rows without loading them for the signals, which would write their history a second time."""
+    among = any_id(ids)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {model._meta.db_table} WHERE id IN ({among.sql})", among.params)
+
+
+def _new_rows(
+    model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]
+) -> tuple[str, dict[str, str], list[Any]]:
+    """Return a FROM clause of new rows with their `place`, the SQL of each value by its column, and the parameters.
+
+    PostgreSQL gets a JSON list for each column: psycopg takes four times as long to send an array.
+    """
+    is_postgresql = connection.vendor == "postgresql"
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
+    names = [field.column for field in fields]
+    stored = [_as_stored(field, values) for field, values in zip(fields, columns.values(), strict=True)]
+    if is_postgresql:
+        lists = ", ".join(["json_array_elements_text(%s)"] * len(names))
+        source = f"ROWS FROM ({lists}) WITH ORDINALITY AS new({', '.join(names)}, place)"
+        values = {field.column: f"new.{field.column}::{type_of(field)}" for field in fields}
+        params = list(map(json_list, stored))
+    else:
+        extracts = ", ".join(f"json_extract(value, '$[{i}]') AS {name}" for i, name in enumerate(names))
+        source = f"(SELECT {extracts}, key AS place FROM json_each(%s)) AS new"
+        values = {name: f"new.{name}" for name in names}
+        params = [json_list(list(zip(*stored, strict=True)))]
+    same: list[Any] = [model._meta.get_field(name) for name in constants]
+    values |= {field.column: f"%s::{type_of(field)}" if is_postgresql else "%s" for field in same}
+    return source, values, [*(_as_stored(field, [constants[field.attname]])[0] for field in same), *params]
+
+
+def _as_stored(field: Any, values: Sequence[Any]) -> list[Any]:
+    """Return the values as the database stores them. Texts and numbers need no conversion."""
+    return [
+        value if value is None or type(value) in (str, int) else field.get_db_prep_save(value, connection)
+        for value in values
+    ]

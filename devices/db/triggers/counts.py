@@ -1,0 +1,165 @@
+"""Triggers that keep the counts of devices, for every writer and in the same transaction. Decision 7 has the reasons.
+
+- PostgreSQL: each statement that writes devices appends its differences as new rows. Nothing is updated, so writers
+  never wait for each other. Now and then a statement folds the rows: those of one count become a single row. It skips
+  rows that another fold has locked. Readers see the rows before or the row after.
+- SQLite, which has one writer at a time, keeps one row for each count.
+"""
+
+from typing import Any
+
+from django.db import connection, transaction
+
+from devices.db import locks
+from devices.db.triggers import definitions
+
+COMPACT_EVERY = 256  # rows that are appended between two folds
+
+COLUMNS = "is_total, device_holder_id, device_type, number"
+
+# What the counts lack. One statement sees the devices and their counts at the same time.
+DIFFERENCES = """
+    SELECT is_total, device_holder_id, device_type, CAST(sum(number) AS bigint) AS number
+    FROM (
+        SELECT false AS is_total, device_holder_id, device_type, count(*) AS number
+        FROM devices_device GROUP BY device_holder_id, device_type
+        UNION ALL SELECT true, NULL, device_type, count(*) FROM devices_device GROUP BY device_type
+        UNION ALL SELECT is_total, device_holder_id, device_type, -number FROM devices_devicecount
+    ) AS numbers
+    GROUP BY is_total, device_holder_id, device_type HAVING sum(number) <> 0
+"""
+
+# --- PostgreSQL
+
+ADDED = "SELECT device_holder_id, device_type, 1 AS number FROM added"
+REMOVED = "SELECT device_holder_id, device_type, -1 AS number FROM removed"
+EVENTS = {
+    "insert": ("NEW TABLE AS added", ADDED),
+    "delete": ("OLD TABLE AS removed", REMOVED),
+    "update": ("OLD TABLE AS removed NEW TABLE AS added", f"{ADDED} UNION ALL {REMOVED}"),
+}
+
+COMPACT = f"""
+        WITH many AS (
+            SELECT unnest(array_agg(id)) AS id FROM devices_devicecount
+            GROUP BY is_total, device_holder_id, device_type HAVING count(*) > 1
+        ), free AS (
+            SELECT id FROM devices_devicecount WHERE id IN (SELECT id FROM many) FOR UPDATE SKIP LOCKED
+        ), folded AS (
+            DELETE FROM devices_devicecount WHERE id IN (SELECT id FROM free) RETURNING {COLUMNS}
+        )
+        INSERT INTO devices_devicecount ({COLUMNS})
+        SELECT is_total, device_holder_id, device_type, sum(number) FROM folded
+        GROUP BY is_total, device_holder_id, device_type HAVING sum(number) <> 0
+    """
+
+KEEP = """ DECLARE
+        due boolean;
+    BEGIN
+        WITH appended AS (
+            INSERT INTO devices_devicecount ({columns})
+            SELECT GROUPING(device_holder_id) = 1, device_holder_id, device_type, sum(number)
+            FROM ({changes}) AS changes
+            GROUP BY GROUPING SETS ((device_holder_id, device_type), (device_type)) HAVING sum(number) <> 0
+            RETURNING id
+        )
+        SELECT bool_or(id % {every} = 0) INTO due FROM appended;
+        IF due THEN
+            PERFORM devices_fold_counts();
+        END IF;
+        RETURN NULL;
+    END """
+
+KEEP_TRUNCATED = f""" BEGIN
+        INSERT INTO devices_devicecount ({COLUMNS})
+        SELECT is_total, device_holder_id, device_type, -sum(number) FROM devices_devicecount
+        GROUP BY is_total, device_holder_id, device_type;
+        RETURN NULL;
+    END """
+
+TRIGGER = """
+    CREATE TRIGGER {name} AFTER {event} ON devices_device {referencing}
+    FOR EACH STATEMENT EXECUTE FUNCTION {name}()
+"""
+
+# Folding leaves dead rows. They are removed while there are few.
+VACUUM = """
+    ALTER TABLE devices_devicecount SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)
+"""
+
+
+def _on_postgresql() -> dict[str, str]:
+    shipped = definitions.function("devices_fold_counts", COMPACT, returns="void", language="sql")
+    for event, (tables, changes) in {**EVENTS, "truncate": ("", "")}.items():
+        name, referencing = f"devices_count_{event}", f"REFERENCING {tables}" if tables else ""
+        body = KEEP.format(columns=COLUMNS, changes=changes, every=COMPACT_EVERY) if changes else KEEP_TRUNCATED
+        shipped |= definitions.function(name, body)
+        trigger = TRIGGER.format(name=name, event=event.upper(), referencing=referencing)
+        shipped[f"TRIGGER {name} ON devices_device"] = trigger
+    return shipped
+
+
+# --- SQLite
+
+ONE = "(is_total, ifnull(device_holder_id, 0), device_type)"
+ONCE = f"CREATE UNIQUE INDEX IF NOT EXISTS devices_count_once ON devices_devicecount {ONE}"
+ADD = f"ON CONFLICT {ONE} DO UPDATE SET number = number + excluded.number"
+
+COUNT_IN = f"""
+    INSERT INTO devices_devicecount ({COLUMNS})
+    VALUES (false, NEW.device_holder_id, NEW.device_type, 1), (true, NULL, NEW.device_type, 1) {ADD};
+"""
+COUNT_OUT = f"""
+    UPDATE devices_devicecount SET number = number - 1
+    WHERE {ONE} = (false, ifnull(OLD.device_holder_id, 0), OLD.device_type);
+    UPDATE devices_devicecount SET number = number - 1 WHERE {ONE} = (true, 0, OLD.device_type);
+"""
+MOVED = "OLD.device_holder_id IS NOT NEW.device_holder_id OR OLD.device_type <> NEW.device_type"
+
+
+ACTIONS = {
+    "insert": f"BEGIN {COUNT_IN} END",
+    "delete": f"BEGIN {COUNT_OUT} END",
+    "update": f"WHEN {MOVED} BEGIN {COUNT_OUT} {COUNT_IN} END",
+}
+ON_SQLITE = {
+    f"TRIGGER devices_count_{event}": f"CREATE TRIGGER devices_count_{event} AFTER {event} ON devices_device {action}"
+    for event, action in ACTIONS.items()
+}
+
+SHIPPED = {"postgresql": _on_postgresql(), "sqlite": ON_SQLITE}
+
+
+def install(connection: Any) -> bool:
+    """Install the triggers, and correct the counts if that was necessary; return whether it was."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        if is_changed := definitions.install(connection, SHIPPED):
+            cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
+            _reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
+    return is_changed
+
+
+def remove(connection: Any) -> None:
+    definitions.drop(connection, SHIPPED)
+
+
+def find_drift() -> list[tuple[bool, int | None, str, int]]:
+    """Return the counts that are wrong: is_total, holder, type, and what has to be added."""
+    with connection.cursor() as cursor:
+        cursor.execute(DIFFERENCES)
+        return [(bool(is_total), *rest) for is_total, *rest in cursor.fetchall()]
+
+
+def repair() -> None:
+    """Install missing triggers and correct the counts, even while others write."""
+    with transaction.atomic():
+        locks.acquire_registry_lock()  # two repairs at once would both add what is missing
+        install(connection)
+        _reconcile(connection)
+
+
+def _reconcile(connection: Any) -> None:
+    """Add to the counts what they lack."""
+    conflict = "" if connection.vendor == "postgresql" else ADD
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO devices_devicecount ({COLUMNS}) {DIFFERENCES} {conflict}")

@@ -1,0 +1,31 @@
+"""The functions that change devices, each with its history. The API, the admin, imports and commands call these."""
+
+from devices.registry.devices import (
+    NO_ID,
+    PreconditionFailed,
+    RegisteredDevices,
+    apply_changes,
+    change_type,
+    insert,
+    register,
+    restore,
+    retire,
+    retire_one,
+    transfer,
+    update,
+)
+
+__all__ = [
+    "NO_ID",
+    "PreconditionFailed",
+    "RegisteredDevices",
+    "apply_changes",
+    "change_type",
+    "insert",
+    "register",
+    "restore",
+    "retire",
+    "retire_one",
+    "transfer",
+    "update",
+]

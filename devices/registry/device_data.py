@@ -1,0 +1,115 @@
+"""Validate and normalize the fields of a device. All rules of its fields are here.
+
+The API, the admin's forms, an import and the commands all read through here; models/ keeps the same rules as
+constraints of the database. A draft is a plain dict, because a POST may have 10,000 of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from devices.values import mac, normalization
+from devices.values.device_types import DEVICE_TYPES
+from devices.values.errors import FieldError
+from devices.values.hospital_names import NO_HOSPITAL
+
+MAX_LENGTH = normalization.MAX_LENGTH
+
+
+class DeviceData(TypedDict, total=False):
+    """Fields in the form in which they are kept. `device_holder` is a hospital's name, None for no hospital."""
+
+    device_name: str
+    device_mac: str
+    device_type: str
+    device_holder: str | None
+
+
+REQUIRED_FIELDS = ("device_name", "device_mac", "device_type")
+
+normalize = normalization.normalize
+
+
+def clean_text(value: object) -> str:
+    """Return the normalized text: 1–255 characters in one line, none of which is invisible or has no agreed meaning."""
+    if value is None:
+        raise ValidationError(_("This field may not be null."), code="null")
+    if not isinstance(value, str):
+        raise ValidationError(_("This must be a string."), code="invalid")
+    text = normalize(value)
+    if not text:
+        raise ValidationError(_("This field may not be blank."), code="blank")
+    if len(text) > MAX_LENGTH:
+        raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
+    if not (text.isascii() and text.isprintable()) and normalization.is_rejected(text):
+        raise ValidationError(
+            _("This contains control characters, text-direction overrides, private-use characters or broken Unicode."),
+            code="characters",
+        )
+    return text
+
+
+def clean_mac(value: object) -> str:
+    """Return the address in capitals with colons, or a maker's code if the settings allow it."""
+    if isinstance(value, str) and (address := mac.parse_mac(value)):
+        return address
+    text = clean_text(value)
+    if address := mac.parse_mac(text):
+        return address
+    if not settings.DEVICES_ALLOW_NON_MAC:
+        raise ValidationError(
+            _("This is not a MAC address. Send 12 or 16 hexadecimal digits, such as D0:61:AE:D4:58:94."), code="mac"
+        )
+    if code := mac.parse_manufacturer_id(text):
+        return code
+    raise ValidationError(
+        _("This is neither a MAC address nor a maker's code of 4 to 64 visible ASCII characters."), code="mac"
+    )
+
+
+def clean_type(value: object) -> str:
+    if value in DEVICE_TYPES:
+        return str(value)
+    text = clean_text(value)
+    kind = text.upper() if text.isascii() else ""  # the capital of some other letters is an ASCII one
+    if kind not in DEVICE_TYPES:
+        raise ValidationError(
+            _("This is not a device type. Send one of: %(types)s."),
+            "invalid_choice",
+            {"types": ", ".join(DEVICE_TYPES)},
+        )
+    return kind
+
+
+def clean_holder(value: object) -> str | None:
+    text = clean_text(value)
+    return None if text.casefold() == NO_HOSPITAL else text
+
+
+CLEANERS: dict[str, Callable[[object], str | None]] = {
+    "device_name": clean_text,
+    "device_mac": clean_mac,
+    "device_type": clean_type,
+    "device_holder": clean_holder,
+}
+
+
+def validate(
+    row: Mapping[str, Any], required: tuple[str, ...] = REQUIRED_FIELDS
+) -> tuple[DeviceData, list[FieldError]]:
+    """Read one device; unknown fields are ignored. Return the fields that are right, and the problems of the others."""
+    item: dict[str, str | None] = {}
+    problems = []
+    for field, clean in CLEANERS.items():
+        if field not in row:
+            if field in required:
+                problems.append(FieldError(field, "required", _("This field is required.")))
+            continue
+        try:
+            item[field] = clean(row[field])
+        except ValidationError as error:
+            problems.append(FieldError(field, error.code or "invalid", error.messages[0]))
+    return item, problems  # type: ignore[return-value]
