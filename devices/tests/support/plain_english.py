@@ -56,7 +56,7 @@ PATTERNS = {
 }
 MESSAGES = re.compile(r"{% trans\w* (\"[^\"]*\"|'[^']*')|{% blocktrans[^%]*%}(.*?){% end|{#(.*?)#}", re.DOTALL)
 COMMENTS = re.compile(r"(?:^|\s)(?:#+|--|//|Description=)(.*)|/\*([^\0]*?)\*/", re.MULTILINE)
-CODE = re.compile(r"`[^`\n]+`|https?://\S+|\]\([^)]*\)|\{[\w.!:()\[\]]*\}|%\(\w+\)[sd]|\\[nrt]")
+CODE = re.compile(r"`[^`\n]+`|https?://\S+|\]\([^)]*\)|\{[^{}\"'\n]*\}|%\(\w+\)[sd]|\\[nrt]")
 QUOTES = re.compile(r"^(#+|[A-Za-z]{,2}(\"\"\"|'''|\"|'))|(\"\"\"|'''|\"|')$")
 
 
@@ -66,19 +66,19 @@ def blank(match: re.Match[str]) -> str:
 
 
 def python_spans(text: str) -> Iterator[tuple[int, int, str]]:
-    """Return the comments, strings and names of tests. A string of one word is data, unless it is a first argument."""
+    """Return the comments, strings and names of tests. A string of one word is data, unless it is translated."""
     starts, before = [0, *(match.end() for match in re.finditer("\n", text))], ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         words = ""
         kind = tokenize.tok_name[token.type]  # FSTRING_MIDDLE comes with Python 3.12
         if kind in ("COMMENT", "STRING", "FSTRING_MIDDLE"):
             words = QUOTES.sub(lambda match: " " * len(match[0]), token.string)
-            words = "" if kind == "STRING" and before != "(" and words.strip().isidentifier() else words
-        elif before == "def" and token.string.startswith("test_"):
+            words = words if before == "_(" or re.search(r"\s", QUOTES.sub("", token.string)) else ""
+        elif before.endswith("def") and token.string.startswith("test_"):
             words = token.string.replace("_", " ")
         if words:
             yield starts[token.start[0] - 1] + token.start[1], starts[token.end[0] - 1] + token.end[1], words
-        before = token.string
+        before = before[-1:] + token.string
 
 
 def prose(path: str, text: str) -> str:
