@@ -43,14 +43,16 @@ test-model: $(DEV_STAMP)  ## Try 200 times 50 steps against the model of the reg
 fuzz: $(DEV_STAMP)  ## Fuzz each reader of bytes from outside for 10 minutes, in turn. FUZZ_SECONDS=60 for less.
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest -q -s devices/tests/test_fuzzing.py $(ARGS)
 
-lint: $(DEV_STAMP)  ## Check style, types, migrations and the production settings.
+lint: $(DEV_STAMP)  ## Check style, types, imports, migrations, production settings and wording.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(PRODUCTION) $(BIN)/mypy
 	$(PRODUCTION) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING --database default
+	$(BIN)/python -m devices.tests.support.plain_english
 
-format: $(DEV_STAMP)  ## Bring the code into its form.
+format: $(DEV_STAMP)  ## Format the code and fix what ruff can fix.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
