@@ -23,7 +23,7 @@ MISSING = {ROOT / "docs" / "errors.md"}  # a page that may be missing
 # A request, and its response as JSON or, to show headers too, as HTTP.
 EXAMPLE = re.compile(
     r"```http\n(?P<method>[A-Z]+) (?P<path>/\S*)\n(?P<headers>(?:[\w-]+: .*\n)*)(?:\n(?P<body>[^`]*))?```\n\n"
-    r"```(?P<form>json|http)\n(?P<response>[^`]*)```"
+    r"```(?P<form>json|http)\n(?P<response>(?s:.*?))```"
 )
 HEADER = re.compile(r"^([\w-]+): ?(.*)$", re.MULTILINE)
 DEVICES = [  # each page starts with them: see docs/api/README.md
