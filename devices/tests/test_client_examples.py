@@ -77,11 +77,12 @@ def test_program_registers_finds_updates_and_retires(
 
 
 class UnreliableProxy(ThreadingHTTPServer):
-    """A proxy that drops the response to the first write, and returns 503 to the second request for it."""
+    """A proxy that drops the first response to a write, and returns 503 to the next write and to the first read."""
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.upstream = port
+        self.reads = 0
         self.writes: list[str] = []  # the Idempotency-Key of each request that writes
 
 
@@ -94,6 +95,11 @@ class Handler(BaseHTTPRequestHandler):
             self.server.writes.append(key)
             if len(self.server.writes) == 2:
                 self.respond(503, b"{}", {"Retry-After": "1"})
+                return
+        else:
+            self.server.reads += 1
+            if self.server.reads == 1:
+                self.respond(503, b"{}", {})
                 return
         upstream = HTTPConnection("127.0.0.1", self.server.upstream, timeout=30)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
@@ -138,3 +144,4 @@ def test_program_retries_with_the_same_idempotency_key(
     first, *_others = proxy.writes
     assert proxy.writes.count(first) == 3  # dropped, 503, executed
     assert len(set(proxy.writes)) == 4  # register, update, register again, retire
+    assert proxy.reads == 2
