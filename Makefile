@@ -69,8 +69,8 @@ test-faults: $(DEV_STAMP)  ## Kill, fill and stop what the registry runs on, as 
 	FAULTS=full $(BIN)/python -m pytest -s $(FAULT_TESTS) $(ARGS)
 	FAULTS=full $(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -s $(FAULT_TESTS) $(ARGS)
 
-docs: $(DEV_STAMP)  ## Run the examples of docs/api.md and write their answers.
-	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k manual
+docs: $(DEV_STAMP)  ## Run the examples of docs/api and write their responses.
+	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k api_examples
 
 screenshots: $(DEV_STAMP)  ## Take the pictures of docs/backoffice.md and README.md from the running registry.
 	WRITE_IMAGES=1 $(BIN)/python -m pytest -q tests/browser/test_guide.py -k words
