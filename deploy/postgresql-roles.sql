@@ -1,18 +1,18 @@
--- Two database roles, so that the process that serves requests cannot change what protects the audit records.
+-- Two database roles, so that the process that serves requests cannot change what protects the records.
 --
--- registry_owner  owns the tables; runs `migrate` and `prune`, and nothing else
--- registry_app    serves requests and runs all other commands; adds records, but can neither change nor remove them,
---                 nor drop, replace or disable a trigger
+-- registry_owner  owns the tables, and runs `migrate` and `prune`, nothing else
+-- registry_app    serves requests and runs all other commands. It can add records, but cannot change or delete them, and
+--                 cannot drop, replace or disable a trigger
 --
--- Run it as a superuser of PostgreSQL, in the registry's database. It may run again at any time:
+-- Run this file as a superuser of PostgreSQL, in the database of the registry. It is safe to run it again:
 --
 --     createdb registry
 --     psql -d registry -f deploy/postgresql-roles.sql                     # before the first migrate
 --     psql -d registry -c '\password registry_owner' -c '\password registry_app'
 --     DATABASE_URL='postgres://registry_owner:…' .venv/bin/python manage.py migrate
---     psql -d registry -f deploy/postgresql-roles.sql                     # again, for the tables that now exist
+--     psql -d registry -f deploy/postgresql-roles.sql                     # again, for the new tables
 --
--- Where one role has owned everything so far: ALTER ROLE registry RENAME TO registry_owner, and run it once.
+-- If one role owned everything before: ALTER ROLE registry RENAME TO registry_owner, then run this file.
 
 DO $$
 BEGIN
@@ -31,7 +31,7 @@ ALTER SCHEMA public OWNER TO registry_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO registry_app;
 
--- Tables and sequences that exist, and those of later migrations.
+-- Existing tables and sequences, and those of later migrations.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO registry_app;
 GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA public TO registry_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE registry_owner IN SCHEMA public
@@ -39,7 +39,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE registry_owner IN SCHEMA public
 ALTER DEFAULT PRIVILEGES FOR ROLE registry_owner IN SCHEMA public
     GRANT SELECT, USAGE ON SEQUENCES TO registry_app;
 
--- Records are only added. How long they are kept, and which migrations have run, is the owner's.
+-- registry_app only adds records. Only the owner changes their retention and the list of migrations.
 DO $$
 DECLARE
     name text;

@@ -1,6 +1,6 @@
-"""The guide for hospital admins, docs/backoffice.md: its tasks are done, its words are the pages' own.
+"""Do the tasks of the guide for hospital admins, docs/hospital-admins.md, and compare its words with the pages.
 
-`make screenshots` runs this with WRITE_IMAGES=1, and so takes the pictures of the guide and of README.md.
+`make screenshots` runs this with WRITE_IMAGES=1. It takes the pictures of the guide and of README.md.
 """
 
 import io
@@ -28,7 +28,7 @@ from tests.browser.conftest import Visit
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
-GUIDES = {"en": ROOT / "docs" / "backoffice.md", "id": ROOT / "docs" / "backoffice.id.md"}
+GUIDES = {"en": ROOT / "docs" / "hospital-admins.md", "id": ROOT / "docs" / "hospital-admins.id.md"}
 SIZE = {"width": 1280, "height": 680}
 LARGEST = 150_000  # bytes of a picture: a README of many is slow to open
 WEEKS = (14, 22, 9, 31, 26, 40, 18, 35, 29, 44, 37, 21)  # devices that are registered in each of the last
@@ -72,7 +72,7 @@ def find(page: Page, shoot: Shoot) -> None:
 
 
 def register(page: Page, shoot: Shoot) -> None:
-    """Register what is registered, and be told."""
+    """Register a MAC address that another device has."""
     taken = _own(1)[0]
     page.goto(f"{DEVICES}add/")
     page.locator("#id_device_name").fill("Oximeter IGD 7")
