@@ -39,7 +39,7 @@ def test_each_file_that_a_document_names_exists(document: Path) -> None:
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
-@pytest.mark.parametrize("document", LINKING, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_link_of_a_document_leads_to_a_file(document: Path) -> None:
     links = set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()))
     assert {link for link in links if not (document.parent / link).exists()} == set()
