@@ -1,5 +1,6 @@
-"""Each test that the documents name as what holds a promise exists."""
+"""Check the documents: each test, file and link that they name exists."""
 
+import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -8,10 +9,14 @@ import pytest
 
 from devices.tests.conftest import ROOT
 
-TESTS = [*(ROOT / "devices/tests").glob("test_*.py"), *(ROOT / "tests").rglob("test_*.py")]
+TESTS = [path for name in ("devices/tests", "tests") for path in (ROOT / name).rglob("test_*.py")]
 NAMES = {name for path in TESTS for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}
 NAMES |= {path.name for path in TESTS}
-DOCUMENTS = [ROOT / "docs" / f"{name}.md" for name in ("security", "security-inventory", "asvs", "reliability")]
+VERIFIED = "security", "security-inventory", "asvs", "reliability", "performance"
+DOCUMENTS = [ROOT / "docs" / f"{name}.md" for name in VERIFIED]
+LINKING = [*DOCUMENTS, *(ROOT / "docs" / f"{name}.md" for name in ("README", "architecture"))]
+LINKING += sorted((ROOT / "docs/decisions").glob("*.md")) + sorted((ROOT / "bench/results").glob("*.md"))
+SECTIONS = ["Context", "Decision", "Consequences"]
 REQUIREMENTS = 253  # of OWASP ASVS 5.0.0, levels 1 and 2
 
 
@@ -34,6 +39,22 @@ def test_each_file_that_a_document_names_exists(document: Path) -> None:
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
+@pytest.mark.parametrize("document", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_link_of_a_document_leads_to_a_file(document: Path) -> None:
+    links = set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()))
+    assert {link for link in links if not (document.parent / link).exists()} == set()
+
+
+def test_each_decision_has_a_header_and_is_in_the_index() -> None:
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    for path in (ROOT / "docs/decisions").glob("0*.md"):
+        text = path.read_text()
+        assert text.startswith(f"# {int(path.name[:4])}. "), path.name
+        assert re.search(r"^- Status: .+\n- Date: \d{4}-\d\d-\d\d$", text, re.MULTILINE), path.name
+        assert re.findall(r"^## (Context|Decision|Consequences)$", text, re.MULTILINE) == SECTIONS, path.name
+        assert f"]({path.name})" in index
+
+
 def test_each_requirement_of_asvs_has_a_state_and_what_verifies_it() -> None:
     lines = (ROOT / "docs/asvs.md").read_text().splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if re.match(r"\| \d+\.\d+\.\d+ ", line)]
@@ -47,11 +68,24 @@ def test_each_requirement_of_asvs_has_a_state_and_what_verifies_it() -> None:
     assert all(len(row) == 5 and row[4] for row in rows)
 
 
-def test_each_promise_of_security_names_what_holds_it() -> None:
+@pytest.mark.parametrize(("name", "least"), [("security", 40), ("reliability", 20), ("performance", 5)])
+def test_each_guarantee_names_the_test_that_verifies_it(name: str, least: int) -> None:
+    guarantees = 0
+    heading: list[str] = []
+    for line in (ROOT / f"docs/{name}.md").read_text().splitlines():
+        row = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+        if not row:
+            heading = []
+        elif not heading:
+            heading = row
+        elif heading[-1] == "verified by" and not row[0].startswith("---"):
+            assert len(row) == len(heading), row
+            assert "`test_" in row[-1], row
+            guarantees += 1
+    assert guarantees > least
+
+
+def test_each_table_of_security_is_of_guarantees() -> None:
     lines = (ROOT / "docs/security.md").read_text().splitlines()
-    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
-    promises = [row for row in rows if row[0] != "promise" and not row[0].startswith("---")]
-    assert len(promises) > 40
-    for row in promises:
-        assert len(row) == 3, row
-        assert "`test_" in row[2], row
+    headings = {before for before, line in itertools.pairwise(lines) if line.startswith("|---")}
+    assert headings == {"| guarantee | how | verified by |"}
