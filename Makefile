@@ -72,7 +72,7 @@ test-faults: $(DEV_STAMP)  ## Kill, fill and stop what the registry runs on, as 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api and write their responses.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k api_examples
 
-screenshots: $(DEV_STAMP)  ## Take the pictures of docs/backoffice.md and README.md from the running registry.
+screenshots: $(DEV_STAMP)  ## Take the pictures of docs/hospital-admins.md and README.md from the running registry.
 	WRITE_IMAGES=1 $(BIN)/python -m pytest -q tests/browser/test_guide.py -k words
 
 messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.

@@ -1,4 +1,4 @@
-"""gunicorn's settings. docs/operations.md explains the variables."""
+"""gunicorn's settings. docs/operations/configure.md explains the variables."""
 
 import multiprocessing
 import os

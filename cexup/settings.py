@@ -2,7 +2,7 @@
 
 What the environment sets wins over the file. A setting may also be in a file of its own: SECRET_KEY_FILE=/path. A value
 that is missing or malformed stops the start with the variable's name. `.env.example` lists all variables,
-docs/operations.md explains them.
+docs/operations/configure.md explains them.
 """
 
 import os
@@ -244,7 +244,7 @@ if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
         {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator", "OPTIONS": breached}
     ]
 
-# --- The API: ../docs/api.md -----------------------------------------------------------------------------------
+# --- The API: ../docs/api/README.md -----------------------------------------------------------------------------------
 
 API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request

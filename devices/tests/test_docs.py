@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from devices import cursors
+from devices.crypto import cursors
 from devices.models import ApiKey, ChangeFeed, Hospital
 from devices.tests.conftest import Api, issue, set_clock
 

@@ -110,7 +110,7 @@ def test_every_setting_is_in_the_example_and_in_the_manual() -> None:
     read |= set(re.findall(r"""env\.\w+\(["'](\w+)""", (ROOT / "gunicorn.conf.py").read_text()))
     example = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert read == example
-    manual = (ROOT / "docs/operations.md").read_text()
+    manual = (ROOT / "docs/operations/configure.md").read_text()
     assert {name for name in read if f"`{name}`" not in manual} == set()
 
 

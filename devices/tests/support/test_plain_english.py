@@ -37,7 +37,7 @@ def test_words_are_found(text: str, words: str) -> None:
         "Who signed in?",
         "The server cannot reach the database.",
         "A lock held by another transaction.",
-        "Set `device_holder`, open [the page](/admin/second-factor/holder) of https://example.org/person/1.",
+        "Set `device_holder`, open [the page](/admin/two-factor/holder) of https://example.org/person/1.",
         "They are told. <!-- plain-english: allow -->",
     ],
 )
