@@ -14,8 +14,6 @@ CYCLONEDX := 7.5.0
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-FAULT_TESTS := $(wildcard devices/tests/test_faults_*.py)
-
 .PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
 	requirements audit sbom
 
@@ -27,21 +25,21 @@ run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (127.0.0.1:8000).
 	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
 test: $(DEV_STAMP)  ## Run every test, on SQLite, in the browser, on PostgreSQL. With ARGS, which go to pytest, not in the browser.
-	$(BIN)/python -m pytest -n auto --ignore=tests/browser $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest -rs tests/browser
+	$(BIN)/python -m pytest -rs -m browser
 endif
-	$(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -n auto --ignore=tests/browser $(ARGS)
+	$(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
 
 test-browser: $(DEV_STAMP)  ## Run the tests in a real browser, CHROMIUM. ARGS goes to pytest.
-	$(BIN)/python -m pytest tests/browser $(ARGS)
+	$(BIN)/python -m pytest -m browser $(ARGS)
 
 test-model: $(DEV_STAMP)  ## Try 200 times 50 steps against the model of the registry, on both databases: for the night.
-	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m pytest -q devices/tests/test_model.py
-	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -q devices/tests/test_model.py
+	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m pytest -q devices/tests/registry/test_model.py
+	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -q devices/tests/registry/test_model.py
 
 fuzz: $(DEV_STAMP)  ## Fuzz each reader of bytes from outside for 10 minutes, in turn. FUZZ_SECONDS=60 for less.
-	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest -q -s devices/tests/test_fuzzing.py $(ARGS)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest -q -s devices/tests/fuzz/test_fuzzing.py $(ARGS)
 
 lint: $(DEV_STAMP)  ## Check style, types, imports, migrations, production settings and wording.
 	$(BIN)/ruff check .
@@ -66,14 +64,14 @@ soak: $(DEV_STAMP)  ## Ask the registry for 10 minutes for 70 % of what it can d
 	$(BIN)/python -m bench.soak $(ARGS)
 
 test-faults: $(DEV_STAMP)  ## Kill, fill and stop what the registry runs on, as often as docs/reliability.md says, on both databases.
-	FAULTS=full $(BIN)/python -m pytest -s $(FAULT_TESTS) $(ARGS)
-	FAULTS=full $(BIN)/python -m devices.tests.postgres $(BIN)/python -m pytest -s $(FAULT_TESTS) $(ARGS)
+	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
+	FAULTS=full $(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api and write their responses.
-	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/test_docs.py -k api_examples
+	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py -k api_examples
 
 screenshots: $(DEV_STAMP)  ## Take the pictures of docs/hospital-admins.md and README.md from the running registry.
-	WRITE_IMAGES=1 $(BIN)/python -m pytest -q tests/browser/test_guide.py -k words
+	WRITE_IMAGES=1 $(BIN)/python -m pytest -q devices/tests/browser/test_guide.py -k words
 
 messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.
 	$(BIN)/python -m devices.locale.messages

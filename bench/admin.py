@@ -1,8 +1,8 @@
 """Time every page of the back-office with many devices: `make bench-admin`, or `python -m bench.admin --devices N`.
 
-A PostgreSQL of its own (devices/tests/postgres.py), seeded with N devices; one gunicorn; an operator and a hospital
-admin who are signed in. Each page is asked for once to warm up, then in rounds, all pages in turn, so that a noisy
-machine cannot pick one. Prints the median and the slowest of each, in milliseconds.
+A throwaway PostgreSQL (devices/tests/support/postgres.py), seeded with N devices; one gunicorn; an operator and a
+hospital admin who are signed in. Each page is asked for once to warm up, then in rounds, all pages in turn, so that a
+noisy machine cannot pick one. Prints the median and the slowest of each, in milliseconds.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import time
 
 from bench.servers import ROOT, free_port
-from devices.tests.postgres import throwaway_postgres
+from devices.tests.support.postgres import throwaway_postgres
 
 SIGN_IN = """
 from datetime import timedelta

@@ -23,11 +23,13 @@ def for_viewer(changes: QuerySet[Any], viewer: Scope) -> QuerySet[Any]:
     """Annotate rows of history with what this viewer may see of their actors, for `who` and `address`."""
     sees_name: Expression = Value(True)
     sees_address: Expression = Value(True)
-    if viewer.ids is not None:
+    if viewer.hospital_ids is not None:
         hospitals_of_user = Hospital.admins.through.objects.filter(user=OuterRef("history_user"))
-        own_key = Q(history_api_key__hospital__in=viewer.ids)
-        colleague = Q(history_user__is_superuser=False) & Exists(hospitals_of_user.filter(hospital__in=viewer.ids))
-        only_here = colleague & ~Exists(hospitals_of_user.exclude(hospital__in=viewer.ids))
+        own_key = Q(history_api_key__hospital__in=viewer.hospital_ids)
+        colleague = Q(history_user__is_superuser=False) & Exists(
+            hospitals_of_user.filter(hospital__in=viewer.hospital_ids)
+        )
+        only_here = colleague & ~Exists(hospitals_of_user.exclude(hospital__in=viewer.hospital_ids))
         sees_name = Case(When(own_key | colleague, then=True), default=False)
         sees_address = Case(When(own_key | only_here, then=True), default=False)
     annotated: QuerySet[Any] = changes.annotate(sees_name=sees_name, sees_address=sees_address)

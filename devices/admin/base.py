@@ -194,10 +194,10 @@ class ScopedMixin(RegistryModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         scope = scopes.scope_for_user(request.user)
-        return rows if scope.ids is None else self.filter_scope(rows, scope)
+        return rows if scope.hospital_ids is None else self.filter_scope(rows, scope)
 
     def filter_scope(self, rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
-        return rows.filter(**{f"{self.scope_field}__in": scope.ids})
+        return rows.filter(**{f"{self.scope_field}__in": scope.hospital_ids})
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Redirect to the changes. Django's log has only those made in the admin, and names all actors."""

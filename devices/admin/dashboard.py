@@ -43,7 +43,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the context of the admin's index what `templates/admin/index.html` shows."""
     scope = scopes.scope_for_user(request.user)
     by_hospital, by_type = Counter[int | None](), Counter[str]()
-    for (hospital, device_type), number in DeviceCount.objects.by_holder_and_type(scope.ids).items():
+    for (hospital, device_type), number in DeviceCount.objects.by_holder_and_type(scope.hospital_ids).items():
         by_hospital[hospital] += number
         by_type[device_type] += number
     types = [Metric(kind.label, by_type[kind], _list("device", device_type__exact=kind.value)) for kind in DeviceType]
@@ -83,7 +83,9 @@ def _registrations(scope: Scope) -> Iterator[Metric]:
     today = timezone.localdate()
     this_week = today - timedelta(days=today.weekday())
     mondays = [this_week - timedelta(weeks=weeks) for weeks in reversed(range(WEEKS))]
-    key = f"registrations:{this_week}:{'all' if scope.ids is None else sorted(scope.ids)}".replace(" ", "")
+    key = f"registrations:{this_week}:{'all' if scope.hospital_ids is None else sorted(scope.hospital_ids)}".replace(
+        " ", ""
+    )
     numbers: Any = cache.get_or_set(key, lambda: [_registered(scope, monday) for monday in mondays], CACHED_FOR)
     for monday, number in zip(mondays, numbers, strict=True):
         days = {"created_at_from": monday, "created_at_to": monday + timedelta(days=6)}

@@ -154,7 +154,7 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         scope = scopes.scope_for_user(request.user)
-        options = {"queryset": Hospital.objects.within(scope), "initial": scope.own}
+        options = {"queryset": Hospital.objects.within(scope), "initial": scope.default_hospital}
         kwargs |= options | {"required": scope.hospitals is not None}
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
@@ -205,7 +205,7 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
         form = ExportForm(confirmation.form_data(request))
         if page := confirmation.ask(self, request, "export", queryset, form):
             return page
-        ending, own = form.cleaned_data["ending"], scopes.scope_for_user(request.user).own
+        ending, own = form.cleaned_data["ending"], scopes.scope_for_user(request.user).default_hospital
         try:
             file = exports.download(queryset, ending)
         except UnreadableFile as error:  # more rows than a worksheet has

@@ -48,7 +48,7 @@ class ImportsMixin(RegistryModelAdmin):
     actions_list = ("import_file",)
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perms(PERMISSIONS) and scopes.scope_for_user(request.user).ids != []
+        return request.user.has_perms(PERMISSIONS) and scopes.scope_for_user(request.user).hospital_ids != []
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

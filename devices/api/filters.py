@@ -100,8 +100,8 @@ class DeviceFilter(filters.FilterSet):
         conditions = {name: value for name, value in values.items() if name in LOOKUPS}
         if "device_holder" in conditions:
             conditions["device_holder"] = _hospital_id(conditions["device_holder"], scope)
-        if scope.own:
-            conditions["scope"] = scope.own.pk
+        if scope.default_hospital:
+            conditions["scope"] = scope.default_hospital.pk
         return Selection(scope, conditions, values.get("search") or "", values.get("ordering") or "id")
 
 

@@ -98,7 +98,7 @@ class Selection:
     @property
     def _is_of_several(self) -> bool:
         """A scope of several hospitals, or of none, is no condition that is compiled."""
-        return self.scope.hospitals is not None and self.scope.own is None
+        return self.scope.hospitals is not None and self.scope.default_hospital is None
 
     def _fetch_by_orm(self, cut: Cut, naming: str, position: Mapping[str, int | None]) -> tuple[int | None, list[str]]:
         total = None

@@ -89,6 +89,6 @@ def one_row(total: "models.QuerySet[Any, Any] | None", page: "models.QuerySet[An
         counted = CompiledQuery(total, as_sent=True)
         number, params = f"coalesce(({counted.sql}), 0)", counted.params
     joined = JOINED[connection.vendor]
-    prepared.sql = f"SELECT {number}, coalesce({joined}, '') FROM ({prepared.sql}) AS page"  # noqa: S608
+    prepared.sql = f"SELECT {number}, coalesce({joined}, '') FROM ({prepared.sql}) AS page"
     prepared.params = (*params, *prepared.params)
     return prepared

@@ -115,7 +115,7 @@ def read_page(after: int, size: int, scope: Scope, representation: Representatio
             size, after=after, end=end
         )
     ]
-    if scope.ids is not None:
+    if scope.hospital_ids is not None:
         departures = _departures_query(scope).rows(size, after=max(after, pruned_to), end=end)
         events = sorted(events + _departures(departures, representation))[:size]
     return Page(events, events[-1].position if len(events) == size else end)
@@ -128,7 +128,7 @@ def _between() -> QuerySet[Any]:
 
 @lru_cache(maxsize=1000)
 def _changes_in_scope(scope: Scope, representation: Representation) -> CompiledQuery:
-    changes = _between() if scope.ids is None else _between().filter(device_holder__in=scope.ids)
+    changes = _between() if scope.hospital_ids is None else _between().filter(device_holder__in=scope.hospital_ids)
     columns = ("history_id", "history_type", "history_change_reason", "history_previous_holder_id")
     return CompiledQuery(changes.values_list(*columns, *representation(HOSPITAL_NAME)), as_sent=True)
 
@@ -137,7 +137,11 @@ def _changes_in_scope(scope: Scope, representation: Representation) -> CompiledQ
 def _departures_query(scope: Scope) -> CompiledQuery:
     """Return the changes by which devices left the scope, each with the device's change before it."""
     last = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
-    left = _between().filter(DEPARTED, history_previous_holder__in=scope.ids).exclude(device_holder__in=scope.ids)
+    left = (
+        _between()
+        .filter(DEPARTED, history_previous_holder__in=scope.hospital_ids)
+        .exclude(device_holder__in=scope.hospital_ids)
+    )
     return CompiledQuery(left.values_list("history_id", Subquery(last.values("history_id")[:1])), as_sent=True)
 
 
@@ -157,4 +161,4 @@ def _action(position: int, kind: str, reason: str | None, before: int | None, sc
         return CREATED
     if kind == recording.ADDED:
         return RESTORED if reason == recording.RESTORED else CREATED
-    return UPDATED if scope.includes(before) else CREATED
+    return UPDATED if scope.allows(before) else CREATED

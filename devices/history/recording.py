@@ -83,7 +83,7 @@ def retired_devices(device_ids: Sequence[int], scope: Scope) -> list[Device]:
     for device in devices.values():
         device.device_holder = holders[device.device_holder_id]  # None also where the hospital is gone for good
     found = [devices[pk] for pk in device_ids if pk in devices]
-    return [device for device in found if scope.includes(device.device_holder_id)]
+    return [device for device in found if scope.allows(device.device_holder_id)]
 
 
 def was_retired(device_id: int, scope: Scope) -> bool:
@@ -93,7 +93,7 @@ def was_retired(device_id: int, scope: Scope) -> bool:
     """
     last = Device.history.filter(id=device_id).order_by("-history_id").values("pk")[:1]
     gone = Device.history.filter(pk=Subquery(last), history_type=REMOVED)
-    if scope.ids is not None:
-        merged = HospitalAlias.objects.filter(hospital__in=scope.ids).values("former_id")
-        gone = gone.filter(Q(device_holder__in=scope.ids) | Q(device_holder__in=merged))
+    if scope.hospital_ids is not None:
+        merged = HospitalAlias.objects.filter(hospital__in=scope.hospital_ids).values("former_id")
+        gone = gone.filter(Q(device_holder__in=scope.hospital_ids) | Q(device_holder__in=merged))
     return bool(gone.exists())

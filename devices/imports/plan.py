@@ -250,8 +250,8 @@ def _resolve_hospitals(lines: list[PlannedRow], scope: Scope) -> None:
     for line in lines:
         if holder := line.item.get("device_holder"):
             line.item["device_holder"] = known[fold_name(holder)].name if fold_name(holder) in known else holder
-        elif line.device is None and "device_holder" not in line.row.cells and scope.own:
-            line.item["device_holder"] = scope.own.name
+        elif line.device is None and "device_holder" not in line.row.cells and scope.default_hospital:
+            line.item["device_holder"] = scope.default_hospital.name
 
 
 def _action(line: PlannedRow) -> RowAction:

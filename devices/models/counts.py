@@ -33,8 +33,8 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
 
     def total(self, scope: "Scope", **conditions: Any) -> int:
         """Return the number of devices within the scope for which the conditions hold."""
-        if scope.ids is not None:
-            conditions["device_holder__in"] = scope.ids
+        if scope.hospital_ids is not None:
+            conditions["device_holder__in"] = scope.hospital_ids
         return self.having(conditions).sum()
 
     def by_holder_and_type(self, hospital_ids: Collection[int] | None) -> dict[tuple[int | None, str], int]:

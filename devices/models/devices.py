@@ -31,9 +31,13 @@ INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, als
 class DeviceQuerySet(models.QuerySet["Device"]):
     def within(self, scope: "Scope") -> Self:
         """Return the devices within the scope."""
-        if scope.ids is None:
+        if scope.hospital_ids is None:
             return self
-        return self.filter(device_holder=scope.own.pk) if scope.own else self.filter(device_holder__in=scope.ids)
+        return (
+            self.filter(device_holder=scope.default_hospital.pk)
+            if scope.default_hospital
+            else self.filter(device_holder__in=scope.hospital_ids)
+        )
 
     def search(self, text: str, within: "Scope") -> Self:
         """Return the devices that have the text, in any case, in their name, their MAC or the name of their hospital.

@@ -46,7 +46,7 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
         return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
 
     def within(self, scope: "Scope") -> Self:
-        return self if scope.ids is None else self.filter(pk__in=scope.ids)
+        return self if scope.hospital_ids is None else self.filter(pk__in=scope.hospital_ids)
 
 
 class Hospital(models.Model):

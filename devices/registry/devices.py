@@ -20,9 +20,9 @@ from devices.history import recording
 from devices.models import Device, DeviceQuerySet, Hospital, now_ms
 from devices.registry import hospitals
 from devices.registry.device_data import REQUIRED_FIELDS, DeviceData
-from devices.registry.validation import UNIQUE_MESSAGES, find_problems
+from devices.registry.validation import UNIQUE_MESSAGES, find_problems, out_of_scope
 from devices.values.device_types import DeviceType
-from devices.values.errors import DUPLICATE, FORBIDDEN, FieldError, ValidationFailed, raise_error
+from devices.values.errors import DUPLICATE, FieldError, ValidationFailed, raise_error
 from devices.values.hospital_names import fold_name
 
 NO_ID = 0  # of a device that a dry run would register
@@ -67,7 +67,7 @@ def insert(items: Sequence[DeviceData], actor: Actor, *, dry_run: bool = False) 
     Raises:
         IntegrityError: another writer was faster.
     """
-    by_name, own, at = _find_holders(items, actor, dry_run=dry_run), actor.scope.own, now_ms()
+    by_name, own, at = _find_holders(items, actor, dry_run=dry_run), actor.scope.default_hospital, now_ms()
     holders = [own or by_name[item.get("device_holder")] for item in items]
     if dry_run:
         return RegisteredDevices([NO_ID] * len(items), items, holders, at)
@@ -124,8 +124,8 @@ def transfer(devices: DeviceQuerySet, hospital: Hospital | None, actor: Actor) -
     Raises:
         Refused: the hospital is outside the scope.
     """
-    if not actor.scope.includes(hospital.pk if hospital else None):
-        raise ValidationFailed([FieldError("device_holder", FORBIDDEN, actor.scope.refusal)])
+    if not actor.scope.allows(hospital.pk if hospital else None):
+        raise ValidationFailed([out_of_scope(actor)])
     return _assign(devices, actor, device_holder=hospital)
 
 

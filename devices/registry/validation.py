@@ -22,7 +22,6 @@ from devices.models import Device, DeviceQuerySet, Hospital
 from devices.registry.device_data import DeviceData
 from devices.values.errors import CONFLICT_LIMIT, DUPLICATE, FORBIDDEN, UNIQUE, FieldError
 from devices.values.hospital_names import fold_name
-from devices.values.scope import Scope
 
 UNIQUE_MESSAGES = {
     "device_name": _("A device with this name is already registered."),
@@ -37,6 +36,9 @@ DUPLICATE_MESSAGES = {
     "device_mac": _("The device at index %(index)d of this list has the same MAC address."),
 }
 AMBIGUOUS_HOSPITAL = _("Name one of your hospitals: you have several.")
+
+OTHER_HOSPITAL_OF_KEY = _("This API key may register devices of its own hospital only.")
+OTHER_HOSPITAL_OF_USER = _("You may register devices of your own hospitals only.")
 
 Known = Mapping[int, int]  # the id of the registered device that a draft is about, by the draft's index
 
@@ -63,7 +65,7 @@ def find_problems(
     repeated: the duplicates, if the caller numbers the drafts in another way than by index.
     """
     known = known or {}
-    outside = _find_outside_scope(items, actor.scope, known, malformed)
+    outside = _find_outside_scope(items, actor, known, malformed)
     if repeated is None:
         repeated = [] if is_partial else _find_duplicates(items)
     if is_write and not (malformed or outside or repeated or conflict_limits.is_used_up(actor)):
@@ -129,10 +131,17 @@ def _find_kept(given_up: Mapping[int, Sequence[FieldError]], wrong: set[int]) ->
     return problems
 
 
+def out_of_scope(actor: Actor, index: int | None = None) -> FieldError:
+    """Return the error of a device for a hospital that is not in the actor's scope."""
+    message = OTHER_HOSPITAL_OF_KEY if actor.api_key else OTHER_HOSPITAL_OF_USER
+    return FieldError("device_holder", FORBIDDEN, message, index)
+
+
 def _find_outside_scope(
-    items: Sequence[DeviceData], scope: Scope, known: Known, malformed: Sequence[FieldError]
+    items: Sequence[DeviceData], actor: Actor, known: Known, malformed: Sequence[FieldError]
 ) -> list[FieldError]:
     """Return a problem for each draft whose hospital is outside the scope, or which must name one of several."""
+    scope = actor.scope
     if scope.hospitals is None:
         return []
     unreadable = {problem.index for problem in malformed if problem.field == "device_holder"}
@@ -141,12 +150,8 @@ def _find_outside_scope(
     allowed = {fold_name(hospital.name) for hospital in scope.hospitals}
     if strange := set(folded.values()) - allowed:
         allowed |= Hospital.objects.within(scope).called(strange).keys()
-    problems = [
-        FieldError("device_holder", FORBIDDEN, scope.refusal, index)
-        for index, name in named.items()
-        if folded[name] not in allowed
-    ]
-    if scope.own is None:
+    problems = [out_of_scope(actor, index) for index, name in named.items() if folded[name] not in allowed]
+    if scope.default_hospital is None:
         nameless = set(range(len(items))) - named.keys() - known.keys() - unreadable
         problems += [FieldError("device_holder", "required", AMBIGUOUS_HOSPITAL, index) for index in nameless]
     return problems
@@ -180,7 +185,7 @@ class Existing:
         )
         holders: dict[str, dict[object, _Holder]] = {field: {} for field in UNIQUE_MESSAGES}
         for pk, hospital, *values in by_name.values_list(*columns).union(by_mac.values_list(*columns)):
-            holder = _Holder(pk, self.actor.scope.includes(hospital))
+            holder = _Holder(pk, self.actor.scope.allows(hospital))
             for field, value in zip(UNIQUE_MESSAGES, values, strict=True):
                 holders[field][value] = holder
         return holders

@@ -1,42 +1,44 @@
 """The cast: two hospitals with a key each, an unbound key, a read-only one, an outsider without any."""
 
-import json
 import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.test import Client, TransactionTestCase
-from django.utils import timezone
 
-from devices import registry
 from devices.access.actor import SYSTEM
-from devices.accounts import api_keys, users
+from devices.accounts import users
 from devices.api import authentication
 from devices.audit import denials
 from devices.db.triggers import append_only
-from devices.history import recording
 from devices.models import ApiKey, Device, Hospital
 from devices.ratelimit import stores
 from devices.registry import hospitals
+from devices.tests.support.client import Api, issue
+from devices.tests.support.factories import device_payload, register
+from devices.tests.support.server import ROOT, children, served_from, serving
+from devices.tests.support.users import password_hash
 
 if TYPE_CHECKING:
-    from devices.tests.faults import Registry
+    from devices.tests.support.faults import Registry
 
-MAC = "D0:61:AE:D4:58:94"
-PASSWORD = "pagi-cerah-7"  # of the users who are signed in
+
+MARKERS = ("browser", "faults", "fuzz")  # folders whose tests have the marker of that name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in MARKERS:
+            if item.path.parent.name == name:
+                item.add_marker(name)
 
 
 @pytest.fixture(scope="session")
@@ -88,48 +90,6 @@ def _nothing_noted_yet() -> Iterator[None]:
     denials.deduplicator = denials.EventDeduplicator()
 
 
-def set_clock(patch: pytest.MonkeyPatch, now: Callable[[], datetime]) -> None:
-    """Give the verbs, and the history that they write, another present."""
-    for module in (registry.devices, recording, hospitals):
-        patch.setattr(module, "now_ms", now)
-
-
-@contextmanager
-def days_ago(days: float) -> Iterator[None]:
-    """Write history as of that time: the database lets nobody give it another date afterwards."""
-    then = timezone.now() - timedelta(days=days)
-    with pytest.MonkeyPatch.context() as patch:
-        set_clock(patch, lambda: then)
-        yield
-
-
-class Api:
-    """A client application: it sends its key and JSON, and gets the envelope back."""
-
-    def __init__(self, key: str | None, **headers: str) -> None:
-        self.headers = headers if key is None else {"x-api-key": key, **headers}
-        self.client = Client(raise_request_exception=False)
-
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        return self.client.generic(method, path, data, "application/json", headers={**self.headers, **headers})
-
-    def get(self, path: str, **headers: str) -> Any:
-        return self("GET", path, **headers)
-
-    def post(self, path: str, body: Any, **headers: str) -> Any:
-        return self("POST", path, body, **headers)
-
-    def put(self, path: str, body: Any, **headers: str) -> Any:
-        return self("PUT", path, body, **headers)
-
-    def patch(self, path: str, body: Any, **headers: str) -> Any:
-        return self("PATCH", path, body, **headers)
-
-    def delete(self, path: str, **headers: str) -> Any:
-        return self("DELETE", path, **headers)
-
-
 @pytest.fixture
 def rs_a(db: None) -> Hospital:
     return hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
@@ -138,10 +98,6 @@ def rs_a(db: None) -> Hospital:
 @pytest.fixture
 def rs_b(db: None) -> Hospital:
     return hospitals.get_or_create(["RS Sehat"], SYSTEM)["rs sehat"]
-
-
-def issue(name: str, **settings: Any) -> api_keys.IssuedKey:
-    return api_keys.issue(name, SYSTEM, **settings)
 
 
 @pytest.fixture
@@ -187,12 +143,6 @@ def ratna(rs_a: Hospital) -> Client:
     return _signed_in(users.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
 
 
-@cache
-def password_hash() -> str:
-    """Hash the password once for all tests: it takes long on purpose."""
-    return make_password(PASSWORD)
-
-
 def _signed_in(user: Any) -> Client:
     user.password = password_hash()
     user.save(update_fields=["password"])
@@ -208,24 +158,6 @@ def devices(rs_a: Hospital, rs_b: Hospital) -> dict[str, Device]:
         device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name), device_payload(3)
     )
     return {"a": a, "b": b, "free": free}
-
-
-def device_payload(number: int, **fields: Any) -> dict[str, Any]:
-    """A device that can be posted; its name and its MAC follow from the number."""
-    mac = ":".join(f"{number:012X}"[i : i + 2] for i in range(0, 12, 2))
-    return {"device_name": f"Cuff {number}", "device_mac": mac, "device_type": "CONSUMER", **fields}
-
-
-def register(*items: dict[str, Any]) -> list[Device]:
-    return registry.register(items, SYSTEM).devices()  # type: ignore[arg-type]
-
-
-def errors(response: Any) -> list[tuple[str | None, str]]:
-    """What an error answer finds wrong: field and code."""
-    return [(error["field"], error["code"]) for error in response.json()["errors"]]
-
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -250,32 +182,6 @@ def server(server_environment: dict[str, str]) -> Iterator[int]:
         yield port
 
 
-def served_from(database_url: str) -> dict[str, str]:
-    """Return the environment of a server of its own, on a free port, that serves from this database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    return {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": database_url}
-
-
-@contextmanager
-def serving(environment: dict[str, str]) -> Iterator[int]:
-    """Run gunicorn, and give its port once it answers."""
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
-    process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
-    port = int(environment["PORT"])
-    try:
-        for _ in range(1200):  # a busy machine takes its time
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 @pytest.fixture(scope="session")
 def server_key(server: int, server_environment: dict[str, str]) -> str:
     create = [sys.executable, "manage.py", "create_api_key", "tests"]
@@ -286,20 +192,14 @@ def server_key(server: int, server_environment: dict[str, str]) -> str:
 @pytest.fixture(scope="session", name="registry")
 def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Registry]":
     """A server that tests may kill and start again, on a database of its own of the kind that is tested."""
-    from devices.tests.faults import database_of_its_own, served  # which import this module
+    from devices.tests.support.faults import (
+        database_of_its_own,
+        served,  # which import this module
+    )
 
     folder = tmp_path_factory.mktemp("faults")
     with database_of_its_own(folder) as url, served(url, folder) as running:
         yield running
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that this one has started."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that is ending
-            found += [int(child) for child in task.read_text().split()]
-    return found
 
 
 def workers(port: int) -> list[int]:

@@ -1,0 +1,353 @@
+"""Who may do what: every route and every page, for everybody, with an object of RS Harapan in its place.
+
+The tables are complete: the URL resolver is walked, and an address that no table has fails a test. A row has the status
+of each answer. What is refused tells nothing of the object, is to the letter what is answered for one that never was,
+and has written nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import URLResolver, path
+from django.urls.resolvers import RegexPattern
+from django.utils import timezone
+
+from devices.access import scopes
+from devices.access.actor import SYSTEM, Actor
+from devices.accounts import api_keys, users
+from devices.db import queries
+from devices.history import feed
+from devices.imports import preview
+from devices.models import (
+    ApiKey,
+    AuditEvent,
+    AuthenticatorApp,
+    Channel,
+    Device,
+    Hospital,
+    ImportPreview,
+    RateLimitCounter,
+    Session,
+)
+from devices.tests.support.client import Api, issue
+from devices.tests.support.factories import device_payload, register
+from devices.tests.support.routes import PAGES, PUBLIC, Ids, address, rows, walk
+
+# Keys: the first is of all five that are none.
+NO_KEYS = ("none", "wrong", "malformed", "revoked", "expired")
+KEYS = (*NO_KEYS, "read-only", "RS Sehat", "RS Harapan", "unbound")
+
+# route, method: no key, read-only, RS Sehat's, RS Harapan's, unbound
+API = """
+api/devices                GET     401 200 200 200 200
+api/devices                HEAD    401 200 200 200 200
+api/devices                POST    401 403 403 201 201
+api/devices                PUT     401 403 405 405 405
+api/devices                PATCH   401 403 405 405 405
+api/devices                DELETE  401 403 405 405 405
+api/devices                OPTIONS 401 405 405 405 405
+api/devices                TRACE   401 403 405 405 405
+api/devices/changes        GET     401 200 200 200 200
+api/devices/changes        HEAD    401 200 200 200 200
+api/devices/changes        POST    401 403 405 405 405
+api/devices/changes        PUT     401 403 405 405 405
+api/devices/changes        PATCH   401 403 405 405 405
+api/devices/changes        DELETE  401 403 405 405 405
+api/devices/changes        OPTIONS 401 405 405 405 405
+api/devices/changes        TRACE   401 403 405 405 405
+api/device                 GET     401 405 405 405 405
+api/device                 HEAD    401 405 405 405 405
+api/device                 POST    401 403 403 201 201
+api/device                 PUT     401 403 404 200 200
+api/device                 PATCH   401 403 405 405 405
+api/device                 DELETE  401 403 405 405 405
+api/device                 OPTIONS 401 405 405 405 405
+api/device                 TRACE   401 403 405 405 405
+api/device/<int:id_device> GET     401 200 404 200 200
+api/device/<int:id_device> HEAD    401 200 404 200 200
+api/device/<int:id_device> POST    401 403 405 405 405
+api/device/<int:id_device> PUT     401 403 404 200 200
+api/device/<int:id_device> PATCH   401 403 404 200 200
+api/device/<int:id_device> DELETE  401 403 404 200 200
+api/device/<int:id_device> OPTIONS 401 405 405 405 405
+api/device/<int:id_device> TRACE   401 403 405 405 405
+api                        GET     401 404 404 404 404
+api                        HEAD    401 404 404 404 404
+api                        POST    401 403 404 404 404
+api                        PUT     401 403 404 404 404
+api                        PATCH   401 403 404 404 404
+api                        DELETE  401 403 404 404 404
+api                        OPTIONS 401 404 404 404 404
+api                        TRACE   401 403 404 404 404
+"""
+
+# People: `half` is an operator who has not given the code of the second factor, `nobody` an admin of no hospital.
+PEOPLE = ("anonymous", "half", "nobody", "RS Sehat", "RS Harapan", "operator")
+
+
+MAC_OF_NONE = "00:00:00:00:00:EE"
+
+
+BODIES: dict[tuple[str, str], Any] = {
+    ("api/devices", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
+    ("api/device", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
+    ("api/device", "PUT"): lambda ids: device_payload(9, id=int(ids["device"])),
+    ("api/device/<int:id_device>", "PUT"): lambda ids: device_payload(9),
+    ("api/device/<int:id_device>", "PATCH"): lambda ids: {"device_name": "Taken over"},
+}
+FORMS: dict[str, Any] = {
+    "device": lambda ids: {**device_payload(9, device_mac=MAC_OF_NONE), "device_holder": ids["hospital"]},
+    "hospital": lambda ids: {"name": "Renamed"},
+    "staffuser": lambda ids: {
+        "first_name": "N",
+        "email": "new@rs.example",
+        "hospitals": ids["hospital"],
+        "is_active": "1",
+    },
+    "apikey": lambda ids: {"name": "new", "naming": "snake_case", "hospital": ids["hospital"]},
+}
+ACTIONS: dict[str, dict[str, str]] = {
+    "device": {"action": "retire"},
+    "historicaldevice": {"action": "restore"},
+    "hospital": {"action": "merge"},
+    "staffuser": {"action": "reset_two_factor"},
+    "apikey": {"action": "revoke"},
+    "auditevent": {"action": "delete_selected"},
+}
+
+
+@dataclass
+class Cast:
+    """Who asks, an object of each kind of RS Harapan's, and what an answer tells if it tells anything of them."""
+
+    keys: dict[str, str | None]
+    ids: Ids
+    secrets: list[str]
+
+
+@pytest.fixture
+def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
+    device, _other = register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name))
+    ratna = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    feed.state()
+    users.invite("Ibu Sari", "sari@rs.example", [rs_b])
+    User.objects.create_user("nobody", is_staff=True)
+    User.objects.create_superuser("operator")
+    AuthenticatorApp.objects.create(user=User.objects.create_superuser("half"), confirmed=True)
+    key = issue("Ward app of Harapan", hospital=rs_a)
+    ids = {
+        "device": device.pk,
+        "historicaldevice": Device.history.get(id=device.pk).pk,
+        "hospital": rs_a.pk,
+        "staffuser": ratna.pk,
+        "apikey": key.key.pk,
+        "auditevent": AuditEvent.objects.latest("pk").pk,
+        "upload": chosen_by(ratna).pk,
+        "content_type": ContentType.objects.get_for_model(Device).pk,
+    }
+    secrets = [device.device_name, device.device_mac, rs_a.name, "Ratna", "ratna@", key.key.name, key.key.prefix]
+    return Cast(
+        {"RS Harapan": key.text, **other_keys(rs_b)},
+        {name: str(pk) for name, pk in ids.items()},
+        [*secrets, "192.0.2.7", "harapan.csv", "Chosen"],
+    )
+
+
+def chosen_by(admin: User) -> ImportPreview:
+    by = Actor(Channel.IMPORT, user_id=admin.pk, scope=scopes.scope_for_user(admin))
+    file = BytesIO(b"device_name,device_mac,device_type\nChosen,0000000000C0,CONSUMER\n")
+    return preview.create_preview(file, "harapan.csv", by)
+
+
+def other_keys(rs_b: Hospital) -> dict[str, str | None]:
+    wrong, revoked, expired = (issue(name) for name in ("wrong", "revoked", "expired"))
+    wrong.key.delete()
+    api_keys.revoke(revoked.key, SYSTEM)
+    ApiKey.objects.filter(pk=expired.key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    return {
+        "none": None,
+        "wrong": wrong.text,
+        "malformed": "cxp_x",
+        "revoked": revoked.text,
+        "expired": expired.text,
+        "read-only": issue("reader", read_only=True).text,
+        "RS Sehat": issue("ward app of RS Sehat", hospital=rs_b).text,
+        "unbound": issue("unbound").text,
+    }
+
+
+def signed_in(who: str) -> Client:
+    names = {"no code yet": "half", "no hospital": "nobody", "RS Sehat": "sari@rs.example"}
+    client = Client(raise_request_exception=False)
+    if who != "anonymous":
+        name = {**names, "RS Harapan": "ratna@rs.example"}.get(who, who)
+        client.force_login(User.objects.get(username=name))
+    return client
+
+
+MISSING = dict.fromkeys(
+    (
+        "device",
+        "historicaldevice",
+        "hospital",
+        "staffuser",
+        "apikey",
+        "auditevent",
+        "content_type",
+    ),
+    "999999",
+)
+MISSING["upload"] = "0b2ff5a0-6a3a-4a47-9d0a-3b8a4a9a0a11"
+OWN = {"RS Harapan", "operator"}
+OF_ONES_OWN = {"admin/two-factor/", "admin/two-factor/set-up/"}  # a secret of theirs, a failure to give a code
+
+
+def written() -> Any:
+    """Return what is otherwise when something was written: the number of rows of each table, and the objects."""
+    own = (Session, AuditEvent, RateLimitCounter)  # what the registry writes of whoever asks, not they
+    kept = [model for model in apps.get_models() if model not in own and not model._meta.proxy]
+    counts = ", ".join(f"(SELECT count(*) FROM {connection.ops.quote_name(model._meta.db_table)})" for model in kept)
+    objects = [Device, Hospital, ApiKey, User]
+    values = [list(model.objects.order_by("pk").values()) for model in objects]  # type: ignore[attr-defined]
+    for row in values[2]:
+        del row["last_used_at"]
+    return queries.fetch_one(f"SELECT {counts}"), values
+
+
+@contextmanager
+def taken_back() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def told(response: Any, asked: str) -> tuple[Any, ...]:
+    """Return an answer without what differs each time, and without the address that was asked for."""
+    path, query = asked.partition("?")[::2]
+    body = re.sub(rb'(csrfmiddlewaretoken|_selected_action)" value="\w+"', rb"", response.content)
+    body = re.sub(rb'("cursor":"|since=)[\w-]{60}', rb"", body)  # no two are the same: test_hospitals_apart.py
+    heads = {
+        name: value
+        for name, value in response.headers.items()
+        if name not in ("X-Request-ID", "Content-Length", "Expires")
+    }
+    return (
+        response.status_code,
+        body.replace(path.encode(), b"ASKED"),
+        {name: value.replace(path, "ASKED") for name, value in heads.items()},
+        query,
+    )
+
+
+def test_every_route_is_in_a_table() -> None:
+    routed = {"(root)" if route == "" else route for route in walk()}
+    assert routed == {route for route, *_rest in rows(API) + rows(PAGES)} | PUBLIC.keys()
+
+
+def test_a_new_route_is_noticed() -> None:
+    def view(request: Any) -> None: ...
+
+    new = URLResolver(RegexPattern(""), [path("admin/devices/device/new/", view), path("api/new/", view)])
+    assert set(walk(new)) == {"admin/devices/device/new/", "api/new"}
+
+
+def test_every_page_of_the_admin_is_walked() -> None:
+    walked = set(walk())
+    for page in admin.site._registry.values():
+        for pattern in page.get_urls():
+            assert f"admin/{page.opts.app_label}/{page.opts.model_name}/{pattern.pattern}" in walked
+
+
+@pytest.mark.parametrize(("route", "method", "statuses"), [(row[0], row[1], row[2:]) for row in rows(API)])
+def test_a_route_is_open_to_whom_the_table_says(cast: Cast, route: str, method: str, statuses: list[str]) -> None:
+    expected = dict(zip(KEYS, [statuses[0]] * 5 + statuses[1:], strict=True))
+    answers: dict[str, Any] = {}
+    for ids in (cast.ids, MISSING):
+        body = BODIES[route, method](ids) if (route, method) in BODIES else None
+        for who, key in cast.keys.items():
+            before = written()
+            with taken_back():
+                response = Api(key)(method, address(route, ids), body)
+                if response.status_code >= 400:
+                    assert written() == before
+            answers.setdefault(who, []).append(response)
+    assert {who: str(responses[0].status_code) for who, responses in answers.items()} == expected
+    for who, (of_theirs, of_none) in answers.items():
+        if who in (*NO_KEYS, "RS Sehat") or of_theirs.status_code >= 400:
+            assert not [secret for secret in cast.secrets if secret in of_theirs.content.decode()]
+            assert told(of_theirs, address(route, cast.ids)) == told(of_none, address(route, MISSING))
+
+
+def form(route: str, ids: Ids) -> dict[str, str]:
+    """Return what is posted to the page: what would change the object, delete it, or do something to it from a list."""
+    model = route.split("/")[2] if route.count("/") > 2 else ""
+    if route.endswith("/delete/"):
+        return {"post": "yes"}
+    if route.endswith("/audit-trail/"):
+        return {"format": "csv"}
+    if route.endswith(("/add/", "/change/")) and model in FORMS:
+        posted: dict[str, str] = FORMS[model](ids)
+        return posted
+    if route.endswith(f"/{model}/") and model in ACTIONS:
+        return {**ACTIONS[model], "_selected_action": ids[model], "confirmed": "1"}
+    return {}
+
+
+@pytest.mark.parametrize(("route", "statuses"), [(row[0], row[1:]) for row in rows(PAGES)])
+def test_a_page_is_open_to_whom_the_table_says(cast: Cast, route: str, statuses: list[str]) -> None:
+    got = []
+    for method in ("GET", "POST"):
+        for who in PEOPLE:
+            of_theirs = visit(who, route, method, cast.ids)
+            got.append(str(of_theirs.status_code))
+            if who in OWN and of_theirs.status_code < 400:
+                continue
+            assert [secret for secret in cast.secrets if secret in of_theirs.content.decode()] == [], (method, who)
+            if who not in OWN and (address(route, cast.ids), form(route, cast.ids)) != (
+                address(route, MISSING),
+                form(route, MISSING),
+            ):
+                of_none = visit(who, route, method, MISSING)
+                assert told(of_theirs, address(route, cast.ids)) == told(of_none, address(route, MISSING)), who
+    assert got == statuses
+
+
+def visit(who: str, route: str, method: str, ids: Ids) -> Any:
+    """Return what somebody is answered; whom the objects do not belong to has written nothing, but of their own."""
+    client, before = signed_in(who), written()
+    with taken_back():
+        response = client.generic(
+            method, address(route, ids), urlencode(form(route, ids)), "application/x-www-form-urlencoded"
+        )
+        assert who in OWN or route in OF_ONES_OWN or written() == before
+    return response
+
+
+@pytest.mark.parametrize("route", PUBLIC)
+def test_what_is_public_is_the_same_for_all(cast: Cast, route: str) -> None:
+    answers = {who: told(visit(who, route, "GET", cast.ids), "-")[:2] for who in PEOPLE}
+    assert {who: answer for who, answer in answers.items() if answer != answers["anonymous"]} == {}
+    assert answers["anonymous"][0] == PUBLIC[route]
+    assert not [secret for secret in cast.secrets if secret.encode() in answers["anonymous"][1]]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_by_another_method_a_page_shows_what_get_shows_or_nothing_and_writes_nothing(cast: Cast, method: str) -> None:
+    for route, *statuses in rows(PAGES):
+        if "/device/" in route or "/hospital/" in route:
+            response = visit("RS Sehat", route, method, cast.ids)
+            assert str(response.status_code) in (statuses[3], "403", "405"), route
+            assert [secret for secret in cast.secrets if secret in response.content.decode()] == [], route

@@ -1,0 +1,125 @@
+"""Which address a client has, behind proxies that write it in different ways, and what is counted by it."""
+
+import logging
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from devices.access import client_ip
+from devices.tests.support.api_keys import FIELD_KEY
+from devices.tests.support.client import Api
+
+V6 = "2001:db8:1:2::7"
+
+
+@pytest.fixture(autouse=True)
+def _never_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_ip, "_warned_at", -client_ip.WARN_EVERY)
+
+
+def address(entry: str | None, remote: str = "10.0.0.1") -> str | None:
+    headers = {} if entry is None else {"x-forwarded-for": entry}
+    return client_ip.client_ip(RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote))
+
+
+@pytest.mark.parametrize(
+    ("entry", "read"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ('"192.0.2.7:4711"', "192.0.2.7"),
+        (V6, V6),
+        (f"[{V6}]", V6),
+        (f"[{V6}]:4711", V6),
+        (f'"[{V6}]:4711"', V6),
+        ("[fe80::1%eth0]:4711", "fe80::1"),
+        ("[::ffff:192.0.2.7]:4711", "192.0.2.7"),
+        ("198.51.100.1, 192.0.2.7:1", "192.0.2.7"),
+    ],
+)
+def test_an_address_is_read_in_every_form_that_proxies_write(settings: Any, entry: str, read: str) -> None:
+    settings.TRUSTED_PROXIES = 1
+    assert address(entry) == read
+
+
+@pytest.mark.parametrize(
+    "entry", ["", "unknown", "_hidden", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:٣", f"[{V6}]x", "a:1", "1:2:3"]
+)
+def test_anything_else_is_no_address(settings: Any, entry: str) -> None:
+    settings.TRUSTED_PROXIES = 1
+    assert address(entry) is None
+
+
+def test_where_no_address_can_be_read_the_log_warns_once_a_minute(
+    settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+    for number in range(50):
+        address(f"unknown-{number}")
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == "X-Forwarded-For has no client address where TRUSTED_PROXIES=1 expects it."
+    monkeypatch.setattr(client_ip, "_warned_at", client_ip._warned_at - client_ip.WARN_EVERY)
+    address("unknown")
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize(("entry", "proxies"), [(None, 1), ("192.0.2.7", 2)])
+def test_fewer_entries_than_proxies_are_a_warning_too(
+    settings: Any, caplog: pytest.LogCaptureFixture, entry: str | None, proxies: int
+) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    address(entry)
+    assert len(caplog.records) == 1
+
+
+def test_an_address_that_can_be_read_is_no_warning(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    settings.TRUSTED_PROXIES = 1
+    address("192.0.2.7:4711")
+    settings.TRUSTED_PROXIES = 0
+    assert address("x", remote="") is None  # a Unix socket
+    assert caplog.records == []
+
+
+def test_a_site_is_the_48_of_an_ipv6_address() -> None:
+    def networks(address: str) -> list[str | None]:
+        return client_ip.client_networks(RequestFactory().get("/", REMOTE_ADDR=address))
+
+    assert networks(V6) == ["2001:db8:1:2::", "2001:db8:1::/48"]
+    assert networks("2001:db8:1:ffff::1") == ["2001:db8:1:ffff::", "2001:db8:1::/48"]
+    assert networks("192.0.2.7") == ["192.0.2.7"]
+    assert networks("") == [None]
+
+
+# --- Failed keys
+
+
+@pytest.fixture
+def limited(settings: Any, db: None) -> None:
+    settings.API_FAILED_RATE, settings.TRUSTED_PROXIES = "2/h", 1
+
+
+def tried(entry: str, times: int = 1) -> list[int]:
+    api = Api(FIELD_KEY, **{"x-forwarded-for": entry})
+    return [api.get("/api/devices").status_code for _ in range(times)]
+
+
+@pytest.mark.usefixtures("limited")
+def test_clients_behind_a_proxy_that_adds_ports_are_counted_apart() -> None:
+    assert tried("192.0.2.1:1001", 1) + tried("192.0.2.1:1002", 2) == [401, 401, 429]
+    assert tried("192.0.2.2:1001") == tried("[2001:db8::1]:1001") == [401]
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_whole_site_has_ten_times_the_failures_of_a_network() -> None:
+    statuses = [status for n in range(15) for status in tried(f"2001:db8:1:{n:x}::1", 2)]
+    assert statuses == [401] * 20 + [429] * 10
+    assert tried("2001:db8:2::1") == [401]
+    assert tried("192.0.2.1") == [401]
+
+
+@pytest.mark.usefixtures("limited")
+def test_one_network_does_not_use_up_what_its_site_may() -> None:
+    assert tried("2001:db8:1:1::1", 40).count(401) == 2
+    assert [status for n in range(2, 11) for status in tried(f"2001:db8:1:{n:x}::1", 2)] == [401] * 18

@@ -1,0 +1,61 @@
+"""Wrong codes of a session that is verified already count for this session only."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from devices.accounts import sessions
+from devices.ratelimit import stores
+from devices.tests.support.sign_in import _one_window, hashes, protected, send_code, user
+from devices.tests.support.two_factor import CHECK, SET_UP, next_code_of, signed_in_anew
+
+__all__ = ["_one_window", "hashes", "protected", "user"]  # fixtures
+
+WAIT = "Too many wrong codes"
+NETWORK = "198.51.100.1"  # known to `protected`
+ADD = "/admin/devices/staffuser/add/"
+FIELDS = {CHECK: "code", SET_UP: "code", ADD: "identity-code"}  # by page
+
+
+def verified(user: User) -> Client:
+    client = signed_in_anew(user)
+    assert client.post(CHECK, {"code": next_code_of(user)}, REMOTE_ADDR=NETWORK).status_code == 302
+    return client
+
+
+def send(client: Client, page: str, code: str = "000000") -> Any:
+    form = {FIELDS[page]: code, "renew": "1"}
+    return client.post(page, form, REMOTE_ADDR=NETWORK)
+
+
+@pytest.fixture
+def _not_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "is_fresh", lambda _request: False)
+
+
+@pytest.mark.usefixtures("_not_fresh")
+@pytest.mark.parametrize("page", FIELDS)
+def test_wrong_codes_of_a_verified_session_keep_no_user_from_signing_in(protected: User, page: str) -> None:
+    thief, owner = verified(protected), verified(protected)
+    pages = [send(thief, page).content.decode() for _ in range(6)]
+    assert [WAIT in text for text in pages] == [False] * 5 + [True]
+    assert WAIT in send(thief, page, next_code_of(protected)).content.decode()
+    assert WAIT not in send(owner, page, next_code_of(protected)).content.decode()
+    assert send_code(protected, next_code_of(protected), NETWORK) == "in"
+
+
+def test_verified_session_has_twenty_wrong_codes_a_day(protected: User) -> None:
+    began_at, client, texts = stores.limiter().clock(), verified(protected), []
+    for quarter in range(5):
+        stores.limiter().clock = lambda quarter=quarter: began_at + quarter * 900
+        texts += [send(client, CHECK).content.decode() for _ in range(5)]
+    assert [WAIT in text for text in texts] == [False] * 20 + [True] * 5
+    assert send_code(protected, next_code_of(protected), NETWORK) == "in"
+
+
+def test_wrong_codes_at_sign_in_do_not_stop_a_verified_session(protected: User) -> None:
+    client = verified(protected)
+    assert [send_code(protected, "000000", NETWORK) for _ in range(6)] == ["wrong"] * 5 + ["wait"]
+    assert WAIT not in send(client, SET_UP, next_code_of(protected)).content.decode()

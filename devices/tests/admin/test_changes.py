@@ -1,0 +1,148 @@
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.admin import changes as admin_history
+from devices.models import Device, Hospital
+from devices.registry import hospitals
+from devices.tests.support.client import Api, issue
+from devices.tests.support.factories import device_payload, register
+
+CHANGES = "/admin/devices/historicaldevice/"
+
+
+def restore(client: Client, *changes: Any) -> str:
+    chosen = [change.history_id for change in changes]
+    form = {"action": "restore", "_selected_action": chosen, "confirmed": len(changes)}
+    return client.post(CHANGES, form, follow=True).content.decode()
+
+
+def last_change(device_id: int) -> Any:
+    return Device.history.filter(id=device_id).latest("history_id")
+
+
+def test_a_devices_history_tells_who_and_from_where_with_both_values(operator: Client) -> None:
+    [device] = register(device_payload(1), device_payload(2))[:1]
+    Api(issue("ward app").text).patch(
+        f"/api/device/{device.pk}", {"device_name": "<b>New", "device_holder": "RS Harapan"}
+    )
+    response = operator.get(f"/admin/devices/device/{device.pk}/history/", follow=True)
+    page = response.content.decode()
+    assert "name: Cuff 1 → &lt;b&gt;New" in page
+    assert "hospital: unknown → RS Harapan" in page
+    assert "API key ward app" in page
+    assert "127.0.0.1" in page
+    assert "Cuff 2" not in page
+
+
+@pytest.mark.parametrize("many", [1000, 0])
+def test_changes_are_found_by_what_the_device_was_called_then(
+    operator: Client, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_history, "MANY", many)  # 0: none are looked for by their ids
+    renamed, removed, other = register(device_payload(1), device_payload(2), device_payload(3))
+    registry.update(Device.objects.filter(pk=renamed.pk), {"device_name": "Timbangan"}, SYSTEM)
+    registry.retire(Device.objects.filter(pk=removed.pk), SYSTEM)
+    found = {
+        "cuff 1": {(renamed.pk, "+")},
+        "IMBANG": {(renamed.pk, "~")},
+        "uff 2": {(removed.pk, "+"), (removed.pk, "-")},
+        removed.device_mac.replace(":", "-").lower()[6:]: {(removed.pk, "+"), (removed.pk, "-")},
+        "cuff": {(renamed.pk, "+"), (removed.pk, "+"), (removed.pk, "-"), (other.pk, "+")},
+        "nothing like it": set(),
+    }
+    for text, changes in found.items():
+        rows = operator.get(CHANGES, {"q": text}).context["cl"].result_list
+        assert {(row.id, row.history_type) for row in rows} == changes, text
+
+
+def test_the_number_of_queries_does_not_grow_with_the_changes(operator: Client) -> None:
+    counts = set()
+    for start in (0, 50):
+        devices = register(*map(device_payload, range(start + 1, start + 21)))
+        registry.transfer(Device.objects.filter(pk__in=[device.pk for device in devices]), None, SYSTEM)
+        with CaptureQueriesContext(connection) as queries:
+            assert operator.get(CHANGES).status_code == 200
+        counts.add(len(queries))
+    assert len(counts) == 1
+
+
+def test_a_device_that_was_taken_out_is_restored_under_its_old_id(operator: Client) -> None:
+    [device] = register(device_payload(1))
+    registry.retire(Device.objects.all(), SYSTEM)
+    assert "1 device was restored." in restore(operator, last_change(device.pk))
+    assert Device.objects.get().pk == device.pk
+    assert last_change(device.pk).history_user.username == "operator"
+    assert "None of these can be restored" in restore(operator, last_change(device.pk))
+
+
+def test_of_a_selection_all_are_restored_or_none_after_a_page_that_says_so(operator: Client) -> None:
+    devices = register(device_payload(1), device_payload(2), device_payload(3))
+    registry.retire(Device.objects.all(), SYSTEM)
+    chosen = {"action": "restore", "select_across": "1", "_selected_action": "1"}
+    page = operator.post(CHANGES, chosen).content.decode()
+    assert "3 devices will be registered again" in page
+    assert not Device.objects.exists()
+    [other] = register(device_payload(2, device_name="Other"))
+    page = operator.post(CHANGES, {**chosen, "confirmed": "3"}, follow=True).content.decode()
+    assert "Cuff 2: A device with this MAC address is already registered." in page
+    assert list(Device.objects.all()) == [other]
+    registry.retire(Device.objects.all(), SYSTEM)
+    page = operator.post(CHANGES, {**chosen, "confirmed": "4"}, follow=True).content.decode()
+    assert "Cuff 2: A device with this MAC address" in page
+    chosen = {"action": "restore", "_selected_action": [last_change(device.pk).pk for device in devices]}
+    operator.post(CHANGES, {**chosen, "confirmed": "3"})
+    assert list(Device.objects.order_by("pk")) == list(devices)
+
+
+def test_what_has_been_taken_meanwhile_is_told(operator: Client) -> None:
+    [device] = register(device_payload(1))
+    registry.retire(Device.objects.all(), SYSTEM)
+    register(device_payload(1))
+    page = restore(operator, last_change(device.pk))
+    assert "A device with this name is already registered." in page
+    assert Device.objects.count() == 1
+
+
+def test_staff_without_rights_neither_see_nor_restore(db: None, client: Client) -> None:
+    from django.contrib.auth.models import Permission
+
+    [device] = register(device_payload(1))
+    registry.retire(Device.objects.all(), SYSTEM)
+    nurse = get_user_model().objects.create_user("nurse", is_staff=True)
+    client.force_login(nurse)
+    assert client.get(CHANGES).status_code == 403
+    nurse.user_permissions.add(Permission.objects.get(codename="view_historicaldevice"))
+    restore(client, last_change(device.pk))
+    assert not Device.objects.exists()
+
+
+def test_the_changes_of_one_hospital_are_found_and_its_merged_names_told(
+    operator: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
+) -> None:
+    registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, SYSTEM)
+    page = operator.get(f"{CHANGES}?device_holder__id__exact={rs_a.pk}")
+    assert {row.device_name for row in page.context["cl"].result_list} == {"Cuff 1"}
+    hospitals.merge([rs_b], rs_a, SYSTEM)
+    hospitals.rename(rs_a, "RSUD Harapan", SYSTEM)
+    page = operator.get(f"{CHANGES}?id={devices['a'].pk}")
+    assert "its hospital was renamed" in page.content.decode()
+    hospitals.rename(rs_a, "RS Harapan", SYSTEM)
+    page = operator.get(f"{CHANGES}?id={devices['a'].pk}")
+    assert "hospital: RS Harapan → RS Sehat" in page.content.decode()
+    assert "hospital: RS Sehat → RS Harapan" in page.content.decode()
+
+
+def test_a_change_is_found_by_a_part_of_a_name_a_mac_and_its_request(operator: Client) -> None:
+    [device] = register(device_payload(1, device_mac="D0:61:AE:D4:58:94"), device_payload(2))[:1]
+    Api(issue("ward app").text).patch(f"/api/device/{device.pk}", {"device_type": "CORPORATE"})
+    request_id = last_change(device.pk).history_request_id
+    for text, types in {"uff 1": ["~", "+"], "d061.aed4": ["~", "+"], request_id: ["~"], "zzz": []}.items():
+        found = operator.get(CHANGES, {"q": text}).context["cl"].result_list
+        assert [(row.id, row.history_type) for row in found] == [(device.pk, kind) for kind in types]

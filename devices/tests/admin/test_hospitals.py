@@ -1,0 +1,81 @@
+"""Operators rename and merge hospitals; hospital admins see their own."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from devices.models import Device, Hospital
+from devices.tests.support.factories import device_payload, register
+
+HOSPITALS = "/admin/devices/hospital/"
+
+
+def act(client: Client, *hospitals: Hospital, **answers: Any) -> Any:
+    chosen = {"action": "merge", "_selected_action": [hospital.pk for hospital in hospitals]}
+    return client.post(HOSPITALS, chosen | answers, follow=True)
+
+
+def test_the_list_tells_how_much_belongs_to_each(operator: Client, ratna: Client, rs_a: Hospital) -> None:
+    register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_a.name))
+    [row] = operator.get(HOSPITALS).context["cl"].result_list
+    assert (row.number_of_devices, row.number_of_admins) == (2, 1)
+    page = operator.get(HOSPITALS).content.decode()
+    assert re.search(r"field-people[^>]*>\s*1\s*<", page)
+    assert f"/admin/devices/device/?device_holder__id__exact={rs_a.pk}" in page
+
+
+def test_a_hospital_is_renamed(operator: Client, rs_a: Hospital) -> None:
+    assert operator.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": " RSUD Harapan "}).status_code == 302
+    assert Hospital.objects.get().name == "RSUD Harapan"
+    told = Hospital.history.filter(history_type="~").get()
+    assert (told.history_user.username, told.history_channel) == ("operator", "admin")
+    assert "RS Harapan" in operator.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
+
+
+@pytest.mark.parametrize("name", [" ", "rs SEHAT", "Unknown"])
+@pytest.mark.parametrize("page", ["add", "change"])
+def test_what_is_wrong_with_a_name_is_told_beside_it(
+    operator: Client, rs_a: Hospital, rs_b: Hospital, page: str, name: str
+) -> None:
+    path = f"{HOSPITALS}add/" if page == "add" else f"{HOSPITALS}{rs_a.pk}/change/"
+    response = operator.post(path, {"name": name})
+    assert list(response.context["adminform"].form.errors) == ["name"]
+    assert Hospital.objects.count() == 2
+
+
+def test_a_hospital_is_added(operator: Client) -> None:
+    operator.post(f"{HOSPITALS}add/", {"name": "RS Baru"})
+    assert Hospital.history.get().history_user.username == "operator"
+
+
+def test_hospitals_are_merged_after_a_page_that_says_what_moves(
+    operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
+) -> None:
+    register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name))
+    page = act(operator, rs_a).content.decode()
+    assert "devices: 1, hospital admins: 1, API keys: 0" in page
+    assert Hospital.objects.count() == 2
+    page = act(operator, rs_a, confirmed="1", into=rs_b.pk).content.decode()
+    assert "Merged into RS Sehat. Moved: devices: 1, hospital admins: 1, API keys: 0." in page
+    assert list(Hospital.objects.all()) == [rs_b]
+    assert Device.objects.filter(device_holder=rs_b).count() == 2
+    assert {device.device_name for device in ratna.get("/admin/devices/device/").context["cl"].result_list} == {
+        "Cuff 1",
+        "Cuff 2",
+    }
+
+
+def test_a_hospital_is_not_merged_into_itself_or_nothing(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+    for answers in ({}, {"into": rs_a.pk}):
+        assert act(operator, rs_a, confirmed="1", **answers).context["form"].errors
+    assert Hospital.objects.count() == 2
+
+
+def test_a_hospital_admin_changes_no_hospital(ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+    assert ratna.post(f"{HOSPITALS}add/", {"name": "RS Baru"}).status_code == 403
+    assert ratna.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": "RS Baru"}).status_code == 403
+    assert ratna.post(f"{HOSPITALS}{rs_a.pk}/delete/", {"post": "yes"}).status_code == 403
+    act(ratna, rs_a, confirmed="1", into=rs_b.pk)
+    assert [hospital.name for hospital in Hospital.objects.order_by("name")] == ["RS Harapan", "RS Sehat"]

@@ -1,0 +1,199 @@
+"""The change feed: every change once, in one order, to those whom it concerns."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.db.triggers import append_only
+from devices.models import ChangeFeed, Device, Hospital
+from devices.registry import hospitals
+from devices.tests.support.changes import PATH, follow, told
+from devices.tests.support.client import Api, errors, issue
+from devices.tests.support.factories import device_payload, register
+
+
+def one(device: Device) -> Any:
+    return Device.objects.filter(pk=device.pk)
+
+
+def test_each_kind_of_change_is_told_in_order_with_the_device_as_it_was(api: Api) -> None:
+    first = api.post("/api/devices", [device_payload(1), device_payload(2)]).json()["data"][0]
+    renamed = api.patch(f"/api/device/{first['id']}", {"device_name": "Renamed"}).json()["data"]
+    api.delete(f"/api/device/{first['id']}")
+    registry.restore([first["id"]], SYSTEM)
+    response = api.get(PATH)
+    assert told(response) == [
+        ("created", "Cuff 1"),
+        ("created", "Cuff 2"),
+        ("updated", "Renamed"),
+        ("deleted", "Renamed"),
+        ("restored", "Renamed"),
+    ]
+    events = response.json()["data"]
+    assert [set(event) for event in events] == [{"cursor", "action", "at", "device"}] * 5
+    assert [event["device"] for event in events[:1] + events[2:4]] == [first, renamed, renamed]
+    assert events[2]["at"] >= renamed["updated_at"]
+
+
+def test_a_follower_gets_every_change_once_and_next_goes_on_from_the_end(api: Api) -> None:
+    register(*(device_payload(n) for n in range(7)))
+    events, end = follow(api, f"{PATH}?size=3")
+    assert [event["device"]["device_name"] for event in events] == [f"Cuff {n}" for n in range(7)]
+    assert len({event["cursor"] for event in events}) == 7
+    assert told(api.get(end)) == []
+    register(device_payload(8))
+    assert told(api.get(end)) == [("created", "Cuff 8")]
+    assert told(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [("created", "Cuff 5"), ("created", "Cuff 6")]
+
+
+def test_since_now_is_only_what_comes(api: Api) -> None:
+    register(device_payload(1))
+    events, end = follow(api, f"{PATH}?since=now")
+    assert events == []
+    register(device_payload(2))
+    assert told(api.get(end)) == [("created", "Cuff 2")]
+
+
+def test_a_camel_case_key_gets_its_own_names(camel: Api) -> None:
+    camel.post("/api/devices", device_payload(1))
+    assert camel.get(PATH).json()["data"][0]["device"]["deviceName"] == "Cuff 1"
+
+
+# --- Hospitals
+
+
+def test_a_hospitals_key_is_told_of_its_own_devices_only(api_a: Api, devices: dict[str, Device]) -> None:
+    registry.update(one(devices["b"]), {"device_name": "Secret"}, SYSTEM)
+    registry.retire(one(devices["free"]), SYSTEM)
+    registry.update(one(devices["a"]), {"device_name": "Ours"}, SYSTEM)
+    assert [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]] == [
+        ("created", "Cuff 1"),
+        ("updated", "Ours"),
+    ]
+
+
+def test_a_transfer_is_a_deletion_where_it_left_and_a_creation_where_it_came(
+    api: Api, api_a: Api, api_b: Api, devices: dict[str, Device]
+) -> None:
+    starts = {key: follow(key)[1] for key in (api, api_a, api_b)}
+    api.patch(f"/api/device/{devices['a'].pk}", {"device_name": "Theirs now", "device_holder": "RS Sehat"})
+    registry.update(one(devices["a"]), {"device_type": "CORPORATE"}, SYSTEM)
+    assert told(api.get(starts[api])) == [("updated", "Theirs now"), ("updated", "Theirs now")]
+    assert told(api_b.get(starts[api_b])) == [("created", "Theirs now"), ("updated", "Theirs now")]
+    [left] = api_a.get(starts[api_a]).json()["data"]
+    assert (left["action"], left["device"]["device_name"], left["device"]["device_holder"]) == (
+        "deleted",
+        "Cuff 1",
+        "RS Harapan",
+    )
+
+
+def test_a_device_that_left_leaves_nothing_of_its_old_hospital_behind(api: Api, api_b: Api, rs_b: Hospital) -> None:
+    device = api.post("/api/devices", device_payload(1, device_holder="RS Harapan")).json()["data"][0]
+    api.patch(f"/api/device/{device['id']}", {"device_holder": "RS Sehat"})
+    seen = [api_b.get(path).content for path in (PATH, "/api/devices", f"/api/device/{device['id']}")]
+    assert all(b"Harapan" not in content and b"Cuff 1" in content for content in seen)
+
+
+def test_a_device_that_nobody_holds_any_more_was_deleted_for_its_hospital(
+    api_a: Api, devices: dict[str, Device]
+) -> None:
+    _events, end = follow(api_a)
+    registry.transfer(one(devices["a"]), None, SYSTEM)
+    registry.transfer(one(devices["a"]), devices["a"].device_holder, SYSTEM)
+    assert told(api_a.get(end)) == [("deleted", "Cuff 1"), ("created", "Cuff 1")]
+
+
+def test_pages_of_a_hospital_merge_what_left_and_what_it_holds(
+    api_a: Api, rs_a: Hospital, rs_b: Hospital, devices: dict[str, Device]
+) -> None:
+    for _ in range(3):
+        registry.transfer(one(devices["a"]), rs_b, SYSTEM)
+        registry.transfer(one(devices["a"]), rs_a, SYSTEM)
+    for size in (1, 2, 3, 100):
+        actions = [event["action"] for event in follow(api_a, f"{PATH}?size={size}")[0]]
+        assert actions == ["created", *["deleted", "created"] * 3]
+
+
+def test_a_hospitals_new_name_is_a_change_of_each_of_its_devices(
+    api: Api, rs_a: Hospital, devices: dict[str, Device]
+) -> None:
+    _events, end = follow(api)
+    hospitals.rename(rs_a, "RS Harapan Kita", SYSTEM)
+    [event] = api.get(end).json()["data"]
+    assert (event["action"], event["device"]) == ("updated", api.get(f"/api/device/{devices['a'].pk}").json()["data"])
+
+
+def test_the_devices_of_a_merged_hospital_come_to_the_other(
+    api: Api, api_b: Api, rs_a: Hospital, rs_b: Hospital, devices: dict[str, Device]
+) -> None:
+    _events, end = follow(api_b)
+    hospitals.merge([rs_a], rs_b, SYSTEM)
+    assert told(api_b.get(end)) == [("created", "Cuff 1")]
+    assert {event["device"]["device_holder"] for event in follow(api)[0]} == {"RS Sehat", "unknown"}
+
+
+# --- Bad input
+
+
+def test_a_cursor_of_another_registry_or_a_changed_one_is_refused(api: Api) -> None:
+    register(device_payload(1))
+    cursor = api.get(PATH).json()["data"][0]["cursor"]
+    changed = [cursor[:n] + ("A" if cursor[n] != "A" else "B") + cursor[n + 1 :] for n in range(len(cursor))]
+    for text in [*changed, cursor[:-1], cursor + "A", "x", "é" * 44, "=" * 44, "1"]:
+        response = api.get(f"{PATH}?since={text}")
+        assert (response.status_code, errors(response)) == (400, [("since", "cursor")]), text
+    ChangeFeed.objects.update(key=b"another registry".ljust(32))
+    assert errors(api.get(f"{PATH}?since={cursor}")) == [("since", "cursor")]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("wait=abc", [("wait", "out_of_range")]),
+        ("wait=31", [("wait", "out_of_range")]),
+        ("wait=-1&size=1001", [("size", "out_of_range"), ("wait", "out_of_range")]),
+        ("since=", [("since", "blank")]),
+        ("after=7", [("after", "unknown_parameter")]),
+        ("since=now&since=now", [("since", "repeated")]),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused(api: Api, query: str, expected: list[Any]) -> None:
+    response = api.get(f"{PATH}?{query}")
+    assert (response.status_code, sorted(errors(response))) == (400, expected)
+
+
+def test_a_cursor_behind_which_changes_were_pruned_is_gone(api: Api) -> None:
+    register(device_payload(1), device_payload(2), device_payload(3))
+    events = api.get(PATH).json()["data"]
+    ChangeFeed.objects.update(pruned_to=Device.history.order_by("history_id")[1].history_id)
+    response = api.get(f"{PATH}?since={events[0]['cursor']}")
+    assert (response.status_code, errors(response)) == (410, [(None, "cursor_too_old")])
+    assert told(api.get(f"{PATH}?since={events[1]['cursor']}")) == [("created", "Cuff 3")]
+    assert len(follow(api, f"{PATH}?size=1")[0]) == 3
+
+
+def test_a_cursor_of_after_the_backup_that_was_restored_is_gone(api: Api) -> None:
+    register(device_payload(1), device_payload(2))
+    cursors = [event["cursor"] for event in api.get(PATH).json()["data"]]
+    append_only.remove(connection)
+    Device.history.latest("history_id").delete()
+    append_only.install(connection)
+    assert [api.get(f"{PATH}?since={cursor}").status_code for cursor in cursors] == [200, 410]
+
+
+def test_a_cursor_of_a_key_that_saw_something_else_is_gone(api: Api, api_a: Api, devices: dict[str, Device]) -> None:
+    cursor = api_a.get(PATH).json()["data"][0]["cursor"]
+    assert api.get(f"{PATH}?since={cursor}").status_code == 410
+
+
+def test_without_a_key_there_is_nothing_to_follow(outsider: Api) -> None:
+    assert outsider.get(PATH).status_code == 401
+
+
+def test_a_read_only_key_may_follow(reader: Api) -> None:
+    assert issue("x")
+    assert told(reader.get(PATH)) == []

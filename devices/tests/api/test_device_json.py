@@ -1,0 +1,58 @@
+"""The JSON that the database writes of a device is what Python serializes."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from django.db import connection
+
+from devices.api.device_json import DeviceJSON
+from devices.api.field_names import FIELD_CASES
+from devices.api.serializers import serialize_device
+from devices.db.compiled import CompiledQuery
+from devices.models import ApiKey, Device
+from devices.tests.support.factories import device_payload, register
+
+pytestmark = pytest.mark.django_db
+
+NAMES = [
+    'say "hi"',
+    "back\\slash",
+    "Žluťoučký кůň 测试",
+    "😀 \u2028",
+    "</script>%s{}",
+    "1e5",
+    "null",
+    "x" * 255,
+    "it's",
+]
+INSTANTS = [
+    datetime(2026, 11, 24, 2, 3, 4, tzinfo=UTC),
+    datetime(2026, 11, 24, 2, 3, 4, 999_000, tzinfo=UTC),
+    datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC),
+    datetime(2099, 12, 31, 23, 59, 59, 7_000, tzinfo=UTC),
+]
+
+
+@pytest.mark.parametrize("naming", ApiKey.Naming.values)
+def test_the_database_writes_what_the_serializer_does(naming: str) -> None:
+    register(
+        *(device_payload(n, device_name=name, device_holder=name) for n, name in enumerate(NAMES)), device_payload(99)
+    )
+    register(*(device_payload(n, device_mac=f'"\\{n}') for n in (200, 201)))
+    for n, device in enumerate(Device.objects.all()):
+        instants = {"created_at": INSTANTS[n % 4], "updated_at": INSTANTS[-n % 4]}
+        Device.objects.filter(pk=device.pk).update(**instants)
+    devices = Device.objects.order_by("pk")
+    told = [
+        orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).rows()
+    ]
+    assert told == [serialize_device(device, FIELD_CASES[naming]) for device in devices]
+
+
+def test_json_is_written_whatever_the_database_supported_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Django tries JSON in a transaction: it fails while another process holds SQLite's lock, and is not tried again.
+    monkeypatch.setitem(connection.features.__dict__, "supports_json_field", False)
+    [device] = register(device_payload(1))
+    [[text]] = Device.objects.values_list(DeviceJSON({}))
+    assert orjson.loads(text) == serialize_device(device, {})

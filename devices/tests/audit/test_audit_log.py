@@ -1,0 +1,411 @@
+"""What is on record besides changes: each kind of event with who and from where, and no secret in any."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
+from django.db import DatabaseError, connection, models
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
+
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys, two_factor, users
+from devices.audit import audit_log, denials
+from devices.audit.audit_log import Action
+from devices.crypto import keys
+from devices.models import AuditEvent, AuthenticatorApp, Device, Hospital, StaffUser
+from devices.tests.support.client import Api, issue
+from devices.tests.support.factories import device_payload, register
+from devices.tests.support.two_factor import CHECK, SET_UP, code_of, set_up, signed_in_anew
+from devices.tests.support.users import PEOPLE, link, make, set_password
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD, WRONG = "correct horse battery", "Tr0ub4dor&3"
+LIST = "/admin/devices/device/"
+
+
+def told(*what: Action) -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(action__in=what).order_by("pk"))
+
+
+@pytest.fixture
+def person() -> User:
+    return User.objects.create_superuser("keeper", "keeper@vendor.example", PASSWORD)
+
+
+def sign_in(client: Client, password: str, username: str = "keeper") -> int:
+    form = {"username": username, "password": password, "next": "/admin/"}
+    return client.post("/admin/login/", form, REMOTE_ADDR="192.0.2.7", headers={"x-request-id": "r1"}).status_code
+
+
+# --- Signing in and out
+
+
+def test_sign_ins_and_sign_outs_tell_who_and_from_where(person: User, client: Client) -> None:
+    sign_in(client, PASSWORD)
+    client.post("/admin/logout/", REMOTE_ADDR="192.0.2.8")
+    into, out = told(Action.SIGNED_IN, Action.SIGNED_OUT)
+    assert (into.user, into.username, into.ip_address, into.request_id, into.channel) == (
+        person,
+        "keeper",
+        "192.0.2.7",
+        "r1",
+        "admin",
+    )
+    assert (out.action, out.user, out.ip_address) == (Action.SIGNED_OUT, person, "192.0.2.8")
+
+
+def test_failed_and_locked_sign_ins_tell_of_whom_and_not_with_what(person: User, client: Client) -> None:
+    for _ in range(6):
+        sign_in(client, WRONG)
+    events = told(Action.SIGN_IN_FAILED, Action.SIGN_IN_LOCKED, Action.DENIED)
+    assert [event.action for event in events] == [Action.SIGN_IN_FAILED] * 4 + [
+        Action.SIGN_IN_LOCKED
+    ]  # then it is counted
+    for event in events:
+        assert (event.user_id, event.object_type, event.object_id, event.ip_address) == (
+            None,
+            "user",
+            person.pk,
+            "192.0.2.7",
+        )
+
+
+def test_what_was_typed_as_a_user_name_is_on_record_only_if_somebody_is_called_so(person: User, client: Client) -> None:
+    sign_in(client, "keeper", username=WRONG)
+    [event] = told(Action.SIGN_IN_FAILED)
+    assert (event.object_id, event.ip_address) == (None, "192.0.2.7")
+    assert WRONG not in everything()
+
+
+# --- The second factor
+
+
+def test_the_two_factor_is_on_record_from_setting_up_to_reset(ratna: Client, operator: Client, rs_a: Hospital) -> None:
+    someone = User.objects.get(first_name="Ibu Ratna")
+    codes = set_up(ratna, someone)
+    again = signed_in_anew(someone)
+    again.post(CHECK, {"code": codes[0]})
+    signed_in_anew(someone).post(CHECK, {"code": codes[0]})
+    operator.post(PEOPLE, {"action": "reset_two_factor", "_selected_action": someone.pk, "confirmed": 1})
+    call_command("reset_two_factor", someone.username, stderr=io.StringIO())
+    events = told(
+        *(Action.TWO_FACTOR_ENABLED, Action.RECOVERY_CODES_CREATED, Action.CODE_REJECTED),
+        *(Action.CODE_ACCEPTED, Action.TWO_FACTOR_RESET),
+    )
+    assert [(event.action, event.username, event.channel) for event in events] == [
+        (Action.TWO_FACTOR_ENABLED, someone.username, "admin"),
+        (Action.CODE_ACCEPTED, someone.username, "admin"),
+        (Action.RECOVERY_CODES_CREATED, someone.username, "admin"),
+        (Action.CODE_ACCEPTED, someone.username, "admin"),
+        (Action.CODE_REJECTED, someone.username, "admin"),
+        (Action.TWO_FACTOR_RESET, "operator", "admin"),
+        (Action.TWO_FACTOR_RESET, "", "command"),
+    ]
+    assert [event.details["device"] for event in events if event.action == Action.CODE_ACCEPTED] == ["app", "recovery"]
+    assert {(event.object_type, event.object_id) for event in events} == {("user", someone.pk)}
+
+
+# --- People
+
+
+def test_making_and_changing_a_person_is_on_record(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+    path = link(make(operator, rs_a))
+    ratna = StaffUser.objects.get(first_name="Ibu Ratna")
+    set_password(Client(), path, "pagi-cerah-7")
+    form = {"first_name": "Ibu Ratna", "email": "ratna@other.example", "hospitals": [rs_b.pk]}
+    assert operator.post(f"{PEOPLE}{ratna.pk}/change/", form).status_code == 302
+    events = AuditEvent.objects.filter(object_type="user", object_id=ratna.pk).order_by("pk")
+    assert [(event.action, event.username, event.hospital_id) for event in events] == [
+        (Action.USER_ADDED, "operator", None),
+        (Action.HOSPITAL_ADMIN_ADDED, "operator", rs_a.pk),
+        (Action.PASSWORD_LINK_CREATED, "operator", None),
+        (Action.PASSWORD_SET, "", None),
+        (Action.USER_CHANGED, "operator", None),
+        (Action.HOSPITAL_ADMIN_REMOVED, "operator", rs_a.pk),
+        (Action.HOSPITAL_ADMIN_ADDED, "operator", rs_b.pk),
+    ]
+    changed = events[4].details
+    assert changed == {"changed": ["is_active", "username", "email"], "is_active": [True, False]}
+
+
+def test_a_person_made_or_changed_by_a_command_is_on_record(rs_a: Hospital) -> None:
+    user = User.objects.create_superuser("root", "root@vendor.example", PASSWORD)
+    user.set_password(WRONG)
+    user.save()
+    user.is_superuser = False
+    user.save(update_fields=["is_superuser"])
+    rs_a.admins.add(user)
+    rs_a.admins.clear()
+    events = AuditEvent.objects.order_by("pk")
+    assert [(event.action, event.channel) for event in events] == [
+        (Action.USER_ADDED, "command"),
+        (Action.PASSWORD_SET, "command"),
+        (Action.USER_CHANGED, "command"),
+        (Action.HOSPITAL_ADMIN_ADDED, "command"),
+        (Action.HOSPITAL_ADMIN_REMOVED, "command"),
+    ]
+    assert events[2].details == {"changed": ["is_superuser"], "is_superuser": [True, False]}
+
+
+def test_whose_admins_a_merge_takes_and_gives_is_on_record(
+    operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
+) -> None:
+    of_a = User.objects.get(first_name="Ibu Ratna")
+    of_both = users.invite("Pak Budi", "budi@rs.example", [rs_a, rs_b])
+    before = AuditEvent.objects.latest("pk").pk
+    merge = {"action": "merge", "_selected_action": rs_a.pk, "confirmed": "1", "into": rs_b.pk}
+    assert operator.post("/admin/devices/hospital/", merge).status_code == 302
+    events = AuditEvent.objects.filter(pk__gt=before)
+    assert sorted((event.action, event.object_type, event.object_id, event.hospital_id) for event in events) == [
+        (Action.HOSPITAL_ADMIN_ADDED, "user", of_a.pk, rs_b.pk),
+        (Action.HOSPITAL_ADMIN_REMOVED, "user", of_a.pk, rs_a.pk),
+        (Action.HOSPITAL_ADMIN_REMOVED, "user", of_both.pk, rs_a.pk),
+    ]
+    assert {(event.username, event.channel, event.ip_address) for event in events} == {
+        ("operator", "admin", "127.0.0.1")
+    }
+    taken = events.filter(action=Action.HOSPITAL_ADMIN_REMOVED).latest("pk")  # from a hospital that is no more
+    for page in ("", f"{taken.pk}/change/"):
+        assert operator.get(f"/admin/devices/auditevent/{page}").status_code == 200
+
+
+def test_hashing_a_password_anew_is_no_new_password(person: User, client: Client) -> None:
+    cheap = PBKDF2PasswordHasher().encode(PASSWORD, "salt", 1)
+    User.objects.update(password=cheap)
+    assert sign_in(client, PASSWORD) == 302
+    assert User.objects.get().password != cheap
+    assert told(Action.PASSWORD_SET) == []
+
+
+# --- Denials
+
+
+def test_a_denial_tells_the_route_and_whose_key_it_was(
+    outsider: Api, reader: Api, api_a: Api, rs_b: Hospital, ratna: Client
+) -> None:
+    outsider.get("/api/devices?search=secret")
+    reader.post("/api/devices", device_payload(1))
+    api_a.post("/api/devices", device_payload(2, device_holder="RS Sehat"))
+    ratna.get("/admin/devices/apikey/")
+    events = told(Action.DENIED)
+    assert [(event.details["status"], event.details["method"], event.details["route"]) for event in events] == [
+        (401, "GET", "api/devices"),
+        (403, "POST", "api/devices"),
+        (403, "POST", "api/devices"),
+        (403, "GET", "admin/devices/apikey/"),
+    ]
+    assert [event.api_key and event.api_key.name for event in events] == [
+        None,
+        "reader",
+        "ward app of RS Harapan",
+        None,
+    ]
+    assert events[3].username == "ratna@rs.example"
+    assert {event.ip_address for event in events} == {"127.0.0.1"}
+    assert all(re.fullmatch("[0-9a-f]{32}", event.request_id) for event in events)
+
+
+def test_a_revoked_key_that_is_tried_again_is_named(outsider: Api) -> None:
+    issued = issue("ward app")
+    api_keys.revoke(issued.key, SYSTEM)
+    Api(issued.text).get("/api/devices")
+    Api(keys.generate()).get("/api/devices")
+    assert [(event.api_key_id, event.object_type, event.object_id) for event in told(Action.DENIED)] == [
+        (None, "key", issued.key.pk),
+        (None, "", None),
+    ]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    now = [1000.0]
+    monkeypatch.setattr("devices.audit.denials.time.monotonic", lambda: now[0])
+
+    def go_on(seconds: float) -> None:
+        now[0] += seconds
+
+    return go_on
+
+
+def test_denials_of_one_kind_are_one_row_a_minute_with_their_number(
+    outsider: Api, reader: Api, clock: Callable[[float], None]
+) -> None:
+    for _ in range(100):
+        outsider.get("/api/devices")
+        reader.post("/api/devices", device_payload(1))
+    assert len(told(Action.DENIED)) == 2
+    clock(61)
+    outsider.get("/api/devices")
+    assert [event.details.get("count") for event in told(Action.DENIED)] == [None, None, 99, 99, None]
+
+
+def test_many_addresses_fill_no_disk_and_no_memory(outsider: Api, clock: Callable[[float], None]) -> None:
+    for number in range(300):
+        outsider.client.get("/api/devices", REMOTE_ADDR=f"198.51.{number // 200}.{number % 200}")
+        outsider.client.get("/api/devices", REMOTE_ADDR=f"2001:db8::{number:x}")  # one client's network
+    assert len(told(Action.DENIED)) == denials.MAX_ROWS_PER_MINUTE + 1
+    assert len(denials.deduplicator.seen) == denials.MAX_ROWS_PER_MINUTE + 1
+    clock(61)
+    outsider.get("/api/devices")
+    counts = {
+        str(event.ip_address): event.details["count"] for event in told(Action.DENIED) if "count" in event.details
+    }
+    assert counts == {"2001:db8::1": 299, "None": 300 - denials.MAX_ROWS_PER_MINUTE}
+
+
+def test_a_denial_that_cannot_be_written_is_a_denial_all_the_same(
+    outsider: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise DatabaseError("read-only")
+
+    monkeypatch.setattr(models.QuerySet, "bulk_create", fail)
+    assert outsider.get("/api/devices").status_code == 401
+    assert "could not be put on record" in caplog.text
+
+
+def test_what_is_not_denied_costs_no_query_more(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    api.post("/api/devices", device_payload(1))
+    with CaptureQueriesContext(connection) as queries:
+        assert api.get("/api/devices").status_code == 200
+        assert api.post("/api/devices", device_payload(2)).status_code == 201
+    assert not [query for query in queries if "audit" in query["sql"]]
+    assert AuditEvent.objects.count() == 0
+
+
+# --- Exports, imports
+
+
+def test_exports_and_imports_tell_how_many(ratna: Client, rs_a: Hospital) -> None:
+    register(device_payload(1, device_holder=rs_a.name), device_payload(2))
+    chosen = list(Device.objects.filter(device_holder=rs_a).values_list("pk", flat=True))
+    ratna.post(LIST, {"action": "export", "_selected_action": chosen, "confirmed": 1, "ending": ".csv"})
+    file = SimpleUploadedFile("x.csv", b"ID,MAC,TYPE\nCuff 7,00:00:00:00:00:07,CONSUMER\n")
+    preview = ratna.post(f"{LIST}import/", {"file": file})
+    assert told(Action.IMPORTED) == []
+    ratna.post(preview["Location"], {"confirm": "1"})
+    exported, imported = told(Action.EXPORTED, Action.IMPORTED)
+    assert (exported.username, exported.hospital_id) == ("ratna@rs.example", rs_a.pk)
+    assert exported.details == {"devices": 1, "format": ".csv"}
+    assert imported.details == {"registered": 1, "changed": 0, "unchanged": 0}
+    assert (imported.username, imported.ip_address) == ("ratna@rs.example", "127.0.0.1")
+
+
+def test_commands_that_export_and_import_tell_it_too(tmp_path: Any) -> None:
+    register(device_payload(1))
+    file = str(tmp_path / "x.csv")
+    call_command("export_devices", file, stderr=io.StringIO())
+    call_command("import_devices", file, "--dry-run", stdout=io.StringIO())
+    call_command("import_devices", file, stdout=io.StringIO())
+    assert [(event.action, event.channel) for event in told(*Action)] == [
+        (Action.EXPORTED, "command"),
+        (Action.IMPORTED, "command"),
+    ]
+
+
+# --- No secret, nowhere
+
+
+def everything() -> str:
+    """All that is on record, as the database has it."""
+    found = []
+    for table in ("auditevent", "historicaldevice", "historicalhospital", "historicalapikey"):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM devices_{table}")
+            found.append(json.dumps(cursor.fetchall(), default=str))
+    return "\n".join(found)
+
+
+def test_nothing_secret_is_on_record(person: User, operator: Client, ratna: Client, rs_a: Hospital) -> None:
+    secrets = [PASSWORD, WRONG, "sore-teduh-8"]
+    someone = User.objects.get(first_name="Ibu Ratna")
+    recovery = set_up(ratna, someone)
+    otp = AuthenticatorApp.objects.get(user=someone)
+    again = signed_in_anew(someone)
+    again.post(CHECK, {"code": recovery[0]})
+    again.post(CHECK, {"code": "wrongcode1"})
+    again.get(SET_UP)
+    path = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": someone.pk}))
+    set_password(Client(), path, "sore-teduh-8")
+    for password in (WRONG, PASSWORD):
+        sign_in(Client(), password)
+    issued, revoked = issue("ward app"), issue("old app")
+    api_keys.revoke(revoked.key, SYSTEM)
+    legacy = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
+    api_keys.import_key(legacy, "legacy", SYSTEM)
+    for text in (issued.text, revoked.text, legacy, keys.generate(), "cxp_nonsense"):
+        Api(text).post("/api/devices?key=" + text, {"x-api-key": text})
+    secrets += [otp.key, otp.bin_key.hex(), two_factor.format_secret(otp)]
+    secrets += [*recovery, "wrongcode1", path.split("/")[-2], code_of(someone)]
+    secrets += [issued.text, revoked.text, legacy, keys.digest(issued.text), keys.digest(legacy), "cxp_nonsense"]
+    secrets += [User.objects.get(pk=someone.pk).password]
+    on_record = everything()
+    assert "ratna@rs.example" in on_record  # the user name of whoever did it: see docs/security.md
+    for secret in secrets:
+        assert secret not in on_record, secret
+
+
+def test_whose_address_it_was_is_on_record_only_as_who_did_it(operator: Client, rs_a: Hospital) -> None:
+    make(operator, rs_a, email="hidden@rs.example")
+    ratna = StaffUser.objects.get(first_name="Ibu Ratna")
+    form = {"first_name": "Ibu Ratna", "email": "other@rs.example", "hospitals": [rs_a.pk], "is_active": "on"}
+    operator.post(f"{PEOPLE}{ratna.pk}/change/", form)
+    assert "rs.example" not in everything()
+
+
+# --- The page
+
+
+def test_operators_read_the_audit_and_nobody_else(person: User, operator: Client, ratna: Client) -> None:
+    sign_in(Client(), PASSWORD)
+    path = "/admin/devices/auditevent/"
+    page = operator.get(path).content.decode()
+    assert "signed in" in page
+    assert "192.0.2.7" in page
+    event = told(Action.SIGNED_IN)[-1]
+    assert operator.get(f"{path}{event.pk}/change/").status_code == 200
+    for query, found in (
+        ("action__exact=signed_in", True),
+        ("action__exact=exported", False),
+        ("channel__exact=api", False),
+        ("q=192.0.2.7", True),
+    ):
+        assert (event in operator.get(f"{path}?{query}").context["cl"].result_list) is found, query
+    assert operator.post(f"{path}add/").status_code == 403
+    assert operator.post(f"{path}{event.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert operator.post(f"{path}{event.pk}/change/", {"action": "exported"}).status_code == 403
+    assert ratna.get(path).status_code == 403
+    assert ratna.get(f"{path}{event.pk}/change/").status_code == 403
+    assert "auditevent" not in ratna.get("/admin/").content.decode()
+
+
+def test_the_number_of_queries_does_not_grow_with_the_events(operator: Client) -> None:
+    counts = set()
+    for _ in range(2):
+        for number in range(20):
+            audit_log.record(Action.EXPORTED, devices=number)
+        with CaptureQueriesContext(connection) as queries:
+            operator.get("/admin/devices/auditevent/")
+        counts.add(len(queries))
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "is_known"),
+    [("192.0.2.7", True), ("192.0.2.70", False), ("2001:db8:0:1::", True), ("2001:db8:0:2::", False), (None, False)],
+)
+def test_network_is_known_by_an_address_in_it(db: None, network: str | None, is_known: bool) -> None:
+    for address in ("192.0.2.7", "2001:db8:0:1::7", None):
+        AuditEvent.objects.create(action=Action.SIGNED_IN, channel="admin", ip_address=address)
+    assert audit_log.was_done_from(network, Action.SIGNED_IN) is is_known
+    assert not audit_log.was_done_from(network, Action.CODE_ACCEPTED)

@@ -1,0 +1,69 @@
+"""What happened to a device, told beside what it was before, and undone."""
+
+import json
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
+
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.audit import export
+from devices.models import Device
+from devices.tests.support.browser import Visit, act
+
+CHANGES = "/admin/devices/historicaldevice/"
+
+
+def test_a_change_is_told_with_the_values_before_and_after(
+    visit: Visit, ratna: User, devices: dict[str, Device]
+) -> None:
+    page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", ratna)
+    page.get_by_label("Name").fill("Ward 3, bed 2")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto(f"/admin/devices/device/{devices['a'].pk}/history/")
+    change = page.get_by_role("row", name="changed")
+    expect(change).to_contain_text("name: Cuff 1 → Ward 3, bed 2")
+    expect(change).to_contain_text("ratna@rs.example")
+    expect(change).to_contain_text("127.0.0.1")
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
+
+
+def test_a_device_that_was_taken_out_is_found_among_the_changes_and_restored(
+    visit: Visit, ratna: User, devices: dict[str, Device]
+) -> None:
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
+    page = visit(CHANGES, ratna)
+    page.get_by_role("textbox", name="Type to search").fill("Cuff 1")
+    page.keyboard.press("Enter")
+    act(page, "Restore the devices that were taken out", "taken out")
+    expect(page.get_by_text("1 device will be registered again")).to_be_visible()
+    page.get_by_role("button", name="Restore").click()
+    expect(page.get_by_text("1 device was restored.")).to_be_visible()
+    assert Device.objects.get(device_name="Cuff 1").pk == devices["a"].pk
+    expect(page.get_by_role("row", name="restored")).to_be_visible()
+
+
+def test_an_operator_downloads_all_that_is_on_record_about_a_device(
+    visit: Visit, operator: User, devices: dict[str, Device]
+) -> None:
+    page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", operator)
+    page.get_by_role("link", name="Audit trail").click()
+    page.get_by_label("File").select_option("JSON lines, for a program")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename.startswith(f"audit-device-{devices['a'].pk}-")
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert [json.loads(line)["what"] for line in lines] == ["device added", "exported"]
+
+
+def test_of_a_device_that_was_taken_out_it_is_downloaded_from_the_list_of_changes(
+    visit: Visit, operator: User, devices: dict[str, Device]
+) -> None:
+    registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
+    page = visit(CHANGES, operator)
+    page.get_by_role("row", name="taken out").get_by_role("link", name="Audit trail").click()
+    page.get_by_label("Last day").fill("2020-01-01")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert Path(download.value.path()).read_text("utf-8-sig").splitlines() == [",".join(export.COLUMNS)]

@@ -1,0 +1,87 @@
+"""Querysets that are compiled once: the only use of Django's undocumented compiler, in the version that is pinned."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import django
+import pytest
+from django.db import DataError, connection, transaction
+from django.db.models import DateTimeField, F, QuerySet, Value
+from django.test.utils import CaptureQueriesContext
+
+from devices.access.actor import SYSTEM
+from devices.db.compiled import CompiledQuery, Parameter
+from devices.history import recording
+from devices.models import ApiKey, ChangeFeed, Device, DeviceCount
+from devices.tests.support.client import issue
+from devices.tests.support.factories import device_payload, register
+from devices.tests.support.server import ROOT
+
+pytestmark = pytest.mark.django_db
+
+
+def test_same_sql_runs_with_other_values() -> None:
+    devices = register(*map(device_payload, range(5)))
+    after = CompiledQuery(
+        Device.objects.filter(pk__gt=Parameter("after")).order_by("pk").values_list("device_name", "created_at")
+    )
+    expected = [(device.device_name, device.created_at) for device in devices]
+    assert after.rows(after=0) == expected
+    assert after.rows(after=devices[1].pk) == expected[2:]
+    assert after.rows(2, after=devices[1].pk) == expected[2:4]
+    assert CompiledQuery(Device.objects.none().values_list("pk")).rows() == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        Device.objects.values_list("device_name", "device_holder__name", "created_at", F("id") + 1).order_by("-pk"),
+        Device.objects.filter(device_name__icontains="50%", device_type__in=["CONSUMER"]).values_list("pk"),
+        ApiKey.objects.values_list("read_only", "expires_at", Value("a %s")).filter(read_only=False),
+        ChangeFeed.objects.values_list("key"),
+        DeviceCount.objects.having({"device_type": "CONSUMER"}).as_total(),
+    ],
+)
+def test_compiled_sql_and_rows_are_those_of_the_orm(rows: QuerySet[Any]) -> None:
+    register(device_payload(1, device_holder="RS Harapan"), device_payload(2, device_name="50% Cuff"))
+    issue("app")
+    ChangeFeed.objects.get_or_create(pk=1, defaults={"key": b"k"})
+    prepared = CompiledQuery(rows)
+    with CaptureQueriesContext(connection) as queries:
+        expected = list(rows)
+        assert prepared.rows() == expected
+    assert len(expected) > 0
+    assert queries[0]["sql"] == queries[1]["sql"]
+
+
+def test_value_is_stored_as_its_column_is() -> None:
+    at = Parameter("at", DateTimeField())
+    since = CompiledQuery(Device.objects.filter(created_at__gt=at).values_list(at, "pk"))
+    [device] = register(device_payload(1))
+    before = device.created_at - timedelta(seconds=1)
+    assert since.rows(at=before) == [(before, device.pk)]
+    assert since.rows(at=device.created_at) == []
+
+
+def test_too_long_value_is_not_cut_on_its_way_into_the_history() -> None:
+    [device] = register(device_payload(1))
+    reason = "x" * 300
+    try:
+        with transaction.atomic():
+            recording.record(Device, [device.pk], recording.CHANGED, SYSTEM, reason)
+    except DataError:
+        return
+    assert Device.history.latest("history_id").history_change_reason == reason
+
+
+def test_no_other_module_uses_the_compiler() -> None:
+    undocumented = re.compile(r"get_compiler|sql_with_params|get_converters|elide_empty|_raw_delete|\.as_sql\(\)")
+    paths = [path for folder in ("cexup", "devices") for path in (ROOT / folder).rglob("*.py")]
+    found = {path.name for path in paths if "tests" not in path.parts and undocumented.search(path.read_text())}
+    assert found == {"compiled.py"}
+
+
+def test_django_is_the_version_whose_compiler_these_tests_know() -> None:
+    assert f"django=={django.__version__}" in (ROOT / "requirements.in").read_text().splitlines()
+    assert django.VERSION[:2] == (5, 2)

@@ -1,0 +1,156 @@
+"""No bulk statement reads a whole list or table once per row: its time grows with the list, not with the square."""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from devices import registry
+from devices.access.actor import IMPORT, SYSTEM
+from devices.db import bulk, expressions
+from devices.history import recording
+from devices.imports import plan
+from devices.imports.files.spreadsheet import Row
+from devices.models import Device, Hospital
+from devices.registry import hospitals
+from devices.tests.support.client import Api
+from devices.tests.support.factories import device_payload
+from devices.tests.support.imports import confirm, upload
+from devices.tests.support.plans import explained, repeated_scans
+from devices.tests.support.server import ROOT
+from devices.values.device_types import DeviceType
+
+pytestmark = pytest.mark.django_db(transaction=True)  # PostgreSQL vacuums in no transaction
+
+MANY, SOME = 3_000, 200
+TAKE_LISTS = {bulk: ("insert", "update", "delete"), expressions: ("any_id", "any_text")}
+CALLS = {(module.__name__.rpartition(".")[2], name) for module, names in TAKE_LISTS.items() for name in names}
+
+
+@pytest.fixture
+def ids(rs_a: Hospital) -> list[int]:
+    """Register many devices, half of them of RS Harapan, and vacuum PostgreSQL as it does itself now and then."""
+    holders = [rs_a.name, *(f"RS {n}" for n in range(MANY // 10))]
+    devices = [device_payload(n, device_holder=holders[n % 2 and n % len(holders)]) for n in range(1, MANY + 1)]
+    ids = list(registry.register(devices, SYSTEM).ids)  # type: ignore[arg-type]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+    return ids
+
+
+@pytest.fixture
+def run_everything(
+    api: Api, api_a: Api, operator: Client, rs_a: Hospital, rs_b: Hospital, ids: list[int]
+) -> Callable[[], None]:
+    """Return a function that runs each verb that takes a list or a query set, with many devices."""
+
+    def run() -> None:
+        new = [device_payload(n, device_holder=f"Hospital {n}") for n in range(10_000, 10_000 + SOME)]
+        assert api.post("/api/devices", new).status_code == 201
+        assert api.post("/api/devices", new).status_code == 409
+        for start, query in enumerate(("mode=partial", "mode=partial&on_conflict=update", "on_conflict=update")):
+            for client in (api, api_a):
+                client.post(f"/api/devices?{query}", changed(start * SOME) + new)
+        _import(operator, ids)
+        registry.change_type(Device.objects.filter(pk__in=ids[:SOME]), DeviceType.CORPORATE, SYSTEM)
+        registry.transfer(Device.objects.filter(pk__in=ids[:SOME]), rs_b, SYSTEM)
+        registry.retire(Device.objects.filter(pk__in=ids[-SOME:]), SYSTEM)
+        registry.restore(ids[-5:], SYSTEM)
+        hospitals.rename(rs_a, "RS Lain", SYSTEM)
+        api.post("/api/devices", [device_payload(n, device_holder="rs harapan") for n in range(30_000, 30_000 + SOME)])
+        hospitals.merge([rs_a], rs_b, SYSTEM)
+        operator.get("/admin/devices/historicaldevice/?q=Lain")
+
+    return run
+
+
+def changed(start: int) -> list[dict[str, Any]]:
+    """Drafts of registered devices that take their names from each other."""
+    return [
+        device_payload(n, device_name=f"Cuff {n ^ 1}", device_type="CORPORATE") for n in range(start + 2, start + SOME)
+    ]
+
+
+def _import(operator: Client, ids: list[int]) -> None:
+    by_id = [{**line, "id": str(pk)} for line, pk in zip(changed(1_000), ids[1_001:], strict=False)]
+    new = [device_payload(n, device_holder=f"Holder {n}") for n in range(20_000, 20_000 + SOME)]
+    rows = [Row(number, cells, {}) for number, cells in enumerate([*by_id, *changed(1_400), *new], start=2)]
+    plan.import_devices(rows, IMPORT)
+    url = upload(operator, *changed(1_800), *(device_payload(n) for n in range(40_000, 40_000 + SOME)))
+    confirm(operator, url)
+
+
+def test_no_statement_scans_a_list_or_a_table_once_per_row(run_everything: Callable[[], None]) -> None:
+    with explained() as plans:
+        run_everything()
+    assert sum("json_" in statement for statement in plans) > 15
+    assert {statement: scans for statement, scans in plans.items() if scans} == {}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE devices_hospital SET name = new.value FROM json_each(%s) AS new "
+        "WHERE devices_hospital.id = new.value AND devices_hospital.id IN (SELECT value FROM json_each('[1]'))",
+        "SELECT id FROM devices_device AS d WHERE (SELECT max(value) FROM json_each(%s) WHERE value > d.id)",
+    ],
+)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="The statements are SQLite's.")
+def test_a_quadratic_plan_is_recognized_on_sqlite(statement: str, ids: list[int]) -> None:
+    assert list(repeated_scans(statement, ["[1]"]))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "EXISTS (SELECT FROM json_array_elements_text(%s) AS new WHERE new.value::bigint + d.id = 7)",
+        "id + 1 < ANY (SELECT h.id FROM devices_hospital AS h WHERE h.name || d.id <> %s)",
+    ],
+)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="The statements are PostgreSQL's.")
+def test_a_quadratic_plan_is_recognized_on_postgresql(condition: str, ids: list[int]) -> None:
+    assert list(repeated_scans(f"SELECT id FROM devices_device AS d WHERE {condition}", ["[1]"]))
+
+
+def test_each_use_of_a_list_is_among_the_statements_that_are_explained(
+    run_everything: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers = set()
+
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any, **kwargs: Any) -> Any:
+            frames = (frame for frame in inspect.stack(0)[1:] if not frame.function.startswith("<"))
+            caller = next(frames)
+            callers.add((Path(caller.filename).name, caller.function))
+            return function(*args, **kwargs)
+
+        return note
+
+    for module, names in TAKE_LISTS.items():
+        for name in names:
+            monkeypatch.setattr(module, name, noted(getattr(module, name)))
+    hospitals._by_current_name.cache_clear()
+    recording._copy.cache_clear()
+    run_everything()
+    postgresql_only = set() if connection.vendor == "postgresql" else {("changes.py", "get_search_results")}
+    assert set(_uses()) - callers == postgresql_only
+
+
+def _uses() -> Iterator[tuple[str, str]]:
+    """Give each function outside of db/ that calls one of those of db/ which take lists."""
+    for path in (ROOT / "devices").rglob("*.py"):
+        if "tests" in path.parts or path.parent.name == "db":
+            continue
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef) and any(map(_takes_list, ast.walk(function))):
+                yield path.name, function.name
+
+
+def _takes_list(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) in CALLS

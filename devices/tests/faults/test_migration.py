@@ -1,0 +1,72 @@
+"""A migration runs while clients write and read: nothing is lost, and what fails succeeds when it is sent again."""
+
+import pytest
+
+from devices.tests.support.faults import Registry, Writers, times
+from devices.tests.support.server import ROOT
+
+SETTINGS = """
+from cexup.settings import *
+INSTALLED_APPS = [*INSTALLED_APPS, "later"]
+"""
+MIGRATION = '''
+from django.db import migrations, models
+
+
+def operations(Device):
+    field = models.CharField(max_length=20, null=True)
+    field.set_attributes_from_name("shelf")
+    return field, models.Index("device_type", "device_name", name="device_by_type_and_name")
+
+
+def forwards(apps, editor):
+    """As AddField and AddIndex of the devices' own app would."""
+    Device = apps.get_model("devices", "Device")
+    field, index = operations(Device)
+    editor.add_field(Device, field)
+    editor.add_index(Device, index)
+
+
+def backwards(apps, editor):
+    Device = apps.get_model("devices", "Device")
+    field, index = operations(Device)
+    editor.remove_index(Device, index)
+    editor.execute("ALTER TABLE devices_device DROP COLUMN shelf")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("devices", "__latest__")]
+    operations = [migrations.RunPython(forwards, backwards)]
+'''
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of `manage.py` with one migration more: a column and an index of the devices."""
+    folder = tmp_path_factory.mktemp("later")
+    (folder / "later" / "migrations").mkdir(parents=True)
+    for path, text in {
+        "later_settings.py": SETTINGS,
+        "later/__init__.py": "",
+        "later/migrations/__init__.py": "",
+        "later/migrations/0001_shelf.py": MIGRATION.replace("__latest__", latest()),
+    }.items():
+        (folder / path).write_text(text)
+    return {"PYTHONPATH": str(folder), "DJANGO_SETTINGS_MODULE": "later_settings"}
+
+
+def latest() -> str:
+    return max(path.stem for path in (ROOT / "devices/migrations").glob("0*.py"))
+
+
+def test_a_migration_while_clients_write_loses_nothing(registry: Registry, later: dict[str, str]) -> None:
+    registry.manage("seed_devices", str(times(20_000, 2_000)))
+    with Writers(registry) as writers:
+        for _ in range(times(5, 1)):
+            writers.wait_for(5)
+            registry.manage("migrate", "-v0", "later", **later)
+            writers.wait_for(5)
+            registry.manage("migrate", "-v0", "later", "zero", **later)
+        writers.wait_for(5)
+    writers.check()
+    assert set(writers.seen) <= {"503"}, writers.seen

@@ -1,0 +1,152 @@
+"""What the database cannot do now is told as such, 503 with Retry-After, in the API and in the admin."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import InternalError, NotSupportedError, OperationalError, ProgrammingError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import Client
+
+from devices.api import authentication
+from devices.crypto import keys
+from devices.db.transactions import is_outage
+from devices.models import ApiKey, Device
+from devices.tests.support.client import Api
+from devices.tests.support.factories import device_payload, register
+from devices.tests.support.unavailable import assert_unavailable
+
+pytestmark = pytest.mark.django_db
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Have the database take no writes, as a standby does, or a file that may only be read."""
+    on, off = {
+        "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+        "sqlite": ("PRAGMA query_only = 1", "PRAGMA query_only = 0"),
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(on)
+        try:
+            yield
+        finally:
+            cursor.execute(off)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/devices", device_payload(1)),
+        ("POST", "/api/devices?mode=partial", [device_payload(1), device_payload(2)]),
+        ("PATCH", "/api/device/{id}", {"device_name": "Renamed"}),
+        ("DELETE", "/api/device/{id}", None),
+    ],
+)
+def test_a_write_to_a_database_that_can_only_be_read_is_unavailable(
+    method: str, path: str, body: Any, api: Api
+) -> None:
+    [device] = register(device_payload(9))
+    api.get("/api/devices")  # its key's use is noted
+    with read_only():
+        assert_unavailable(api(method, path.format(id=device.pk), body))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reads_go_on_when_the_database_can_only_be_read(api: Api, client: Client) -> None:
+    [device] = register(device_payload(1))
+    api.get("/api/devices/changes")  # the feed's own key is there
+    authentication._paused_until = 0.0
+    ApiKey.objects.update(last_used_at=None)
+    with read_only():
+        for path in ("/api/devices", f"/api/device/{device.pk}", "/api/devices?search=cuff"):
+            assert api.get(path).status_code == 200
+        assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
+
+
+def caused(error: Exception, sqlstate: str) -> Exception:
+    error.__cause__ = psycopg.errors.lookup(sqlstate)()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (OperationalError("database or disk is full"), True),
+        (caused(OperationalError(), "57P01"), True),  # terminated by an administrator
+        (caused(OperationalError(), "57014"), True),  # took longer than statement_timeout
+        (caused(OperationalError(), "55P03"), True),  # a lock was not to be had
+        (caused(OperationalError(), "53100"), True),  # the disk is full
+        (caused(InternalError(), "25006"), True),  # read-only
+        (caused(InternalError(), "25P03"), True),  # idle in a transaction
+        (caused(NotSupportedError(), "0A000"), True),  # "cached plan must not change result type"
+        (caused(ProgrammingError(), "26000"), True),  # a prepared statement that has gone
+        (caused(InternalError(), "XX001"), False),  # the data is corrupted
+        (caused(ProgrammingError(), "42703"), False),  # no such column
+        (ProgrammingError("the connection is closed"), False),
+        (RuntimeError("read-only"), False),
+        (None, False),
+    ],
+)
+def test_what_passes_by_itself_is_an_outage_and_what_is_our_fault_is_none(
+    error: Exception | None, passes: bool
+) -> None:
+    assert is_outage(error) is passes
+
+
+@pytest.fixture
+def gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any) -> None:
+        raise OperationalError("connection to 10.0.0.1 refused")
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "cursor", fail)
+
+
+@pytest.mark.usefixtures("gone")
+def test_whatever_is_asked_is_unavailable_without_a_database() -> None:
+    for path in ("/api/devices", "/api/device/1", "/api/devices/changes?wait=1"):
+        response = Api(keys.generate()).get(path)
+        assert_unavailable(response)
+        assert b"10.0.0.1" not in response.content
+    assert Api("mistyped").get("/api/devices").status_code == 401  # which costs no query
+
+
+def test_the_message_is_in_the_clients_language(gone: None) -> None:
+    for language, words in (("en", "The database cannot do this now."), ("id", "Basis data sedang tidak dapat")):
+        assert (
+            Api(keys.generate())
+            .get("/api/devices", **{"accept-language": language})
+            .json()["message"]
+            .startswith(words)
+        )
+
+
+def test_the_admin_answers_with_a_page_that_asks_the_database_nothing(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any) -> None:
+        raise OperationalError("connection to 10.0.0.1 refused")
+
+    operator.raise_request_exception = False
+    monkeypatch.setattr(BaseDatabaseWrapper, "cursor", fail)
+    for path in ("/admin/", "/admin/devices/device/", "/admin/login/?next=/admin/"):
+        response = operator.get(path)
+        if path.startswith("/admin/login"):
+            assert response.status_code in (200, 503)
+            continue
+        assert (response.status_code, response["Retry-After"]) == (503, "1")
+        assert b"try again in a moment" in response.content
+        assert b"coba lagi" in response.content
+        assert b"10.0.0.1" not in response.content
+
+
+def test_what_is_no_outage_stays_an_error_of_ours(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any) -> None:
+        raise ProgrammingError("no such column")
+
+    operator.raise_request_exception = False
+    monkeypatch.setattr(Device.objects.__class__, "get_queryset", fail)
+    assert operator.get("/admin/devices/device/").status_code == 500

@@ -1,0 +1,219 @@
+"""The server is killed, stopped and reloaded while clients write: what was acknowledged is there, all of it, once."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devices.tests.support.factories import device_payload
+from devices.tests.support.faults import LOST, Registry, Writers, eventually, is_alive, may_be_sent_again, times
+from devices.tests.support.server import ROOT, children
+
+
+def test_a_worker_that_is_killed_in_mid_post_loses_and_doubles_nothing(registry: Registry) -> None:
+    chance = random.Random(7)  # noqa: S311  (when to strike, no secret)
+    with Writers(registry, size=60) as writers:  # so large that there is always one under way
+        for _ in range(times(50, 4)):
+            writers.wait_for(2)
+            time.sleep(chance.random() * 0.2)
+            workers = eventually(lambda: len(found := registry.workers()) == 2 and found)
+            os.kill(chance.choice(workers), signal.SIGKILL)
+    writers.check()
+    cut = sum(writers.seen[name] for name in ("ConnectionResetError", "RemoteDisconnected", "IncompleteRead"))
+    assert cut, "no request was under way when a worker was killed"
+    assert registry.is_ready()
+
+
+def test_the_master_is_killed_its_orphans_end_and_a_new_start_serves(registry: Registry) -> None:
+    answered: list[float] = []
+    with Writers(registry) as writers:
+        for _ in range(times(10, 1)):
+            writers.wait_for(5)
+            orphans = eventually(lambda: len(found := registry.workers()) == 2 and found)
+            waiting = threading.Thread(target=ask_and_wait, args=(registry, answered))
+            waiting.start()
+            time.sleep(0.3)
+            os.kill(registry.pid, signal.SIGKILL)
+            assert registry.process
+            registry.process.wait(30)
+            registry.start()
+            eventually(lambda orphans=orphans: not any(is_alive(pid) for pid in orphans), 30)
+            waiting.join(40)
+    writers.check()
+
+
+def ask_and_wait(registry: Registry, answered: list[float]) -> None:
+    """Hold a request for half a minute, which a server that stops does not wait for; note when it was answered."""
+    try:
+        registry.ask("GET", "/api/devices/changes?since=now&wait=30")
+    except LOST:
+        return
+    answered.append(time.monotonic())
+
+
+class Readers:
+    """Clients that know which of their requests the server had taken, as `cut` ones were, and which it had not."""
+
+    def __init__(self, registry: Registry, number: int = 4) -> None:
+        self.registry, self.ended = registry, threading.Event()
+        self.answered, self.cut, self.refused = 0, list[Any](), 0
+        self.threads = [threading.Thread(target=self._read) for _ in range(number)]
+
+    def __enter__(self) -> "Readers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def _read(self) -> None:
+        while not self.ended.is_set():
+            try:
+                answer = self.registry.ask("GET", "/api/devices?size=20")
+            except ConnectionRefusedError:
+                self.refused += 1
+                time.sleep(0.05)
+            except LOST as lost:
+                self.cut.append(repr(lost))
+            else:
+                self.answered += 1
+                if answer.status != 200:
+                    self.cut.append(answer)
+
+
+def test_stop_under_load_loses_no_acknowledged_write_and_ends_waiting_requests(registry: Registry) -> None:
+    answered: list[float] = []
+    with Writers(registry) as writers:
+        for _ in range(times(10, 1)):
+            writers.wait_for(10)
+            waiting = threading.Thread(target=ask_and_wait, args=(registry, answered))
+            waiting.start()
+            time.sleep(0.3)
+            assert registry.process
+            begun = time.monotonic()
+            registry.process.terminate()
+            assert registry.process.wait(60) == 0
+            waiting.join(40)
+            assert answered, "the waiting request got no response"
+            assert answered.pop() - begun < 20, "the waiting request did not end early"
+            registry.start()
+    writers.check()
+    assert set(writers.seen) <= {"ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
+
+
+def test_a_reload_under_load_cuts_no_request(registry: Registry) -> None:
+    with Writers(registry) as writers, Readers(registry) as readers:
+        for _ in range(times(10, 1)):
+            before = eventually(lambda: len(found := registry.workers()) == 2 and found)
+            writers.wait_for(5)
+            os.kill(registry.pid, signal.SIGHUP)
+            eventually(lambda before=before: not any(is_alive(pid) for pid in before))
+            writers.wait_for(5)
+    writers.check()
+    assert (readers.cut, readers.refused) == ([], 0)
+    assert writers.seen == {}
+
+
+def test_restarts_with_an_inherited_socket_lose_no_request(registry: Registry, tmp_path: Path) -> None:
+    """systemd keeps the listening socket (deploy/registry.socket), and here the test does."""
+    registry.stop()
+    with socket.create_server(("127.0.0.1", registry.port), backlog=512) as listener:
+        run = inherits(listener, registry.environment, tmp_path)
+        process = run()
+        try:
+            with Writers(registry) as writers, Readers(registry) as readers:
+                for _ in range(times(20, 3)):
+                    writers.wait_for(5)
+                    process.terminate()
+                    assert process.wait(60) == 0
+                    process = run()
+                writers.wait_for(5)
+            writers.check()
+        finally:
+            process.terminate()
+            process.wait(60)
+    registry.start()
+    assert (readers.cut, readers.refused) == ([], 0)
+    assert writers.seen == {}
+
+
+def inherits(
+    listener: socket.socket, environment: dict[str, str], folder: Path
+) -> Callable[[], subprocess.Popen[bytes]]:
+    """Return a function that starts gunicorn as systemd does: the socket is file descriptor 3."""
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
+    launch = (
+        f"import os; os.dup2({listener.fileno()}, 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+        f"os.execv({sys.executable!r}, {gunicorn!r})"
+    )
+
+    def run() -> subprocess.Popen[bytes]:
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", launch],
+                cwd=ROOT,
+                env=environment,
+                pass_fds=[listener.fileno()],
+                stdout=log,
+                stderr=log,
+            )
+
+    return run
+
+
+@pytest.mark.parametrize("ended", ["first", "second"])
+def test_of_two_masters_one_stops_and_the_other_serves(registry: Registry, ended: str) -> None:
+    first = registry.pid
+    os.kill(first, signal.SIGUSR2)
+    second = eventually(lambda: next((pid for pid in children(first) if len(children(pid)) == 2), None))
+    try:
+        with Readers(registry) as readers:
+            os.kill(first if ended == "first" else second, signal.SIGTERM)
+            eventually(lambda: not is_alive(first if ended == "first" else second), 60)
+            assert all(registry.is_up() for _ in range(10))
+        assert (readers.cut, readers.refused) == ([], 0)
+        assert readers.answered
+    finally:
+        if is_alive(second):
+            os.kill(second, signal.SIGTERM)
+            eventually(lambda: not is_alive(second))
+        registry.start()
+
+
+def test_a_post_whose_answer_was_lost_is_done_once_when_it_is_sent_again(registry: Registry) -> None:
+    for turn in range(times(20, 2)):
+        key = {"idempotency-key": uuid.uuid4().hex}
+        posted = [device_payload(600_000 + turn * 1000 + i, device_name=f"Once {turn}/{i}") for i in range(200)]
+
+        def post(posted: Any = posted, key: Any = key) -> Any:
+            try:
+                return registry.ask("POST", "/api/devices", posted, **key)
+            except LOST:
+                return None
+
+        first = threading.Thread(target=post)
+        first.start()
+        time.sleep(0.05 + 0.03 * turn)
+        for pid in registry.workers():
+            os.kill(pid, signal.SIGKILL)
+        first.join(60)
+        again = eventually(lambda post=post: (answer := post()) and not may_be_sent_again(answer) and answer)
+        assert again.status == 201, again
+        told = {row["id"]: row for row in again.body["data"]}
+        names = {row["device_name"] for row in posted}
+        there = {pk: row for pk, row in registry.devices().items() if row["device_name"] in names}
+        assert there == told
+        assert len(there) == 200

@@ -1,0 +1,179 @@
+"""Following the changes while others write: PostgreSQL commits in another order than transactions begin."""
+
+import json
+import random
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.api.serializers import serialize_device
+from devices.api.views.changes import representation
+from devices.history import feed
+from devices.models import Device, Hospital
+from devices.tests.support.concurrency import at_once
+from devices.tests.support.factories import device_payload, register
+from devices.values.errors import ValidationFailed
+from devices.values.scope import UNRESTRICTED, Scope
+
+JSON = representation("snake_case")
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def names(events: list[feed.Event]) -> list[str]:
+    return [json.loads(event.device)["device_name"] for event in events]
+
+
+def read_all(after: int = 0, size: int = 100, scope: Scope = UNRESTRICTED) -> list[feed.Event]:
+    events: list[feed.Event] = []
+    while (page := feed.read_page(after, size, scope, JSON)).events:
+        events, after = events + page.events, page.end
+    return events
+
+
+def test_what_commits_late_is_told_in_its_place_and_nothing_is_told_before_it() -> None:
+    """The trap of serial numbers: the first change is written first and commits last."""
+    first_written, second_committed, followed = (threading.Event() for _ in range(3))
+    told: list[list[str]] = []
+
+    def act(number: int) -> None:
+        if number == 0:
+            with transaction.atomic():
+                register(device_payload(1))
+                first_written.set()
+                assert followed.wait(20)
+        elif number == 1:
+            assert first_written.wait(20)
+            register(device_payload(2))  # on SQLite it waits for the first
+            second_committed.set()
+        else:
+            assert first_written.wait(20)
+            if connection.vendor == "postgresql":
+                assert second_committed.wait(20)
+                assert list(Device.objects.values_list("device_name", flat=True)) == ["Cuff 2"]
+            told.append(names(read_all()))
+            followed.set()
+
+    at_once(3, act)
+    assert told == [[]]
+    assert names(read_all()) == ["Cuff 1", "Cuff 2"]
+
+
+def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
+    began, told = threading.Event(), threading.Event()
+
+    def act(number: int) -> None:
+        if number == 0:
+            assert began.wait(20)
+            if connection.vendor == "postgresql":
+                register(device_payload(1))
+                assert names(read_all()) == ["Cuff 1"]
+            told.set()
+        else:
+            with transaction.atomic():
+                Hospital.objects.create(name="RS Baru")
+                began.set()
+                assert told.wait(20)
+                register(device_payload(2))
+
+    at_once(2, act)
+    assert names(read_all())[-1] == "Cuff 2"
+
+
+def test_what_was_rolled_back_is_never_told_and_holds_up_nobody() -> None:
+    with transaction.atomic():
+        with transaction.atomic():
+            register(device_payload(1))
+            transaction.set_rollback(True)
+        register(device_payload(2))
+        transaction.set_rollback(True)
+    register(device_payload(3))
+    assert names(read_all()) == ["Cuff 3"]
+
+
+def test_a_transaction_of_many_statements_takes_one_lock() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite's writers stand in one line")
+    with transaction.atomic():
+        for number in range(20):
+            register(device_payload(number))
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+            assert cursor.fetchone() == (1,)
+
+
+WRITERS, ROUNDS = 8, 25
+
+
+def write(number: int, ids: list[int], hospitals: list[Hospital]) -> None:
+    """Register, rename, transfer, retire and restore at random, more than one thing in a transaction."""
+    chance = random.Random(number)  # noqa: S311  (what a writer does, no secret)
+    for turn in range(ROUNDS):
+        # Another writer had the same device: what was not written is not told.
+        with suppress(Device.DoesNotExist, ValidationFailed, OperationalError, IntegrityError), transaction.atomic():
+            pk = chance.choice(ids)
+            device = Device.objects.filter(pk=pk)
+            register(device_payload(1000 * (number + 1) + turn, device_holder=chance.choice(hospitals).name))
+            pause(chance)
+            if device.exists():
+                registry.transfer(device, chance.choice([*hospitals, None]), SYSTEM)
+                registry.update(device, {"device_name": f"Name {number}.{turn}"}, SYSTEM)
+                if chance.random() < 0.2:
+                    registry.retire(device, SYSTEM)
+            else:
+                registry.restore([pk], SYSTEM)
+            pause(chance)
+
+
+def pause(chance: random.Random) -> None:
+    if connection.vendor == "postgresql":  # whoever pauses on SQLite holds up all others
+        time.sleep(chance.random() * 0.01)
+
+
+def copy(events: list[feed.Event]) -> dict[int, Any]:
+    """What somebody has who does as the events say."""
+    devices: dict[int, Any] = {}
+    for event in events:
+        device = json.loads(event.device)
+        if event.action == "deleted":
+            del devices[device["id"]]
+        else:
+            assert (event.action == "updated") == (device["id"] in devices)
+            devices[device["id"]] = device
+    return devices
+
+
+def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital, rs_b: Hospital) -> None:
+    """Each change once, in the one order, for whoever reads while it is written; and the copies are the registry."""
+    ids = [device.pk for device in register(*(device_payload(n) for n in range(12)))]
+    reaches = [UNRESTRICTED, UNRESTRICTED, Scope((rs_a,))]
+    finished: list[int] = []
+
+    def act(number: int) -> list[feed.Event]:
+        if number >= len(reaches):
+            try:
+                write(number, ids, [rs_a, rs_b])
+            finally:
+                finished.append(number)
+            return []
+        after, seen, last = 0, [], False
+        while not last:
+            last = len(finished) == WRITERS
+            while (page := feed.read_page(after, 1 + number * 3, reaches[number], JSON)).events:
+                seen, after = seen + page.events, page.end
+        return seen
+
+    first, second, of_a = at_once(len(reaches) + WRITERS, act)[: len(reaches)]
+    history = list(Device.history.order_by("history_id").values_list("history_id", flat=True))
+    assert len(history) > WRITERS * ROUNDS / 2
+    assert [event.position for event in first] == [event.position for event in second] == history
+    for seen, scope in ((first, UNRESTRICTED), (of_a, Scope((rs_a,)))):
+        assert seen == read_all(scope=scope)
+        registered = Device.objects.within(scope).select_related("device_holder")
+        assert copy(seen) == {device.pk: serialize_device(device, {}) for device in registered}

@@ -1,0 +1,312 @@
+"""A copy of the registry that is kept over its API, however often its keeper and the server are killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from psycopg import sql as pg
+
+from devices.history import replica
+from devices.tests.support.factories import device_payload
+from devices.tests.support.server import ROOT
+
+SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # the longer, the more is killed
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[str]:
+    """A database of its own, of the kind that is tested."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    if not url:
+        yield f"sqlite:///{tmp_path / 'registry.sqlite3'}"
+        return
+    name = f"follow_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(pg.SQL("CREATE DATABASE {}").format(pg.Identifier(name)))
+        yield f"{url.rsplit('/', 1)[0]}/{name}"
+        connection.execute(pg.SQL("DROP DATABASE {} WITH (FORCE)").format(pg.Identifier(name)))
+
+
+class Stage:
+    """A server, a follower, and what they are started with: both can be killed at any time."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment, self.folder = environment, folder
+        self.address = f"http://127.0.0.1:{environment['PORT']}"
+        self.copy = folder / "copy.jsonl"
+        self.key_file = folder / "key"
+        self.manage("migrate", "-v0")
+        self.key_file.write_text(self.manage("create_api_key", "tests").stdout)
+        self.running: dict[str, subprocess.Popen[Any]] = {}
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        run = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(run, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
+
+    def start(self, which: str) -> None:
+        command = {
+            "server": ["-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"],
+            "follower": ["manage.py", "follow_changes", *self.arguments()],
+        }[which]
+        quiet = subprocess.DEVNULL
+        self.running[which] = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=self.environment,
+            start_new_session=True,
+            stdout=quiet,
+            stderr=quiet,
+        )
+
+    def kill(self, which: str) -> None:
+        if process := self.running.pop(which, None):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+
+    def arguments(self) -> list[str]:
+        files = {"--key-file": self.key_file, "--state": self.folder / "state.sqlite3", "--out": self.copy}
+        return [self.address, *(str(part) for pair in files.items() for part in pair)]
+
+    def ask(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
+        """Send a request until it is answered; a write always with the same Idempotency-Key."""
+        headers = {"x-api-key": self.key_file.read_text().strip(), "content-type": "application/json"}
+        headers |= {"idempotency-key": key} if key else {}
+        data = None if body is None else json.dumps(body).encode()
+        while True:
+            try:
+                with urlopen(Request(self.address + path, data, headers, method=method), timeout=10) as response:
+                    return json.load(response)
+            except HTTPError as error:
+                refused = error
+            except (OSError, HTTPException, ValueError):
+                time.sleep(0.05)  # killed before it had answered
+                continue
+            with suppress(HTTPException, OSError):
+                told = refused.read()
+                assert b"still_running" in told or b"unavailable" in told, (method, path, told)
+            time.sleep(0.05)
+
+    def devices(self) -> list[dict[str, Any]]:
+        rows, path = [], "/api/devices?size=1000"
+        while path:
+            page = self.ask("GET", path)
+            rows += page["data"]
+            path = (page["pagination"]["next"] or "").removeprefix(self.address)
+        return rows
+
+    def copied(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.copy.read_text().splitlines()]
+
+
+@pytest.fixture
+def stage(database: str, server_environment: dict[str, str], tmp_path: Path, unused_port: str) -> Iterator[Stage]:
+    environment = {**server_environment, "DATABASE_URL": database, "PORT": unused_port, "WEB_CONCURRENCY": "2"}
+    stage = Stage(environment, tmp_path)
+    try:
+        yield stage
+    finally:
+        for which in list(stage.running):
+            stage.kill(which)
+
+
+def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
+    """Register, change, transfer and retire devices, each exactly once, whoever is killed."""
+    chance = random.Random(number)  # noqa: S311  (what a writer does, no secret)
+    turn = 0
+    while time.monotonic() < until:
+        turn += 1
+        name = 1000 * number + turn
+        posted = device_payload(name, device_holder=f"RS {chance.randrange(3)}")
+        device = stage.ask("POST", "/api/devices", posted, key=uuid.uuid4().hex)["data"][0]
+        path = f"/api/device/{device['id']}"
+        kind = chance.randrange(4)
+        if kind == 0:
+            stage.ask("PATCH", path, {"device_name": f"Renamed {name}"}, key=uuid.uuid4().hex)
+        elif kind == 1:
+            stage.ask("PATCH", path, {"device_holder": f"RS {chance.randrange(3)}"}, key=uuid.uuid4().hex)
+        elif kind == 2:
+            stage.ask("DELETE", path, key=uuid.uuid4().hex)
+            continue
+        done.append(device["device_mac"])
+
+
+def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) -> None:
+    for which in ("server", "follower"):
+        stage.start(which)
+    stage.ask("GET", "/api/devices")
+    until = time.monotonic() + SECONDS
+    done: list[str] = []
+    writers = [threading.Thread(target=write, args=(stage, number, until, done)) for number in range(1, 4)]
+    for writer in writers:
+        writer.start()
+    chance, killed = random.Random(7), 0  # noqa: S311
+    while time.monotonic() < until:
+        time.sleep(0.5 + chance.random())
+        for which in chance.sample(["server", "follower", "both"], 1):
+            names = ["server", "follower"] if which == "both" else [which]
+            for name in names:
+                stage.kill(name)
+            for name in names:
+                stage.start(name)
+            killed += len(names)
+    for writer in writers:
+        writer.join(120)
+    assert not any(writer.is_alive() for writer in writers)
+    stage.kill("follower")
+    stage.manage("follow_changes", *stage.arguments(), "--once")
+    devices = stage.devices()
+    assert stage.copied() == devices
+    assert sorted(device["device_mac"] for device in devices) == sorted(done)
+    assert killed > SECONDS / 3
+
+
+def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Stage) -> None:
+    code = (
+        "from devices import registry; from devices.history import recording; from devices.access.actor import SYSTEM;"
+        "from devices.models import Device;"
+        "from datetime import timedelta; then = recording.now_ms() - timedelta(days=2300);"
+        "registry.devices.now_ms = recording.now_ms = lambda: then;"
+    )
+    stage.manage("shell", "-v0", "-c", f"{code} registry.register([{device_payload(1)}, {device_payload(2)}], SYSTEM)")
+    stage.start("server")
+    stage.manage("follow_changes", *stage.arguments(), "--once")
+    assert len(stage.copied()) == 2
+    stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.filter(device_name='Cuff 1'), SYSTEM)")
+    stage.manage("prune", "--changes", "2299")
+    result = stage.manage("follow_changes", *stage.arguments(), "--once")
+    assert "beginning again" in result.stderr
+    assert result.stdout == "1 devices.\n"
+    assert stage.copied() == stage.devices()
+
+
+def test_a_key_that_opens_nothing_stops_the_follower(stage: Stage) -> None:
+    stage.start("server")
+    stage.ask("GET", "/api/devices")
+    stage.key_file.write_text("cxp_nothing")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        stage.manage("follow_changes", *stage.arguments(), "--once")
+    assert "answers 401: The x-api-key header is missing" in failed.value.stderr
+    assert "Traceback" not in failed.value.stderr
+
+
+# --- The key goes to no other host
+
+KEY = "cxp_a-secret"
+
+
+class Listener(ThreadingHTTPServer):
+    """A server on loopback that keeps what it receives, and redirects where it is told to."""
+
+    def __init__(self, redirect_to: str | None = None, status: int = 302) -> None:
+        self.redirect_to, self.status = redirect_to, status
+        self.received: list[tuple[str, str | None]] = []
+        super().__init__(("127.0.0.1", 0), Redirecting)
+
+    def url(self, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.server_port}"
+
+
+class Redirecting(BaseHTTPRequestHandler):
+    server: Listener
+
+    def do_GET(self) -> None:
+        self.server.received.append((self.path, self.headers.get("x-api-key")))
+        if target := self.server.redirect_to:
+            self.send_response(self.server.status)
+            self.send_header("Location", target)
+            self.end_headers()
+        else:
+            body = b'{"data": [], "pagination": {"next": "/?since=x"}}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@contextmanager
+def listening(redirect_to: str | None = None, status: int = 302) -> Iterator[Listener]:
+    with Listener(redirect_to, status) as listener:
+        thread = threading.Thread(target=listener.serve_forever)
+        thread.start()
+        try:
+            yield listener
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+def once(url: str, folder: Path, key: str = KEY) -> int:
+    with closing(replica.Replica(folder / "state.sqlite3")) as copy:
+        return replica.replicate(url, key, copy, None, once=True, tell=print)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_key_does_not_follow_a_redirect(tmp_path: Path, status: int) -> None:
+    with listening() as other, listening(other.url("localhost") + "/stolen", status) as registry:
+        with pytest.raises(replica.Stopped, match="redirects to localhost, which is not followed"):
+            once(registry.url(), tmp_path)
+        assert [key for _path, key in registry.received] == [KEY]
+        assert other.received == []
+
+
+def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> None:
+    with listening("/elsewhere") as registry:
+        with pytest.raises(replica.Stopped, match="redirects to another path"):
+            once(registry.url(), tmp_path)
+        assert len(registry.received) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://registry.example.org", "http://192.0.2.7:8000", "http://127.0.0.1.example.org", "ftp://127.0.0.1", "x"],
+)
+def test_a_url_that_is_not_encrypted_is_rejected_before_a_request(tmp_path: Path, url: str) -> None:
+    with pytest.raises(replica.Stopped, match="is not encrypted"):
+        once(url, tmp_path)
+
+
+def test_no_proxy_receives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as registry, listening() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url())
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert once(registry.url(), tmp_path) == 0
+        assert (len(registry.received), proxy.received) == (1, [])
+
+
+def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(KEY)
+    with listening("https://other.example/?x=1") as registry:
+        arguments = [registry.url(), f"--key-file={key_file}", f"--state={tmp_path / 'state.sqlite3'}", "--once"]
+        with pytest.raises(CommandError, match=r"redirects to other\.example") as failed:
+            call_command("follow_changes", *arguments)
+    assert KEY not in str(failed.value)
+
+
+@pytest.mark.parametrize("key", ["", f"# key of the ward\n{KEY}", f"\ufeff{KEY}", f"{KEY}\n"])
+def test_a_malformed_key_is_neither_sent_nor_printed(tmp_path: Path, key: str) -> None:
+    with listening() as registry:
+        with pytest.raises(replica.Stopped) as stopped:
+            once(registry.url(), tmp_path, key)
+        assert registry.received == []
+    assert KEY not in str(stopped.value)

@@ -1,0 +1,147 @@
+"""The examples of the documentation are executed, its links lead somewhere, and the reference has every endpoint."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devices.crypto import cursors
+from devices.models import ApiKey, ChangeFeed, Hospital
+from devices.tests.support.client import Api, issue
+from devices.tests.support.clock import set_clock
+
+ROOT = Path(__file__).resolve().parents[3]
+API_PAGES = sorted((ROOT / "docs" / "api").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "docs" / "first-call.md", *API_PAGES]
+MISSING = {ROOT / "docs" / "errors.md"}  # a page that may be missing
+
+# A request, and its response as JSON or, to show headers too, as HTTP.
+EXAMPLE = re.compile(
+    r"```http\n(?P<method>[A-Z]+) (?P<path>/\S*)\n(?P<headers>(?:[\w-]+: .*\n)*)(?:\n(?P<body>[^`]*))?```\n\n"
+    r"```(?P<form>json|http)\n(?P<response>(?s:.*?))```"
+)
+HEADER = re.compile(r"^([\w-]+): ?(.*)$", re.MULTILINE)
+DEVICES = [  # each page starts with them: see docs/api/README.md
+    {"device_name": "E86 5894", "device_mac": "D0:61:AE:D4:58:94", "device_type": "CONSUMER"},
+    {
+        "device_name": "E86 5895",
+        "device_mac": "D0:61:AE:D4:58:95",
+        "device_type": "CORPORATE",
+        "device_holder": "RS Harapan",
+    },
+    {
+        "device_name": "E86 5896",
+        "device_mac": "D0:61:AE:D4:58:96",
+        "device_type": "CONSUMER",
+        "device_holder": "RS Sehat",
+    },
+]
+
+
+class Examples:
+    """A registry with three devices, whose clock advances one second per request."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = datetime(2021, 11, 2, 2, 48, 2, 937000, tzinfo=UTC)
+        set_clock(patch, lambda: self.now)
+        patch.setattr(cursors, "token_bytes", bytes)
+        ChangeFeed.objects.create(pk=1, key=b"manual".ljust(32))
+        self.api = Api(issue("examples").text, **{"Host": "registry.example.org", "X-Forwarded-Proto": "https"})
+        assert self.api.post("/api/devices", DEVICES).status_code == 201
+        self.keys = {
+            "HOSPITAL_KEY": issue("hospital", hospital=Hospital.objects.get(name="RS Harapan")).text,
+            "READ_ONLY_KEY": issue("read-only", read_only=True).text,
+            "CAMEL_CASE_KEY": issue("camelCase", naming=ApiKey.Naming.CAMEL_CASE).text,
+        }
+
+    def run(self, example: re.Match[str]) -> str:
+        """Return the example with the response that the registry returns."""
+        headers = dict(HEADER.findall(example["headers"]))
+        if "x-api-key" in headers:
+            headers["x-api-key"] = self.keys.get(headers["x-api-key"], headers["x-api-key"])
+        self.now += timedelta(seconds=1)
+        body = json.loads(example["body"]) if example["body"] else None
+        response = self.api(example["method"], example["path"], body, **headers)
+        shown = json.dumps(response.json(), indent=2, ensure_ascii=False) + "\n" if response.content else ""
+        if example["form"] == "http":
+            shown = self.head(response, example["response"]) + (f"\n{shown}" if shown else "")
+        whole: str = example[0]
+        return whole.removesuffix(example["response"] + "```") + shown + "```"
+
+    def head(self, response: Any, shown: str) -> str:
+        """Return the status line, and the headers that the page shows."""
+        names = [name for name, _value in HEADER.findall(shown.partition("\n\n")[0])]
+        lines = [f"HTTP/1.1 {response.status_code} {response.reason_phrase}"]
+        return "\n".join(lines + [f"{name}: {response[name]}" for name in names]) + "\n"
+
+
+@pytest.mark.django_db(transaction=True, reset_sequences=True)
+@pytest.mark.parametrize("page", API_PAGES, ids=lambda page: page.stem)
+def test_api_examples_return_what_the_page_shows(page: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["registry.example.org"]
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    text = page.read_text()
+    written = EXAMPLE.sub(Examples(monkeypatch).run, text)
+    if os.environ.get("WRITE_DOCS"):
+        page.write_text(written)
+    examples = list(EXAMPLE.finditer(text))
+    assert text.count("```http") == len(examples) + sum(example["form"] == "http" for example in examples)
+    assert written == page.read_text()
+
+
+@pytest.mark.django_db
+def test_reference_has_every_endpoint_and_parameter(outsider: Api) -> None:
+    schema = outsider.get("/api/schema").json()
+    text = (ROOT / "docs" / "api" / "reference.md").read_text()
+    sections = dict(re.findall(r"^## ([A-Z]+ /\S+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
+    operations = {
+        f"{method.upper()} {path}": {parameter["name"] for parameter in operation.get("parameters", ())}
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert sections.keys() == operations.keys()
+    for name, parameters in operations.items():
+        queries = {parameter for parameter in parameters if parameter.islower() and f"{{{parameter}}}" not in name}
+        assert {parameter for parameter in queries if f"`{parameter}`" not in sections[name]} == set(), name
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", link):
+            continue
+        name, _hash, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists() or target in MISSING, link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_first_calls_of_the_readme_work_when_pasted(server: int, server_environment: dict[str, str]) -> None:
+    [session] = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    session = session.replace(".venv/bin/python", sys.executable).replace(":8000", f":{server}")
+    result = subprocess.run(
+        ["bash", "-euc", session],
+        cwd=ROOT,
+        env=server_environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    responses = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [response["code"] for response in responses] == [201, 200, 200, 200]
+    names = [response["data"][0]["device_name"] for response in (responses[1], responses[3])]
+    assert names == ["E86 5894", "Ward 3, bed 2"]

@@ -1,0 +1,66 @@
+"""What is installed is what was looked at: each version pinned, each file by its hash."""
+
+import json
+import re
+from importlib.metadata import distribution
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from devices.tests.support.server import ROOT
+
+
+def pinned(name: str) -> dict[str, str]:
+    """The versions of a compiled file, of each requirement that has a hash."""
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    found = {}
+    for line in text.splitlines():
+        if match := re.fullmatch(r"([a-z0-9.-]+)==(\S+) .*--hash=sha256:[0-9a-f]{64}.*", line.strip()):
+            found[match[1]] = match[2]
+        else:
+            assert not line.strip() or line.lstrip().startswith("#"), line
+    return found
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_what_is_asked_for_is_what_is_pinned(name: str) -> None:
+    asked = re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==(\S+)$", (ROOT / f"{name}.in").read_text(), re.MULTILINE)
+    assert len(asked) > 10
+    assert set(asked) <= set(pinned(f"{name}.txt").items())
+
+
+@pytest.mark.parametrize("python", ["3.11.0", "3.11.3", "3.12.0", "3.13.0", "3.14.0"])
+def test_what_each_python_needs_besides_is_pinned_too(python: str) -> None:
+    """The files are compiled by one Python; others may need what that one does not."""
+    versions = pinned("requirements-dev.txt")
+    asked = (ROOT / "requirements.in").read_text() + (ROOT / "requirements-dev.in").read_text()
+    extras = {name: found.split(",") for name, found in re.findall(r"^([a-z0-9.-]+)\[([^]]+)\]", asked, re.MULTILINE)}
+    environment = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+    needed = {
+        canonicalize_name(requirement.name)
+        for name in versions
+        for requirement in map(Requirement, distribution(name).requires or [])
+        if any(
+            requirement.marker is None or requirement.marker.evaluate({**environment, "extra": extra})
+            for extra in ["", *extras.get(name, [])]
+        )
+    }
+    assert "django" in needed
+    assert needed <= versions.keys()
+
+
+def test_what_tests_is_what_serves_and_more() -> None:
+    assert set(pinned("requirements.txt").items()) < set(pinned("requirements-dev.txt").items())
+
+
+def test_the_sbom_lists_each_pinned_package_and_each_file() -> None:
+    """`make sbom` writes it."""
+    sbom = json.loads((ROOT / "sbom.json").read_text())
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
+    listed = {part["name"]: part["version"] for part in sbom["components"]}
+    assert listed == pinned("requirements.txt")
+    assert all(part["purl"] == f"pkg:pypi/{part['name']}@{part['version']}" for part in sbom["components"])
+    hashes = re.findall("sha256:([0-9a-f]{64})", (ROOT / "requirements.txt").read_text())
+    files = [part["externalReferences"][0]["hashes"] for part in sbom["components"]]
+    assert sorted(each["content"] for some in files for each in some) == sorted(hashes)

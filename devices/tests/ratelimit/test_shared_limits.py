@@ -1,0 +1,79 @@
+"""The rates of requests on the real server: 2 worker processes, 32 clients, and a counter that all share."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from devices.tests.support.postgres import throwaway_postgres
+from devices.tests.support.redis import LIMIT, REQUESTS, ask_many, free_port, needs_redis
+from devices.tests.support.server import ROOT, served_from, serving
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database that is migrated, and of no other test."""
+    if request.param == "sqlite":
+        yield migrated(f"sqlite:///{tmp_path_factory.mktemp('rates') / 'registry.sqlite3'}")
+    else:
+        with throwaway_postgres() as url:
+            yield migrated(url)
+
+
+def migrated(url: str) -> str:
+    manage(served_from(url), "migrate", "-v0")
+    return url
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    run = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def served_by_two(url: str, **more: str) -> dict[str, str]:
+    # An hour, so that no window ends within a test; one that begins just before the hour does waits for it.
+    time.sleep(max(0.0, time.time() % 3600 - 3480) and 3600 - time.time() % 3600)
+    # Where nobody gets to count in time requests are admitted, so on a machine that is busy there is much time.
+    return {**served_from(url), "WEB_CONCURRENCY": "2", "DATABASE_LOCK_TIMEOUT": "300", **more}
+
+
+def test_of_a_limit_of_100_requests_and_100_failed_keys_exactly_100_pass_counted_by_the_database(database: str) -> None:
+    environment = served_by_two(database, API_FAILED_RATE=f"{LIMIT}/h")
+    key = manage(environment, "create_api_key", "app", "--rate", f"{LIMIT}/h")
+    with serving(environment) as port:
+        assert ask_many(port, key) == {200: LIMIT, 429: REQUESTS - LIMIT}
+        assert ask_many(port, "MTYzNTEzMDIzNDY0MA==1635130") == {401: LIMIT, 429: REQUESTS - LIMIT}
+
+
+@needs_redis
+def test_of_a_limit_of_100_exactly_100_are_admitted_counted_by_redis(
+    database: str, redis_server: tuple[subprocess.Popen[bytes], str]
+) -> None:
+    environment = served_by_two(database, REDIS_URL=redis_server[1])
+    key = manage(environment, "create_api_key", "app", "--rate", f"{LIMIT}/h")
+    other = {**environment, "PORT": str(free_port())}  # another machine with the same Redis
+    with serving(environment) as port, serving(other) as another_port, ThreadPoolExecutor(2) as both:
+        told = both.map(ask_many, [port, another_port], [key, key])
+        assert sum(told, Counter()) == {200: LIMIT, 429: 2 * REQUESTS - LIMIT}
+
+
+@needs_redis
+def test_a_redis_that_dies_fails_no_request_and_the_database_counts_on(
+    database: str, redis_server: tuple[subprocess.Popen[bytes], str]
+) -> None:
+    process, url = redis_server
+    environment = served_by_two(database, REDIS_URL=url)
+    key = manage(environment, "create_api_key", "app", "--rate", "2000/h")
+    limited = manage(environment, "create_api_key", "limited", "--rate", f"{LIMIT}/h")
+    with serving(environment) as port, ThreadPoolExecutor(1) as client:
+        while_it_dies = client.submit(ask_many, port, key, 960)
+        time.sleep(0.5)
+        process.kill()
+        process.wait(30)
+        assert while_it_dies.result() == {200: 960}
+        assert ask_many(port, limited) == {200: LIMIT, 429: REQUESTS - LIMIT}

@@ -1,0 +1,271 @@
+"""The counts that the database keeps: always the devices themselves, whoever writes them and how."""
+
+import io
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
+from django.db.models import Count
+from pytest_django import DjangoAssertNumQueries
+
+from devices import registry
+from devices.access.actor import SYSTEM
+from devices.db.triggers import counts, definitions
+from devices.models import Device, DeviceCount, Hospital
+from devices.tests.support.client import Api, issue
+from devices.tests.support.concurrency import at_once
+from devices.tests.support.factories import device_payload, register
+from devices.values import scope
+
+POSTGRESQL = connection.vendor == "postgresql"
+
+
+def counted() -> dict[tuple[int | None, str], int]:
+    """The counts as they should be, from the devices themselves."""
+    rows = Device.objects.order_by().values_list("device_holder_id", "device_type").annotate(number=Count("pk"))
+    return {(holder, device_type): number for holder, device_type, number in rows}
+
+
+def fleet() -> list[Device]:
+    return register(
+        *(device_payload(n, device_holder="RS Harapan") for n in range(4)),
+        *(device_payload(n, device_holder="RS Sehat", device_type="CORPORATE") for n in range(4, 7)),
+        *(device_payload(n) for n in range(7, 9)),
+    )
+
+
+def write_in_sql(statement: str) -> Callable[[], object]:
+    def write() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    return write
+
+
+def merge() -> None:
+    wrong, right = Hospital.objects.order_by("pk")
+    registry.transfer(Device.objects.filter(device_holder=wrong), right, SYSTEM)
+    wrong.delete()
+
+
+def restore() -> None:
+    first = Device.objects.order_by("pk").first()
+    registry.retire(Device.objects.all(), SYSTEM)
+    registry.restore([first.pk], SYSTEM)  # type: ignore[union-attr]
+
+
+WRITES = {
+    "register": lambda: register(*(device_payload(n, device_holder=f"RS {n % 7}") for n in range(100, 200))),
+    "update": lambda: registry.update(Device.objects.filter(pk=Device.objects.first().pk), device_payload(0), SYSTEM),  # type: ignore[union-attr,arg-type]
+    "transfer": lambda: registry.transfer(Device.objects.all(), None, SYSTEM),
+    "retire": lambda: registry.retire(Device.objects.filter(device_type="CORPORATE"), SYSTEM),
+    "restore": restore,
+    "merge": merge,
+    "retype": write_in_sql("UPDATE devices_device SET device_type = 'CORPORATE' WHERE device_holder_id IS NULL"),
+    "rename": write_in_sql("UPDATE devices_device SET device_name = device_name || 'x'"),
+    "delete": write_in_sql("DELETE FROM devices_device WHERE device_type = 'CONSUMER'"),
+    "delete all": write_in_sql("DELETE FROM devices_device"),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_whatever_is_written_the_counts_are_the_devices(write: Callable[[], object]) -> None:
+    fleet()
+    write()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+    assert DeviceCount.objects.total(scope.UNRESTRICTED) == Device.objects.count()
+    assert counts.find_drift() == []
+
+
+@pytest.mark.django_db
+def test_what_is_taken_back_was_never_counted() -> None:
+    fleet()
+    with transaction.atomic():
+        register(device_payload(50))
+        registry.retire(Device.objects.filter(device_holder=None), SYSTEM)
+        transaction.set_rollback(True)
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no TRUNCATE")
+def test_an_emptied_table_counts_nothing() -> None:
+    fleet()
+    write_in_sql("TRUNCATE devices_device")()
+    assert DeviceCount.objects.by_holder_and_type(None) == {}
+    register(device_payload(1))
+    assert DeviceCount.objects.total(scope.UNRESTRICTED) == 1
+
+
+@pytest.mark.django_db
+def test_totals_by_scope_hospital_and_type_are_read_from_the_counts(rs_a: Hospital, rs_b: Hospital) -> None:
+    fleet()
+    total = DeviceCount.objects.total
+    both, only_a = scope.Scope((rs_a, rs_b)), scope.Scope((rs_a,))
+    read = [
+        total(scope.UNRESTRICTED),
+        total(only_a),
+        total(both),
+        total(scope.Scope()),
+        total(both, device_holder=rs_a.pk, device_type="CONSUMER"),
+        total(only_a, device_holder=rs_b.pk),
+        total(scope.UNRESTRICTED, device_holder=None),
+        total(scope.UNRESTRICTED, device_type="CORPORATE"),
+    ]
+    assert read == [9, 4, 7, 0, 4, 0, 2, 3]
+    DeviceCount.objects.filter(number__gt=0).update(number=1_000_000)
+    assert total(scope.UNRESTRICTED, device_type="CORPORATE") % 1_000_000 == 0
+
+
+@pytest.mark.django_db
+def test_counts_of_some_hospitals_are_theirs_alone(
+    rs_a: Hospital, rs_b: Hospital, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    fleet()
+    with django_assert_num_queries(1):
+        assert DeviceCount.objects.by_holder_and_type(None) == {
+            (rs_a.pk, "CONSUMER"): 4,
+            (rs_b.pk, "CORPORATE"): 3,
+            (None, "CONSUMER"): 2,
+        }
+    assert DeviceCount.objects.by_holder_and_type([rs_b.pk]) == {(rs_b.pk, "CORPORATE"): 3}
+    assert DeviceCount.objects.by_holder_and_type([]) == {}
+
+
+@pytest.mark.django_db
+def test_a_count_has_few_rows_however_much_is_written() -> None:
+    for n in range(300):
+        register(device_payload(n, device_holder="RS Harapan"))
+    assert DeviceCount.objects.count() <= counts.COMPACT_EVERY + 3
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+
+
+# --- Checked and repaired
+
+
+@pytest.mark.django_db
+def test_wrong_counts_are_told_and_repaired() -> None:
+    fleet()
+    out, err = io.StringIO(), io.StringIO()
+    call_command("check_counts", stdout=out)
+    assert out.getvalue() == "Every count is right.\n"
+    DeviceCount.objects.filter(device_type="CORPORATE").delete()
+    with pytest.raises(CommandError, match=r"^2 counts are wrong: run check_counts --repair\.$"):
+        call_command("check_counts", stderr=err)
+    assert sorted(err.getvalue().splitlines()) == ["RS Sehat, CORPORATE: +3", "all hospitals, CORPORATE: +3"]
+    call_command("check_counts", "--repair", stdout=out, stderr=err)
+    assert out.getvalue().endswith("2 counts repaired.\n")
+    assert counts.find_drift() == []
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+
+
+@pytest.mark.django_db
+def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
+    fleet()
+    counts.remove(connection)
+    assert definitions.changed(connection, counts.SHIPPED)
+    Device.objects.filter(device_holder=None).delete()
+    call_command("migrate", verbosity=0)
+    assert definitions.changed(connection, counts.SHIPPED) == []
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+    register(device_payload(99))
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+
+
+# --- While others write
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_total_lies_between_what_was_committed_before_and_after_and_is_right_in_the_end(rs_a: Hospital) -> None:
+    key = issue("app").text
+    lock, writing = threading.Lock(), threading.Semaphore(0)
+    begun, done = {"+": 0, "-": 0}, {"+": 0, "-": 0}
+
+    def tell(account: dict[str, int], sign: str, number: int) -> None:
+        with lock:
+            account[sign] += number
+
+    def write(thread: int) -> None:
+        for n in range(25):
+            first = (thread * 100 + n) * 10
+            tell(begun, "+", 10)
+            posted = [device_payload(first + m, device_holder=f"RS {(thread + m) % 3}") for m in range(10)]
+            response = Api(key).post("/api/devices", posted)
+            assert response.status_code == 201
+            tell(done, "+", 10)
+            tell(begun, "-", 1)
+            assert Api(key).delete(f"/api/device/{response.json()['data'][n % 10]['id']}").status_code == 200
+            tell(done, "-", 1)
+            moved = Device.objects.filter(device_name__startswith=f"Cuff {thread}")
+            registry.transfer(
+                moved.filter(device_type="CONSUMER", pk__lt=response.json()["data"][2]["id"]), rs_a, SYSTEM
+            )
+        writing.release()
+
+    def read() -> int:
+        seen = 0
+        while seen < 10 or not writing.acquire(blocking=False):
+            with lock:
+                least, most = done["+"], done["-"]
+            total = Api(key).get("/api/devices?size=1").json()["pagination"]["total"]
+            with lock:
+                least, most = least - begun["-"], begun["+"] - most
+            assert least <= total <= most
+            seen += 1
+        return seen
+
+    at_once(5, lambda thread: write(thread) if thread else read())
+    assert Device.objects.count() == 4 * 25 * 9
+    assert Api(key).get("/api/devices").json()["pagination"]["total"] == 4 * 25 * 9
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+    assert counts.find_drift() == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one writer at a time, and no rows to fold")
+def test_nobody_waits_for_a_fold() -> None:
+    for n in range(20):
+        register(device_payload(n))
+
+    def fold() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+            cursor.execute("SELECT devices_fold_counts()")
+
+    def write_and_fold() -> None:
+        try:
+            with transaction.atomic():
+                register(device_payload(100))
+                fold()
+        finally:
+            connections.close_all()
+
+    with transaction.atomic():
+        fold()
+        other = threading.Thread(target=write_and_fold)
+        other.start()
+        other.join(10)
+        assert DeviceCount.objects.total(scope.UNRESTRICTED) == 21
+    assert Device.objects.filter(device_name="Cuff 100").exists()
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_repairing_while_others_write_leaves_the_counts_right() -> None:
+    fleet()
+    DeviceCount.objects.filter(is_total=False).delete()
+
+    def act(thread: int) -> Any:
+        for n in range(10):
+            if thread:
+                register(device_payload(thread * 100 + n))
+            else:
+                counts.repair()
+
+    at_once(4, act)
+    assert counts.find_drift() == []
+    assert DeviceCount.objects.by_holder_and_type(None) == counted()

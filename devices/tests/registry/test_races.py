@@ -1,0 +1,128 @@
+"""Clients that write at the same time: threads with connections of their own, on a database that commits."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
+from devices.api.views import devices
+from devices.models import Device, Hospital
+from devices.registry import hospitals
+from devices.tests.support.client import Api, issue
+from devices.tests.support.concurrency import at_once
+from devices.tests.support.factories import MAC, device_payload, register
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_of_twenty_posts_of_one_mac_one_registers_and_nineteen_conflict() -> None:
+    key = issue("app").text
+    responses = at_once(20, lambda n: Api(key).post("/api/devices", device_payload(n, device_mac=MAC)))
+    assert Counter(response.status_code for response in responses) == {201: 1, 409: 19}
+    for response in responses:
+        if response.status_code == 409:
+            assert [(e["field"], e["index"]) for e in response.json()["errors"]] == [("device_mac", 0)]
+    assert Device.objects.count() == Device.history.count() == 1
+
+
+def test_lists_that_overlap_in_opposite_order_end_in_one_winner_and_no_deadlock() -> None:
+    key = issue("app").text
+    devices = [device_payload(n) for n in range(200)]
+    for _ in range(3):
+        responses = at_once(6, lambda n: Api(key).post("/api/devices", devices[:: 1 if n % 2 else -1]))
+        assert Counter(response.status_code for response in responses) == {201: 1, 409: 5}
+        assert Device.objects.count() == 200
+        Device.objects.all().delete()
+
+
+def test_a_hospital_named_by_many_at_once_is_one_hospital() -> None:
+    key = issue("app").text
+    posts = [[device_payload(n * 10 + m, device_holder=f"RS {m}") for m in range(5)] for n in range(10)]
+    responses = at_once(10, lambda n: Api(key).post("/api/devices", posts[n][:: 1 if n % 2 else -1]))
+    assert Counter(response.status_code for response in responses) == {201: 10}
+    assert (Hospital.objects.count(), Hospital.history.count(), Device.objects.count()) == (5, 5, 50)
+
+
+def test_updates_of_one_device_are_all_kept_in_its_history() -> None:
+    key = issue("app").text
+    [device] = register(device_payload(1))
+    path = f"/api/device/{device.pk}"
+    responses = at_once(12, lambda n: Api(key).patch(path, {"device_name": f"Name {n}"}))
+    assert Counter(response.status_code for response in responses) == {200: 12}
+    told = list(Device.history.filter(id=device.pk).order_by("history_id").values_list("device_name", flat=True))
+    assert sorted(told) == sorted(["Cuff 1", *(f"Name {n}" for n in range(12))])
+    assert told[-1] == Device.objects.get().device_name
+
+
+def test_updates_of_different_fields_lose_none_of_them() -> None:
+    key = issue("app").text
+    [device] = register(device_payload(1))
+    changes = [{"device_name": "New"}, {"device_type": "CORPORATE"}, {"device_mac": MAC}, {"device_holder": "RS Baru"}]
+    responses = at_once(4, lambda n: Api(key).patch(f"/api/device/{device.pk}", changes[n]))
+    assert Counter(response.status_code for response in responses) == {200: 4}
+    kept = Device.objects.get()
+    assert (kept.device_name, kept.device_type, kept.device_mac, kept.device_holder.name) == (  # type: ignore[union-attr]
+        "New",
+        "CORPORATE",
+        MAC,
+        "RS Baru",
+    )
+
+
+def test_two_devices_that_want_one_name_get_it_once() -> None:
+    key = issue("app").text
+    devices = register(*map(device_payload, range(8)))
+    responses = at_once(8, lambda n: Api(key).patch(f"/api/device/{devices[n].pk}", {"device_name": "Wanted"}))
+    assert Counter(response.status_code for response in responses) == {200: 1, 409: 7}
+
+
+def test_a_device_is_retired_once() -> None:
+    key = issue("app").text
+    [device] = register(device_payload(1))
+    responses = at_once(8, lambda n: Api(key).delete(f"/api/device/{device.pk}"))
+    assert Counter(response.status_code for response in responses) == {200: 1, 410: 7}
+    assert Device.history.filter(history_type="-").count() == 1
+
+
+def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    issued = issue("app")
+    in_flight, revoked = threading.Event(), threading.Event()
+    list_devices = devices.DeviceViewSet.list  # called as soon as the key is authenticated
+
+    def wait(view: devices.DeviceViewSet, request: Any) -> Any:
+        in_flight.set()
+        assert revoked.wait(10)
+        return list_devices(view, request)
+
+    monkeypatch.setattr(devices.DeviceViewSet, "list", wait)
+
+    def act(number: int) -> int:
+        if number == 0:
+            return Api(issued.text).get("/api/devices?device_type=CONSUMER").status_code
+        assert in_flight.wait(10)
+        api_keys.revoke(issued.key, SYSTEM)
+        status = Api(issued.text).get("/api/devices").status_code
+        revoked.set()
+        return status
+
+    assert at_once(2, act) == [200, 401]
+
+
+def test_devices_registered_during_a_merge_are_of_the_hospital_that_stays() -> None:
+    key = issue("app").text
+    stays = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
+    for turn in range(5):
+        misspelt = hospitals.get_or_create([f"RS Harapn {turn}"], SYSTEM)[f"rs harapn {turn}"]
+
+        def act(number: int, turn: int = turn, misspelt: Hospital = misspelt) -> int:
+            if number == 0:
+                return int(hospitals.merge([misspelt], stays, SYSTEM) is None)
+            posted = device_payload(turn * 100 + number, device_holder=misspelt.name)
+            return int(Api(key).post("/api/devices", posted).status_code)
+
+        assert Counter(at_once(8, act)) == {0: 1, 201: 7}
+    assert list(Hospital.objects.all()) == [stays]
+    assert Device.objects.filter(device_holder=stays).count() == 35

@@ -1,0 +1,72 @@
+"""Files that the registry creates are readable by their owner alone, whatever umask it is started with."""
+
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devices.tests.support.server import ROOT, served_from, serving
+
+OPEN = 0o022  # the umask of most shells and services
+
+
+def manage(environment: dict[str, str], *words: str) -> None:
+    command = [sys.executable, "manage.py", *words]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, umask=OPEN)
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the database of a server that is running and has written."""
+    folder = tmp_path_factory.mktemp("files")
+    environment = served_from(f"sqlite:///{folder / 'registry.sqlite3'}")
+    manage(environment, "migrate", "-v0")
+    before = os.umask(OPEN)
+    try:
+        with serving(environment) as port:
+            assert urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=120).status == 200
+            manage(environment, "create_api_key", "tests")
+            manage(environment, "export_devices", str(folder / "export.csv"))
+            yield folder
+    finally:
+        os.umask(before)
+
+
+def test_a_database_and_what_belongs_to_it_are_the_owners_alone(served: Path) -> None:
+    found = modes(served)
+    assert {"registry.sqlite3", "registry.sqlite3-wal", "registry.sqlite3-shm"} <= set(found)
+    assert set(found.values()) == {"0o600"}
+
+
+def test_an_export_is_the_owners_alone(served: Path) -> None:
+    assert modes(served)["export.csv"] == "0o600"
+
+
+def test_static_files_are_public(tmp_path: Path) -> None:
+    settings = tmp_path / "static_settings.py"
+    settings.write_text(f"from cexup.settings import *\nSTATIC_ROOT = {str(tmp_path / 'static')!r}\n")
+    environment = {**served_from("sqlite://:memory:"), "DJANGO_SETTINGS_MODULE": "static_settings"}
+    manage(environment | {"PYTHONPATH": str(tmp_path)}, "collectstatic", "--no-input", "-v0")
+    found = [path for path in (tmp_path / "static").rglob("*") if path.name.startswith("labels")]
+    assert found
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o644}
+
+
+def test_the_servers_command_in_the_makefile_and_the_services_set_the_same_umask() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = makefile.partition("\nrun:")[2].partition("\n\n")[0].splitlines()[1:]
+    assert all(line.startswith("\t@umask 077; ") for line in recipe)
+    services = sorted((ROOT / "deploy").glob("*.service"))
+    assert services
+    for service in services:
+        lines = service.read_text().splitlines()
+        assert {"UMask=0077", "StateDirectory=registry", "StateDirectoryMode=0700"} <= set(lines), service.name
+    assert "chmod 600 /etc/registry.env" in (ROOT / "deploy" / "registry.service").read_text()

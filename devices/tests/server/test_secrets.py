@@ -1,0 +1,282 @@
+"""No key, password, code or personal address in a log, an error page, a report or a `repr`, whatever fails."""
+
+import logging
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection, transaction
+from django.test import Client, RequestFactory
+from django.views.debug import get_exception_reporter_class
+
+from cexup.logs import LineFormatter, redacted
+from devices import registry
+from devices.access.actor import SYSTEM, Actor
+from devices.accounts import api_keys, two_factor, users
+from devices.crypto import keys
+from devices.models import ApiKey, Hospital, ImportPreview, StaffUser
+from devices.tests.support.client import Api, issue
+from devices.tests.support.factories import device_payload
+from devices.tests.support.server import ROOT, served_from
+
+LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
+PASSWORD, CODE, SESSION = "correct horse battery", "123456", "abcdefghijklmnop"
+HIDDEN = "the name of a client application"
+EMAIL, LINK = "ratna@rs.example", "/admin/set-password/MQ/abc-def/"
+
+
+class Lines(logging.Handler):
+    """What the settings' own formatter writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(LineFormatter())
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text += self.format(record) + "\n"
+
+
+@pytest.fixture
+def log() -> Iterator[Lines]:
+    handler = Lines()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+def fail(*_args: Any, **_kwargs: Any) -> Any:
+    raise RuntimeError("it broke")
+
+
+# --- Logs and error pages
+
+
+@pytest.mark.django_db
+def test_a_failure_tells_neither_key_nor_body(log: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = issue("ward app").text
+    monkeypatch.setattr(registry, "register", fail)
+    response = Api(text).post(f"/api/devices?x={text}", [device_payload(1)])
+    assert response.status_code == 400  # an unknown parameter
+    response = Api(text, cookie="sessionid=abcdefghijklmnop").post("/api/devices", [device_payload(1)])
+    assert response.status_code == 500
+    assert "it broke" in log.text
+    assert "it broke" not in response.content.decode()
+    for secret in (text, keys.digest(text), "abcdefghijklmnop", "Cuff 1"):
+        assert secret not in log.text
+        assert secret not in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_row_that_the_database_refused_is_not_logged(
+    log: Lines, operator: Client, ratna: Client, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users.invite("Other", "other@rs.example", [rs_a])
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    monkeypatch.setattr("devices.admin.users.UserForm.clean_email", lambda form: "other@rs.example")
+    operator.raise_request_exception = False
+    form = {"first_name": "Ibu Ratna", "email": "x@rs.example", "hospitals": [rs_a.pk], "is_active": "on"}
+    response = operator.post(f"/admin/devices/staffuser/{person.pk}/change/", form)
+    assert response.status_code == 500
+    assert "IntegrityError" in log.text
+    for text in (log.text, response.content.decode()):
+        assert "rs.example" not in text
+        assert person.password not in text
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite tells no values of a row that it refuses")
+def test_the_whole_row_that_a_constraint_tells_is_not_logged(log: Lines) -> None:
+    with pytest.raises(IntegrityError, match=HIDDEN) as refused, transaction.atomic():
+        ApiKey.objects.bulk_create([ApiKey(name=HIDDEN, prefix="abcdefgh", digest="d" * 64, naming="x")])
+    logging.getLogger("devices").error("refused", exc_info=refused.value)
+    assert "apikey_naming_known" in log.text
+    assert "DETAIL: …" in log.text
+    assert HIDDEN not in log.text
+    assert "dddd" not in log.text
+
+
+@pytest.mark.django_db
+def test_what_people_type_to_sign_in_is_not_logged(log: Lines, client: Client, operator: Client) -> None:
+    for username in ("operator", "ratna@rs.example", PASSWORD):
+        for _ in range(6):
+            response = client.post("/admin/login/", {"username": username, "password": PASSWORD})
+    assert response.status_code == 429
+    assert PASSWORD not in log.text
+    assert "rs.example" not in log.text
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Not Found: /admin/set-password/MQ/abc-def/", "Not Found: /admin/set-password/…"),
+        ("no such user ratna@rs.example.", "no such user …@…."),
+        ("postgres://registry:hunter2@localhost/db", "postgres://registry:…@localhost/db"),
+        ("redis://:hunter2@localhost:6379/0", "redis://:…@localhost:6379/0"),
+        ("redis://:hunt/er@2@localhost:6379/0", "redis://:…@localhost:6379/0"),
+        ('"GET /api/devices?x-api-key=MTYzNTEz HTTP/1.1" 400', '"GET /api/devices?x-api-key=… HTTP/1.1" 400'),
+        ("a\nDETAIL:  Key (username)=(x) already exists.\nb", "a\nDETAIL: …\nb"),
+        ("nothing to hide: key 7 of Ward app", "nothing to hide: key 7 of Ward app"),
+    ],
+)
+def test_a_line_keeps_what_is_no_secret(text: str, kept: str) -> None:
+    assert redacted(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SECRET_KEY", "hunter2-short"),
+        ("SECRET_KEY_FALLBACKS", "hunter2-short"),
+        ("DATABASE_URL", "nonsense://registry:hunter2@localhost:port/x"),
+    ],
+)
+def test_a_malformed_setting_is_told_by_name_and_not_by_value(variable: str, value: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "SECRET_KEY": "x" * 50, variable: value}
+    command = [sys.executable, "manage.py", "check", "--database", "default"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert variable in result.stderr
+    assert "hunter2" not in result.stderr + result.stdout
+
+
+# --- Reports of errors, as Django would mail them
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["get_traceback_text", "get_traceback_html"])
+def test_a_report_of_an_error_tells_neither_headers_nor_forms_nor_variables(how: str, settings: Any) -> None:
+    text = keys.generate()
+    request = RequestFactory().post(
+        f"{LINK}?key={text}",
+        {"new_password1": PASSWORD, "code": CODE, "email": EMAIL},
+        headers={"x-api-key": LEGACY, "cookie": f"sessionid={SESSION}"},
+    )
+    try:
+        _fails_with(LEGACY, PASSWORD)
+    except ValueError:
+        report = getattr(get_exception_reporter_class(request)(request, *sys.exc_info()), how)()
+    assert "_fails_with" in report
+    for secret in (text, LEGACY, PASSWORD, CODE, EMAIL, SESSION, LINK, settings.SECRET_KEY):
+        assert secret not in report, secret
+
+
+def _fails_with(key: str, password: str) -> None:
+    form = {"password": password, "key": key}
+    raise ValueError(f"no good: {len(form)}")
+
+
+# --- repr
+
+
+@pytest.mark.django_db
+def test_no_repr_has_a_secret_or_an_address(rs_a: Hospital, ratna: Client) -> None:
+    issued = issue("ward app")
+    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    device = two_factor.start_enrollment(User.objects.get(pk=person.pk), "of one session")
+    upload = ImportPreview(name="fleet.csv", user=person, digest="d" * 64)
+    secrets = [issued.text, issued.text[-46:], keys.digest(issued.text), person.email, person.password]
+    secrets += [device.key, device.bin_key.hex(), two_factor.format_secret(device)]
+    legacy = api_keys.import_key(LEGACY, "legacy", SYSTEM)
+    for thing in (issued, issued.key, upload, person, legacy, Actor("api", api_key=legacy)):  # type: ignore[arg-type]
+        for secret in [*secrets, LEGACY, keys.digest(LEGACY), "d" * 64]:
+            assert secret not in repr(thing)
+            assert secret not in str(thing)
+    for secret in secrets:
+        assert secret not in redacted(repr(device))  # django-otp's own, which has the user name too
+    assert person.email not in redacted(repr(User.objects.get(pk=person.pk)))
+
+
+# --- The server itself
+
+
+@pytest.fixture(scope="module")
+def logs_of_the_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+    """All that a server logs, on DEBUG and with each access, while it fails in every way; and what was secret in it."""
+    folder = tmp_path_factory.mktemp("logs")
+    environment = served_from(f"sqlite:///{folder / 'registry.sqlite3'}") | {"LOG_LEVEL": "DEBUG", "DEBUG": "0"}
+    environment["PYTHONWARNINGS"] = "ignore"  # these are no records: Python prints them itself
+    manage = [sys.executable, "manage.py"]
+    quiet: dict[str, Any] = {"cwd": ROOT, "env": environment, "check": True, "capture_output": True, "text": True}
+    subprocess.run([*manage, "migrate", "-v0"], **quiet)
+    key = subprocess.run([*manage, "create_api_key", "tests"], **quiet).stdout.strip()
+    asked = [
+        (f"/api/devices?key={key}", {"x-api-key": key}),
+        ("/api/devices", {"x-api-key": LEGACY}),
+        ("/api/devices", {"x-api-key": key, "host": "evil.example"}),
+        ("/admin/set-password/MQ/dj7x2k-0123456789abcdef/", {}),
+        (f"/{key}/ratna@rs.example", {"referer": f"http://x/?password={LEGACY}"}),
+        ("BREAK", {}),
+        ("/api/devices", {"x-api-key": key}),
+    ]
+    log = folder / "log"
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--access-logfile", "-"]
+    with log.open("w") as stream:
+        process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment, stdout=stream, stderr=stream)
+        try:
+            address = f"http://127.0.0.1:{environment['PORT']}"
+            _wait(f"{address}/healthz")
+            statuses = [_ask(address, path, headers, folder) for path, headers in asked]
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert statuses[3:5] in ([200, 404], [500, 500])  # pages, or failures where nobody has collected their style sheets
+    assert statuses[:3] + statuses[5:] == [400, 401, 400, 0, 503]
+    return log.read_text(), [key, LEGACY, "dj7x2k-0123456789abcdef", "ratna@rs.example"]
+
+
+def _wait(url: str) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(url, timeout=60)
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the server does not answer")
+
+
+def _ask(address: str, path: str, headers: dict[str, str], folder: Path) -> int:
+    if path == "BREAK":
+        with closing(sqlite3.connect(folder / "registry.sqlite3", timeout=60)) as database:
+            database.execute("DROP TABLE devices_device")
+        return 0
+    request = urllib.request.Request(address + path, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_whatever_the_server_logs_has_no_secret_in_it(logs_of_the_server: tuple[str, list[str]]) -> None:
+    log, secrets = logs_of_the_server
+    assert re.search(r'"GET /cxp_…/…@… HTTP', log)
+    assert re.search(r'"GET /api/devices\?key=…', log)  # gunicorn's line for an access
+    assert "OperationalError" in log
+    for secret in secrets:
+        assert secret not in log, secret
+
+
+def test_every_line_of_the_server_is_a_record_in_utc_or_part_of_a_traceback(
+    logs_of_the_server: tuple[str, list[str]],
+) -> None:
+    lines = logs_of_the_server[0].splitlines()
+    records = [line for line in lines if not line.startswith("    ")]
+    for line in records:
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ [\w.]+ \[[\w.-]+\] ", line), line
+    assert {"gunicorn.error", "gunicorn.access", "django.request"} <= {line.split()[2] for line in records}
+    assert any("Traceback" in line for line in lines)
+    [refused] = [line for line in records if "DisallowedHost" in line]
+    assert "evil.example" in refused

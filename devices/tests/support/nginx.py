@@ -1,0 +1,105 @@
+"""nginx in front of the registry."""
+
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from devices.tests.support.server import ROOT
+
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+CONFIGURATION = """
+daemon off; pid {folder}/pid; error_log {folder}/errors; worker_processes 1; worker_rlimit_nofile {descriptors};
+events {{ worker_connections 12000; }}
+http {{
+    access_log {log};
+    client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/answers;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    include registry/nginx.conf;
+}}
+"""
+
+
+def free_ports(number: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class Ports(NamedTuple):
+    """Where nginx listens: as shipped for HTTP and HTTPS, and the server for HTTPS also without TLS, to test with."""
+
+    plain: int
+    redirecting: int
+    secure: int
+
+
+def shipped(folder: Path, upstream: int, places: str = "max_conns=500", log: str = "off") -> Ports:
+    """Put the files of deploy/ into the folder, with a certificate and free ports."""
+    (folder / "registry").mkdir()
+    shutil.copy(ROOT / "deploy" / "registry.locations", folder / "registry")
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    ports = Ports(*free_ports(3))
+    secure = f"listen 127.0.0.1:{ports.secure} ssl http2"
+    certificate = folder / "certificate.pem"
+    _sign(certificate)
+    logged = "access_log off;" if log == "off" else f"access_log {log} combined if=$registry_logged;"
+    for old, new in (
+        ("    listen [::]:80;\n", ""),
+        ("    listen [::]:80 default_server;\n", ""),
+        ("    listen [::]:443 ssl http2;\n", ""),
+        ("    listen [::]:443 ssl http2 default_server;\n", ""),
+        ("listen 80 default_server;", f"listen 127.0.0.1:{ports.redirecting} default_server;"),
+        ("listen 80;", f"listen 127.0.0.1:{ports.redirecting};"),
+        ("listen 443 ssl http2 default_server;", f"{secure} default_server;"),
+        ("listen 443 ssl http2;", f"listen 127.0.0.1:{ports.plain};\n    {secure};"),
+        ("/etc/letsencrypt/live/registry.example.org/fullchain.pem", str(certificate)),
+        ("/etc/letsencrypt/live/registry.example.org/privkey.pem", str(certificate)),
+        ("access_log /var/log/nginx/access.log combined if=$registry_logged;", logged),
+        ("127.0.0.1:8000 max_conns=500", f"127.0.0.1:{upstream} {places}"),
+    ):
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / "registry" / "nginx.conf").write_text(text)
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, descriptors=descriptors, log=log))
+    return ports
+
+
+def _sign(certificate: Path) -> None:
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    files = ["-subj", "/CN=registry.example.org", "-keyout", certificate, "-out", certificate.with_suffix(".crt")]
+    subprocess.run([*made, *files], check=True, capture_output=True)
+    with certificate.open("a") as both:
+        both.write(certificate.with_suffix(".crt").read_text())
+
+
+@contextmanager
+def nginx(folder: Path, upstream: int, **options: str) -> Iterator[Ports]:
+    """Run nginx before what listens there; give its ports."""
+    folder.chmod(0o755)
+    for parent in list(folder.parents)[:3]:  # nginx's worker is another user, and keeps bodies here; xdist has one more
+        parent.chmod(0o755)
+    ports = shipped(folder, upstream, **options)
+    process = subprocess.Popen([str(NGINX), "-e", folder / "errors", "-p", folder, "-c", folder / "nginx.conf"])
+    try:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if process.poll() is not None or probe.connect_ex(("127.0.0.1", ports.plain)) == 0:
+                    break
+            time.sleep(0.05)
+        assert process.poll() is None, (folder / "errors").read_text()
+        yield ports
+    finally:
+        process.terminate()
+        process.wait(30)

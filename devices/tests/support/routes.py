@@ -1,0 +1,123 @@
+"""All routes, and who may use them."""
+
+from collections.abc import Iterator
+
+from django.urls import URLResolver, get_resolver
+
+# Answered alike for everybody, signed in or not: test_what_is_public_is_the_same_for_all.
+PUBLIC = {
+    "api/schema": 200,
+    "api/docs": 200,
+    "^healthz/?$": 200,
+    "^readyz/?$": 200,
+    "language": 302,
+}
+
+
+# page: GET by each of the PEOPLE, POST by each
+PAGES = """
+(root)                                                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/set-password/<uidb64>/<token>/                   200 302 200 200 200 200 | 200 302 200 200 200 200
+admin/two-factor/                                      302 200 200 200 200 200 | 302 200 200 200 200 200
+admin/two-factor/set-up/                               302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/sessions/                                           302 302 200 200 200 200 | 302 302 302 302 302 302
+admin/autocomplete/                                       302 302 403 200 200 200 | 302 302 405 405 405 405
+admin/search/                                             302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/                                                    302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/login/                                              200 302 302 302 302 302 | 200 302 200 200 200 200
+admin/logout/                                             302 405 405 405 405 405 | 302 200 200 200 200 200
+admin/password_change/                                    302 302 200 200 200 200 | 302 302 200 200 200 200
+admin/password_change/done/                               302 302 200 200 200 200 | 302 302 405 405 405 405
+admin/jsi18n/                                             302 200 200 200 200 200 | 302 405 405 405 405 405
+admin/r/<path:content_type_id>/<path:object_id>/          302 302 404 404 404 404 | 302 302 404 404 404 404
+admin/devices/apikey/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/apikey/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/apikey/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 403
+admin/devices/apikey/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/device/import/template<str:ending>          302 302 403 200 200 200 | 302 302 403 200 200 200
+admin/devices/device/import/<uuid:upload_id>/             302 302 403 404 200 404 | 302 302 403 404 302 404
+admin/devices/device/import/                              302 302 403 200 200 200 | 302 302 403 200 200 200
+admin/devices/device/                                     302 302 403 200 200 200 | 302 302 403 200 302 302
+admin/devices/device/add/                                 302 302 403 200 200 200 | 302 302 403 200 302 302
+admin/devices/device/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/device/<path:object_id>/history/            302 302 404 404 302 302 | 302 302 404 404 302 302
+admin/devices/device/<path:object_id>/delete/             302 302 403 404 200 200 | 302 302 403 404 302 302
+admin/devices/device/<path:object_id>/change/             302 302 403 404 200 200 | 302 302 403 404 302 302
+admin/devices/device/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/historicaldevice/                           302 302 403 200 200 200 | 302 302 403 302 302 302
+admin/devices/historicaldevice/add/                       302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/historicaldevice/<path:object_id>/audit-trail/ 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/historicaldevice/<path:object_id>/history/  302 302 404 404 404 404 | 302 302 404 404 404 404
+admin/devices/historicaldevice/<path:object_id>/delete/   302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/historicaldevice/<path:object_id>/change/   302 302 404 404 404 404 | 302 302 404 404 404 404
+admin/devices/historicaldevice/<path:object_id>/          302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/hospital/                                   302 302 403 200 200 200 | 302 302 403 200 200 200
+admin/devices/hospital/add/                               302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/hospital/<path:object_id>/audit-trail/      302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/hospital/<path:object_id>/history/          302 302 404 404 302 302 | 302 302 404 404 302 302
+admin/devices/hospital/<path:object_id>/delete/           302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/hospital/<path:object_id>/change/           302 302 403 404 200 200 | 302 302 403 403 403 302
+admin/devices/hospital/<path:object_id>/                  302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/staffuser/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/staffuser/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/staffuser/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/staffuser/<path:object_id>/history/            302 302 403 403 403 302 | 302 302 403 403 403 302
+admin/devices/staffuser/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/staffuser/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/staffuser/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/auditevent/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/auditevent/add/                             302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/auditevent/<path:object_id>/history/        302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/auditevent/<path:object_id>/delete/         302 302 403 403 403 403 | 302 302 403 403 403 403
+admin/devices/auditevent/<path:object_id>/change/         302 302 403 403 403 200 | 302 302 403 403 403 403
+admin/devices/auditevent/<path:object_id>/                302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/^(?P<app_label>devices)/$                           302 302 404 200 200 200 | 302 302 404 200 200 200
+admin/(?P<url>.*)$                                        302 302 404 404 404 404 | 302 302 404 404 404 404
+"""
+
+
+Ids = dict[str, str]
+
+
+QUERIES = {
+    "admin/autocomplete/": "?app_label=devices&model_name=device&field_name=device_holder&term=",
+    "admin/search/": "?s=Harapan",
+}
+
+
+def walk(resolver: URLResolver | None = None, before: str = "") -> Iterator[str]:
+    """Give every address that is routed, as the URLs have it; those of the API without the slash at the end."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from walk(pattern, route)
+        else:
+            yield route.rstrip("/") if route.startswith("api") else route
+
+
+def rows(table: str) -> list[list[str]]:
+    return [line.replace("|", " ").split() for line in table.strip().splitlines()]
+
+
+def address(route: str, ids: Ids) -> str:
+    """Return an address of the route, with the ids in their places."""
+    model = route.split("/")[2] if route.count("/") > 2 else ""
+    places = {
+        "(root)": "",
+        "<int:id_device>": ids["device"],
+        "r/<path:content_type_id>/<path:object_id>": f"r/{ids['content_type']}/{ids['device']}",
+        "<path:object_id>": ids.get(model, ""),
+        "<uuid:upload_id>": ids["upload"],
+        "<str:ending>": ".csv",
+        "<uidb64>/<token>": f"{ids['staffuser']}/x",
+        "^(?P<app_label>devices)/$": "devices/",
+        "(?P<url>.*)$": "nowhere/",
+        "/?$": "",
+        "^": "",
+    }
+    for place, value in places.items():
+        route = route.replace(place, value)
+    return f"/{route}{QUERIES.get(route, '')}"

@@ -1,0 +1,52 @@
+"""Run the registry as a server of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def served_from(database_url: str) -> dict[str, str]:
+    """Return the environment of a server of its own, on a free port, that serves from this database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    return {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": database_url}
+
+
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[int]:
+    """Run gunicorn, and give its port once it answers."""
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
+    process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
+    port = int(environment["PORT"])
+    try:
+        for _ in range(1200):  # a busy machine takes its time
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that this one has started."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that is ending
+            found += [int(child) for child in task.read_text().split()]
+    return found

@@ -1,0 +1,41 @@
+"""Users of the back office."""
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.hashers import make_password
+from django.test import Client
+
+from devices.models import Hospital
+
+if TYPE_CHECKING:
+    pass
+
+
+PASSWORD = "pagi-cerah-7"  # of the users who are signed in
+
+
+@cache
+def password_hash() -> str:
+    """Hash the password once for all tests: it takes long on purpose."""
+    return make_password(PASSWORD)
+
+
+PEOPLE = "/admin/devices/staffuser/"
+
+
+def make(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
+    form = {"first_name": "Ibu Ratna", "email": "Ratna@RS-Harapan.example", **fields}
+    return client.post(f"{PEOPLE}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]})
+
+
+def link(response: Any) -> str:
+    found = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
+    assert found
+    return found[1]
+
+
+def set_password(client: Client, path: str, password: str) -> Any:
+    form_url = client.get(path, follow=True).request["PATH_INFO"]
+    return client.post(form_url, {"new_password1": password, "new_password2": password}, follow=True)
