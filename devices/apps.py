@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as installed
 from django.db import connections
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +22,8 @@ def _complete(sender: DevicesConfig, using: str, apps: Any = None, **_kwargs: An
     """Install the triggers and indexes that migrations do not keep, as far as their columns exist."""
     from devices.db import triggers, trigrams
 
-    models = sender.get_models() if apps is None else apps.get_app_config(sender.label).get_models()
+    # The models of the state that is migrated to: none of them, if all migrations were reversed.
+    models = [model for model in (apps or installed).get_models() if model._meta.app_label == sender.label]
     columns = {model._meta.db_table: {field.column for field in model._meta.concrete_fields} for model in models}
     triggers.install(connections[using], columns.keys())
     if "history_previous_name" in columns.get("devices_historicaldevice", ()):

@@ -24,6 +24,9 @@ INDEXES = {
     ),
 }
 
+# Django creates these for `LIKE 'x%'`, one for each unique text column. No query needs them, and each write would pay.
+UNUSED = "devices_device_device_name_df4612ac_like", "devices_device_device_mac_511ac646_like"
+
 MISSING = "SELECT to_regclass(%s) IS NULL"
 CAN_CREATE_EXTENSION = """
     SELECT has_database_privilege(current_database(), 'CREATE')
@@ -33,10 +36,11 @@ USABLE = "SELECT EXISTS (SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' A
 
 
 def install(connection: Any) -> None:
-    """Create the indexes that are missing, if the server can."""
+    """Create the indexes that are missing, if the server can, and drop the unused ones."""
     if connection.vendor != "postgresql":
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX IF EXISTS {', '.join(UNUSED)}")
         missing = [name for name in INDEXES if _is(cursor, MISSING, name)]
         if missing and _is(cursor, CAN_CREATE_EXTENSION):
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")

@@ -30,6 +30,14 @@ def test_the_indexes_are_there_where_the_extension_is() -> None:
     assert indexes() == (set(trigrams.INDEXES) if has_extension() else set())
 
 
+def test_no_index_serves_a_prefix_search_that_nothing_sends() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'devices_device' AND indexname LIKE '%%_like'"
+        )
+        assert cursor.fetchall() == []
+
+
 def test_a_server_without_the_extension_migrates_and_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP EXTENSION IF EXISTS pg_trgm CASCADE")
