@@ -50,7 +50,7 @@ def count_unchecked(number: int) -> None:
     _found().unchecked += number
 
 
-def is_used_up(actor: Actor) -> bool:
+def is_exhausted(actor: Actor) -> bool:
     """Tell whether nothing of this caller may be compared with devices outside its scope any more."""
     limit = _limit(actor)
     return limit is not None and not limiter().left(*limit)

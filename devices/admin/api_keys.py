@@ -56,11 +56,11 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
 
 
 STATES = {  # the methods of ApiKeyQuerySet that find them, and their labels
-    "working": _("works"),
+    "active": _("works"),
     "expiring": _("expires within 30 days"),
     "never_used": _("never used"),
     "idle": _("not used for 90 days"),
-    "ended": _("revoked or expired"),
+    "inactive": _("revoked or expired"),
 }
 
 

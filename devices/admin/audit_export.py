@@ -44,7 +44,7 @@ class AuditExportMixin(RegistryModelAdmin):
     def has_operator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
 
-    def trail_about(self, obj: Any) -> Any:
+    def trail_object(self, obj: Any) -> Any:
         """Return the person, device, key or hospital of this page."""
         return obj
 
@@ -56,11 +56,11 @@ class AuditExportMixin(RegistryModelAdmin):
         found = self.get_object(request, object_id)
         if found is None:
             raise Http404
-        about = self.trail_about(found)
+        about = self.trail_object(found)
         form = AuditExportForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             context = {"title": _("Audit trail"), "about": about, "form": form, "media": self.media + form.media}
-            return self.render_page(request, "admin/trail.html", **context)
+            return self.render_page(request, "admin/audit_export.html", **context)
         chosen: dict[str, Any] = {name: str(value) for name, value in form.cleaned_data.items() if value}
         audit_log.record(Action.EXPORTED, obj=about, **chosen)
         kind = chosen["format"]

@@ -7,7 +7,7 @@ import pytest
 from django.test import RequestFactory
 
 from devices.access import client_ip
-from devices.tests.support.api_keys import FIELD_KEY
+from devices.tests.support.api_keys import LEGACY_KEY
 from devices.tests.support.client import Api
 
 V6 = "2001:db8:1:2::7"
@@ -101,7 +101,7 @@ def limited(settings: Any, db: None) -> None:
 
 
 def tried(entry: str, times: int = 1) -> list[int]:
-    api = Api(FIELD_KEY, **{"x-forwarded-for": entry})
+    api = Api(LEGACY_KEY, **{"x-forwarded-for": entry})
     return [api.get("/api/devices").status_code for _ in range(times)]
 
 

@@ -9,7 +9,7 @@ from django.test import Client
 from devices.accounts import sessions
 from devices.ratelimit import stores
 from devices.tests.support.sign_in import _one_window, hashes, protected, send_code, user
-from devices.tests.support.two_factor import CHECK, SET_UP, next_code_of, signed_in_anew
+from devices.tests.support.two_factor import CHECK, SET_UP, next_code_of, sign_in_again
 
 __all__ = ["_one_window", "hashes", "protected", "user"]  # fixtures
 
@@ -20,7 +20,7 @@ FIELDS = {CHECK: "code", SET_UP: "code", ADD: "identity-code"}  # by page
 
 
 def verified(user: User) -> Client:
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     assert client.post(CHECK, {"code": next_code_of(user)}, REMOTE_ADDR=NETWORK).status_code == 302
     return client
 

@@ -17,7 +17,7 @@ from django.utils import translation
 from devices.accounts import password_rules
 from devices.models import Hospital
 from devices.tests.support.server import ROOT
-from devices.tests.support.users import link, make, set_password
+from devices.tests.support.users import add_user, set_password, shown_link
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +104,7 @@ def test_long_password_is_validated_with_many_hospitals(monkeypatch: pytest.Monk
 
 
 def test_refusal_is_shown_in_both_languages(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     assert (
         "at least 8 different characters besides years"
         in set_password(Client(), path, "Cexup2026!!!!").content.decode()

@@ -15,7 +15,7 @@ from devices.accounts.sessions import CONTEXT, SessionStore
 from devices.crypto import encryption
 from devices.models import Session
 from devices.tests.support.sessions import is_open, key_of
-from devices.tests.support.two_factor import SET_UP, change_the_key
+from devices.tests.support.two_factor import SET_UP, rotate_secret_key
 
 TOKEN = "_password_reset_token"
 
@@ -71,7 +71,7 @@ def test_equal_data_is_stored_differently(db: None) -> None:
 
 def test_session_stays_valid_while_the_old_key_is_a_fallback(ratna: Client, settings: Any) -> None:
     assert is_open(ratna)
-    change_the_key(settings, keep=True)
+    rotate_secret_key(settings, keep=True)
     assert is_open(ratna)
     SessionStore(key_of(ratna)).save()
     settings.SECRET_KEY_FALLBACKS = []
@@ -79,7 +79,7 @@ def test_session_stays_valid_while_the_old_key_is_a_fallback(ratna: Client, sett
 
 
 def test_session_is_empty_without_the_key_that_encrypted_it(ratna: Client, settings: Any) -> None:
-    change_the_key(settings, keep=False)
+    rotate_secret_key(settings, keep=False)
     assert SessionStore(key_of(ratna)).load() == {}
     assert not is_open(ratna)
 

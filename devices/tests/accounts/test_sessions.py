@@ -17,7 +17,7 @@ from devices.accounts import sessions, two_factor, users
 from devices.accounts.sessions import SessionStore, hash_key
 from devices.audit.audit_log import Action
 from devices.models import AuditEvent, AuthenticatorApp, Hospital, Session
-from devices.tests.support.sessions import PEOPLE, SESSIONS, is_open, key_of
+from devices.tests.support.sessions import SESSIONS, USERS, is_open, key_of
 from devices.tests.support.two_factor import SET_UP, code_shown, next_code_of, set_up
 from devices.tests.support.users import PASSWORD, set_password
 
@@ -144,19 +144,19 @@ def test_operator_sees_how_many_sessions_a_user_has_and_ends_them(
     operator: Client, ratna: Client, person: User
 ) -> None:
     other = signed_in(person)
-    page = operator.get(f"{PEOPLE}{person.pk}/change/")
+    page = operator.get(f"{USERS}{person.pk}/change/")
     assert page.context["adminform"].model_admin.number_of_sessions(person) == 2
     chosen = {"action": "end_sessions", "_selected_action": person.pk}
-    assert "signed out everywhere" in operator.post(PEOPLE, chosen).content.decode()
+    assert "signed out everywhere" in operator.post(USERS, chosen).content.decode()
     assert is_open(ratna)
-    operator.post(PEOPLE, {**chosen, "confirmed": "1"})
+    operator.post(USERS, {**chosen, "confirmed": "1"})
     assert [is_open(client) for client in (operator, ratna, other)] == [True, False, False]
     assert ended() == [(person.pk, 2)]
 
 
 def test_hospital_admin_ends_no_session_of_another_user(ratna: Client, operator: Client) -> None:
     chosen = {"action": "end_sessions", "_selected_action": User.objects.get(username="operator").pk, "confirmed": "1"}
-    assert ratna.post(PEOPLE, chosen).status_code == 403
+    assert ratna.post(USERS, chosen).status_code == 403
     assert is_open(operator)
 
 

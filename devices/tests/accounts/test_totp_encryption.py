@@ -18,12 +18,12 @@ from devices.models import AuthenticatorApp
 from devices.tests.support.two_factor import (
     CHECK,
     SET_UP,
-    change_the_key,
     code_shown,
     next_code_of,
+    rotate_secret_key,
     set_up,
     shown_codes,
-    signed_in_anew,
+    sign_in_again,
 )
 from devices.tests.support.users import PASSWORD
 
@@ -85,8 +85,8 @@ def test_in_somebody_elses_row_it_opens_nothing(ratna: Client, person: User, ope
     TOTPDevice.objects.filter(user=boss).update(key=key_of(person))
     for code in codes:
         AuthenticatorApp.objects.update(throttling_failure_count=0)
-        assert "This code is wrong" in signed_in_anew(boss).post(CHECK, {"code": code}).content.decode()
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
+        assert "This code is wrong" in sign_in_again(boss).post(CHECK, {"code": code}).content.decode()
+    assert sign_in_again(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
 
 
 def test_to_django_otps_own_model_it_is_no_secret(ratna: Client, person: User) -> None:
@@ -100,7 +100,7 @@ def test_to_django_otps_own_model_it_is_no_secret(ratna: Client, person: User) -
 def test_one_that_was_never_sealed_works_and_is_sealed_by_that(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     plain = lies_plain(person)
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
+    assert sign_in_again(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
     assert plain not in stored()
     assert AuthenticatorApp.objects.get(user=person).bin_key.hex() == plain
 
@@ -124,17 +124,17 @@ def test_a_session_of_before_goes_on(ratna: Client, person: User) -> None:
 
 def test_what_an_older_key_sealed_opens_and_is_sealed_anew(ratna: Client, person: User, settings: Any) -> None:
     set_up(ratna, person)
-    change_the_key(settings, keep=True)
+    rotate_secret_key(settings, keep=True)
     assert ratna.get(LIST).status_code == 200
     assert not is_sealed_by_todays_key(key_of(person), person.pk)
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
+    assert sign_in_again(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
     settings.SECRET_KEY_FALLBACKS = []
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
+    assert sign_in_again(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
 
 
 def test_whoever_saves_it_seals_it_anew(ratna: Client, person: User, settings: Any) -> None:
     set_up(ratna, person)
-    change_the_key(settings, keep=True)
+    rotate_secret_key(settings, keep=True)
     AuthenticatorApp.objects.get(user=person).save(update_fields=["key"])
     assert is_sealed_by_todays_key(key_of(person), person.pk)
 
@@ -146,8 +146,8 @@ def test_without_the_older_key_a_code_is_wrong_and_the_log_says_what_to_do(
     before, app = key_of(person), AuthenticatorApp.objects.get(user=person)
     secrets = [before, app.bin_key.hex(), two_factor.format_secret(app), settings.SECRET_KEY]
     code = next_code_of(person)
-    change_the_key(settings, keep=False)
-    again = signed_in_anew(person)
+    rotate_secret_key(settings, keep=False)
+    again = sign_in_again(person)
     answer = again.post(CHECK, {"code": code})
     assert (answer.status_code, "This code is wrong" in answer.content.decode()) == (200, True)
     assert again.get(LIST).status_code == 302
@@ -160,8 +160,8 @@ def test_without_the_older_key_a_code_is_wrong_and_the_log_says_what_to_do(
 
 def test_setting_it_up_begins_anew_where_the_older_key_is_gone(ratna: Client, person: User, settings: Any) -> None:
     ratna.get(SET_UP)
-    change_the_key(settings, keep=False)
-    again = signed_in_anew(person)
+    rotate_secret_key(settings, keep=False)
+    again = sign_in_again(person)
     page = again.get(SET_UP)
     app = AuthenticatorApp.objects.latest("pk")
     assert two_factor.format_secret(app) in page.content.decode()
@@ -175,14 +175,14 @@ def test_recovery_codes_work_as_long_as_the_older_key_is_kept(
     ratna: Client, person: User, settings: Any, keep: bool
 ) -> None:
     first, second, *_rest = set_up(ratna, person)
-    change_the_key(settings, keep=keep)
+    rotate_secret_key(settings, keep=keep)
     for code in (first, second) if keep else ():
-        assert signed_in_anew(person).post(CHECK, {"code": code}).status_code == 302
-    assert "This code is wrong" in signed_in_anew(person).post(CHECK, {"code": first}).content.decode()
+        assert sign_in_again(person).post(CHECK, {"code": code}).status_code == 302
+    assert "This code is wrong" in sign_in_again(person).post(CHECK, {"code": first}).content.decode()
     assert two_factor.recovery_codes_left(person) == (8 if keep else 10)
     StaticDevice.objects.update(throttling_failure_count=0)
     [new, *_rest] = two_factor.new_recovery_codes(person)
-    assert signed_in_anew(person).post(CHECK, {"code": new}).status_code == 302
+    assert sign_in_again(person).post(CHECK, {"code": new}).status_code == 302
 
 
 # --- The seal itself

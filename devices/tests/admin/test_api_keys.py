@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from devices.accounts.sessions import SessionStore
 from devices.models import ApiKey, Hospital, Session
-from devices.tests.support.api_keys import LEGACY, form, shown_key
+from devices.tests.support.api_keys import LEGACY_KEY, form, shown_key
 from devices.tests.support.client import Api, issue
 
 KEYS = "/admin/devices/apikey/"
@@ -40,12 +40,12 @@ def test_a_key_is_issued_and_shown_once(operator: Client, rs_a: Hospital) -> Non
 
 
 def test_a_legacy_key_is_taken_over_and_never_shown(operator: Client) -> None:
-    response = operator.post(f"{KEYS}add/", form(value=LEGACY), follow=True)
-    assert LEGACY not in response.content.decode()
-    assert Api(LEGACY).get("/api/devices").status_code == 200
-    again = operator.post(f"{KEYS}add/", form(value=LEGACY))
+    response = operator.post(f"{KEYS}add/", form(value=LEGACY_KEY), follow=True)
+    assert LEGACY_KEY not in response.content.decode()
+    assert Api(LEGACY_KEY).get("/api/devices").status_code == 200
+    again = operator.post(f"{KEYS}add/", form(value=LEGACY_KEY))
     assert "This key is known already." in again.content.decode()
-    assert LEGACY not in again.content.decode()
+    assert LEGACY_KEY not in again.content.decode()
     assert ApiKey.objects.count() == 1
 
 
@@ -94,11 +94,11 @@ def test_a_key_that_leaked_ends_the_moment_it_is_rotated(operator: Client) -> No
 @pytest.mark.parametrize(
     ("state", "names"),
     [
-        ("working", {"new", "busy", "idle", "ends soon"}),
+        ("active", {"new", "busy", "idle", "ends soon"}),
         ("expiring", {"ends soon"}),
         ("never_used", {"new", "idle", "ends soon"}),
         ("idle", {"idle"}),
-        ("ended", {"revoked", "expired"}),
+        ("inactive", {"revoked", "expired"}),
         ("x", {"new", "busy", "idle", "ends soon", "revoked", "expired"}),
     ],
 )

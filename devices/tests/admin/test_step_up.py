@@ -17,14 +17,14 @@ from devices.accounts.sessions import hash_key
 from devices.audit.audit_log import Action
 from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, StaffUser
 from devices.ratelimit import stores
-from devices.tests.support.api_keys import LEGACY, shown_key
+from devices.tests.support.api_keys import LEGACY_KEY, shown_key
 from devices.tests.support.client import issue
 from devices.tests.support.routes import PAGES, rows
 from devices.tests.support.sessions import is_open, key_of
 from devices.tests.support.two_factor import SET_UP, next_code_of, set_up
-from devices.tests.support.users import PASSWORD, link, set_password
+from devices.tests.support.users import PASSWORD, set_password, shown_link
 
-PEOPLE, KEYS = "/admin/devices/staffuser/", "/admin/devices/apikey/"
+USERS, KEYS = "/admin/devices/staffuser/", "/admin/devices/apikey/"
 
 GUARDED_VIEWS = {
     "admin/devices/apikey/add/",
@@ -189,16 +189,16 @@ def test_what_takes_access_away_needs_no_confirmation(
     chosen = {"staffuser": person.pk, "apikey": issue("app").key.pk}[model]
     form = {"action": action, "_selected_action": chosen, "confirmed": "1"}
     assert stale.post(f"/admin/devices/{model}/", form).status_code == 302
-    assert not ApiKey.objects.working().exists() if model == "apikey" else not is_open(ratna)
+    assert not ApiKey.objects.active().exists() if model == "apikey" else not is_open(ratna)
 
 
 def test_page_of_a_person_is_read_without_confirmation(stale: Client, person: StaffUser) -> None:
-    assert "ratna@rs.example" in stale.get(f"{PEOPLE}{person.pk}/change/").content.decode()
+    assert "ratna@rs.example" in stale.get(f"{USERS}{person.pk}/change/").content.decode()
 
 
 def test_hospital_admin_gets_403_and_is_not_asked(ratna: Client, person: StaffUser) -> None:
     made_stale(ratna)
-    for path in (f"{PEOPLE}add/", f"{PEOPLE}{person.pk}/change/", f"{KEYS}add/"):
+    for path in (f"{USERS}add/", f"{USERS}{person.pk}/change/", f"{KEYS}add/"):
         assert ratna.post(path, {}).status_code == 403
 
 
@@ -223,12 +223,12 @@ def test_session_without_any_confirmation_is_not_fresh() -> None:
 
 def test_password_confirms_and_the_action_is_resumed(stale: Client, person: StaffUser) -> None:
     chosen = {"action": "send_link", "_selected_action": str(person.pk)}
-    page = stale.post(PEOPLE, {**chosen, "index": "0"}).content.decode()
+    page = stale.post(USERS, {**chosen, "index": "0"}).content.decode()
     assert "This field is required." not in page
     for name, value in chosen.items():
         assert f'type="hidden" name="{name}" value="{value}"' in page
     key = key_of(stale)
-    path = link(stale.post(PEOPLE, {**chosen, "identity-password": PASSWORD}))
+    path = shown_link(stale.post(USERS, {**chosen, "identity-password": PASSWORD}))
     assert "Your password is set." in set_password(Client(), path, "sore-teduh-8").content.decode()
     assert key_of(stale) != key
     event = AuditEvent.objects.get(action=Action.IDENTITY_CONFIRMED)
@@ -240,7 +240,7 @@ def test_password_confirms_and_the_action_is_resumed(stale: Client, person: Staf
 def test_without_the_right_password_it_asks_again(stale: Client, person: StaffUser, answer: dict[str, str]) -> None:
     before = state()
     for _ in range(2):
-        assert asks(stale.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk, **answer}))
+        assert asks(stale.post(USERS, {"action": "send_link", "_selected_action": person.pk, **answer}))
     assert state() == before
     assert not AuditEvent.objects.filter(action=Action.IDENTITY_CONFIRMED).exists()
 
@@ -251,27 +251,27 @@ def test_user_with_a_two_factor_needs_its_code_and_not_the_password(
     set_up(operator, boss)
     made_stale(operator)
     chosen = {"action": "send_link", "_selected_action": person.pk}
-    assert 'name="identity-code"' in operator.post(PEOPLE, chosen).content.decode()
-    assert asks(operator.post(PEOPLE, {**chosen, "identity-password": PASSWORD}))
-    assert asks(operator.post(PEOPLE, {**chosen, "identity-code": "000000"}))
+    assert 'name="identity-code"' in operator.post(USERS, chosen).content.decode()
+    assert asks(operator.post(USERS, {**chosen, "identity-password": PASSWORD}))
+    assert asks(operator.post(USERS, {**chosen, "identity-code": "000000"}))
     assert AuditEvent.objects.filter(action=Action.CODE_REJECTED).count() == 1
     AuthenticatorApp.objects.update(throttling_failure_count=0)
-    assert link(operator.post(PEOPLE, {**chosen, "identity-code": next_code_of(boss)}))
+    assert shown_link(operator.post(USERS, {**chosen, "identity-code": next_code_of(boss)}))
 
 
 def test_form_of_a_person_is_resumed_with_what_was_entered(stale: Client, rs_a: Hospital) -> None:
     form = person_form(rs_a)
-    page = stale.post(f"{PEOPLE}add/", form).content.decode()
+    page = stale.post(f"{USERS}add/", form).content.decode()
     assert 'name="email" value="sari@rs.example"' in page
-    assert link(stale.post(f"{PEOPLE}add/", {**form, "identity-password": PASSWORD}))
+    assert shown_link(stale.post(f"{USERS}add/", {**form, "identity-password": PASSWORD}))
     assert list(User.objects.get(username="sari@rs.example").hospitals.all()) == [rs_a]
 
 
 def test_key_that_was_entered_is_on_no_page_and_not_replaced_by_a_new_one(stale: Client) -> None:
-    form = {"name": "ward app", "naming": "snake_case", "hospital": "", "value": LEGACY}
+    form = {"name": "ward app", "naming": "snake_case", "hospital": "", "value": LEGACY_KEY}
     page = stale.post(f"{KEYS}add/", form).content.decode()
     assert "Nothing was saved." in page
-    assert LEGACY not in page
+    assert LEGACY_KEY not in page
     response = stale.post(f"{KEYS}add/", {"identity-password": PASSWORD})
     assert response.headers["Location"] == f"{KEYS}add/"
     assert not ApiKey.objects.exists()
@@ -295,7 +295,7 @@ def test_no_action_changes_how_oneself_signs_in(operator: Client, boss: User, ac
     set_up(operator, boss)
     before = state()
     chosen = {"action": action, "_selected_action": boss.pk, "confirmed": "1"}
-    assert "click your name at the lower left" in operator.post(PEOPLE, chosen, follow=True).content.decode()
+    assert "click your name at the lower left" in operator.post(USERS, chosen, follow=True).content.decode()
     assert state() == before
 
 
@@ -304,7 +304,7 @@ def test_no_action_changes_how_another_operator_signs_in(operator: Client, colle
     two_factor.start_enrollment(colleague, "x")
     before = state()
     chosen = {"action": action, "_selected_action": colleague.pk, "confirmed": "1"}
-    page = operator.post(PEOPLE, chosen, follow=True).content.decode()
+    page = operator.post(USERS, chosen, follow=True).content.decode()
     assert "manage.py reset_two_factor colleague" in page
     assert state() == before
 
@@ -314,7 +314,7 @@ def test_reset_of_several_is_refused_if_an_operator_is_among_them(
 ) -> None:
     set_up(ratna, person)
     chosen = {"action": "reset_two_factor", "_selected_action": [person.pk, colleague.pk], "confirmed": "2"}
-    assert "is an operator" in operator.post(PEOPLE, chosen, follow=True).content.decode()
+    assert "is an operator" in operator.post(USERS, chosen, follow=True).content.decode()
     assert two_factor.is_enrolled(person)
 
 
@@ -323,11 +323,11 @@ def test_form_changes_only_the_name_of_an_operator(
     operator: Client, colleague: StaffUser, rs_a: Hospital, who: str
 ) -> None:
     user = User.objects.get(username=who)
-    page = operator.get(f"{PEOPLE}{user.pk}/change/").content.decode()
+    page = operator.get(f"{USERS}{user.pk}/change/").content.decode()
     assert f"manage.py change_user {who}" in page
     before = state()
     form = {"first_name": "Boss", "email": "thief@evil.example", "hospitals": [rs_a.pk]}
-    assert operator.post(f"{PEOPLE}{user.pk}/change/", form).status_code == 302
+    assert operator.post(f"{USERS}{user.pk}/change/", form).status_code == 302
     assert state() == before
     user.refresh_from_db()
     assert user.first_name == "Boss"
@@ -335,7 +335,7 @@ def test_form_changes_only_the_name_of_an_operator(
 
 def test_reason_is_escaped(operator: Client, colleague: StaffUser) -> None:
     User.objects.filter(pk=colleague.pk).update(first_name="<script>x</script>")
-    assert "<script>x" not in operator.get(f"{PEOPLE}{colleague.pk}/change/").content.decode()
+    assert "<script>x" not in operator.get(f"{USERS}{colleague.pk}/change/").content.decode()
 
 
 # --- Commands for operators
@@ -410,7 +410,7 @@ def test_user_is_notified_of_what_others_change(
 
     def act(action: str) -> list[tuple[str, str]]:
         chosen = {"action": action, "_selected_action": person.pk, "confirmed": "1"}
-        return list(sent(lambda: operator.post(PEOPLE, chosen)))
+        return list(sent(lambda: operator.post(USERS, chosen)))
 
     assert act("send_link") == [(old, "A link to set a new password was created.")]
     assert act("reset_two_factor") == [(old, "Two-factor sign-in was turned off or reset.")]
@@ -418,7 +418,7 @@ def test_user_is_notified_of_what_others_change(
     assert act("end_sessions") == [(old, "An operator ended your sessions.")]
     assert act("end_sessions") == []
     form = person_form(rs_a, email=new)
-    change = f"{PEOPLE}{person.pk}/change/"
+    change = f"{USERS}{person.pk}/change/"
     assert sent(lambda: operator.post(change, form)) == [
         (new, "Your email address was changed."),
         (old, "Your email address was changed."),
@@ -451,9 +451,9 @@ def test_operator_is_notified_of_keys_they_issue_import_and_rotate(operator: Cli
     key = ApiKey.objects.get()
     assert "Anda menerbitkan kunci API “ward app”." in mail.outbox[0].body
     assert key.prefix not in mail.outbox[0].body
-    imported = sent(lambda: operator.post(f"{KEYS}add/", form | {"name": "{old}", "value": LEGACY}))
+    imported = sent(lambda: operator.post(f"{KEYS}add/", form | {"name": "{old}", "value": LEGACY_KEY}))
     assert imported == [("boss@vendor.example", "You imported the API key “{old}”.")]
-    assert LEGACY not in mail.outbox[0].body
+    assert LEGACY_KEY not in mail.outbox[0].body
     chosen = {"action": "rotate", "_selected_action": key.pk, "confirmed": "1", "overlap": "0"}
     assert sent(lambda: operator.post(KEYS, chosen)) == [("boss@vendor.example", "You rotated the API key “ward app”.")]
     assert sent(lambda: operator.post(KEYS, chosen)) == []  # the old key is expired, nothing is rotated
@@ -478,8 +478,8 @@ def test_mail_server_that_fails_is_logged_and_fails_nothing(
 ) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", int(unused_port)
-    response = operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk})
-    assert link(response)
+    response = operator.post(USERS, {"action": "send_link", "_selected_action": person.pk})
+    assert shown_link(response)
     assert "refused" in caplog.text
 
 
@@ -492,15 +492,15 @@ def test_without_email_url_no_email_is_sent() -> None:
 
 def test_wrong_passwords_on_a_guarded_page_are_limited(stale: Client) -> None:
     for _ in range(5):
-        assert stale.post(f"{PEOPLE}add/", {"identity-password": "wrong"}).status_code == 200
-    response = stale.post(f"{PEOPLE}add/", {"identity-password": PASSWORD})
+        assert stale.post(f"{USERS}add/", {"identity-password": "wrong"}).status_code == 200
+    response = stale.post(f"{USERS}add/", {"identity-password": PASSWORD})
     assert (response.status_code, "Retry-After" in response) == (429, True)
     assert AuditEvent.objects.filter(action=Action.PASSWORD_REJECTED).count() == 5
 
 
 def test_attempts_on_a_guarded_page_are_limited_by_network(stale: Client, settings: Any) -> None:
     settings.SIGN_IN_RATE = "2/h"
-    statuses = [stale.post(f"{PEOPLE}add/", {"identity-password": "wrong"}).status_code for _ in range(3)]
+    statuses = [stale.post(f"{USERS}add/", {"identity-password": "wrong"}).status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
 
 

@@ -12,7 +12,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from devices.accounts import two_factor
 from devices.models import AuditEvent, AuthenticatorApp
 from devices.tests.support.concurrency import at_once
-from devices.tests.support.two_factor import CHECK, SET_UP, code_of, next_code_of, set_up, shown_codes, signed_in_anew
+from devices.tests.support.two_factor import CHECK, SET_UP, code_of, next_code_of, set_up, shown_codes, sign_in_again
 from devices.tests.support.users import PASSWORD
 
 LIST = "/admin/devices/device/"
@@ -26,7 +26,7 @@ def person(ratna: Client) -> User:
 def test_set_up_with_the_apps_code_and_asked_for_at_the_next_sign_in(ratna: Client, person: User) -> None:
     assert len(set_up(ratna, person)) == 10
     assert ratna.get(LIST).status_code == 200
-    again = signed_in_anew(person)
+    again = sign_in_again(person)
     assert again.get(LIST).headers["Location"] == f"{CHECK}?next=/admin/devices/device/"
     answer = again.post(f"{CHECK}?next={LIST}", {"code": next_code_of(person)})
     assert (answer.status_code, answer.headers["Location"]) == (302, LIST)
@@ -35,7 +35,7 @@ def test_set_up_with_the_apps_code_and_asked_for_at_the_next_sign_in(ratna: Clie
 
 def test_no_page_of_the_admin_opens_without_the_code(ratna: Client, person: User) -> None:
     set_up(ratna, person)
-    again = signed_in_anew(person)
+    again = sign_in_again(person)
     for path in ("/admin/", LIST, f"{LIST}add/", SET_UP, "/admin/password_change/", "/admin/autocomplete/"):
         for method in (again.get, again.post):
             assert method(path).headers["Location"].startswith(CHECK), path
@@ -46,13 +46,13 @@ def test_no_page_of_the_admin_opens_without_the_code(ratna: Client, person: User
 
 def test_below_a_prefix_no_page_opens_without_the_code_either(ratna: Client, person: User) -> None:
     set_up(ratna, person)
-    answer = signed_in_anew(person).get(LIST, SCRIPT_NAME="/registry")
+    answer = sign_in_again(person).get(LIST, SCRIPT_NAME="/registry")
     assert answer.headers["Location"] == f"{CHECK}?next=/registry{LIST}"
 
 
 def test_a_code_works_once(ratna: Client, person: User) -> None:
     code_of_app = set_up(ratna, person) and code_of(person)
-    again = signed_in_anew(person)
+    again = sign_in_again(person)
     page = again.post(CHECK, {"code": code_of_app}).content.decode()
     assert "was used already" in page
     assert again.get(LIST).status_code == 302
@@ -60,8 +60,8 @@ def test_a_code_works_once(ratna: Client, person: User) -> None:
 
 def test_a_recovery_code_works_once(ratna: Client, person: User) -> None:
     first = set_up(ratna, person)[0]
-    assert signed_in_anew(person).post(CHECK, {"code": f" {first.upper()} "}).status_code == 302
-    assert "wrong" in signed_in_anew(person).post(CHECK, {"code": first}).content.decode()
+    assert sign_in_again(person).post(CHECK, {"code": f" {first.upper()} "}).status_code == 302
+    assert "wrong" in sign_in_again(person).post(CHECK, {"code": first}).content.decode()
     assert "9 recovery codes are left" in ratna.get(SET_UP).content.decode()
 
 
@@ -69,13 +69,13 @@ def test_new_recovery_codes_end_the_old_ones(ratna: Client, person: User) -> Non
     old = set_up(ratna, person)[0]
     page = ratna.post(SET_UP, {"renew": "1", "code": next_code_of(person)}).content.decode()
     assert len(shown_codes(page)) == 10
-    assert "wrong" in signed_in_anew(person).post(CHECK, {"code": old}).content.decode()
+    assert "wrong" in sign_in_again(person).post(CHECK, {"code": old}).content.decode()
     assert "10 recovery codes are left" in ratna.get(SET_UP).content.decode()
 
 
 def test_who_guesses_has_to_wait(ratna: Client, person: User) -> None:
     set_up(ratna, person)
-    again = signed_in_anew(person)
+    again = sign_in_again(person)
     pages = [again.post(CHECK, {"code": "000000"}).content.decode() for _ in range(6)]
     assert "Too many wrong codes. Try again in" in pages[-1]
     again.post(CHECK, {"code": next_code_of(person)})  # even the right one, until then
@@ -86,7 +86,7 @@ def test_a_code_of_somebody_else_opens_nothing(ratna: Client, person: User, oper
     set_up(ratna, person)
     boss = User.objects.get(username="operator")
     codes = set_up(operator, boss)
-    again = signed_in_anew(person)
+    again = sign_in_again(person)
     assert "wrong" in again.post(CHECK, {"code": codes[0]}).content.decode()
 
 
@@ -112,7 +112,7 @@ def test_where_it_is_required_it_is_set_up_at_the_first_sign_in(ratna: Client, p
 def test_where_it_is_optional_it_can_be_turned_off_by_a_code(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
-    assert signed_in_anew(person).get(LIST).status_code == 200
+    assert sign_in_again(person).get(LIST).status_code == 200
 
 
 @pytest.mark.parametrize("code", [None, "", "000000", "aaaaaaaa"])
@@ -130,7 +130,7 @@ def test_a_session_alone_neither_turns_it_off_nor_gets_new_codes(
 
 def test_who_came_in_by_a_recovery_code_stays_in_when_the_codes_are_renewed(ratna: Client, person: User) -> None:
     first, second, *_rest = set_up(ratna, person)
-    again = signed_in_anew(person)
+    again = sign_in_again(person)
     again.post(CHECK, {"code": first})
     again.post(SET_UP, {"renew": "1", "code": second})
     assert again.get(LIST).status_code == 200
@@ -142,7 +142,7 @@ def test_what_is_kept_of_a_recovery_code_opens_nothing(ratna: Client, person: Us
     assert len(kept) == 10
     assert not set(kept) & set(codes)
     StaticDevice.objects.update(throttling_failure_count=0)
-    assert "wrong" in signed_in_anew(person).post(CHECK, {"code": kept[0]}).content.decode()
+    assert "wrong" in sign_in_again(person).post(CHECK, {"code": kept[0]}).content.decode()
 
 
 def test_what_people_do_with_their_own_is_recorded(ratna: Client, person: User) -> None:
@@ -159,7 +159,7 @@ def test_what_people_do_with_their_own_is_recorded(ratna: Client, person: User) 
 def test_of_two_who_send_the_same_code_at_once_one_comes_in(ratna: Client, person: User, kind: str) -> None:
     [first, *_rest] = set_up(ratna, person)
     code = next_code_of(person) if kind == "app" else first
-    clients = [signed_in_anew(person) for _ in range(4)]
+    clients = [sign_in_again(person) for _ in range(4)]
     came_in = at_once(4, lambda n: clients[n].post(CHECK, {"code": code}).status_code)
     assert sorted(came_in) == [200, 200, 200, 302]
     assert [client.get(LIST).status_code for client in clients].count(200) == 1
@@ -175,7 +175,7 @@ def test_an_operator_resets_it_for_somebody_and_that_is_recorded(operator: Clien
     chosen = {"action": "reset_two_factor", "_selected_action": person.pk}
     assert "Make sure who asks." in operator.post("/admin/devices/staffuser/", chosen).content.decode()
     operator.post("/admin/devices/staffuser/", {**chosen, "confirmed": "1"})
-    assert signed_in_anew(person).get(LIST).status_code == 200
+    assert sign_in_again(person).get(LIST).status_code == 200
     event = AuditEvent.objects.get(action="two_factor_reset")
     assert (event.username, event.object_id) == ("operator", person.pk)
 
@@ -195,7 +195,7 @@ def test_the_last_operator_is_let_in_by_a_command_which_is_logged(
 def test_the_next_page_is_one_of_ours(ratna: Client, person: User) -> None:
     codes = set_up(ratna, person)
     for code, page in zip(codes, ("https://evil.example/", "//evil.example", "javascript:alert(1)"), strict=False):
-        answer = signed_in_anew(person).post(f"{CHECK}?next={page}", {"code": code})
+        answer = sign_in_again(person).post(f"{CHECK}?next={page}", {"code": code})
         assert answer.headers["Location"] == "/admin/"
 
 

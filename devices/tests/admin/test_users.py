@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 
 from devices.models import Hospital, StaffUser
 from devices.tests.support.concurrency import at_once
-from devices.tests.support.users import PEOPLE, link, make, set_password
+from devices.tests.support.users import USERS, add_user, set_password, shown_link
 
 
 def test_one_form_makes_a_hospital_admin_who_signs_in(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     ratna = Client()
     page = set_password(ratna, path, "pagi-cerah-7").content.decode()
     assert "Your password is set." in page
@@ -25,7 +25,7 @@ def test_one_form_makes_a_hospital_admin_who_signs_in(operator: Client, rs_a: Ho
 
 
 def test_the_link_works_once(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     set_password(Client(), path, "pagi-cerah-7")
     page = Client().get(path, follow=True).content.decode()
     assert "This link has been used" in page
@@ -34,7 +34,7 @@ def test_the_link_works_once(operator: Client, rs_a: Hospital) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_those_who_send_its_form_at_once_one_sets_the_password(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     clients = [Client() for _ in range(4)]
     forms = [client.get(path, follow=True).request["PATH_INFO"] for client in clients]
     words = [f"pagi-cerah-{number}" for number in range(4)]
@@ -45,27 +45,27 @@ def test_of_those_who_send_its_form_at_once_one_sets_the_password(operator: Clie
 
 
 def test_a_weak_password_is_refused(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     assert "too common" in set_password(Client(), path, "password123").content.decode()
     assert not User.objects.get(username="ratna@rs-harapan.example").has_usable_password()
 
 
 def test_a_new_link_is_made_for_who_lost_the_password(operator: Client, ratna: Client) -> None:
     person = StaffUser.objects.get(first_name="Ibu Ratna")
-    response = operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk})
-    assert "Your password is set." in set_password(Client(), link(response), "sore-teduh-8").content.decode()
+    response = operator.post(USERS, {"action": "send_link", "_selected_action": person.pk})
+    assert "Your password is set." in set_password(Client(), shown_link(response), "sore-teduh-8").content.decode()
 
 
 def test_a_new_link_ends_the_one_before(operator: Client, rs_a: Hospital) -> None:
-    first = link(make(operator, rs_a))
+    first = shown_link(add_user(operator, rs_a))
     person = StaffUser.objects.get(first_name="Ibu Ratna")
-    second = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
+    second = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": person.pk}))
     assert "new_password1" not in Client().get(first, follow=True).content.decode()
     assert "Your password is set." in set_password(Client(), second, "sore-teduh-8").content.decode()
 
 
 def test_the_link_of_who_was_made_inactive_opens_nothing(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     opened = Client()
     form_url = opened.get(path, follow=True).request["PATH_INFO"]
     User.objects.filter(first_name="Ibu Ratna").update(is_active=False)
@@ -81,20 +81,20 @@ def test_the_link_of_who_was_made_inactive_opens_nothing(operator: Client, rs_a:
 def test_what_is_wrong_is_told_beside_its_field(
     operator: Client, ratna: Client, rs_a: Hospital, fields: dict[str, str], field: str
 ) -> None:
-    response = make(operator, rs_a, **fields)
+    response = add_user(operator, rs_a, **fields)
     assert list(response.context["adminform"].form.errors) == [field]
 
 
 def test_a_hospital_admin_has_a_hospital(operator: Client, db: None) -> None:
-    assert list(make(operator).context["adminform"].form.errors) == ["hospitals"]
+    assert list(add_user(operator).context["adminform"].form.errors) == ["hospitals"]
 
 
 def test_who_leaves_is_made_inactive_and_sees_nothing_more(operator: Client, ratna: Client, rs_a: Hospital) -> None:
     person = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_a.pk]}
-    assert operator.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
+    assert operator.post(f"{USERS}{person.pk}/change/", form).status_code == 302
     assert ratna.get("/admin/devices/device/").status_code == 302
-    assert operator.get(f"{PEOPLE}{person.pk}/delete/").status_code == 403
+    assert operator.get(f"{USERS}{person.pk}/delete/").status_code == 403
 
 
 def test_who_moves_to_another_hospital_sees_that_one(
@@ -102,7 +102,7 @@ def test_who_moves_to_another_hospital_sees_that_one(
 ) -> None:
     person = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_b.pk], "is_active": "on"}
-    operator.post(f"{PEOPLE}{person.pk}/change/", form)
+    operator.post(f"{USERS}{person.pk}/change/", form)
     page = ratna.get("/admin/devices/device/").content.decode()
     assert ("Cuff 1" in page, "Cuff 2" in page) == (False, True)
 
@@ -120,21 +120,21 @@ def test_permissions_ticked_in_the_database_open_no_page_of_the_operators(ratna:
 
 def test_people_are_found_by_their_hospital(operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
     for hospital, names in ((rs_a, ["Ibu Ratna"]), (rs_b, [])):
-        response = operator.get(f"{PEOPLE}?hospitals__id__exact={hospital.pk}")
+        response = operator.get(f"{USERS}?hospitals__id__exact={hospital.pk}")
         assert [str(person) for person in response.context["cl"].result_list] == names
         assert 'name="hospitals__id__exact"' in response.content.decode()
 
 
 @pytest.mark.parametrize("hospital", ["x", "\0", "-1", "1,2", "9" * 30])
 def test_a_filter_by_an_odd_hospital_is_no_server_error(operator: Client, rs_a: Hospital, hospital: str) -> None:
-    assert operator.get(PEOPLE, {"hospitals__id__exact": hospital}, follow=True).status_code in (200, 400)
+    assert operator.get(USERS, {"hospitals__id__exact": hospital}, follow=True).status_code in (200, 400)
 
 
 def test_a_password_that_was_chosen_anew_ends_a_lock(operator: Client, ratna: Client) -> None:
     person = StaffUser.objects.get(first_name="Ibu Ratna")
     browser, tried = Client(), {"username": "ratna@rs.example", "password": "wrong"}
     assert [browser.post("/admin/login/", tried).status_code for _ in range(5)][-1] == 429
-    path = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
+    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": person.pk}))
     set_password(browser, path, "sore-teduh-8")
     assert browser.post("/admin/login/", tried | {"password": "sore-teduh-8"}).status_code == 302
 

@@ -24,8 +24,8 @@ from devices.crypto import keys
 from devices.models import AuditEvent, AuthenticatorApp, Device, Hospital, StaffUser
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.two_factor import CHECK, SET_UP, code_of, set_up, signed_in_anew
-from devices.tests.support.users import PEOPLE, link, make, set_password
+from devices.tests.support.two_factor import CHECK, SET_UP, code_of, set_up, sign_in_again
+from devices.tests.support.users import USERS, add_user, set_password, shown_link
 
 pytestmark = pytest.mark.django_db
 
@@ -93,10 +93,10 @@ def test_what_was_typed_as_a_user_name_is_on_record_only_if_somebody_is_called_s
 def test_the_two_factor_is_on_record_from_setting_up_to_reset(ratna: Client, operator: Client, rs_a: Hospital) -> None:
     someone = User.objects.get(first_name="Ibu Ratna")
     codes = set_up(ratna, someone)
-    again = signed_in_anew(someone)
+    again = sign_in_again(someone)
     again.post(CHECK, {"code": codes[0]})
-    signed_in_anew(someone).post(CHECK, {"code": codes[0]})
-    operator.post(PEOPLE, {"action": "reset_two_factor", "_selected_action": someone.pk, "confirmed": 1})
+    sign_in_again(someone).post(CHECK, {"code": codes[0]})
+    operator.post(USERS, {"action": "reset_two_factor", "_selected_action": someone.pk, "confirmed": 1})
     call_command("reset_two_factor", someone.username, stderr=io.StringIO())
     events = told(
         *(Action.TWO_FACTOR_ENABLED, Action.RECOVERY_CODES_CREATED, Action.CODE_REJECTED),
@@ -119,11 +119,11 @@ def test_the_two_factor_is_on_record_from_setting_up_to_reset(ratna: Client, ope
 
 
 def test_making_and_changing_a_person_is_on_record(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     ratna = StaffUser.objects.get(first_name="Ibu Ratna")
     set_password(Client(), path, "pagi-cerah-7")
     form = {"first_name": "Ibu Ratna", "email": "ratna@other.example", "hospitals": [rs_b.pk]}
-    assert operator.post(f"{PEOPLE}{ratna.pk}/change/", form).status_code == 302
+    assert operator.post(f"{USERS}{ratna.pk}/change/", form).status_code == 302
     events = AuditEvent.objects.filter(object_type="user", object_id=ratna.pk).order_by("pk")
     assert [(event.action, event.username, event.hospital_id) for event in events] == [
         (Action.USER_ADDED, "operator", None),
@@ -331,11 +331,11 @@ def test_nothing_secret_is_on_record(person: User, operator: Client, ratna: Clie
     someone = User.objects.get(first_name="Ibu Ratna")
     recovery = set_up(ratna, someone)
     otp = AuthenticatorApp.objects.get(user=someone)
-    again = signed_in_anew(someone)
+    again = sign_in_again(someone)
     again.post(CHECK, {"code": recovery[0]})
     again.post(CHECK, {"code": "wrongcode1"})
     again.get(SET_UP)
-    path = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": someone.pk}))
+    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": someone.pk}))
     set_password(Client(), path, "sore-teduh-8")
     for password in (WRONG, PASSWORD):
         sign_in(Client(), password)
@@ -356,10 +356,10 @@ def test_nothing_secret_is_on_record(person: User, operator: Client, ratna: Clie
 
 
 def test_whose_address_it_was_is_on_record_only_as_who_did_it(operator: Client, rs_a: Hospital) -> None:
-    make(operator, rs_a, email="hidden@rs.example")
+    add_user(operator, rs_a, email="hidden@rs.example")
     ratna = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "other@rs.example", "hospitals": [rs_a.pk], "is_active": "on"}
-    operator.post(f"{PEOPLE}{ratna.pk}/change/", form)
+    operator.post(f"{USERS}{ratna.pk}/change/", form)
     assert "rs.example" not in everything()
 
 

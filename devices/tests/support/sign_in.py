@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from devices.ratelimit import stores
-from devices.tests.support.two_factor import CHECK, next_code_of, set_up, signed_in_anew
+from devices.tests.support.two_factor import CHECK, next_code_of, set_up, sign_in_again
 from devices.tests.support.users import PASSWORD
 
 WRONG = "wrong"
@@ -51,7 +51,7 @@ def sign_in(name: str, password: str = WRONG, address: str = "192.0.2.1", client
 
 def send_code(user: User, code: str, address: str = "192.0.2.1") -> str:
     """Sign in by the password alone, and send a code; return "in", "wait" or "wrong"."""
-    response = signed_in_anew(user).post(CHECK, {"code": code}, REMOTE_ADDR=address)
+    response = sign_in_again(user).post(CHECK, {"code": code}, REMOTE_ADDR=address)
     if response.status_code == 302:
         return "in"
     return "wait" if "Too many wrong codes" in response.content.decode() else "wrong"
@@ -60,6 +60,6 @@ def send_code(user: User, code: str, address: str = "192.0.2.1") -> str:
 @pytest.fixture
 def protected(user: User) -> User:
     """Has a second factor, and gave a code from 198.51.100.1."""
-    set_up(signed_in_anew(user), user)
+    set_up(sign_in_again(user), user)
     assert send_code(user, next_code_of(user), "198.51.100.1") == "in"
     return user

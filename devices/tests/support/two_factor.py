@@ -42,12 +42,12 @@ def shown_codes(page: str) -> list[str]:
     return str(shown).split()
 
 
-def signed_in_anew(user: User) -> Client:
+def sign_in_again(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
 
 
-def change_the_key(settings: Any, *, keep: bool) -> None:
+def rotate_secret_key(settings: Any, *, keep: bool) -> None:
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY] if keep else []
     settings.SECRET_KEY = "the next one, " + "y" * 40

@@ -22,15 +22,15 @@ def password_hash() -> str:
     return make_password(PASSWORD)
 
 
-PEOPLE = "/admin/devices/staffuser/"
+USERS = "/admin/devices/staffuser/"
 
 
-def make(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
+def add_user(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
     form = {"first_name": "Ibu Ratna", "email": "Ratna@RS-Harapan.example", **fields}
-    return client.post(f"{PEOPLE}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]})
+    return client.post(f"{USERS}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]})
 
 
-def link(response: Any) -> str:
+def shown_link(response: Any) -> str:
     found = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
     assert found
     return found[1]
