@@ -67,5 +67,5 @@ class AuditExportMixin(RegistryModelAdmin):
         name = f"audit-{about._meta.model_name}-{about.pk}-{timezone.localdate():%Y-%m-%d}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         lines = export.export_of(about).lines(**form.cleaned_data)
-        chunks = iter(lambda: b"".join(islice(lines, export.ROWS_AT_ONCE)), b"")
+        chunks = iter(lambda: b"".join(islice(lines, export.BATCH_SIZE)), b"")
         return StreamingHttpResponse(chunks, content_type=CONTENT_TYPES[kind], headers=headers)

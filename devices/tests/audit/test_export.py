@@ -140,7 +140,7 @@ def test_days_bound_it(tmp_path: Path) -> None:
 
 
 def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(export, "BATCH_SIZE", 1)
     with days_ago(PAST):
         [device] = register(device_payload(1))
         registry.update(Device.objects.all(), {"device_name": "New"}, SYSTEM)
@@ -249,7 +249,7 @@ def test_a_download_reads_no_further_than_it_is_taken(
 ) -> None:
     made = []
     as_json = export.to_json
-    monkeypatch.setattr(export, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(export, "BATCH_SIZE", 2)
     monkeypatch.setattr(export, "to_json", lambda entry: made.append(entry) or as_json(entry))
     chunks = operator.post(f"{pages['staffuser']}/audit-trail/", {"format": "jsonl"}).streaming_content
     assert next(chunks).count(b"\n") == len(made) == 2

@@ -73,7 +73,7 @@ def test_changes_are_kept_unless_asked(api: Api) -> None:
 
 
 def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     with days_ago(PAST):
         a, b, gone = register(device_payload(1), device_payload(2), device_payload(3))
         for name in ("x", "y", "z"):

@@ -103,7 +103,7 @@ def test_what_is_past_its_time_is_removed_while_prune_runs_and_never_else() -> N
 
 
 def test_prune_removes_the_events_past_their_time_and_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     for days in (PAST, PAST, PAST + 1, 2190, 0):
         past(days)
     with days_ago(PAST):
