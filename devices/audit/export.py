@@ -117,9 +117,7 @@ def _midnight(day: date | None, days_later: int = 0) -> datetime | None:
 def _changes(model: Any, condition: Q) -> Iterator[Entry]:
     """Return the changes, each compared with the previous change of the same row by any actor."""
     record = model.history.model
-    earlier = record.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by(
-        "-history_id"
-    )
+    earlier = record.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
     rows = record.objects.annotate(previous=Subquery(earlier.values("pk")[:1])).select_related("history_user")
     for batch in _batches(record.objects.filter(condition), "history_date", rows):
         previous = record.objects.in_bulk([row.previous for row in batch if row.previous])
