@@ -52,7 +52,7 @@ class SetPassword(AdminContextMixin, PasswordResetConfirmView):
             return super().dispatch(request, *args, **kwargs)
 
     def get_user(self, uidb64: str) -> Any:
-        """Return the user of the link. A POST locks the user: of two concurrent ones, the second finds the link used."""
+        """Return the user of the link. A POST locks the user: the second of two concurrent ones finds the link used."""
         user = super().get_user(uidb64)
         if user is None or self.request.method != "POST":
             return user
