@@ -272,7 +272,7 @@ def test_every_page_of_the_admin_is_walked() -> None:
 
 
 @pytest.mark.parametrize(("route", "method", "statuses"), [(row[0], row[1], row[2:]) for row in rows(API)])
-def test_a_route_is_open_to_whom_the_table_says(cast: Cast, route: str, method: str, statuses: list[str]) -> None:
+def test_endpoint_returns_the_status_of_the_table(cast: Cast, route: str, method: str, statuses: list[str]) -> None:
     expected = dict(zip(KEYS, [statuses[0]] * 5 + statuses[1:], strict=True))
     answers: dict[str, Any] = {}
     for ids in (cast.ids, MISSING):
@@ -307,7 +307,7 @@ def form(route: str, ids: Ids) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("route", "statuses"), [(row[0], row[1:]) for row in rows(PAGES)])
-def test_a_page_is_open_to_whom_the_table_says(cast: Cast, route: str, statuses: list[str]) -> None:
+def test_page_returns_the_status_of_the_table(cast: Cast, route: str, statuses: list[str]) -> None:
     got = []
     for method in ("GET", "POST"):
         for who in PEOPLE:
@@ -337,7 +337,7 @@ def visit(who: str, route: str, method: str, ids: Ids) -> Any:
 
 
 @pytest.mark.parametrize("route", PUBLIC)
-def test_what_is_public_is_the_same_for_all(cast: Cast, route: str) -> None:
+def test_public_page_is_the_same_for_all_users(cast: Cast, route: str) -> None:
     answers = {who: told(visit(who, route, "GET", cast.ids), "-")[:2] for who in PEOPLE}
     assert {who: answer for who, answer in answers.items() if answer != answers["anonymous"]} == {}
     assert answers["anonymous"][0] == PUBLIC[route]
@@ -345,7 +345,7 @@ def test_what_is_public_is_the_same_for_all(cast: Cast, route: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_by_another_method_a_page_shows_what_get_shows_or_nothing_and_writes_nothing(cast: Cast, method: str) -> None:
+def test_other_methods_of_a_page_show_no_more_than_get_and_write_nothing(cast: Cast, method: str) -> None:
     for route, *statuses in rows(PAGES):
         if "/device/" in route or "/hospital/" in route:
             response = visit("RS Sehat", route, method, cast.ids)

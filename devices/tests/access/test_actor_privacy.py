@@ -102,7 +102,7 @@ def hidden(actors: dict[str, Cast]) -> set[str]:
     return names - {"operator"}  # also what they are called
 
 
-def test_a_hospital_admin_sees_names_and_addresses_of_their_own_hospitals_only(
+def test_hospital_admin_sees_only_names_and_addresses_of_own_hospitals(
     ratna: Client, device: Device, actors: dict[str, Cast]
 ) -> None:
     assert shown(ratna) == {
@@ -182,11 +182,13 @@ def test_a_search_does_not_find_an_actor(ratna: Client, device: Device, name: st
     ],
 )
 @pytest.mark.parametrize("guess", ["op", "hidden", "192", "1", "zzz"])
-def test_no_filter_of_a_url_guesses_an_actor(ratna: Client, device: Device, lookup: str, guess: str) -> None:
+def test_actor_cannot_be_guessed_with_a_filter_in_the_url(
+    ratna: Client, device: Device, lookup: str, guess: str
+) -> None:
     assert ratna.get(CHANGES, {lookup: guess}).status_code == 400
 
 
-def test_an_order_of_a_url_does_not_sort_by_actor(ratna: Client, device: Device) -> None:
+def test_list_cannot_be_sorted_by_actor_in_the_url(ratna: Client, device: Device) -> None:
     orders = [list(shown(ratna, o=str(column))) for column in (1, 6, -6, 8, -8)]
     assert all(order == orders[0] for order in orders)
 

@@ -38,7 +38,7 @@ def address(entry: str | None, remote: str = "10.0.0.1") -> str | None:
         ("198.51.100.1, 192.0.2.7:1", "192.0.2.7"),
     ],
 )
-def test_an_address_is_read_in_every_form_that_proxies_write(settings: Any, entry: str, read: str) -> None:
+def test_address_is_read_in_all_formats_of_proxies(settings: Any, entry: str, read: str) -> None:
     settings.TRUSTED_PROXIES = 1
     assert address(entry) == read
 
@@ -46,12 +46,12 @@ def test_an_address_is_read_in_every_form_that_proxies_write(settings: Any, entr
 @pytest.mark.parametrize(
     "entry", ["", "unknown", "_hidden", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:٣", f"[{V6}]x", "a:1", "1:2:3"]
 )
-def test_anything_else_is_no_address(settings: Any, entry: str) -> None:
+def test_malformed_entry_has_no_address(settings: Any, entry: str) -> None:
     settings.TRUSTED_PROXIES = 1
     assert address(entry) is None
 
 
-def test_where_no_address_can_be_read_the_log_warns_once_a_minute(
+def test_missing_address_logs_a_warning_once_a_minute(
     settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.TRUSTED_PROXIES = 1
@@ -66,7 +66,7 @@ def test_where_no_address_can_be_read_the_log_warns_once_a_minute(
 
 
 @pytest.mark.parametrize(("entry", "proxies"), [(None, 1), ("192.0.2.7", 2)])
-def test_fewer_entries_than_proxies_are_a_warning_too(
+def test_fewer_entries_than_proxies_log_a_warning(
     settings: Any, caplog: pytest.LogCaptureFixture, entry: str | None, proxies: int
 ) -> None:
     settings.TRUSTED_PROXIES = proxies
@@ -74,7 +74,7 @@ def test_fewer_entries_than_proxies_are_a_warning_too(
     assert len(caplog.records) == 1
 
 
-def test_an_address_that_can_be_read_is_no_warning(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_valid_address_logs_no_warning(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
     settings.TRUSTED_PROXIES = 1
     address("192.0.2.7:4711")
     settings.TRUSTED_PROXIES = 0
@@ -106,13 +106,13 @@ def tried(entry: str, times: int = 1) -> list[int]:
 
 
 @pytest.mark.usefixtures("limited")
-def test_clients_behind_a_proxy_that_adds_ports_are_counted_apart() -> None:
+def test_clients_behind_a_proxy_that_adds_ports_are_counted_separately() -> None:
     assert tried("192.0.2.1:1001", 1) + tried("192.0.2.1:1002", 2) == [401, 401, 429]
     assert tried("192.0.2.2:1001") == tried("[2001:db8::1]:1001") == [401]
 
 
 @pytest.mark.usefixtures("limited")
-def test_a_whole_site_has_ten_times_the_failures_of_a_network() -> None:
+def test_ipv6_site_has_ten_times_the_failures_of_a_network() -> None:
     statuses = [status for n in range(15) for status in tried(f"2001:db8:1:{n:x}::1", 2)]
     assert statuses == [401] * 20 + [429] * 10
     assert tried("2001:db8:2::1") == [401]
@@ -120,6 +120,6 @@ def test_a_whole_site_has_ten_times_the_failures_of_a_network() -> None:
 
 
 @pytest.mark.usefixtures("limited")
-def test_one_network_does_not_use_up_what_its_site_may() -> None:
+def test_network_does_not_use_up_the_limit_of_its_site() -> None:
     assert tried("2001:db8:1:1::1", 40).count(401) == 2
     assert [status for n in range(2, 11) for status in tried(f"2001:db8:1:{n:x}::1", 2)] == [401] * 18

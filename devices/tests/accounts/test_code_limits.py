@@ -37,7 +37,7 @@ def _not_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_not_fresh")
 @pytest.mark.parametrize("page", FIELDS)
-def test_wrong_codes_of_a_verified_session_keep_no_user_from_signing_in(protected: User, page: str) -> None:
+def test_wrong_codes_of_a_verified_session_do_not_lock_out_the_user(protected: User, page: str) -> None:
     thief, owner = verified(protected), verified(protected)
     pages = [send(thief, page).content.decode() for _ in range(6)]
     assert [WAIT in text for text in pages] == [False] * 5 + [True]

@@ -38,7 +38,7 @@ def test_user_name_is_compared_as_the_form_reads_it(browser: Client, locked_netw
     assert sign_in(typed, PASSWORD, client=browser).status_code == 302
 
 
-def test_cookie_helps_no_other_user(browser: Client, locked_network: None) -> None:
+def test_cookie_is_ignored_for_another_user(browser: Client, locked_network: None) -> None:
     User.objects.create_superuser("another", password=PASSWORD)
     assert sign_in("another", PASSWORD, client=browser).status_code == 429
 
@@ -72,7 +72,7 @@ def test_user_is_locked_after_five_failures_with_the_cookie_too(browser: Client)
     assert [sign_in("keeper", client=browser).status_code for _ in range(6)] == [200] * 4 + [429] * 2
 
 
-def test_network_rate_holds_with_the_cookie_too(browser: Client, settings: Any) -> None:
+def test_network_rate_applies_with_the_cookie_too(browser: Client, settings: Any) -> None:
     settings.SIGN_IN_RATE = "1/h"
     sign_in("nobody")
     assert sign_in("keeper", PASSWORD, client=browser).status_code == 429

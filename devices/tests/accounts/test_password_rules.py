@@ -103,7 +103,7 @@ def test_long_password_is_validated_with_many_hospitals(monkeypatch: pytest.Monk
     assert read == [password_rules.READ] * 2
 
 
-def test_refusal_is_shown_in_both_languages(operator: Client, rs_a: Hospital) -> None:
+def test_error_is_shown_in_both_languages(operator: Client, rs_a: Hospital) -> None:
     path = shown_link(add_user(operator, rs_a))
     assert (
         "at least 8 different characters besides years"

@@ -54,7 +54,7 @@ def test_stored_session_has_no_token_of_an_opened_password_link(person: User) ->
         assert decoded(row.session_data.removeprefix(encryption.PREFIX)) == []
 
 
-def test_stored_session_has_no_name_of_its_data(ratna: Client) -> None:
+def test_stored_session_does_not_disclose_the_names_of_its_data(ratna: Client) -> None:
     ratna.get(SET_UP)
     data = SessionStore(key_of(ratna)).load()
     assert SESSION_KEY in data
@@ -91,7 +91,7 @@ def test_data_that_is_not_encrypted_is_an_empty_session(ratna: Client, text: str
     assert not is_open(ratna)
 
 
-def test_data_in_the_format_of_django_is_an_empty_session(ratna: Client) -> None:
+def test_data_in_djangos_format_is_an_empty_session(ratna: Client) -> None:
     data = SessionStore(key_of(ratna)).load()
     Session.objects.update(session_data=signing.dumps(data, salt=SessionStore().key_salt))
     assert not is_open(ratna)
@@ -106,7 +106,7 @@ def test_data_that_was_tampered_with_is_an_empty_session(ratna: Client, position
     assert not is_open(ratna)
 
 
-def test_secret_of_a_two_factor_does_not_open_as_a_session(db: None) -> None:
+def test_encrypted_totp_secret_is_not_accepted_as_session_data(db: None) -> None:
     sealed = encryption.encrypt_totp_secret(json.dumps({SESSION_KEY: "1"}).encode(), 1)
     assert encryption.decrypt(sealed, context=CONTEXT) is None
     assert SessionStore().decode(sealed) == {}

@@ -45,7 +45,7 @@ def person(ratna: Client) -> User:
 # --- What is stored
 
 
-def test_database_has_no_key_that_opens_a_session(ratna: Client) -> None:
+def test_database_contains_no_valid_session_key(ratna: Client) -> None:
     assert is_open(ratna)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {Session._meta.db_table}")
@@ -196,7 +196,7 @@ def test_all_sessions_end_when_a_way_to_sign_in_changes(
     assert ended() == [(person.pk, 1)]
 
 
-def test_new_password_ends_all_sessions_but_the_one_that_sets_it(rs_a: Hospital) -> None:
+def test_new_password_ends_all_sessions_except_the_current_one(rs_a: Hospital) -> None:
     user = users.invite("Ibu Sari", "sari@rs.example", [rs_a])
     user.set_password("pagi-cerah-7")
     user.save()
@@ -263,9 +263,7 @@ def test_unconfirmed_secret_is_removed_with_its_session(person: User, ratna: Cli
 
 
 @pytest.mark.parametrize("password", [None, "", "wrong"])
-def test_set_up_requires_the_password_and_checks_no_code_without(
-    person: User, ratna: Client, password: str | None
-) -> None:
+def test_set_up_checks_no_code_without_the_password(person: User, ratna: Client, password: str | None) -> None:
     ratna.get(SET_UP)
     code = code_shown(AuthenticatorApp.objects.get(user=person))
     form = {"code": code} | ({} if password is None else {"password": password})
@@ -275,7 +273,7 @@ def test_set_up_requires_the_password_and_checks_no_code_without(
     assert two_factor.is_enrolled(person)
 
 
-def test_session_from_before_a_reset_sets_up_nothing(person: User, ratna: Client) -> None:
+def test_session_from_before_a_reset_cannot_set_it_up(person: User, ratna: Client) -> None:
     set_up(ratna, person)
     two_factor.reset(person)
     assert ratna.get(SET_UP).headers["Location"].startswith("/admin/login/")

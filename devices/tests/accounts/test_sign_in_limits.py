@@ -69,7 +69,7 @@ def test_known_and_unknown_names_take_one_hash(user: User, hashes: list[str], na
     assert hashes == [WRONG]
 
 
-def test_503_counts_as_no_failed_sign_in(user: User, no_free_slot: None) -> None:
+def test_503_is_not_counted_as_a_failed_sign_in(user: User, no_free_slot: None) -> None:
     for _ in range(6):
         sign_in("keeper", PASSWORD)
     assert not AccessAttempt.objects.exists()
@@ -175,7 +175,7 @@ def test_ipv6_site_has_four_times_the_rate_of_its_networks(user: User, settings:
     assert sign_in("nobody", address="2001:db8:1::1").status_code == 200
 
 
-def test_limit_of_new_networks_spares_networks_in_use(user: User, hashes: list[str], settings: Any) -> None:
+def test_limit_of_new_networks_does_not_affect_networks_in_use(user: User, hashes: list[str], settings: Any) -> None:
     assert sign_in("keeper", PASSWORD, "198.51.100.1").status_code == 302
     settings.SIGN_IN_RATE_ALL = "4/h"
     hashes.clear()
@@ -256,7 +256,7 @@ def test_spraying_stops_after_twenty_failures(user: User, hashes: list[str]) -> 
     assert sign_in("keeper", PASSWORD, "192.0.2.2").status_code == 302
 
 
-def test_spraying_keeps_no_session_of_the_network_from_its_pages(user: User) -> None:
+def test_spraying_does_not_affect_sessions_of_the_network(user: User) -> None:
     client = Client()
     sign_in("keeper", PASSWORD, client=client)
     for n in range(21):
@@ -318,7 +318,7 @@ def test_wrong_current_password_is_recorded(user: User) -> None:
     assert [event.object_id for event in recorded(Action.PASSWORD_REJECTED)] == [user.pk] * 5
 
 
-def test_guessing_in_one_session_keeps_no_other_session_waiting(user: User) -> None:
+def test_guessing_in_one_session_does_not_limit_other_sessions(user: User) -> None:
     thief = sign_in_again(user)
     for _ in range(6):
         change_password(thief, "wrong")
@@ -345,13 +345,13 @@ def test_session_key_is_not_stored_with_the_count(user: User) -> None:
 # --- Codes
 
 
-def test_five_wrong_codes_make_their_network_wait(protected: User) -> None:
+def test_five_wrong_codes_limit_their_network(protected: User) -> None:
     assert [send_code(protected, "000000") for _ in range(6)] == ["wrong"] * 5 + ["wait"]
     assert send_code(protected, next_code_of(protected)) == "wait"
 
 
 @pytest.mark.parametrize("address", ["198.51.100.1", "203.0.113.1"])
-def test_wrong_codes_elsewhere_do_not_keep_the_owner_out(protected: User, address: str) -> None:
+def test_wrong_codes_from_elsewhere_do_not_lock_out_the_user(protected: User, address: str) -> None:
     for _ in range(10):
         send_code(protected, "000000")
     assert send_code(protected, next_code_of(protected), address) == "in"
@@ -377,7 +377,7 @@ def test_known_network_has_twenty_wrong_codes_a_day(protected: User) -> None:
     assert results == ["wrong"] * 20 + ["wait"] * 5
 
 
-def test_new_password_ends_the_wait_for_codes(protected: User) -> None:
+def test_new_password_resets_the_limit_of_codes(protected: User) -> None:
     for _ in range(5):
         send_code(protected, "000000")
     protected.set_password("pagi-cerah-7")

@@ -65,7 +65,7 @@ def lies_plain(user: User) -> str:
 # --- In the database
 
 
-def test_what_is_stored_has_the_secret_in_no_form(ratna: Client, person: User) -> None:
+def test_database_contains_the_secret_in_no_form(ratna: Client, person: User) -> None:
     for step in (lambda: ratna.get(SET_UP), lambda: set_up(ratna, person)):
         step()
         app = AuthenticatorApp.objects.get(user=person)
@@ -77,7 +77,7 @@ def test_what_is_stored_has_the_secret_in_no_form(ratna: Client, person: User) -
         assert len(key_of(person)) == 67
 
 
-def test_in_somebody_elses_row_it_opens_nothing(ratna: Client, person: User, operator: Client) -> None:
+def test_secret_copied_to_another_user_is_invalid(ratna: Client, person: User, operator: Client) -> None:
     boss = User.objects.get(username="operator")
     set_up(operator, boss)
     set_up(ratna, person)
@@ -89,7 +89,7 @@ def test_in_somebody_elses_row_it_opens_nothing(ratna: Client, person: User, ope
     assert sign_in_again(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
 
 
-def test_to_django_otps_own_model_it_is_no_secret(ratna: Client, person: User) -> None:
+def test_model_of_django_otp_cannot_read_the_secret(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     code = next_code_of(person)
     with pytest.raises(binascii.Error):
@@ -97,7 +97,7 @@ def test_to_django_otps_own_model_it_is_no_secret(ratna: Client, person: User) -
     assert AuthenticatorApp.objects.get(user=person).verify_token(code)
 
 
-def test_one_that_was_never_sealed_works_and_is_sealed_by_that(ratna: Client, person: User) -> None:
+def test_plain_secret_is_valid_and_encrypted_when_used(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     plain = lies_plain(person)
     assert sign_in_again(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
@@ -105,7 +105,7 @@ def test_one_that_was_never_sealed_works_and_is_sealed_by_that(ratna: Client, pe
     assert AuthenticatorApp.objects.get(user=person).bin_key.hex() == plain
 
 
-def test_a_session_of_before_goes_on(ratna: Client, person: User) -> None:
+def test_session_verified_with_the_former_model_stays_valid(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     session = ratna.session
     own, number = session[DEVICE_ID_SESSION_KEY].split("/")
@@ -122,7 +122,9 @@ def test_a_session_of_before_goes_on(ratna: Client, person: User) -> None:
 # --- When the SECRET_KEY is another
 
 
-def test_what_an_older_key_sealed_opens_and_is_sealed_anew(ratna: Client, person: User, settings: Any) -> None:
+def test_secret_encrypted_with_a_fallback_key_is_valid_and_reencrypted(
+    ratna: Client, person: User, settings: Any
+) -> None:
     set_up(ratna, person)
     rotate_secret_key(settings, keep=True)
     assert ratna.get(LIST).status_code == 200
@@ -132,14 +134,14 @@ def test_what_an_older_key_sealed_opens_and_is_sealed_anew(ratna: Client, person
     assert sign_in_again(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
 
 
-def test_whoever_saves_it_seals_it_anew(ratna: Client, person: User, settings: Any) -> None:
+def test_saving_reencrypts_the_secret(ratna: Client, person: User, settings: Any) -> None:
     set_up(ratna, person)
     rotate_secret_key(settings, keep=True)
     AuthenticatorApp.objects.get(user=person).save(update_fields=["key"])
     assert is_sealed_by_todays_key(key_of(person), person.pk)
 
 
-def test_without_the_older_key_a_code_is_wrong_and_the_log_says_what_to_do(
+def test_without_the_old_key_a_code_is_wrong_and_the_log_has_instructions(
     ratna: Client, person: User, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_up(ratna, person)
@@ -158,7 +160,7 @@ def test_without_the_older_key_a_code_is_wrong_and_the_log_says_what_to_do(
     assert key_of(person) == before
 
 
-def test_setting_it_up_begins_anew_where_the_older_key_is_gone(ratna: Client, person: User, settings: Any) -> None:
+def test_set_up_starts_again_without_the_old_key(ratna: Client, person: User, settings: Any) -> None:
     ratna.get(SET_UP)
     rotate_secret_key(settings, keep=False)
     again = sign_in_again(person)
@@ -171,7 +173,7 @@ def test_setting_it_up_begins_anew_where_the_older_key_is_gone(ratna: Client, pe
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_recovery_codes_work_as_long_as_the_older_key_is_kept(
+def test_recovery_codes_are_valid_as_long_as_the_old_key_is_a_fallback(
     ratna: Client, person: User, settings: Any, keep: bool
 ) -> None:
     first, second, *_rest = set_up(ratna, person)
@@ -188,13 +190,13 @@ def test_recovery_codes_work_as_long_as_the_older_key_is_kept(
 # --- The seal itself
 
 
-def test_no_two_seals_are_alike() -> None:
+def test_each_encryption_of_a_secret_is_different() -> None:
     sealed = {encryption.encrypt_totp_secret(SECRET, 7) for _ in range(100)}
     assert len(sealed) == 100
     assert {encryption.decrypt_totp_secret(text, 7) for text in sealed} == {SECRET}
 
 
-def test_any_character_changed_it_does_not_open() -> None:
+def test_ciphertext_with_a_changed_character_is_rejected() -> None:
     text = encryption.encrypt_totp_secret(SECRET, 7)
     for position in range(len(text)):
         other = "A" if text[position] != "A" else "B"
@@ -203,7 +205,7 @@ def test_any_character_changed_it_does_not_open() -> None:
 
 
 @pytest.mark.parametrize("text", ["v1.", "v1.AAAA", "v1." + "A" * 64, "v1.é", "v1.\0", "no hex", "v2." + "A" * 64])
-def test_what_is_no_seal_is_unreadable_and_is_not_told(text: str) -> None:
+def test_invalid_ciphertext_is_rejected_without_showing_it(text: str) -> None:
     assert not is_sealed_by_todays_key(text, 7)
     with pytest.raises(encryption.DecryptionError, match=r"^No key opens the second factor of user 7: ") as error:
         encryption.decrypt_totp_secret(text, 7)

@@ -160,7 +160,7 @@ def test_every_action_is_guarded_or_exempt(boss: User) -> None:
 
 
 @pytest.mark.parametrize("route", sorted(GUARDED_VIEWS))
-def test_guarded_view_asks_first_and_writes_nothing(
+def test_guarded_view_requires_confirmation_and_writes_nothing(
     stale: Client, person: StaffUser, rs_a: Hospital, route: str
 ) -> None:
     path = "/" + route.replace("<path:object_id>", str(person.pk))
@@ -172,7 +172,7 @@ def test_guarded_view_asks_first_and_writes_nothing(
 
 
 @pytest.mark.parametrize(("model", "action"), sorted(GUARDED_ACTIONS))
-def test_guarded_action_asks_first_and_writes_nothing(
+def test_guarded_action_requires_confirmation_and_writes_nothing(
     stale: Client, person: StaffUser, rs_a: Hospital, rs_b: Hospital, model: str, action: str
 ) -> None:
     chosen = {"staffuser": person.pk, "hospital": rs_a.pk, "apikey": issue("app", hospital=rs_a).key.pk}[model]
@@ -183,7 +183,7 @@ def test_guarded_action_asks_first_and_writes_nothing(
 
 
 @pytest.mark.parametrize(("model", "action"), [("staffuser", "end_sessions"), ("apikey", "revoke")])
-def test_what_takes_access_away_needs_no_confirmation(
+def test_actions_that_remove_access_need_no_confirmation(
     stale: Client, ratna: Client, person: StaffUser, model: str, action: str
 ) -> None:
     chosen = {"staffuser": person.pk, "apikey": issue("app").key.pk}[model]
@@ -192,11 +192,11 @@ def test_what_takes_access_away_needs_no_confirmation(
     assert not ApiKey.objects.active().exists() if model == "apikey" else not is_open(ratna)
 
 
-def test_page_of_a_person_is_read_without_confirmation(stale: Client, person: StaffUser) -> None:
+def test_reading_the_page_of_a_user_needs_no_confirmation(stale: Client, person: StaffUser) -> None:
     assert "ratna@rs.example" in stale.get(f"{USERS}{person.pk}/change/").content.decode()
 
 
-def test_hospital_admin_gets_403_and_is_not_asked(ratna: Client, person: StaffUser) -> None:
+def test_hospital_admin_gets_403_without_a_confirmation_form(ratna: Client, person: StaffUser) -> None:
     made_stale(ratna)
     for path in (f"{USERS}add/", f"{USERS}{person.pk}/change/", f"{KEYS}add/"):
         assert ratna.post(path, {}).status_code == 403
@@ -237,7 +237,7 @@ def test_password_confirms_and_the_action_is_resumed(stale: Client, person: Staf
 
 
 @pytest.mark.parametrize("answer", [{}, {"identity-password": ""}, {"identity-password": "wrong"}])
-def test_without_the_right_password_it_asks_again(stale: Client, person: StaffUser, answer: dict[str, str]) -> None:
+def test_missing_or_wrong_password_does_not_confirm(stale: Client, person: StaffUser, answer: dict[str, str]) -> None:
     before = state()
     for _ in range(2):
         assert asks(stale.post(USERS, {"action": "send_link", "_selected_action": person.pk, **answer}))
@@ -245,9 +245,7 @@ def test_without_the_right_password_it_asks_again(stale: Client, person: StaffUs
     assert not AuditEvent.objects.filter(action=Action.IDENTITY_CONFIRMED).exists()
 
 
-def test_user_with_a_two_factor_needs_its_code_and_not_the_password(
-    operator: Client, boss: User, person: StaffUser
-) -> None:
+def test_user_with_two_factor_confirms_with_a_code(operator: Client, boss: User, person: StaffUser) -> None:
     set_up(operator, boss)
     made_stale(operator)
     chosen = {"action": "send_link", "_selected_action": person.pk}
@@ -259,7 +257,7 @@ def test_user_with_a_two_factor_needs_its_code_and_not_the_password(
     assert shown_link(operator.post(USERS, {**chosen, "identity-code": next_code_of(boss)}))
 
 
-def test_form_of_a_person_is_resumed_with_what_was_entered(stale: Client, rs_a: Hospital) -> None:
+def test_form_of_a_user_is_resumed_with_the_entered_values(stale: Client, rs_a: Hospital) -> None:
     form = person_form(rs_a)
     page = stale.post(f"{USERS}add/", form).content.decode()
     assert 'name="email" value="sari@rs.example"' in page
@@ -267,7 +265,7 @@ def test_form_of_a_person_is_resumed_with_what_was_entered(stale: Client, rs_a: 
     assert list(User.objects.get(username="sari@rs.example").hospitals.all()) == [rs_a]
 
 
-def test_key_that_was_entered_is_on_no_page_and_not_replaced_by_a_new_one(stale: Client) -> None:
+def test_entered_legacy_key_is_not_shown_and_no_new_key_is_issued(stale: Client) -> None:
     form = {"name": "ward app", "naming": "snake_case", "hospital": "", "value": LEGACY_KEY}
     page = stale.post(f"{KEYS}add/", form).content.decode()
     assert "Nothing was saved." in page
@@ -278,7 +276,7 @@ def test_key_that_was_entered_is_on_no_page_and_not_replaced_by_a_new_one(stale:
     assert shown_key(stale.post(f"{KEYS}add/", {**form, "value": ""}))
 
 
-def test_confirmed_rotation_asks_for_the_overlap_before_it_happens(stale: Client) -> None:
+def test_confirmed_rotation_shows_the_overlap_form_first(stale: Client) -> None:
     chosen = {"action": "rotate", "_selected_action": issue("app").key.pk}
     page = stale.post(KEYS, {**chosen, "confirmed": "1", "overlap": "0"}).content.decode()
     assert 'name="confirmed"' not in page
@@ -291,7 +289,7 @@ def test_confirmed_rotation_asks_for_the_overlap_before_it_happens(stale: Client
 
 
 @pytest.mark.parametrize("action", ["send_link", "reset_two_factor"])
-def test_no_action_changes_how_oneself_signs_in(operator: Client, boss: User, action: str) -> None:
+def test_no_action_changes_own_sign_in(operator: Client, boss: User, action: str) -> None:
     set_up(operator, boss)
     before = state()
     chosen = {"action": action, "_selected_action": boss.pk, "confirmed": "1"}
@@ -300,7 +298,7 @@ def test_no_action_changes_how_oneself_signs_in(operator: Client, boss: User, ac
 
 
 @pytest.mark.parametrize("action", ["send_link", "reset_two_factor"])
-def test_no_action_changes_how_another_operator_signs_in(operator: Client, colleague: StaffUser, action: str) -> None:
+def test_no_action_changes_the_sign_in_of_another_operator(operator: Client, colleague: StaffUser, action: str) -> None:
     two_factor.start_enrollment(colleague, "x")
     before = state()
     chosen = {"action": action, "_selected_action": colleague.pk, "confirmed": "1"}
@@ -309,7 +307,7 @@ def test_no_action_changes_how_another_operator_signs_in(operator: Client, colle
     assert state() == before
 
 
-def test_reset_of_several_is_refused_if_an_operator_is_among_them(
+def test_reset_of_several_users_is_rejected_if_one_is_an_operator(
     operator: Client, ratna: Client, person: StaffUser, colleague: StaffUser
 ) -> None:
     set_up(ratna, person)
@@ -347,7 +345,9 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_command_makes_a_link_for_an_operator(colleague: StaffUser, caplog: pytest.LogCaptureFixture) -> None:
+def test_command_creates_a_password_link_for_an_operator(
+    colleague: StaffUser, caplog: pytest.LogCaptureFixture
+) -> None:
     path = run("make_password_link", "colleague").strip()
     assert re.fullmatch(r"/admin/set-password/\S+/", path)
     assert f"made a link for user {colleague.pk}." in caplog.text
@@ -378,7 +378,7 @@ def test_command_changes_the_user_name_of_a_hospital_admin_with_the_email(person
         (["colleague", "--email", "ratna@rs.example"], "Somebody signs in with this address already."),
     ],
 )
-def test_command_that_cannot_change_a_user_says_why(
+def test_command_that_cannot_change_a_user_shows_the_reason(
     person: StaffUser, colleague: StaffUser, arguments: list[str], message: str
 ) -> None:
     before = state()
@@ -403,7 +403,7 @@ def sent(django_capture_on_commit_callbacks: Any) -> Any:
     return run
 
 
-def test_user_is_notified_of_what_others_change(
+def test_user_is_notified_of_changes_by_others(
     operator: Client, person: StaffUser, rs_a: Hospital, rs_b: Hospital, sent: Any
 ) -> None:
     old, new = "ratna@rs.example", "ratna@other.example"
@@ -429,7 +429,7 @@ def test_user_is_notified_of_what_others_change(
     assert sent(lambda: operator.post(change, form)) == [(new, "Your user was deactivated.")]
 
 
-def test_user_is_notified_of_what_they_change_themselves(ratna: Client, person: StaffUser, sent: Any) -> None:
+def test_user_is_notified_of_own_changes(ratna: Client, person: StaffUser, sent: Any) -> None:
     told = sent(lambda: set_up(ratna, person))
     assert told == [
         ("ratna@rs.example", "Two-factor sign-in was set up."),
@@ -473,7 +473,7 @@ def test_user_without_an_email_address_is_not_notified(boss: User, sent: Any) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_mail_server_that_fails_is_logged_and_fails_nothing(
+def test_failure_of_the_mail_server_is_logged_and_has_no_other_effect(
     operator: Client, person: StaffUser, settings: Any, caplog: pytest.LogCaptureFixture, unused_port: str
 ) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"

@@ -23,7 +23,7 @@ def person(ratna: Client) -> User:
     return User.objects.get(first_name="Ibu Ratna")
 
 
-def test_set_up_with_the_apps_code_and_asked_for_at_the_next_sign_in(ratna: Client, person: User) -> None:
+def test_code_is_required_at_the_next_sign_in_after_set_up(ratna: Client, person: User) -> None:
     assert len(set_up(ratna, person)) == 10
     assert ratna.get(LIST).status_code == 200
     again = sign_in_again(person)
@@ -33,7 +33,7 @@ def test_set_up_with_the_apps_code_and_asked_for_at_the_next_sign_in(ratna: Clie
     assert again.get(LIST).status_code == 200
 
 
-def test_no_page_of_the_admin_opens_without_the_code(ratna: Client, person: User) -> None:
+def test_every_admin_page_requires_the_code(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     again = sign_in_again(person)
     for path in ("/admin/", LIST, f"{LIST}add/", SET_UP, "/admin/password_change/", "/admin/autocomplete/"):
@@ -44,7 +44,7 @@ def test_no_page_of_the_admin_opens_without_the_code(ratna: Client, person: User
     assert two_factor.is_enrolled(person)
 
 
-def test_below_a_prefix_no_page_opens_without_the_code_either(ratna: Client, person: User) -> None:
+def test_pages_below_a_url_prefix_require_the_code_too(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     answer = sign_in_again(person).get(LIST, SCRIPT_NAME="/registry")
     assert answer.headers["Location"] == f"{CHECK}?next=/registry{LIST}"
@@ -73,7 +73,7 @@ def test_new_recovery_codes_end_the_old_ones(ratna: Client, person: User) -> Non
     assert "10 recovery codes are left" in ratna.get(SET_UP).content.decode()
 
 
-def test_who_guesses_has_to_wait(ratna: Client, person: User) -> None:
+def test_guessing_codes_is_limited(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     again = sign_in_again(person)
     pages = [again.post(CHECK, {"code": "000000"}).content.decode() for _ in range(6)]
@@ -82,7 +82,7 @@ def test_who_guesses_has_to_wait(ratna: Client, person: User) -> None:
     assert again.get(LIST).status_code == 302
 
 
-def test_a_code_of_somebody_else_opens_nothing(ratna: Client, person: User, operator: Client) -> None:
+def test_code_of_another_user_is_invalid(ratna: Client, person: User, operator: Client) -> None:
     set_up(ratna, person)
     boss = User.objects.get(username="operator")
     codes = set_up(operator, boss)
@@ -90,7 +90,7 @@ def test_a_code_of_somebody_else_opens_nothing(ratna: Client, person: User, oper
     assert "wrong" in again.post(CHECK, {"code": codes[0]}).content.decode()
 
 
-def test_a_wrong_code_sets_nothing_up(ratna: Client, person: User) -> None:
+def test_wrong_code_does_not_set_it_up(ratna: Client, person: User) -> None:
     ratna.get(SET_UP)
     page = ratna.post(SET_UP, {"code": "000000", "password": PASSWORD}).content.decode()
     assert "This code is wrong" in page
@@ -98,7 +98,7 @@ def test_a_wrong_code_sets_nothing_up(ratna: Client, person: User) -> None:
     assert ratna.get(LIST).status_code == 200
 
 
-def test_where_it_is_required_it_is_set_up_at_the_first_sign_in(ratna: Client, person: User, settings: Any) -> None:
+def test_required_two_factor_is_set_up_at_the_first_sign_in(ratna: Client, person: User, settings: Any) -> None:
     settings.STAFF_OTP = "required"
     assert ratna.get(LIST).headers["Location"].startswith(SET_UP)
     assert re.search(r"<button[^>]*>\s*Continue\s*</button>", ratna.get(SET_UP).content.decode())
@@ -109,7 +109,7 @@ def test_where_it_is_required_it_is_set_up_at_the_first_sign_in(ratna: Client, p
     assert two_factor.is_enrolled(person)
 
 
-def test_where_it_is_optional_it_can_be_turned_off_by_a_code(ratna: Client, person: User) -> None:
+def test_optional_two_factor_can_be_turned_off_with_a_code(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
     assert sign_in_again(person).get(LIST).status_code == 200
@@ -117,7 +117,7 @@ def test_where_it_is_optional_it_can_be_turned_off_by_a_code(ratna: Client, pers
 
 @pytest.mark.parametrize("code", [None, "", "000000", "aaaaaaaa"])
 @pytest.mark.parametrize("what", ["turn_off", "renew"])
-def test_a_session_alone_neither_turns_it_off_nor_gets_new_codes(
+def test_turning_off_and_new_recovery_codes_require_a_code(
     ratna: Client, person: User, what: str, code: str | None
 ) -> None:
     set_up(ratna, person)
@@ -128,7 +128,7 @@ def test_a_session_alone_neither_turns_it_off_nor_gets_new_codes(
     assert list(StaticToken.objects.values()) == kept
 
 
-def test_who_came_in_by_a_recovery_code_stays_in_when_the_codes_are_renewed(ratna: Client, person: User) -> None:
+def test_session_verified_with_a_recovery_code_stays_valid_when_codes_are_renewed(ratna: Client, person: User) -> None:
     first, second, *_rest = set_up(ratna, person)
     again = sign_in_again(person)
     again.post(CHECK, {"code": first})
@@ -136,7 +136,7 @@ def test_who_came_in_by_a_recovery_code_stays_in_when_the_codes_are_renewed(ratn
     assert again.get(LIST).status_code == 200
 
 
-def test_what_is_kept_of_a_recovery_code_opens_nothing(ratna: Client, person: User) -> None:
+def test_stored_digest_of_a_recovery_code_is_not_a_valid_code(ratna: Client, person: User) -> None:
     codes = set_up(ratna, person)
     kept = list(StaticToken.objects.values_list("token", flat=True))
     assert len(kept) == 10
@@ -145,7 +145,7 @@ def test_what_is_kept_of_a_recovery_code_opens_nothing(ratna: Client, person: Us
     assert "wrong" in sign_in_again(person).post(CHECK, {"code": kept[0]}).content.decode()
 
 
-def test_what_people_do_with_their_own_is_recorded(ratna: Client, person: User) -> None:
+def test_changes_of_own_two_factor_are_recorded(ratna: Client, person: User) -> None:
     set_up(ratna, person)
     ratna.post(SET_UP, {"renew": "1", "code": next_code_of(person)})
     ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
@@ -156,7 +156,7 @@ def test_what_people_do_with_their_own_is_recorded(ratna: Client, person: User) 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["app", "recovery"])
-def test_of_two_who_send_the_same_code_at_once_one_comes_in(ratna: Client, person: User, kind: str) -> None:
+def test_concurrent_requests_with_one_code_verify_one_session(ratna: Client, person: User, kind: str) -> None:
     [first, *_rest] = set_up(ratna, person)
     code = next_code_of(person) if kind == "app" else first
     clients = [sign_in_again(person) for _ in range(4)]
@@ -165,12 +165,12 @@ def test_of_two_who_send_the_same_code_at_once_one_comes_in(ratna: Client, perso
     assert [client.get(LIST).status_code for client in clients].count(200) == 1
 
 
-def test_the_api_knows_no_two_factor(api: Any, settings: Any) -> None:
+def test_api_requires_no_two_factor(api: Any, settings: Any) -> None:
     settings.STAFF_OTP = "required"
     assert api.get("/api/devices").status_code == 200
 
 
-def test_an_operator_resets_it_for_somebody_and_that_is_recorded(operator: Client, ratna: Client, person: User) -> None:
+def test_reset_by_an_operator_is_recorded(operator: Client, ratna: Client, person: User) -> None:
     set_up(ratna, person)
     chosen = {"action": "reset_two_factor", "_selected_action": person.pk}
     assert "Make sure who asks." in operator.post("/admin/devices/staffuser/", chosen).content.decode()
@@ -180,7 +180,7 @@ def test_an_operator_resets_it_for_somebody_and_that_is_recorded(operator: Clien
     assert (event.username, event.object_id) == ("operator", person.pk)
 
 
-def test_the_last_operator_is_let_in_by_a_command_which_is_logged(
+def test_command_resets_two_factor_of_an_operator_and_logs_it(
     operator: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     boss = User.objects.get(username="operator")
@@ -192,14 +192,14 @@ def test_the_last_operator_is_let_in_by_a_command_which_is_logged(
         call_command("reset_two_factor", "nobody")
 
 
-def test_the_next_page_is_one_of_ours(ratna: Client, person: User) -> None:
+def test_next_page_cannot_be_on_another_host(ratna: Client, person: User) -> None:
     codes = set_up(ratna, person)
     for code, page in zip(codes, ("https://evil.example/", "//evil.example", "javascript:alert(1)"), strict=False):
         answer = sign_in_again(person).post(f"{CHECK}?next={page}", {"code": code})
         assert answer.headers["Location"] == "/admin/"
 
 
-def test_the_secret_is_on_no_page_once_it_is_set_up(operator: Client, ratna: Client, person: User) -> None:
+def test_no_page_shows_the_secret_after_set_up(operator: Client, ratna: Client, person: User) -> None:
     ratna.get(SET_UP)
     secret = two_factor.format_secret(AuthenticatorApp.objects.get(user=person))
     assert secret in ratna.get(SET_UP).content.decode()

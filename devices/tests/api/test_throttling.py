@@ -305,7 +305,7 @@ def test_a_rate_is_given_in_the_admin(operator: Client) -> None:
     assert key.rate == "600/min"
     assert "600/min" in operator.get(f"/admin/devices/apikey/{key.pk}/change/").content.decode()
     refused = operator.post("/admin/devices/apikey/add/", form | {"rate": "often"})
-    assert "This is not a rate" in refused.content.decode()
+    assert "This is not a valid rate" in refused.content.decode()
     operator.post("/admin/devices/apikey/add/", form | {"name": "default", "rate": ""})
     assert ApiKey.objects.get(name="default").rate is None
 
@@ -318,7 +318,7 @@ def test_a_rate_is_given_by_the_command_and_listed(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert re.search(r"app .* 10/s +\d{4}", out)
     assert re.search(r"other .* \(default\) +\d{4}", out)
-    with pytest.raises(CommandError, match="This is not a rate"):
+    with pytest.raises(CommandError, match="This is not a valid rate"):
         call_command("create_api_key", "app", "--rate", "often")
 
 

@@ -50,7 +50,7 @@ def sign_in(client: Client, password: str, username: str = "keeper") -> int:
 # --- Signing in and out
 
 
-def test_sign_ins_and_sign_outs_tell_who_and_from_where(person: User, client: Client) -> None:
+def test_sign_ins_and_sign_outs_are_recorded_with_user_and_address(person: User, client: Client) -> None:
     sign_in(client, PASSWORD)
     client.post("/admin/logout/", REMOTE_ADDR="192.0.2.8")
     into, out = told(Action.SIGNED_IN, Action.SIGNED_OUT)
@@ -64,7 +64,7 @@ def test_sign_ins_and_sign_outs_tell_who_and_from_where(person: User, client: Cl
     assert (out.action, out.user, out.ip_address) == (Action.SIGNED_OUT, person, "192.0.2.8")
 
 
-def test_failed_and_locked_sign_ins_tell_of_whom_and_not_with_what(person: User, client: Client) -> None:
+def test_failed_and_locked_sign_ins_are_recorded_without_the_password(person: User, client: Client) -> None:
     for _ in range(6):
         sign_in(client, WRONG)
     events = told(Action.SIGN_IN_FAILED, Action.SIGN_IN_LOCKED, Action.DENIED)
@@ -80,7 +80,7 @@ def test_failed_and_locked_sign_ins_tell_of_whom_and_not_with_what(person: User,
         )
 
 
-def test_what_was_typed_as_a_user_name_is_on_record_only_if_somebody_is_called_so(person: User, client: Client) -> None:
+def test_unknown_user_name_is_not_recorded(person: User, client: Client) -> None:
     sign_in(client, "keeper", username=WRONG)
     [event] = told(Action.SIGN_IN_FAILED)
     assert (event.object_id, event.ip_address) == (None, "192.0.2.7")
@@ -90,7 +90,7 @@ def test_what_was_typed_as_a_user_name_is_on_record_only_if_somebody_is_called_s
 # --- The second factor
 
 
-def test_the_two_factor_is_on_record_from_setting_up_to_reset(ratna: Client, operator: Client, rs_a: Hospital) -> None:
+def test_two_factor_events_are_recorded(ratna: Client, operator: Client, rs_a: Hospital) -> None:
     someone = User.objects.get(first_name="Ibu Ratna")
     codes = set_up(ratna, someone)
     again = sign_in_again(someone)
@@ -118,7 +118,7 @@ def test_the_two_factor_is_on_record_from_setting_up_to_reset(ratna: Client, ope
 # --- People
 
 
-def test_making_and_changing_a_person_is_on_record(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+def test_added_and_changed_user_is_recorded(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
     path = shown_link(add_user(operator, rs_a))
     ratna = StaffUser.objects.get(first_name="Ibu Ratna")
     set_password(Client(), path, "pagi-cerah-7")
@@ -138,7 +138,7 @@ def test_making_and_changing_a_person_is_on_record(operator: Client, rs_a: Hospi
     assert changed == {"changed": ["is_active", "username", "email"], "is_active": [True, False]}
 
 
-def test_a_person_made_or_changed_by_a_command_is_on_record(rs_a: Hospital) -> None:
+def test_user_added_or_changed_by_a_command_is_recorded(rs_a: Hospital) -> None:
     user = User.objects.create_superuser("root", "root@vendor.example", PASSWORD)
     user.set_password(WRONG)
     user.save()
@@ -157,9 +157,7 @@ def test_a_person_made_or_changed_by_a_command_is_on_record(rs_a: Hospital) -> N
     assert events[2].details == {"changed": ["is_superuser"], "is_superuser": [True, False]}
 
 
-def test_whose_admins_a_merge_takes_and_gives_is_on_record(
-    operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
-) -> None:
+def test_admins_moved_by_a_merge_are_recorded(operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
     of_a = User.objects.get(first_name="Ibu Ratna")
     of_both = users.invite("Pak Budi", "budi@rs.example", [rs_a, rs_b])
     before = AuditEvent.objects.latest("pk").pk
@@ -179,7 +177,7 @@ def test_whose_admins_a_merge_takes_and_gives_is_on_record(
         assert operator.get(f"/admin/devices/auditevent/{page}").status_code == 200
 
 
-def test_hashing_a_password_anew_is_no_new_password(person: User, client: Client) -> None:
+def test_renewed_hash_is_not_recorded_as_a_new_password(person: User, client: Client) -> None:
     cheap = PBKDF2PasswordHasher().encode(PASSWORD, "salt", 1)
     User.objects.update(password=cheap)
     assert sign_in(client, PASSWORD) == 302
@@ -190,7 +188,7 @@ def test_hashing_a_password_anew_is_no_new_password(person: User, client: Client
 # --- Denials
 
 
-def test_a_denial_tells_the_route_and_whose_key_it_was(
+def test_denied_request_is_recorded_with_route_and_key(
     outsider: Api, reader: Api, api_a: Api, rs_b: Hospital, ratna: Client
 ) -> None:
     outsider.get("/api/devices?search=secret")
@@ -215,7 +213,7 @@ def test_a_denial_tells_the_route_and_whose_key_it_was(
     assert all(re.fullmatch("[0-9a-f]{32}", event.request_id) for event in events)
 
 
-def test_a_revoked_key_that_is_tried_again_is_named(outsider: Api) -> None:
+def test_revoked_key_of_a_denied_request_is_recorded(outsider: Api) -> None:
     issued = issue("ward app")
     api_keys.revoke(issued.key, SYSTEM)
     Api(issued.text).get("/api/devices")
@@ -237,7 +235,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return go_on
 
 
-def test_denials_of_one_kind_are_one_row_a_minute_with_their_number(
+def test_repeated_denials_are_one_row_a_minute_with_a_count(
     outsider: Api, reader: Api, clock: Callable[[float], None]
 ) -> None:
     for _ in range(100):
@@ -249,7 +247,9 @@ def test_denials_of_one_kind_are_one_row_a_minute_with_their_number(
     assert [event.details.get("count") for event in told(Action.DENIED)] == [None, None, 99, 99, None]
 
 
-def test_many_addresses_fill_no_disk_and_no_memory(outsider: Api, clock: Callable[[float], None]) -> None:
+def test_denials_from_many_addresses_have_limited_rows_and_memory(
+    outsider: Api, clock: Callable[[float], None]
+) -> None:
     for number in range(300):
         outsider.client.get("/api/devices", REMOTE_ADDR=f"198.51.{number // 200}.{number % 200}")
         outsider.client.get("/api/devices", REMOTE_ADDR=f"2001:db8::{number:x}")  # one client's network
@@ -263,7 +263,7 @@ def test_many_addresses_fill_no_disk_and_no_memory(outsider: Api, clock: Callabl
     assert counts == {"2001:db8::1": 299, "None": 300 - denials.MAX_ROWS_PER_MINUTE}
 
 
-def test_a_denial_that_cannot_be_written_is_a_denial_all_the_same(
+def test_response_is_unchanged_if_a_denial_cannot_be_recorded(
     outsider: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
@@ -274,7 +274,7 @@ def test_a_denial_that_cannot_be_written_is_a_denial_all_the_same(
     assert "could not be put on record" in caplog.text
 
 
-def test_what_is_not_denied_costs_no_query_more(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_allowed_requests_cost_no_audit_query(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     api.post("/api/devices", device_payload(1))
     with CaptureQueriesContext(connection) as queries:
         assert api.get("/api/devices").status_code == 200
@@ -286,7 +286,7 @@ def test_what_is_not_denied_costs_no_query_more(api: Api, django_assert_num_quer
 # --- Exports, imports
 
 
-def test_exports_and_imports_tell_how_many(ratna: Client, rs_a: Hospital) -> None:
+def test_exports_and_imports_are_recorded_with_numbers(ratna: Client, rs_a: Hospital) -> None:
     register(device_payload(1, device_holder=rs_a.name), device_payload(2))
     chosen = list(Device.objects.filter(device_holder=rs_a).values_list("pk", flat=True))
     ratna.post(LIST, {"action": "export", "_selected_action": chosen, "confirmed": 1, "ending": ".csv"})
@@ -301,7 +301,7 @@ def test_exports_and_imports_tell_how_many(ratna: Client, rs_a: Hospital) -> Non
     assert (imported.username, imported.ip_address) == ("ratna@rs.example", "127.0.0.1")
 
 
-def test_commands_that_export_and_import_tell_it_too(tmp_path: Any) -> None:
+def test_exports_and_imports_by_commands_are_recorded(tmp_path: Any) -> None:
     register(device_payload(1))
     file = str(tmp_path / "x.csv")
     call_command("export_devices", file, stderr=io.StringIO())
@@ -326,7 +326,7 @@ def everything() -> str:
     return "\n".join(found)
 
 
-def test_nothing_secret_is_on_record(person: User, operator: Client, ratna: Client, rs_a: Hospital) -> None:
+def test_no_secret_is_recorded(person: User, operator: Client, ratna: Client, rs_a: Hospital) -> None:
     secrets = [PASSWORD, WRONG, "sore-teduh-8"]
     someone = User.objects.get(first_name="Ibu Ratna")
     recovery = set_up(ratna, someone)
@@ -355,7 +355,7 @@ def test_nothing_secret_is_on_record(person: User, operator: Client, ratna: Clie
         assert secret not in on_record, secret
 
 
-def test_whose_address_it_was_is_on_record_only_as_who_did_it(operator: Client, rs_a: Hospital) -> None:
+def test_email_address_is_recorded_only_as_user_name_of_the_actor(operator: Client, rs_a: Hospital) -> None:
     add_user(operator, rs_a, email="hidden@rs.example")
     ratna = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "other@rs.example", "hospitals": [rs_a.pk], "is_active": "on"}
@@ -366,7 +366,7 @@ def test_whose_address_it_was_is_on_record_only_as_who_did_it(operator: Client, 
 # --- The page
 
 
-def test_operators_read_the_audit_and_nobody_else(person: User, operator: Client, ratna: Client) -> None:
+def test_only_operators_can_read_the_audit_log(person: User, operator: Client, ratna: Client) -> None:
     sign_in(Client(), PASSWORD)
     path = "/admin/devices/auditevent/"
     page = operator.get(path).content.decode()

@@ -38,7 +38,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     ("method", "query"),
     [("GET", ""), *((method, query) for method in ("PUT", "PATCH", "DELETE") for query in ("", "?dry_run=true"))],
 )
-def test_a_foreign_and_a_missing_id_are_recorded_alike(
+def test_foreign_and_missing_id_are_recorded_in_the_same_way(
     api_a: Api, devices: dict[str, Device], method: str, query: str
 ) -> None:
     for pk in (devices["b"].pk, 4711):
@@ -112,7 +112,7 @@ def test_a_flood_of_a_scoped_caller_does_not_hide_a_failed_sign_in(rs_a: Hospita
     assert event.ip_address == "127.0.0.1"
 
 
-def test_the_memory_of_the_tally_is_bounded() -> None:
+def test_memory_of_the_deduplicator_is_limited() -> None:
     tally = denials.EventDeduplicator()
     statuses = 401, 403, 429
     for number in range(3000):

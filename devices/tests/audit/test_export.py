@@ -58,7 +58,7 @@ def story(rs_a: Hospital, rs_b: Hospital, operator: Client, ratna: Client, api_a
     return {"first": first, "second": second, "key": ApiKey.objects.get(hospital=rs_a).pk}
 
 
-def test_of_a_person_it_has_what_they_did_and_what_was_done_about_them(tmp_path: Path, story: dict[str, int]) -> None:
+def test_trail_of_a_user_has_actions_by_and_on_the_user(tmp_path: Path, story: dict[str, int]) -> None:
     ratna = User.objects.get(first_name="Ibu Ratna")
     entries = exported(tmp_path, "--user", ratna.username)
     assert summary(entries) == [
@@ -82,7 +82,7 @@ def test_of_a_person_it_has_what_they_did_and_what_was_done_about_them(tmp_path:
     assert summary(exported(tmp_path, "--user", ratna.username))[-1] == ("exported", ratna.pk)
 
 
-def test_of_a_device_it_has_every_change_by_whomever(tmp_path: Path, story: dict[str, int]) -> None:
+def test_trail_of_a_device_has_every_change(tmp_path: Path, story: dict[str, int]) -> None:
     entries = exported(tmp_path, "--device", str(story["first"]))
     assert [(entry["action"], entry["username"], entry["api_key_id"]) for entry in entries] == [
         ("device added", "operator", None),
@@ -93,7 +93,7 @@ def test_of_a_device_it_has_every_change_by_whomever(tmp_path: Path, story: dict
     assert entries[2]["before"] == {"device_type": "CONSUMER"}
 
 
-def test_of_a_key_it_has_what_was_done_with_it_and_about_it(tmp_path: Path, story: dict[str, int]) -> None:
+def test_trail_of_a_key_has_actions_with_and_on_the_key(tmp_path: Path, story: dict[str, int]) -> None:
     key = ApiKey.objects.get(pk=story["key"])
     api_keys.revoke(key, SYSTEM)
     entries = exported(tmp_path, "--key", str(key.pk))
@@ -102,7 +102,7 @@ def test_of_a_key_it_has_what_was_done_with_it_and_about_it(tmp_path: Path, stor
     assert key.digest not in json.dumps(entries)
 
 
-def test_of_a_hospital_it_has_devices_keys_and_admins_of_those_merged_into_it_too(
+def test_trail_of_a_hospital_includes_merged_hospitals(
     tmp_path: Path, story: dict[str, int], rs_a: Hospital, rs_b: Hospital
 ) -> None:
     entries = exported(tmp_path, "--hospital", "rs harapan")
@@ -122,7 +122,7 @@ def test_of_a_hospital_it_has_devices_keys_and_admins_of_those_merged_into_it_to
     assert len(exported(tmp_path, "--hospital", "RS Harapan")) > 10
 
 
-def test_days_bound_it(tmp_path: Path) -> None:
+def test_trail_is_limited_by_days(tmp_path: Path) -> None:
     with days_ago(10):
         [device] = register(device_payload(1))
     with days_ago(5):
@@ -139,7 +139,7 @@ def test_days_bound_it(tmp_path: Path) -> None:
             exported(tmp_path, *of_device, f"--since={none}")
 
 
-def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_pruned_during_an_export_are_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "BATCH_SIZE", 1)
     with days_ago(PAST):
         [device] = register(device_payload(1))
@@ -151,7 +151,7 @@ def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyP
     assert list(entries) == []
 
 
-def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> None:
+def test_csv_has_no_formula(tmp_path: Path, story: dict[str, int]) -> None:
     file = tmp_path / "audit.csv"
     audit_log.record(Action.EXPORTED, user=User(username="=cmd|x"), obj=Device(pk=story["second"]))
     call_command(
@@ -164,7 +164,7 @@ def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> N
     assert tuple(rows[0]) == export.COLUMNS
 
 
-def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(tmp_path: Path) -> None:
+def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None:
     register(*map(device_payload, range(3)))
     key = issue("ward app")
     api = Api(key.text)
@@ -188,7 +188,7 @@ def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(
         (["--hospital", "RS Tidak Ada"], "There is no hospital RS Tidak Ada."),
     ],
 )
-def test_what_is_not_there_is_told(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_missing_subject_is_an_error(tmp_path: Path, arguments: list[str], told: str) -> None:
     with pytest.raises(CommandError, match=told):
         exported(tmp_path, *arguments)
 
@@ -213,7 +213,7 @@ def downloaded(response: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_operator_downloads_what_the_command_writes(
+def test_download_equals_the_output_of_the_command(
     tmp_path: Path, story: dict[str, int], pages: dict[str, str], operator: Client, kind: str
 ) -> None:
     subjects = {
@@ -231,9 +231,7 @@ def test_an_operator_downloads_what_the_command_writes(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_that_it_was_downloaded_is_on_record_before_any_of_it_leaves(
-    pages: dict[str, str], operator: Client, kind: str
-) -> None:
+def test_download_is_recorded_before_it_starts(pages: dict[str, str], operator: Client, kind: str) -> None:
     assert operator.get(f"{pages[kind]}/audit-trail/").status_code == 200
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()
     response = operator.post(f"{pages[kind]}/audit-trail/", {"format": "jsonl"})
@@ -244,7 +242,7 @@ def test_that_it_was_downloaded_is_on_record_before_any_of_it_leaves(
     assert downloaded(response)[-1]["action"] == Action.EXPORTED
 
 
-def test_a_download_reads_no_further_than_it_is_taken(
+def test_download_is_read_in_batches_on_demand(
     pages: dict[str, str], operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
@@ -256,7 +254,7 @@ def test_a_download_reads_no_further_than_it_is_taken(
     assert [chunk.count(b"\n") for chunk in chunks] == [2, 2, 1]
 
 
-def test_of_some_days_as_a_table_it_is_what_the_command_writes(
+def test_csv_download_of_some_days_equals_the_output_of_the_command(
     tmp_path: Path, story: dict[str, int], operator: Client
 ) -> None:
     page, file = f"/admin/devices/device/{story['second']}/audit-trail/", tmp_path / "audit.csv"
@@ -281,7 +279,7 @@ def test_of_some_days_as_a_table_it_is_what_the_command_writes(
         ({"first": "yesterday"}, "Enter a valid date."),
     ],
 )
-def test_days_that_are_none_are_told_and_nothing_is_downloaded(
+def test_invalid_days_are_an_error_and_nothing_is_downloaded(
     story: dict[str, int], operator: Client, days: dict[str, str], told: str
 ) -> None:
     page = f"/admin/devices/device/{story['second']}/audit-trail/"
@@ -289,7 +287,7 @@ def test_days_that_are_none_are_told_and_nothing_is_downloaded(
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()
 
 
-def test_of_a_device_that_was_taken_out_it_is_downloaded_from_its_changes(
+def test_trail_of_a_retired_device_is_downloaded_from_its_changes(
     tmp_path: Path, story: dict[str, int], operator: Client, ratna: Client
 ) -> None:
     registry.retire(Device.objects.filter(pk=story["second"]), SYSTEM)
@@ -303,7 +301,7 @@ def test_of_a_device_that_was_taken_out_it_is_downloaded_from_its_changes(
     assert downloaded(response)[:-2] == written
 
 
-def test_the_page_leads_operators_to_the_download_and_nobody_else(
+def test_only_operators_see_the_download_link(
     pages: dict[str, str], operator: Client, ratna: Client, rs_a: Hospital
 ) -> None:
     for page in pages.values():
@@ -315,6 +313,6 @@ def test_the_page_leads_operators_to_the_download_and_nobody_else(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pk", ["999999", "x"])
-def test_of_what_is_not_there_nothing_is_downloaded(operator: Client, kind: str, pk: str) -> None:
+def test_download_for_a_missing_object_returns_404(operator: Client, kind: str, pk: str) -> None:
     assert operator.post(f"/admin/devices/{kind}/{pk}/audit-trail/", {"format": "jsonl"}).status_code == 404
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()

@@ -50,7 +50,7 @@ def one(device: Device) -> Any:
     return Device.objects.filter(pk=device.pk)
 
 
-def test_answers_are_removed_a_day_later_and_by_nothing_else(api: Api) -> None:
+def test_idempotent_responses_are_removed_only_by_prune_after_a_day(api: Api) -> None:
     for number in (1, 2):
         api.post("/api/devices", device_payload(number), **{"idempotency-key": str(number)})
     IdempotencyRecord.objects.filter(key="1").update(created_at=timezone.now() - timedelta(hours=25))
@@ -62,7 +62,7 @@ def test_answers_are_removed_a_day_later_and_by_nothing_else(api: Api) -> None:
     assert Device.history.count() == 3
 
 
-def test_changes_are_kept_unless_asked(api: Api) -> None:
+def test_changes_are_removed_only_with_the_option(api: Api) -> None:
     with days_ago(5000):
         [device] = register(device_payload(1))
         registry.update(one(device), {"device_name": "New"}, SYSTEM)
@@ -72,7 +72,7 @@ def test_changes_are_kept_unless_asked(api: Api) -> None:
         prune("--changes", "0")
 
 
-def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_last_old_change_of_each_device_is_kept(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     with days_ago(PAST):
         a, b, gone = register(device_payload(1), device_payload(2), device_payload(3))
@@ -90,7 +90,7 @@ def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pyt
     assert prune(*TIME)[-1] == "0 changes removed."
 
 
-def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> None:
+def test_client_behind_the_pruned_changes_starts_again_and_receives_every_device(api: Api) -> None:
     with days_ago(PAST):
         a, b = register(device_payload(1), device_payload(2))
         behind = api.get(f"{PATH}?size=1").json()["data"][0]["cursor"]
@@ -105,7 +105,7 @@ def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> 
     assert anew == [("created", "Cuff 2"), ("created", "New"), ("updated", "Young")]
 
 
-def test_a_hospital_that_begins_again_hears_nothing_of_what_left_it_long_ago(api_a: Api, rs_b: Hospital) -> None:
+def test_hospital_that_starts_again_receives_no_devices_that_left_before(api_a: Api, rs_b: Hospital) -> None:
     with days_ago(PAST):
         [device] = register(device_payload(1, device_holder="RS Harapan"))
         registry.transfer(one(device), rs_b, SYSTEM)
@@ -116,7 +116,7 @@ def test_a_hospital_that_begins_again_hears_nothing_of_what_left_it_long_ago(api
     assert told == [("created", "Cuff 4"), ("deleted", "Cuff 4")]
 
 
-def test_what_is_pruned_while_somebody_reads_is_not_passed_over(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruning_during_a_read_returns_410_and_skips_no_change(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     from devices.history import feed
 
     [device] = register(device_payload(1))
@@ -160,7 +160,7 @@ def expired(rs_a: Hospital, ratna: Client) -> dict[str, Callable[[], int]]:
     return {"sessions": sessions.count, **{model.__name__: model.objects.count for model in models}}
 
 
-def test_what_has_expired_is_removed_and_nothing_else(expired: dict[str, Callable[[], int]]) -> None:
+def test_only_expired_rows_are_removed(expired: dict[str, Callable[[], int]]) -> None:
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
     lines = [
         "1 expired sessions removed.",
@@ -177,7 +177,7 @@ def test_what_has_expired_is_removed_and_nothing_else(expired: dict[str, Callabl
     assert prune()[2:] == REST[1:]
 
 
-def test_what_the_lists_of_sign_ins_had_is_removed(db: None) -> None:
+def test_rows_of_the_former_sign_in_lists_are_removed(db: None) -> None:
     for model in (AccessLog, AccessFailureLog):
         model.objects.create(username="typed by mistake")
     prune()
@@ -185,7 +185,7 @@ def test_what_the_lists_of_sign_ins_had_is_removed(db: None) -> None:
     assert not AccessFailureLog.objects.exists()
 
 
-def test_a_session_that_has_not_expired_goes_on(ratna: Client) -> None:
+def test_unexpired_session_stays_valid(ratna: Client) -> None:
     prune()
     assert ratna.get("/admin/").status_code == 200
 

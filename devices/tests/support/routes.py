@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.urls import URLResolver, get_resolver
 
-# Answered alike for everybody, signed in or not: test_what_is_public_is_the_same_for_all.
+# Answered alike for everybody, signed in or not: test_public_page_is_the_same_for_all_users.
 PUBLIC = {
     "api/schema": 200,
     "api/docs": 200,
