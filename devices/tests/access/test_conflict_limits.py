@@ -1,4 +1,4 @@
-"""How many conflicts with devices of other hospitals a key or an admin user is shown."""
+"""Limit the conflicts with devices of other hospitals that are shown to a key or an admin user."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ from devices.tests.support.factories import device_payload, register
 
 DEVICES = "/api/devices"
 ADMIN = "/admin/devices/device/"
-FREE = 100  # drafts from here on are of no registered device
+FREE = 100  # numbers from here on belong to no registered device
 pytestmark = pytest.mark.django_db
 
 
@@ -45,12 +45,12 @@ def foreign(rs_b: Hospital) -> list[Device]:
 
 
 def new_process() -> None:
-    """Forget what this process knows, as another process would not know it."""
+    """Clear the memory of this process, so that it acts like another process."""
     stores.limiter.cache_clear()
 
 
 def named(number: int) -> dict[str, Any]:
-    """A device whose MAC is free, and whose name is that of device `number`."""
+    """Return a device with an unused MAC and the name of device `number`."""
     return device_payload(FREE + number, device_name=f"Cuff {number}")
 
 
@@ -95,8 +95,8 @@ def test_conflicts_are_shown_in_order_up_to_the_limit_and_further_devices_are_no
 
 def test_a_dry_run_of_a_whole_range_shows_no_more_than_the_limit(api_a: Api, foreign: list[Device]) -> None:
     macs = [device_payload(number, device_name=f"guess {number}") for number in range(1, 51)]
-    found = statuses(api_a.post(f"{DEVICES}?mode=partial&dry_run=true", macs))
-    assert found == ["conflict"] * 3 + ["limited"] * 47
+    results = statuses(api_a.post(f"{DEVICES}?mode=partial&dry_run=true", macs))
+    assert results == ["conflict"] * 3 + ["limited"] * 47
 
 
 def test_a_name_and_a_mac_of_one_device_are_two_conflicts(api_a: Api, foreign: list[Device]) -> None:
@@ -263,7 +263,7 @@ def test_request_without_conflicts_costs_one_query_per_process(api_a: Api, forei
     api_a.post(DEVICES, device_payload(FREE))
     with CaptureQueriesContext(connection) as queries:
         assert api_a.post(DEVICES, device_payload(FREE + 1)).status_code == 201
-    assert not [query for query in queries if "permitcount" in query["sql"]]
+    assert not [query for query in queries if "ratelimitcounter" in query["sql"]]
     assert recorded() == []
 
 
@@ -335,7 +335,7 @@ def test_an_import_preview_is_limited(ratna: Client, rs_a: Hospital, foreign: li
         device_payload(FREE + 50),
     ]
     lines = ["ID,MAC,TYPE", *(",".join(str(value) for value in row.values()) for row in rows)]
-    file = SimpleUploadedFile("fleet.csv", "\n".join(lines).encode())
+    file = SimpleUploadedFile("devices.csv", "\n".join(lines).encode())
     preview = ratna.post(f"{ADMIN}import/", {"file": file})["location"]
     shown = ratna.get(preview).context["lines"]
     assert [line["number"] for line in shown] == [2, 4, 5, 6, 7]
