@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 PASSWORD_LINK_CREATED = _("A link to set a new password was created.")
-PASSWORD_CHANGED = _("Your password was changed.")
+PASSWORD_CHANGED = _("The password of your account was changed.")
 TWO_FACTOR_ENABLED = _("Two-factor authentication was set up.")
 RECOVERY_CODES_CREATED = _("New recovery codes were created.")
 TWO_FACTOR_RESET = _("Two-factor authentication was turned off or reset.")

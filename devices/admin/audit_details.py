@@ -52,7 +52,7 @@ USER_FIELDS = {
 FACTORS = {
     "app": _("authenticator app"),
     "code": _("verification code"),
-    "password": _("password"),
+    "password": _("current password"),
     "recovery": _("recovery code"),
 }
 FORMATS = {".csv": "CSV", ".xlsx": "XLSX", "csv": "CSV", "jsonl": "JSON Lines", "xlsx": "XLSX"}

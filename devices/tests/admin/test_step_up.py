@@ -439,7 +439,7 @@ def test_user_is_notified_of_own_changes(ratna: Client, person: StaffUser, sent:
     assert told == [("ratna@rs.example", "New recovery codes were created.")]
     path = users.create_password_link(person)
     told = sent(lambda: set_password(Client(), path, "sore-teduh-8"))
-    assert told == [("ratna@rs.example", "Your password was changed.")]
+    assert told == [("ratna@rs.example", "The password of your account was changed.")]
 
 
 def test_operator_is_notified_of_keys_they_issue_import_and_rotate(operator: Client, boss: User, sent: Any) -> None:

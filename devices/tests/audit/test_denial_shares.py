@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 ADMIN = "/admin/devices/device/"
 
 
-def recorded(what: Action) -> list[AuditEvent]:
-    return list(AuditEvent.objects.filter(action=what).order_by("pk"))
+def recorded(action: Action) -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(action=action).order_by("pk"))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_probing_key_has_one_row_a_minute_with_the_number(rs_a: Hospital, pass
     key = issue("app", hospital=rs_a).text
     for number in range(80):
         client = Api(key).client
-        address = f"192.0.2.{number}"  # the key counts, wherever it is used
+        address = f"192.0.2.{number}"  # denials of a key are one kind for all addresses
         client.get(f"/api/device/{number + 1}", headers={"x-api-key": key}, REMOTE_ADDR=address)
     assert len(recorded(Action.OUT_OF_SCOPE)) == 1
     pass_time(61)
@@ -113,24 +113,24 @@ def test_a_flood_of_a_scoped_caller_does_not_hide_a_failed_sign_in(rs_a: Hospita
 
 
 def test_memory_of_the_deduplicator_is_limited() -> None:
-    tally = denials.EventDeduplicator()
+    deduplicator = denials.EventDeduplicator()
     statuses = 401, 403, 429
     for number in range(3000):
-        for what in Action:
-            event = AuditEvent(action=what, api_key_id=number, details={"status": statuses[number % 3]})
-            tally.rows(event)
+        for action in Action:
+            event = AuditEvent(action=action, api_key_id=number, details={"status": statuses[number % 3]})
+            deduplicator.rows(event)
     bound = len(Action) * len(statuses) * (denials.MAX_ROWS_PER_MINUTE + 1 + max(denials.ROWS_BEFORE_COUNTING.values()))
-    assert len(tally.seen) <= bound
-    assert len(tally.unwritten) <= bound
-    assert len(tally.shares) <= len(Action) * len(statuses)
+    assert len(deduplicator.seen) <= bound
+    assert len(deduplicator.unwritten) <= bound
+    assert len(deduplicator.shares) <= len(Action) * len(statuses)
 
 
 def test_numbers_of_conflicts_are_added_up(pass_time: Callable[[float], None]) -> None:
-    tally = denials.EventDeduplicator()
+    deduplicator = denials.EventDeduplicator()
 
     def rows(conflicts: int) -> list[Any]:
         event = AuditEvent(action=Action.CONFLICTS_OUTSIDE_SCOPE, api_key_id=1, details={"conflicts": conflicts})
-        return [event.details for event in tally.rows(event)]
+        return [event.details for event in deduplicator.rows(event)]
 
     assert [rows(1), rows(10), rows(5)] == [[{"conflicts": 1}], [], []]
     pass_time(61)

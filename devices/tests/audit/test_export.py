@@ -1,4 +1,4 @@
-"""All that is on record about one person, device, key or hospital: all of theirs, and nothing of others."""
+"""Export the audit trail of one user, device, key or hospital: all of its records, and no others."""
 
 import csv
 import io
@@ -31,7 +31,8 @@ from devices.tests.support.pruning import PAST
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/devices/device/"
-KINDS = ("staffuser", "device", "apikey", "hospital")
+OBJECT_TYPES = {"staffuser": "user", "device": "device", "apikey": "key", "hospital": "hospital"}
+KINDS = tuple(OBJECT_TYPES)
 
 
 def exported(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -46,7 +47,7 @@ def summary(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def story(rs_a: Hospital, rs_b: Hospital, operator: Client, ratna: Client, api_a: Api) -> dict[str, int]:
-    """Two people and two keys write, each of what is theirs and of what others have written."""
+    """Two users and two keys change devices, including devices that others have changed."""
     operator.post(f"{LIST}add/", {**device_payload(1), "device_holder": rs_a.pk})
     operator.post(f"{LIST}add/", {**device_payload(2), "device_holder": rs_b.pk})
     first, second = Device.objects.order_by("pk").values_list("pk", flat=True)
@@ -77,8 +78,8 @@ def test_trail_of_a_user_has_actions_by_and_on_the_user(tmp_path: Path, story: d
     assert denied["details"]["status"] == 403
     assert removed["before"]["device_type"] == "CORPORATE"
     assert removed["after"] == {}
-    told = AuditEvent.objects.get(action=Action.EXPORTED)
-    assert (told.object_type, told.object_id, told.details) == ("user", ratna.pk, {"entries": 6, "format": "jsonl"})
+    event = AuditEvent.objects.get(action=Action.EXPORTED)
+    assert (event.object_type, event.object_id, event.details) == ("user", ratna.pk, {"entries": 6, "format": "jsonl"})
     assert summary(exported(tmp_path, "--user", ratna.username))[-1] == ("exported", ratna.pk)
 
 
@@ -117,8 +118,8 @@ def test_trail_of_a_hospital_includes_merged_hospitals(
         ("device removed", story["first"]),
     ]
     hospitals.merge([rs_a], rs_b, SYSTEM)
-    told = {entry["action"]: entry for entry in exported(tmp_path, "--hospital", "RS Sehat")}
-    assert told["hospital removed"]["details"] == {"reason": f"merged into {rs_b.pk}"}
+    entries_by_action = {entry["action"]: entry for entry in exported(tmp_path, "--hospital", "RS Sehat")}
+    assert entries_by_action["hospital removed"]["details"] == {"reason": f"merged into {rs_b.pk}"}
     assert len(exported(tmp_path, "--hospital", "RS Harapan")) > 10
 
 
@@ -134,9 +135,9 @@ def test_trail_is_limited_by_days(tmp_path: Path) -> None:
     assert [entry["action"] for entry in exported(tmp_path, *of_device, "--until", f"{day}")] == ["device added"]
     assert len(exported(tmp_path, *of_device, "--since", f"{day}")) == 4  # with the two exports before it
     assert len(exported(tmp_path, *of_device, "--since=0001-01-01", "--until=9998-12-31")) == 6
-    for none in ("yesterday", ""):
+    for invalid in ("yesterday", ""):
         with pytest.raises(CommandError, match="--since: This must be a day"):
-            exported(tmp_path, *of_device, f"--since={none}")
+            exported(tmp_path, *of_device, f"--since={invalid}")
 
 
 def test_rows_pruned_during_an_export_are_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +169,7 @@ def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None
     register(*map(device_payload, range(3)))
     key = issue("ward app")
     api = Api(key.text)
-    audit_log.record(Action.EXPORTED, obj=key.key)  # so that there is an entry of each kind
+    audit_log.record(Action.EXPORTED, obj=key.key)  # one entry of each kind
     numbers = []
     for _ in range(2):
         for number in range(5):
@@ -180,7 +181,7 @@ def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--user", "nobody"], "There is no user nobody."),
         (["--device", "7"], "There never was a device 7."),
@@ -188,17 +189,17 @@ def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None
         (["--hospital", "RS Tidak Ada"], "There is no hospital RS Tidak Ada."),
     ],
 )
-def test_missing_subject_is_an_error(tmp_path: Path, arguments: list[str], told: str) -> None:
-    with pytest.raises(CommandError, match=told):
+def test_missing_subject_is_an_error(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         exported(tmp_path, *arguments)
 
 
-# --- From the page of whom or what it is about
+# --- Download from the page of the object
 
 
 @pytest.fixture
 def pages(story: dict[str, int], rs_b: Hospital) -> dict[str, str]:
-    """The pages of one of each kind."""
+    """The path of one object of each kind."""
     ids = {
         "staffuser": User.objects.get(first_name="Ibu Ratna").pk,
         "device": story["second"],
@@ -222,12 +223,12 @@ def test_download_equals_the_output_of_the_command(
         "apikey": ("--key", str(story["key"])),
         "hospital": ("--hospital", "RS Sehat"),
     }
-    written = exported(tmp_path, *subjects[kind])
-    assert len(written) > 1
+    lines = exported(tmp_path, *subjects[kind])
+    assert len(lines) > 1
     response = operator.post(f"{pages[kind]}/audit-trail/", {"format": "jsonl"})
     name = f"audit-{kind}-{pages[kind].split('/')[-1]}-{timezone.localdate()}.jsonl"
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
-    assert downloaded(response)[:-2] == written
+    assert downloaded(response)[:-2] == lines
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -235,22 +236,22 @@ def test_download_is_recorded_before_it_starts(pages: dict[str, str], operator: 
     assert operator.get(f"{pages[kind]}/audit-trail/").status_code == 200
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()
     response = operator.post(f"{pages[kind]}/audit-trail/", {"format": "jsonl"})
-    told = AuditEvent.objects.get(action=Action.EXPORTED)
-    assert (told.username, told.channel, told.ip_address) == ("operator", "admin", "127.0.0.1")
-    assert (told.object_type, told.object_id) == (kind.replace("api", ""), int(pages[kind].split("/")[-1]))
-    assert told.details == {"format": "jsonl"}
+    event = AuditEvent.objects.get(action=Action.EXPORTED)
+    assert (event.username, event.channel, event.ip_address) == ("operator", "admin", "127.0.0.1")
+    assert (event.object_type, event.object_id) == (OBJECT_TYPES[kind], int(pages[kind].split("/")[-1]))
+    assert event.details == {"format": "jsonl"}
     assert downloaded(response)[-1]["action"] == Action.EXPORTED
 
 
 def test_download_is_read_in_batches_on_demand(
     pages: dict[str, str], operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
-    as_json = export.to_json
+    converted = []
+    to_json = export.to_json
     monkeypatch.setattr(export, "BATCH_SIZE", 2)
-    monkeypatch.setattr(export, "to_json", lambda entry: made.append(entry) or as_json(entry))
+    monkeypatch.setattr(export, "to_json", lambda entry: converted.append(entry) or to_json(entry))
     chunks = operator.post(f"{pages['staffuser']}/audit-trail/", {"format": "jsonl"}).streaming_content
-    assert next(chunks).count(b"\n") == len(made) == 2
+    assert next(chunks).count(b"\n") == len(converted) == 2
     assert [chunk.count(b"\n") for chunk in chunks] == [2, 2, 1]
 
 
@@ -273,17 +274,17 @@ def test_csv_download_of_some_days_equals_the_output_of_the_command(
 
 
 @pytest.mark.parametrize(
-    ("days", "told"),
+    ("days", "message"),
     [
-        ({"first": "2026-02-02", "last": "2026-02-01"}, "This is before the first day."),
+        ({"first": "2026-02-02", "last": "2026-02-01"}, "The last day must not be before the first day."),
         ({"first": "yesterday"}, "Enter a valid date."),
     ],
 )
 def test_invalid_days_are_an_error_and_nothing_is_downloaded(
-    story: dict[str, int], operator: Client, days: dict[str, str], told: str
+    story: dict[str, int], operator: Client, days: dict[str, str], message: str
 ) -> None:
     page = f"/admin/devices/device/{story['second']}/audit-trail/"
-    assert told in operator.post(page, {"format": "csv", **days}).content.decode()
+    assert message in operator.post(page, {"format": "csv", **days}).content.decode()
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()
 
 
@@ -295,10 +296,10 @@ def test_trail_of_a_retired_device_is_downloaded_from_its_changes(
     changes = "/admin/devices/historicaldevice/"
     assert page in operator.get(changes).content.decode()
     assert "audit-trail" not in ratna.get(changes).content.decode()
-    written = exported(tmp_path, "--device", str(story["second"]))
+    lines = exported(tmp_path, "--device", str(story["second"]))
     response = operator.post(page, {"format": "jsonl"})
     assert f'filename="audit-device-{story["second"]}-' in response["Content-Disposition"]
-    assert downloaded(response)[:-2] == written
+    assert downloaded(response)[:-2] == lines
 
 
 def test_only_operators_see_the_download_link(

@@ -24,7 +24,7 @@ from devices.registry import hospitals
 from devices.tests.support.client import issue
 from devices.tests.support.clock import days_ago
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.pruning import PAST, TIME, prune
+from devices.tests.support.pruning import CHANGES, PAST, prune
 
 pytestmark = pytest.mark.django_db
 
@@ -131,7 +131,7 @@ def test_changes_are_not_pruned_before_their_time() -> None:
     with pytest.raises(CommandError, match="--changes is too few days: Records are kept for 6 years"):
         prune("--changes", "730")
     assert Device.history.count() == 2
-    assert prune(*TIME)[-1] == "0 changes removed."
+    assert prune(*CHANGES)[-1] == "0 changes removed."
 
 
 def test_the_time_can_be_raised_and_not_lowered(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
