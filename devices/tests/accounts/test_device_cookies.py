@@ -1,4 +1,4 @@
-"""A browser in which a user has signed in before is not stopped by the failures of others in its network."""
+"""Failures of others in a network do not lock out a browser in which the user signed in before."""
 
 from typing import Any
 
@@ -7,15 +7,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devices.tests.support.sign_in import WRONG, _one_window, hashes, sign_in, user
+from devices.tests.support.sign_in import WRONG, sign_in
 from devices.tests.support.users import PASSWORD
-
-__all__ = ["_one_window", "hashes", "user"]  # fixtures
 
 
 @pytest.fixture
 def browser(user: User) -> Client:
-    """Has the cookie of `keeper` and no session."""
+    """A client with the device cookie of `keeper` and no session."""
     browser = Client()
     assert sign_in("keeper", PASSWORD, client=browser).status_code == 302
     del browser.cookies[settings.SESSION_COOKIE_NAME]

@@ -1,4 +1,4 @@
-"""What the browser keeps of a session, and what of it is deleted when the session ends."""
+"""When a session ends, its data in the browser is deleted."""
 
 import time
 from typing import Any

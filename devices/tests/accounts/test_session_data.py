@@ -1,4 +1,4 @@
-"""Session data is encrypted in the database, so that a copy of the database opens nothing."""
+"""Session data is encrypted in the database, so a copy of the database does not grant access."""
 
 import json
 from typing import Any
@@ -21,27 +21,27 @@ TOKEN = "_password_reset_token"
 
 
 @pytest.fixture
-def person(ratna: Client) -> User:
+def user(ratna: Client) -> User:
     return User.objects.get(first_name="Ibu Ratna")
 
 
 def stored() -> str:
-    """Return the table of sessions as a backup contains it."""
+    """Return the content of the session table, as in a backup."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {Session._meta.db_table}")
         return repr(cursor.fetchall())
 
 
 def decoded(text: str) -> list[Any]:
-    """Return what Django's format of session data would disclose."""
+    """Return the data that a reader could decode if it were in Django's format."""
     try:
         return [signing.loads(text, salt=SessionStore().key_salt), signing.b64_decode(text.encode())]
     except (signing.BadSignature, ValueError):
         return []
 
 
-def test_stored_session_has_no_token_of_an_opened_password_link(person: User) -> None:
-    path = users.create_password_link(person)
+def test_stored_session_has_no_token_of_an_opened_password_link(user: User) -> None:
+    path = users.create_password_link(user)
     browser = Client()
     assert browser.get(path).status_code == 302
     token = SessionStore(key_of(browser))[TOKEN]
@@ -107,6 +107,6 @@ def test_data_that_was_tampered_with_is_an_empty_session(ratna: Client, position
 
 
 def test_encrypted_totp_secret_is_not_accepted_as_session_data(db: None) -> None:
-    sealed = encryption.encrypt_totp_secret(json.dumps({SESSION_KEY: "1"}).encode(), 1)
-    assert encryption.decrypt(sealed, context=CONTEXT) is None
-    assert SessionStore().decode(sealed) == {}
+    ciphertext = encryption.encrypt_totp_secret(json.dumps({SESSION_KEY: "1"}).encode(), 1)
+    assert encryption.decrypt(ciphertext, context=CONTEXT) is None
+    assert SessionStore().decode(ciphertext) == {}

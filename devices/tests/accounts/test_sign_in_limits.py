@@ -1,4 +1,4 @@
-"""Passwords and codes are checked only so often, and few passwords at a time."""
+"""Limits of the checks of passwords and codes, and of concurrent hashing."""
 
 import threading
 from collections.abc import Iterator
@@ -46,8 +46,8 @@ def change_password(client: Client, old: str, new: str = "pagi-cerah-7") -> Any:
     return client.post(CHANGE, {"old_password": old, "new_password1": new, "new_password2": new})
 
 
-def recorded(what: str) -> list[AuditEvent]:
-    return list(AuditEvent.objects.filter(action=what))
+def recorded(action: str) -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(action=action))
 
 
 # --- Hashing
@@ -319,9 +319,9 @@ def test_wrong_current_password_is_recorded(user: User) -> None:
 
 
 def test_guessing_in_one_session_does_not_limit_other_sessions(user: User) -> None:
-    thief = sign_in_again(user)
+    stolen = sign_in_again(user)
     for _ in range(6):
-        change_password(thief, "wrong")
+        change_password(stolen, "wrong")
     assert change_password(sign_in_again(user), PASSWORD).status_code == 302
 
 

@@ -2,27 +2,21 @@
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.test import Client
 
 from devices.models import Hospital
 
-if TYPE_CHECKING:
-    pass
-
-
-PASSWORD = "pagi-cerah-7"  # of the users who are signed in
+PASSWORD = "pagi-cerah-7"  # of the signed-in users
+USERS = "/admin/devices/staffuser/"
 
 
 @cache
 def password_hash() -> str:
-    """Hash the password once for all tests: it takes long on purpose."""
+    """Return the hash of PASSWORD. It is computed once for all tests, because hashing is slow on purpose."""
     return make_password(PASSWORD)
-
-
-USERS = "/admin/devices/staffuser/"
 
 
 def add_user(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
@@ -31,9 +25,9 @@ def add_user(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
 
 
 def shown_link(response: Any) -> str:
-    found = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
-    assert found
-    return found[1]
+    match = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
+    assert match
+    return match[1]
 
 
 def set_password(client: Client, path: str, password: str) -> Any:
