@@ -1,3 +1,5 @@
+"""API keys in the admin: issue, import, rotate and revoke."""
+
 from datetime import timedelta
 from typing import Any
 
@@ -31,10 +33,10 @@ def test_a_key_is_issued_and_shown_once(operator: Client, rs_a: Hospital) -> Non
         content = operator.get(page, follow=True).content.decode()
         assert text not in content
         assert key.digest not in content
-    kept = [str(entry.__dict__) for entry in LogEntry.objects.all()]
+    log_entries = [str(entry.__dict__) for entry in LogEntry.objects.all()]
     assert not [
         row
-        for row in [*kept, *(str(SessionStore().decode(s.session_data)) for s in Session.objects.all())]
+        for row in [*log_entries, *(str(SessionStore().decode(s.session_data)) for s in Session.objects.all())]
         if text[13:] in row
     ]
 
@@ -44,7 +46,7 @@ def test_legacy_key_is_imported_and_never_shown(operator: Client) -> None:
     assert LEGACY_KEY not in response.content.decode()
     assert Api(LEGACY_KEY).get("/api/devices").status_code == 200
     again = operator.post(f"{KEYS}add/", form(value=LEGACY_KEY))
-    assert "This key is known already." in again.content.decode()
+    assert "This API key is already registered." in again.content.decode()
     assert LEGACY_KEY not in again.content.decode()
     assert ApiKey.objects.count() == 1
 
@@ -66,7 +68,7 @@ def test_errors_are_shown_next_to_their_fields(operator: Client, fields: dict[st
 def test_keys_are_revoked_after_a_confirmation_page(operator: Client) -> None:
     first, second = issue("first"), issue("second")
     page = act(operator, "revoke", first.key, confirmed=False).content.decode()
-    assert "stop working at once" in page
+    assert "will be revoked immediately" in page
     assert "first" in page
     assert Api(first.text).get("/api/devices").status_code == 200
     act(operator, "revoke", first.key)
@@ -76,7 +78,7 @@ def test_keys_are_revoked_after_a_confirmation_page(operator: Client) -> None:
 
 def test_rotated_key_is_shown_once_and_the_old_key_expires(operator: Client) -> None:
     old = issue("app", read_only=True)
-    assert "for as long as you choose" in act(operator, "rotate", old.key, confirmed=False).content.decode()
+    assert "for the period that you select" in act(operator, "rotate", old.key, confirmed=False).content.decode()
     assert ApiKey.objects.count() == 1
     text = shown_key(act(operator, "rotate", old.key))
     assert Api(text).get("/api/devices").status_code == Api(old.text).get("/api/devices").status_code == 200
@@ -119,7 +121,7 @@ def test_keys_are_filtered_by_status(operator: Client, state: str, names: set[st
 
 def test_only_one_active_key_can_be_rotated(operator: Client) -> None:
     first, second = issue("first"), issue("second")
-    assert "Choose one key" in act(operator, "rotate", first.key, second.key).content.decode()
+    assert "Select exactly one key" in act(operator, "rotate", first.key, second.key).content.decode()
     act(operator, "revoke", first.key)
     assert "revoked or expired" in act(operator, "rotate", first.key).content.decode()
     assert ApiKey.objects.count() == 2

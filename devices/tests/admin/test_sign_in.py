@@ -1,3 +1,5 @@
+"""Sign in to the admin: lockouts, the list of sign-ins, and the end of sessions."""
+
 from datetime import timedelta
 from typing import Any
 
@@ -32,8 +34,8 @@ def test_five_failures_lock_the_user_from_that_address(operator: Any, client: Cl
 
 
 def test_user_is_locked_out_from_a_whole_ipv6_network(operator: Any, client: Client) -> None:
-    tries = [sign_in(client, "wrong", address=f"2001:db8::{number}") for number in range(1, 6)]
-    assert tries == [200, 200, 200, 200, 429]
+    statuses = [sign_in(client, "wrong", address=f"2001:db8::{number}") for number in range(1, 6)]
+    assert statuses == [200, 200, 200, 200, 429]
     assert sign_in(client, PASSWORD, address="2001:db8:0:1::1") == 302
 
 
@@ -81,7 +83,7 @@ def test_lockout_page_shows_the_duration_in_both_languages(operator: Any, client
     for _ in range(5):
         sign_in(client, "wrong")
     data = {"username": "operator", "password": PASSWORD}
-    for language, text in (("en", "locked for this address for 15 minutes"), ("id", "selama 15 menit")):
+    for language, text in (("en", "locked out from your network for 15 minutes"), ("id", "selama 15 menit")):
         response = client.post("/admin/login/", data, REMOTE_ADDR="192.0.2.1", headers={"accept-language": language})
         assert text in response.content.decode()
 
@@ -90,13 +92,17 @@ def test_only_operators_see_the_list_of_sign_ins(operator: Any, client: Client) 
     for _ in range(5):
         sign_in(client, "wrong password, in clear")
     assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
-    for what, address in (("signed_in", "192.0.2.2"), ("sign_in_failed", "192.0.2.1"), ("sign_in_locked", "192.0.2.1")):
+    for action, address in (
+        ("signed_in", "192.0.2.2"),
+        ("sign_in_failed", "192.0.2.1"),
+        ("sign_in_locked", "192.0.2.1"),
+    ):
         for query in ("", f"&user={operator.pk}", f"&q={address}"):
-            rows = client.get(f"{AUDIT}?action__exact={what}{query}").context["cl"].result_list
-            assert {(event.action, event.ip_address) for event in rows} == {(what, address)}, query
+            rows = client.get(f"{AUDIT}?action__exact={action}{query}").context["cl"].result_list
+            assert {(event.action, event.ip_address) for event in rows} == {(action, address)}, query
     page = client.get(f"{AUDIT}?action__exact=sign_in_failed").content.decode()
-    assert "person operator" in page
-    assert "user_agent: Firefox" in page
+    assert "user operator" in page
+    assert "browser: Firefox" in page
     assert "in clear" not in page
     assert not AccessAttempt.objects.filter(post_data__contains="in clear").exists()
     client.force_login(get_user_model().objects.create_user("nurse", is_staff=True))

@@ -1,4 +1,4 @@
-"""Operators make hospital admins, who choose a password and sign in."""
+"""Operators add hospital admins, who set a password with a link and sign in."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_the_link_works_once(operator: Client, rs_a: Hospital) -> None:
     path = shown_link(add_user(operator, rs_a))
     set_password(Client(), path, "pagi-cerah-7")
     page = Client().get(path, follow=True).content.decode()
-    assert "This link has been used" in page
+    assert "This link was already used" in page
     assert "new_password1" not in page
 
 
@@ -39,9 +39,9 @@ def test_only_one_of_concurrent_requests_sets_the_password(operator: Client, rs_
     forms = [client.get(path, follow=True).request["PATH_INFO"] for client in clients]
     words = [f"pagi-cerah-{number}" for number in range(4)]
     sent = [{"new_password1": word, "new_password2": word} for word in words]
-    told = at_once(4, lambda n: clients[n].post(forms[n], sent[n]).status_code)
-    assert sorted(told) == [200, 200, 200, 302]
-    assert User.objects.get(first_name="Ibu Ratna").check_password(words[told.index(302)])
+    statuses = at_once(4, lambda n: clients[n].post(forms[n], sent[n]).status_code)
+    assert sorted(statuses) == [200, 200, 200, 302]
+    assert User.objects.get(first_name="Ibu Ratna").check_password(words[statuses.index(302)])
 
 
 def test_weak_password_is_rejected(operator: Client, rs_a: Hospital) -> None:
@@ -51,25 +51,25 @@ def test_weak_password_is_rejected(operator: Client, rs_a: Hospital) -> None:
 
 
 def test_new_link_sets_a_lost_password(operator: Client, ratna: Client) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
-    response = operator.post(USERS, {"action": "send_link", "_selected_action": person.pk})
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
+    response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk})
     assert "Your password is set." in set_password(Client(), shown_link(response), "sore-teduh-8").content.decode()
 
 
 def test_new_link_invalidates_the_previous_one(operator: Client, rs_a: Hospital) -> None:
     first = shown_link(add_user(operator, rs_a))
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
-    second = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": person.pk}))
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
+    second = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}))
     assert "new_password1" not in Client().get(first, follow=True).content.decode()
     assert "Your password is set." in set_password(Client(), second, "sore-teduh-8").content.decode()
 
 
 def test_link_of_a_deactivated_user_is_invalid(operator: Client, rs_a: Hospital) -> None:
     path = shown_link(add_user(operator, rs_a))
-    opened = Client()
-    form_url = opened.get(path, follow=True).request["PATH_INFO"]
+    browser = Client()
+    form_url = browser.get(path, follow=True).request["PATH_INFO"]
     User.objects.filter(first_name="Ibu Ratna").update(is_active=False)
-    opened.post(form_url, {"new_password1": "sore-teduh-8", "new_password2": "sore-teduh-8"})
+    browser.post(form_url, {"new_password1": "sore-teduh-8", "new_password2": "sore-teduh-8"})
     assert "new_password1" not in Client().get(path, follow=True).content.decode()
     assert not User.objects.get(first_name="Ibu Ratna").has_usable_password()
 
@@ -90,19 +90,19 @@ def test_a_hospital_admin_has_a_hospital(operator: Client, db: None) -> None:
 
 
 def test_deactivated_user_loses_access(operator: Client, ratna: Client, rs_a: Hospital) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_a.pk]}
-    assert operator.post(f"{USERS}{person.pk}/change/", form).status_code == 302
+    assert operator.post(f"{USERS}{user.pk}/change/", form).status_code == 302
     assert ratna.get("/admin/devices/device/").status_code == 302
-    assert operator.get(f"{USERS}{person.pk}/delete/").status_code == 403
+    assert operator.get(f"{USERS}{user.pk}/delete/").status_code == 403
 
 
 def test_user_moved_to_another_hospital_sees_only_that_one(
     operator: Client, ratna: Client, rs_b: Hospital, devices: Any
 ) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_b.pk], "is_active": "on"}
-    operator.post(f"{USERS}{person.pk}/change/", form)
+    operator.post(f"{USERS}{user.pk}/change/", form)
     page = ratna.get("/admin/devices/device/").content.decode()
     assert ("Cuff 1" in page, "Cuff 2" in page) == (False, True)
 
@@ -121,7 +121,7 @@ def test_permissions_in_the_database_grant_no_access_to_operator_pages(ratna: Cl
 def test_users_are_filtered_by_hospital(operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
     for hospital, names in ((rs_a, ["Ibu Ratna"]), (rs_b, [])):
         response = operator.get(f"{USERS}?hospitals__id__exact={hospital.pk}")
-        assert [str(person) for person in response.context["cl"].result_list] == names
+        assert [str(user) for user in response.context["cl"].result_list] == names
         assert 'name="hospitals__id__exact"' in response.content.decode()
 
 
@@ -131,12 +131,12 @@ def test_filter_by_a_malformed_hospital_causes_no_server_error(operator: Client,
 
 
 def test_new_password_ends_a_lockout(operator: Client, ratna: Client) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
-    browser, tried = Client(), {"username": "ratna@rs.example", "password": "wrong"}
-    assert [browser.post("/admin/login/", tried).status_code for _ in range(5)][-1] == 429
-    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": person.pk}))
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
+    browser, form = Client(), {"username": "ratna@rs.example", "password": "wrong"}
+    assert [browser.post("/admin/login/", form).status_code for _ in range(5)][-1] == 429
+    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}))
     set_password(browser, path, "sore-teduh-8")
-    assert browser.post("/admin/login/", tried | {"password": "sore-teduh-8"}).status_code == 302
+    assert browser.post("/admin/login/", form | {"password": "sore-teduh-8"}).status_code == 302
 
 
 @pytest.mark.django_db(transaction=True)
