@@ -34,6 +34,7 @@ from devices.models import AuthenticatorApp, Session
 from devices.values.rates import Limit, Rate
 
 RECOVERY_CODES = 10
+SALT = "devices.second_factor"  # stored digests of recovery codes depend on it
 DIGITS = 6
 WRONG_CODES = Rate(5, "15min")  # of a user, from one network
 WRONG_CODES_PER_DAY = Rate(20, "d")
@@ -133,7 +134,7 @@ def _lock(user: User) -> None:
 
 def _digest(code: str, key: str | None = None) -> str:
     """Return the digest of a recovery code, keyed with the SECRET_KEY by default: 80 bits fit django-otp's column."""
-    return b32encode(salted_hmac(__name__, code, secret=key, algorithm="sha256").digest()[:10]).decode().lower()
+    return b32encode(salted_hmac(SALT, code, secret=key, algorithm="sha256").digest()[:10]).decode().lower()
 
 
 def _stored_digest(user: User, code: str) -> str:
@@ -170,6 +171,6 @@ def _limits(user: User) -> list[Limit]:
         is_known = audit_log.was_done_from(
             network, Action.CODE_ACCEPTED, object_type=ObjectType.USER, object_id=user.pk
         )
-        account = f"{user.pk}:{salted_hmac(__name__, user.password).hexdigest()[:12]}"
+        account = f"{user.pk}:{salted_hmac(SALT, user.password).hexdigest()[:12]}"
         short, day = f"{account}:{network}", f"{account}:{network if is_known else 'new'}"
     return [(f"code:{short}", WRONG_CODES), (f"day-code:{day}", WRONG_CODES_PER_DAY)]

@@ -210,3 +210,10 @@ def test_invalid_ciphertext_is_rejected_without_showing_it(text: str) -> None:
     with pytest.raises(encryption.DecryptionError, match="user 7: ") as error:
         encryption.decrypt_totp_secret(text, 7)
     assert text not in str(error.value)
+
+
+def test_secrets_and_recovery_codes_of_earlier_versions_stay_valid(settings: Any) -> None:
+    settings.SECRET_KEY = "k" * 60
+    text = "v1.hVPfLRV-wBfIp3Jp266ZaZOlorwFal7ZIVHnWo08r7J-zbJ9V9nvPJ_oKrqD4rq8"
+    assert encryption.decrypt_totp_secret(text, 7) == SECRET
+    assert two_factor._digest("abcd2345") == "ar3vojgutaqa4x77"
