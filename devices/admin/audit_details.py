@@ -1,6 +1,6 @@
 """Show the details of an audit event in words. The export has them as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -36,7 +36,7 @@ LABELS = {
     "unchecked": _("devices not compared"),
     "user_agent": _("browser"),
 }
-LABELS_OF_ACTIONS = {
+LABELS_OF_ACTIONS: dict[tuple[str, str], Any] = {
     (Action.PRUNED, "before"): _("older than"),
     (Action.RETENTION_EXTENDED, "after"): _("years after"),
     (Action.RETENTION_EXTENDED, "before"): _("years before"),
@@ -56,7 +56,7 @@ FACTORS = {
     "recovery": _("recovery code"),
 }
 FORMATS = {".csv": "CSV", ".xlsx": "XLSX", "csv": "CSV", "jsonl": "JSON Lines", "xlsx": "XLSX"}
-VALUES = {
+VALUES: dict[str, Mapping[str, Any]] = {
     "by": FACTORS,
     "changed": USER_FIELDS,
     "device": FACTORS,

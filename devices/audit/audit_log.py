@@ -17,7 +17,8 @@ from devices.access.current import current_request
 from devices.models import ApiKey, AuditEvent, Channel, Device, Hospital
 from devices.models.users import USER_AGENT_LENGTH
 
-Action, ObjectType = AuditEvent.Action, AuditEvent.ObjectType
+Action = AuditEvent.Action
+ObjectType = AuditEvent.ObjectType
 
 OBJECT_TYPES: dict[type[models.Model], str] = {
     Device: ObjectType.DEVICE.value,

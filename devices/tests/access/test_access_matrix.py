@@ -20,6 +20,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLResolver, path
 from django.urls.resolvers import RegexPattern
@@ -254,7 +255,8 @@ def test_every_route_is_in_a_table() -> None:
 
 
 def test_a_new_route_is_noticed() -> None:
-    def view(request: Any) -> None: ...
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse()
 
     new = URLResolver(RegexPattern(""), [path("admin/devices/device/new/", view), path("api/new/", view)])
     assert set(walk(new)) == {"admin/devices/device/new/", "api/new"}

@@ -1,5 +1,6 @@
 """Hospital admins see the name and address of an actor only if the actor belongs to one of their hospitals."""
 
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -34,33 +35,34 @@ class Expected(NamedTuple):
 def actors(rs_a: Hospital, rs_b: Hospital, ratna: Client, operator: Client) -> dict[str, Expected]:
     """One actor of each kind with a different IP address, and what an admin of RS Harapan sees of it."""
     rs_c = register(device_payload(99, device_holder="RS Ketiga"))[0].device_holder
-    users = {
+    other_admin, other_app = "administrator of another hospital", "application of another hospital"
+    operator_and_admin = operator_user("op-both")
+    rs_a.admins.add(operator_and_admin)
+    admins: dict[str, tuple[User, str, bool]] = {
         "colleague": (hospital_admin("colleague", rs_a), "colleague@rs.example", True),
         "colleague who left": (hospital_admin("inactive", rs_a, is_active=False), "inactive@rs.example", True),
         "admin of both": (hospital_admin("both", rs_a, rs_b), "both@rs.example", False),
-        "admin of another": (hospital_admin("sari", rs_b), "administrator of another hospital", False),
-        "admin of none": (hospital_admin("former"), "administrator of another hospital", False),
-        "inactive of another": (
-            hospital_admin("gone", rs_b, is_active=False),
-            "administrator of another hospital",
-            False,
-        ),
+        "admin of another": (hospital_admin("sari", rs_b), other_admin, False),
+        "admin of none": (hospital_admin("former"), other_admin, False),
+        "inactive of another": (hospital_admin("gone", rs_b, is_active=False), other_admin, False),
         "operator": (User.objects.get(username="operator"), "operator", False),
         "operator who left": (operator_user("op-left", is_active=False), "operator", False),
-        "operator and admin": (operator_user("op-both"), "operator", False),
+        "operator and admin": (operator_and_admin, "operator", False),
     }
-    rs_a.admins.add(users["operator and admin"][0])
-    keys = {
-        "own key": (issue("ward app", hospital=rs_a), "API key ward app", True),
-        "another's key": (issue("hidden app of B", hospital=rs_b), "application of another hospital", False),
-        "third's key": (issue("hidden app of C", hospital=rs_c), "application of another hospital", False),
-        "vendor's key": (issue("hidden vendor app"), "operator's application", False),
+    keys: dict[str, tuple[ApiKey, str, bool]] = {
+        "own key": (issue("ward app", hospital=rs_a).key, "API key ward app", True),
+        "another's key": (issue("hidden app of B", hospital=rs_b).key, other_app, False),
+        "third's key": (issue("hidden app of C", hospital=rs_c).key, other_app, False),
+        "vendor's key": (issue("hidden vendor app").key, "operator's application", False),
     }
-    all_actors = {kind: (Actor(Channel.ADMIN, user_id=user.pk), *rest) for kind, (user, *rest) in users.items()}
-    all_actors |= {kind: (Actor(Channel.API, api_key=key.key), *rest) for kind, (key, *rest) in keys.items()}
-    return {
-        kind: Expected(Actor(by.channel, by.user_id, by.api_key, f"192.0.2.{number}"), shown_name, is_address_shown)
-        for number, (kind, (by, shown_name, is_address_shown)) in enumerate(all_actors.items(), 100)
+    addresses = (f"192.0.2.{number}" for number in count(100))
+    expected = {
+        kind: Expected(Actor(Channel.ADMIN, user_id=user.pk, ip_address=next(addresses)), name, is_shown)
+        for kind, (user, name, is_shown) in admins.items()
+    }
+    return expected | {
+        kind: Expected(Actor(Channel.API, api_key=key, ip_address=next(addresses)), name, is_shown)
+        for kind, (key, name, is_shown) in keys.items()
     }
 
 
@@ -95,12 +97,16 @@ def shown(client: Client, **query: Any) -> dict[str, tuple[str, str]]:
     }
 
 
+def name_of(actor: Actor) -> str:
+    """Return the user name of the actor, or an empty string for an API key."""
+    return User.objects.get(pk=actor.user_id).username if actor.user_id else ""
+
+
 def hidden(actors: dict[str, Expected]) -> set[str]:
     """Return each name and address that an admin of RS Harapan must not see."""
     names = set()
     for actor in actors.values():
-        user = User.objects.filter(pk=actor.actor.user_id).first()
-        name = user.username if user else str(actor.actor.api_key)
+        name = name_of(actor.actor) or str(actor.actor.api_key)
         names |= {name} if name not in actor.shown_name else set()
         names |= set() if actor.is_address_shown else {str(actor.actor.ip_address)}
     return names - {"operator"}  # it is also the label
@@ -119,8 +125,7 @@ def test_an_operator_sees_all_names_and_addresses(
     operator: Client, device: Device, actors: dict[str, Expected]
 ) -> None:
     for number, (kind, actor) in enumerate(actors.items()):
-        user = User.objects.filter(pk=actor.actor.user_id).first()
-        name = user.username if user else f"API key {actor.actor.api_key}"
+        name = name_of(actor.actor) or f"API key {actor.actor.api_key}"
         assert shown(operator)[f"{number} {kind}"] == (name, actor.actor.ip_address)
 
 

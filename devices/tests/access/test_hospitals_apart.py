@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -74,7 +75,7 @@ def ids(devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital) -> dict[str,
 @pytest.fixture
 def sari(ids: dict[str, int]) -> Client:
     client = Client()
-    client.force_login(users.User.objects.get(username="sari@rs.example"))
+    client.force_login(User.objects.get(username="sari@rs.example"))
     return client
 
 

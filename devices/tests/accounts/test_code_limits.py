@@ -1,5 +1,6 @@
 """Wrong codes of a verified session count only for this session."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -44,10 +45,10 @@ def test_wrong_codes_of_a_verified_session_do_not_lock_out_the_user(protected: U
     assert send_code(protected, next_code_of(protected), NETWORK) == "in"
 
 
-def test_verified_session_has_twenty_wrong_codes_a_day(protected: User) -> None:
+def test_verified_session_has_twenty_wrong_codes_a_day(protected: User, monkeypatch: pytest.MonkeyPatch) -> None:
     began_at, client, texts = stores.limiter().clock(), verified(protected), []
     for quarter in range(5):
-        stores.limiter().clock = lambda quarter=quarter: began_at + quarter * 900
+        monkeypatch.setattr(stores.limiter(), "clock", partial(float, began_at + quarter * 900))
         texts += [send(client, CHECK).content.decode() for _ in range(5)]
     assert [LIMIT_MESSAGE in text for text in texts] == [False] * 20 + [True] * 5
     assert send_code(protected, next_code_of(protected), NETWORK) == "in"

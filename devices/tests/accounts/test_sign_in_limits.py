@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -190,10 +191,12 @@ def one_hash_of_new_networks(user: User, settings: Any) -> None:
     settings.SIGN_IN_RATE_ALL = "1/h"
 
 
-@pytest.mark.parametrize("form", [("", ""), ("keeper", ""), ("  ", "x")])
-def test_form_without_hash_does_not_count_for_new_networks(one_hash_of_new_networks: None, form: Any) -> None:
+@pytest.mark.parametrize(("name", "password"), [("", ""), ("keeper", ""), ("  ", "x")])
+def test_form_without_hash_does_not_count_for_new_networks(
+    one_hash_of_new_networks: None, name: str, password: str
+) -> None:
     for n in range(3):
-        assert sign_in(*form, address=f"192.0.2.{n}").status_code == 200
+        assert sign_in(name, password, f"192.0.2.{n}").status_code == 200
     assert sign_in("keeper", PASSWORD, "203.0.113.1").status_code == 302
 
 
@@ -368,11 +371,11 @@ def test_codes_from_new_networks_share_twenty_a_day(protected: User) -> None:
     assert send_code(protected, next_code_of(protected), "198.51.100.1") == "in"
 
 
-def test_known_network_has_twenty_wrong_codes_a_day(protected: User) -> None:
+def test_known_network_has_twenty_wrong_codes_a_day(protected: User, monkeypatch: pytest.MonkeyPatch) -> None:
     began_at = stores.limiter().clock()
     results = []
     for quarter in range(5):
-        stores.limiter().clock = lambda quarter=quarter: began_at + quarter * 900
+        monkeypatch.setattr(stores.limiter(), "clock", partial(float, began_at + quarter * 900))
         results += [send_code(protected, "000000", "198.51.100.1") for _ in range(5)]
     assert results == ["wrong"] * 20 + ["wait"] * 5
 

@@ -83,6 +83,7 @@ def test_rotated_key_is_shown_once_and_the_old_key_expires(operator: Client) -> 
     text = shown_key(act(operator, "rotate", old.key))
     assert Api(text).get("/api/devices").status_code == Api(old.text).get("/api/devices").status_code == 200
     old.key.refresh_from_db()
+    assert old.key.expires_at is not None
     assert timedelta(hours=23) < old.key.expires_at - timezone.now() <= timedelta(hours=24)
 
 

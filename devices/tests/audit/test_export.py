@@ -170,7 +170,7 @@ def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None
     key = issue("ward app")
     api = Api(key.text)
     audit_log.record(Action.EXPORTED, obj=key.key)  # one entry of each kind
-    numbers = []
+    numbers: list[int] = []
     for _ in range(2):
         for number in range(5):
             api.post("/api/devices", device_payload(len(numbers) * 10 + number + 10))
@@ -246,11 +246,12 @@ def test_download_is_recorded_before_it_starts(pages: dict[str, str], operator: 
 def test_download_is_read_in_batches_on_demand(
     pages: dict[str, str], operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    converted = []
+    converted: list[Any] = []
     to_json = export.to_json
     monkeypatch.setattr(export, "BATCH_SIZE", 2)
     monkeypatch.setattr(export, "to_json", lambda entry: converted.append(entry) or to_json(entry))
-    chunks = operator.post(f"{pages['staffuser']}/audit-trail/", {"format": "jsonl"}).streaming_content
+    response: Any = operator.post(f"{pages['staffuser']}/audit-trail/", {"format": "jsonl"})
+    chunks = response.streaming_content
     assert next(chunks).count(b"\n") == len(converted) == 2
     assert [chunk.count(b"\n") for chunk in chunks] == [2, 2, 1]
 
@@ -264,7 +265,7 @@ def test_csv_download_of_some_days_equals_the_output_of_the_command(
     day = str(timezone.localdate() - timedelta(days=3))
     days = [f"--since={day}", f"--until={day}", "--format=csv", f"--out={file}"]
     call_command("export_audit", f"--device={story['second']}", *days, stderr=io.StringIO())
-    response = operator.post(page, {"format": "csv", "first": day, "last": day})
+    response: Any = operator.post(page, {"format": "csv", "first": day, "last": day})
     assert b"".join(response.streaming_content) == file.read_bytes()
     assert [row["after"] for row in csv.DictReader(file.read_text("utf-8-sig").splitlines())] == [
         '{"device_name":"Then"}'
