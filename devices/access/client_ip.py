@@ -21,7 +21,7 @@ _warned_at = -WARN_EVERY
 def client_ip(request: HttpRequest) -> str | None:
     """Return the client's IP address, or None if it has none (a unix socket).
 
-    Each proxy appends the address of its own client to `X-Forwarded-For`. Our proxies wrote only the last
+    Each proxy appends the address of its client to `X-Forwarded-For`. Our proxies wrote only the last
     TRUSTED_PROXIES entries, and the first of these is the client. Earlier entries came from the client and are ignored.
     """
     address = request.META.get("REMOTE_ADDR", "")

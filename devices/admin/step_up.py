@@ -28,7 +28,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def required(*kept_fields: str, reading: bool = True) -> Callable[[View], View]:
-    """Guard a method of a ModelAdmin: without a recent confirmation, show a form that asks for a code or the password.
+    """Guard a method of a ModelAdmin: without a recent confirmation, show a form for a code or the password.
 
     1. A request that reads is redirected to the requested page after the confirmation.
     2. A request that writes has no effect before the confirmation. The form has the fields named in `kept_fields` as

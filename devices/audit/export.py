@@ -105,7 +105,7 @@ def _between(column: str, first: date | None, last: date | None) -> Q:
 
 
 def _midnight(day: date | None, days_later: int = 0) -> datetime | None:
-    """Return when the day (or a later day) begins. None is no bound: no day is given, or Python cannot represent it."""
+    """Return when the day, or a later day, begins. Return None if no day is given or Python cannot represent it."""
     if day is None:
         return None
     try:
