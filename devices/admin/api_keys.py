@@ -78,13 +78,13 @@ class StateFilter(DropdownFilter):
 
 class RotateForm(forms.Form):
     overlap = forms.TypedChoiceField(
-        label=_("The old key stays valid for"),
+        label=_("The old key ends"),
         choices=[
-            (0, _("Stop immediately")),
-            (1, _("1 hour")),
-            (24, _("24 hours")),
-            (7 * 24, _("7 days")),
-            (30 * 24, _("30 days")),
+            (0, _("immediately")),
+            (1, _("after 1 hour")),
+            (24, _("after 24 hours")),
+            (7 * 24, _("after 7 days")),
+            (30 * 24, _("after 30 days")),
         ],
         coerce=int,
         initial=24,

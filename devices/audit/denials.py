@@ -1,8 +1,8 @@
 """Record denied requests. Repeated denials neither fill the disk nor cause a response to fail.
 
 Denials with the same action, status, caller and network are of one kind; an IPv6 /64 is one network. The first denial
-of a kind is written at once. Further ones within the minute are counted. The count is written with the first denial
-after that minute.
+of a kind (of failed passwords the first five) is written at once. Further ones within the minute are counted. The count
+is written with the first denial after that minute.
 
 A process writes at most MAX_ROWS_PER_MINUTE rows a minute for each action and status. All further ones share one row
 without an address. Each action and status has its own limit, so a flood of one does not hide another.
@@ -29,10 +29,7 @@ MINUTE = 60.0  # seconds
 MAX_ROWS_PER_MINUTE = 30  # of a process, for each action and status
 BY_CALLER = {Action.OUT_OF_SCOPE, Action.CONFLICTS_OUTSIDE_SCOPE}  # one kind, from any network
 SUMMED = "conflicts", "unchecked"  # details that are added up
-ROWS_BEFORE_COUNTING: dict[str, int] = {
-    Action.SIGN_IN_FAILED: 5,
-    Action.PASSWORD_REJECTED: 5,
-}  # rows of a kind that are written before it is counted; else 1
+ROWS_BEFORE_COUNTING: dict[str, int] = {Action.SIGN_IN_FAILED: 5, Action.PASSWORD_REJECTED: 5}  # of a kind; default: 1
 
 logger = logging.getLogger(__name__)
 

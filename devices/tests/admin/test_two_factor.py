@@ -175,7 +175,10 @@ def test_api_requires_no_two_factor(api: Any, settings: Any) -> None:
 def test_reset_by_an_operator_is_recorded(operator: Client, ratna: Client, user: User) -> None:
     set_up(ratna, user)
     chosen = {"action": "reset_two_factor", "_selected_action": user.pk}
-    assert "First verify that this user requested it." in operator.post("/admin/devices/staffuser/", chosen).content.decode()
+    assert (
+        "First verify that this user requested it."
+        in operator.post("/admin/devices/staffuser/", chosen).content.decode()
+    )
     operator.post("/admin/devices/staffuser/", {**chosen, "confirmed": "1"})
     assert sign_in_again(user).get(LIST).status_code == 200
     event = AuditEvent.objects.get(action="two_factor_reset")
