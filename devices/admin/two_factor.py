@@ -52,9 +52,9 @@ def verify_view(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return render_page(request, "admin/two_factor.html", title=_("Enter a code"), form=form)
     accept(form)
-    wanted = request.GET.get("next", "")
-    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure())
-    return redirect(wanted if safe else "admin:index")
+    next_url = request.GET.get("next", "")
+    is_safe = url_has_allowed_host_and_scheme(next_url, {request.get_host()}, request.is_secure())
+    return redirect(next_url if is_safe else "admin:index")
 
 
 @never_cache

@@ -111,8 +111,8 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
     change_view = step_up.required(*KEPT_FIELDS, reading=False)(RegistryModelAdmin.change_view)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StaffUser]:
-        users: QuerySet[StaffUser] = super().get_queryset(request).prefetch_related("hospitals")
-        return users
+        queryset: QuerySet[StaffUser] = super().get_queryset(request).prefetch_related("hospitals")
+        return queryset
 
     def get_fieldsets(self, request: HttpRequest, obj: StaffUser | None = None) -> Any:
         if obj is None:
