@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from devices.models.api_keys import ApiKey
@@ -81,7 +82,7 @@ class AuditEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} at {self.created_at}"
+        return f"{self.get_action_display()}, {date_format(timezone.localtime(self.created_at), 'DATETIME_FORMAT')}"
 
 
 class AuditRetention(models.Model):

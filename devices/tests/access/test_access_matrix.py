@@ -187,11 +187,10 @@ def other_keys(rs_b: Hospital) -> dict[str, str | None]:
 
 
 def signed_in(role: str) -> Client:
-    names = {"no code yet": "half", "no hospital": "nobody", "RS Sehat": "sari@rs.example"}
+    names = {"RS Sehat": "sari@rs.example", "RS Harapan": "ratna@rs.example"}
     client = Client(raise_request_exception=False)
     if role != "anonymous":
-        name = {**names, "RS Harapan": "ratna@rs.example"}.get(role, role)
-        client.force_login(User.objects.get(username=name))
+        client.force_login(User.objects.get(username=names.get(role, role)))
     return client
 
 

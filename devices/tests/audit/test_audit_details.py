@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -137,6 +138,11 @@ def test_page_shows_words_and_no_json(operator: Client, ratna: Client, rs_a: Hos
         content = operator.get(path, headers={"accept-language": language}).content.decode()
         assert text in content
         assert "is_active" not in content
+
+
+def test_title_of_an_event_is_in_words() -> None:
+    event = AuditEvent(action=Action.SIGNED_IN, created_at=datetime(2026, 2, 1, 5, tzinfo=UTC))
+    assert str(event) == "signed in, Feb. 1, 2026, noon"
 
 
 def test_details_are_escaped(operator: Client) -> None:
