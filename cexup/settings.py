@@ -304,7 +304,7 @@ UNFOLD = {
     "ACCOUNT": {
         "navigation": [
             {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
-            {"title": _("Two-factor sign-in"), "link": reverse_lazy("two_factor_settings")},
+            {"title": _("Two-factor authentication"), "link": reverse_lazy("two_factor_settings")},
             {"title": _("Your sessions"), "link": reverse_lazy("your_sessions")},
         ]
     },

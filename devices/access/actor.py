@@ -1,4 +1,4 @@
-"""Where a change comes from: actor, channel, address and request."""
+"""Describe who makes a change: user or API key, channel, IP address, request and scope."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from devices.values.scope import UNRESTRICTED, Scope
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The actor and channel of a change, for its history, and the scope of the change.
+    """The context of a change, which its history records, and the scope that limits the change.
 
-    It has a user or a key, or neither for a command.
+    It has a user or an API key. A command has neither.
     """
 
     channel: Channel

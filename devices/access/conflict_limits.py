@@ -3,8 +3,8 @@
 Names and MACs are unique in the whole registry, so a conflict shows that another hospital has a device. Without a
 limit, a key could look up whole ranges of MACs. CONFLICT_RATE applies to each API key and each admin user with a scope.
 
-A conflict counts in this process when it is shown, and in the shared counter when the request has ended: a dry run or
-an error rolls back what is written before. If the counter fails, each process counts alone.
+This process counts a conflict when it is shown. The shared counter is updated after the request, because a dry run or
+an error rolls back what the request writes. If the shared counter fails, each process counts separately.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ Conflict = tuple[str, object]  # field and value
 
 
 @dataclass(slots=True)
-class Found:
-    """What a request was shown, for the audit log."""
+class ShownConflicts:
+    """The conflicts that a request was shown, for the audit log."""
 
     conflicts: set[Conflict] = field(default_factory=set)
     unchecked: int = 0  # devices that were not compared
@@ -33,25 +33,26 @@ class Found:
 
 
 def reveal(actor: Actor, conflicts: Sequence[Conflict]) -> tuple[set[Conflict], int | None]:
-    """Return which conflicts outside the scope the caller may be shown, from the first on, and use up as many.
+    """Return the conflicts outside the scope that the caller may be shown, in order, and count them.
 
-    The number is how many were looked at when the allowance was used up, 0 if it was before. None: it is not.
+    The number is how many conflicts were processed when the limit was reached, 0 if it had been reached before, and
+    None if it is not reached.
     """
     limit = _limit(actor)
     shown, end = limiter().take_items(*limit, conflicts) if limit else (set(conflicts), None)
-    found = _found()
-    found.conflicts |= shown
-    found.limit = limit
+    of_request = _of_request()
+    of_request.conflicts |= shown
+    of_request.limit = limit
     return shown, end
 
 
 def count_unchecked(number: int) -> None:
-    """Count devices that were refused without being compared."""
-    _found().unchecked += number
+    """Count devices that were rejected without a comparison."""
+    _of_request().unchecked += number
 
 
-def is_used_up(actor: Actor) -> bool:
-    """Tell whether nothing of this caller may be compared with devices outside its scope any more."""
+def is_exhausted(actor: Actor) -> bool:
+    """Return whether the limit is reached, so that devices of this caller must not be compared any more."""
     limit = _limit(actor)
     return limit is not None and not limiter().left(*limit)
 
@@ -63,24 +64,27 @@ def retry_after() -> int:
 
 
 def settle(request: HttpRequest) -> dict[str, Any]:
-    """Count for good what the request was shown, and return what the audit log needs: nothing if it was shown none."""
-    found: Found | None = getattr(request, "conflicts_found", None)
-    if found is None:
+    """Write the request's count to the shared counter, and return the details for the audit log.
+
+    The details are empty if the request was shown no conflict and no device was rejected without a comparison.
+    """
+    shown: ShownConflicts | None = getattr(request, "conflicts_shown", None)
+    if shown is None:
         return {}
-    if found.limit:
-        limiter().settle(*found.limit)
-    numbers = {"conflicts": len(found.conflicts), "unchecked": found.unchecked}
+    if shown.limit:
+        limiter().settle(*shown.limit)
+    numbers = {"conflicts": len(shown.conflicts), "unchecked": shown.unchecked}
     return numbers if any(numbers.values()) else {}
 
 
-def _found() -> Found:
-    """Return what this thread's request was shown. Only requests have a scope, so a command keeps nothing."""
+def _of_request() -> ShownConflicts:
+    """Return the conflicts of this thread's request. A command has no scope, so its result is not kept."""
     request: Any = current.current_request.get()
-    return vars(request).setdefault("conflicts_found", Found()) if request else Found()
+    return vars(request).setdefault("conflicts_shown", ShownConflicts()) if request else ShownConflicts()
 
 
 def _limit(actor: Actor) -> Limit | None:
-    """Return the caller's limit; None if nothing is outside its scope or conflicts are not limited."""
+    """Return the caller's limit, or None if its scope is unrestricted or CONFLICT_RATE is unlimited."""
     rate = rates.parse_rate(settings.CONFLICT_RATE)
     if rate is None or actor.scope.hospitals is None:
         return None

@@ -1,4 +1,4 @@
-"""The request that the current thread serves."""
+"""The request that the current thread processes."""
 
 from contextvars import ContextVar
 

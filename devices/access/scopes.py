@@ -1,4 +1,4 @@
-"""The scope of an API key and of a user."""
+"""Find the scope of an API key or a user."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ def scope_for_key(key: ApiKey) -> Scope:
 
 
 def scope_for_user(user: Any) -> Scope:
-    """Return all hospitals for an operator, their own for a hospital admin, and none for other users.
+    """Return all hospitals for an operator, the assigned ones for a hospital admin, and none for other users.
 
-    The user keeps it, so a request loads the hospitals once.
+    The user object caches the scope, so a request loads the hospitals once.
     """
     if not (user.is_active and user.is_staff):
         return Scope()

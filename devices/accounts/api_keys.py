@@ -1,4 +1,4 @@
-"""The operations on API keys: issue, take over, rotate, revoke. Each writes its history; none stores a key in clear."""
+"""Issue, import, rotate and revoke API keys. Each operation writes history. Only the digest of a key is stored."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,12 +15,12 @@ from devices.history import recording
 from devices.models import ApiKey, now_ms
 from devices.values.errors import FieldError, ValidationFailed
 
-SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")  # fields that a new key may be given
+SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")  # fields that can be set for a new key
 
 
 @dataclass(frozen=True)
 class IssuedKey:
-    """A key and its text in clear: to be shown once."""
+    """A new key and its text, which is shown only once."""
 
     key: ApiKey
     text: str = field(repr=False)
@@ -28,7 +28,7 @@ class IssuedKey:
 
 @transaction.atomic
 def issue(name: str, actor: Actor, **settings: Any) -> IssuedKey:
-    """Issue a new key with these SETTINGS for the client application of this name."""
+    """Issue a new key for this client application. `settings` are values of SETTINGS."""
     text = keys.generate()
     key = ApiKey(name=name, prefix=keys.prefix(text), digest=keys.digest(text), **settings)
     return IssuedKey(_add(key, actor), text)
@@ -36,37 +36,37 @@ def issue(name: str, actor: Actor, **settings: Any) -> IssuedKey:
 
 @transaction.atomic
 def import_key(text: str, name: str, actor: Actor, **settings: Any) -> ApiKey:
-    """Register a key that a client has already. It is marked as legacy: it can be guessed, and should be rotated.
+    """Import a key that an existing client already uses. It is marked as legacy: it can be guessed and must be rotated.
 
     Raises:
-        ValidationError: as check_legacy.
-        Refused: the same key was taken over since the check.
+        ValidationError: `check_legacy` rejects the key.
+        ValidationFailed: another request imported the same key after the check.
     """
     check_legacy(text)
     try:
         with transaction.atomic():
             return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), actor)
     except IntegrityError as error:
-        raise ValidationFailed([FieldError("value", "unique", _("This key is known already."))]) from error
+        raise ValidationFailed([FieldError("value", "unique", _("This API key is already registered."))]) from error
 
 
 def check_legacy(text: str) -> None:
-    """Check that the key can be taken over. No message contains the key.
+    """Check that the key can be imported. No message contains the key.
 
     Raises:
-        ValidationError: it has the form of a key issued here, is too short to be a secret, or is registered already.
+        ValidationError: the key has the form of an issued key, has the wrong length, or is already registered.
     """
     if not keys.is_legacy(text):
         raise ValidationError(
-            _("A legacy key has 16 to 255 visible ASCII characters, and does not begin with cxp_."), "invalid"
+            _("A legacy key must have 16 to 255 printable ASCII characters and must not begin with cxp_."), "invalid"
         )
     if ApiKey.objects.filter(digest=keys.digest(text)).exists():
-        raise ValidationError(_("This key is known already."), "unique")
+        raise ValidationError(_("This API key is already registered."), "unique")
 
 
 @transaction.atomic
 def revoke(key: ApiKey, actor: Actor) -> bool:
-    """Revoke the key from the next request on; return False if it was revoked before."""
+    """Revoke the key with immediate effect. Return False if it was already revoked."""
     revoked = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now_ms())
     if revoked:
         recording.record(ApiKey, [key.pk], recording.CHANGED, actor)
@@ -76,15 +76,15 @@ def revoke(key: ApiKey, actor: Actor) -> bool:
 
 @transaction.atomic
 def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) -> IssuedKey:
-    """Issue a key with the same settings. The old key stays valid for the overlap, but not beyond its own end.
+    """Issue a key with the same settings. The old key stays valid for the overlap, but not after its expiry.
 
     Raises:
-        Refused: the old key is revoked or expired, so its owner must not get a new one.
+        ValidationFailed: the old key is revoked or expired, so its owner must not get a new key.
     """
-    old = ApiKey.objects.working().select_for_update().filter(pk=key.pk).first()
+    old = ApiKey.objects.active().select_for_update().filter(pk=key.pk).first()
     if old is None:
         raise ValidationFailed(
-            [FieldError(None, "invalid", _("This key is revoked or expired. Issue a new one instead."))]
+            [FieldError(None, "invalid", _("This API key is revoked or expired. Issue a new key instead."))]
         )
     issued = issue(old.name, actor, **{name: getattr(old, name) for name in SETTINGS})
     end = timezone.now() + overlap
@@ -95,6 +95,6 @@ def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) 
 
 
 def _add(key: ApiKey, actor: Actor) -> ApiKey:
-    ApiKey.objects.bulk_create([key])  # no signal: the history is written here, with its origin
+    ApiKey.objects.bulk_create([key])  # sends no signal: the history is written here, with the actor
     recording.record(ApiKey, [key.pk], recording.ADDED, actor)
     return key

@@ -1,6 +1,6 @@
-"""Emails that notify users of changes to how they sign in, and of API keys. Without EMAIL_URL none is sent.
+"""Notify users by email of changes to their sign-in, and of API keys. Without EMAIL_URL no email is sent.
 
-An email is sent after the transaction is committed. If that fails, it is logged, and nothing else fails.
+Emails are sent after the transaction is committed. A failure to send them is logged and has no other effect.
 """
 
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 PASSWORD_LINK_CREATED = _("A link to set a new password was created.")
-PASSWORD_CHANGED = _("Your password was changed.")
-TWO_FACTOR_ENABLED = _("Two-factor sign-in was set up.")
+PASSWORD_CHANGED = _("The password of your account was changed.")
+TWO_FACTOR_ENABLED = _("Two-factor authentication was set up.")
 RECOVERY_CODES_CREATED = _("New recovery codes were created.")
-TWO_FACTOR_RESET = _("Two-factor sign-in was turned off or reset.")
+TWO_FACTOR_RESET = _("Two-factor authentication was turned off or reset.")
 EMAIL_CHANGED = _("Your email address was changed.")
-ACTIVATED = _("Your user was activated.")
-DEACTIVATED = _("Your user was deactivated.")
+ACTIVATED = _("Your account was activated.")
+DEACTIVATED = _("Your account was deactivated.")
 HOSPITALS_CHANGED = _("Your hospitals were changed.")
 SESSIONS_ENDED = _("An operator ended your sessions.")
 KEY_ISSUED = _("You issued the API key “{name}”.")
@@ -31,9 +31,9 @@ KEY_ROTATED = _("You rotated the API key “{name}”.")
 
 
 def notify(user: User, event: Any, *, name: str = "", addresses: Iterable[str] = ()) -> None:
-    """Send the event to the user's email address and to these addresses, one email each, after the commit.
+    """Send one email to the user's address, and one to each of `addresses`, after the commit.
 
-    `name` is the API key's that the event is about.
+    `event` is a message of this module. `name` is the name of the API key in it, if it has one.
     """
     values = {
         "event": format_lazy(event, name=name),
@@ -41,12 +41,12 @@ def notify(user: User, event: Any, *, name: str = "", addresses: Iterable[str] =
         "at": f"{timezone.localtime():%Y-%m-%d %H:%M %Z}",
     }
     subjects, texts = [], []
-    for language, _name in settings.LANGUAGES:  # all of them, since the user's is not known
+    for language, _name in settings.LANGUAGES:  # all, because the language of the user is not stored
         with translation.override(language):
             subjects.append(gettext("Device registry: security notice"))
             text = gettext(
                 "%(event)s\n\nUser: %(username)s\nTime: %(at)s\n\n"
-                "If you did not expect this, contact the operator of the registry at once."
+                "If you did not expect this, contact the operator of the registry immediately."
             )
             texts.append(text % values)
     subject, body = " / ".join(subjects), "\n\n---\n\n".join(texts) + "\n"

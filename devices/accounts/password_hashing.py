@@ -1,6 +1,6 @@
-"""Hash one password at a time in each process, so that sign-ins leave the processor to the API.
+"""Hash one password at a time in each process, so that sign-ins leave CPU time for the API.
 
-Every hash is made here, for existing and unknown users (cexup/settings.py names no other hasher).
+All hashes are computed here, for existing and unknown users (cexup/settings.py configures no other hasher).
 """
 
 import threading
@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from devices.access import current
 
-lock = threading.Lock()  # a hash keeps a core busy for about half a second
+lock = threading.Lock()  # a hash takes about half a second of a core
 
 
 class HashingBusy(Exception):
@@ -19,13 +19,13 @@ class HashingBusy(Exception):
 
 
 class BoundedPasswordHasher(PBKDF2PasswordHasher):
-    """Django's default hasher, with a lock. `verify` and `harden_runtime` call `encode` too."""
+    """Django's default hasher with a lock. `verify` and `harden_runtime` call `encode`, so they are locked too."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         """Return the hash.
 
         Raises:
-            HashingBusy: another password is hashed, in a request. A command waits.
+            HashingBusy: another password is being hashed. Only requests raise it; a command waits.
         """
         if not lock.acquire(blocking=current.current_request.get() is None):
             raise HashingBusy

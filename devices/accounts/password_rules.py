@@ -1,7 +1,8 @@
-"""Reject passwords made of well-known parts: names of the product and of hospitals, years, repetition.
+"""Reject passwords that consist of well-known parts: names of the product and of hospitals, years, repetition.
 
-Django rejects its 20,000 most common passwords as they are. `Password2026!!` is not in that list, so passwords are
-looked up without their padding too. And a password needs some characters besides well-known words.
+Django rejects its 20,000 most common passwords, but only exact matches. `Password2026!!` is not in that list, so
+passwords are also looked up without padding. In addition, a password must have some characters that are not part of
+well-known words.
 """
 
 import unicodedata
@@ -17,9 +18,9 @@ from devices.access import scopes
 from devices.models import Hospital, HospitalAlias
 
 OWN_CHARACTERS = 8
-READ = 200  # characters of a password, from its beginning: the rest makes it no weaker
+MAX_CHECKED = 200  # characters: the rest of a longer password cannot make it weaker
 SHORTEST_NAME = 3
-SHORTEST_CORE = 4  # a password that is random may have one letter between digits
+SHORTEST_CORE = 4  # a random password can have one letter between digits
 PRODUCT = "cexup registry registri registrasi device perangkat alat medical medis iot health kesehatan sehat"
 PLACES = "hospital rumahsakit rumah sakit rsud rsup rsia klinik clinic puskesmas indonesia jakarta"
 ROLES = "administrator admin operator user root guest login nurse perawat dokter doctor pasien patient"
@@ -31,11 +32,11 @@ YEARS = " ".join(str(year) for year in range(1940, 2060))
 WORDS = frozenset(" ".join([PRODUCT, PLACES, ROLES, USUAL, SEASONS, MONTHS, INDONESIAN, YEARS]).split())
 
 LEET = str.maketrans("@431!|0$57", "aaeiiiosst")
-SHIFTED = str.maketrans("!@#$%^&*()", "1234567890")  # the upper row of a keyboard is a series too
+SHIFTED = str.maketrans("!@#$%^&*()", "1234567890")  # the shifted top row of a keyboard is a series too
 
 
 class PaddedCommonPasswordValidator(CommonPasswordValidator):
-    """Reject a common password even with digits or punctuation around it or in place of letters."""
+    """Reject a common password also with digits or punctuation around it or in place of letters."""
 
     def validate(self, password: str, user: Any = None) -> None:
         core = _without_padding(_folded(password))
@@ -45,7 +46,7 @@ class PaddedCommonPasswordValidator(CommonPasswordValidator):
 
 
 class OwnCharactersValidator:
-    """Reject a password with few different characters besides well-known words, years, series and repetition."""
+    """Reject a password with few different characters outside of well-known words, years, series and repetition."""
 
     def validate(self, password: str, user: Any = None) -> None:
         text = _folded(password)
@@ -55,13 +56,13 @@ class OwnCharactersValidator:
 
     def get_help_text(self) -> str:
         return _(
-            "Your password must have at least %(count)d different characters besides years, repeated characters and "
-            "well-known words, such as the name of a hospital."
+            "Your password must have at least %(count)d different characters that are not part of years, repetitions "
+            "or well-known words, such as the name of a hospital."
         ) % {"count": OWN_CHARACTERS}
 
 
 def _folded(password: str) -> str:
-    return unicodedata.normalize("NFKC", password[:READ]).casefold()
+    return unicodedata.normalize("NFKC", password[:MAX_CHECKED]).casefold()
 
 
 def _without_padding(text: str) -> str:
@@ -70,7 +71,7 @@ def _without_padding(text: str) -> str:
 
 
 def _own_characters(text: str, words: Iterable[str]) -> int:
-    """Count the different characters outside the words that neither repeat nor continue the one before."""
+    """Count the different characters outside the words that do not repeat or continue the previous character."""
     for word in words:
         text = text.replace(word, " ")
     text = text.translate(SHIFTED)
@@ -80,8 +81,8 @@ def _own_characters(text: str, words: Iterable[str]) -> int:
 def _names(user: Any) -> set[str]:
     """Return the names of the user's hospitals, their parts, and the names without spaces.
 
-    A rejected password must not disclose other hospitals. Only a command sets the password of a user who is not stored
-    yet, so all names count for it.
+    A rejected password must not disclose names of other hospitals. Only a command sets the password of an unsaved user,
+    so the names of all hospitals are used for it.
     """
     hospitals = Hospital.objects.within(scopes.scope_for_user(user)) if user and user.pk else Hospital.objects.all()
     former = HospitalAlias.objects.filter(hospital__in=hospitals).values_list("name_folded", flat=True)

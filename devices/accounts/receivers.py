@@ -1,4 +1,4 @@
-"""Record by signals what happens in libraries: sign-ins, and users who are added or changed in any way."""
+"""Receive the signals of libraries, and record sign-ins and added or changed users in the audit log."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from devices.audit.audit_log import Action
 from devices.models import Hospital
 
 RECORDED_FLAGS = ("is_active", "is_staff", "is_superuser")  # recorded with the values before and after
-NAMES = ("username", "first_name", "last_name", "email")  # personal: recorded without values
+PERSONAL_FIELDS = ("username", "first_name", "last_name", "email")  # recorded without their values
 
 
 @receiver(user_logged_in)
@@ -33,25 +33,25 @@ def signed_out(request: HttpRequest, user: Any, **_kwargs: Any) -> None:
 
 @receiver(user_login_failed)
 def failed_to_sign_in(credentials: dict[str, Any], request: HttpRequest | None = None, **_kwargs: Any) -> None:
-    """Record whose user name was given, but only if there is such a user: people type passwords into this field too.
+    """Record the failure and its user. An unknown user name is not recorded: it can be a password in the wrong field.
 
-    `axes_locked_out` is set: axes precedes this app in INSTALLED_APPS, so its receiver was connected first.
+    axes has set `axes_locked_out`: it precedes this app in INSTALLED_APPS, so its receiver runs first.
     """
     if request is None:
         return
-    person = User.objects.filter(username=credentials.get("username") or "").first()
+    user = User.objects.filter(username=credentials.get("username") or "").first()
     locked = getattr(request, "axes_locked_out", False)
     sign_in_limits.count(getattr(request, "hash_limits", []))  # set by NewNetworkLimit if the password was hashed
     if not locked:
         sign_in_limits.count_failure(request)
-    denials.record_denial(request, Action.SIGN_IN_LOCKED if locked else Action.SIGN_IN_FAILED, obj=person)
+    denials.record_denial(request, Action.SIGN_IN_LOCKED if locked else Action.SIGN_IN_FAILED, obj=user)
 
 
 class RecordingLengthValidator(MinimumLengthValidator):
-    """Checks the length of passwords, and records each new one: Django calls `password_changed` of validators only."""
+    """Check the length of passwords, and record each new one: Django calls `password_changed` only on validators."""
 
     def password_changed(self, password: str, user: Any = None) -> None:
-        """Record the password that was saved. A hash that Django renews at a sign-in is no new password."""
+        """Record a new password. Django does not call this when a sign-in renews the hash of the same password."""
         audit_log.record(Action.PASSWORD_SET, obj=user)
         notifications.notify(user, notifications.PASSWORD_CHANGED)
         sessions.end_others(user)
@@ -62,9 +62,10 @@ def snapshot_before_save(instance: Any, update_fields: Any = None, **_kwargs: An
     if (
         isinstance(instance, User)
         and instance.pk
-        and (update_fields is None or set(update_fields) & {*RECORDED_FLAGS, *NAMES})
+        and (update_fields is None or set(update_fields) & {*RECORDED_FLAGS, *PERSONAL_FIELDS})
     ):
-        instance.__dict__["_before"] = User.objects.filter(pk=instance.pk).values(*RECORDED_FLAGS, *NAMES).first()
+        stored = User.objects.filter(pk=instance.pk)
+        instance.__dict__["_before"] = stored.values(*RECORDED_FLAGS, *PERSONAL_FIELDS).first()
 
 
 @receiver(post_save)
@@ -86,19 +87,19 @@ def user_saved(instance: Any, created: bool, **_kwargs: Any) -> None:
     if "is_active" in changed:
         notifications.notify(instance, notifications.ACTIVATED if instance.is_active else notifications.DEACTIVATED)
         if not instance.is_active:
-            sessions.end_others(instance)  # else they are valid again when the user is activated
+            sessions.end_others(instance)  # otherwise they would be valid again after a reactivation
 
 
 @receiver(m2m_changed, sender=Hospital.admins.through)
 def admins_changed(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_kwargs: Any) -> None:
-    """Record each admin whom a hospital gets or loses. `reverse`: the instance is a user, not a hospital."""
+    """Record each admin who is added to a hospital or removed from it. If `reverse`, the instance is a user."""
     if action == "pre_clear":
         pk_set = set((instance.hospitals if reverse else instance.admins).values_list("pk", flat=True))
-    what = {
+    recorded_as = {
         "post_add": Action.HOSPITAL_ADMIN_ADDED,
         "post_remove": Action.HOSPITAL_ADMIN_REMOVED,
         "pre_clear": Action.HOSPITAL_ADMIN_REMOVED,
     }
-    for pk in sorted(pk_set or ()) if action in what else ():
-        person, hospital = (instance.pk, pk) if reverse else (pk, instance.pk)
-        audit_log.record(what[action], obj=User(pk=person), hospital_id=hospital)
+    for pk in sorted(pk_set or ()) if action in recorded_as else ():
+        user_id, hospital_id = (instance.pk, pk) if reverse else (pk, instance.pk)
+        audit_log.record(recorded_as[action], obj=User(pk=user_id), hospital_id=hospital_id)

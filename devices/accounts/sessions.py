@@ -1,11 +1,11 @@
-"""The sessions of signed-in users: the session engine (SESSION_ENGINE), their list, their end, and confirmations.
+"""Store, list and end the sessions of signed-in users, and record in a session that its user confirmed the identity.
 
-The engine is Django's, in the database, with a hash of the key and encrypted data: of a password link that was opened,
-Django keeps the token in the session.
+The session engine (SESSION_ENGINE) is Django's database engine. It stores only a hash of the session key, and encrypts
+the session's data, because Django keeps the token of an opened password link there.
 https://docs.djangoproject.com/en/5.2/topics/http/sessions/#extending-database-backed-session-engines
 
-Before users change how somebody signs in, they confirm their identity: a session that was stolen or left open is not
-enough for that (admin/step_up.py). A sign-in counts as a confirmation.
+Users must confirm their identity before they change how a user signs in, so that a stolen or open session does not
+suffice (admin/step_up.py). A sign-in counts as a confirmation.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from devices.models.users import USER_AGENT_LENGTH
 
 logger = logging.getLogger(__name__)
 
-CONTEXT = b"devices.session_store: session data, v1"  # of the encryption: another one would end all sessions
+CONTEXT = b"devices.session_store: session data, v1"  # of the encryption: a different value would end all sessions
 BEGAN_AT, CONFIRMED_AT = "began_at", "confirmed_at"  # in the session's data: seconds since 1970 UTC
 FRESH_FOR = 5 * 60  # seconds
 
@@ -46,7 +46,7 @@ class SessionStore(db.SessionStore):
     def load(self) -> dict[str, Any]:
         row = Session.objects.filter(pk=hash_key(self.session_key), expire_date__gt=timezone.now()).first()
         if row is None:
-            self._session_key = None  # as Django's stores do: a key that is not ours is never adopted
+            self._session_key = None  # as in Django's stores: an unknown key is never adopted
             return {}
         return self.decode(row.session_data)
 
@@ -54,7 +54,7 @@ class SessionStore(db.SessionStore):
         return encryption.encrypt(self.serializer().dumps(session_dict), context=CONTEXT)
 
     def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # the column is text
-        """Return the data, or an empty session if no key decrypts it, as Django does if the signature is wrong."""
+        """Return the data, or an empty session if no key decrypts it. Django does so for an invalid signature."""
         plain = encryption.decrypt(session_data, context=CONTEXT)
         if plain is None:
             logger.warning("The data of a session cannot be decrypted")
@@ -79,34 +79,34 @@ class SessionStore(db.SessionStore):
             row.user_agent = request.headers.get("User-Agent", "")[:USER_AGENT_LENGTH]
         return row
 
-    # Django's database store has asynchronous versions of its own, which would store the key itself.
+    # The asynchronous methods of Django's database store would store the key itself.
     aload, aexists, adelete = SessionBase.aload, SessionBase.aexists, SessionBase.adelete
     acreate, asave = SessionBase.acreate, SessionBase.asave
 
 
 def hash_key(session_key: str | None) -> str:
-    """Return what is stored of a key. The key has 165 random bits, so an unsalted hash cannot be guessed."""
+    """Return the stored hash of a key. A key has 165 random bits, so an unsalted hash cannot be guessed."""
     return hashlib.sha256((session_key or "").encode()).hexdigest()
 
 
 def current_id() -> str:
-    """Return the id of the session of the current request. No session has the id that is returned without one."""
+    """Return the id of the current request's session. Without a session, return an id that no session has."""
     return hash_key(getattr(getattr(current.current_request.get(), "session", None), "session_key", None))
 
 
 def sessions_of(user: User) -> QuerySet[Session]:
-    """Return the sessions of the user that have not expired, the last used one first."""
+    """Return the unexpired sessions of the user, the most recently used first."""
     return Session.objects.filter(user_id=user.pk, expire_date__gt=timezone.now()).order_by("-last_seen_at")
 
 
 @transaction.atomic
 def end_others(user: User, session_id: str | None = None) -> int:
-    """End all sessions of the user, or the one with this id, but not the current session; return how many were ended.
+    """End all sessions of the user except the current one, or only the session with this id. Return their number.
 
-    If the current request is another user's, or there is none, all sessions of the user end.
+    If another user sent the current request, or there is no request, all sessions of the user end.
     """
     others = sessions_of(user).exclude(pk=current_id())
-    if session_id is not None:  # no database reads what a form sends
+    if session_id is not None:  # the value comes from a form and must not reach the database
         others = others.filter(pk__in={session_id} & set(others.values_list("pk", flat=True)))
     count, _by_model = others.delete()
     if count:
@@ -115,16 +115,16 @@ def end_others(user: User, session_id: str | None = None) -> int:
 
 
 def begin(request: HttpRequest) -> None:
-    """Keep in the session that the user has just signed in."""
+    """Store in the session that the user has just signed in."""
     request.session[BEGAN_AT] = request.session[CONFIRMED_AT] = time.time()
 
 
 def is_fresh(request: HttpRequest) -> bool:
-    """Return whether the user has given a password or a code within the last minutes, in this session."""
+    """Return whether the user entered a password or code in this session within FRESH_FOR seconds."""
     age = time.time() - request.session.get(CONFIRMED_AT, 0)
     return bool(0 <= age < FRESH_FOR)
 
 
 def confirm(request: HttpRequest) -> None:
-    """Keep in the session that the user has just given a password or a code."""
+    """Store in the session that the user has just entered a password or code."""
     request.session[CONFIRMED_AT] = time.time()

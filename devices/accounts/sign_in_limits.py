@@ -1,17 +1,17 @@
-"""Limit how often passwords and codes are checked, before any of them is (docs/security.md).
+"""Limit how often passwords and codes are checked (docs/security.md). The limits apply before the check.
 
-A password costs about half a second of a core to check.
+The check of a password takes about half a second of a core.
 
-- SIGN_IN_RATE limits each network: an IPv4 address or an IPv6 /64; an IPv6 /48 may send four times as many.
-- SIGN_IN_RATE_ALL limits failed sign-ins whose password was hashed, of all networks together from which no user signed
-  in within 30 days. So an attack from many addresses keeps no user out of a network in use.
-- 20 failed sign-ins of a network within 15 minutes stop its sign-ins. A browser in which the user signed in before has
-  a count of its own, by a signed cookie: a guest in a hospital's network does not lock out its admins. The cookie signs
-  nobody in, and helps only the user that it names.
+- SIGN_IN_RATE limits each network: an IPv4 address or an IPv6 /64. An IPv6 /48 has four times the limit.
+- SIGN_IN_RATE_ALL limits failed sign-ins whose password was hashed, from all new networks together. A network is new if
+  no user signed in from it within 30 days. So an attack from many addresses locks out no user in a network in use.
+- After 20 failed sign-ins within 15 minutes, a network cannot sign in. A browser in which the user signed in before has
+  a separate count, identified by a signed cookie: a guest in a hospital's network does not lock out its admins. The
+  cookie does not sign in its user, and is ignored for other users.
   https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
 
-The response over a limit is 429, and 503 if password_hashing.py is busy. If the counter fails, each process counts
-alone.
+The response is 429 over a limit, and 503 if password_hashing.py is busy. If the shared counter fails, each process
+counts separately.
 """
 
 import hashlib
@@ -42,14 +42,14 @@ from devices.values.rates import Limit, Rate
 FAILURES = Rate(20, "15min")  # of one network
 COOKIE_FAILURES = Rate(10, "15min")  # of one cookie
 COOKIE_AGE = timedelta(days=90)
-COOKIE_SALT = "devices.device_cookies"  # another one would end the cookies that browsers have
-WIDE = 4  # times as much for a /48, which may be a whole hospital or the customers of a mobile carrier
+COOKIE_SALT = "devices.device_cookies"  # a different value would invalidate all cookies
+WIDE = 4  # factor for a /48, which can be a whole hospital or the customers of a mobile carrier
 SIGN_IN = "admin:login"
 LIMITED = {SIGN_IN, "change_password", "set_password", "two_factor", "two_factor_settings"}  # view names
 
 
 class TooManyAttempts(Exception):
-    """Too many attempts were made. Retry in `seconds`."""
+    """A limit is reached. Retry in `seconds`."""
 
     def __init__(self, seconds: int) -> None:
         self.seconds, self.minutes = seconds, math.ceil(seconds / 60)
@@ -57,7 +57,7 @@ class TooManyAttempts(Exception):
 
 
 class SignInLimitMiddleware:
-    """Count each request that checks a password or a code: after the CSRF check, so that no other site can send any."""
+    """Count each request that checks a password or code. CSRF is checked first, so no other site can send one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -77,7 +77,7 @@ class SignInLimitMiddleware:
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Return 429 without the admin's frame, which takes ten times as long: an attack has it rendered often."""
+        """Return 429 without the layout of the admin, which takes ten times as long: an attack causes many of these."""
         if isinstance(exception, HashingBusy):
             return HttpResponse(
                 render_to_string("503_hashing.html"), status=503, headers={"Retry-After": str(HashingBusy.wait)}
@@ -91,13 +91,13 @@ class SignInLimitMiddleware:
 
 
 class NewNetworkLimit:
-    """An authentication backend that limits the hashes of new networks; it signs nobody in.
+    """An authentication backend that limits the hashes of new networks. It never signs in a user.
 
-    It stands between axes, which refuses locked users, and the backend that hashes. The form is valid then, too.
+    It runs after axes, which rejects locked users, and before the backend that hashes. At that point the form is valid.
     """
 
     def authenticate(self, request: HttpRequest, username: str, password: str) -> None:
-        """Refuse the sign-in if its network is new here and the limit is exceeded; `count_failure` counts it.
+        """Reject the sign-in if its network is new and the limit is reached. `failed_to_sign_in` counts it.
 
         Raises:
             TooManyAttempts: the password was not checked.
@@ -105,27 +105,27 @@ class NewNetworkLimit:
         limits = _limits_of_new_networks(request)
         network = client_network(request)
         if limits and not audit_log.was_done_from(network, Action.SIGNED_IN):
-            raise_if_used_up(limits)
+            raise_if_reached(limits)
             request.hash_limits = limits  # type: ignore[attr-defined]
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
-    """Respond to the sign-in of a user whom axes has locked (AXES_LOCKOUT_CALLABLE)."""
+    """Return the response for a user whom axes has locked (AXES_LOCKOUT_CALLABLE)."""
     minutes = int(settings.AXES_COOLOFF_TIME.total_seconds() // 60)
     context = {**admin.site.each_context(request), "title": _("Too many failed sign-ins"), "minutes": minutes}
     return render(request, "admin/locked_out.html", context, status=429)
 
 
 def check(request: HttpRequest) -> None:
-    """Count a request that checks a password or a code. A network that is over its limit is refused without a query.
+    """Count a request that checks a password or code. Reject a network over its limit without a query.
 
     Raises:
-        TooManyAttempts: nothing was checked.
+        TooManyAttempts: a limit is reached, and nothing was checked.
     """
     limits = rates.by_network("sign-in", rates.parse_rate(settings.SIGN_IN_RATE), client_networks(request), WIDE)
-    raise_if_used_up(limits)
+    raise_if_reached(limits)
     if _view_name(request) == SIGN_IN:
-        raise_if_used_up(_failure_limits(request))
+        raise_if_reached(_failure_limits(request))
     for limit in limits:
         decision = limiter().take(*limit, strict=True)
         if not decision.admitted:
@@ -133,27 +133,27 @@ def check(request: HttpRequest) -> None:
 
 
 def count(limits: Iterable[Limit]) -> None:
-    """Count an attempt that has failed."""
+    """Count a failed attempt."""
     for limit in limits:
         limiter().take(*limit, strict=True)
 
 
 def count_failure(request: HttpRequest) -> None:
-    """Count a wrong password: against the network that it came from, or the cookie of its user."""
+    """Count a wrong password, by the device cookie of its user or, without a valid cookie, by its network."""
     count(_failure_limits(request))
 
 
-def raise_if_used_up(limits: Iterable[Limit]) -> None:
-    """Refuse what this process knows to be used up; count nothing.
+def raise_if_reached(limits: Iterable[Limit]) -> None:
+    """Raise if this process knows that one of the limits is reached. Count nothing.
 
-    A process learns it from an attempt of its own: each may let one more attempt through than the limit says.
+    A process learns this from its own attempts, so each process can allow one more attempt than the limit.
 
     Raises:
-        TooManyAttempts: one of the limits is used up.
+        TooManyAttempts: one of the limits is reached.
     """
     for limit in limits:
-        if refusal := limiter().refusal(*limit):
-            raise TooManyAttempts(refusal.ends_in)
+        if decision := limiter().refusal(*limit):
+            raise TooManyAttempts(decision.ends_in)
 
 
 def _view_name(request: HttpRequest) -> str:
@@ -170,13 +170,13 @@ def _failure_limits(request: HttpRequest) -> list[Limit]:
 
 
 def _limits_of_new_networks(request: HttpRequest) -> list[Limit]:
-    sites = [(f"sign-in:new:{site}", settings.SIGN_IN_RATE) for site in client_networks(request)[1:]]
-    named = [*sites, ("sign-in:new-networks", settings.SIGN_IN_RATE_ALL)]
-    return [(name, rate) for name, text in named if (rate := rates.parse_rate(text))]
+    rate_by_name = {f"sign-in:new:{site}": settings.SIGN_IN_RATE for site in client_networks(request)[1:]}
+    rate_by_name["sign-in:new-networks"] = settings.SIGN_IN_RATE_ALL
+    return [(name, rate) for name, text in rate_by_name.items() if (rate := rates.parse_rate(text))]
 
 
 def _set_cookie(response: HttpResponse, user_id: int) -> None:
-    """Let the browser keep that this user signed in. The random part tells its cookies apart."""
+    """Set the device cookie of this user. Its random part distinguishes it from other cookies of the user."""
     response.set_signed_cookie(
         settings.DEVICE_COOKIE_NAME,
         f"{user_id}:{secrets.token_urlsafe(16)}",

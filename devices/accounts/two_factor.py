@@ -1,13 +1,19 @@
-"""A second factor for the admin: codes of an authenticator app (TOTP, RFC 6238), and ten recovery codes.
+"""Two-factor authentication of the admin: codes of an authenticator app (TOTP, RFC 6238), and ten recovery codes.
 
-Each code works once. A user may send five wrong codes within 15 minutes from a network. A day they may send 20 from
-each network where they gave a right one within 30 days, and 20 from all others together. Three codes are valid at a
-time, so 20 guesses succeed once in 16,000 days. Attempts elsewhere keep no user out of a network in use, and a new
-password starts the counts again; django-otp would count for all networks together, with a wait that doubles without
-end. A session that gave a code already has its own counts, so a thief of its cookie keeps no user from signing in.
+Each code is valid once. Wrong codes are limited for each user:
 
-The app's secret is encrypted. Of a recovery code a digest is stored, keyed with the SECRET_KEY: who has the database
-could try all 40 random bits. What a key of SECRET_KEY_FALLBACKS encrypted or digested remains valid.
+- to five within 15 minutes from one network;
+- to 20 a day from each network in which the user entered a valid code within 30 days;
+- to 20 a day from all other networks together.
+
+At any time three codes are valid, so 20 guesses a day succeed once in 16,000 days. Attempts elsewhere lock out no user
+in a network in use, and a new password resets the counts. The throttling of django-otp would count all networks
+together, with a wait that doubles without a limit. A verified session has separate counts, so the thief of its cookie
+cannot stop the user from signing in.
+
+The app's secret is encrypted. Of a recovery code only a digest is stored. The digest is keyed with the SECRET_KEY,
+because an attacker with the database could try all 40 random bits. Values that use a key of SECRET_KEY_FALLBACKS stay
+valid.
 """
 
 from base64 import b32encode
@@ -28,8 +34,9 @@ from devices.models import AuthenticatorApp, Session
 from devices.values.rates import Limit, Rate
 
 RECOVERY_CODES = 10
+SALT = "devices.second_factor"  # stored digests of recovery codes depend on it
 DIGITS = 6
-WRONG_CODES = Rate(5, "15min")  # of a user in a network
+WRONG_CODES = Rate(5, "15min")  # of a user, from one network
 WRONG_CODES_PER_DAY = Rate(20, "d")
 
 
@@ -39,11 +46,11 @@ def is_enrolled(user: Any) -> bool:
 
 @transaction.atomic
 def start_enrollment(user: User, session_id: str) -> AuthenticatorApp:
-    """Return the session's unconfirmed app, or a new one: no two sessions have the same secret.
+    """Return the session's unconfirmed app, or a new one. Each session has a different secret.
 
-    Until an app is confirmed, its name is the id of its session.
+    The name of an unconfirmed app is the id of its session.
     """
-    _lock(user)  # two pages of a session that load at once show the same secret
+    _lock(user)  # two pages of a session that load concurrently show the same secret
     unconfirmed = AuthenticatorApp.objects.filter(user=user, confirmed=False)
     unconfirmed.exclude(name=session_id).exclude(name__in=Session.objects.values("pk")).delete()  # of ended sessions
     app: AuthenticatorApp
@@ -52,20 +59,20 @@ def start_enrollment(user: User, session_id: str) -> AuthenticatorApp:
 
 
 def format_secret(app: AuthenticatorApp) -> str:
-    """Return the secret for users who cannot scan it: base32, in groups of four."""
+    """Return the secret as text for users who cannot scan the QR code: base32, in groups of four."""
     text = b32encode(app.bin_key).decode().rstrip("=")
     return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
 
 
 @transaction.atomic
 def confirm_enrollment(user: User, code: str, session_id: str) -> AuthenticatorApp | None:
-    """Set up the session's app if the code is right; return None if it is wrong, or if another app is set up.
+    """Confirm the session's app if the code is valid. Return None if it is not, or if the user has a confirmed app.
 
     Raises:
         TooManyAttempts: too many wrong codes were sent.
     """
-    app = start_enrollment(user, session_id)  # which locks: of two sessions that confirm at once, the second one fails
-    if is_enrolled(user) or not _is_right(user, app, code):
+    app = start_enrollment(user, session_id)  # it locks the user: of two concurrent sessions, the second fails
+    if is_enrolled(user) or not _is_valid(user, app, code):
         return None
     AuthenticatorApp.objects.filter(user=user).exclude(pk=app.pk).delete()
     app.confirmed, app.name = True, "app"
@@ -78,26 +85,26 @@ def confirm_enrollment(user: User, code: str, session_id: str) -> AuthenticatorA
 
 @transaction.atomic
 def verify(user: User, code: str) -> AuthenticatorApp | StaticDevice | None:
-    """Return the app or the recovery codes that the code is of; None if it is wrong or was used before.
+    """Return the device of a valid code: the app or the recovery codes. Return None if the code is wrong or used.
 
     Raises:
         TooManyAttempts: too many wrong codes were sent.
     """
-    _lock(user)  # one at a time: codes sent at once are counted too
+    _lock(user)  # concurrent codes are checked one after the other, and counted
     text = "".join(code.split()).lower()
-    is_of_app = len(text) == DIGITS and text.isdecimal()
-    model = AuthenticatorApp if is_of_app else StaticDevice
+    is_app_code = len(text) == DIGITS and text.isdecimal()
+    model = AuthenticatorApp if is_app_code else StaticDevice
     device = model.objects.filter(user=user, confirmed=True).first()
-    return device if device and _is_right(user, device, text if is_of_app else _stored(user, text)) else None
+    return device if device and _is_valid(user, device, text if is_app_code else _stored_digest(user, text)) else None
 
 
 @transaction.atomic
 def new_recovery_codes(user: User) -> list[str]:
     """Replace all recovery codes, and return the new ones. They cannot be shown again.
 
-    The device that they belong to remains, and so do the sessions that were verified by one of them.
+    Their django-otp device remains, so sessions that were verified with a recovery code stay verified.
     """
-    _lock(user)  # of two requests at once, the codes of the later one remain
+    _lock(user)  # of two concurrent requests, the codes of the later one remain
     device, _new = StaticDevice.objects.get_or_create(user=user, name="recovery")
     device.token_set.all().delete()
     codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
@@ -126,25 +133,25 @@ def _lock(user: User) -> None:
 
 
 def _digest(code: str, key: str | None = None) -> str:
-    """Return the digest of a recovery code: 80 bits, for which django-otp has room. Default: by the SECRET_KEY."""
-    return b32encode(salted_hmac(__name__, code, secret=key, algorithm="sha256").digest()[:10]).decode().lower()
+    """Return the digest of a recovery code, keyed with the SECRET_KEY by default: 80 bits fit django-otp's column."""
+    return b32encode(salted_hmac(SALT, code, secret=key, algorithm="sha256").digest()[:10]).decode().lower()
 
 
-def _stored(user: User, code: str) -> str:
-    """Return the stored digest of this recovery code, by any of the keys; if there is none, the one by today's key."""
+def _stored_digest(user: User, code: str) -> str:
+    """Return the stored digest of this recovery code with any of the keys, or else the digest with the SECRET_KEY."""
     digests = [_digest(code, key) for key in encryption.secret_keys()]
     stored = StaticToken.objects.filter(device__user=user, token__in=digests).values_list("token", flat=True).first()
     return str(stored or digests[0])
 
 
-def _is_right(user: User, device: AuthenticatorApp | StaticDevice, code: str) -> bool:
-    """Check the code, and count it if it is wrong. The user is locked.
+def _is_valid(user: User, device: AuthenticatorApp | StaticDevice, code: str) -> bool:
+    """Check the code, and count it if it is wrong. The caller holds a lock on the user.
 
     Raises:
         TooManyAttempts: too many wrong codes were sent, and this one was not checked.
     """
     limits = _limits(user)
-    sign_in_limits.raise_if_used_up(limits)
+    sign_in_limits.raise_if_reached(limits)
     if device.verify_token(code):
         return True
     sign_in_limits.count(limits)
@@ -152,18 +159,18 @@ def _is_right(user: User, device: AuthenticatorApp | StaticDevice, code: str) ->
 
 
 def _limits(user: User) -> list[Limit]:
-    """Return the limits of wrong codes: of the network, and a day of all networks together that are new to the user.
+    """Return the limits of wrong codes, for 15 minutes and for a day, by network.
 
-    A session that gave a code already has its own.
+    All networks that are new to the user share the daily limit. A verified session has its own limits.
     """
     request = current.current_request.get()
     if request is not None and request.user.is_verified():  # type: ignore[union-attr]  # added by django-otp
-        whose = place = f"session:{sessions.current_id()[:40]}"
+        short = day = f"session:{sessions.current_id()[:40]}"
     else:
         network = client_network(request) if request else None
         is_known = audit_log.was_done_from(
             network, Action.CODE_ACCEPTED, object_type=ObjectType.USER, object_id=user.pk
         )
-        account = f"{user.pk}:{salted_hmac(__name__, user.password).hexdigest()[:12]}"
-        whose, place = f"{account}:{network}", f"{account}:{network if is_known else 'new'}"
-    return [(f"code:{whose}", WRONG_CODES), (f"day-code:{place}", WRONG_CODES_PER_DAY)]
+        account = f"{user.pk}:{salted_hmac(SALT, user.password).hexdigest()[:12]}"
+        short, day = f"{account}:{network}", f"{account}:{network if is_known else 'new'}"
+    return [(f"code:{short}", WRONG_CODES), (f"day-code:{day}", WRONG_CODES_PER_DAY)]

@@ -1,7 +1,7 @@
-"""The users of the admin: operators, who see everything, and hospital admins, whose permissions follow from that role.
+"""Users of the admin: operators, who have all permissions, and hospital admins, whose role defines their permissions.
 
-Hospital admins sign in with their email address and a password that they set by a link. A link is valid once, for three
-days (PASSWORD_RESET_TIMEOUT), and until the next one is created.
+Hospital admins sign in with their email address. They set their password with a link, which is valid once, for three
+days (PASSWORD_RESET_TIMEOUT), and until the next link is created.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from devices.audit.audit_log import Action, ObjectType
 from devices.models import AuditEvent, Hospital
 from devices.values.errors import UNIQUE, FieldError, ValidationFailed
 
-USERNAME_TAKEN = _("Somebody signs in with this address already.")
+USERNAME_TAKEN = _("A user with this email address already exists.")
 HOSPITAL_ADMIN_PERMISSIONS = frozenset(
     {
         "devices.add_device",
@@ -39,7 +39,7 @@ HOSPITAL_ADMIN_PERMISSIONS = frozenset(
 
 
 class HospitalAdminBackend(BaseBackend):
-    """Give hospital admins their permissions. Django gives operators all."""
+    """Return the permissions of hospital admins. Django gives operators all permissions."""
 
     def get_user_permissions(self, user_obj: Any, obj: object = None) -> set[str]:
         return set(HOSPITAL_ADMIN_PERMISSIONS) if scopes.scope_for_user(user_obj).hospitals else set()
@@ -50,10 +50,10 @@ class HospitalAdminBackend(BaseBackend):
 
 @transaction.atomic
 def invite(name: str, email: str, hospitals: Iterable[Hospital]) -> User:
-    """Add an admin of these hospitals, who cannot sign in before setting a password.
+    """Add an admin of these hospitals. The user must set a password before the first sign-in.
 
     Raises:
-        Refused: another user signs in with this address already.
+        ValidationFailed: another user signs in with this address.
     """
     try:
         with transaction.atomic():
@@ -71,34 +71,34 @@ def change_email(user: User, email: str) -> None:
     """Change the email address, which is also the user name of a hospital admin.
 
     Raises:
-        Refused: another user signs in with this address already.
+        ValidationFailed: another user signs in with this address.
     """
     email = normalize_username(email)
     if User.objects.filter(username=email).exclude(pk=user.pk).exists():
         raise ValidationFailed([FieldError("email", UNIQUE, USERNAME_TAKEN)])
     user.email = email
-    if not user.is_superuser:  # an operator's user name was chosen on the command line
+    if not user.is_superuser:  # the user name of an operator is set on the command line
         user.username = email
     user.save(update_fields=["email", "username"])
 
 
 def normalize_username(text: str) -> str:
-    """Return the user name of an email address, in lower case however it is typed."""
+    """Return the user name without surrounding spaces, and an email address also in lower case."""
     return text.strip().lower() if "@" in text else text.strip()
 
 
 class PasswordLinkTokenGenerator(PasswordResetTokenGenerator):
-    """The tokens of links. Only a user's latest link is valid, and none while the user is inactive."""
+    """Tokens of password links. Only the latest link of a user is valid, and no link of an inactive user."""
 
     def check_token(self, user: Any, token: str | None) -> bool:
         return bool(user and user.is_active) and super().check_token(user, token)
 
     def _make_hash_value(self, user: Any, timestamp: int) -> str:
-        """Add the latest link. Django has no public hook for it: test_a_new_link_ends_the_one_before fails without."""
-        made = AuditEvent.objects.filter(
+        """Add the latest link to the hash, so that it invalidates earlier links. Django has no public hook for this."""
+        links = AuditEvent.objects.filter(
             action=Action.PASSWORD_LINK_CREATED, object_type=ObjectType.USER, object_id=user.pk
         )
-        return f"{super()._make_hash_value(user, timestamp)}{made.aggregate(latest=Max('pk'))['latest']}"
+        return f"{super()._make_hash_value(user, timestamp)}{links.aggregate(latest=Max('pk'))['latest']}"
 
 
 link_tokens = PasswordLinkTokenGenerator()
@@ -106,7 +106,7 @@ link_tokens = PasswordLinkTokenGenerator()
 
 @transaction.atomic
 def create_password_link(user: User) -> str:
-    """Return the path of the page that sets the password, until a password is set, a sign-in, or the next link."""
+    """Return the path of the page that sets the password. It is valid until a new password, a sign-in or a new link."""
     audit_log.record(Action.PASSWORD_LINK_CREATED, obj=user)
     notifications.notify(user, notifications.PASSWORD_LINK_CREATED)
     user_id = urlsafe_base64_encode(force_bytes(user.pk))

@@ -1,4 +1,4 @@
-"""The pages on which users change or choose their own password, and see and end their own sessions."""
+"""Pages on which users set or change their own password, and list and end their own sessions."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -31,7 +31,7 @@ class AdminContextMixin:
 
 
 class ChangePassword(AdminContextMixin, PasswordChangeView):
-    """Replaces the admin site's own page, which takes no other form."""
+    """Replaces the page of Django's admin, whose form cannot be configured."""
 
     form_class = ChangePasswordForm
     success_url = reverse_lazy("admin:password_change_done")
@@ -45,14 +45,14 @@ class SetPassword(AdminContextMixin, PasswordResetConfirmView):
     template_name = "admin/set_password.html"
     token_generator = users.link_tokens
     success_url = reverse_lazy("admin:login")
-    title = _("Choose a password")
+    title = _("Set a password")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         with transaction.atomic() if request.method == "POST" else nullcontext():
             return super().dispatch(request, *args, **kwargs)
 
     def get_user(self, uidb64: str) -> Any:
-        """Return the user of the link, locked: of two clients that send the form, the second finds the link used."""
+        """Return the user of the link. A POST locks the user: the second of two concurrent ones finds the link used."""
         user = super().get_user(uidb64)
         if user is None or self.request.method != "POST":
             return user
@@ -66,14 +66,14 @@ class SetPassword(AdminContextMixin, PasswordResetConfirmView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        axes.utils.reset(username=form.user.get_username())  # the page of a lock advises to set a new password
+        axes.utils.reset(username=form.user.get_username())  # a new password ends a lockout
         messages.success(self.request, _("Your password is set. You can sign in now."))
         return response
 
 
 @never_cache
 def your_sessions(request: HttpRequest) -> HttpResponse:
-    """Show the user's sessions; end one of them (`session`, its id), or all but the current one (`others`)."""
+    """List the user's sessions. POST ends one (`session` is its id), or all except the current one (`others`)."""
     user: Any = request.user
     if request.method != "POST":
         context = {"sessions": sessions.sessions_of(user), "current_id": sessions.current_id()}

@@ -1,6 +1,6 @@
-"""API keys in the admin, for operators: issue, take over, rotate, revoke.
+"""API keys in the admin, for operators: issue, import, rotate, revoke.
 
-A key is shown once, in the response that issues it. It is stored nowhere: in no message, session or log.
+A key is shown only once, in the response that issues it. No message, session or log contains it.
 """
 
 from datetime import datetime, timedelta
@@ -28,13 +28,13 @@ from devices.models import ApiKey, ApiKeyQuerySet, Channel, clean_rate
 from devices.registry import device_data
 
 
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     value = forms.CharField(
         label=_("Legacy key"),
         required=False,
         validators=[api_keys.check_legacy],
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
-        help_text=_("Only to take over a key that a client in the field has already. Left empty, a new key is made."),
+        help_text=_("Only to import a key that an existing client already uses. Leave empty to generate a new key."),
     )
 
     class Meta:
@@ -45,27 +45,27 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return device_data.clean_text(self.cleaned_data["name"])
 
     def clean_expires_at(self) -> datetime | None:
-        end: datetime | None = self.cleaned_data["expires_at"]
-        if end and end <= timezone.now():
-            raise ValidationError(_("This has passed: the key would never work."))
-        return end
+        expires_at: datetime | None = self.cleaned_data["expires_at"]
+        if expires_at and expires_at <= timezone.now():
+            raise ValidationError(_("The expiry must be in the future."))
+        return expires_at
 
     def clean_rate(self) -> str | None:
         text: str | None = self.cleaned_data["rate"]
         return clean_rate(text) if text else None
 
 
-STATES = {  # the methods of ApiKeyQuerySet that find them, and their labels
-    "working": _("works"),
+STATES = {  # methods of ApiKeyQuerySet, and their labels
+    "active": _("active"),
     "expiring": _("expires within 30 days"),
     "never_used": _("never used"),
     "idle": _("not used for 90 days"),
-    "ended": _("revoked or expired"),
+    "inactive": _("revoked or expired"),
 }
 
 
 class StateFilter(DropdownFilter):
-    title = _("state")
+    title = _("status")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
@@ -78,13 +78,13 @@ class StateFilter(DropdownFilter):
 
 class RotateForm(forms.Form):
     overlap = forms.TypedChoiceField(
-        label=_("The old key works for"),
+        label=_("The old key ends"),
         choices=[
-            (0, _("not a moment longer")),
-            (1, _("1 hour")),
-            (24, _("24 hours")),
-            (7 * 24, _("7 days")),
-            (30 * 24, _("30 days")),
+            (0, _("immediately")),
+            (1, _("after 1 hour")),
+            (24, _("after 24 hours")),
+            (7 * 24, _("after 7 days")),
+            (30 * 24, _("after 30 days")),
         ],
         coerce=int,
         initial=24,
@@ -150,7 +150,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     @step_up.required(*step_up.ACTION)
     def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
         if queryset.count() != 1:
-            messages.error(request, _("Choose one key to rotate: its successor is shown once."))
+            messages.error(request, _("Select exactly one key to rotate. The new key is shown only once."))
             return None
         form = RotateForm(confirmation.form_data(request))
         if page := confirmation.ask(self, request, "rotate", queryset, form):

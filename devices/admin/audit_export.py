@@ -1,4 +1,4 @@
-"""The audit trail of one person, device, key or hospital: operators choose days and a format, and download it."""
+"""Download the audit trail of one user, device, API key or hospital. Operators choose the days and the format."""
 
 from itertools import islice
 from typing import Any
@@ -24,18 +24,18 @@ class AuditExportForm(forms.Form):
         label=_("Last day"),
         required=False,
         widget=UnfoldAdminDateWidget,
-        help_text=_("Leave both days empty for all that is on record."),
+        help_text=_("Leave both days empty to download all records."),
     )
     format = forms.ChoiceField(
         label=_("File"),
-        choices=[("csv", _("CSV, for a spreadsheet")), ("jsonl", _("JSON lines, for a program"))],
+        choices=[("csv", _("CSV, for a spreadsheet")), ("jsonl", _("JSON Lines, for a program"))],
         widget=UnfoldAdminSelectWidget,
     )
 
     def clean(self) -> None:
         first, last = self.cleaned_data.get("first"), self.cleaned_data.get("last")
         if first and last and last < first:
-            raise ValidationError({"last": _("This is before the first day.")})
+            raise ValidationError({"last": _("The last day must not be before the first day.")})
 
 
 class AuditExportMixin(RegistryModelAdmin):
@@ -44,8 +44,8 @@ class AuditExportMixin(RegistryModelAdmin):
     def has_operator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
 
-    def trail_about(self, obj: Any) -> Any:
-        """Return the person, device, key or hospital of this page."""
+    def trail_object(self, obj: Any) -> Any:
+        """Return the user, device, key or hospital of this page."""
         return obj
 
     @action(  # type: ignore[untyped-decorator]
@@ -56,16 +56,16 @@ class AuditExportMixin(RegistryModelAdmin):
         found = self.get_object(request, object_id)
         if found is None:
             raise Http404
-        about = self.trail_about(found)
+        obj = self.trail_object(found)
         form = AuditExportForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            context = {"title": _("Audit trail"), "about": about, "form": form, "media": self.media + form.media}
-            return self.render_page(request, "admin/trail.html", **context)
+            context = {"title": _("Audit trail"), "object": obj, "form": form, "media": self.media + form.media}
+            return self.render_page(request, "admin/audit_export.html", **context)
         chosen: dict[str, Any] = {name: str(value) for name, value in form.cleaned_data.items() if value}
-        audit_log.record(Action.EXPORTED, obj=about, **chosen)
+        audit_log.record(Action.EXPORTED, obj=obj, **chosen)
         kind = chosen["format"]
-        name = f"audit-{about._meta.model_name}-{about.pk}-{timezone.localdate():%Y-%m-%d}.{kind}"
+        name = f"audit-{obj._meta.model_name}-{obj.pk}-{timezone.localdate():%Y-%m-%d}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        lines = export.export_of(about).lines(**form.cleaned_data)
-        chunks = iter(lambda: b"".join(islice(lines, export.ROWS_AT_ONCE)), b"")
+        lines = export.export_of(obj).lines(**form.cleaned_data)
+        chunks = iter(lambda: b"".join(islice(lines, export.BATCH_SIZE)), b"")
         return StreamingHttpResponse(chunks, content_type=CONTENT_TYPES[kind], headers=headers)

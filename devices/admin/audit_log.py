@@ -1,4 +1,4 @@
-"""The audit log, for operators to read."""
+"""Show the audit log to operators."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
+from devices.admin import audit_details
 from devices.admin.base import OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin, is_id, is_operator
 from devices.admin.filters import WhenFilter
 from devices.audit import export
@@ -22,10 +23,10 @@ from devices.models import AuditEvent, StaffUser
 
 
 class AuditLogMixin(RegistryModelAdmin):
-    """Pages of users: the audit log has what happened to them, and Django's log of the admin has nothing."""
+    """Pages of users, whose changes are recorded in the audit log instead of Django's log of the admin."""
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        """Write nothing: the signals of the model have written an event."""
+        """Write nothing, because accounts/receivers.py has recorded the change."""
 
     log_change = log_addition
 
@@ -36,9 +37,9 @@ class AuditLogMixin(RegistryModelAdmin):
 
 
 class UserFilter(DropdownFilter):
-    """What a user did, and what was done about the user."""
+    """Find the events by a user and the events on that user."""
 
-    title = _("person")
+    title = _("user")
     parameter_name = "user"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
@@ -51,7 +52,7 @@ class UserFilter(DropdownFilter):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin):
-    list_display = ("created_at", "action", "who", "channel", "ip_address", "it_is_about", "shown_details")
+    list_display = ("created_at", "action", "actor", "channel", "ip_address", "object_name", "details_in_words")
     list_filter = (
         *(("action", ChoicesDropdownFilter), UserFilter),
         *(("channel", ChoicesDropdownFilter), ("created_at", WhenFilter)),
@@ -61,18 +62,18 @@ class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin):
     list_select_related = ("api_key", "hospital")
     list_display_links = ("created_at",)
     search_fields = ("username", "ip_address", "request_id")
-    search_help_text = _("A user name, an address, or the id of a request")
-    readonly_fields = ("who", "it_is_about", "shown_details")
+    search_help_text = _("A user name, an IP address or a request ID")
+    readonly_fields = ("actor", "object_name", "details_in_words")
     fields = (
         "created_at",
         "action",
-        "who",
+        "actor",
         "channel",
         "ip_address",
         "request_id",
-        "it_is_about",
+        "object_name",
         "hospital",
-        "shown_details",
+        "details_in_words",
     )
     ordering = ("-id",)
     sortable_by = ()
@@ -82,19 +83,19 @@ class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin):
         events: QuerySet[AuditEvent] = super().get_queryset(request)
         return events.annotate(object_username=Subquery(names))
 
-    @admin.display(description=_("who"))
-    def who(self, event: AuditEvent) -> Any:
+    @admin.display(description=_("user"))
+    def actor(self, event: AuditEvent) -> Any:
         if event.api_key_id:
             return format_lazy("{} {}", _("API key"), event.api_key or event.api_key_id)
         return event.username or "–"
 
-    @admin.display(description=_("about"))
-    def it_is_about(self, event: Any) -> Any:
+    @admin.display(description=_("object"))
+    def object_name(self, event: Any) -> Any:
         if not event.object_type:
             return "–"
         name = event.object_username if event.object_type == ObjectType.USER else None
         return format_lazy("{} {}", event.get_object_type_display(), name or event.object_id)
 
     @admin.display(description=_("details"))
-    def shown_details(self, event: AuditEvent) -> Any:
-        return format_html_join(", ", "{}: {}", event.details.items()) or "–"
+    def details_in_words(self, event: AuditEvent) -> Any:
+        return format_html_join("; ", "{}: {}", audit_details.describe(event)) or "–"

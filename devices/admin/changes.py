@@ -125,7 +125,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
 
     history_view = change_view
 
-    def trail_about(self, obj: Any) -> Device:
+    def trail_object(self, obj: Any) -> Device:
         return Device(pk=obj.id, device_name=obj.device_name)
 
     @admin.display(description=_("when"))

@@ -125,7 +125,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     if not is_operator(request):
         return [{"items": devices}]
     access = [
-        _item(_("People"), "group", "devices_staffuser_changelist"),
+        _item(_("Users"), "group", "devices_staffuser_changelist"),
         _item(_("API keys"), "key", "devices_apikey_changelist"),
         _item(_("Audit"), "policy", "devices_auditevent_changelist"),
     ]

@@ -1,7 +1,7 @@
-"""Check the password or a code of the signed-in user: the forms, and what happens after a right one.
+"""Forms that check the password or a code of the signed-in user, and the steps after a successful check.
 
-A stolen session must not be enough to guess the password, nor lock out its owner's other sessions. So each session may
-send five wrong passwords within 15 minutes.
+With a stolen session, an attacker must not be able to guess the password or lock out the user's other sessions. So
+each session can send five wrong passwords within 15 minutes.
 """
 
 from typing import Any
@@ -34,15 +34,15 @@ class IdentityForm(forms.Form):
         self.user: Any = request.user
 
     def check_password(self, text: str) -> str:
-        """Return the password if it is the user's. A wrong one is counted and recorded.
+        """Return the password if it is correct. A wrong password is counted and recorded.
 
         Raises:
-            ValidationError: it is wrong.
-            TooManyAttempts, HashingBusy: it was not checked. SignInLimitMiddleware responds with 429 and 503.
+            ValidationError: the password is wrong.
+            TooManyAttempts, HashingBusy: it was not checked. SignInLimitMiddleware returns 429 or 503.
         """
         limit = f"password:{sessions.current_id()[:40]}", WRONG_PASSWORDS
-        sign_in_limits.raise_if_used_up([limit])
-        if check_password(text, self.user.password):  # not user.check_password: a hash that it renews ends the session
+        sign_in_limits.raise_if_reached([limit])
+        if check_password(text, self.user.password):  # user.check_password can renew the hash, which ends the session
             return text
         sign_in_limits.count([limit])
         sign_in_limits.count_failure(self.request)
@@ -63,12 +63,12 @@ class PasswordForm(IdentityForm):
 
 class ChangePasswordForm(IdentityForm, AdminOwnPasswordChangeForm):
     def clean_old_password(self) -> str:
-        """Check it as above: Django's form counts no wrong passwords."""
+        """Count wrong passwords, which Django's form does not."""
         return self.check_password(self.cleaned_data["old_password"])
 
 
 class CodeForm(IdentityForm):
-    """After `is_valid`, `device` is the app or the recovery codes that the code is of."""
+    """After `is_valid`, `device` is the app or the set of recovery codes that the code belongs to."""
 
     code = forms.CharField(
         label=_("Code"),
@@ -87,35 +87,35 @@ class CodeForm(IdentityForm):
             self.device = self.check_code(text)
         except TooManyAttempts as error:
             message = ngettext(
-                "Too many wrong codes. Try again in %(count)d minute, or ask an operator for a new password.",
-                "Too many wrong codes. Try again in %(count)d minutes, or ask an operator for a new password.",
+                "Too many wrong codes. Try again in %(count)d minute, or ask an operator for a new password link.",
+                "Too many wrong codes. Try again in %(count)d minutes, or ask an operator for a new password link.",
                 error.minutes,
             )
             raise ValidationError(message % {"count": error.minutes}) from error
         if self.device is None:
-            raise ValidationError(_("This code is wrong, or was used already. Wait for the next one."))
+            raise ValidationError(_("This code is wrong or was already used. Wait for the next code."))
         return text
 
     def clean(self) -> None:
-        if self.errors.keys() == {"code"}:  # no code is checked after a wrong password
+        if self.errors.keys() == {"code"}:  # after a wrong password no code is checked
             denials.record_denial(self.request, Action.CODE_REJECTED, obj=self.user)
 
 
 class SetUpForm(CodeForm, PasswordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        del self.fields["code"].widget.attrs["autofocus"]  # users scan first, then type the password
+        del self.fields["code"].widget.attrs["autofocus"]  # users scan the QR code before they type the password
 
     def check_code(self, code: str) -> Any:
         return two_factor.confirm_enrollment(self.user, code, sessions.current_id())
 
     def clean_code(self) -> str:
-        """Check no code after a wrong password: a right code sets up the app."""
+        """Check no code after a wrong password, because a valid code sets up the app."""
         return self.cleaned_data["code"] if "password" in self.errors else super().clean_code()
 
 
 def accept(form: PasswordForm | CodeForm) -> None:
-    """Replace the key of the session, and keep in it that its user has just sent this form, which is valid."""
+    """Renew the session key, and store the confirmation in the session. The form is valid."""
     form.request.session.cycle_key()
     sessions.confirm(form.request)
     if isinstance(form, CodeForm):

@@ -1,7 +1,8 @@
-"""Guards the views and actions of the admin that change how a user signs in, or that make API keys.
+"""Require a recent confirmation of the identity for views that change a user's sign-in or create API keys.
 
-Users confirm before they end sessions of their own: a thief must not end the owner's. Revoking a key and ending another
-person's sessions are not guarded: they take access away, and an attack may be under way.
+Users must also confirm before they end their own sessions: the thief of a session must not end the owner's sessions.
+The actions that revoke a key or end another user's sessions need no confirmation, because they remove access and must
+be fast during an attack.
 """
 
 from collections.abc import Callable
@@ -19,21 +20,22 @@ from devices.admin.identity import CodeForm, PasswordForm, accept, render_page
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
 
-ACTION = ("action", ACTION_CHECKBOX_NAME, "select_across")  # what to keep of an action: no more than what was chosen
+ACTION = ("action", ACTION_CHECKBOX_NAME, "select_across")  # the fields of an action that are kept: only the selection
 READ = {"GET", "HEAD", "OPTIONS"}
-PREFIX = "identity"  # of the field, which no guarded form has
+PREFIX = "identity"  # of the field's name, so that it differs from all fields of guarded forms
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def required(*keeps: str, reading: bool = True) -> Callable[[View], View]:
-    """Guard a method of a ModelAdmin: unless the identity was confirmed recently, ask for a code or the password.
+def required(*kept_fields: str, reading: bool = True) -> Callable[[View], View]:
+    """Guard a method of a ModelAdmin: without a recent confirmation, show a form for a code or the password.
 
-    1. A request to read is answered with a page that asks. Confirmed, the page leads to the one that was requested.
-    2. So is a request to write, and nothing is written. The page carries the fields named in `keeps`, which must not
-       be secret. Confirmed, the request is carried out with these; if there are none, the form must be sent again.
+    1. A request that reads is redirected to the requested page after the confirmation.
+    2. A request that writes has no effect before the confirmation. The form has the fields named in `kept_fields` as
+       hidden inputs, so they must not be secret. After the confirmation the request is executed with these fields. If
+       it has none of them, the user must send the form again.
 
-    `reading=False` guards requests to write only.
+    `reading=False` guards only requests that write.
     """
 
     def decorate(view: View) -> View:
@@ -43,24 +45,24 @@ def required(*keeps: str, reading: bool = True) -> Callable[[View], View]:
                 raise PermissionDenied
             if sessions.is_fresh(request) or (request.method in READ and not reading):
                 return view(page, request, *args, **kwargs)
-            return ask(request, keeps, lambda: view(page, request, *args, **kwargs))
+            return ask(request, kept_fields, lambda: view(page, request, *args, **kwargs))
 
         return cast(View, guarded)
 
     return decorate
 
 
-def ask(request: HttpRequest, keeps: tuple[str, ...], resume: Callable[[], Any]) -> Any:
-    """Ask for a code, or for the password where there is no second factor; confirmed, `resume` is called.
+def ask(request: HttpRequest, kept_fields: tuple[str, ...], resume: Callable[[], Any]) -> Any:
+    """Ask for a code, or for the password if the user has no two-factor authentication. Then call `resume`.
 
-    It asks at the URL that was requested, and so needs no parameter that says where to return to.
+    The form is shown at the requested URL, so no parameter for the target is needed.
     """
     by, form_class = ("code", CodeForm) if two_factor.is_enrolled(request.user) else ("password", PasswordForm)
-    is_sent = f"{PREFIX}-{by}" in request.POST  # this form, not the one of the page that is guarded
+    is_sent = f"{PREFIX}-{by}" in request.POST  # this form was sent, not the form of the guarded page
     if is_sent:
         sign_in_limits.check(request)
     form = form_class(request.POST if is_sent else None, prefix=PREFIX, request=request)
-    kept = [(name, text) for name in keeps for text in request.POST.getlist(name)]
+    kept = [(name, text) for name in kept_fields for text in request.POST.getlist(name)]
     if form.is_valid():
         accept(form)
         audit_log.record(Action.IDENTITY_CONFIRMED, obj=request.user, by=by)

@@ -1,6 +1,6 @@
-"""The users of the admin: operators add hospital admins, who set a password by a link.
+"""Users in the admin: operators add hospital admins, who set their password with a link.
 
-Django's UserAdmin is not used: permissions follow from a user's hospitals, and users set their own password.
+Django's UserAdmin is not used, because a user's hospitals define the permissions, and users set their own passwords.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ admin.site.unregister(Group)
 class SignInForm(AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["username"].label = _("E-mail or user name")
+        self.fields["username"].label = _("Email or user name")
 
     def clean_username(self) -> str:
         text: str = self.cleaned_data["username"]
@@ -50,25 +50,25 @@ admin.site.login_form = SignInForm
 
 
 SIGN_IN_FIELDS = ("email", "hospitals", "is_active")
-KEPT = ("first_name", *SIGN_IN_FIELDS, "_save", "_continue", "_addanother")  # while the identity is confirmed
+KEPT_FIELDS = ("first_name", *SIGN_IN_FIELDS, "_save", "_continue", "_addanother")  # for step_up
 
 
-def why_protected(request: HttpRequest, person: StaffUser) -> str:
-    """Return why the admin does not change how this user signs in, or an empty string.
+def why_protected(request: HttpRequest, user: StaffUser) -> str:
+    """Return why the admin cannot change how this user signs in, or an empty string.
 
-    An operator whose session was stolen must not lose more than that session, nor may the other operators.
+    With the stolen session of an operator, an attacker must not be able to change the sign-in of any operator.
     """
-    if not person.is_superuser and person.pk != request.user.pk:
+    if not user.is_superuser and user.pk != request.user.pk:
         return ""
-    return render_to_string("admin/protected_user.html", {"person": person, "user": request.user})
+    return render_to_string("admin/protected_user.html", {"user": user, "is_self": user.pk == request.user.pk})
 
 
-class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     first_name = forms.CharField(label=_("Name"), max_length=150, widget=UnfoldAdminTextInputWidget)
     email = forms.EmailField(
-        label=_("E-mail"),
-        help_text=_("They sign in with it."),
-        max_length=150,  # of the user name, which it becomes
+        label=_("Email"),
+        help_text=_("Used to sign in."),
+        max_length=150,  # the length of a user name, because it becomes one
         widget=UnfoldAdminEmailInputWidget,
     )
     hospitals = forms.ModelMultipleChoiceField(
@@ -97,7 +97,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
 @admin.register(StaffUser)
 class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryModelAdmin):
     form = UserForm
-    list_display = ("__str__", "username", "at", "is_superuser", "is_active", "last_login")
+    list_display = ("__str__", "username", "hospital_names", "is_superuser", "is_active", "last_login")
     list_filter = (("hospitals", RelatedDropdownFilter), "is_superuser", "is_active", "last_login")
     lookups = (
         *("hospitals__id__exact", "is_superuser__exact", "is_active__exact"),
@@ -107,34 +107,34 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
     actions = ("send_link", "reset_two_factor", "end_sessions")
-    add_view = step_up.required(*KEPT)(RegistryModelAdmin.add_view)
-    change_view = step_up.required(*KEPT, reading=False)(RegistryModelAdmin.change_view)
+    add_view = step_up.required(*KEPT_FIELDS)(RegistryModelAdmin.add_view)
+    change_view = step_up.required(*KEPT_FIELDS, reading=False)(RegistryModelAdmin.change_view)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StaffUser]:
-        people: QuerySet[StaffUser] = super().get_queryset(request).prefetch_related("hospitals")
-        return people
+        queryset: QuerySet[StaffUser] = super().get_queryset(request).prefetch_related("hospitals")
+        return queryset
 
     def get_fieldsets(self, request: HttpRequest, obj: StaffUser | None = None) -> Any:
         if obj is None:
             return [(None, {"fields": ("first_name", "email", "hospitals")})]
         reason = why_protected(request, obj)
-        fields = ("first_name", "email", "at" if reason else "hospitals", "is_active", "number_of_sessions")
+        fields = ("first_name", "email", "hospital_names" if reason else "hospitals", "is_active", "number_of_sessions")
         return [(None, {"fields": fields, "description": reason})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: StaffUser | None = None) -> Any:
-        protected = (*SIGN_IN_FIELDS, "at") if obj and why_protected(request, obj) else ()
+        protected = (*SIGN_IN_FIELDS, "hospital_names") if obj and why_protected(request, obj) else ()
         return ("number_of_sessions", *protected)
 
     def has_delete_permission(self, request: HttpRequest, obj: StaffUser | None = None) -> bool:
-        return False  # the history names its users: those who leave are deactivated
+        return False  # the history refers to users: deactivate them instead
 
     @admin.display(description=_("hospitals"))
-    def at(self, person: StaffUser) -> str:
-        return ", ".join(sorted(hospital.name for hospital in person.hospitals.all())) or "–"
+    def hospital_names(self, user: StaffUser) -> str:
+        return ", ".join(sorted(hospital.name for hospital in user.hospitals.all())) or "–"
 
     @admin.display(description=_("sessions"))
-    def number_of_sessions(self, person: StaffUser) -> int:
-        return sessions.sessions_of(person).count()
+    def number_of_sessions(self, user: StaffUser) -> int:
+        return sessions.sessions_of(user).count()
 
     def save_model(self, request: HttpRequest, obj: StaffUser, form: UserForm, change: bool) -> None:
         values = form.cleaned_data
@@ -150,18 +150,18 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
     def response_add(self, request: HttpRequest, obj: StaffUser, post_url_continue: str | None = None) -> HttpResponse:
         return self._show_link(
             request, StaffUser.objects.get(pk=obj.pk)
-        )  # the token depends on the row as it is stored
+        )  # read again: the token depends on the stored row
 
-    @admin.action(description=_("New link to choose a password"), permissions=["change"])
+    @admin.action(description=_("New link to set a password"), permissions=["change"])
     @step_up.required(*step_up.ACTION)
     def send_link(self, request: HttpRequest, queryset: QuerySet[StaffUser]) -> HttpResponse | None:
         chosen = list(queryset[:2])
         if len(chosen) != 1:
-            messages.error(request, _("Choose one person: the link is theirs alone."))
+            messages.error(request, _("Select exactly one user. Each link is personal."))
             return None
         return None if self._is_protected(request, queryset) else self._show_link(request, chosen[0])
 
-    @admin.action(description=_("Reset two-factor sign-in"), permissions=["change"])
+    @admin.action(description=_("Reset two-factor authentication"), permissions=["change"])
     @step_up.required(*step_up.ACTION)
     def reset_two_factor(self, request: HttpRequest, queryset: QuerySet[StaffUser]) -> HttpResponse | None:
         if self._is_protected(request, queryset):
@@ -169,11 +169,11 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
         if page := confirmation.ask(self, request, "reset_two_factor", queryset):
             return page
         with transaction.atomic():
-            for person in queryset:
-                two_factor.reset(person)
+            for user in queryset:
+                two_factor.reset(user)
         done = ngettext(
-            "Two-factor sign-in of %(count)d person was reset.",
-            "Two-factor sign-in of %(count)d people was reset.",
+            "Two-factor authentication of %(count)d user was reset.",
+            "Two-factor authentication of %(count)d users was reset.",
             len(queryset),
         )
         messages.success(request, done % {"count": len(queryset)})
@@ -184,19 +184,19 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
         if page := confirmation.ask(self, request, "end_sessions", queryset):
             return page
         with transaction.atomic():
-            ended = {person: sessions.end_others(person) for person in queryset}
-            for person in filter(ended.get, ended):
-                notifications.notify(person, notifications.SESSIONS_ENDED)
-        messages.success(request, sessions_ended(sum(ended.values())))
+            counts = {user: sessions.end_others(user) for user in queryset}
+            for user in filter(counts.get, counts):
+                notifications.notify(user, notifications.SESSIONS_ENDED)
+        messages.success(request, sessions_ended(sum(counts.values())))
         return None
 
     def _is_protected(self, request: HttpRequest, chosen: QuerySet[StaffUser]) -> bool:
-        """Return whether one of these users is protected, and if so, show why."""
-        reason = next(filter(None, (why_protected(request, person) for person in chosen)), "")
+        """Return whether one of these users is protected. If so, show the reason."""
+        reason = next(filter(None, (why_protected(request, user) for user in chosen)), "")
         if reason:
             messages.error(request, reason)
         return bool(reason)
 
-    def _show_link(self, request: HttpRequest, person: StaffUser) -> HttpResponse:
-        url = request.build_absolute_uri(users.create_password_link(person))
-        return self.render_page(request, "admin/password_link.html", title=str(person), person=person, text=url)
+    def _show_link(self, request: HttpRequest, user: StaffUser) -> HttpResponse:
+        url = request.build_absolute_uri(users.create_password_link(user))
+        return self.render_page(request, "admin/password_link.html", title=str(user), recipient=user, text=url)

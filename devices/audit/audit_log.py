@@ -1,7 +1,8 @@
-"""The audit log: sign-ins, denials, people, exports, imports, prunes. `note` writes an event.
+"""Write the audit log: sign-ins, denied requests, changes of users, exports, imports and pruning.
 
-The history has the changes of devices, hospitals and keys; they are not written twice. No caller gives `note` a secret,
-nor an email address other than a user name, which is in `username` only.
+Changes of devices, hospitals and API keys are in the history and not in the audit log. Callers of `record` must pass no
+secret and no email address. Only the column `username` can contain an email address, because hospital admins sign in
+with theirs.
 """
 
 from datetime import timedelta
@@ -16,7 +17,8 @@ from devices.access.current import current_request
 from devices.models import ApiKey, AuditEvent, Channel, Device, Hospital
 from devices.models.users import USER_AGENT_LENGTH
 
-Action, ObjectType = AuditEvent.Action, AuditEvent.ObjectType
+Action = AuditEvent.Action
+ObjectType = AuditEvent.ObjectType
 
 OBJECT_TYPES: dict[type[models.Model], str] = {
     Device: ObjectType.DEVICE.value,
@@ -31,9 +33,9 @@ KNOWN_FOR = timedelta(days=30)
 
 
 def record(action: str, **fields: Any) -> None:
-    """Write an event now, in the current transaction. The actor is that of the current request, or a command.
+    """Write an event in the current transaction. Its actor is that of the current request, or a command.
 
-    See `of_request` for the fields. All other names are details.
+    `build_event` documents the fields.
     """
     build_event(current_request.get(), action, **fields).save(force_insert=True)
 
@@ -47,9 +49,9 @@ def build_event(
     user: Any = None,
     **details: Any,
 ) -> AuditEvent:
-    """Return an event of this request, or of a command, that is not written yet.
+    """Return an unsaved event of this request, or of a command if there is no request.
 
-    `user` is the actor, if it is not the one who is signed in.
+    `obj` is the object of the event. `user` is the actor, by default the signed-in user. Other arguments are details.
     """
     user = user or getattr(request, "user", None)
     key = getattr(request, "auth", None)
@@ -74,7 +76,7 @@ def build_event(
 
 
 def was_done_from(network: str | None, action: str, **conditions: Any) -> bool:
-    """Return whether this was done from the network (origin.network_of) within KNOWN_FOR."""
+    """Return whether the log has such an event from this network (client_ip.network_of) within KNOWN_FOR."""
     if network is None:
         return False
     events = AuditEvent.objects.filter(action=action, created_at__gte=timezone.now() - KNOWN_FOR, **conditions)

@@ -1,10 +1,11 @@
-"""Record what was denied. Repeated denials neither fill the disk nor fail a response.
+"""Record denied requests. Repeated denials neither fill the disk nor cause a response to fail.
 
-The first event of a kind (event and status, caller, network) is written at once. Those after it within the minute are
-counted; the count is written after the minute, with the next denial. An IPv6 /64 counts as one network.
+Denials with the same action, status, caller and network are of one kind; an IPv6 /64 is one network. The first denial
+of a kind (of failed passwords the first five) is written at once. Further ones within the minute are counted. The count
+is written with the first denial after that minute.
 
-A process writes at most MOST_A_MINUTE rows of one event and status a minute. All others are one row without an address.
-Each event and status has its own share, so a flood of one does not hide another.
+A process writes at most MAX_ROWS_PER_MINUTE rows a minute for each action and status. All further ones share one row
+without an address. Each action and status has its own limit, so a flood of one does not hide another.
 """
 
 import logging
@@ -25,31 +26,28 @@ from devices.models import ApiKey, AuditEvent
 
 HEADER = "x-api-key"
 MINUTE = 60.0  # seconds
-MAX_ROWS_PER_MINUTE = 30  # rows of a process, for each event and status
-BY_CALLER = {Action.OUT_OF_SCOPE, Action.CONFLICTS_OUTSIDE_SCOPE}  # of one kind from any network
+MAX_ROWS_PER_MINUTE = 30  # of a process, for each action and status
+BY_CALLER = {Action.OUT_OF_SCOPE, Action.CONFLICTS_OUTSIDE_SCOPE}  # one kind, from any network
 SUMMED = "conflicts", "unchecked"  # details that are added up
-ROWS_BEFORE_COUNTING: dict[str, int] = {
-    Action.SIGN_IN_FAILED: 5,
-    Action.PASSWORD_REJECTED: 5,
-}  # rows before a kind is counted; else 1
+ROWS_BEFORE_COUNTING: dict[str, int] = {Action.SIGN_IN_FAILED: 5, Action.PASSWORD_REJECTED: 5}  # of a kind; default: 1
 
 logger = logging.getLogger(__name__)
 
 
 class EventDeduplicator:
-    """The denials of the current minute: which of them become rows, and with which counts."""
+    """Decide which denials of the current minute are written as rows, and count the others."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.began = -MINUTE
+        self.minute_began = -MINUTE
         self.seen: Counter[Any] = Counter()  # rows by kind
-        self.shares: Counter[Any] = Counter()  # rows by event and status
+        self.shares: Counter[Any] = Counter()  # rows by action and status
         self.unwritten: dict[Any, AuditEvent] = {}
 
     def rows(self, event: AuditEvent) -> list[AuditEvent]:
-        """Return the rows to write now: the event, unless it is counted only, and the counts of a past minute."""
+        """Return the rows to write now: the event, unless it is only counted, and the counts of the last minute."""
         with self.lock:
-            rows = self._end_minute() if time.monotonic() - self.began >= MINUTE else []
+            rows = self._end_minute() if time.monotonic() - self.minute_began >= MINUTE else []
             kind, share = _kind(event), (event.action, event.details.get("status"))
             if self.shares[share] >= MAX_ROWS_PER_MINUTE and kind not in self.seen:
                 event, kind = _without_caller(event), share
@@ -66,7 +64,7 @@ class EventDeduplicator:
 
     def _end_minute(self) -> list[AuditEvent]:
         rows = list(self.unwritten.values())
-        self.began = time.monotonic()
+        self.minute_began = time.monotonic()
         for counts in (self.seen, self.shares, self.unwritten):
             counts.clear()
         return rows
@@ -76,22 +74,22 @@ deduplicator = EventDeduplicator()
 
 
 def record_denial(request: HttpRequest, action: str, *, obj: models.Model | None = None, **details: Any) -> None:
-    """Record or count a denial. If the database refuses it, that is logged, and the response does not fail."""
+    """Record or count a denial. A database error is logged and does not change the response."""
     event = audit_log.build_event(request, action, obj=obj, **details)
     try:
-        if details.get("status") == HTTPStatus.UNAUTHORIZED and (ended := _inactive_key(request)):
-            event.object_type, event.object_id = ObjectType.API_KEY.value, ended
+        if details.get("status") == HTTPStatus.UNAUTHORIZED and (key_id := _inactive_key(request)):
+            event.object_type, event.object_id = ObjectType.API_KEY.value, key_id
         if rows := deduplicator.rows(event):
             with transaction.atomic():
                 AuditEvent.objects.bulk_create(rows)
     except DatabaseError:
-        logger.warning("A denial (%s) could not be put on record.", action, exc_info=True)
+        logger.warning("Could not record a denied request (%s) in the audit log.", action, exc_info=True)
 
 
 def _inactive_key(request: HttpRequest) -> int | None:
-    """Return the id of the revoked or expired key that was sent, if it is one.
+    """Return the id of the revoked or expired key that was sent, or None if the key is unknown.
 
-    Call it for a 401 only: behind a 429 no key is looked up, since it may be a guess.
+    Call it for a 401 only. For a 429 no key is looked up, because it could be a guess.
     """
     sent = request.headers.get(HEADER, "")
     if not keys.is_well_formed(sent):

@@ -1,6 +1,6 @@
-"""The audit trail of one person, device, key or hospital: its history and its audit events, in order of time.
+"""Export the audit trail of one user, device, API key or hospital: history and audit events in chronological order.
 
-Some hundred rows are read at a time, however many there are.
+Rows are read in batches, so memory does not grow with their number.
 """
 
 import csv
@@ -21,9 +21,9 @@ from devices.history import recording
 from devices.models import ApiKey, AuditEvent, Device, Hospital, changes_in_scope
 from devices.values.csv_escaping import escape
 
-ROWS_AT_ONCE = 500
+BATCH_SIZE = 500
 
-VALUES = {  # columns of a history
+VALUES = {  # exported columns of each history
     Device: ("device_name", "device_mac", "device_type", "device_holder_id"),
     Hospital: ("name",),
     ApiKey: ("name", "prefix", "hospital_id", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
@@ -40,18 +40,18 @@ Entry = dict[str, Any]
 
 
 class AuditExport(NamedTuple):
-    """The conditions of what belongs to a trail: for the history of each model, and for the events."""
+    """The conditions that select the trail: changes in the history of each model, and audit events."""
 
     changes: dict[type[Any], Q]
     events: Q
 
     def lines(self, format: str, first: date | None = None, last: date | None = None) -> Iterator[bytes]:  # noqa: A002
-        """Return what happened from the first day to the last, a line an entry. CSV begins with HEADINGS."""
+        """Return one line for each entry from the first day to the last. CSV begins with CSV_HEADER."""
         entries = self.entries(first, last)
         return map(to_json, entries) if format == "jsonl" else chain([CSV_HEADER], map(to_csv, entries))
 
     def entries(self, first: date | None = None, last: date | None = None) -> Iterator[Entry]:
-        """Return what happened from the first day to the last, the earliest first."""
+        """Return the entries from the first day to the last, in chronological order."""
         days = _between("history_date", first, last)
         streams = [_changes(model, condition & days) for model, condition in self.changes.items()]
         streams.append(_events(self.events & _between("created_at", first, last)))
@@ -59,23 +59,23 @@ class AuditExport(NamedTuple):
 
 
 def export_of(obj: models.Model) -> AuditExport:
-    """Return the trail of a person, device, key or hospital.
+    """Return the trail of a user, device, API key or hospital.
 
-    Of a person and a key it has what they did and what was done about them; of a hospital also the devices, keys and
-    admins of it and of those merged into it.
+    The trail of a user or key has the actions by it and the actions on it. The trail of a hospital includes its
+    devices, keys and admins, and those of hospitals that were merged into it.
     """
     pk = obj.pk
     match obj:
         case Device():
             return AuditExport({Device: Q(id=pk)}, Q(object_type=ObjectType.DEVICE, object_id=pk))
         case ApiKey():
-            by = Q(history_api_key_id=pk)
-            changes = {Device: by, Hospital: by, ApiKey: by | Q(id=pk)}
+            by_key = Q(history_api_key_id=pk)
+            changes = {Device: by_key, Hospital: by_key, ApiKey: by_key | Q(id=pk)}
             return AuditExport(changes, Q(api_key_id=pk) | Q(object_type=ObjectType.API_KEY, object_id=pk))
         case Hospital():
-            itself = Hospital.objects.filter(pk=pk)
-            ids = itself.ids_ever()
-            changes = {Device: changes_in_scope(itself), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
+            hospital = Hospital.objects.filter(pk=pk)
+            ids = hospital.ids_ever()
+            changes = {Device: changes_in_scope(hospital), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
             return AuditExport(changes, Q(hospital_id__in=ids) | Q(object_type=ObjectType.HOSPITAL, object_id__in=ids))
         case _:
             events = Q(user_id=pk) | Q(object_type=ObjectType.USER, object_id=pk)
@@ -87,7 +87,7 @@ def to_json(entry: Entry) -> bytes:
 
 
 def to_csv(entry: Entry) -> bytes:
-    """Return a line of a table, in which no value can be a formula."""
+    """Return a CSV row. Values are escaped, so that a spreadsheet runs none as a formula."""
     line = io.StringIO()
     csv.writer(line).writerow(escape(_text(entry[column])) for column in COLUMNS)
     return line.getvalue().encode()
@@ -101,11 +101,11 @@ def _text(value: Any) -> str:
 
 def _between(column: str, first: date | None, last: date | None) -> Q:
     bounds = {f"{column}__gte": _midnight(first), f"{column}__lt": _midnight(last, days_later=1)}
-    return Q(**{lookup: instant for lookup, instant in bounds.items() if instant})
+    return Q(**{lookup: at for lookup, at in bounds.items() if at})
 
 
 def _midnight(day: date | None, days_later: int = 0) -> datetime | None:
-    """Return when the day begins, or a day after it; None at either end of time, which bounds nothing."""
+    """Return when the day, or a later day, begins. Return None if no day is given or Python cannot represent it."""
     if day is None:
         return None
     try:
@@ -115,17 +115,17 @@ def _midnight(day: date | None, days_later: int = 0) -> datetime | None:
 
 
 def _changes(model: Any, condition: Q) -> Iterator[Entry]:
-    """Return the changes, each compared with the previous one of the same row, whoever made that."""
+    """Return the changes, each compared with the previous change of the same row by any actor."""
     record = model.history.model
     earlier = record.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
     rows = record.objects.annotate(previous=Subquery(earlier.values("pk")[:1])).select_related("history_user")
     for batch in _batches(record.objects.filter(condition), "history_date", rows):
         previous = record.objects.in_bulk([row.previous for row in batch if row.previous])
-        yield from (_of_change(model, row, previous.get(row.previous)) for row in batch)
+        yield from (_change_entry(model, row, previous.get(row.previous)) for row in batch)
 
 
-def _of_change(model: Any, row: Any, previous: Any) -> Entry:
-    """Return the entry of a change, with the values that differ; of a new or removed row, with all values."""
+def _change_entry(model: Any, row: Any, previous: Any) -> Entry:
+    """Return the entry of a change with the values that differ. A new or removed row has all its values."""
     before = {recording.ADDED: None, recording.CHANGED: previous, recording.REMOVED: row}[row.history_type]
     old = {name: getattr(before, name) for name in VALUES[model]} if before else {}
     new = {name: getattr(row, name) for name in VALUES[model]} if row.history_type != recording.REMOVED else {}
@@ -150,12 +150,12 @@ def _of_change(model: Any, row: Any, previous: Any) -> Entry:
 def _events(condition: Q) -> Iterator[Entry]:
     for batch in _batches(AuditEvent.objects.filter(condition), "created_at", AuditEvent.objects.all()):
         for event in batch:
-            yield {name: getattr(event, name, {}) for name in COLUMNS}  # `before` and `after` are of changes
+            yield {name: getattr(event, name, {}) for name in COLUMNS}  # events have no `before` and `after`
 
 
-def _batches(found: QuerySet[Any], instant: str, rows: QuerySet[Any]) -> Iterator[list[Any]]:
-    """Return the rows in order of time, some hundred at a time. The database sorts their ids alone."""
-    ids = found.order_by(instant, "pk").values_list("pk", flat=True).iterator(chunk_size=ROWS_AT_ONCE)
-    while batch := list(islice(ids, ROWS_AT_ONCE)):
+def _batches(found: QuerySet[Any], time_column: str, rows: QuerySet[Any]) -> Iterator[list[Any]]:
+    """Return the rows in chronological order, in batches. The database sorts only their ids."""
+    ids = found.order_by(time_column, "pk").values_list("pk", flat=True).iterator(chunk_size=BATCH_SIZE)
+    while batch := list(islice(ids, BATCH_SIZE)):
         by_id = rows.in_bulk(batch)
-        yield [by_id[pk] for pk in batch if pk in by_id]  # `prune` may remove rows meanwhile
+        yield [by_id[pk] for pk in batch if pk in by_id]  # `prune` can remove rows in the meantime

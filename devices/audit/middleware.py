@@ -1,4 +1,4 @@
-"""Make the current request known, and record what was denied."""
+"""Set the current request, and record denied requests in the audit log."""
 
 from http import HTTPStatus
 from typing import Any
@@ -12,13 +12,11 @@ from devices.audit.denials import record_denial
 from devices.models import ApiKey
 
 DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
-
-
-BY_ID = {"id_device", "object_id", "upload_id"}  # parameters of routes that are the id of an object
+BY_ID = {"id_device", "object_id", "upload_id"}  # route parameters with the id of an object
 
 
 class AuditMiddleware(MiddlewareMixin):
-    """Make the request known to the audit log, and record that it was denied."""
+    """Set `current_request` while a request is processed, and record it if it was denied."""
 
     def __call__(self, request: HttpRequest) -> Any:
         token = current.current_request.set(request)
@@ -37,15 +35,15 @@ class AuditMiddleware(MiddlewareMixin):
 
 
 def _requested(request: HttpRequest) -> dict[str, Any]:
-    """Return the method and the route. The path itself may contain anything."""
+    """Return the method and the route. The path is not recorded, because it could contain a secret."""
     match = request.resolver_match
     return {"method": request.method, "route": match.route if match else ""}
 
 
 def _is_outside_scope(request: HttpRequest) -> bool:
-    """Return whether a caller with a scope requested an object by an id that does not exist or is outside the scope.
+    """Return whether a caller with a restricted scope requested an id that does not exist or is outside the scope.
 
-    Both have the same 404, so both are recorded.
+    Both cases return the same 404, so both are recorded.
     """
     match = request.resolver_match
     if match is None or not (BY_ID & match.kwargs.keys() or match.route.strip("/") == "api/device"):

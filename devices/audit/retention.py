@@ -1,4 +1,4 @@
-"""How long records are kept, and how they are removed after it."""
+"""Keep audit events and history for the retention period, and remove them afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,37 +17,37 @@ from devices.db.triggers import append_only
 from devices.history import feed
 from devices.models import AuditEvent, AuditRetention, ChangeFeed
 
-ROWS_AT_ONCE = 5_000  # so that no request waits for long
+BATCH_SIZE = 5_000  # rows of a transaction: requests do not wait long for its locks
 
 
 def prune_changes(before: datetime, *, dry_run: bool = False) -> int:
-    """Remove changes of devices from before this instant that later ones from then have replaced; return how many.
+    """Remove superseded changes of devices from before this time, and return their number.
 
-    1. Find the last such change that is settled: up to there is pruned.
-    2. Save its id first: then a client of the change feed that is not that far has to begin again before a change is
-       missing.
-    3. Remove what was replaced up to there. The last change of each device there remains, so a client that begins again
-       receives each device, and a removed device can still be restored.
+    1. Find the last change before this time that no open transaction can precede. Its id is the limit.
+    2. Save the limit first. A change-feed client whose cursor is older must start again before any change is missing.
+    3. Remove each change up to the limit that a later change of the same device, also up to the limit, supersedes. The
+       last change of each device remains: a client that starts again receives every device, and a retired device can
+       still be restored.
 
-    The database refuses it within the retention of records.
+    The database rejects the removal of changes within the retention period.
     """
     old = feed.Change.objects.filter(history_date__lt=before, history_id__lte=feed.stable_watermark())
     end = old.aggregate(last=Max("history_id"))["last"]
     if end is None:
         return 0
-    later = feed.Change.objects.filter(id=OuterRef("id"), history_id__gt=OuterRef("history_id"), history_id__lte=end)
-    replaced = feed.Change.objects.filter(Exists(later), history_id__lte=end)
-    count = int(replaced.count())
+    newer = feed.Change.objects.filter(id=OuterRef("id"), history_id__gt=OuterRef("history_id"), history_id__lte=end)
+    superseded = feed.Change.objects.filter(Exists(newer), history_id__lte=end)
+    count = int(superseded.count())
     if count and not dry_run:
         audit_log.record(Action.PRUNED, changes=count, before=before.isoformat())
         feed.state()
         ChangeFeed.objects.filter(pruned_to__lt=end).update(pruned_to=end)
-        _remove(replaced, before)
+        _remove(superseded, before)
     return count
 
 
 def prune_events(*, dry_run: bool = False) -> int:
-    """Remove the audit events past their retention; return how many. Events of pruning itself are kept for good."""
+    """Remove audit events older than the retention period, except those of pruning, and return their number."""
     before = retention_cutoff()
     old = AuditEvent.objects.filter(created_at__lt=before).exclude(
         action__in=[Action.PRUNED, Action.RETENTION_EXTENDED]
@@ -61,8 +61,8 @@ def prune_events(*, dry_run: bool = False) -> int:
 
 def _remove(rows: QuerySet[Any], before: datetime) -> None:
     ends = rows.aggregate(first=Min("pk"), last=Max("pk"))
-    for low in range(ends["first"], ends["last"] + 1, ROWS_AT_ONCE):
-        _remove_batch(rows.filter(pk__range=(low, low + ROWS_AT_ONCE - 1)), before)
+    for low in range(ends["first"], ends["last"] + 1, BATCH_SIZE):
+        _remove_batch(rows.filter(pk__range=(low, low + BATCH_SIZE - 1)), before)
 
 
 @in_one_transaction
@@ -72,29 +72,29 @@ def _remove_batch(rows: QuerySet[Any], before: datetime) -> None:
 
 
 def extend_retention() -> None:
-    """Keep records for AUDIT_YEARS from now on, if that is longer than before."""
-    kept = AuditRetention.objects.get()
-    if kept.years < settings.AUDIT_YEARS:
+    """Raise the retention period to AUDIT_YEARS. A lower AUDIT_YEARS changes nothing."""
+    retention = AuditRetention.objects.get()
+    if retention.years < settings.AUDIT_YEARS:
         with transaction.atomic():
             AuditRetention.objects.update(years=settings.AUDIT_YEARS)
-            audit_log.record(Action.RETENTION_EXTENDED, before=kept.years, after=settings.AUDIT_YEARS)
+            audit_log.record(Action.RETENTION_EXTENDED, before=retention.years, after=settings.AUDIT_YEARS)
 
 
 def retention_years() -> int:
-    """Return for how many years records are kept, or will be once AUDIT_YEARS has raised it."""
+    """Return the retention period in years, including a higher AUDIT_YEARS that is not applied yet."""
     return max(AuditRetention.objects.get().years, settings.AUDIT_YEARS)
 
 
 def retention_cutoff() -> datetime:
-    """Return the instant before which records may be removed, by the clock of the database."""
+    """Return the time before which records may be removed, by the clock of the database."""
     kept = f"(SELECT {retention_years():d} AS years) AS kept"
-    [instant] = queries.fetch_one(f"SELECT {append_only.KEPT_SINCE[connection.vendor]} FROM {kept}")  # noqa: S608
-    return instant if isinstance(instant, datetime) else datetime.fromisoformat(instant).replace(tzinfo=UTC)
+    [cutoff] = queries.fetch_one(f"SELECT {append_only.KEPT_SINCE[connection.vendor]} FROM {kept}")  # noqa: S608
+    return cutoff if isinstance(cutoff, datetime) else datetime.fromisoformat(cutoff).replace(tzinfo=UTC)
 
 
 @contextmanager
 def allow_pruning(before: datetime) -> Iterator[None]:
-    """Let records from before this instant be removed within the block, if they are past their retention."""
+    """Allow the removal of records from before this time within the block, if they are older than the retention."""
     with transaction.atomic():
         AuditRetention.objects.update(pruning_before=before)
         yield

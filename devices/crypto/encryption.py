@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 PREFIX = "v1."  # so it is never in hexadecimal digits
-TOTP_CONTEXT = b"devices.crypto.encryption: second factor, v1"
+TOTP_CONTEXT = b"devices.seal: second factor, v1"  # stored secrets depend on it (plain-english: allow)
 NONCE_LENGTH = 12  # bytes, NIST SP 800-38D 5.2.1.1
 
 

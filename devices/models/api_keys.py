@@ -1,4 +1,4 @@
-"""The keys of client applications."""
+"""API keys of client applications."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -24,7 +24,7 @@ def clean_rate(text: str) -> str:
     try:
         return rates.format_rate(rates.parse_rate(text))
     except ValueError as error:
-        message = _("This is not a rate. Enter a number and /s, /min, /h or /d, such as 600/min, or unlimited.")
+        message = _("This is not a valid rate. Enter a number and /s, /min, /h or /d, such as 600/min, or unlimited.")
         raise ValidationError(message, "rate") from error
 
 
@@ -33,48 +33,50 @@ def validate_rate(text: str) -> None:
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def working(self, at: "datetime | Parameter | None" = None) -> Self:
-        """Return the keys that are valid now (or at another time): neither revoked nor expired."""
+    def active(self, at: "datetime | Parameter | None" = None) -> Self:
+        """Return the keys that are neither revoked nor expired, now or at the given time."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=at or timezone.now())
         return self.filter(unexpired, revoked_at=None)
 
-    def ended(self) -> Self:
+    def inactive(self) -> Self:
         return self.filter(Q(expires_at__lte=timezone.now()) | ~Q(revoked_at=None))
 
     def never_used(self) -> Self:
-        return self.working().filter(last_used_at=None)
+        return self.active().filter(last_used_at=None)
 
-    def idle(self, since: timedelta = timedelta(days=90)) -> Self:
-        """Return the working keys that were issued before this period and not used in it."""
-        at = timezone.now() - since
-        return self.working().filter(Q(last_used_at__lt=at) | Q(last_used_at=None), created_at__lt=at)
+    def idle(self, period: timedelta = timedelta(days=90)) -> Self:
+        """Return the active keys that were issued before this period and not used in it."""
+        start = timezone.now() - period
+        return self.active().filter(Q(last_used_at__lt=start) | Q(last_used_at=None), created_at__lt=start)
 
     def expiring(self, within: timedelta = timedelta(days=30)) -> Self:
-        return self.working().filter(expires_at__lt=timezone.now() + within)
+        return self.active().filter(expires_at__lt=timezone.now() + within)
 
 
 class ApiKey(models.Model):
-    """A client application's key: not its text, only its digest and its prefix."""
+    """The API key of a client application. Only the digest and the prefix of its text are stored."""
 
     class Naming(models.TextChoices):
         SNAKE_CASE = "snake_case", "snake_case"
         CAMEL_CASE = "camelCase", "camelCase"
 
     name = models.CharField(_("client application"), max_length=MAX_LENGTH)
-    prefix = models.CharField(_("key begins with"), max_length=8, blank=True, editable=False)
+    prefix = models.CharField(_("key prefix"), max_length=8, blank=True, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hospital = models.ForeignKey(
         Hospital, verbose_name=_("hospital"), null=True, blank=True, on_delete=models.PROTECT, related_name="api_keys"
     )
     read_only = models.BooleanField(_("read-only"), default=False)
-    naming = models.CharField(_("naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
+    naming = models.CharField(_("field naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
     rate = models.CharField(  # noqa: DJ001  (null: API_RATE applies)
-        _("requests at most"),
+        _("rate limit"),
         max_length=20,
         null=True,
         blank=True,
         validators=[validate_rate],
-        help_text=_("Such as 600/min, also /s and /h, or unlimited. Left empty, the default of this registry applies."),
+        help_text=_(
+            "For example 600/min, 10/s, 5000/h, or unlimited. Leave empty to use the default of this registry."
+        ),
     )
     legacy = models.BooleanField(_("legacy"), default=False, editable=False)
     created_at = models.DateTimeField(_("issued at"), default=now_ms, editable=False)

@@ -20,23 +20,23 @@ logger = logging.getLogger(__name__)
 
 
 class StaffUser(User):
-    """A row of Django's table, with the name that the admin shows."""
+    """Django's user model with the display name of the admin."""
 
     class Meta:
         proxy = True
-        verbose_name = _("person")
-        verbose_name_plural = _("people")
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
 
 
 class Session(AbstractBaseSession):
-    """A session of the admin. Its key is not stored: `session_key` is its SHA-256 (devices/accounts/sessions.py)."""
+    """A session of the admin. `session_key` is the SHA-256 of the key, which is not stored (accounts/sessions.py)."""
 
     session_key = models.CharField(_("session key"), max_length=64, primary_key=True)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, verbose_name=_("person"), null=True, on_delete=models.CASCADE, related_name="+"
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), null=True, on_delete=models.CASCADE, related_name="+"
     )
     created_at = models.DateTimeField(_("started"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last used"), default=timezone.now)
@@ -50,7 +50,7 @@ class Session(AbstractBaseSession):
 
 
 class AuthenticatorApp(TOTPDevice):
-    """An app of django-otp whose secret is encrypted by today's SECRET_KEY. TOTPDevice itself cannot read it."""
+    """A TOTP device whose secret is encrypted with the SECRET_KEY. django-otp's TOTPDevice cannot read it."""
 
     key: str
     user_id: int
@@ -64,17 +64,17 @@ class AuthenticatorApp(TOTPDevice):
         """Return the secret.
 
         Raises:
-            DecryptionError: its SECRET_KEY is gone, or it is another user's.
+            DecryptionError: the SECRET_KEY that encrypted it is not configured, or it was copied from another user.
         """
         return encryption.decrypt_totp_secret(self.key, self.user_id)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        with suppress(encryption.DecryptionError):  # then it is saved as it is, with the count of wrong codes
+        with suppress(encryption.DecryptionError):  # then save the unchanged secret with the count of wrong codes
             self.key = encryption.reencrypt_totp_secret(self.key, self.user_id)
         super().save(*args, **kwargs)
 
     def verify_token(self, token: str) -> bool:
-        """Return whether the code is right. If the secret cannot be decrypted, it is wrong, and an error is logged."""
+        """Return whether the code is valid. If the secret cannot be decrypted, log an error and return False."""
         try:
             return bool(super().verify_token(token))
         except encryption.DecryptionError as error:

@@ -68,7 +68,7 @@ def find_problems(
     outside = _find_outside_scope(items, actor, known, malformed)
     if repeated is None:
         repeated = [] if is_partial else _find_duplicates(items)
-    if is_write and not (malformed or outside or repeated or conflict_limits.is_used_up(actor)):
+    if is_write and not (malformed or outside or repeated or conflict_limits.is_exhausted(actor)):
         return []
     taken, given_up = (existing or Existing(items, actor)).find_conflicts(known)
     if is_partial:

@@ -1,8 +1,8 @@
-"""Who may do what: every route and every page, for everybody, with an object of RS Harapan in its place.
+"""Check every endpoint and every page for every kind of caller, with an object of RS Harapan in the URL.
 
-The tables are complete: the URL resolver is walked, and an address that no table has fails a test. A row has the status
-of each answer. What is refused tells nothing of the object, is to the letter what is answered for one that never was,
-and has written nothing.
+The tables are complete: a test walks the URL resolver and fails for a URL that is in no table. A row has the status
+of each response. A rejected request writes nothing, and its response discloses nothing: it is the same as for an object
+that does not exist.
 """
 
 import re
@@ -20,6 +20,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLResolver, path
 from django.urls.resolvers import RegexPattern
@@ -44,13 +45,13 @@ from devices.models import (
 )
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.routes import PAGES, PUBLIC, Ids, address, rows, walk
+from devices.tests.support.routes import PAGES, PUBLIC, Ids, rows, url_for, walk
 
-# Keys: the first is of all five that are none.
-NO_KEYS = ("none", "wrong", "malformed", "revoked", "expired")
-KEYS = (*NO_KEYS, "read-only", "RS Sehat", "RS Harapan", "unbound")
+# The first status in the table applies to all five invalid keys.
+INVALID_KEYS = ("none", "wrong", "malformed", "revoked", "expired")
+KEYS = (*INVALID_KEYS, "read-only", "RS Sehat", "RS Harapan", "unbound")
 
-# route, method: no key, read-only, RS Sehat's, RS Harapan's, unbound
+# endpoint, method: invalid key, read-only, RS Sehat's, RS Harapan's, unbound
 API = """
 api/devices                GET     401 200 200 200 200
 api/devices                HEAD    401 200 200 200 200
@@ -94,22 +95,18 @@ api                        OPTIONS 401 404 404 404 404
 api                        TRACE   401 403 404 404 404
 """
 
-# People: `half` is an operator who has not given the code of the second factor, `nobody` an admin of no hospital.
-PEOPLE = ("anonymous", "half", "nobody", "RS Sehat", "RS Harapan", "operator")
-
-
-MAC_OF_NONE = "00:00:00:00:00:EE"
-
-
+# `half` is an operator who has not entered the code of two-factor authentication, `nobody` an admin without a hospital.
+ROLES = ("anonymous", "half", "nobody", "RS Sehat", "RS Harapan", "operator")
+UNUSED_MAC = "00:00:00:00:00:EE"
 BODIES: dict[tuple[str, str], Any] = {
     ("api/devices", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
     ("api/device", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
     ("api/device", "PUT"): lambda ids: device_payload(9, id=int(ids["device"])),
     ("api/device/<int:id_device>", "PUT"): lambda ids: device_payload(9),
-    ("api/device/<int:id_device>", "PATCH"): lambda ids: {"device_name": "Taken over"},
+    ("api/device/<int:id_device>", "PATCH"): lambda ids: {"device_name": "Changed"},
 }
 FORMS: dict[str, Any] = {
-    "device": lambda ids: {**device_payload(9, device_mac=MAC_OF_NONE), "device_holder": ids["hospital"]},
+    "device": lambda ids: {**device_payload(9, device_mac=UNUSED_MAC), "device_holder": ids["hospital"]},
     "hospital": lambda ids: {"name": "Renamed"},
     "staffuser": lambda ids: {
         "first_name": "N",
@@ -130,8 +127,8 @@ ACTIONS: dict[str, dict[str, str]] = {
 
 
 @dataclass
-class Cast:
-    """Who asks, an object of each kind of RS Harapan's, and what an answer tells if it tells anything of them."""
+class Case:
+    """The callers' keys, the id of an object of each kind of RS Harapan, and texts that disclose these objects."""
 
     keys: dict[str, str | None]
     ids: Ids
@@ -139,7 +136,7 @@ class Cast:
 
 
 @pytest.fixture
-def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
+def case(rs_a: Hospital, rs_b: Hospital) -> Case:
     device, _other = register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name))
     ratna = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
     feed.state()
@@ -155,18 +152,18 @@ def cast(rs_a: Hospital, rs_b: Hospital) -> Cast:
         "staffuser": ratna.pk,
         "apikey": key.key.pk,
         "auditevent": AuditEvent.objects.latest("pk").pk,
-        "upload": chosen_by(ratna).pk,
+        "upload": import_preview(ratna).pk,
         "content_type": ContentType.objects.get_for_model(Device).pk,
     }
     secrets = [device.device_name, device.device_mac, rs_a.name, "Ratna", "ratna@", key.key.name, key.key.prefix]
-    return Cast(
+    return Case(
         {"RS Harapan": key.text, **other_keys(rs_b)},
         {name: str(pk) for name, pk in ids.items()},
         [*secrets, "192.0.2.7", "harapan.csv", "Chosen"],
     )
 
 
-def chosen_by(admin: User) -> ImportPreview:
+def import_preview(admin: User) -> ImportPreview:
     by = Actor(Channel.IMPORT, user_id=admin.pk, scope=scopes.scope_for_user(admin))
     file = BytesIO(b"device_name,device_mac,device_type\nChosen,0000000000C0,CONSUMER\n")
     return preview.create_preview(file, "harapan.csv", by)
@@ -189,12 +186,11 @@ def other_keys(rs_b: Hospital) -> dict[str, str | None]:
     }
 
 
-def signed_in(who: str) -> Client:
-    names = {"no code yet": "half", "no hospital": "nobody", "RS Sehat": "sari@rs.example"}
+def signed_in(role: str) -> Client:
+    names = {"RS Sehat": "sari@rs.example", "RS Harapan": "ratna@rs.example"}
     client = Client(raise_request_exception=False)
-    if who != "anonymous":
-        name = {**names, "RS Harapan": "ratna@rs.example"}.get(who, who)
-        client.force_login(User.objects.get(username=name))
+    if role != "anonymous":
+        client.force_login(User.objects.get(username=names.get(role, role)))
     return client
 
 
@@ -211,15 +207,15 @@ MISSING = dict.fromkeys(
     "999999",
 )
 MISSING["upload"] = "0b2ff5a0-6a3a-4a47-9d0a-3b8a4a9a0a11"
-OWN = {"RS Harapan", "operator"}
-OF_ONES_OWN = {"admin/two-factor/", "admin/two-factor/set-up/"}  # a secret of theirs, a failure to give a code
+OWNERS = {"RS Harapan", "operator"}
+WRITES_OWN_ROWS = {"admin/two-factor/", "admin/two-factor/set-up/"}  # a secret, a failed code
 
 
-def written() -> Any:
-    """Return what is otherwise when something was written: the number of rows of each table, and the objects."""
-    own = (Session, AuditEvent, RateLimitCounter)  # what the registry writes of whoever asks, not they
-    kept = [model for model in apps.get_models() if model not in own and not model._meta.proxy]
-    counts = ", ".join(f"(SELECT count(*) FROM {connection.ops.quote_name(model._meta.db_table)})" for model in kept)
+def snapshot() -> Any:
+    """Return the number of rows of each table, and the objects, to compare them before and after a request."""
+    automatic = (Session, AuditEvent, RateLimitCounter)  # written by the registry for any caller
+    tables = [model for model in apps.get_models() if model not in automatic and not model._meta.proxy]
+    counts = ", ".join(f"(SELECT count(*) FROM {connection.ops.quote_name(model._meta.db_table)})" for model in tables)
     objects = [Device, Hospital, ApiKey, User]
     values = [list(model.objects.order_by("pk").values()) for model in objects]  # type: ignore[attr-defined]
     for row in values[2]:
@@ -228,26 +224,26 @@ def written() -> Any:
 
 
 @contextmanager
-def taken_back() -> Iterator[None]:
+def rolled_back() -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
-def told(response: Any, asked: str) -> tuple[Any, ...]:
-    """Return an answer without what differs each time, and without the address that was asked for."""
-    path, query = asked.partition("?")[::2]
+def normalized(response: Any, url: str) -> tuple[Any, ...]:
+    """Return the response without parts that differ each time, and without the requested URL."""
+    path, query = url.partition("?")[::2]
     body = re.sub(rb'(csrfmiddlewaretoken|_selected_action)" value="\w+"', rb"", response.content)
-    body = re.sub(rb'("cursor":"|since=)[\w-]{60}', rb"", body)  # no two are the same: test_hospitals_apart.py
-    heads = {
+    body = re.sub(rb'("cursor":"|since=)[\w-]{60}', rb"", body)  # each cursor is different: test_hospitals_apart.py
+    headers = {
         name: value
         for name, value in response.headers.items()
         if name not in ("X-Request-ID", "Content-Length", "Expires")
     }
     return (
         response.status_code,
-        body.replace(path.encode(), b"ASKED"),
-        {name: value.replace(path, "ASKED") for name, value in heads.items()},
+        body.replace(path.encode(), b"URL"),
+        {name: value.replace(path, "URL") for name, value in headers.items()},
         query,
     )
 
@@ -258,7 +254,8 @@ def test_every_route_is_in_a_table() -> None:
 
 
 def test_a_new_route_is_noticed() -> None:
-    def view(request: Any) -> None: ...
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse()
 
     new = URLResolver(RegexPattern(""), [path("admin/devices/device/new/", view), path("api/new/", view)])
     assert set(walk(new)) == {"admin/devices/device/new/", "api/new"}
@@ -272,27 +269,27 @@ def test_every_page_of_the_admin_is_walked() -> None:
 
 
 @pytest.mark.parametrize(("route", "method", "statuses"), [(row[0], row[1], row[2:]) for row in rows(API)])
-def test_a_route_is_open_to_whom_the_table_says(cast: Cast, route: str, method: str, statuses: list[str]) -> None:
+def test_endpoint_returns_the_status_of_the_table(case: Case, route: str, method: str, statuses: list[str]) -> None:
     expected = dict(zip(KEYS, [statuses[0]] * 5 + statuses[1:], strict=True))
-    answers: dict[str, Any] = {}
-    for ids in (cast.ids, MISSING):
+    responses: dict[str, Any] = {}
+    for ids in (case.ids, MISSING):
         body = BODIES[route, method](ids) if (route, method) in BODIES else None
-        for who, key in cast.keys.items():
-            before = written()
-            with taken_back():
-                response = Api(key)(method, address(route, ids), body)
+        for role, key in case.keys.items():
+            before = snapshot()
+            with rolled_back():
+                response = Api(key)(method, url_for(route, ids), body)
                 if response.status_code >= 400:
-                    assert written() == before
-            answers.setdefault(who, []).append(response)
-    assert {who: str(responses[0].status_code) for who, responses in answers.items()} == expected
-    for who, (of_theirs, of_none) in answers.items():
-        if who in (*NO_KEYS, "RS Sehat") or of_theirs.status_code >= 400:
-            assert not [secret for secret in cast.secrets if secret in of_theirs.content.decode()]
-            assert told(of_theirs, address(route, cast.ids)) == told(of_none, address(route, MISSING))
+                    assert snapshot() == before
+            responses.setdefault(role, []).append(response)
+    assert {role: str(pair[0].status_code) for role, pair in responses.items()} == expected
+    for role, (of_existing, of_missing) in responses.items():
+        if role in (*INVALID_KEYS, "RS Sehat") or of_existing.status_code >= 400:
+            assert not [secret for secret in case.secrets if secret in of_existing.content.decode()]
+            assert normalized(of_existing, url_for(route, case.ids)) == normalized(of_missing, url_for(route, MISSING))
 
 
 def form(route: str, ids: Ids) -> dict[str, str]:
-    """Return what is posted to the page: what would change the object, delete it, or do something to it from a list."""
+    """Return a form for the page that would change or delete the object, or run an action on it."""
     model = route.split("/")[2] if route.count("/") > 2 else ""
     if route.endswith("/delete/"):
         return {"post": "yes"}
@@ -307,47 +304,49 @@ def form(route: str, ids: Ids) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("route", "statuses"), [(row[0], row[1:]) for row in rows(PAGES)])
-def test_a_page_is_open_to_whom_the_table_says(cast: Cast, route: str, statuses: list[str]) -> None:
+def test_page_returns_the_status_of_the_table(case: Case, route: str, statuses: list[str]) -> None:
     got = []
     for method in ("GET", "POST"):
-        for who in PEOPLE:
-            of_theirs = visit(who, route, method, cast.ids)
-            got.append(str(of_theirs.status_code))
-            if who in OWN and of_theirs.status_code < 400:
+        for role in ROLES:
+            of_existing = visit(role, route, method, case.ids)
+            got.append(str(of_existing.status_code))
+            if role in OWNERS and of_existing.status_code < 400:
                 continue
-            assert [secret for secret in cast.secrets if secret in of_theirs.content.decode()] == [], (method, who)
-            if who not in OWN and (address(route, cast.ids), form(route, cast.ids)) != (
-                address(route, MISSING),
+            assert [secret for secret in case.secrets if secret in of_existing.content.decode()] == [], (method, role)
+            if role not in OWNERS and (url_for(route, case.ids), form(route, case.ids)) != (
+                url_for(route, MISSING),
                 form(route, MISSING),
             ):
-                of_none = visit(who, route, method, MISSING)
-                assert told(of_theirs, address(route, cast.ids)) == told(of_none, address(route, MISSING)), who
+                of_missing = visit(role, route, method, MISSING)
+                assert normalized(of_existing, url_for(route, case.ids)) == normalized(
+                    of_missing, url_for(route, MISSING)
+                ), role
     assert got == statuses
 
 
-def visit(who: str, route: str, method: str, ids: Ids) -> Any:
-    """Return what somebody is answered; whom the objects do not belong to has written nothing, but of their own."""
-    client, before = signed_in(who), written()
-    with taken_back():
+def visit(role: str, route: str, method: str, ids: Ids) -> Any:
+    """Return the response to this role. Check that a role without access to the objects has written nothing else."""
+    client, before = signed_in(role), snapshot()
+    with rolled_back():
         response = client.generic(
-            method, address(route, ids), urlencode(form(route, ids)), "application/x-www-form-urlencoded"
+            method, url_for(route, ids), urlencode(form(route, ids)), "application/x-www-form-urlencoded"
         )
-        assert who in OWN or route in OF_ONES_OWN or written() == before
+        assert role in OWNERS or route in WRITES_OWN_ROWS or snapshot() == before
     return response
 
 
 @pytest.mark.parametrize("route", PUBLIC)
-def test_what_is_public_is_the_same_for_all(cast: Cast, route: str) -> None:
-    answers = {who: told(visit(who, route, "GET", cast.ids), "-")[:2] for who in PEOPLE}
-    assert {who: answer for who, answer in answers.items() if answer != answers["anonymous"]} == {}
-    assert answers["anonymous"][0] == PUBLIC[route]
-    assert not [secret for secret in cast.secrets if secret.encode() in answers["anonymous"][1]]
+def test_public_page_is_the_same_for_all_users(case: Case, route: str) -> None:
+    responses = {role: normalized(visit(role, route, "GET", case.ids), "-")[:2] for role in ROLES}
+    assert {role: response for role, response in responses.items() if response != responses["anonymous"]} == {}
+    assert responses["anonymous"][0] == PUBLIC[route]
+    assert not [secret for secret in case.secrets if secret.encode() in responses["anonymous"][1]]
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_by_another_method_a_page_shows_what_get_shows_or_nothing_and_writes_nothing(cast: Cast, method: str) -> None:
+def test_other_methods_of_a_page_show_no_more_than_get_and_write_nothing(case: Case, method: str) -> None:
     for route, *statuses in rows(PAGES):
         if "/device/" in route or "/hospital/" in route:
-            response = visit("RS Sehat", route, method, cast.ids)
+            response = visit("RS Sehat", route, method, case.ids)
             assert str(response.status_code) in (statuses[3], "403", "405"), route
-            assert [secret for secret in cast.secrets if secret in response.content.decode()] == [], route
+            assert [secret for secret in case.secrets if secret in response.content.decode()] == [], route

@@ -1,5 +1,6 @@
-"""A hospital admin sees who made a change only as far as the actor belongs to a hospital of theirs."""
+"""Hospital admins see the name and address of an actor only if the actor belongs to one of their hospitals."""
 
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,62 +18,67 @@ from devices.admin import actors as shown_actors
 from devices.models import ApiKey, Channel, Device, Hospital
 from devices.tests.support.client import issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.routes import address, walk
+from devices.tests.support.routes import url_for, walk
 
 pytestmark = pytest.mark.django_db
 
 CHANGES = "/admin/devices/historicaldevice/"
 
 
-class Cast(NamedTuple):
+class Expected(NamedTuple):
     actor: Actor
-    seen_as: str
-    address_is_seen: bool
+    shown_name: str
+    is_address_shown: bool
 
 
 @pytest.fixture
-def actors(rs_a: Hospital, rs_b: Hospital, ratna: Client, operator: Client) -> dict[str, Cast]:
-    """One actor of each kind, with an IP address of its own, and what an admin of RS Harapan sees of it."""
+def actors(rs_a: Hospital, rs_b: Hospital, ratna: Client, operator: Client) -> dict[str, Expected]:
+    """One actor of each kind with a different IP address, and what an admin of RS Harapan sees of it."""
     rs_c = register(device_payload(99, device_holder="RS Ketiga"))[0].device_holder
-    users = {
-        "colleague": (person("colleague", rs_a), "colleague@rs.example", True),
-        "colleague who left": (person("inactive", rs_a, is_active=False), "inactive@rs.example", True),
-        "admin of both": (person("both", rs_a, rs_b), "both@rs.example", False),
-        "admin of another": (person("sari", rs_b), "administrator of another hospital", False),
-        "admin of none": (person("former"), "administrator of another hospital", False),
-        "inactive of another": (person("gone", rs_b, is_active=False), "administrator of another hospital", False),
+    other_admin, other_app = "administrator of another hospital", "application of another hospital"
+    operator_and_admin = operator_user("op-both")
+    rs_a.admins.add(operator_and_admin)
+    admins: dict[str, tuple[User, str, bool]] = {
+        "colleague": (hospital_admin("colleague", rs_a), "colleague@rs.example", True),
+        "colleague who left": (hospital_admin("inactive", rs_a, is_active=False), "inactive@rs.example", True),
+        "admin of both": (hospital_admin("both", rs_a, rs_b), "both@rs.example", False),
+        "admin of another": (hospital_admin("sari", rs_b), other_admin, False),
+        "admin of none": (hospital_admin("former"), other_admin, False),
+        "inactive of another": (hospital_admin("gone", rs_b, is_active=False), other_admin, False),
         "operator": (User.objects.get(username="operator"), "operator", False),
-        "operator who left": (superuser("op-left", is_active=False), "operator", False),
-        "operator and admin": (superuser("op-both"), "operator", False),
+        "operator who left": (operator_user("op-left", is_active=False), "operator", False),
+        "operator and admin": (operator_and_admin, "operator", False),
     }
-    rs_a.admins.add(users["operator and admin"][0])
-    keys = {
-        "own key": (issue("ward app", hospital=rs_a), "API key ward app", True),
-        "another's key": (issue("hidden app of B", hospital=rs_b), "application of another hospital", False),
-        "third's key": (issue("hidden app of C", hospital=rs_c), "application of another hospital", False),
-        "vendor's key": (issue("hidden vendor app"), "operator's application", False),
+    keys: dict[str, tuple[ApiKey, str, bool]] = {
+        "own key": (issue("ward app", hospital=rs_a).key, "API key ward app", True),
+        "another's key": (issue("hidden app of B", hospital=rs_b).key, other_app, False),
+        "third's key": (issue("hidden app of C", hospital=rs_c).key, other_app, False),
+        "vendor's key": (issue("hidden vendor app").key, "operator's application", False),
     }
-    everybody = {kind: (Actor(Channel.ADMIN, user_id=user.pk), *rest) for kind, (user, *rest) in users.items()}
-    everybody |= {kind: (Actor(Channel.API, api_key=key.key), *rest) for kind, (key, *rest) in keys.items()}
-    return {
-        kind: Cast(Actor(by.channel, by.user_id, by.api_key, f"192.0.2.{number}"), seen_as, address_is_seen)
-        for number, (kind, (by, seen_as, address_is_seen)) in enumerate(everybody.items(), 100)
+    addresses = (f"192.0.2.{number}" for number in count(100))
+    expected = {
+        kind: Expected(Actor(Channel.ADMIN, user_id=user.pk, ip_address=next(addresses)), name, is_shown)
+        for kind, (user, name, is_shown) in admins.items()
+    }
+    return expected | {
+        kind: Expected(Actor(Channel.API, api_key=key, ip_address=next(addresses)), name, is_shown)
+        for kind, (key, name, is_shown) in keys.items()
     }
 
 
-def person(name: str, *hospitals: Hospital, is_active: bool = True) -> User:
+def hospital_admin(name: str, *hospitals: Hospital, is_active: bool = True) -> User:
     user = users.invite(name, f"{name}@rs.example", hospitals)
     User.objects.filter(pk=user.pk).update(is_active=is_active)
     return user
 
 
-def superuser(name: str, is_active: bool = True) -> User:
+def operator_user(name: str, is_active: bool = True) -> User:
     return User.objects.create_superuser(name, is_active=is_active)
 
 
 @pytest.fixture
-def device(actors: dict[str, Cast], rs_a: Hospital, operator: Client) -> Device:
-    """A device of RS Harapan that each of them has changed, in a hospital that an operator has renamed."""
+def device(actors: dict[str, Expected], rs_a: Hospital, operator: Client) -> Device:
+    """A device of RS Harapan that each actor has changed. An operator has renamed the hospital."""
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     for number, (kind, actor) in enumerate(actors.items()):
         registry.update(Device.objects.filter(pk=device.pk), {"device_name": f"{number} {kind}"}, actor.actor)
@@ -82,7 +88,7 @@ def device(actors: dict[str, Cast], rs_a: Hospital, operator: Client) -> Device:
 
 
 def shown(client: Client, **query: Any) -> dict[str, tuple[str, str]]:
-    """Return who and which address the list of changes shows, by the name that the device was given."""
+    """Return the actor and address in the list of changes, by the device name that the change set."""
     response = client.get(CHANGES, query)
     return {
         row.device_name: (str(shown_actors.who(row)), shown_actors.address(row))
@@ -91,34 +97,39 @@ def shown(client: Client, **query: Any) -> dict[str, tuple[str, str]]:
     }
 
 
-def hidden(actors: dict[str, Cast]) -> set[str]:
+def name_of(actor: Actor) -> str:
+    """Return the user name of the actor, or an empty string for an API key."""
+    return User.objects.get(pk=actor.user_id).username if actor.user_id else ""
+
+
+def hidden(actors: dict[str, Expected]) -> set[str]:
     """Return each name and address that an admin of RS Harapan must not see."""
     names = set()
     for actor in actors.values():
-        user = User.objects.filter(pk=actor.actor.user_id).first()
-        name = user.username if user else str(actor.actor.api_key)
-        names |= {name} if name not in actor.seen_as else set()
-        names |= set() if actor.address_is_seen else {str(actor.actor.ip_address)}
-    return names - {"operator"}  # also what they are called
+        name = name_of(actor.actor) or str(actor.actor.api_key)
+        names |= {name} if name not in actor.shown_name else set()
+        names |= set() if actor.is_address_shown else {str(actor.actor.ip_address)}
+    return names - {"operator"}  # it is also the label
 
 
-def test_a_hospital_admin_sees_names_and_addresses_of_their_own_hospitals_only(
-    ratna: Client, device: Device, actors: dict[str, Cast]
+def test_hospital_admin_sees_only_names_and_addresses_of_own_hospitals(
+    ratna: Client, device: Device, actors: dict[str, Expected]
 ) -> None:
     assert shown(ratna) == {
-        f"{number} {kind}": (actor.seen_as, actor.actor.ip_address if actor.address_is_seen else "–")
+        f"{number} {kind}": (actor.shown_name, actor.actor.ip_address if actor.is_address_shown else "–")
         for number, (kind, actor) in enumerate(actors.items())
     }
 
 
-def test_an_operator_sees_all_names_and_addresses(operator: Client, device: Device, actors: dict[str, Cast]) -> None:
+def test_an_operator_sees_all_names_and_addresses(
+    operator: Client, device: Device, actors: dict[str, Expected]
+) -> None:
     for number, (kind, actor) in enumerate(actors.items()):
-        user = User.objects.filter(pk=actor.actor.user_id).first()
-        name = user.username if user else f"API key {actor.actor.api_key}"
+        name = name_of(actor.actor) or f"API key {actor.actor.api_key}"
         assert shown(operator)[f"{number} {kind}"] == (name, actor.actor.ip_address)
 
 
-def test_an_admin_of_both_hospitals_sees_both(device: Device, actors: dict[str, Cast], rs_b: Hospital) -> None:
+def test_an_admin_of_both_hospitals_sees_both(device: Device, actors: dict[str, Expected], rs_b: Hospital) -> None:
     client = Client()
     client.force_login(User.objects.get(username="both@rs.example"))
     seen = {name.split(" ", 1)[1]: both for name, both in shown(client).items()}
@@ -136,21 +147,21 @@ def test_a_command_has_no_actor(ratna: Client, rs_a: Hospital) -> None:
 
 
 def test_no_page_shows_a_hidden_name_or_address(
-    ratna: Client, device: Device, actors: dict[str, Cast], rs_a: Hospital
+    ratna: Client, device: Device, actors: dict[str, Expected], rs_a: Hospital
 ) -> None:
-    """Walk every route with the ids of RS Harapan."""
+    """Request every route with the ids of RS Harapan."""
     change = Device.history.filter(id=device.pk).latest("pk")
     names = ("staffuser", "apikey", "auditevent", "content_type", "session")
     ids = dict.fromkeys(names, "1") | {"upload": "0b2ff5a0-6a3a-4a47-9d0a-3b8a4a9a0a11"}
     ids |= {"device": str(device.pk), "historicaldevice": str(change.pk), "hospital": str(rs_a.pk)}
-    pages = {address(route, ids) for route in walk() if route.startswith("admin/")} - {"/admin/logout/"}
+    pages = {url_for(route, ids) for route in walk() if route.startswith("admin/")} - {"/admin/logout/"}
     pages |= {f"/admin/search/?s={name}" for name in ("op-left", "hidden", "192.0.2")}
     pages |= {f"{CHANGES}?id={device.pk}", f"{CHANGES}?history_channel__exact=admin", f"{CHANGES}?o=6"}
     assert len(pages) > 50
     for page in pages:
         text = ratna.get(page, follow=True).content.decode()
         found = {secret for secret in hidden(actors) if secret in text}
-        assert found <= set(page.split("=")), page  # what the search repeats
+        assert found <= set(page.split("=")), page  # a search page repeats the query
 
 
 def test_the_log_of_django_is_for_operators_only(
@@ -182,35 +193,39 @@ def test_a_search_does_not_find_an_actor(ratna: Client, device: Device, name: st
     ],
 )
 @pytest.mark.parametrize("guess", ["op", "hidden", "192", "1", "zzz"])
-def test_no_filter_of_a_url_guesses_an_actor(ratna: Client, device: Device, lookup: str, guess: str) -> None:
+def test_actor_cannot_be_guessed_with_a_filter_in_the_url(
+    ratna: Client, device: Device, lookup: str, guess: str
+) -> None:
     assert ratna.get(CHANGES, {lookup: guess}).status_code == 400
 
 
-def test_an_order_of_a_url_does_not_sort_by_actor(ratna: Client, device: Device) -> None:
+def test_list_cannot_be_sorted_by_actor_in_the_url(ratna: Client, device: Device) -> None:
     orders = [list(shown(ratna, o=str(column))) for column in (1, 6, -6, 8, -8)]
     assert all(order == orders[0] for order in orders)
 
 
-def test_the_dashboard_shows_actors_as_the_changes_do(ratna: Client, device: Device, actors: dict[str, Cast]) -> None:
+def test_the_dashboard_shows_actors_as_the_changes_do(
+    ratna: Client, device: Device, actors: dict[str, Expected]
+) -> None:
     latest = ratna.get("/admin/").context["changes"]
-    seen = [*(actor.seen_as for actor in actors.values()), "operator"]  # who renamed the hospital
+    seen = [*(actor.shown_name for actor in actors.values()), "operator"]  # renamed the hospital
     assert [str(change["who"]) for change in latest] == seen[::-1][: len(latest)]
 
 
 def test_the_labels_are_translated(ratna: Client, device: Device) -> None:
     ratna.cookies["django_language"] = "id"
     with translation.override("id"):
-        whos = {who for who, _address in shown(ratna).values()}
-    assert {"operator", "aplikasi operator", "admin rumah sakit lain", "aplikasi rumah sakit lain"} <= whos
+        names = {name for name, _address in shown(ratna).values()}
+    assert {"operator", "aplikasi operator", "admin rumah sakit lain", "aplikasi rumah sakit lain"} <= names
 
 
 def test_the_number_of_queries_does_not_grow_with_the_actors(ratna: Client, rs_a: Hospital) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
-    ratna.get("/admin/")  # which caches the numbers of the weeks
+    ratna.get("/admin/")  # fills the cache of weekly numbers
     numbers = []
     for batch in range(2):
         for number in range(10):
-            user, key = person(f"p{batch}-{number}", rs_a), issue("app", hospital=rs_a).key
+            user, key = hospital_admin(f"p{batch}-{number}", rs_a), issue("app", hospital=rs_a).key
             for by in (Actor(Channel.ADMIN, user_id=user.pk), Actor(Channel.API, api_key=key)):
                 name = f"{batch}-{number}-{by.channel}"
                 registry.update(Device.objects.filter(pk=device.pk), {"device_name": name}, by)

@@ -1,4 +1,4 @@
-"""Which address a client has, behind proxies that write it in different ways, and what is counted by it."""
+"""Find the address of a client behind proxies that write it in different formats, and count requests by it."""
 
 import logging
 from typing import Any
@@ -7,14 +7,14 @@ import pytest
 from django.test import RequestFactory
 
 from devices.access import client_ip
-from devices.tests.support.api_keys import FIELD_KEY
+from devices.tests.support.api_keys import LEGACY_KEY
 from devices.tests.support.client import Api
 
 V6 = "2001:db8:1:2::7"
 
 
 @pytest.fixture(autouse=True)
-def _never_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_recent_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_ip, "_warned_at", -client_ip.WARN_EVERY)
 
 
@@ -24,7 +24,7 @@ def address(entry: str | None, remote: str = "10.0.0.1") -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "read"),
+    ("entry", "expected"),
     [
         ("192.0.2.7", "192.0.2.7"),
         ("192.0.2.7:4711", "192.0.2.7"),
@@ -38,20 +38,20 @@ def address(entry: str | None, remote: str = "10.0.0.1") -> str | None:
         ("198.51.100.1, 192.0.2.7:1", "192.0.2.7"),
     ],
 )
-def test_an_address_is_read_in_every_form_that_proxies_write(settings: Any, entry: str, read: str) -> None:
+def test_address_is_read_in_all_formats_of_proxies(settings: Any, entry: str, expected: str) -> None:
     settings.TRUSTED_PROXIES = 1
-    assert address(entry) == read
+    assert address(entry) == expected
 
 
 @pytest.mark.parametrize(
     "entry", ["", "unknown", "_hidden", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:٣", f"[{V6}]x", "a:1", "1:2:3"]
 )
-def test_anything_else_is_no_address(settings: Any, entry: str) -> None:
+def test_malformed_entry_has_no_address(settings: Any, entry: str) -> None:
     settings.TRUSTED_PROXIES = 1
     assert address(entry) is None
 
 
-def test_where_no_address_can_be_read_the_log_warns_once_a_minute(
+def test_missing_address_logs_a_warning_once_a_minute(
     settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.TRUSTED_PROXIES = 1
@@ -66,7 +66,7 @@ def test_where_no_address_can_be_read_the_log_warns_once_a_minute(
 
 
 @pytest.mark.parametrize(("entry", "proxies"), [(None, 1), ("192.0.2.7", 2)])
-def test_fewer_entries_than_proxies_are_a_warning_too(
+def test_fewer_entries_than_proxies_log_a_warning(
     settings: Any, caplog: pytest.LogCaptureFixture, entry: str | None, proxies: int
 ) -> None:
     settings.TRUSTED_PROXIES = proxies
@@ -74,7 +74,7 @@ def test_fewer_entries_than_proxies_are_a_warning_too(
     assert len(caplog.records) == 1
 
 
-def test_an_address_that_can_be_read_is_no_warning(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_valid_address_logs_no_warning(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
     settings.TRUSTED_PROXIES = 1
     address("192.0.2.7:4711")
     settings.TRUSTED_PROXIES = 0
@@ -100,26 +100,26 @@ def limited(settings: Any, db: None) -> None:
     settings.API_FAILED_RATE, settings.TRUSTED_PROXIES = "2/h", 1
 
 
-def tried(entry: str, times: int = 1) -> list[int]:
-    api = Api(FIELD_KEY, **{"x-forwarded-for": entry})
+def attempt(entry: str, times: int = 1) -> list[int]:
+    api = Api(LEGACY_KEY, **{"x-forwarded-for": entry})
     return [api.get("/api/devices").status_code for _ in range(times)]
 
 
 @pytest.mark.usefixtures("limited")
-def test_clients_behind_a_proxy_that_adds_ports_are_counted_apart() -> None:
-    assert tried("192.0.2.1:1001", 1) + tried("192.0.2.1:1002", 2) == [401, 401, 429]
-    assert tried("192.0.2.2:1001") == tried("[2001:db8::1]:1001") == [401]
+def test_clients_behind_a_proxy_that_adds_ports_are_counted_separately() -> None:
+    assert attempt("192.0.2.1:1001", 1) + attempt("192.0.2.1:1002", 2) == [401, 401, 429]
+    assert attempt("192.0.2.2:1001") == attempt("[2001:db8::1]:1001") == [401]
 
 
 @pytest.mark.usefixtures("limited")
-def test_a_whole_site_has_ten_times_the_failures_of_a_network() -> None:
-    statuses = [status for n in range(15) for status in tried(f"2001:db8:1:{n:x}::1", 2)]
+def test_ipv6_site_has_ten_times_the_failures_of_a_network() -> None:
+    statuses = [status for n in range(15) for status in attempt(f"2001:db8:1:{n:x}::1", 2)]
     assert statuses == [401] * 20 + [429] * 10
-    assert tried("2001:db8:2::1") == [401]
-    assert tried("192.0.2.1") == [401]
+    assert attempt("2001:db8:2::1") == [401]
+    assert attempt("192.0.2.1") == [401]
 
 
 @pytest.mark.usefixtures("limited")
-def test_one_network_does_not_use_up_what_its_site_may() -> None:
-    assert tried("2001:db8:1:1::1", 40).count(401) == 2
-    assert [status for n in range(2, 11) for status in tried(f"2001:db8:1:{n:x}::1", 2)] == [401] * 18
+def test_network_does_not_use_up_the_limit_of_its_site() -> None:
+    assert attempt("2001:db8:1:1::1", 40).count(401) == 2
+    assert [status for n in range(2, 11) for status in attempt(f"2001:db8:1:{n:x}::1", 2)] == [401] * 18

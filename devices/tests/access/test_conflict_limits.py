@@ -1,4 +1,4 @@
-"""How many conflicts with devices of other hospitals a key or an admin user is shown."""
+"""Limit the conflicts with devices of other hospitals that are shown to a key or an admin user."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ from devices.tests.support.factories import device_payload, register
 
 DEVICES = "/api/devices"
 ADMIN = "/admin/devices/device/"
-FREE = 100  # drafts from here on are of no registered device
+FREE = 100  # numbers from here on belong to no registered device
 pytestmark = pytest.mark.django_db
 
 
@@ -45,12 +45,12 @@ def foreign(rs_b: Hospital) -> list[Device]:
 
 
 def new_process() -> None:
-    """Forget what this process knows, as another process would not know it."""
+    """Clear the memory of this process, so that it acts like another process."""
     stores.limiter.cache_clear()
 
 
 def named(number: int) -> dict[str, Any]:
-    """A device whose MAC is free, and whose name is that of device `number`."""
+    """Return a device with an unused MAC and the name of device `number`."""
     return device_payload(FREE + number, device_name=f"Cuff {number}")
 
 
@@ -71,7 +71,7 @@ def recorded() -> list[AuditEvent]:
 
 
 @pytest.mark.parametrize("query", ["?mode=partial", "?mode=partial&dry_run=true", "?mode=partial&on_conflict=update"])
-def test_conflicts_are_shown_in_order_until_the_limit_and_then_nothing_is_compared(
+def test_conflicts_are_shown_in_order_up_to_the_limit_and_further_devices_are_not_compared(
     api_a: Api, foreign: list[Device], query: str
 ) -> None:
     items = [
@@ -95,8 +95,8 @@ def test_conflicts_are_shown_in_order_until_the_limit_and_then_nothing_is_compar
 
 def test_a_dry_run_of_a_whole_range_shows_no_more_than_the_limit(api_a: Api, foreign: list[Device]) -> None:
     macs = [device_payload(number, device_name=f"guess {number}") for number in range(1, 51)]
-    found = statuses(api_a.post(f"{DEVICES}?mode=partial&dry_run=true", macs))
-    assert found == ["conflict"] * 3 + ["limited"] * 47
+    results = statuses(api_a.post(f"{DEVICES}?mode=partial&dry_run=true", macs))
+    assert results == ["conflict"] * 3 + ["limited"] * 47
 
 
 def test_a_name_and_a_mac_of_one_device_are_two_conflicts(api_a: Api, foreign: list[Device]) -> None:
@@ -106,9 +106,7 @@ def test_a_name_and_a_mac_of_one_device_are_two_conflicts(api_a: Api, foreign: l
 
 
 @pytest.mark.parametrize("query", ["", "?dry_run=true", "?on_conflict=update"])
-def test_an_array_that_is_refused_as_a_whole_shows_no_more_either(
-    api_a: Api, foreign: list[Device], query: str
-) -> None:
+def test_rejected_array_shows_no_more_conflicts_than_the_limit(api_a: Api, foreign: list[Device], query: str) -> None:
     response = api_a.post(DEVICES + query, [named(number) for number in range(1, 6)])
     assert (response.status_code, int(response["Retry-After"]) > 0) == (429, True)
     codes = [error["code"] for error in response.json()["errors"]]
@@ -123,7 +121,7 @@ def test_malformed_devices_are_compared_within_the_limit_too(api_a: Api, foreign
 
 
 @pytest.mark.parametrize("query", ["", "?dry_run=true", "?mode=partial", "?on_conflict=update"])
-def test_beyond_the_limit_a_free_and_a_taken_device_are_answered_alike(
+def test_over_the_limit_a_free_and_a_taken_device_get_the_same_response(
     api_a: Api, foreign: list[Device], query: str
 ) -> None:
     use_up(api_a)
@@ -156,7 +154,7 @@ def test_own_conflicts_and_repeated_items_are_not_limited(api_a: Api, foreign: l
     assert (own.status_code, "Retry-After" in own) == (409, False)
 
 
-def test_the_same_conflict_again_costs_nothing(api_a: Api, foreign: list[Device]) -> None:
+def test_repeated_conflict_is_not_counted_again(api_a: Api, foreign: list[Device]) -> None:
     for _ in range(10):
         assert api_a.post(DEVICES, named(1)).status_code == 409
     assert api_a.post(DEVICES, device_payload(FREE)).status_code == 201
@@ -165,9 +163,7 @@ def test_the_same_conflict_again_costs_nothing(api_a: Api, foreign: list[Device]
     assert api_a.post(DEVICES, named(2)).status_code == 429
 
 
-def test_an_allowance_is_used_up_for_its_key_and_its_day(
-    api_a: Api, rs_a: Hospital, foreign: list[Device], clock: Clock
-) -> None:
+def test_limit_applies_to_one_key_and_one_day(api_a: Api, rs_a: Hospital, foreign: list[Device], clock: Clock) -> None:
     use_up(api_a)
     assert api_a.post(DEVICES, device_payload(FREE)).status_code == 429
     assert Api(issue("another", hospital=rs_a).text).post(DEVICES, device_payload(FREE)).status_code == 201
@@ -219,9 +215,7 @@ def test_a_changed_name_or_mac_is_limited(
     assert api_a(method, path, device_payload(20, device_type="CORPORATE")).status_code == 200
 
 
-def test_an_upsert_without_another_name_is_carried_out_beyond_the_limit(
-    api_a: Api, rs_a: Hospital, foreign: list[Device]
-) -> None:
+def test_upsert_without_a_new_name_succeeds_over_the_limit(api_a: Api, rs_a: Hospital, foreign: list[Device]) -> None:
     register(device_payload(20, device_holder=rs_a.name), device_payload(21, device_holder=rs_a.name))
     use_up(api_a)
     items = [device_payload(20, device_type="CORPORATE"), device_payload(21, device_name="another name")]
@@ -237,21 +231,23 @@ def used() -> list[int]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("query", ["?dry_run=true", "?mode=partial&dry_run=true", "", "?on_conflict=update"])
-def test_what_is_rolled_back_is_counted_and_recorded(api_a: Api, foreign: list[Device], query: str) -> None:
+def test_conflicts_of_a_rolled_back_request_are_counted_and_recorded(
+    api_a: Api, foreign: list[Device], query: str
+) -> None:
     api_a.post(DEVICES + query, [named(1), named(2)])
     assert used() == [2]
     assert [event.details for event in recorded()] == [{"conflicts": 2, "unchecked": 0}]
     assert recorded()[0].api_key is not None
 
 
-def test_another_process_knows_what_is_used_up(api_a: Api, foreign: list[Device]) -> None:
+def test_another_process_knows_the_used_limit(api_a: Api, foreign: list[Device]) -> None:
     use_up(api_a)
     new_process()
     assert api_a.post(DEVICES, device_payload(FREE)).status_code == 429
     assert used() == [3]
 
 
-def test_another_process_goes_on_with_what_is_left(api_a: Api, foreign: list[Device]) -> None:
+def test_another_process_continues_with_the_remaining_limit(api_a: Api, foreign: list[Device]) -> None:
     api_a.post(f"{DEVICES}?mode=partial", [named(1), named(2)])
     new_process()
     assert statuses(api_a.post(f"{DEVICES}?mode=partial", [named(3), named(4)])) == ["conflict", "limited"]
@@ -263,16 +259,16 @@ def test_a_large_limit_is_counted_exactly(api_a: Api, foreign: list[Device], set
     assert used() == [2]
 
 
-def test_what_conflicts_with_nothing_costs_one_query_a_process(api_a: Api, foreign: list[Device]) -> None:
+def test_request_without_conflicts_costs_one_query_per_process(api_a: Api, foreign: list[Device]) -> None:
     api_a.post(DEVICES, device_payload(FREE))
     with CaptureQueriesContext(connection) as queries:
         assert api_a.post(DEVICES, device_payload(FREE + 1)).status_code == 201
-    assert not [query for query in queries if "permitcount" in query["sql"]]
+    assert not [query for query in queries if "ratelimitcounter" in query["sql"]]
     assert recorded() == []
 
 
 @pytest.mark.parametrize("broken", ["lease", "used"])
-def test_if_the_counter_fails_each_process_counts_by_itself(
+def test_each_process_counts_separately_if_the_counter_fails(
     api_a: Api, foreign: list[Device], monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
@@ -339,7 +335,7 @@ def test_an_import_preview_is_limited(ratna: Client, rs_a: Hospital, foreign: li
         device_payload(FREE + 50),
     ]
     lines = ["ID,MAC,TYPE", *(",".join(str(value) for value in row.values()) for row in rows)]
-    file = SimpleUploadedFile("fleet.csv", "\n".join(lines).encode())
+    file = SimpleUploadedFile("devices.csv", "\n".join(lines).encode())
     preview = ratna.post(f"{ADMIN}import/", {"file": file})["location"]
     shown = ratna.get(preview).context["lines"]
     assert [line["number"] for line in shown] == [2, 4, 5, 6, 7]

@@ -1,6 +1,7 @@
-"""What leaks sideways, if anything does: by what else an answer tells one hospital of another, or how long it takes.
+"""Check that responses to one hospital disclose nothing about another: not in content, headers, cursors or queries.
 
-test_access_matrix.py holds who is answered what; here hospital RS Sehat asks, before and after RS Harapan was busy.
+test_access_matrix.py checks the status of each response. Here RS Sehat sends the same requests before and after changes
+at RS Harapan.
 """
 
 import base64
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -27,7 +29,7 @@ from devices.tests.support.factories import device_payload, register
 CHANGES = "/api/devices/changes"
 LIST, HISTORY = "/admin/devices/device/", "/admin/devices/historicaldevice/"
 
-ASKED = [
+API_PATHS = [
     "/api/devices",
     "/api/devices?search=cuff",
     "/api/devices?search=harapan",
@@ -42,7 +44,7 @@ ASKED = [
     CHANGES,
     f"{CHANGES}?since=now&wait=1",
 ]
-SHOWN = [
+PAGES = [
     "/admin/",
     LIST,
     f"{LIST}?q=harapan",
@@ -73,18 +75,18 @@ def ids(devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital) -> dict[str,
 @pytest.fixture
 def sari(ids: dict[str, int]) -> Client:
     client = Client()
-    client.force_login(users.User.objects.get(username="sari@rs.example"))
+    client.force_login(User.objects.get(username="sari@rs.example"))
     return client
 
 
-def busy(rs_a: Hospital, theirs: Device) -> None:
-    """Do elsewhere whatever there is to do."""
+def make_changes(rs_a: Hospital, device: Device) -> None:
+    """Make changes of every kind at RS Harapan."""
     register(
         *(device_payload(n, device_holder=rs_a.name) for n in range(10, 40)),
         device_payload(41, device_holder="RS Baru"),
         device_payload(42),
     )
-    registry.update(Device.objects.filter(pk=theirs.pk), {"device_name": "Renamed", "device_type": "CORPORATE"}, SYSTEM)
+    registry.update(Device.objects.filter(pk=device.pk), {"device_name": "Renamed", "device_type": "CORPORATE"}, SYSTEM)
     registry.retire(Device.objects.filter(device_name="Cuff 10"), SYSTEM)
     registry.transfer(Device.objects.filter(device_name="Cuff 11"), None, SYSTEM)
     hospitals.rename(rs_a, "RS Harapan Kita", SYSTEM)
@@ -93,36 +95,34 @@ def busy(rs_a: Hospital, theirs: Device) -> None:
     issue("another", hospital=rs_a)
 
 
-def told(response: Any) -> tuple[Any, ...]:
-    """Return an answer without what differs each time: tokens of forms, cursors, the time, the request's id."""
+def normalized(response: Any) -> tuple[Any, ...]:
+    """Return the response without parts that differ each time: form tokens, cursors, request ID and other headers."""
     text = re.sub(r'(csrfmiddlewaretoken" value=|"cursor":|since=)"?[\w-]+', "", response.content.decode())
     return response.status_code, text, response.headers.get("ETag"), response.headers.get("Location")
 
 
-@pytest.mark.parametrize("path", ASKED)
-def test_whatever_happens_elsewhere_an_answer_of_the_api_stays_the_same(
+@pytest.mark.parametrize("path", API_PATHS)
+def test_changes_of_another_hospital_do_not_change_an_api_response(
     api_b: Api, ids: dict[str, int], devices: dict[str, Device], rs_a: Hospital, path: str
 ) -> None:
-    before = told(api_b.get(path.format(**ids)))
-    busy(rs_a, devices["a"])
-    assert told(api_b.get(path.format(**ids))) == before
+    before = normalized(api_b.get(path.format(**ids)))
+    make_changes(rs_a, devices["a"])
+    assert normalized(api_b.get(path.format(**ids))) == before
 
 
-@pytest.mark.parametrize("path", SHOWN)
-def test_whatever_happens_elsewhere_a_page_stays_the_same(
+@pytest.mark.parametrize("path", PAGES)
+def test_changes_of_another_hospital_do_not_change_a_page(
     sari: Client, ids: dict[str, int], devices: dict[str, Device], rs_a: Hospital, path: str
 ) -> None:
-    before = told(sari.get(path.format(**ids)))
-    busy(rs_a, devices["a"])
+    before = normalized(sari.get(path.format(**ids)))
+    make_changes(rs_a, devices["a"])
     cache.clear()
-    after = told(sari.get(path.format(**ids)))
+    after = normalized(sari.get(path.format(**ids)))
     assert after == before
     assert "Harapan" not in after[1]
 
 
-def test_a_cursor_tells_neither_how_much_nor_whether_anything_happened_elsewhere(
-    api: Api, api_b: Api, ids: dict[str, int]
-) -> None:
+def test_cursor_does_not_disclose_changes_of_another_hospital(api: Api, api_b: Api, ids: dict[str, int]) -> None:
     def cursor() -> str:
         url = api_b.get(f"{CHANGES}?since=now").json()["pagination"]["next"]
         return str(re.search(r"since=([\w-]+)", url)[1])  # type: ignore[index]
@@ -139,14 +139,14 @@ def test_a_cursor_tells_neither_how_much_nor_whether_anything_happened_elsewhere
         assert api.get(f"{CHANGES}?since={text}").status_code == 410
 
 
-def test_a_cursor_with_any_bit_changed_is_none(api_b: Api, ids: dict[str, int]) -> None:
+def test_cursor_with_a_changed_character_is_invalid(api_b: Api, ids: dict[str, int]) -> None:
     text = api_b.get(CHANGES).json()["data"][0]["cursor"]
     for place in range(0, len(text), 7):
         other = text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]
         assert errors(api_b.get(f"{CHANGES}?since={other}")) == [("since", "cursor")]
 
 
-def test_a_list_by_a_former_name_has_another_tag_once_the_name_leads_here(api_b: Api, rs_b: Hospital) -> None:
+def test_etag_of_a_list_changes_when_its_hospital_name_becomes_an_alias(api_b: Api, rs_b: Hospital) -> None:
     register(device_payload(2, device_holder=rs_b.name))
     empty = hospitals.get_or_create(["RS Kosong"], SYSTEM)["rs kosong"]
     path = "/api/devices?device_holder=RS%20Kosong"
@@ -157,26 +157,24 @@ def test_a_list_by_a_former_name_has_another_tag_once_the_name_leads_here(api_b:
 
 
 def shapes(act: Callable[[], Any]) -> list[str]:
-    """Return what the database is asked meanwhile, without the values."""
+    """Return the queries that `act` causes, without their values."""
     with CaptureQueriesContext(connection) as captured:
         act()
     return [re.sub(r"'[^']*'|\b\d+\b|s\d+_x\d+", "?", query["sql"]) for query in captured.captured_queries]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_the_database_is_asked_the_same_of_anothers_device_as_of_none(
-    api_b: Api, ids: dict[str, int], method: str
-) -> None:
-    def ask(pk: int) -> list[str]:
+def test_queries_are_the_same_for_a_foreign_and_a_missing_device(api_b: Api, ids: dict[str, int], method: str) -> None:
+    def queries_of(pk: int) -> list[str]:
         body = device_payload(9) if method.startswith("P") else None
         return shapes(lambda: api_b(method, f"/api/device/{pk}", body))
 
-    ask(1)  # what is prepared once, and the use of the key, are behind us
-    assert ask(ids["theirs"]) == ask(ids["retired"]) == ask(987_654)
+    queries_of(1)  # the first request also prepares statements and records the use of the key
+    assert queries_of(ids["theirs"]) == queries_of(ids["retired"]) == queries_of(987_654)
 
 
 @pytest.mark.parametrize(
-    ("theirs", "nobodys"),
+    ("foreign", "missing"),
     [
         ("device_holder=RS%20Harapan", "device_holder=RS%20Jauh"),
         ("device_holder=RS%20Lama", "device_holder=RS%20Jauh"),
@@ -185,46 +183,48 @@ def test_the_database_is_asked_the_same_of_anothers_device_as_of_none(
         ("device_mac=000000000001", "device_mac=000000000099"),
     ],
 )
-def test_the_database_is_asked_the_same_by_a_filter_that_names_what_is_theirs(
-    api_b: Api, ids: dict[str, int], rs_a: Hospital, theirs: str, nobodys: str
+def test_queries_are_the_same_for_a_filter_with_foreign_values(
+    api_b: Api, ids: dict[str, int], rs_a: Hospital, foreign: str, missing: str
 ) -> None:
     hospitals.merge([hospitals.get_or_create(["RS Lama"], SYSTEM)["rs lama"]], rs_a, SYSTEM)
 
-    def ask(query: str) -> list[str]:
+    def queries_of(query: str) -> list[str]:
         return shapes(lambda: api_b.get(f"/api/devices?{query}"))
 
-    ask(nobodys)
-    assert ask(theirs) == ask(nobodys)
+    queries_of(missing)
+    assert queries_of(foreign) == queries_of(missing)
 
 
-def test_the_database_is_asked_the_same_by_a_search_of_the_admin(sari: Client, ids: dict[str, int]) -> None:
-    def ask(text: str) -> list[str]:
+def test_queries_are_the_same_for_a_search_of_foreign_values_in_the_admin(sari: Client, ids: dict[str, int]) -> None:
+    def queries_of(text: str) -> list[str]:
         return shapes(lambda: sari.get(f"{LIST}?q={text}"))
 
-    ask("jauh")
-    assert ask("harapan") == ask("jauh")
+    queries_of("jauh")
+    assert queries_of("harapan") == queries_of("jauh")
 
 
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
-def test_the_database_is_asked_the_same_by_a_page(sari: Client, ids: dict[str, int], page: str) -> None:
-    def ask(pk: int) -> list[str]:
+def test_queries_are_the_same_for_the_page_of_a_foreign_and_a_missing_device(
+    sari: Client, ids: dict[str, int], page: str
+) -> None:
+    def queries_of(pk: int) -> list[str]:
         return shapes(lambda: sari.get(f"{LIST}{pk}/{page}/"))
 
-    ask(1)
-    assert ask(ids["theirs"]) == ask(ids["retired"]) == ask(987_654)
+    queries_of(1)
+    assert queries_of(ids["theirs"]) == queries_of(ids["retired"]) == queries_of(987_654)
 
 
 @pytest.mark.parametrize("query", ["", "?on_conflict=update", "?mode=partial", "?dry_run=true"])
-def test_a_conflict_tells_the_same_whosever_the_other_device_is(
+def test_conflict_does_not_disclose_the_hospital_of_the_other_device(
     api_b: Api, ids: dict[str, int], devices: dict[str, Device], query: str
 ) -> None:
-    def ask(other: Device) -> Any:
+    def response_to(other: Device) -> Any:
         return api_b.post(f"/api/devices{query}", device_payload(50, device_name=other.device_name)).content
 
-    assert ask(devices["a"]) == ask(devices["free"]) == ask(devices["b"])
+    assert response_to(devices["a"]) == response_to(devices["free"]) == response_to(devices["b"])
 
 
-def test_a_put_by_anothers_address_is_a_put_by_none(api_b: Api, ids: dict[str, int]) -> None:
+def test_put_with_a_foreign_mac_or_id_returns_the_same_as_with_a_missing_one(api_b: Api, ids: dict[str, int]) -> None:
     for body in (
         device_payload(1),
         device_payload(1, id=ids["theirs"]),

@@ -1,4 +1,4 @@
-"""A browser in which a user has signed in before is not stopped by the failures of others in its network."""
+"""Failures of others in a network do not lock out a browser in which the user signed in before."""
 
 from typing import Any
 
@@ -7,15 +7,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devices.tests.support.sign_in import WRONG, _one_window, hashes, sign_in, user
+from devices.tests.support.sign_in import WRONG, sign_in
 from devices.tests.support.users import PASSWORD
-
-__all__ = ["_one_window", "hashes", "user"]  # fixtures
 
 
 @pytest.fixture
 def browser(user: User) -> Client:
-    """Has the cookie of `keeper` and no session."""
+    """A client with the device cookie of `keeper` and no session."""
     browser = Client()
     assert sign_in("keeper", PASSWORD, client=browser).status_code == 302
     del browser.cookies[settings.SESSION_COOKIE_NAME]
@@ -38,7 +36,7 @@ def test_user_name_is_compared_as_the_form_reads_it(browser: Client, locked_netw
     assert sign_in(typed, PASSWORD, client=browser).status_code == 302
 
 
-def test_cookie_helps_no_other_user(browser: Client, locked_network: None) -> None:
+def test_cookie_is_ignored_for_another_user(browser: Client, locked_network: None) -> None:
     User.objects.create_superuser("another", password=PASSWORD)
     assert sign_in("another", PASSWORD, client=browser).status_code == 429
 
@@ -72,7 +70,7 @@ def test_user_is_locked_after_five_failures_with_the_cookie_too(browser: Client)
     assert [sign_in("keeper", client=browser).status_code for _ in range(6)] == [200] * 4 + [429] * 2
 
 
-def test_network_rate_holds_with_the_cookie_too(browser: Client, settings: Any) -> None:
+def test_network_rate_applies_with_the_cookie_too(browser: Client, settings: Any) -> None:
     settings.SIGN_IN_RATE = "1/h"
     sign_in("nobody")
     assert sign_in("keeper", PASSWORD, client=browser).status_code == 429

@@ -1,4 +1,4 @@
-"""New passwords are long, and are neither common nor made of well-known words."""
+"""New passwords must be long, and must not be common or consist of well-known words."""
 
 import gzip
 import os
@@ -17,7 +17,7 @@ from django.utils import translation
 from devices.accounts import password_rules
 from devices.models import Hospital
 from devices.tests.support.server import ROOT
-from devices.tests.support.users import link, make, set_password
+from devices.tests.support.users import add_user, set_password, shown_link
 
 pytestmark = pytest.mark.django_db
 
@@ -66,8 +66,8 @@ def test_password_has_at_least_twelve_characters(password: str, is_short: bool) 
 
 
 def test_generated_passwords_are_accepted() -> None:
-    refused = [word for word in (secrets.token_urlsafe(12) for _ in range(300)) if codes(word)]
-    assert len(refused) <= 3  # quickstart does not validate its own
+    rejected = [word for word in (secrets.token_urlsafe(12) for _ in range(300)) if codes(word)]
+    assert len(rejected) <= 3  # quickstart does not validate its passwords
 
 
 def test_common_passwords_are_refused_with_padding() -> None:
@@ -78,12 +78,12 @@ def test_common_passwords_are_refused_with_padding() -> None:
 
 
 def test_names_of_other_hospitals_are_not_disclosed(rs_a: Hospital, rs_b: Hospital, ratna: Client) -> None:
-    person = User.objects.get(username="ratna@rs.example")
+    user = User.objects.get(username="ratna@rs.example")
     rs_a.name = "RS Kenanga"
     rs_a.save()
     other = Hospital.objects.create(name="RS Wijayakusuma")
-    assert codes("Kenanga?!-71", person) == ["password_of_known_words"]
-    assert codes("wijayakusuma?-71", person) == []
+    assert codes("Kenanga?!-71", user) == ["password_of_known_words"]
+    assert codes("wijayakusuma?-71", user) == []
     assert codes("wijayakusuma?-71", User(username="new")) == ["password_of_known_words"]
     assert other.pk
 
@@ -94,19 +94,19 @@ def test_former_name_of_a_hospital_is_refused(rs_a: Hospital) -> None:
 
 
 def test_long_password_is_validated_with_many_hospitals(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
+    lengths: list[int] = []
     count = password_rules._own_characters
     monkeypatch.setattr(
-        password_rules, "_own_characters", lambda text, words: read.append(len(text)) or count(text, words)
+        password_rules, "_own_characters", lambda text, words: lengths.append(len(text)) or count(text, words)
     )
     codes("Kx7$" * 500_000)
-    assert read == [password_rules.READ] * 2
+    assert lengths == [password_rules.MAX_CHECKED] * 2
 
 
-def test_refusal_is_shown_in_both_languages(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+def test_error_is_shown_in_both_languages(operator: Client, rs_a: Hospital) -> None:
+    path = shown_link(add_user(operator, rs_a))
     assert (
-        "at least 8 different characters besides years"
+        "at least 8 different characters that are not part of years"
         in set_password(Client(), path, "Cexup2026!!!!").content.decode()
     )
     with translation.override("id"):

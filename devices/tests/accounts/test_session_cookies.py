@@ -1,4 +1,4 @@
-"""What the browser keeps of a session, and what of it is deleted when the session ends."""
+"""When a session ends, its data in the browser is deleted."""
 
 import time
 from typing import Any
@@ -13,14 +13,14 @@ from devices.accounts.sessions import BEGAN_AT
 CLEARED = '"cache", "storage"'
 
 
-def test_signing_out_clears_what_the_browser_keeps(operator: Client) -> None:
+def test_signing_out_clears_the_browser_cache_and_storage(operator: Client) -> None:
     response = operator.post("/admin/logout/")
     assert response["Clear-Site-Data"] == CLEARED
     assert response.cookies["sessionid"]["max-age"] == 0
     assert operator.get("/admin/login/").status_code == 200
 
 
-def test_a_session_that_is_too_old_is_cleared_too(operator: Client) -> None:
+def test_expired_session_is_cleared_too(operator: Client) -> None:
     session = operator.session
     session[BEGAN_AT] = time.time() - 13 * 60 * 60
     session.save()
@@ -28,14 +28,14 @@ def test_a_session_that_is_too_old_is_cleared_too(operator: Client) -> None:
     assert (response.status_code, response["Clear-Site-Data"]) == (302, CLEARED)
 
 
-def test_a_session_that_a_new_password_ended_is_cleared_too(operator: Client) -> None:
+def test_session_ended_by_a_new_password_is_cleared_too(operator: Client) -> None:
     user = User.objects.get()
     user.set_password("another one")
     user.save()
     assert operator.get("/admin/")["Clear-Site-Data"] == CLEARED
 
 
-def test_cookie_of_no_session_is_deleted_and_cleared_too(client: Client, db: None) -> None:
+def test_cookie_of_an_unknown_session_is_deleted_and_cleared_too(client: Client, db: None) -> None:
     response = client.get("/admin/login/", headers={"cookie": "sessionid=unknown"})
     assert (response["Clear-Site-Data"], response.cookies["sessionid"]["max-age"]) == (CLEARED, 0)
 

@@ -1,4 +1,4 @@
-"""Session data is encrypted in the database, so that a copy of the database opens nothing."""
+"""Session data is encrypted in the database, so a copy of the database does not grant access."""
 
 import json
 from typing import Any
@@ -15,33 +15,33 @@ from devices.accounts.sessions import CONTEXT, SessionStore
 from devices.crypto import encryption
 from devices.models import Session
 from devices.tests.support.sessions import is_open, key_of
-from devices.tests.support.two_factor import SET_UP, change_the_key
+from devices.tests.support.two_factor import SET_UP, rotate_secret_key
 
 TOKEN = "_password_reset_token"
 
 
 @pytest.fixture
-def person(ratna: Client) -> User:
+def user(ratna: Client) -> User:
     return User.objects.get(first_name="Ibu Ratna")
 
 
 def stored() -> str:
-    """Return the table of sessions as a backup contains it."""
+    """Return the content of the session table, as in a backup."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {Session._meta.db_table}")
         return repr(cursor.fetchall())
 
 
 def decoded(text: str) -> list[Any]:
-    """Return what Django's format of session data would disclose."""
+    """Return the data that a reader could decode if it were in Django's format."""
     try:
         return [signing.loads(text, salt=SessionStore().key_salt), signing.b64_decode(text.encode())]
     except (signing.BadSignature, ValueError):
         return []
 
 
-def test_stored_session_has_no_token_of_an_opened_password_link(person: User) -> None:
-    path = users.create_password_link(person)
+def test_stored_session_has_no_token_of_an_opened_password_link(user: User) -> None:
+    path = users.create_password_link(user)
     browser = Client()
     assert browser.get(path).status_code == 302
     token = SessionStore(key_of(browser))[TOKEN]
@@ -54,7 +54,7 @@ def test_stored_session_has_no_token_of_an_opened_password_link(person: User) ->
         assert decoded(row.session_data.removeprefix(encryption.PREFIX)) == []
 
 
-def test_stored_session_has_no_name_of_its_data(ratna: Client) -> None:
+def test_stored_session_does_not_disclose_the_names_of_its_data(ratna: Client) -> None:
     ratna.get(SET_UP)
     data = SessionStore(key_of(ratna)).load()
     assert SESSION_KEY in data
@@ -71,7 +71,7 @@ def test_equal_data_is_stored_differently(db: None) -> None:
 
 def test_session_stays_valid_while_the_old_key_is_a_fallback(ratna: Client, settings: Any) -> None:
     assert is_open(ratna)
-    change_the_key(settings, keep=True)
+    rotate_secret_key(settings, keep=True)
     assert is_open(ratna)
     SessionStore(key_of(ratna)).save()
     settings.SECRET_KEY_FALLBACKS = []
@@ -79,7 +79,7 @@ def test_session_stays_valid_while_the_old_key_is_a_fallback(ratna: Client, sett
 
 
 def test_session_is_empty_without_the_key_that_encrypted_it(ratna: Client, settings: Any) -> None:
-    change_the_key(settings, keep=False)
+    rotate_secret_key(settings, keep=False)
     assert SessionStore(key_of(ratna)).load() == {}
     assert not is_open(ratna)
 
@@ -91,7 +91,7 @@ def test_data_that_is_not_encrypted_is_an_empty_session(ratna: Client, text: str
     assert not is_open(ratna)
 
 
-def test_data_in_the_format_of_django_is_an_empty_session(ratna: Client) -> None:
+def test_data_in_djangos_format_is_an_empty_session(ratna: Client) -> None:
     data = SessionStore(key_of(ratna)).load()
     Session.objects.update(session_data=signing.dumps(data, salt=SessionStore().key_salt))
     assert not is_open(ratna)
@@ -106,7 +106,7 @@ def test_data_that_was_tampered_with_is_an_empty_session(ratna: Client, position
     assert not is_open(ratna)
 
 
-def test_secret_of_a_two_factor_does_not_open_as_a_session(db: None) -> None:
-    sealed = encryption.encrypt_totp_secret(json.dumps({SESSION_KEY: "1"}).encode(), 1)
-    assert encryption.decrypt(sealed, context=CONTEXT) is None
-    assert SessionStore().decode(sealed) == {}
+def test_encrypted_totp_secret_is_not_accepted_as_session_data(db: None) -> None:
+    ciphertext = encryption.encrypt_totp_secret(json.dumps({SESSION_KEY: "1"}).encode(), 1)
+    assert encryption.decrypt(ciphertext, context=CONTEXT) is None
+    assert SessionStore().decode(ciphertext) == {}

@@ -1,4 +1,4 @@
-"""Sessions: stored by a hash of their key, listed and ended by their user, ended when a way to sign in changes."""
+"""Sessions are stored by a hash of their key, and end when their user ends them or the sign-in changes."""
 
 import io
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from devices.accounts import sessions, two_factor, users
 from devices.accounts.sessions import SessionStore, hash_key
 from devices.audit.audit_log import Action
 from devices.models import AuditEvent, AuthenticatorApp, Hospital, Session
-from devices.tests.support.sessions import PEOPLE, SESSIONS, is_open, key_of
+from devices.tests.support.sessions import SESSIONS, USERS, is_open, key_of
 from devices.tests.support.two_factor import SET_UP, code_shown, next_code_of, set_up
 from devices.tests.support.users import PASSWORD, set_password
 
@@ -32,20 +32,20 @@ def signed_in(user: User, **headers: str) -> Client:
 
 
 def ended() -> list[tuple[int | None, Any]]:
-    """Return whose sessions the audit says were ended, and how many."""
+    """Return the user ids and numbers of ended sessions in the audit log."""
     events = AuditEvent.objects.filter(action=Action.SESSION_ENDED).order_by("pk")
     return [(event.object_id, event.details["count"]) for event in events]
 
 
 @pytest.fixture
-def person(ratna: Client) -> User:
+def user(ratna: Client) -> User:
     return User.objects.get(first_name="Ibu Ratna")
 
 
-# --- What is stored
+# --- Storage
 
 
-def test_database_has_no_key_that_opens_a_session(ratna: Client) -> None:
+def test_database_contains_no_valid_session_key(ratna: Client) -> None:
     assert is_open(ratna)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {Session._meta.db_table}")
@@ -64,122 +64,121 @@ def test_unknown_key_is_not_adopted(db: None) -> None:
     assert store.session_key != "chosen-by-an-attacker"
 
 
-def test_session_keeps_its_start_and_last_use(ratna: Client, person: User) -> None:
+def test_session_keeps_its_start_and_last_use(ratna: Client, user: User) -> None:
     before = Session.objects.get()
     Session.objects.update(last_seen_at=timezone.now() - timedelta(minutes=9))
     ratna.get("/admin/", REMOTE_ADDR="192.0.2.7", headers={"user-agent": "Firefox " + "x" * 500})
     after = Session.objects.get()
-    assert (after.user_id, after.ip_address, after.user_agent[:8]) == (person.pk, "192.0.2.7", "Firefox ")
+    assert (after.user_id, after.ip_address, after.user_agent[:8]) == (user.pk, "192.0.2.7", "Firefox ")
     assert after.created_at == before.created_at
     assert timezone.now() - after.last_seen_at < timedelta(minutes=1)
 
 
-def test_key_is_replaced_and_start_kept_when_the_session_key_cycles(ratna: Client, person: User) -> None:
+def test_key_is_replaced_and_start_kept_when_the_session_key_cycles(ratna: Client, user: User) -> None:
     ratna.get("/admin/")
     [before] = Session.objects.all()
     store = SessionStore(key_of(ratna))
     store.cycle_key()
     [after] = Session.objects.all()
-    assert (after.pk, after.created_at, after.user_id) == (hash_key(store.session_key), before.created_at, person.pk)
+    assert (after.pk, after.created_at, after.user_id) == (hash_key(store.session_key), before.created_at, user.pk)
 
 
-def test_expired_session_is_neither_valid_nor_listed(ratna: Client, person: User) -> None:
+def test_expired_session_is_neither_valid_nor_listed(ratna: Client, user: User) -> None:
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
-    assert not sessions.sessions_of(person)
+    assert not sessions.sessions_of(user)
     assert not is_open(ratna)
     SessionStore.clear_expired()
-    assert not Session.objects.filter(user_id=person.pk).exists()
+    assert not Session.objects.filter(user_id=user.pk).exists()
 
 
-# --- One's own
+# --- Own sessions
 
 
-def test_user_sees_their_own_sessions_only(person: User, operator: Client) -> None:
-    mine = signed_in(person, user_agent="Firefox of Ratna")
-    signed_in(person, user_agent="Phone of Ratna")
+def test_user_sees_their_own_sessions_only(user: User, operator: Client) -> None:
+    current = signed_in(user, user_agent="Firefox of Ratna")
+    signed_in(user, user_agent="Phone of Ratna")
     operator.get("/admin/", headers={"user-agent": "Browser of the operator"})
-    page = mine.get(SESSIONS)
+    page = current.get(SESSIONS)
     content = page.content.decode()
     assert "Firefox of Ratna" in content
     assert "Phone of Ratna" in content
     assert "Browser of the operator" not in content
+    assert "IP address: 127.0.0.1" in content
     assert "no-store" in page["Cache-Control"]
-    assert key_of(mine) not in content
+    assert key_of(current) not in content
 
 
-def test_user_ends_one_of_their_sessions(person: User) -> None:
-    mine, lost, other = (signed_in(person) for _ in range(3))
-    mine.post(SESSIONS, {"session": hash_key(key_of(lost))})
-    assert [is_open(client) for client in (mine, lost, other)] == [True, False, True]
-    assert ended() == [(person.pk, 1)]
+def test_user_ends_one_of_their_sessions(user: User) -> None:
+    current, lost, other = (signed_in(user) for _ in range(3))
+    current.post(SESSIONS, {"session": hash_key(key_of(lost))})
+    assert [is_open(client) for client in (current, lost, other)] == [True, False, True]
+    assert ended() == [(user.pk, 1)]
 
 
-def test_user_ends_all_their_other_sessions(person: User, ratna: Client) -> None:
-    mine, lost = signed_in(person), signed_in(person)
-    mine.post(SESSIONS, {"others": ""})
-    assert [is_open(client) for client in (mine, lost, ratna)] == [True, False, False]
-    assert ended() == [(person.pk, 2)]
+def test_user_ends_all_their_other_sessions(user: User, ratna: Client) -> None:
+    current, lost = signed_in(user), signed_in(user)
+    current.post(SESSIONS, {"others": ""})
+    assert [is_open(client) for client in (current, lost, ratna)] == [True, False, False]
+    assert ended() == [(user.pk, 2)]
 
 
-@pytest.mark.parametrize("chosen", ["theirs", "current", "x", "", "\0", "'"])
+@pytest.mark.parametrize("chosen", ["foreign", "own", "x", "", "\0", "'"])
 def test_session_that_is_not_another_one_of_the_user_is_not_ended(
-    person: User, ratna: Client, operator: Client, chosen: str
+    user: User, ratna: Client, operator: Client, chosen: str
 ) -> None:
-    other = signed_in(person)
-    ids = {"theirs": hash_key(key_of(operator)), "current": hash_key(key_of(ratna))}
+    other = signed_in(user)
+    ids = {"foreign": hash_key(key_of(operator)), "own": hash_key(key_of(ratna))}
     assert ratna.post(SESSIONS, {"session": ids.get(chosen, chosen)}).status_code == 302
     assert [is_open(client) for client in (ratna, other, operator)] == [True] * 3
     assert ended() == []
 
 
-def test_get_ends_no_session(person: User, ratna: Client) -> None:
-    signed_in(person).get(SESSIONS, {"others": "1"})
+def test_get_ends_no_session(user: User, ratna: Client) -> None:
+    signed_in(user).get(SESSIONS, {"others": "1"})
     assert is_open(ratna)
 
 
-# --- Another user's
+# --- Sessions of another user
 
 
-def test_operator_sees_how_many_sessions_a_user_has_and_ends_them(
-    operator: Client, ratna: Client, person: User
-) -> None:
-    other = signed_in(person)
-    page = operator.get(f"{PEOPLE}{person.pk}/change/")
-    assert page.context["adminform"].model_admin.number_of_sessions(person) == 2
-    chosen = {"action": "end_sessions", "_selected_action": person.pk}
-    assert "signed out everywhere" in operator.post(PEOPLE, chosen).content.decode()
+def test_operator_sees_how_many_sessions_a_user_has_and_ends_them(operator: Client, ratna: Client, user: User) -> None:
+    other = signed_in(user)
+    page = operator.get(f"{USERS}{user.pk}/change/")
+    assert page.context["adminform"].model_admin.number_of_sessions(user) == 2
+    chosen = {"action": "end_sessions", "_selected_action": user.pk}
+    assert "1 user will be signed out of all sessions" in operator.post(USERS, chosen).content.decode()
     assert is_open(ratna)
-    operator.post(PEOPLE, {**chosen, "confirmed": "1"})
+    operator.post(USERS, {**chosen, "confirmed": "1"})
     assert [is_open(client) for client in (operator, ratna, other)] == [True, False, False]
-    assert ended() == [(person.pk, 2)]
+    assert ended() == [(user.pk, 2)]
 
 
 def test_hospital_admin_ends_no_session_of_another_user(ratna: Client, operator: Client) -> None:
     chosen = {"action": "end_sessions", "_selected_action": User.objects.get(username="operator").pk, "confirmed": "1"}
-    assert ratna.post(PEOPLE, chosen).status_code == 403
+    assert ratna.post(USERS, chosen).status_code == 403
     assert is_open(operator)
 
 
-# --- When a way to sign in changes
+# --- Changes of the sign-in
 
 
-def changes_password(person: User) -> None:
-    person.set_password(NEW_PASSWORD)
-    person.save()
+def changes_password(user: User) -> None:
+    user.set_password(NEW_PASSWORD)
+    user.save()
 
 
-def uses_link(person: User) -> None:
-    set_password(Client(), users.create_password_link(person), NEW_PASSWORD)
+def uses_link(user: User) -> None:
+    set_password(Client(), users.create_password_link(user), NEW_PASSWORD)
 
 
-def is_deactivated_and_activated_again(person: User) -> None:
+def is_deactivated_and_activated_again(user: User) -> None:
     for is_active in (False, True):
-        person.is_active = is_active
-        person.save()
+        user.is_active = is_active
+        user.save()
 
 
-def resets_by_command(person: User) -> None:
-    call_command("reset_two_factor", person.username, stderr=io.StringIO())
+def resets_by_command(user: User) -> None:
+    call_command("reset_two_factor", user.username, stderr=io.StringIO())
 
 
 @pytest.mark.parametrize(
@@ -187,105 +186,103 @@ def resets_by_command(person: User) -> None:
     [changes_password, uses_link, is_deactivated_and_activated_again, resets_by_command, two_factor.reset],
 )
 def test_all_sessions_end_when_a_way_to_sign_in_changes(
-    person: User, ratna: Client, operator: Client, change: Callable[[User], None]
+    user: User, ratna: Client, operator: Client, change: Callable[[User], None]
 ) -> None:
-    change(person)
-    assert not Session.objects.filter(user_id=person.pk).exists()
+    change(user)
+    assert not Session.objects.filter(user_id=user.pk).exists()
     assert not is_open(ratna)
     assert is_open(operator)
-    assert ended() == [(person.pk, 1)]
+    assert ended() == [(user.pk, 1)]
 
 
-def test_new_password_ends_all_sessions_but_the_one_that_sets_it(rs_a: Hospital) -> None:
+def test_new_password_ends_all_sessions_except_the_current_one(rs_a: Hospital) -> None:
     user = users.invite("Ibu Sari", "sari@rs.example", [rs_a])
     user.set_password("pagi-cerah-7")
     user.save()
-    mine, other = signed_in(user), signed_in(user)
+    current, other = signed_in(user), signed_in(user)
     form = {"old_password": "pagi-cerah-7", "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
-    assert mine.post("/admin/password_change/", form).status_code == 302
-    assert [is_open(client) for client in (mine, other)] == [True, False]
+    assert current.post("/admin/password_change/", form).status_code == 302
+    assert [is_open(client) for client in (current, other)] == [True, False]
     assert Session.objects.filter(user_id=user.pk).count() == 1
 
 
-def test_sign_in_ends_no_session(person: User, ratna: Client) -> None:
-    assert is_open(signed_in(person))
+def test_sign_in_ends_no_session(user: User, ratna: Client) -> None:
+    assert is_open(signed_in(user))
     assert is_open(ratna)
 
 
-# --- The second factor's secret
+# --- The TOTP secret
 
 
 def secret_shown(page: Any) -> str:
     return str(page.context["secret"])
 
 
-def test_two_sessions_never_see_the_same_secret(person: User) -> None:
-    thief, victim = signed_in(person), signed_in(person)
+def test_two_sessions_never_see_the_same_secret(user: User) -> None:
+    thief, victim = signed_in(user), signed_in(user)
     secrets = [secret_shown(client.get(SET_UP)) for client in (thief, victim, thief, victim)]
     assert secrets[:2] == secrets[2:]
     assert len(set(secrets)) == 2
 
 
-def test_secret_of_another_session_is_not_confirmed(person: User) -> None:
-    thief, victim = signed_in(person), signed_in(person)
+def test_secret_of_another_session_is_not_confirmed(user: User) -> None:
+    thief, victim = signed_in(user), signed_in(user)
     for client in (thief, victim):
         client.get(SET_UP)
-    theirs = AuthenticatorApp.objects.get(name=hash_key(key_of(thief)))
-    page = victim.post(SET_UP, {"code": code_shown(theirs), "password": PASSWORD})
+    foreign = AuthenticatorApp.objects.get(name=hash_key(key_of(thief)))
+    page = victim.post(SET_UP, {"code": code_shown(foreign), "password": PASSWORD})
     assert "This code is wrong" in page.content.decode()
-    assert not two_factor.is_enrolled(person)
+    assert not two_factor.is_enrolled(user)
 
 
-def test_set_up_ends_all_other_sessions_and_their_secrets(person: User, ratna: Client) -> None:
-    mine = signed_in(person)
+def test_set_up_ends_all_other_sessions_and_their_secrets(user: User, ratna: Client) -> None:
+    current = signed_in(user)
     ratna.get(SET_UP)
-    mine.get(SET_UP)
-    app = AuthenticatorApp.objects.get(name=hash_key(key_of(mine)))
-    assert mine.post(SET_UP, {"code": code_shown(app), "password": PASSWORD}).status_code == 200
-    assert list(AuthenticatorApp.objects.filter(user=person)) == [app]
-    assert [is_open(client) for client in (mine, ratna)] == [True, False]
-    assert ended() == [(person.pk, 1)]
+    current.get(SET_UP)
+    app = AuthenticatorApp.objects.get(name=hash_key(key_of(current)))
+    assert current.post(SET_UP, {"code": code_shown(app), "password": PASSWORD}).status_code == 200
+    assert list(AuthenticatorApp.objects.filter(user=user)) == [app]
+    assert [is_open(client) for client in (current, ratna)] == [True, False]
+    assert ended() == [(user.pk, 1)]
 
 
-def test_second_session_that_confirms_does_not_replace_the_first(person: User) -> None:
-    ids = [hash_key(key_of(signed_in(person))) for _ in range(2)]
-    [first, second] = [two_factor.start_enrollment(person, session_id) for session_id in ids]
-    assert two_factor.confirm_enrollment(person, code_shown(first), ids[0]) == first
-    assert two_factor.confirm_enrollment(person, code_shown(second), ids[1]) is None
-    assert AuthenticatorApp.objects.get(user=person, confirmed=True) == first
+def test_second_session_that_confirms_does_not_replace_the_first(user: User) -> None:
+    ids = [hash_key(key_of(signed_in(user))) for _ in range(2)]
+    [first, second] = [two_factor.start_enrollment(user, session_id) for session_id in ids]
+    assert two_factor.confirm_enrollment(user, code_shown(first), ids[0]) == first
+    assert two_factor.confirm_enrollment(user, code_shown(second), ids[1]) is None
+    assert AuthenticatorApp.objects.get(user=user, confirmed=True) == first
 
 
-def test_unconfirmed_secret_is_removed_with_its_session(person: User, ratna: Client) -> None:
+def test_unconfirmed_secret_is_removed_with_its_session(user: User, ratna: Client) -> None:
     ratna.get(SET_UP)
     ratna.post("/admin/logout/")
-    signed_in(person).get(SET_UP)
-    assert AuthenticatorApp.objects.filter(user=person).count() == 1
+    signed_in(user).get(SET_UP)
+    assert AuthenticatorApp.objects.filter(user=user).count() == 1
 
 
 @pytest.mark.parametrize("password", [None, "", "wrong"])
-def test_set_up_requires_the_password_and_checks_no_code_without(
-    person: User, ratna: Client, password: str | None
-) -> None:
+def test_set_up_checks_no_code_without_the_password(user: User, ratna: Client, password: str | None) -> None:
     ratna.get(SET_UP)
-    code = code_shown(AuthenticatorApp.objects.get(user=person))
+    code = code_shown(AuthenticatorApp.objects.get(user=user))
     form = {"code": code} | ({} if password is None else {"password": password})
     assert list(ratna.post(SET_UP, form).context["form"].errors) == ["password"]
-    assert not two_factor.is_enrolled(person)
+    assert not two_factor.is_enrolled(user)
     assert ratna.post(SET_UP, {"code": code, "password": PASSWORD}).status_code == 200
-    assert two_factor.is_enrolled(person)
+    assert two_factor.is_enrolled(user)
 
 
-def test_session_from_before_a_reset_sets_up_nothing(person: User, ratna: Client) -> None:
-    set_up(ratna, person)
-    two_factor.reset(person)
+def test_session_from_before_a_reset_cannot_set_it_up(user: User, ratna: Client) -> None:
+    set_up(ratna, user)
+    two_factor.reset(user)
     assert ratna.get(SET_UP).headers["Location"].startswith("/admin/login/")
     ratna.post(SET_UP, {"code": "000000", "password": PASSWORD})
-    assert not AuthenticatorApp.objects.filter(user=person).exists()
+    assert not AuthenticatorApp.objects.filter(user=user).exists()
 
 
-def test_user_who_turns_it_off_stays_signed_in(person: User, ratna: Client) -> None:
-    set_up(ratna, person)
-    other = signed_in(person)
-    ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(person)})
+def test_user_who_turns_it_off_stays_signed_in(user: User, ratna: Client) -> None:
+    set_up(ratna, user)
+    other = signed_in(user)
+    ratna.post(SET_UP, {"turn_off": "1", "code": next_code_of(user)})
     assert is_open(ratna)
     assert not is_open(other)

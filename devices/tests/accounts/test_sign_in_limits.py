@@ -1,8 +1,9 @@
-"""Passwords and codes are checked only so often, and few passwords at a time."""
+"""Limits of the checks of passwords and codes, and of concurrent hashing."""
 
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from devices.models import AuditEvent, AuthenticatorApp
 from devices.ratelimit import stores
 from devices.tests.support.concurrency import at_once
 from devices.tests.support.sign_in import WRONG, send_code, sign_in
-from devices.tests.support.two_factor import CHECK, next_code_of, set_up, signed_in_anew
-from devices.tests.support.users import PASSWORD, link, make, set_password
+from devices.tests.support.two_factor import CHECK, next_code_of, set_up, sign_in_again
+from devices.tests.support.users import PASSWORD, add_user, set_password, shown_link
 
 CHANGE = "/admin/password_change/"
 
@@ -46,8 +47,8 @@ def change_password(client: Client, old: str, new: str = "pagi-cerah-7") -> Any:
     return client.post(CHANGE, {"old_password": old, "new_password1": new, "new_password2": new})
 
 
-def recorded(what: str) -> list[AuditEvent]:
-    return list(AuditEvent.objects.filter(action=what))
+def recorded(action: str) -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(action=action))
 
 
 # --- Hashing
@@ -69,7 +70,7 @@ def test_known_and_unknown_names_take_one_hash(user: User, hashes: list[str], na
     assert hashes == [WRONG]
 
 
-def test_503_counts_as_no_failed_sign_in(user: User, no_free_slot: None) -> None:
+def test_503_is_not_counted_as_a_failed_sign_in(user: User, no_free_slot: None) -> None:
     for _ in range(6):
         sign_in("keeper", PASSWORD)
     assert not AccessAttempt.objects.exists()
@@ -77,12 +78,12 @@ def test_503_counts_as_no_failed_sign_in(user: User, no_free_slot: None) -> None
 
 
 def test_password_change_returns_503_if_no_slot_is_free(user: User, no_free_slot: None) -> None:
-    assert change_password(signed_in_anew(user), PASSWORD).status_code == 503
+    assert change_password(sign_in_again(user), PASSWORD).status_code == 503
     assert recorded(Action.PASSWORD_REJECTED) == []
 
 
 def test_link_stays_valid_if_no_slot_is_free(operator: Client, rs_a: Any, hashes: list[str]) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     password_hashing.lock.acquire()
     try:
         assert set_password(Client(), path, "pagi-cerah-7").status_code == 503
@@ -175,7 +176,7 @@ def test_ipv6_site_has_four_times_the_rate_of_its_networks(user: User, settings:
     assert sign_in("nobody", address="2001:db8:1::1").status_code == 200
 
 
-def test_limit_of_new_networks_spares_networks_in_use(user: User, hashes: list[str], settings: Any) -> None:
+def test_limit_of_new_networks_does_not_affect_networks_in_use(user: User, hashes: list[str], settings: Any) -> None:
     assert sign_in("keeper", PASSWORD, "198.51.100.1").status_code == 302
     settings.SIGN_IN_RATE_ALL = "4/h"
     hashes.clear()
@@ -190,10 +191,12 @@ def one_hash_of_new_networks(user: User, settings: Any) -> None:
     settings.SIGN_IN_RATE_ALL = "1/h"
 
 
-@pytest.mark.parametrize("form", [("", ""), ("keeper", ""), ("  ", "x")])
-def test_form_without_hash_does_not_count_for_new_networks(one_hash_of_new_networks: None, form: Any) -> None:
+@pytest.mark.parametrize(("name", "password"), [("", ""), ("keeper", ""), ("  ", "x")])
+def test_form_without_hash_does_not_count_for_new_networks(
+    one_hash_of_new_networks: None, name: str, password: str
+) -> None:
     for n in range(3):
-        assert sign_in(*form, address=f"192.0.2.{n}").status_code == 200
+        assert sign_in(name, password, f"192.0.2.{n}").status_code == 200
     assert sign_in("keeper", PASSWORD, "203.0.113.1").status_code == 302
 
 
@@ -217,18 +220,18 @@ def test_503_does_not_count_for_new_networks(one_hash_of_new_networks: None) -> 
 def test_password_link_is_not_limited_with_new_networks(
     operator: Client, rs_a: Any, one_hash_of_new_networks: None
 ) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(2)] == [200, 429]
     assert "Your password is set." in set_password(Client(), path, "pagi-cerah-7").content.decode()
 
 
 @pytest.mark.parametrize("path", [CHANGE, CHECK])
 def test_sessions_are_not_limited_with_new_networks(one_hash_of_new_networks: None, user: User, path: str) -> None:
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     set_up(client, user)
     assert [sign_in("nobody", address=f"192.0.2.{n}").status_code for n in range(2)] == [200, 429]
     if path == CHECK:
-        assert signed_in_anew(user).post(path, {"code": next_code_of(user)}).status_code == 302
+        assert sign_in_again(user).post(path, {"code": next_code_of(user)}).status_code == 302
     else:
         assert change_password(client, PASSWORD).status_code == 302
 
@@ -256,7 +259,7 @@ def test_spraying_stops_after_twenty_failures(user: User, hashes: list[str]) -> 
     assert sign_in("keeper", PASSWORD, "192.0.2.2").status_code == 302
 
 
-def test_spraying_keeps_no_session_of_the_network_from_its_pages(user: User) -> None:
+def test_spraying_does_not_affect_sessions_of_the_network(user: User) -> None:
     client = Client()
     sign_in("keeper", PASSWORD, client=client)
     for n in range(21):
@@ -267,10 +270,10 @@ def test_spraying_keeps_no_session_of_the_network_from_its_pages(user: User) -> 
 @pytest.mark.parametrize("page", ["login/", "password_change/", "two-factor/", "two-factor/set-up/"])
 def test_every_page_that_checks_a_secret_is_limited(user: User, settings: Any, page: str) -> None:
     settings.SIGN_IN_RATE = "1/h"
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     if page == "two-factor/":
         set_up(client, user)
-        client = signed_in_anew(user)
+        client = sign_in_again(user)
         Client().post("/admin/login/")
     for _ in range(3):
         response = client.post(f"/admin/{page}", {"username": "x", "password": "y", "code": "000000"})
@@ -278,7 +281,7 @@ def test_every_page_that_checks_a_secret_is_limited(user: User, settings: Any, p
 
 
 def test_link_page_is_limited(operator: Client, rs_a: Any, settings: Any) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     settings.SIGN_IN_RATE = "1/h"
     assert set_password(Client(), path, "too short").status_code == 200
     assert set_password(Client(), path, "pagi-cerah-7").status_code == 429
@@ -303,7 +306,7 @@ def test_limit_page_is_translated(user: User, settings: Any) -> None:
 
 
 def test_wrong_current_passwords_are_refused_after_five(user: User, hashes: list[str]) -> None:
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     assert [change_password(client, "wrong").status_code for _ in range(6)] == [200] * 5 + [429]
     hashes.clear()
     assert change_password(client, PASSWORD).status_code == 429
@@ -312,28 +315,28 @@ def test_wrong_current_passwords_are_refused_after_five(user: User, hashes: list
 
 
 def test_wrong_current_password_is_recorded(user: User) -> None:
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     for _ in range(5):
         change_password(client, "wrong")
     assert [event.object_id for event in recorded(Action.PASSWORD_REJECTED)] == [user.pk] * 5
 
 
-def test_guessing_in_one_session_keeps_no_other_session_waiting(user: User) -> None:
-    thief = signed_in_anew(user)
+def test_guessing_in_one_session_does_not_limit_other_sessions(user: User) -> None:
+    stolen = sign_in_again(user)
     for _ in range(6):
-        change_password(thief, "wrong")
-    assert change_password(signed_in_anew(user), PASSWORD).status_code == 302
+        change_password(stolen, "wrong")
+    assert change_password(sign_in_again(user), PASSWORD).status_code == 302
 
 
 def test_current_password_changes_the_password(user: User) -> None:
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     assert change_password(client, PASSWORD).headers["Location"] == f"{CHANGE}done/"
     assert User.objects.get().check_password("pagi-cerah-7")
     assert client.get("/admin/").status_code == 200
 
 
 def test_session_key_is_not_stored_with_the_count(user: User) -> None:
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     change_password(client, "wrong")
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM devices_ratelimitcounter")
@@ -345,13 +348,13 @@ def test_session_key_is_not_stored_with_the_count(user: User) -> None:
 # --- Codes
 
 
-def test_five_wrong_codes_make_their_network_wait(protected: User) -> None:
+def test_five_wrong_codes_limit_their_network(protected: User) -> None:
     assert [send_code(protected, "000000") for _ in range(6)] == ["wrong"] * 5 + ["wait"]
     assert send_code(protected, next_code_of(protected)) == "wait"
 
 
 @pytest.mark.parametrize("address", ["198.51.100.1", "203.0.113.1"])
-def test_wrong_codes_elsewhere_do_not_keep_the_owner_out(protected: User, address: str) -> None:
+def test_wrong_codes_from_elsewhere_do_not_lock_out_the_user(protected: User, address: str) -> None:
     for _ in range(10):
         send_code(protected, "000000")
     assert send_code(protected, next_code_of(protected), address) == "in"
@@ -368,16 +371,16 @@ def test_codes_from_new_networks_share_twenty_a_day(protected: User) -> None:
     assert send_code(protected, next_code_of(protected), "198.51.100.1") == "in"
 
 
-def test_known_network_has_twenty_wrong_codes_a_day(protected: User) -> None:
+def test_known_network_has_twenty_wrong_codes_a_day(protected: User, monkeypatch: pytest.MonkeyPatch) -> None:
     began_at = stores.limiter().clock()
     results = []
     for quarter in range(5):
-        stores.limiter().clock = lambda quarter=quarter: began_at + quarter * 900
+        monkeypatch.setattr(stores.limiter(), "clock", partial(float, began_at + quarter * 900))
         results += [send_code(protected, "000000", "198.51.100.1") for _ in range(5)]
     assert results == ["wrong"] * 20 + ["wait"] * 5
 
 
-def test_new_password_ends_the_wait_for_codes(protected: User) -> None:
+def test_new_password_resets_the_limit_of_codes(protected: User) -> None:
     for _ in range(5):
         send_code(protected, "000000")
     protected.set_password("pagi-cerah-7")
@@ -393,7 +396,7 @@ def test_wrong_recovery_codes_are_counted_with_the_others(protected: User) -> No
 
 @pytest.mark.django_db(transaction=True)
 def test_codes_sent_at_once_are_counted(protected: User) -> None:
-    clients = [signed_in_anew(protected) for _ in range(8)]
+    clients = [sign_in_again(protected) for _ in range(8)]
     at_once(8, lambda n: clients[n].post(CHECK, {"code": "000000"}))
     assert send_code(protected, "000000", "127.0.0.1") == "wait"
     assert AuthenticatorApp.objects.get().throttling_failure_count == 5
@@ -413,7 +416,7 @@ def test_spraying_stops_without_a_counter(user: User, no_counter: None) -> None:
 
 
 def test_current_passwords_are_limited_without_a_counter(user: User, no_counter: None) -> None:
-    client = signed_in_anew(user)
+    client = sign_in_again(user)
     assert [change_password(client, WRONG).status_code for _ in range(7)] == [200] * 5 + [429] * 2
 
 

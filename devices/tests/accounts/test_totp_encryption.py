@@ -1,4 +1,4 @@
-"""The secret of a second factor lies in the database sealed: by the SECRET_KEY, and for its person alone."""
+"""TOTP secrets are encrypted in the database with the SECRET_KEY, for one user each."""
 
 import binascii
 import re
@@ -18,12 +18,12 @@ from devices.models import AuthenticatorApp
 from devices.tests.support.two_factor import (
     CHECK,
     SET_UP,
-    change_the_key,
     code_shown,
     next_code_of,
+    rotate_secret_key,
     set_up,
     shown_codes,
-    signed_in_anew,
+    sign_in_again,
 )
 from devices.tests.support.users import PASSWORD
 
@@ -32,12 +32,12 @@ SECRET = bytes(range(20))
 
 
 @pytest.fixture
-def person(ratna: Client) -> User:
+def user(ratna: Client) -> User:
     return User.objects.get(first_name="Ibu Ratna")
 
 
 def stored() -> str:
-    """What the table has, as a backup has it."""
+    """Return the content of the table, as in a backup."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM otp_totp_totpdevice")
         return repr(cursor.fetchall())
@@ -47,7 +47,7 @@ def key_of(user: User) -> str:
     return str(TOTPDevice.objects.get(user=user).key)
 
 
-def is_sealed_by_todays_key(text: str, user_id: int) -> bool:
+def is_encrypted_with_current_key(text: str, user_id: int) -> bool:
     with override_settings(SECRET_KEY_FALLBACKS=[]):
         try:
             return text.startswith(encryption.PREFIX) and bool(encryption.decrypt_totp_secret(text, user_id))
@@ -55,8 +55,8 @@ def is_sealed_by_todays_key(text: str, user_id: int) -> bool:
             return False
 
 
-def lies_plain(user: User) -> str:
-    """Store the secret as it was before there was a seal; return it."""
+def store_plain(user: User) -> str:
+    """Store the secret unencrypted, as in older versions. Return it."""
     plain = AuthenticatorApp.objects.get(user=user).bin_key.hex()
     TOTPDevice.objects.filter(user=user).update(key=plain)
     return plain
@@ -65,51 +65,51 @@ def lies_plain(user: User) -> str:
 # --- In the database
 
 
-def test_what_is_stored_has_the_secret_in_no_form(ratna: Client, person: User) -> None:
-    for step in (lambda: ratna.get(SET_UP), lambda: set_up(ratna, person)):
+def test_database_contains_the_secret_in_no_form(ratna: Client, user: User) -> None:
+    for step in (lambda: ratna.get(SET_UP), lambda: set_up(ratna, user)):
         step()
-        app = AuthenticatorApp.objects.get(user=person)
+        app = AuthenticatorApp.objects.get(user=user)
         base32 = two_factor.format_secret(app)
         for form in (app.bin_key.hex(), base32, base32.replace(" ", "")):
             assert len(form) >= 32
             assert form.lower() not in stored().lower()
-        assert is_sealed_by_todays_key(key_of(person), person.pk)
-        assert len(key_of(person)) == 67
+        assert is_encrypted_with_current_key(key_of(user), user.pk)
+        assert len(key_of(user)) == 67
 
 
-def test_in_somebody_elses_row_it_opens_nothing(ratna: Client, person: User, operator: Client) -> None:
-    boss = User.objects.get(username="operator")
-    set_up(operator, boss)
-    set_up(ratna, person)
-    codes = next_code_of(person), next_code_of(boss)
-    TOTPDevice.objects.filter(user=boss).update(key=key_of(person))
+def test_secret_copied_to_another_user_is_invalid(ratna: Client, user: User, operator: Client) -> None:
+    operator_user = User.objects.get(username="operator")
+    set_up(operator, operator_user)
+    set_up(ratna, user)
+    codes = next_code_of(user), next_code_of(operator_user)
+    TOTPDevice.objects.filter(user=operator_user).update(key=key_of(user))
     for code in codes:
         AuthenticatorApp.objects.update(throttling_failure_count=0)
-        assert "This code is wrong" in signed_in_anew(boss).post(CHECK, {"code": code}).content.decode()
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
+        assert "This code is wrong" in sign_in_again(operator_user).post(CHECK, {"code": code}).content.decode()
+    assert sign_in_again(user).post(CHECK, {"code": next_code_of(user)}).status_code == 302
 
 
-def test_to_django_otps_own_model_it_is_no_secret(ratna: Client, person: User) -> None:
-    set_up(ratna, person)
-    code = next_code_of(person)
+def test_model_of_django_otp_cannot_read_the_secret(ratna: Client, user: User) -> None:
+    set_up(ratna, user)
+    code = next_code_of(user)
     with pytest.raises(binascii.Error):
-        TOTPDevice.objects.get(user=person).verify_token(code)
-    assert AuthenticatorApp.objects.get(user=person).verify_token(code)
+        TOTPDevice.objects.get(user=user).verify_token(code)
+    assert AuthenticatorApp.objects.get(user=user).verify_token(code)
 
 
-def test_one_that_was_never_sealed_works_and_is_sealed_by_that(ratna: Client, person: User) -> None:
-    set_up(ratna, person)
-    plain = lies_plain(person)
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
+def test_plain_secret_is_valid_and_encrypted_when_used(ratna: Client, user: User) -> None:
+    set_up(ratna, user)
+    plain = store_plain(user)
+    assert sign_in_again(user).post(CHECK, {"code": next_code_of(user)}).status_code == 302
     assert plain not in stored()
-    assert AuthenticatorApp.objects.get(user=person).bin_key.hex() == plain
+    assert AuthenticatorApp.objects.get(user=user).bin_key.hex() == plain
 
 
-def test_a_session_of_before_goes_on(ratna: Client, person: User) -> None:
-    set_up(ratna, person)
+def test_session_verified_with_the_former_model_stays_valid(ratna: Client, user: User) -> None:
+    set_up(ratna, user)
     session = ratna.session
-    own, number = session[DEVICE_ID_SESSION_KEY].split("/")
-    assert own == "devices.authenticatorapp"
+    model, number = session[DEVICE_ID_SESSION_KEY].split("/")
+    assert model == "devices.authenticatorapp"
     session[DEVICE_ID_SESSION_KEY] = f"otp_totp.totpdevice/{number}"
     session.save()
     assert ratna.get(LIST).status_code == 200
@@ -119,82 +119,84 @@ def test_a_session_of_before_goes_on(ratna: Client, person: User) -> None:
     assert ratna.get(LIST).headers["Location"].startswith(CHECK)
 
 
-# --- When the SECRET_KEY is another
+# --- Rotation of the SECRET_KEY
 
 
-def test_what_an_older_key_sealed_opens_and_is_sealed_anew(ratna: Client, person: User, settings: Any) -> None:
-    set_up(ratna, person)
-    change_the_key(settings, keep=True)
-    assert ratna.get(LIST).status_code == 200
-    assert not is_sealed_by_todays_key(key_of(person), person.pk)
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
-    settings.SECRET_KEY_FALLBACKS = []
-    assert signed_in_anew(person).post(CHECK, {"code": next_code_of(person)}).status_code == 302
-
-
-def test_whoever_saves_it_seals_it_anew(ratna: Client, person: User, settings: Any) -> None:
-    set_up(ratna, person)
-    change_the_key(settings, keep=True)
-    AuthenticatorApp.objects.get(user=person).save(update_fields=["key"])
-    assert is_sealed_by_todays_key(key_of(person), person.pk)
-
-
-def test_without_the_older_key_a_code_is_wrong_and_the_log_says_what_to_do(
-    ratna: Client, person: User, settings: Any, caplog: pytest.LogCaptureFixture
+def test_secret_encrypted_with_a_fallback_key_is_valid_and_reencrypted(
+    ratna: Client, user: User, settings: Any
 ) -> None:
-    set_up(ratna, person)
-    before, app = key_of(person), AuthenticatorApp.objects.get(user=person)
+    set_up(ratna, user)
+    rotate_secret_key(settings, keep=True)
+    assert ratna.get(LIST).status_code == 200
+    assert not is_encrypted_with_current_key(key_of(user), user.pk)
+    assert sign_in_again(user).post(CHECK, {"code": next_code_of(user)}).status_code == 302
+    settings.SECRET_KEY_FALLBACKS = []
+    assert sign_in_again(user).post(CHECK, {"code": next_code_of(user)}).status_code == 302
+
+
+def test_saving_reencrypts_the_secret(ratna: Client, user: User, settings: Any) -> None:
+    set_up(ratna, user)
+    rotate_secret_key(settings, keep=True)
+    AuthenticatorApp.objects.get(user=user).save(update_fields=["key"])
+    assert is_encrypted_with_current_key(key_of(user), user.pk)
+
+
+def test_without_the_old_key_a_code_is_wrong_and_the_log_has_instructions(
+    ratna: Client, user: User, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_up(ratna, user)
+    before, app = key_of(user), AuthenticatorApp.objects.get(user=user)
     secrets = [before, app.bin_key.hex(), two_factor.format_secret(app), settings.SECRET_KEY]
-    code = next_code_of(person)
-    change_the_key(settings, keep=False)
-    again = signed_in_anew(person)
-    answer = again.post(CHECK, {"code": code})
-    assert (answer.status_code, "This code is wrong" in answer.content.decode()) == (200, True)
-    assert again.get(LIST).status_code == 302
-    [line] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert re.search(rf"user {person.pk}: put .* into SECRET_KEY_FALLBACKS, or reset", line)
+    code = next_code_of(user)
+    rotate_secret_key(settings, keep=False)
+    browser = sign_in_again(user)
+    response = browser.post(CHECK, {"code": code})
+    assert (response.status_code, "This code is wrong" in response.content.decode()) == (200, True)
+    assert browser.get(LIST).status_code == 302
+    [message] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert re.search(rf"user {user.pk}: .*SECRET_KEY_FALLBACKS", message)
     assert not [secret for secret in secrets if secret in caplog.text]
-    assert TOTPDevice.objects.get(user=person).throttling_failure_count == 1
-    assert key_of(person) == before
+    assert TOTPDevice.objects.get(user=user).throttling_failure_count == 1
+    assert key_of(user) == before
 
 
-def test_setting_it_up_begins_anew_where_the_older_key_is_gone(ratna: Client, person: User, settings: Any) -> None:
+def test_set_up_starts_again_without_the_old_key(ratna: Client, user: User, settings: Any) -> None:
     ratna.get(SET_UP)
-    change_the_key(settings, keep=False)
-    again = signed_in_anew(person)
-    page = again.get(SET_UP)
+    rotate_secret_key(settings, keep=False)
+    browser = sign_in_again(user)
+    page = browser.get(SET_UP)
     app = AuthenticatorApp.objects.latest("pk")
     assert two_factor.format_secret(app) in page.content.decode()
     form = {"code": code_shown(app), "password": PASSWORD}
-    assert len(shown_codes(again.post(SET_UP, form).content.decode())) == 10
-    assert AuthenticatorApp.objects.get(user=person) == app
+    assert len(shown_codes(browser.post(SET_UP, form).content.decode())) == 10
+    assert AuthenticatorApp.objects.get(user=user) == app
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_recovery_codes_work_as_long_as_the_older_key_is_kept(
-    ratna: Client, person: User, settings: Any, keep: bool
+def test_recovery_codes_are_valid_as_long_as_the_old_key_is_a_fallback(
+    ratna: Client, user: User, settings: Any, keep: bool
 ) -> None:
-    first, second, *_rest = set_up(ratna, person)
-    change_the_key(settings, keep=keep)
+    first, second, *_rest = set_up(ratna, user)
+    rotate_secret_key(settings, keep=keep)
     for code in (first, second) if keep else ():
-        assert signed_in_anew(person).post(CHECK, {"code": code}).status_code == 302
-    assert "This code is wrong" in signed_in_anew(person).post(CHECK, {"code": first}).content.decode()
-    assert two_factor.recovery_codes_left(person) == (8 if keep else 10)
+        assert sign_in_again(user).post(CHECK, {"code": code}).status_code == 302
+    assert "This code is wrong" in sign_in_again(user).post(CHECK, {"code": first}).content.decode()
+    assert two_factor.recovery_codes_left(user) == (8 if keep else 10)
     StaticDevice.objects.update(throttling_failure_count=0)
-    [new, *_rest] = two_factor.new_recovery_codes(person)
-    assert signed_in_anew(person).post(CHECK, {"code": new}).status_code == 302
+    [new, *_rest] = two_factor.new_recovery_codes(user)
+    assert sign_in_again(user).post(CHECK, {"code": new}).status_code == 302
 
 
-# --- The seal itself
+# --- Encryption
 
 
-def test_no_two_seals_are_alike() -> None:
-    sealed = {encryption.encrypt_totp_secret(SECRET, 7) for _ in range(100)}
-    assert len(sealed) == 100
-    assert {encryption.decrypt_totp_secret(text, 7) for text in sealed} == {SECRET}
+def test_each_encryption_of_a_secret_is_different() -> None:
+    ciphertexts = {encryption.encrypt_totp_secret(SECRET, 7) for _ in range(100)}
+    assert len(ciphertexts) == 100
+    assert {encryption.decrypt_totp_secret(text, 7) for text in ciphertexts} == {SECRET}
 
 
-def test_any_character_changed_it_does_not_open() -> None:
+def test_ciphertext_with_a_changed_character_is_rejected() -> None:
     text = encryption.encrypt_totp_secret(SECRET, 7)
     for position in range(len(text)):
         other = "A" if text[position] != "A" else "B"
@@ -203,8 +205,15 @@ def test_any_character_changed_it_does_not_open() -> None:
 
 
 @pytest.mark.parametrize("text", ["v1.", "v1.AAAA", "v1." + "A" * 64, "v1.é", "v1.\0", "no hex", "v2." + "A" * 64])
-def test_what_is_no_seal_is_unreadable_and_is_not_told(text: str) -> None:
-    assert not is_sealed_by_todays_key(text, 7)
-    with pytest.raises(encryption.DecryptionError, match=r"^No key opens the second factor of user 7: ") as error:
+def test_invalid_ciphertext_is_rejected_without_showing_it(text: str) -> None:
+    assert not is_encrypted_with_current_key(text, 7)
+    with pytest.raises(encryption.DecryptionError, match="user 7: ") as error:
         encryption.decrypt_totp_secret(text, 7)
     assert text not in str(error.value)
+
+
+def test_secrets_and_recovery_codes_of_earlier_versions_stay_valid(settings: Any) -> None:
+    settings.SECRET_KEY = "k" * 60
+    text = "v1.hVPfLRV-wBfIp3Jp266ZaZOlorwFal7ZIVHnWo08r7J-zbJ9V9nvPJ_oKrqD4rq8"
+    assert encryption.decrypt_totp_secret(text, 7) == SECRET
+    assert two_factor._digest("abcd2345") == "ar3vojgutaqa4x77"

@@ -1,3 +1,5 @@
+"""API keys in the admin: issue, import, rotate and revoke."""
+
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ from django.utils import timezone
 
 from devices.accounts.sessions import SessionStore
 from devices.models import ApiKey, Hospital, Session
-from devices.tests.support.api_keys import LEGACY, form, shown_key
+from devices.tests.support.api_keys import LEGACY_KEY, form, shown_key
 from devices.tests.support.client import Api, issue
 
 KEYS = "/admin/devices/apikey/"
@@ -31,21 +33,21 @@ def test_a_key_is_issued_and_shown_once(operator: Client, rs_a: Hospital) -> Non
         content = operator.get(page, follow=True).content.decode()
         assert text not in content
         assert key.digest not in content
-    kept = [str(entry.__dict__) for entry in LogEntry.objects.all()]
+    log_entries = [str(entry.__dict__) for entry in LogEntry.objects.all()]
     assert not [
         row
-        for row in [*kept, *(str(SessionStore().decode(s.session_data)) for s in Session.objects.all())]
+        for row in [*log_entries, *(str(SessionStore().decode(s.session_data)) for s in Session.objects.all())]
         if text[13:] in row
     ]
 
 
-def test_a_legacy_key_is_taken_over_and_never_shown(operator: Client) -> None:
-    response = operator.post(f"{KEYS}add/", form(value=LEGACY), follow=True)
-    assert LEGACY not in response.content.decode()
-    assert Api(LEGACY).get("/api/devices").status_code == 200
-    again = operator.post(f"{KEYS}add/", form(value=LEGACY))
-    assert "This key is known already." in again.content.decode()
-    assert LEGACY not in again.content.decode()
+def test_legacy_key_is_imported_and_never_shown(operator: Client) -> None:
+    response = operator.post(f"{KEYS}add/", form(value=LEGACY_KEY), follow=True)
+    assert LEGACY_KEY not in response.content.decode()
+    assert Api(LEGACY_KEY).get("/api/devices").status_code == 200
+    again = operator.post(f"{KEYS}add/", form(value=LEGACY_KEY))
+    assert "This API key is already registered." in again.content.decode()
+    assert LEGACY_KEY not in again.content.decode()
     assert ApiKey.objects.count() == 1
 
 
@@ -57,16 +59,16 @@ def test_a_legacy_key_is_taken_over_and_never_shown(operator: Client) -> None:
         ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "expires_at"),
     ],
 )
-def test_what_is_wrong_is_told_beside_its_field(operator: Client, fields: dict[str, str], field: str) -> None:
+def test_errors_are_shown_next_to_their_fields(operator: Client, fields: dict[str, str], field: str) -> None:
     response = operator.post(f"{KEYS}add/", form(**fields))
     assert list(response.context["adminform"].form.errors) == [field]
     assert not ApiKey.objects.exists()
 
 
-def test_keys_are_revoked_after_a_page_that_says_what_will_happen(operator: Client) -> None:
+def test_keys_are_revoked_after_a_confirmation_page(operator: Client) -> None:
     first, second = issue("first"), issue("second")
     page = act(operator, "revoke", first.key, confirmed=False).content.decode()
-    assert "stop working at once" in page
+    assert "will be revoked immediately" in page
     assert "first" in page
     assert Api(first.text).get("/api/devices").status_code == 200
     act(operator, "revoke", first.key)
@@ -74,17 +76,18 @@ def test_keys_are_revoked_after_a_page_that_says_what_will_happen(operator: Clie
     assert Api(second.text).get("/api/devices").status_code == 200
 
 
-def test_a_rotated_key_is_shown_once_and_the_old_one_runs_out(operator: Client) -> None:
+def test_rotated_key_is_shown_once_and_the_old_key_expires(operator: Client) -> None:
     old = issue("app", read_only=True)
-    assert "for as long as you choose" in act(operator, "rotate", old.key, confirmed=False).content.decode()
+    assert "for the period that you select" in act(operator, "rotate", old.key, confirmed=False).content.decode()
     assert ApiKey.objects.count() == 1
     text = shown_key(act(operator, "rotate", old.key))
     assert Api(text).get("/api/devices").status_code == Api(old.text).get("/api/devices").status_code == 200
     old.key.refresh_from_db()
+    assert old.key.expires_at is not None
     assert timedelta(hours=23) < old.key.expires_at - timezone.now() <= timedelta(hours=24)
 
 
-def test_a_key_that_leaked_ends_the_moment_it_is_rotated(operator: Client) -> None:
+def test_rotation_without_overlap_ends_the_old_key_immediately(operator: Client) -> None:
     old = issue("app")
     chosen = {"action": "rotate", "_selected_action": old.key.pk, "confirmed": "1", "overlap": "0"}
     assert Api(shown_key(operator.post(KEYS, chosen))).get("/api/devices").status_code == 200
@@ -94,15 +97,15 @@ def test_a_key_that_leaked_ends_the_moment_it_is_rotated(operator: Client) -> No
 @pytest.mark.parametrize(
     ("state", "names"),
     [
-        ("working", {"new", "busy", "idle", "ends soon"}),
+        ("active", {"new", "busy", "idle", "ends soon"}),
         ("expiring", {"ends soon"}),
         ("never_used", {"new", "idle", "ends soon"}),
         ("idle", {"idle"}),
-        ("ended", {"revoked", "expired"}),
+        ("inactive", {"revoked", "expired"}),
         ("x", {"new", "busy", "idle", "ends soon", "revoked", "expired"}),
     ],
 )
-def test_keys_are_found_by_their_state(operator: Client, state: str, names: set[str]) -> None:
+def test_keys_are_filtered_by_status(operator: Client, state: str, names: set[str]) -> None:
     at = timezone.now()
     settings: dict[str, dict[str, Any]] = {
         "new": {},
@@ -117,15 +120,15 @@ def test_keys_are_found_by_their_state(operator: Client, state: str, names: set[
     assert {key.name for key in operator.get(f"{KEYS}?state={state}").context["cl"].result_list} == names
 
 
-def test_only_one_working_key_is_rotated_at_a_time(operator: Client) -> None:
+def test_only_one_active_key_can_be_rotated(operator: Client) -> None:
     first, second = issue("first"), issue("second")
-    assert "Choose one key" in act(operator, "rotate", first.key, second.key).content.decode()
+    assert "Select exactly one key" in act(operator, "rotate", first.key, second.key).content.decode()
     act(operator, "revoke", first.key)
     assert "revoked or expired" in act(operator, "rotate", first.key).content.decode()
     assert ApiKey.objects.count() == 2
 
 
-def test_staff_who_are_no_operators_do_nothing_with_keys(db: None, client: Client) -> None:
+def test_staff_without_operator_role_cannot_change_keys(db: None, client: Client) -> None:
     issued = issue("app")
     nurse = get_user_model().objects.create_user("nurse", is_staff=True)
     nurse.user_permissions.set(Permission.objects.filter(codename__endswith="_apikey"))

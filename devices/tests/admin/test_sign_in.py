@@ -1,3 +1,5 @@
+"""Sign in to the admin: lockouts, the list of sign-ins, and the end of sessions."""
+
 from datetime import timedelta
 from typing import Any
 
@@ -31,13 +33,13 @@ def test_five_failures_lock_the_user_from_that_address(operator: Any, client: Cl
     assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
 
 
-def test_whoever_has_a_network_of_ipv6_is_locked_from_all_of_it(operator: Any, client: Client) -> None:
-    tries = [sign_in(client, "wrong", address=f"2001:db8::{number}") for number in range(1, 6)]
-    assert tries == [200, 200, 200, 200, 429]
+def test_user_is_locked_out_from_a_whole_ipv6_network(operator: Any, client: Client) -> None:
+    statuses = [sign_in(client, "wrong", address=f"2001:db8::{number}") for number in range(1, 6)]
+    assert statuses == [200, 200, 200, 200, 429]
     assert sign_in(client, PASSWORD, address="2001:db8:0:1::1") == 302
 
 
-def test_who_calls_by_ipv4_where_the_server_listens_on_both_is_their_address(operator: Any, client: Client) -> None:
+def test_ipv4_mapped_address_counts_as_ipv4_address(operator: Any, client: Client) -> None:
     assert [sign_in(client, "wrong", address="::ffff:192.0.2.1") for _ in range(5)][-1] == 429
     assert sign_in(client, PASSWORD, address="192.0.2.1") == 429
     assert sign_in(client, PASSWORD, address="::ffff:192.0.2.2") == 302
@@ -50,7 +52,7 @@ def test_another_user_of_the_address_is_not_locked(operator: Any, client: Client
     assert sign_in(client, PASSWORD, username="colleague") == 302
 
 
-def test_the_lock_ends_after_fifteen_minutes_also_if_somebody_goes_on_trying(
+def test_lockout_ends_after_fifteen_minutes_despite_further_attempts(
     operator: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = timezone.now()
@@ -66,7 +68,7 @@ def test_the_lock_ends_after_fifteen_minutes_also_if_somebody_goes_on_trying(
 
 
 @pytest.mark.parametrize(("hops", "status"), [(0, 429), (1, 302)])
-def test_an_address_is_believed_as_far_as_the_proxies_are_ours(
+def test_forwarded_address_is_trusted_only_from_trusted_proxies(
     operator: Any, client: Client, settings: Any, hops: int, status: int
 ) -> None:
     settings.TRUSTED_PROXIES = hops
@@ -77,26 +79,30 @@ def test_an_address_is_believed_as_far_as_the_proxies_are_ours(
     assert response.status_code == status
 
 
-def test_the_page_of_a_lock_says_for_how_long_in_both_languages(operator: Any, client: Client) -> None:
+def test_lockout_page_shows_the_duration_in_both_languages(operator: Any, client: Client) -> None:
     for _ in range(5):
         sign_in(client, "wrong")
     data = {"username": "operator", "password": PASSWORD}
-    for language, text in (("en", "locked for this address for 15 minutes"), ("id", "selama 15 menit")):
+    for language, text in (("en", "locked out from your network for 15 minutes"), ("id", "selama 15 menit")):
         response = client.post("/admin/login/", data, REMOTE_ADDR="192.0.2.1", headers={"accept-language": language})
         assert text in response.content.decode()
 
 
-def test_sign_ins_and_failures_are_listed_for_operators_and_nobody_else(operator: Any, client: Client) -> None:
+def test_only_operators_see_the_list_of_sign_ins(operator: Any, client: Client) -> None:
     for _ in range(5):
         sign_in(client, "wrong password, in clear")
     assert sign_in(client, PASSWORD, address="192.0.2.2") == 302
-    for what, address in (("signed_in", "192.0.2.2"), ("sign_in_failed", "192.0.2.1"), ("sign_in_locked", "192.0.2.1")):
+    for action, address in (
+        ("signed_in", "192.0.2.2"),
+        ("sign_in_failed", "192.0.2.1"),
+        ("sign_in_locked", "192.0.2.1"),
+    ):
         for query in ("", f"&user={operator.pk}", f"&q={address}"):
-            rows = client.get(f"{AUDIT}?action__exact={what}{query}").context["cl"].result_list
-            assert {(event.action, event.ip_address) for event in rows} == {(what, address)}, query
+            rows = client.get(f"{AUDIT}?action__exact={action}{query}").context["cl"].result_list
+            assert {(event.action, event.ip_address) for event in rows} == {(action, address)}, query
     page = client.get(f"{AUDIT}?action__exact=sign_in_failed").content.decode()
-    assert "person operator" in page
-    assert "user_agent: Firefox" in page
+    assert "user operator" in page
+    assert "browser: Firefox" in page
     assert "in clear" not in page
     assert not AccessAttempt.objects.filter(post_data__contains="in clear").exists()
     client.force_login(get_user_model().objects.create_user("nurse", is_staff=True))
@@ -112,7 +118,7 @@ def test_the_audit_log_is_the_only_list_of_sign_ins(operator: Any, client: Clien
     assert not AccessFailureLog.objects.exists()
 
 
-def test_the_history_of_a_person_is_their_part_of_the_audit_log(operator: Any, client: Client) -> None:
+def test_history_of_a_user_is_a_filtered_audit_log(operator: Any, client: Client) -> None:
     sign_in(client, PASSWORD)
     other = get_user_model().objects.create_superuser("other")
     client.post(f"/admin/devices/staffuser/{other.pk}/change/", {"first_name": "Other", "email": "o@vendor.example"})
@@ -143,6 +149,6 @@ def test_a_busy_session_ends_after_twelve_hours(operator: Any, client: Client, m
     assert client.get("/admin/").status_code == 302
 
 
-def test_the_api_asks_for_no_session(operator: Any, client: Client) -> None:
+def test_api_sets_no_session_cookie(operator: Any, client: Client) -> None:
     response = client.get("/api/devices")
     assert "sessionid" not in response.cookies

@@ -1,4 +1,4 @@
-"""Operators make hospital admins, who choose a password and sign in."""
+"""Operators add hospital admins, who set a password with a link and sign in."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 
 from devices.models import Hospital, StaffUser
 from devices.tests.support.concurrency import at_once
-from devices.tests.support.users import PEOPLE, link, make, set_password
+from devices.tests.support.users import USERS, add_user, set_password, shown_link
 
 
-def test_one_form_makes_a_hospital_admin_who_signs_in(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+def test_added_hospital_admin_sets_a_password_and_signs_in(operator: Client, rs_a: Hospital) -> None:
+    path = shown_link(add_user(operator, rs_a))
     ratna = Client()
     page = set_password(ratna, path, "pagi-cerah-7").content.decode()
     assert "Your password is set." in page
@@ -25,51 +25,51 @@ def test_one_form_makes_a_hospital_admin_who_signs_in(operator: Client, rs_a: Ho
 
 
 def test_the_link_works_once(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+    path = shown_link(add_user(operator, rs_a))
     set_password(Client(), path, "pagi-cerah-7")
     page = Client().get(path, follow=True).content.decode()
-    assert "This link has been used" in page
+    assert "This link was already used" in page
     assert "new_password1" not in page
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_those_who_send_its_form_at_once_one_sets_the_password(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+def test_only_one_of_concurrent_requests_sets_the_password(operator: Client, rs_a: Hospital) -> None:
+    path = shown_link(add_user(operator, rs_a))
     clients = [Client() for _ in range(4)]
     forms = [client.get(path, follow=True).request["PATH_INFO"] for client in clients]
     words = [f"pagi-cerah-{number}" for number in range(4)]
     sent = [{"new_password1": word, "new_password2": word} for word in words]
-    told = at_once(4, lambda n: clients[n].post(forms[n], sent[n]).status_code)
-    assert sorted(told) == [200, 200, 200, 302]
-    assert User.objects.get(first_name="Ibu Ratna").check_password(words[told.index(302)])
+    statuses = at_once(4, lambda n: clients[n].post(forms[n], sent[n]).status_code)
+    assert sorted(statuses) == [200, 200, 200, 302]
+    assert User.objects.get(first_name="Ibu Ratna").check_password(words[statuses.index(302)])
 
 
-def test_a_weak_password_is_refused(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
+def test_weak_password_is_rejected(operator: Client, rs_a: Hospital) -> None:
+    path = shown_link(add_user(operator, rs_a))
     assert "too common" in set_password(Client(), path, "password123").content.decode()
     assert not User.objects.get(username="ratna@rs-harapan.example").has_usable_password()
 
 
-def test_a_new_link_is_made_for_who_lost_the_password(operator: Client, ratna: Client) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
-    response = operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk})
-    assert "Your password is set." in set_password(Client(), link(response), "sore-teduh-8").content.decode()
+def test_new_link_sets_a_lost_password(operator: Client, ratna: Client) -> None:
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
+    response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk})
+    assert "Your password is set." in set_password(Client(), shown_link(response), "sore-teduh-8").content.decode()
 
 
-def test_a_new_link_ends_the_one_before(operator: Client, rs_a: Hospital) -> None:
-    first = link(make(operator, rs_a))
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
-    second = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
+def test_new_link_invalidates_the_previous_one(operator: Client, rs_a: Hospital) -> None:
+    first = shown_link(add_user(operator, rs_a))
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
+    second = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}))
     assert "new_password1" not in Client().get(first, follow=True).content.decode()
     assert "Your password is set." in set_password(Client(), second, "sore-teduh-8").content.decode()
 
 
-def test_the_link_of_who_was_made_inactive_opens_nothing(operator: Client, rs_a: Hospital) -> None:
-    path = link(make(operator, rs_a))
-    opened = Client()
-    form_url = opened.get(path, follow=True).request["PATH_INFO"]
+def test_link_of_a_deactivated_user_is_invalid(operator: Client, rs_a: Hospital) -> None:
+    path = shown_link(add_user(operator, rs_a))
+    browser = Client()
+    form_url = browser.get(path, follow=True).request["PATH_INFO"]
     User.objects.filter(first_name="Ibu Ratna").update(is_active=False)
-    opened.post(form_url, {"new_password1": "sore-teduh-8", "new_password2": "sore-teduh-8"})
+    browser.post(form_url, {"new_password1": "sore-teduh-8", "new_password2": "sore-teduh-8"})
     assert "new_password1" not in Client().get(path, follow=True).content.decode()
     assert not User.objects.get(first_name="Ibu Ratna").has_usable_password()
 
@@ -78,65 +78,65 @@ def test_the_link_of_who_was_made_inactive_opens_nothing(operator: Client, rs_a:
     ("fields", "field"),
     [({"first_name": " "}, "first_name"), ({"email": "ratna"}, "email"), ({"email": "RATNA@rs.example"}, "email")],
 )
-def test_what_is_wrong_is_told_beside_its_field(
+def test_errors_are_shown_next_to_their_fields(
     operator: Client, ratna: Client, rs_a: Hospital, fields: dict[str, str], field: str
 ) -> None:
-    response = make(operator, rs_a, **fields)
+    response = add_user(operator, rs_a, **fields)
     assert list(response.context["adminform"].form.errors) == [field]
 
 
 def test_a_hospital_admin_has_a_hospital(operator: Client, db: None) -> None:
-    assert list(make(operator).context["adminform"].form.errors) == ["hospitals"]
+    assert list(add_user(operator).context["adminform"].form.errors) == ["hospitals"]
 
 
-def test_who_leaves_is_made_inactive_and_sees_nothing_more(operator: Client, ratna: Client, rs_a: Hospital) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
+def test_deactivated_user_loses_access(operator: Client, ratna: Client, rs_a: Hospital) -> None:
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_a.pk]}
-    assert operator.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
+    assert operator.post(f"{USERS}{user.pk}/change/", form).status_code == 302
     assert ratna.get("/admin/devices/device/").status_code == 302
-    assert operator.get(f"{PEOPLE}{person.pk}/delete/").status_code == 403
+    assert operator.get(f"{USERS}{user.pk}/delete/").status_code == 403
 
 
-def test_who_moves_to_another_hospital_sees_that_one(
+def test_user_moved_to_another_hospital_sees_only_that_one(
     operator: Client, ratna: Client, rs_b: Hospital, devices: Any
 ) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
     form = {"first_name": "Ibu Ratna", "email": "ratna@rs.example", "hospitals": [rs_b.pk], "is_active": "on"}
-    operator.post(f"{PEOPLE}{person.pk}/change/", form)
+    operator.post(f"{USERS}{user.pk}/change/", form)
     page = ratna.get("/admin/devices/device/").content.decode()
     assert ("Cuff 1" in page, "Cuff 2" in page) == (False, True)
 
 
-def test_there_are_no_permissions_to_tick(ratna: Client) -> None:
+def test_admin_has_no_pages_of_permissions(ratna: Client) -> None:
     assert not {User, Group, Permission} & set(admin.site._registry)
 
 
-def test_permissions_ticked_in_the_database_open_no_page_of_the_operators(ratna: Client) -> None:
+def test_permissions_in_the_database_grant_no_access_to_operator_pages(ratna: Client) -> None:
     User.objects.get(first_name="Ibu Ratna").user_permissions.set(Permission.objects.all())
     for page in ("apikey", "staffuser"):
         assert ratna.get(f"/admin/devices/{page}/").status_code == 403
     assert ratna.get("/admin/devices/auditevent/").status_code == 403
 
 
-def test_people_are_found_by_their_hospital(operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+def test_users_are_filtered_by_hospital(operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
     for hospital, names in ((rs_a, ["Ibu Ratna"]), (rs_b, [])):
-        response = operator.get(f"{PEOPLE}?hospitals__id__exact={hospital.pk}")
-        assert [str(person) for person in response.context["cl"].result_list] == names
+        response = operator.get(f"{USERS}?hospitals__id__exact={hospital.pk}")
+        assert [str(user) for user in response.context["cl"].result_list] == names
         assert 'name="hospitals__id__exact"' in response.content.decode()
 
 
 @pytest.mark.parametrize("hospital", ["x", "\0", "-1", "1,2", "9" * 30])
-def test_a_filter_by_an_odd_hospital_is_no_server_error(operator: Client, rs_a: Hospital, hospital: str) -> None:
-    assert operator.get(PEOPLE, {"hospitals__id__exact": hospital}, follow=True).status_code in (200, 400)
+def test_filter_by_a_malformed_hospital_causes_no_server_error(operator: Client, rs_a: Hospital, hospital: str) -> None:
+    assert operator.get(USERS, {"hospitals__id__exact": hospital}, follow=True).status_code in (200, 400)
 
 
-def test_a_password_that_was_chosen_anew_ends_a_lock(operator: Client, ratna: Client) -> None:
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
-    browser, tried = Client(), {"username": "ratna@rs.example", "password": "wrong"}
-    assert [browser.post("/admin/login/", tried).status_code for _ in range(5)][-1] == 429
-    path = link(operator.post(PEOPLE, {"action": "send_link", "_selected_action": person.pk}))
+def test_new_password_ends_a_lockout(operator: Client, ratna: Client) -> None:
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
+    browser, form = Client(), {"username": "ratna@rs.example", "password": "wrong"}
+    assert [browser.post("/admin/login/", form).status_code for _ in range(5)][-1] == 429
+    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}))
     set_password(browser, path, "sore-teduh-8")
-    assert browser.post("/admin/login/", tried | {"password": "sore-teduh-8"}).status_code == 302
+    assert browser.post("/admin/login/", form | {"password": "sore-teduh-8"}).status_code == 302
 
 
 @pytest.mark.django_db(transaction=True)

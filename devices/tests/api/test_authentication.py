@@ -20,7 +20,7 @@ from devices.accounts import api_keys
 from devices.api import authentication
 from devices.crypto import keys
 from devices.models import ApiKey, Device
-from devices.tests.support.api_keys import FIELD_KEY, mistype
+from devices.tests.support.api_keys import LEGACY_KEY, mistype
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 from devices.values.errors import ValidationFailed
@@ -31,7 +31,7 @@ UNUSABLE: dict[str, Callable[[str], str | None]] = {
     "mistyped": mistype,
     "unknown": lambda text: keys.generate(),
     "cut short": lambda text: text[:20],
-    "an unknown legacy key": lambda text: FIELD_KEY,
+    "an unknown legacy key": lambda text: LEGACY_KEY,
     "100 kB": lambda text: "x" * 100_000,
     "with a newline": lambda text: text + "\n",
     "not ASCII": lambda text: "kunci-é-kunci-é-kunci",
@@ -112,19 +112,19 @@ def test_revoking_takes_effect_on_the_next_request(db: None) -> None:
 
 
 def test_a_key_from_the_field_can_be_taken_over(db: None) -> None:
-    assert Api(FIELD_KEY).get("/api/devices").status_code == 401
-    key = api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
-    assert Api(FIELD_KEY).get("/api/devices").status_code == 200
+    assert Api(LEGACY_KEY).get("/api/devices").status_code == 401
+    key = api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
+    assert Api(LEGACY_KEY).get("/api/devices").status_code == 200
     assert (key.legacy, key.prefix) == (True, "")
     with pytest.raises(ValidationError, match=r"This key is known already\."):
-        api_keys.import_key(FIELD_KEY, "again", SYSTEM)
+        api_keys.import_key(LEGACY_KEY, "again", SYSTEM)
 
 
 def test_key_that_is_taken_over_twice_at_once_is_refused(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
+    api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
     monkeypatch.setattr(api_keys, "check_legacy", lambda text: None)  # as if both checks came first
     with pytest.raises(ValidationFailed) as refused:
-        api_keys.import_key(FIELD_KEY, "again", SYSTEM)
+        api_keys.import_key(LEGACY_KEY, "again", SYSTEM)
     assert [problem.code for problem in refused.value.problems] == ["unique"]
     assert ApiKey.objects.count() == 1
 

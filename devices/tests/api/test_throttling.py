@@ -27,7 +27,7 @@ from devices.ratelimit.stores import (
     FallbackStore,
     RedisStore,
 )
-from devices.tests.support.api_keys import FIELD_KEY, mistype
+from devices.tests.support.api_keys import LEGACY_KEY, mistype
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.clock import MINUTE, Clock
 from devices.tests.support.factories import device_payload, register
@@ -132,23 +132,23 @@ def attempt(key: str, times: int = 1, **headers: str) -> list[int]:
 
 def test_an_address_that_sends_keys_that_are_none_is_told_to_stop(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
-    assert attempt(FIELD_KEY, 7) == [401] * 5 + [429] * 2
-    response = Api(FIELD_KEY).get("/api/devices")
+    assert attempt(LEGACY_KEY, 7) == [401] * 5 + [429] * 2
+    response = Api(LEGACY_KEY).get("/api/devices")
     assert (response["Retry-After"], errors(response)) == ("45", [(None, "too_many_requests")])
     assert response["RateLimit-Policy"] == '"failed-keys";q=5;w=60'
     clock.at += 45
-    assert attempt(FIELD_KEY) == [401]
+    assert attempt(LEGACY_KEY) == [401]
 
 
 def test_beyond_it_a_key_that_can_be_guessed_opens_nothing_and_is_not_looked_up(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
-    api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
+    api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
     attempt("guess-0123456789", 6)
     with CaptureQueriesContext(connection) as queries:
-        assert attempt(FIELD_KEY) == [429]
+        assert attempt(LEGACY_KEY) == [429]
     assert not [query for query in queries if ApiKey._meta.db_table in query["sql"]]
     clock.at += 45
-    assert attempt(FIELD_KEY) == [200]
+    assert attempt(LEGACY_KEY) == [200]
 
 
 def test_beyond_it_keys_that_cannot_be_guessed_go_on(clock: Clock, settings: Any) -> None:
@@ -162,16 +162,16 @@ def test_beyond_it_keys_that_cannot_be_guessed_go_on(clock: Clock, settings: Any
 
 def test_an_expired_key_that_goes_on_asking_stops_no_client_with_a_legacy_key(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
-    api_keys.import_key(FIELD_KEY, "first web client", SYSTEM)
+    api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
     assert attempt(keys.generate(), 9)[-1] == 429
-    assert attempt(FIELD_KEY) == [200]
+    assert attempt(LEGACY_KEY) == [200]
 
 
 def test_each_address_is_counted_by_itself_behind_a_proxy_too(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE, settings.TRUSTED_PROXIES = "1/min", 1
 
     def last(address: str) -> int:
-        return attempt(FIELD_KEY, 1, **{"x-forwarded-for": f"9.9.9.9, {address}"})[0]
+        return attempt(LEGACY_KEY, 1, **{"x-forwarded-for": f"9.9.9.9, {address}"})[0]
 
     assert [last(a) for a in ("192.0.2.1", "192.0.2.1", "192.0.2.2")] == [401, 429, 401]
     one_network = ("2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:3::1")
@@ -305,7 +305,7 @@ def test_a_rate_is_given_in_the_admin(operator: Client) -> None:
     assert key.rate == "600/min"
     assert "600/min" in operator.get(f"/admin/devices/apikey/{key.pk}/change/").content.decode()
     refused = operator.post("/admin/devices/apikey/add/", form | {"rate": "often"})
-    assert "This is not a rate" in refused.content.decode()
+    assert "This is not a valid rate" in refused.content.decode()
     operator.post("/admin/devices/apikey/add/", form | {"name": "default", "rate": ""})
     assert ApiKey.objects.get(name="default").rate is None
 
@@ -318,7 +318,7 @@ def test_a_rate_is_given_by_the_command_and_listed(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert re.search(r"app .* 10/s +\d{4}", out)
     assert re.search(r"other .* \(default\) +\d{4}", out)
-    with pytest.raises(CommandError, match="This is not a rate"):
+    with pytest.raises(CommandError, match="This is not a valid rate"):
         call_command("create_api_key", "app", "--rate", "often")
 
 

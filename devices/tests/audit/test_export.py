@@ -1,4 +1,4 @@
-"""All that is on record about one person, device, key or hospital: all of theirs, and nothing of others."""
+"""Export the audit trail of one user, device, key or hospital: all of its records, and no others."""
 
 import csv
 import io
@@ -31,7 +31,8 @@ from devices.tests.support.pruning import PAST
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/devices/device/"
-KINDS = ("staffuser", "device", "apikey", "hospital")
+OBJECT_TYPES = {"staffuser": "user", "device": "device", "apikey": "key", "hospital": "hospital"}
+KINDS = tuple(OBJECT_TYPES)
 
 
 def exported(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -46,7 +47,7 @@ def summary(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def story(rs_a: Hospital, rs_b: Hospital, operator: Client, ratna: Client, api_a: Api) -> dict[str, int]:
-    """Two people and two keys write, each of what is theirs and of what others have written."""
+    """Two users and two keys change devices, including devices that others have changed."""
     operator.post(f"{LIST}add/", {**device_payload(1), "device_holder": rs_a.pk})
     operator.post(f"{LIST}add/", {**device_payload(2), "device_holder": rs_b.pk})
     first, second = Device.objects.order_by("pk").values_list("pk", flat=True)
@@ -58,7 +59,7 @@ def story(rs_a: Hospital, rs_b: Hospital, operator: Client, ratna: Client, api_a
     return {"first": first, "second": second, "key": ApiKey.objects.get(hospital=rs_a).pk}
 
 
-def test_of_a_person_it_has_what_they_did_and_what_was_done_about_them(tmp_path: Path, story: dict[str, int]) -> None:
+def test_trail_of_a_user_has_actions_by_and_on_the_user(tmp_path: Path, story: dict[str, int]) -> None:
     ratna = User.objects.get(first_name="Ibu Ratna")
     entries = exported(tmp_path, "--user", ratna.username)
     assert summary(entries) == [
@@ -77,12 +78,12 @@ def test_of_a_person_it_has_what_they_did_and_what_was_done_about_them(tmp_path:
     assert denied["details"]["status"] == 403
     assert removed["before"]["device_type"] == "CORPORATE"
     assert removed["after"] == {}
-    told = AuditEvent.objects.get(action=Action.EXPORTED)
-    assert (told.object_type, told.object_id, told.details) == ("user", ratna.pk, {"entries": 6, "format": "jsonl"})
+    event = AuditEvent.objects.get(action=Action.EXPORTED)
+    assert (event.object_type, event.object_id, event.details) == ("user", ratna.pk, {"entries": 6, "format": "jsonl"})
     assert summary(exported(tmp_path, "--user", ratna.username))[-1] == ("exported", ratna.pk)
 
 
-def test_of_a_device_it_has_every_change_by_whomever(tmp_path: Path, story: dict[str, int]) -> None:
+def test_trail_of_a_device_has_every_change(tmp_path: Path, story: dict[str, int]) -> None:
     entries = exported(tmp_path, "--device", str(story["first"]))
     assert [(entry["action"], entry["username"], entry["api_key_id"]) for entry in entries] == [
         ("device added", "operator", None),
@@ -93,7 +94,7 @@ def test_of_a_device_it_has_every_change_by_whomever(tmp_path: Path, story: dict
     assert entries[2]["before"] == {"device_type": "CONSUMER"}
 
 
-def test_of_a_key_it_has_what_was_done_with_it_and_about_it(tmp_path: Path, story: dict[str, int]) -> None:
+def test_trail_of_a_key_has_actions_with_and_on_the_key(tmp_path: Path, story: dict[str, int]) -> None:
     key = ApiKey.objects.get(pk=story["key"])
     api_keys.revoke(key, SYSTEM)
     entries = exported(tmp_path, "--key", str(key.pk))
@@ -102,7 +103,7 @@ def test_of_a_key_it_has_what_was_done_with_it_and_about_it(tmp_path: Path, stor
     assert key.digest not in json.dumps(entries)
 
 
-def test_of_a_hospital_it_has_devices_keys_and_admins_of_those_merged_into_it_too(
+def test_trail_of_a_hospital_includes_merged_hospitals(
     tmp_path: Path, story: dict[str, int], rs_a: Hospital, rs_b: Hospital
 ) -> None:
     entries = exported(tmp_path, "--hospital", "rs harapan")
@@ -117,12 +118,12 @@ def test_of_a_hospital_it_has_devices_keys_and_admins_of_those_merged_into_it_to
         ("device removed", story["first"]),
     ]
     hospitals.merge([rs_a], rs_b, SYSTEM)
-    told = {entry["action"]: entry for entry in exported(tmp_path, "--hospital", "RS Sehat")}
-    assert told["hospital removed"]["details"] == {"reason": f"merged into {rs_b.pk}"}
+    entries_by_action = {entry["action"]: entry for entry in exported(tmp_path, "--hospital", "RS Sehat")}
+    assert entries_by_action["hospital removed"]["details"] == {"reason": f"merged into {rs_b.pk}"}
     assert len(exported(tmp_path, "--hospital", "RS Harapan")) > 10
 
 
-def test_days_bound_it(tmp_path: Path) -> None:
+def test_trail_is_limited_by_days(tmp_path: Path) -> None:
     with days_ago(10):
         [device] = register(device_payload(1))
     with days_ago(5):
@@ -134,13 +135,13 @@ def test_days_bound_it(tmp_path: Path) -> None:
     assert [entry["action"] for entry in exported(tmp_path, *of_device, "--until", f"{day}")] == ["device added"]
     assert len(exported(tmp_path, *of_device, "--since", f"{day}")) == 4  # with the two exports before it
     assert len(exported(tmp_path, *of_device, "--since=0001-01-01", "--until=9998-12-31")) == 6
-    for none in ("yesterday", ""):
+    for invalid in ("yesterday", ""):
         with pytest.raises(CommandError, match="--since: This must be a day"):
-            exported(tmp_path, *of_device, f"--since={none}")
+            exported(tmp_path, *of_device, f"--since={invalid}")
 
 
-def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "ROWS_AT_ONCE", 1)
+def test_rows_pruned_during_an_export_are_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "BATCH_SIZE", 1)
     with days_ago(PAST):
         [device] = register(device_payload(1))
         registry.update(Device.objects.all(), {"device_name": "New"}, SYSTEM)
@@ -151,7 +152,7 @@ def test_what_is_pruned_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyP
     assert list(entries) == []
 
 
-def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> None:
+def test_csv_has_no_formula(tmp_path: Path, story: dict[str, int]) -> None:
     file = tmp_path / "audit.csv"
     audit_log.record(Action.EXPORTED, user=User(username="=cmd|x"), obj=Device(pk=story["second"]))
     call_command(
@@ -164,12 +165,12 @@ def test_as_csv_no_cell_is_a_formula(tmp_path: Path, story: dict[str, int]) -> N
     assert tuple(rows[0]) == export.COLUMNS
 
 
-def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(tmp_path: Path) -> None:
+def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None:
     register(*map(device_payload, range(3)))
     key = issue("ward app")
     api = Api(key.text)
-    audit_log.record(Action.EXPORTED, obj=key.key)  # so that there is an entry of each kind
-    numbers = []
+    audit_log.record(Action.EXPORTED, obj=key.key)  # one entry of each kind
+    numbers: list[int] = []
     for _ in range(2):
         for number in range(5):
             api.post("/api/devices", device_payload(len(numbers) * 10 + number + 10))
@@ -180,7 +181,7 @@ def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--user", "nobody"], "There is no user nobody."),
         (["--device", "7"], "There never was a device 7."),
@@ -188,17 +189,17 @@ def test_the_number_of_queries_grows_with_hundreds_of_entries_and_not_with_each(
         (["--hospital", "RS Tidak Ada"], "There is no hospital RS Tidak Ada."),
     ],
 )
-def test_what_is_not_there_is_told(tmp_path: Path, arguments: list[str], told: str) -> None:
-    with pytest.raises(CommandError, match=told):
+def test_missing_subject_is_an_error(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         exported(tmp_path, *arguments)
 
 
-# --- From the page of whom or what it is about
+# --- Download from the page of the object
 
 
 @pytest.fixture
 def pages(story: dict[str, int], rs_b: Hospital) -> dict[str, str]:
-    """The pages of one of each kind."""
+    """The path of one object of each kind."""
     ids = {
         "staffuser": User.objects.get(first_name="Ibu Ratna").pk,
         "device": story["second"],
@@ -213,7 +214,7 @@ def downloaded(response: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_operator_downloads_what_the_command_writes(
+def test_download_equals_the_output_of_the_command(
     tmp_path: Path, story: dict[str, int], pages: dict[str, str], operator: Client, kind: str
 ) -> None:
     subjects = {
@@ -222,41 +223,40 @@ def test_an_operator_downloads_what_the_command_writes(
         "apikey": ("--key", str(story["key"])),
         "hospital": ("--hospital", "RS Sehat"),
     }
-    written = exported(tmp_path, *subjects[kind])
-    assert len(written) > 1
+    lines = exported(tmp_path, *subjects[kind])
+    assert len(lines) > 1
     response = operator.post(f"{pages[kind]}/audit-trail/", {"format": "jsonl"})
     name = f"audit-{kind}-{pages[kind].split('/')[-1]}-{timezone.localdate()}.jsonl"
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
-    assert downloaded(response)[:-2] == written
+    assert downloaded(response)[:-2] == lines
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_that_it_was_downloaded_is_on_record_before_any_of_it_leaves(
-    pages: dict[str, str], operator: Client, kind: str
-) -> None:
+def test_download_is_recorded_before_it_starts(pages: dict[str, str], operator: Client, kind: str) -> None:
     assert operator.get(f"{pages[kind]}/audit-trail/").status_code == 200
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()
     response = operator.post(f"{pages[kind]}/audit-trail/", {"format": "jsonl"})
-    told = AuditEvent.objects.get(action=Action.EXPORTED)
-    assert (told.username, told.channel, told.ip_address) == ("operator", "admin", "127.0.0.1")
-    assert (told.object_type, told.object_id) == (kind.replace("api", ""), int(pages[kind].split("/")[-1]))
-    assert told.details == {"format": "jsonl"}
+    event = AuditEvent.objects.get(action=Action.EXPORTED)
+    assert (event.username, event.channel, event.ip_address) == ("operator", "admin", "127.0.0.1")
+    assert (event.object_type, event.object_id) == (OBJECT_TYPES[kind], int(pages[kind].split("/")[-1]))
+    assert event.details == {"format": "jsonl"}
     assert downloaded(response)[-1]["action"] == Action.EXPORTED
 
 
-def test_a_download_reads_no_further_than_it_is_taken(
+def test_download_is_read_in_batches_on_demand(
     pages: dict[str, str], operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
-    as_json = export.to_json
-    monkeypatch.setattr(export, "ROWS_AT_ONCE", 2)
-    monkeypatch.setattr(export, "to_json", lambda entry: made.append(entry) or as_json(entry))
-    chunks = operator.post(f"{pages['staffuser']}/audit-trail/", {"format": "jsonl"}).streaming_content
-    assert next(chunks).count(b"\n") == len(made) == 2
+    converted: list[Any] = []
+    to_json = export.to_json
+    monkeypatch.setattr(export, "BATCH_SIZE", 2)
+    monkeypatch.setattr(export, "to_json", lambda entry: converted.append(entry) or to_json(entry))
+    response: Any = operator.post(f"{pages['staffuser']}/audit-trail/", {"format": "jsonl"})
+    chunks = response.streaming_content
+    assert next(chunks).count(b"\n") == len(converted) == 2
     assert [chunk.count(b"\n") for chunk in chunks] == [2, 2, 1]
 
 
-def test_of_some_days_as_a_table_it_is_what_the_command_writes(
+def test_csv_download_of_some_days_equals_the_output_of_the_command(
     tmp_path: Path, story: dict[str, int], operator: Client
 ) -> None:
     page, file = f"/admin/devices/device/{story['second']}/audit-trail/", tmp_path / "audit.csv"
@@ -265,7 +265,7 @@ def test_of_some_days_as_a_table_it_is_what_the_command_writes(
     day = str(timezone.localdate() - timedelta(days=3))
     days = [f"--since={day}", f"--until={day}", "--format=csv", f"--out={file}"]
     call_command("export_audit", f"--device={story['second']}", *days, stderr=io.StringIO())
-    response = operator.post(page, {"format": "csv", "first": day, "last": day})
+    response: Any = operator.post(page, {"format": "csv", "first": day, "last": day})
     assert b"".join(response.streaming_content) == file.read_bytes()
     assert [row["after"] for row in csv.DictReader(file.read_text("utf-8-sig").splitlines())] == [
         '{"device_name":"Then"}'
@@ -275,21 +275,21 @@ def test_of_some_days_as_a_table_it_is_what_the_command_writes(
 
 
 @pytest.mark.parametrize(
-    ("days", "told"),
+    ("days", "message"),
     [
-        ({"first": "2026-02-02", "last": "2026-02-01"}, "This is before the first day."),
+        ({"first": "2026-02-02", "last": "2026-02-01"}, "The last day must not be before the first day."),
         ({"first": "yesterday"}, "Enter a valid date."),
     ],
 )
-def test_days_that_are_none_are_told_and_nothing_is_downloaded(
-    story: dict[str, int], operator: Client, days: dict[str, str], told: str
+def test_invalid_days_are_an_error_and_nothing_is_downloaded(
+    story: dict[str, int], operator: Client, days: dict[str, str], message: str
 ) -> None:
     page = f"/admin/devices/device/{story['second']}/audit-trail/"
-    assert told in operator.post(page, {"format": "csv", **days}).content.decode()
+    assert message in operator.post(page, {"format": "csv", **days}).content.decode()
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()
 
 
-def test_of_a_device_that_was_taken_out_it_is_downloaded_from_its_changes(
+def test_trail_of_a_retired_device_is_downloaded_from_its_changes(
     tmp_path: Path, story: dict[str, int], operator: Client, ratna: Client
 ) -> None:
     registry.retire(Device.objects.filter(pk=story["second"]), SYSTEM)
@@ -297,13 +297,13 @@ def test_of_a_device_that_was_taken_out_it_is_downloaded_from_its_changes(
     changes = "/admin/devices/historicaldevice/"
     assert page in operator.get(changes).content.decode()
     assert "audit-trail" not in ratna.get(changes).content.decode()
-    written = exported(tmp_path, "--device", str(story["second"]))
+    lines = exported(tmp_path, "--device", str(story["second"]))
     response = operator.post(page, {"format": "jsonl"})
     assert f'filename="audit-device-{story["second"]}-' in response["Content-Disposition"]
-    assert downloaded(response)[:-2] == written
+    assert downloaded(response)[:-2] == lines
 
 
-def test_the_page_leads_operators_to_the_download_and_nobody_else(
+def test_only_operators_see_the_download_link(
     pages: dict[str, str], operator: Client, ratna: Client, rs_a: Hospital
 ) -> None:
     for page in pages.values():
@@ -315,6 +315,6 @@ def test_the_page_leads_operators_to_the_download_and_nobody_else(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pk", ["999999", "x"])
-def test_of_what_is_not_there_nothing_is_downloaded(operator: Client, kind: str, pk: str) -> None:
+def test_download_for_a_missing_object_returns_404(operator: Client, kind: str, pk: str) -> None:
     assert operator.post(f"/admin/devices/{kind}/{pk}/audit-trail/", {"format": "jsonl"}).status_code == 404
     assert not AuditEvent.objects.filter(action=Action.EXPORTED).exists()

@@ -1,3 +1,5 @@
+"""Keep records for the retention period, and remove expired rows with `prune`."""
+
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
@@ -30,7 +32,7 @@ from devices.tests.support.changes import PATH, follow
 from devices.tests.support.client import Api, errors
 from devices.tests.support.clock import days_ago
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.pruning import PAST, TIME, prune
+from devices.tests.support.pruning import CHANGES, PAST, prune
 
 pytestmark = pytest.mark.django_db
 
@@ -46,11 +48,11 @@ REST = [
 ]
 
 
-def one(device: Device) -> Any:
+def rows_of(device: Device) -> Any:
     return Device.objects.filter(pk=device.pk)
 
 
-def test_answers_are_removed_a_day_later_and_by_nothing_else(api: Api) -> None:
+def test_idempotent_responses_are_removed_only_by_prune_after_a_day(api: Api) -> None:
     for number in (1, 2):
         api.post("/api/devices", device_payload(number), **{"idempotency-key": str(number)})
     IdempotencyRecord.objects.filter(key="1").update(created_at=timezone.now() - timedelta(hours=25))
@@ -62,65 +64,65 @@ def test_answers_are_removed_a_day_later_and_by_nothing_else(api: Api) -> None:
     assert Device.history.count() == 3
 
 
-def test_changes_are_kept_unless_asked(api: Api) -> None:
+def test_changes_are_removed_only_with_the_option(api: Api) -> None:
     with days_ago(5000):
         [device] = register(device_payload(1))
-        registry.update(one(device), {"device_name": "New"}, SYSTEM)
+        registry.update(rows_of(device), {"device_name": "New"}, SYSTEM)
     prune()
     assert Device.history.count() == 2
     with pytest.raises(CommandError, match="--changes is too few days: Records are kept for 6 years"):
         prune("--changes", "0")
 
 
-def test_of_old_changes_the_last_of_each_device_stays(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+def test_last_old_change_of_each_device_is_kept(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     with days_ago(PAST):
         a, b, gone = register(device_payload(1), device_payload(2), device_payload(3))
         for name in ("x", "y", "z"):
-            registry.update(one(a), {"device_name": name}, SYSTEM)
-        registry.retire(one(gone), SYSTEM)
-    registry.update(one(b), {"device_name": "young"}, SYSTEM)
-    rest = ["0 kept answers removed.", *REST, "4 changes removed."]
-    assert prune(*TIME, "--dry-run") == [f"Would be: {line}" for line in rest]
-    assert prune(*TIME)[-1] == "4 changes removed."
-    kept = Device.history.order_by("history_id").values_list("history_type", "device_name")
-    assert list(kept) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]
+            registry.update(rows_of(a), {"device_name": name}, SYSTEM)
+        registry.retire(rows_of(gone), SYSTEM)
+    registry.update(rows_of(b), {"device_name": "young"}, SYSTEM)
+    lines = ["0 kept answers removed.", *REST, "4 changes removed."]
+    assert prune(*CHANGES, "--dry-run") == [f"Would be: {line}" for line in lines]
+    assert prune(*CHANGES)[-1] == "4 changes removed."
+    remaining = Device.history.order_by("history_id").values_list("history_type", "device_name")
+    assert list(remaining) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]
     assert api.get(f"/api/device/{gone.pk}").status_code == 410
     assert [device.device_name for device in registry.restore([gone.pk], SYSTEM)] == ["Cuff 3"]
-    assert prune(*TIME)[-1] == "0 changes removed."
+    assert prune(*CHANGES)[-1] == "0 changes removed."
 
 
-def test_whoever_is_behind_begins_again_and_learns_of_every_device(api: Api) -> None:
+def test_client_behind_the_pruned_changes_starts_again_and_receives_every_device(api: Api) -> None:
     with days_ago(PAST):
         a, b = register(device_payload(1), device_payload(2))
         behind = api.get(f"{PATH}?size=1").json()["data"][0]["cursor"]
-        registry.update(one(a), {"device_name": "New"}, SYSTEM)
+        registry.update(rows_of(a), {"device_name": "New"}, SYSTEM)
     ahead = follow(api)[1]
-    registry.update(one(b), {"device_name": "Young"}, SYSTEM)
-    prune(*TIME)
+    registry.update(rows_of(b), {"device_name": "Young"}, SYSTEM)
+    prune(*CHANGES)
     response = api.get(f"{PATH}?since={behind}")
     assert (response.status_code, errors(response)) == (410, [(None, "cursor_too_old")])
     assert [event["device"]["device_name"] for event in follow(api, ahead)[0]] == ["Young"]
-    anew = [(event["action"], event["device"]["device_name"]) for event in follow(api, f"{PATH}?size=1")[0]]
-    assert anew == [("created", "Cuff 2"), ("created", "New"), ("updated", "Young")]
+    received = [(event["action"], event["device"]["device_name"]) for event in follow(api, f"{PATH}?size=1")[0]]
+    assert received == [("created", "Cuff 2"), ("created", "New"), ("updated", "Young")]
 
 
-def test_a_hospital_that_begins_again_hears_nothing_of_what_left_it_long_ago(api_a: Api, rs_b: Hospital) -> None:
+def test_hospital_that_starts_again_receives_no_devices_that_left_before(api_a: Api, rs_b: Hospital) -> None:
     with days_ago(PAST):
         [device] = register(device_payload(1, device_holder="RS Harapan"))
-        registry.transfer(one(device), rs_b, SYSTEM)
+        registry.transfer(rows_of(device), rs_b, SYSTEM)
     register(device_payload(4, device_holder="RS Harapan"))
     registry.transfer(Device.objects.filter(device_name="Cuff 4"), rs_b, SYSTEM)
-    prune(*TIME)
-    told = [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]]
-    assert told == [("created", "Cuff 4"), ("deleted", "Cuff 4")]
+    prune(*CHANGES)
+    received = [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]]
+    assert received == [("created", "Cuff 4"), ("deleted", "Cuff 4")]
 
 
-def test_what_is_pruned_while_somebody_reads_is_not_passed_over(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruning_during_a_read_returns_410_and_skips_no_change(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     from devices.history import feed
 
     [device] = register(device_payload(1))
-    registry.update(one(device), {"device_name": "New"}, SYSTEM)
+    registry.update(rows_of(device), {"device_name": "New"}, SYSTEM)
     cursor = api.get(f"{PATH}?size=1").json()["data"][0]["cursor"]
     read = feed.read_page
 
@@ -145,12 +147,12 @@ def backdate(model: Any, field: str, age: timedelta, **values: Any) -> None:
 
 @pytest.fixture
 def expired(rs_a: Hospital, ratna: Client) -> dict[str, Callable[[], int]]:
-    """What is past its time, of each kind, and what is not, of each kind; each as a count of its rows."""
+    """Create an expired and an unexpired row of each kind. Return a function that counts the rows of each kind."""
     sessions = import_module(django_settings.SESSION_ENGINE).SessionStore.get_model_class().objects
     user = get_user_model().objects.get(username="ratna@rs.example")
     for minutes in (20, 10):
-        tried = {"username": str(minutes), "get_data": "", "post_data": "", "failures_since_start": 1}
-        backdate(AccessAttempt, "attempt_time", timedelta(minutes=minutes), **tried)
+        values = {"username": str(minutes), "get_data": "", "post_data": "", "failures_since_start": 1}
+        backdate(AccessAttempt, "attempt_time", timedelta(minutes=minutes), **values)
     for minutes in (70, 50):
         backdate(ImportPreview, "created_at", timedelta(minutes=minutes), user=user, name="devices.csv", digest="")
     for upload in ImportPreview.objects.all():
@@ -160,7 +162,7 @@ def expired(rs_a: Hospital, ratna: Client) -> dict[str, Callable[[], int]]:
     return {"sessions": sessions.count, **{model.__name__: model.objects.count for model in models}}
 
 
-def test_what_has_expired_is_removed_and_nothing_else(expired: dict[str, Callable[[], int]]) -> None:
+def test_only_expired_rows_are_removed(expired: dict[str, Callable[[], int]]) -> None:
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
     lines = [
         "1 expired sessions removed.",
@@ -177,7 +179,7 @@ def test_what_has_expired_is_removed_and_nothing_else(expired: dict[str, Callabl
     assert prune()[2:] == REST[1:]
 
 
-def test_what_the_lists_of_sign_ins_had_is_removed(db: None) -> None:
+def test_rows_of_the_former_sign_in_lists_are_removed(db: None) -> None:
     for model in (AccessLog, AccessFailureLog):
         model.objects.create(username="typed by mistake")
     prune()
@@ -185,7 +187,7 @@ def test_what_the_lists_of_sign_ins_had_is_removed(db: None) -> None:
     assert not AccessFailureLog.objects.exists()
 
 
-def test_a_session_that_has_not_expired_goes_on(ratna: Client) -> None:
+def test_unexpired_session_stays_valid(ratna: Client) -> None:
     prune()
     assert ratna.get("/admin/").status_code == 200
 
@@ -206,6 +208,6 @@ def test_a_dry_run_counts_by_the_retention_that_a_run_would_set(settings: Any) -
     settings.AUDIT_YEARS = 9
     assert prune("--dry-run")[-1] == "Would be: 0 events of the audit removed."
     with pytest.raises(CommandError, match="Records are kept for 9 years"):
-        prune("--dry-run", *TIME)
+        prune("--dry-run", *CHANGES)
     assert prune()[-1] == "0 events of the audit removed."
     assert AuditRetention.objects.get().years == 9

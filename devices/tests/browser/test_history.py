@@ -49,7 +49,7 @@ def test_an_operator_downloads_all_that_is_on_record_about_a_device(
 ) -> None:
     page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", operator)
     page.get_by_role("link", name="Audit trail").click()
-    page.get_by_label("File").select_option("JSON lines, for a program")
+    page.get_by_label("File").select_option("JSON Lines, for a program")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     assert download.value.suggested_filename.startswith(f"audit-device-{devices['a'].pk}-")

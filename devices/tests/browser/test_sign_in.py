@@ -24,15 +24,15 @@ def test_the_fifth_failure_locks_also_who_then_knows_the_password(visit: Visit, 
     for _ in range(5):
         sign_in(page, "operator", "wrong")
     expect(page.get_by_role("heading", name="Too many failed sign-ins")).to_be_visible()
-    page.get_by_role("link", name="Log in again").click()
+    page.get_by_role("link", name="Sign in again").click()
     sign_in(page, "operator", PASSWORD)
-    expect(page.get_by_text("locked for this address for 15 minutes")).to_be_visible()
+    expect(page.get_by_text("locked out from your network for 15 minutes")).to_be_visible()
 
 
 def choose(page: Page, password: str) -> None:
     page.locator("input[name=new_password1]").fill(password)
     page.locator("input[name=new_password2]").fill(password)
-    page.get_by_role("button", name="Save the password").click()
+    page.get_by_role("button", name="Save password").click()
 
 
 @pytest.mark.parametrize(("locale", "words"), [("id-ID", "Masuk"), ("en-US", "Log in"), ("de-DE", "Log in")])
@@ -79,11 +79,11 @@ def test_one_form_makes_a_hospital_admin_who_chooses_a_password_and_signs_in(
 ) -> None:
     page = visit("/admin/devices/staffuser/add/", operator)
     page.get_by_label("Name").fill("Ibu Sari")
-    page.get_by_label("E-mail").fill("Sari@rs.example")
+    page.get_by_label("Email").fill("Sari@rs.example")
     page.locator("#id_hospitals + .select2").click()
     page.get_by_role("option", name="RS Harapan").click()
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("Send this link to Ibu Sari only")).to_be_visible()
+    expect(page.get_by_text("Send this link only to Ibu Sari")).to_be_visible()
     theirs = visit(page.locator("#key").inner_text())
     choose(theirs, "12345678")
     expect(theirs.get_by_text("This password is too common.")).to_be_visible()

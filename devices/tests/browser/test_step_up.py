@@ -33,13 +33,13 @@ def confirm(page: Page, password: str) -> None:
 def test_link_is_made_after_the_password_was_given(visit: Visit, operator: User, ratna: User, viewport: Any) -> None:
     page = visit(PEOPLE, operator, viewport=viewport)
     make_stale(page)
-    act(page, "New link to choose a password", "Ibu Ratna")
+    act(page, "New link to set a password", "Ibu Ratna")
     look(page, "confirm", viewport)
     confirm(page, "wrong")
     expect(page.get_by_text("This password is wrong.")).to_be_visible()
     look(page, "confirm-refused", viewport)
     confirm(page, PASSWORD)
-    expect(page.get_by_text("Send this link to Ibu Ratna only")).to_be_visible()
+    expect(page.get_by_text("Send this link only to Ibu Ratna")).to_be_visible()
 
 
 @viewports
@@ -49,12 +49,12 @@ def test_person_is_added_after_the_password_was_given(
     page = visit(f"{PEOPLE}add/", operator, viewport=viewport)
     make_stale(page)
     page.get_by_label("Name").fill("Ibu Sari")
-    page.get_by_label("E-mail").fill("sari@rs.example")
+    page.get_by_label("Email").fill("sari@rs.example")
     page.locator("#id_hospitals + .select2").click()
     page.get_by_role("option", name="RS Harapan").click()
     page.get_by_role("button", name="Save", exact=True).click()
     confirm(page, PASSWORD)
-    expect(page.get_by_text("Send this link to Ibu Sari only")).to_be_visible()
+    expect(page.get_by_text("Send this link only to Ibu Sari")).to_be_visible()
 
 
 @viewports
@@ -68,7 +68,7 @@ def test_form_of_an_operator_says_which_commands_change_it(
     expect(page.locator("#id_email, #id_hospitals, #id_is_active")).to_have_count(0)
     look(page, "operator", viewport)
     page.goto(f"{PEOPLE}{operator.pk}/change/")
-    expect(page.get_by_text("This is you.")).to_be_visible()
+    expect(page.get_by_text("This is your own account.")).to_be_visible()
     look(page, "yourself", viewport)
     page.goto(f"{PEOPLE}{ratna.pk}/change/")
     look(page, "person", viewport)
@@ -95,5 +95,5 @@ def test_user_sees_and_ends_their_sessions(visit: Visit, ratna: User, viewport: 
 def test_menu_leads_to_password_two_factor_sign_in_and_sessions(visit: Visit, ratna: User) -> None:
     page = visit("/admin/", ratna)
     page.get_by_text("Ibu Ratna").click()
-    for name in ("Change password", "Two-factor sign-in", "Your sessions"):
+    for name in ("Change password", "Two-factor authentication", "Your sessions"):
         expect(page.get_by_role("link", name=name)).to_be_visible()

@@ -24,7 +24,7 @@ from devices.registry import hospitals
 from devices.tests.support.client import issue
 from devices.tests.support.clock import days_ago
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.pruning import PAST, TIME, prune
+from devices.tests.support.pruning import CHANGES, PAST, prune
 
 pytestmark = pytest.mark.django_db
 
@@ -103,7 +103,7 @@ def test_what_is_past_its_time_is_removed_while_prune_runs_and_never_else() -> N
 
 
 def test_prune_removes_the_events_past_their_time_and_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     for days in (PAST, PAST, PAST + 1, 2190, 0):
         past(days)
     with days_ago(PAST):
@@ -131,7 +131,7 @@ def test_changes_are_not_pruned_before_their_time() -> None:
     with pytest.raises(CommandError, match="--changes is too few days: Records are kept for 6 years"):
         prune("--changes", "730")
     assert Device.history.count() == 2
-    assert prune(*TIME)[-1] == "0 changes removed."
+    assert prune(*CHANGES)[-1] == "0 changes removed."
 
 
 def test_the_time_can_be_raised_and_not_lowered(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,11 @@
 import re
 from typing import Any
 
-FIELD_KEY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
+LEGACY_KEY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 
 
 def mistype(text: str) -> str:
     return text[:-1] + ("0" if text[-1] != "0" else "1")
-
-
-LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 
 
 def form(**fields: Any) -> dict[str, Any]:

@@ -115,6 +115,6 @@ def look(page: Page, name: str, viewport: Any) -> None:
 
 
 def sign_in(page: Page, name: str, password: str) -> None:
-    page.get_by_label("E-mail or user name").fill(name)
+    page.get_by_label("Email or user name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()

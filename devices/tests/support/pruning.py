@@ -1,4 +1,4 @@
-"""Prune in tests."""
+"""Run `prune`."""
 
 import io
 
@@ -11,7 +11,5 @@ def prune(*arguments: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
-TIME = ["--changes", "2200"]  # six years, and some days
-
-
-PAST = 2201
+CHANGES = ["--changes", "2200"]  # days: more than six years
+PAST = 2201  # days ago: changes that these arguments remove

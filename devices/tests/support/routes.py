@@ -1,10 +1,10 @@
-"""All routes, and who may use them."""
+"""All routes, and the expected status of each page for each role."""
 
 from collections.abc import Iterator
 
 from django.urls import URLResolver, get_resolver
 
-# Answered alike for everybody, signed in or not: test_what_is_public_is_the_same_for_all.
+# The response is the same for all users, signed in or not: test_public_page_is_the_same_for_all_users.
 PUBLIC = {
     "api/schema": 200,
     "api/docs": 200,
@@ -13,8 +13,7 @@ PUBLIC = {
     "language": 302,
 }
 
-
-# page: GET by each of the PEOPLE, POST by each
+# page: GET by each of the ROLES (test_access_matrix.py), POST by each
 PAGES = """
 (root)                                                    302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/set-password/<uidb64>/<token>/                   200 302 200 200 200 200 | 200 302 200 200 200 200
@@ -78,9 +77,7 @@ admin/^(?P<app_label>devices)/$                           302 302 404 200 200 20
 admin/(?P<url>.*)$                                        302 302 404 404 404 404 | 302 302 404 404 404 404
 """
 
-
 Ids = dict[str, str]
-
 
 QUERIES = {
     "admin/autocomplete/": "?app_label=devices&model_name=device&field_name=device_holder&term=",
@@ -89,7 +86,7 @@ QUERIES = {
 
 
 def walk(resolver: URLResolver | None = None, before: str = "") -> Iterator[str]:
-    """Give every address that is routed, as the URLs have it; those of the API without the slash at the end."""
+    """Yield all routes as the URL configuration has them. Routes of the API have no trailing slash."""
     for pattern in (resolver or get_resolver()).url_patterns:
         route = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
@@ -102,8 +99,8 @@ def rows(table: str) -> list[list[str]]:
     return [line.replace("|", " ").split() for line in table.strip().splitlines()]
 
 
-def address(route: str, ids: Ids) -> str:
-    """Return an address of the route, with the ids in their places."""
+def url_for(route: str, ids: Ids) -> str:
+    """Return a URL of the route with these ids."""
     model = route.split("/")[2] if route.count("/") > 2 else ""
     places = {
         "(root)": "",
@@ -114,7 +111,7 @@ def address(route: str, ids: Ids) -> str:
         "<str:ending>": ".csv",
         "<uidb64>/<token>": f"{ids['staffuser']}/x",
         "^(?P<app_label>devices)/$": "devices/",
-        "(?P<url>.*)$": "nowhere/",
+        "(?P<url>.*)$": "missing/",
         "/?$": "",
         "^": "",
     }

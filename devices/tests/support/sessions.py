@@ -3,7 +3,7 @@
 from django.conf import settings as django_settings
 from django.test import Client
 
-LIST, SESSIONS, PEOPLE = "/admin/devices/device/", "/admin/sessions/", "/admin/devices/staffuser/"
+LIST, SESSIONS, USERS = "/admin/devices/device/", "/admin/sessions/", "/admin/devices/staffuser/"
 
 
 def key_of(client: Client) -> str:

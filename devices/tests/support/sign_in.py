@@ -1,4 +1,4 @@
-"""Sign in, with limits."""
+"""Sign in, and send codes, within limits."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from devices.ratelimit import stores
-from devices.tests.support.two_factor import CHECK, next_code_of, set_up, signed_in_anew
+from devices.tests.support.two_factor import CHECK, next_code_of, set_up, sign_in_again
 from devices.tests.support.users import PASSWORD
 
 WRONG = "wrong"
@@ -17,23 +17,23 @@ WRONG = "wrong"
 
 @pytest.fixture(autouse=True)
 def _one_window() -> None:
-    """Let no window of a rate end during a test."""
+    """Stop the clock of the rate limits, so that no window ends during a test."""
     began_at = time.time() // 86_400 * 86_400
     stores.limiter().clock = lambda: began_at
 
 
 @pytest.fixture
 def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Hash fast, and note which passwords are hashed."""
+    """Hash fast, and return the list of hashed passwords."""
     hashed: list[str] = []
     monkeypatch.setattr(PBKDF2PasswordHasher, "iterations", 1)
     encode = PBKDF2PasswordHasher.encode
 
-    def noted(hasher: Any, password: str, salt: str, iterations: int | None = None) -> str:
+    def recording_encode(hasher: Any, password: str, salt: str, iterations: int | None = None) -> str:
         hashed.append(password)
         return str(encode(hasher, password, salt, iterations))
 
-    monkeypatch.setattr(PBKDF2PasswordHasher, "encode", noted)
+    monkeypatch.setattr(PBKDF2PasswordHasher, "encode", recording_encode)
     return hashed
 
 
@@ -50,8 +50,8 @@ def sign_in(name: str, password: str = WRONG, address: str = "192.0.2.1", client
 
 
 def send_code(user: User, code: str, address: str = "192.0.2.1") -> str:
-    """Sign in by the password alone, and send a code; return "in", "wait" or "wrong"."""
-    response = signed_in_anew(user).post(CHECK, {"code": code}, REMOTE_ADDR=address)
+    """Sign in with the password only, and send a code. Return "in", "wait" or "wrong"."""
+    response = sign_in_again(user).post(CHECK, {"code": code}, REMOTE_ADDR=address)
     if response.status_code == 302:
         return "in"
     return "wait" if "Too many wrong codes" in response.content.decode() else "wrong"
@@ -59,7 +59,7 @@ def send_code(user: User, code: str, address: str = "192.0.2.1") -> str:
 
 @pytest.fixture
 def protected(user: User) -> User:
-    """Has a second factor, and gave a code from 198.51.100.1."""
-    set_up(signed_in_anew(user), user)
+    """A user with two-factor authentication who entered a code from 198.51.100.1."""
+    set_up(sign_in_again(user), user)
     assert send_code(user, next_code_of(user), "198.51.100.1") == "in"
     return user

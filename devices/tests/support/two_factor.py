@@ -15,7 +15,7 @@ CHECK, SET_UP = "/admin/two-factor/", "/admin/two-factor/set-up/"
 
 
 def code_of(user: User, later: int = 0) -> str:
-    """What the person's app shows, now or so many steps of 30 s later."""
+    """Return the code that the user's app shows, now or `later` steps of 30 s from now."""
     return code_shown(AuthenticatorApp.objects.get(user=user), later)
 
 
@@ -26,13 +26,13 @@ def code_shown(app: AuthenticatorApp, later: int = 0) -> str:
 
 
 def next_code_of(user: User) -> str:
-    """What the app shows when half a minute has gone by."""
+    """Return a code that is accepted although the previous one was just used."""
     AuthenticatorApp.objects.update(last_t=-1)
     return code_of(user)
 
 
 def set_up(client: Client, user: User) -> list[str]:
-    """Set up the second factor in a browser that is signed in; return the recovery codes that are shown."""
+    """Set up two-factor authentication for the signed-in client. Return the recovery codes that the page shows."""
     client.get(SET_UP)
     return shown_codes(client.post(SET_UP, {"code": code_of(user), "password": PASSWORD}).content.decode())
 
@@ -42,12 +42,13 @@ def shown_codes(page: str) -> list[str]:
     return str(shown).split()
 
 
-def signed_in_anew(user: User) -> Client:
+def sign_in_again(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
 
 
-def change_the_key(settings: Any, *, keep: bool) -> None:
+def rotate_secret_key(settings: Any, *, keep: bool) -> None:
+    """Change the SECRET_KEY, and keep the old one as a fallback or not."""
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY] if keep else []
     settings.SECRET_KEY = "the next one, " + "y" * 40

@@ -2,38 +2,32 @@
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.test import Client
 
 from devices.models import Hospital
 
-if TYPE_CHECKING:
-    pass
-
-
-PASSWORD = "pagi-cerah-7"  # of the users who are signed in
+PASSWORD = "pagi-cerah-7"  # of the signed-in users
+USERS = "/admin/devices/staffuser/"
 
 
 @cache
 def password_hash() -> str:
-    """Hash the password once for all tests: it takes long on purpose."""
+    """Return the hash of PASSWORD. It is computed once for all tests, because hashing is slow on purpose."""
     return make_password(PASSWORD)
 
 
-PEOPLE = "/admin/devices/staffuser/"
-
-
-def make(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
+def add_user(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
     form = {"first_name": "Ibu Ratna", "email": "Ratna@RS-Harapan.example", **fields}
-    return client.post(f"{PEOPLE}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]})
+    return client.post(f"{USERS}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]})
 
 
-def link(response: Any) -> str:
-    found = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
-    assert found
-    return found[1]
+def shown_link(response: Any) -> str:
+    match = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
+    assert match
+    return match[1]
 
 
 def set_password(client: Client, path: str, password: str) -> Any:

@@ -15,7 +15,7 @@ from devices.tests.support.api_keys import form as key_form
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.imports import choose, confirm, csv
-from devices.tests.support.users import make
+from devices.tests.support.users import add_user
 from devices.values import hospital_names, normalization
 
 EVERY_CHARACTER = [chr(point) for point in range(0x110000)]
@@ -208,7 +208,7 @@ def test_names_of_keys_and_people_are_normalized(operator: Client) -> None:
     operator.post("/admin/devices/apikey/add/", key_form(name="Ward\u00a0app\u200b"))
     call_command("create_api_key", "Lab\u2003app", "--hospital", "RS\u00a0Harapan\u200b")
     assert set(ApiKey.objects.values_list("name", flat=True)) == {"Ward app", "Lab app"}
-    make(operator, *Hospital.objects.all(), first_name="Cafe\u0301\u00a0A")
+    add_user(operator, *Hospital.objects.all(), first_name="Cafe\u0301\u00a0A")
     assert [hospital.name for hospital in StaffUser.objects.get(first_name="Caf\u00e9 A").hospitals.all()] == [
         "RS Harapan"
     ]
