@@ -17,7 +17,7 @@ from devices.api.exceptions import CursorExpired
 from devices.api.field_names import FIELD_CASES
 from devices.api.pagination import DEFAULT_SIZE, MAX_SIZE
 from devices.api.query_params import QueryParams
-from devices.api.schema import operations
+from devices.api.schema import operations, parameters
 from devices.crypto import cursors
 from devices.crypto.cursors import Cursor
 from devices.history import feed
@@ -33,11 +33,11 @@ class ChangeViewSet(GenericViewSet[Device]):
 
     http_method_names = ("get", "head")
 
-    @operations.followed
+    @operations.documented_changes
     def follow(self, request: Request) -> HttpResponse:
         query = QueryParams(request, PARAMETERS)
         size = query.whole_number("size", 1, MAX_SIZE, DEFAULT_SIZE)
-        wait = query.whole_number("wait", 0, operations.MAX_WAIT, 0)
+        wait = query.whole_number("wait", 0, parameters.MAX_WAIT, 0)
         key, state = key_of(request), feed.state()
         scope = key.hospital_id or 0
         cursor = _cursor(query, state, scope)

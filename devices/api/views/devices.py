@@ -88,7 +88,7 @@ class DeviceViewSet(GenericViewSet[Device]):
     def update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
         return self._update(options, REQUIRED_FIELDS, pk=_int64(id_device))
 
-    @operations.named_update
+    @operations.documented_update_by_key
     @idempotency.idempotent
     def update_named(self, request: Request, options: WriteOptions) -> HttpResponse:
         return self._update(options, REQUIRED_FIELDS, **request_bodies.parse_lookup(request))
