@@ -283,8 +283,8 @@ The registry of medical IoT devices of hospitals. A device must be registered he
 
 Formats of strings:
 
-- `display-name`: 1–255 characters after normalization: spaces at the ends and invisible characters are removed, and each
-  run of spaces becomes one. Control, text-direction and private-use characters are invalid.
+- `display-name`: 1–255 characters after normalization: spaces at the ends and invisible characters are removed, and
+  each run of spaces becomes one. Control, text-direction and private-use characters are invalid.
 - `search-text`: a `display-name`, or empty.
 - `mac-address`: 12 or 16 hexadecimal digits, without separators, or in groups with colons, hyphens or dots in
   between.

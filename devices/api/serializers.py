@@ -155,8 +155,8 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     status = Text(
         _enum(*STATUSES),
         help_text="`conflict`: a registered device or an earlier item has this name or MAC address. `invalid`: the "
-        "item has another error. `limited`: the limit of conflicts with devices outside the key's scope is reached, so the "
-        "item was not compared with them (code `conflict_limit`).",
+        "item has another error. `limited`: the limit of conflicts with devices outside the key's scope is reached, so "
+        "the item was not compared with them (code `conflict_limit`).",
     )
     device = RegisteredDeviceSerializer(required=False)
     errors = ApiError(many=True, required=False)  # type: ignore[assignment]
@@ -172,7 +172,7 @@ class Pagination(serializers.Serializer[Any]):
     )
     size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum devices per page.")
     total = serializers.IntegerField(min_value=0, help_text="Exact number of matching devices.")
-    total_pages = serializers.IntegerField(min_value=0)
+    total_pages = serializers.IntegerField(min_value=0, help_text="Number of pages of this size.")
     next = serializers.URLField(allow_null=True, help_text="Null on the last page.")
     previous = serializers.URLField(allow_null=True, help_text="Null on the first page.")
 

@@ -23,6 +23,7 @@ from devices.api.exceptions import (
     TooManyRequests,
     Unavailable,
 )
+from devices.api.pagination import MAX_SIZE
 from devices.api.permissions import HasApiKey
 from devices.api.responses import MESSAGES, error_response, error_with_data
 from devices.api.schema import examples
@@ -48,6 +49,11 @@ def _raised(name: str, exception: type[APIException], message: str | Promise = "
     return _example(name, exception.status_code, error)
 
 
+def _english(message: str | Promise, **values: int) -> str:
+    with override("en"):
+        return str(message) % values
+
+
 def _field_errors(fields: dict[str, Any], index: int | None = None) -> Iterable[FieldError]:
     """Return the errors of the validation of these fields."""
     with override("en"):
@@ -60,7 +66,13 @@ INVALID_DEVICES = _example(
     "Invalid devices",
     400,
     *_field_errors(INVALID_FIELDS, 0),
-    FieldError("device_mac", DUPLICATE, DUPLICATE_MESSAGES["device_mac"] % {"index": 1}, 2),
+    FieldError("device_mac", DUPLICATE, _english(DUPLICATE_MESSAGES["device_mac"], index=1), 2),
+)
+INVALID_SIZE = _example(
+    "Invalid parameter", 400, FieldError("size", "out_of_range", f"Send a whole number from 1 to {MAX_SIZE}.")
+)
+INVALID_DRY_RUN = _example(
+    "Invalid parameter", 400, FieldError("dry_run", "invalid_choice", "Send one of: false, true.")
 )
 UNKNOWN_PARAMETER = _example(
     "Unknown parameter",
@@ -69,7 +81,7 @@ UNKNOWN_PARAMETER = _example(
 )
 NAME_TAKEN = FieldError("device_name", UNIQUE, UNIQUE_MESSAGES["device_name"])
 MAC_TAKEN = FieldError("device_mac", UNIQUE, UNIQUE_MESSAGES["device_mac"])
-NOT_COMPARED_ERROR = FieldError("device_name", CONFLICT_LIMIT, NOT_COMPARED % {"minutes": 480})
+NOT_COMPARED_ERROR = FieldError("device_name", CONFLICT_LIMIT, _english(NOT_COMPARED, minutes=480))
 STILL_RUNNING = _raised("First request still running", RequestInProgress)
 OTHER_HOSPITAL = FieldError("device_holder", FORBIDDEN, OTHER_HOSPITAL_OF_KEY)
 READ_ONLY = _example("Read-only key", 403, FieldError(None, HasApiKey.code, HasApiKey.message))
@@ -141,18 +153,21 @@ REGISTER = {
     429: WRITE_LIMITED,
 }
 UPDATE = {400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICE]), 429: WRITE_LIMITED}
+LIST = {400: ErrorDescription(INVALID_REQUEST, [INVALID_SIZE])}
 RETIRE = {
+    400: ErrorDescription(INVALID_REQUEST, [INVALID_DRY_RUN]),
     403: ErrorDescription("The API key is read-only.", [READ_ONLY]),
     409: ErrorDescription("The first request with this `Idempotency-Key` is still running.", [STILL_RUNNING]),
 }
 CHANGE_FEED = {
+    **LIST,
     410: ErrorDescription(
         "The cursor is too old, or belongs to another scope. Delete your copy and start again without `since`.",
         [_raised("Cursor too old", CursorExpired)],
-    )
+    ),
 }
 
-# One item of a posted array is invalid, and another was registered.
+# For `examples`, which does not know errors: one item was registered, and another has an error.
 PARTIAL_SUCCESS = examples.success(
     "Partial success",
     [

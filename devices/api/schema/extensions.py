@@ -56,6 +56,7 @@ def postprocess(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     for name in ITEM_SCHEMAS:
         schemas[name]["required"] = list(schemas[name]["properties"])  # a response has all of them
     schemas["PatchedDeviceRequest"]["anyOf"] = [{"required": [field]} for field in CLEANERS]
+    schemas["DeviceOrDevicesRequest"]["description"] = "An array of devices, or one device."
     schemas["DeviceOrDevicesRequest"]["oneOf"][0] |= {"minItems": 1, "maxItems": settings.API_MAX_DEVICES}
     return result
 

@@ -111,6 +111,7 @@ documented = extend_schema_view(
             ),
             304: NOT_MODIFIED,
         },
+        special=errors.LIST,
         summary="List devices",
         description="Returns the devices in the scope of the API key, by ascending id. To read each device exactly "
         "once, follow `pagination.next` from the first page until it is null. Filters can be combined.",
