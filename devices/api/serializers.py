@@ -178,7 +178,7 @@ class Pagination(serializers.Serializer[Any]):
 
 
 class ChangeFeedPagination(serializers.Serializer[Any]):
-    """Where to continue in the change feed."""
+    """The place to continue in the change feed."""
 
     size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum changes per page.")
     next = serializers.URLField(

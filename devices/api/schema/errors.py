@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import override
 from drf_spectacular.utils import OpenApiExample
-from rest_framework.exceptions import APIException, UnsupportedMediaType
+from rest_framework.exceptions import APIException
 
 from devices.api.exceptions import (
     BodyTooLarge,
@@ -25,7 +25,7 @@ from devices.api.exceptions import (
 )
 from devices.api.pagination import MAX_SIZE
 from devices.api.permissions import HasApiKey
-from devices.api.responses import MESSAGES, error_response, error_with_data
+from devices.api.responses import error_response, error_with_data
 from devices.api.schema import examples
 from devices.registry import device_data
 from devices.registry.validation import DUPLICATE_MESSAGES, NOT_COMPARED, OTHER_HOSPITAL_OF_KEY, UNIQUE_MESSAGES
@@ -33,7 +33,7 @@ from devices.values.errors import CONFLICT_LIMIT, DUPLICATE, FORBIDDEN, UNIQUE, 
 
 
 class ErrorDescription(NamedTuple):
-    """What an error status means for an operation, with examples of its response."""
+    """The meaning of an error status for an operation, with examples of its response."""
 
     description: str
     examples: list[OpenApiExample]
@@ -87,6 +87,11 @@ OTHER_HOSPITAL = FieldError("device_holder", FORBIDDEN, OTHER_HOSPITAL_OF_KEY)
 READ_ONLY = _example("Read-only key", 403, FieldError(None, HasApiKey.code, HasApiKey.message))
 RATE_LIMITED = _raised("Rate limit", TooManyRequests, "This API key has used up its 600/min. Ask again in 12 seconds.")
 
+NO_VALID_KEY = FieldError(
+    "x-api-key", "not_authenticated", "The x-api-key header is missing, or its key does not open the registry."
+)
+NOT_FOUND = FieldError(None, "not_found", "No such device is registered.")
+UNSUPPORTED_MEDIA_TYPE = FieldError(None, "unsupported_media_type", "Send the body as application/json.")
 OUTDATED = FieldError(
     "if-match", "outdated", "The device has changed since; nothing was written. Here is what it is now."
 )
@@ -95,7 +100,7 @@ ERRORS = {
     400: ErrorDescription(INVALID_REQUEST, [UNKNOWN_PARAMETER]),
     401: ErrorDescription(
         "The API key is missing, unknown, revoked or expired.",
-        [_example("No valid key", 401, FieldError("x-api-key", "not_authenticated", MESSAGES[401]))],
+        [_example("No valid key", 401, NO_VALID_KEY)],
     ),
     403: ErrorDescription(
         "The API key is read-only, or limited to another hospital.",
@@ -103,7 +108,7 @@ ERRORS = {
     ),
     404: ErrorDescription(
         "The device does not exist, or it is outside the scope of the API key.",
-        [_example("No such device", 404, FieldError(None, "not_found", "No such device is registered."))],
+        [_example("No such device", 404, NOT_FOUND)],
     ),
     409: ErrorDescription(
         "Another device has this name or MAC address, or the first request with this `Idempotency-Key` is still "
@@ -121,7 +126,7 @@ ERRORS = {
     ),
     415: ErrorDescription(
         "The content type is not `application/json`.",
-        [_example("Another content type", 415, FieldError(None, UnsupportedMediaType.default_code, MESSAGES[415]))],
+        [_example("Another content type", 415, UNSUPPORTED_MEDIA_TYPE)],
     ),
     422: ErrorDescription(
         "This `Idempotency-Key` was used for a different request.", [_raised("Reused key", IdempotencyKeyReused)]
@@ -134,7 +139,7 @@ ERRORS = {
     ),
 }
 
-# --- What differs for some operations
+# --- Differences for some operations
 
 WRITE_LIMITED = ErrorDescription(
     "A limit is exceeded. Retry after `Retry-After` seconds. With the code `conflict_limit`, too many conflicts with "

@@ -1,4 +1,4 @@
-"""What drf-spectacular has no option for: hooks that change the document of /api/schema, and the security scheme."""
+"""The security scheme of /api/schema, and hooks for parts of the document that drf-spectacular has no option for."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from devices.registry.device_data import CLEANERS
 
 ITEM_SCHEMAS = ("Device", "RegisteredDevice")
-# Where a response has the id of a device, as a JSON Pointer. Clients and test_conformance.py follow it as a link.
+# JSON Pointers to the id of a device in a response. Clients and test_conformance.py follow it as a link.
 ID_POINTERS = {
     **dict.fromkeys(("getAll", "create", "createOne"), "/data/0/id"),
     **dict.fromkeys(("get", "update", "patch", "updateByKey"), "/data/id"),
