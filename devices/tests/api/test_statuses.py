@@ -59,7 +59,7 @@ def test_response_of_each_status_matches_the_schema(
 ) -> None:
     _first, here, gone = register(device_payload(1), device_payload(2), device_payload(3))
     api.delete(f"/api/device/{gone.pk}")
-    response = Requests(api, reader, monkeypatch, method, path, here.pk, gone.pk).get(status)
+    response = Requests(api, reader, monkeypatch, method, path, here.pk, gone.pk).send_for(status)
     assert response.status_code == status, response.content
     schema = api.get("/api/schema").json()
     documented = schema["paths"][path][method.lower()]["responses"][str(status)]
@@ -78,7 +78,7 @@ def test_response_of_each_status_matches_the_schema(
 
 
 class Requests:
-    """Requests to one route: `get` sends the one that returns a status. One method for each status."""
+    """Requests to one route. `send_for` sends the request that returns a status, with the method of that status."""
 
     def __init__(
         self, api: Api, reader: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, here: int, gone: int
@@ -87,8 +87,8 @@ class Requests:
         self.method, self.path = method, path
         self.here, self.gone = here, gone  # ids of a registered and of a retired device
 
-    def get(self, status: int) -> Any:
-        return getattr(self, f"get_{status}")()
+    def send_for(self, status: int) -> Any:
+        return getattr(self, f"send_for_{status}")()
 
     def send(self, api: Api | None = None, pk: int = 0, query: str = "", body: Any = None, **headers: str) -> Any:
         pk = pk or self.here
@@ -97,58 +97,58 @@ class Requests:
         url = self.path.replace("{id_device}", str(pk)) + query
         return (api or self.api)(self.method, url, body, **headers)
 
-    def get_200(self) -> Any:
+    def send_for_200(self) -> Any:
         return self.send()
 
-    get_201 = get_200
+    send_for_201 = send_for_200
 
-    def get_207(self) -> Any:
+    def send_for_207(self) -> Any:
         return self.send(query="?mode=partial", body=[device_payload(1), device_payload(7), {}])
 
-    def get_304(self) -> Any:
+    def send_for_304(self) -> Any:
         return self.send(**{"if-none-match": self.send()["ETag"]})
 
-    def get_400(self) -> Any:
+    def send_for_400(self) -> Any:
         if self.path == "/api/device/{id_device}" and self.method == "GET":
             return self.send(query="?sise=1")
         return self.send(query="?dry_run=perhaps&size=0")
 
-    def get_401(self) -> Any:
+    def send_for_401(self) -> Any:
         return self.send(Api("wrong"))
 
-    def get_403(self) -> Any:
+    def send_for_403(self) -> Any:
         return self.send(self.reader)
 
-    def get_404(self) -> Any:
+    def send_for_404(self) -> Any:
         return self.send(pk=4711)
 
-    def get_409(self) -> Any:
+    def send_for_409(self) -> Any:
         """Send a request while the first one with the same Idempotency-Key is still running."""
         self.monkeypatch.setattr(locks, "try_lock", lambda _name: False)
         return self.send(**{"idempotency-key": "again"})
 
-    def get_410(self) -> Any:
+    def send_for_410(self) -> Any:
         if self.path == "/api/devices/changes":
             page = Api(issue("other", hospital=register_hospital()).text).get(self.path).json()
             return self.api.get(page["pagination"]["next"].removeprefix("http://testserver"))
         return self.send(pk=self.gone)
 
-    def get_412(self) -> Any:
+    def send_for_412(self) -> Any:
         return self.send(**{"if-match": '"another"'})
 
-    def get_413(self) -> Any:
+    def send_for_413(self) -> Any:
         return self.send(body=b" " * (8 * 1024 * 1024 + 1))
 
-    def get_415(self) -> Any:
+    def send_for_415(self) -> Any:
         return self.api.client.generic(
             self.method, self.path.replace("{id_device}", str(self.here)), b"x", "text/plain", headers=self.api.headers
         )
 
-    def get_422(self) -> Any:
+    def send_for_422(self) -> Any:
         self.send(**{"idempotency-key": "again"})
         return self.send(query="?dry_run=false", **{"idempotency-key": "again"})
 
-    def get_503(self) -> Any:
+    def send_for_503(self) -> Any:
         def fail(*_args: Any, **_kwargs: Any) -> None:
             raise OperationalError
 

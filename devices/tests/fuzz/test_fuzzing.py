@@ -49,7 +49,7 @@ def test_the_mac_reader() -> None:
     fuzz(check, NOTATION | TEXTS, examples=500)
 
 
-def test_the_readers_of_fields_take_what_the_patterns_of_the_schema_say(settings: Any) -> None:
+def test_validation_accepts_what_the_formats_of_the_schema_define(settings: Any) -> None:
     def check(text: str, any_code: bool) -> None:
         settings.DEVICES_ALLOW_NON_MAC = any_code
         readers = ((device_data.clean_text, patterns.DISPLAY_NAME), (device_data.clean_mac, patterns.mac_format()))
