@@ -50,21 +50,23 @@ def test_the_mac_reader() -> None:
 
 
 def test_validation_accepts_what_the_formats_of_the_schema_define(settings: Any) -> None:
-    def check(text: str, any_code: bool) -> None:
-        settings.DEVICES_ALLOW_NON_MAC = any_code
-        readers = ((device_data.clean_text, patterns.DISPLAY_NAME), (device_data.clean_mac, patterns.mac_format()))
-        for clean, name in readers:
-            pattern = FORMATS[name]
+    def check(text: str, allow_manufacturer_ids: bool) -> None:
+        settings.DEVICES_ALLOW_NON_MAC = allow_manufacturer_ids
+        for clean, name in (
+            (device_data.clean_text, patterns.DISPLAY_NAME),
+            (device_data.clean_mac, patterns.mac_format()),
+        ):
+            pattern = FORMATS[name][1:-1]
             try:
-                kept = clean(text)
+                cleaned = clean(text)
             except ValidationError:
-                kept = None
+                cleaned = None
             normal = normalization.normalize(text)
-            assert (kept is not None) == bool(len(normal) < 256 and re.fullmatch(pattern[1:-1], normal)), pattern
-            assert kept is not None or len(normal) > 255 or not re.fullmatch(pattern[1:-1], text), pattern
-            assert kept is None or clean(kept) == kept
-        if any_code and kept is not None:
-            assert re.fullmatch(patterns.MANUFACTURER_ID_RETURNED[1:-1], kept)
+            assert (cleaned is not None) == bool(len(normal) < 256 and re.fullmatch(pattern, normal)), name
+            assert cleaned is not None or len(normal) > 255 or not re.fullmatch(pattern, text), name
+            assert cleaned is None or clean(cleaned) == cleaned
+        if allow_manufacturer_ids and cleaned is not None:
+            assert re.fullmatch(patterns.MANUFACTURER_ID_RETURNED[1:-1], cleaned)
 
     fuzz(check, NOTATION | TEXTS, st.booleans(), examples=300)
 
