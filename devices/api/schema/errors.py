@@ -44,8 +44,9 @@ def _example(name: str, status: int, *errors: FieldError) -> OpenApiExample:
         return OpenApiExample(name, orjson.loads(error_response(errors, status).content))
 
 
-def _raised(name: str, exception: type[APIException], message: str | Promise = "") -> OpenApiExample:
-    error = FieldError(None, exception.default_code, message or exception.default_detail)
+def _raised(name: str, exception: type[APIException], message: str = "") -> OpenApiExample:
+    with override("en"):
+        error = FieldError(None, exception.default_code, message or str(exception.default_detail))
     return _example(name, exception.status_code, error)
 
 

@@ -90,12 +90,19 @@ class Requests:
     def send_for(self, status: int) -> Any:
         return getattr(self, f"send_for_{status}")()
 
-    def send(self, api: Api | None = None, pk: int = 0, query: str = "", body: Any = None, **headers: str) -> Any:
+    def send(
+        self,
+        api: Api | None = None,
+        pk: int = 0,
+        query: str = "",
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         pk = pk or self.here
         if body is None and self.method in ("PUT", "POST", "PATCH"):
             body = device_payload(9, id=pk)
         url = self.path.replace("{id_device}", str(pk)) + query
-        return (api or self.api)(self.method, url, body, **headers)
+        return (api or self.api)(self.method, url, body, **(headers or {}))
 
     def send_for_200(self) -> Any:
         return self.send()
@@ -106,7 +113,7 @@ class Requests:
         return self.send(query="?mode=partial", body=[device_payload(1), device_payload(7), {}])
 
     def send_for_304(self) -> Any:
-        return self.send(**{"if-none-match": self.send()["ETag"]})
+        return self.send(headers={"if-none-match": self.send()["ETag"]})
 
     def send_for_400(self) -> Any:
         if self.path == "/api/device/{id_device}" and self.method == "GET":
@@ -125,7 +132,7 @@ class Requests:
     def send_for_409(self) -> Any:
         """Send a request while the first one with the same Idempotency-Key is still running."""
         self.monkeypatch.setattr(locks, "try_lock", lambda _name: False)
-        return self.send(**{"idempotency-key": "again"})
+        return self.send(headers={"idempotency-key": "again"})
 
     def send_for_410(self) -> Any:
         if self.path == "/api/devices/changes":
@@ -134,7 +141,7 @@ class Requests:
         return self.send(pk=self.gone)
 
     def send_for_412(self) -> Any:
-        return self.send(**{"if-match": '"another"'})
+        return self.send(headers={"if-match": '"another"'})
 
     def send_for_413(self) -> Any:
         return self.send(body=b" " * (8 * 1024 * 1024 + 1))
@@ -145,8 +152,8 @@ class Requests:
         )
 
     def send_for_422(self) -> Any:
-        self.send(**{"idempotency-key": "again"})
-        return self.send(query="?dry_run=false", **{"idempotency-key": "again"})
+        self.send(headers={"idempotency-key": "again"})
+        return self.send(query="?dry_run=false", headers={"idempotency-key": "again"})
 
     def send_for_503(self) -> Any:
         def fail(*_args: Any, **_kwargs: Any) -> None:
