@@ -15,7 +15,7 @@ from devices.db.transactions import is_outage
 
 
 def error(request: HttpRequest, exception: Exception, *, code: int) -> HttpResponse:
-    return responses.api_error_response(request, code) or _page(request, f"{code}.html", code)
+    return responses.api_error_response(request, code, exception) or _page(request, f"{code}.html", code)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from devices.api import responses
 from devices.models import ChangeFeed
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """200: the process is up."""
-    return responses.success([], _("The process is up."))
+    return responses.success([], _("The process is running."))
 
 
 @csrf_exempt
@@ -37,5 +38,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
         ChangeFeed.objects.exists()
     except Error:
         logger.exception("The database does not answer.")
-        return responses.error_with_data(503, FieldError(None, "unavailable", _("The database does not answer.")), [])
-    return responses.success([], _("The database answers."))
+        return responses.error_with_data(
+            503, FieldError(None, ErrorCode.UNAVAILABLE, _("The database does not respond.")), []
+        )
+    return responses.success([], _("The database responds."))

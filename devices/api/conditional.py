@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from devices.api.schema import patterns
 from devices.api.serializers import serialize_device
 from devices.models import Device
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
 _TAGS = re.compile(patterns.TAGS)
@@ -58,8 +59,8 @@ class IfMatch:
         sent = request.headers.get("If-Match")
         self.tags = {ANY} if sent is None else _parse(sent)
         if not self.tags:
-            message = _('If-Match needs the ETag of a device, such as W/"7-5d41402abc4b2a76", or *.')
-            raise ValidationFailed([FieldError("if-match", "etag", message)])
+            message = _('If-Match must be the ETag of a device, for example W/"7-5d41402abc4b2a76", or *.')
+            raise ValidationFailed([FieldError("if-match", ErrorCode.ETAG, message)])
 
     def __call__(self, device: Device) -> bool:
         """Return whether the device is one of these versions."""
@@ -69,8 +70,8 @@ class IfMatch:
 def reject_if_match(request: Request) -> None:
     """Refuse If-Match with a new device, which has no version, instead of ignoring it."""
     if "If-Match" in request.headers:
-        message = _("If-Match says which version of a device to change: send it with PUT, PATCH or DELETE.")
-        raise ValidationFailed([FieldError("if-match", "etag", message)])
+        message = _("If-Match is not supported with POST. Use it with PUT, PATCH or DELETE.")
+        raise ValidationFailed([FieldError("if-match", ErrorCode.IF_MATCH_NOT_SUPPORTED, message)])
 
 
 def _parse(header: str) -> set[str]:

@@ -16,6 +16,7 @@ from devices.api.queries import LOOKUPS, Selection
 from devices.models import Device, Hospital
 from devices.registry import device_data
 from devices.values import hospital_names
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.scope import Scope
 
@@ -45,7 +46,9 @@ class InstantField(forms.Field):
             return None
         if not (value.isascii() and value.isdecimal() and len(value) <= 15 and int(value) <= MAX_MILLISECONDS):
             raise ValidationError(
-                _("Send milliseconds since 1970 UTC, from 0 to %(limit)d.") % {"limit": MAX_MILLISECONDS}, "invalid"
+                _("Send milliseconds since 1970 UTC as an integer from 0 to %(limit)d, not an ISO 8601 date.")
+                % {"limit": MAX_MILLISECONDS},
+                ErrorCode.INVALID_TIMESTAMP,
             )
         return EPOCH + timedelta(milliseconds=int(value))
 
@@ -71,7 +74,7 @@ class DeviceFilter(filters.FilterSet):
     ordering = filters.ChoiceFilter(
         choices=[(ordering, ordering) for ordering in ORDERINGS],
         error_messages={
-            "invalid_choice": format_lazy(gettext_lazy("Send one of: {orderings}."), orderings=", ".join(ORDERINGS))
+            "invalid_choice": format_lazy(gettext_lazy("This must be one of: {choices}."), choices=", ".join(ORDERINGS))
         },
     )
 
@@ -89,7 +92,7 @@ class DeviceFilter(filters.FilterSet):
         if not self.base_filters:
             return []
         return [
-            FieldError(name, error.code or "invalid", error.messages[0])
+            FieldError(name, ErrorCode(error.code), error.messages[0])
             for name, errors in self.form.errors.as_data().items()
             for error in errors
         ]

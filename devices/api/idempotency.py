@@ -18,18 +18,19 @@ from django.db.models import DateTimeField
 from django.http import HttpResponse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from devices.api import throttling
 from devices.api.authentication import key_of
-from devices.api.exceptions import IdempotencyKeyReused, RequestInProgress
+from devices.api.exceptions import IdempotencyKeyReused, NestedTooDeeply, RequestInProgress
 from devices.api.query_params import QueryParams
 from devices.api.schema import patterns
 from devices.db import locks
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.db.transactions import in_one_transaction
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, IdempotencyRecord
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
 HEADER = "Idempotency-Key"
@@ -61,7 +62,7 @@ class WriteOptions:
         return cls(dry_run, partial, update_known)
 
     def message(self, done: str) -> str:
-        return _("This is what would happen. Nothing was written.") if self.dry_run else done
+        return _("Dry run: this would happen. Nothing was changed.") if self.dry_run else done
 
 
 def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], HttpResponse]) -> Any:
@@ -149,12 +150,12 @@ def _fingerprint(request: Request) -> str:
     """Return a digest of the method, the route, the body and If-Match. How the JSON is formatted does not count.
 
     Raises:
-        ParseError: orjson reads deeper than it writes (1024 and 254).
+        NestedTooDeeply: orjson reads deeper than it writes (1024 and 254).
     """
     try:
         body = b"" if request.method == "DELETE" else orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
-        raise ParseError(_("The body is nested too deeply for a request with an Idempotency-Key.")) from error
+        raise NestedTooDeeply from error
     route = request.get_full_path().replace("/?", "?").rstrip("/")
     if_match = request.headers.get("If-Match")
     parts = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
@@ -174,5 +175,7 @@ def _parse_key(request: Request) -> str | None:
     sent = request.headers.get(HEADER)
     if sent is None or (len(sent) <= IDEMPOTENCY_KEY_LENGTH and _VISIBLE.fullmatch(sent)):
         return sent
-    message = _("An Idempotency-Key has 1 to %(limit)d visible ASCII characters.") % {"limit": IDEMPOTENCY_KEY_LENGTH}
-    raise ValidationFailed([FieldError(HEADER.lower(), "invalid", message)])
+    message = _("Send 1 to %(limit)d printable ASCII characters, for example a UUID.") % {
+        "limit": IDEMPOTENCY_KEY_LENGTH
+    }
+    raise ValidationFailed([FieldError(HEADER.lower(), ErrorCode.INVALID_IDEMPOTENCY_KEY, message)])

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from devices.api.queries import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut, Selection
 from devices.api.query_params import QueryParams
 from devices.models import MAX_ID
+from devices.values.error_codes import ErrorCode
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
@@ -44,9 +45,10 @@ class Position:
         before = query.whole_number("before", 0, MAX_ID, 0) if "before" in names else None
         in_default_order = query.sent.get("ordering", "id") == "id"
         if len(names) > 1:
-            query.add(names[1], "conflict", _("Send only one of page, after and before."))
+            query.add(names[1], ErrorCode.MUTUALLY_EXCLUSIVE, _("Send only one of page, after and before."))
         elif names and names != ["page"] and not in_default_order:
-            query.add(names[0], "conflict", _("This works in the order of ids only; send page instead."))
+            message = _("after and before work only with ordering=id. Use page with this ordering.")
+            query.add(names[0], ErrorCode.MUTUALLY_EXCLUSIVE, message)
         return cls(size, page, after, before, in_default_order)
 
     @property

@@ -7,6 +7,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from devices.models import ApiKey
+from devices.values.error_codes import ErrorCode
 
 if TYPE_CHECKING:  # rest_framework.views imports this module, as the default of its views
     from rest_framework.views import APIView
@@ -15,8 +16,8 @@ if TYPE_CHECKING:  # rest_framework.views imports this module, as the default of
 class HasApiKey(BasePermission):
     """Allow a request with a valid key to read, and to write unless the key is read-only. The default of every view."""
 
-    message = _("This API key may only read.")
-    code = "read_only"
+    message = _("This API key is read-only. Use a read-write key for POST, PUT, PATCH and DELETE.")
+    code = ErrorCode.READ_ONLY
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if not isinstance(request.auth, ApiKey):

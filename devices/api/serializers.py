@@ -24,6 +24,7 @@ from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, Device, Hospital
 from devices.registry.bulk import STATUSES
 from devices.values.device_types import DEVICE_TYPES
+from devices.values.error_codes import ERROR_CODES
 from devices.values.hospital_names import NO_HOSPITAL
 from devices.values.normalization import MAX_LENGTH
 
@@ -103,7 +104,7 @@ class ChangeSerializer(serializers.Serializer[Any]):
 
 class Entry(serializers.Serializer[Any]):
     field = serializers.CharField(allow_null=True, help_text="Null for what belongs to no field.")
-    code = serializers.CharField(help_text="For programs; it does not change with the language.")
+    code = Text({"enum": list(ERROR_CODES)}, help_text="For programs; it does not change with the language.")
     message = serializers.CharField(help_text="For people.")
     index = serializers.IntegerField(required=False, min_value=0, help_text="The place in a posted list, from 0.")
 

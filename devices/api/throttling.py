@@ -16,6 +16,7 @@ from devices.models import ApiKey
 from devices.ratelimit.limiter import Decision
 from devices.ratelimit.stores import limiter
 from devices.values import rates
+from devices.values.error_codes import ErrorCode
 from devices.values.rates import Limit, Rate
 
 NETWORKS_OF_A_SITE = 10  # times the failures of one network that all networks of a /48 may have together
@@ -53,8 +54,10 @@ def block_storage(key: ApiKey) -> None:
         TooManyRequests: the key has stored as much as it may, until the day (UTC) ends.
     """
     if refusal := limiter().refusal(f"stored:{key.pk}", STORAGE):
-        message = _("This API key has stored too many responses to an Idempotency-Key. Retry in %(wait)d seconds.")
-        raise TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in)
+        message = _(
+            "This API key has stored too many responses today. Omit the Idempotency-Key, or retry in %(wait)d seconds."
+        )
+        raise TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in, ErrorCode.TOO_MANY_STORED_RESPONSES)
 
 
 def consume_storage(key: ApiKey, size: int) -> None:
@@ -96,7 +99,7 @@ def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = Fal
     decision = limiter().take(f"key:{key.pk}", rate, permits)
     _set_headers(request, "default", rate, decision)
     if not decision.admitted and not is_allowed:
-        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.")
+        message = _("Rate limit exceeded: %(rate)s for this API key. Retry in %(wait)d seconds.")
         raise TooManyRequests(message % {"rate": rate, "wait": decision.ends_in}, decision.ends_in)
     return decision
 
@@ -109,8 +112,10 @@ def _failure_limits(request: Request, sent: str) -> list[Limit]:
 
 def _too_many_failures(request: Request, rate: Rate, refusal: Decision) -> TooManyRequests:
     _set_headers(request, "failed-keys", rate, refusal)
-    message = _("Too many keys that open nothing came from your address. Ask again in %(wait)d seconds.")
-    return TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in)
+    message = _(
+        "Too many requests with an invalid API key from your IP address. Check the key, and retry in %(wait)d seconds."
+    )
+    return TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in, ErrorCode.TOO_MANY_FAILED_KEYS)
 
 
 def _set_headers(request: Request, policy: str, rate: Rate, decision: Decision) -> None:

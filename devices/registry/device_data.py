@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.values import mac, normalization
 from devices.values.device_types import DEVICE_TYPES
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.hospital_names import NO_HOSPITAL
 
@@ -36,18 +37,20 @@ normalize = normalization.normalize
 def clean_text(value: object) -> str:
     """Return the normalized text: 1–255 characters in one line, none of which is invisible or has no agreed meaning."""
     if value is None:
-        raise ValidationError(_("This field may not be null."), code="null")
+        raise ValidationError(_("This field must not be null."), ErrorCode.NULL)
     if not isinstance(value, str):
-        raise ValidationError(_("This must be a string."), code="invalid")
+        raise ValidationError(_("This must be a string."), ErrorCode.INVALID_TYPE)
     text = normalize(value)
     if not text:
-        raise ValidationError(_("This field may not be blank."), code="blank")
+        raise ValidationError(_("This field must not be empty."), ErrorCode.BLANK)
     if len(text) > MAX_LENGTH:
-        raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
+        numbers = {"limit": MAX_LENGTH, "length": len(text)}
+        message = _("This must have at most %(limit)d characters. It has %(length)d.")
+        raise ValidationError(message, ErrorCode.MAX_LENGTH, numbers)
     if not (text.isascii() and text.isprintable()) and normalization.is_rejected(text):
         raise ValidationError(
-            _("This contains control characters, text-direction overrides, private-use characters or broken Unicode."),
-            code="characters",
+            _("This contains control characters, text-direction overrides, private-use characters or invalid Unicode."),
+            ErrorCode.CHARACTERS,
         )
     return text
 
@@ -61,12 +64,17 @@ def clean_mac(value: object) -> str:
         return address
     if not settings.DEVICES_ALLOW_NON_MAC:
         raise ValidationError(
-            _("This is not a MAC address. Send 12 or 16 hexadecimal digits, such as D0:61:AE:D4:58:94."), code="mac"
+            _("This is not a valid MAC address. Use 12 or 16 hexadecimal digits, for example D0:61:AE:D4:58:94."),
+            ErrorCode.MAC,
         )
     if code := mac.parse_manufacturer_id(text):
         return code
     raise ValidationError(
-        _("This is neither a MAC address nor a maker's code of 4 to 64 visible ASCII characters."), code="mac"
+        _(
+            "This is not a valid MAC address, nor a manufacturer ID of 4 to 64 printable ASCII characters without "
+            "spaces."
+        ),
+        ErrorCode.MAC,
     )
 
 
@@ -77,8 +85,8 @@ def clean_type(value: object) -> str:
     kind = text.upper() if text.isascii() else ""  # the capital of some other letters is an ASCII one
     if kind not in DEVICE_TYPES:
         raise ValidationError(
-            _("This is not a device type. Send one of: %(types)s."),
-            "invalid_choice",
+            _("This is not a valid device type. Use one of: %(types)s."),
+            ErrorCode.INVALID_CHOICE,
             {"types": ", ".join(DEVICE_TYPES)},
         )
     return kind
@@ -106,10 +114,10 @@ def validate(
     for field, clean in CLEANERS.items():
         if field not in row:
             if field in required:
-                problems.append(FieldError(field, "required", _("This field is required.")))
+                problems.append(FieldError(field, ErrorCode.REQUIRED, _("This field is required.")))
             continue
         try:
             item[field] = clean(row[field])
         except ValidationError as error:
-            problems.append(FieldError(field, error.code or "invalid", error.messages[0]))
+            problems.append(FieldError(field, ErrorCode(error.code), error.messages[0]))
     return item, problems  # type: ignore[return-value]

@@ -23,6 +23,7 @@ from devices.crypto.cursors import Cursor
 from devices.history import feed
 from devices.history.feed import Event
 from devices.models import Device
+from devices.values.error_codes import ErrorCode
 
 PARAMETERS = {"since", "size", "wait"}
 NOW = "now"
@@ -68,7 +69,7 @@ class ChangeViewSet(GenericViewSet[Device]):
         data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
         following = {"since": cursor_at(page.end), "size": size} | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
-        return responses.success(data, _("Changes found."), pagination={"size": size, "next": url})
+        return responses.success(data, _("Changes returned."), pagination={"size": size, "next": url})
 
 
 def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
@@ -81,7 +82,7 @@ def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
     try:
         return cursors.decode(since, state.key)
     except ValueError:
-        query.add("since", "cursor", _("Invalid cursor. Omit `since` to start from the beginning."))
+        query.add("since", ErrorCode.CURSOR, _("Invalid cursor. Omit since to start from the beginning."))
         return Cursor(0, 0, scope)
 
 

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 import orjson
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
@@ -18,7 +17,7 @@ from devices.access.actor import Actor, actor_from_request
 from devices.api import conditional, idempotency, request_bodies, responses
 from devices.api.authentication import key_of
 from devices.api.device_json import DeviceJSON
-from devices.api.exceptions import DeviceRetired
+from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFound
 from devices.api.field_names import FIELD_CASES, names_for
 from devices.api.filters import DeviceFilter
 from devices.api.idempotency import WriteOptions
@@ -31,6 +30,7 @@ from devices.history import recording
 from devices.models import MAX_ID, Channel, Device, DeviceQuerySet
 from devices.registry import bulk
 from devices.registry.device_data import REQUIRED_FIELDS
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.scope import Scope
 
@@ -59,7 +59,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         query.errors += filters.find_errors()
         query.raise_errors()
         page = Page.fetch(request, filters.select(self.scope), position, key_of(request).naming)
-        response = responses.success(page.data, _("Devices found."), pagination=page.describe())
+        response = responses.success(page.data, _("Devices returned."), pagination=page.describe())
         return conditional.conditional(request, response)
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
@@ -69,7 +69,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         if not rows:
             self._absent(id_device)
         [[device]] = rows
-        response = responses.success(orjson.Fragment(device), _("Device found."))
+        response = responses.success(orjson.Fragment(device), _("Device returned."))
         return conditional.conditional(request, response, conditional.device_etag(orjson.loads(device)))
 
     @idempotency.idempotent
@@ -106,7 +106,7 @@ class DeviceViewSet(GenericViewSet[Device]):
             self._absent(id_device)
         except registry.PreconditionFailed as outdated:
             return self._outdated(outdated.device)
-        return responses.success([], options.message(_("Device taken out of the registry.")))
+        return responses.success([], options.message(_("Device retired.")))
 
     def _create_each(self, request: Request, options: WriteOptions) -> HttpResponse:
         items, malformed = request_bodies.parse_devices(request)
@@ -121,7 +121,9 @@ class DeviceViewSet(GenericViewSet[Device]):
             else:
                 entry["device"] = self._serialize(result.device)
             entries.append(entry)
-        return responses.success(entries, options.message(_("Devices were processed individually.")), 207)
+        return responses.success(
+            entries, options.message(_("Each device was processed individually. See its status.")), 207
+        )
 
     @property
     def _names(self) -> Mapping[str, str]:
@@ -146,9 +148,12 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     def _outdated(self, device: Device) -> HttpResponse:
         """Tell what the device is now, for the client to merge its change into, or to ask its user."""
-        message = _("The device has changed since; nothing was written. Here is what it is now.")
+        message = _(
+            "The device has changed since you read it; nothing was changed. data is its current version: merge your "
+            "change into it, and retry with its ETag."
+        )
         row = self._serialize(device)
-        refusal = responses.error_with_data(412, FieldError("if-match", "outdated", message), row)
+        refusal = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
         return conditional.set_etag(refusal, conditional.device_etag(row))
 
     def _actor(self) -> Actor:
@@ -159,7 +164,7 @@ class DeviceViewSet(GenericViewSet[Device]):
             _int64(id_device), scopes.scope_for_key(key_of(self.request))
         ):
             raise DeviceRetired
-        raise NotFound(_("No such device is registered."))
+        raise DeviceNotFound
 
 
 class ApiNotFound(APIView):
@@ -173,7 +178,7 @@ class ApiNotFound(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        raise NotFound(_("There is no such address. /api/docs lists those that there are."))
+        raise EndpointNotFound
 
 
 def _tagged(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
