@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpResponse
 from django.utils.translation import gettext as _
@@ -14,9 +14,9 @@ from rest_framework.request import Request
 
 from devices.access import conflict_limits
 from devices.api.authentication import HEADER
-from devices.api.exceptions import InternalError, InvalidHost, MalformedRequest, TooManyRequests, Unavailable
+from devices.api.exceptions import InternalError, TooManyRequests, Unavailable
 from devices.api.field_names import names_for
-from devices.api.responses import error_response, exception_response
+from devices.api.responses import django_error, error_response, exception_response
 from devices.db.transactions import is_outage
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
@@ -46,10 +46,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
 def _api_exception(exc: Exception, request: Request) -> exceptions.APIException:
     if isinstance(exc, exceptions.APIException):
         return exc
-    if isinstance(exc, DisallowedHost):
-        return InvalidHost()
     if isinstance(exc, SuspiciousOperation):
-        return MalformedRequest()
+        return django_error(400, exc)
     if is_outage(exc):
         logger.error("The database failed a request: %s", request.path, exc_info=exc)
         return Unavailable()

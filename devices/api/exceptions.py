@@ -19,6 +19,12 @@ class InvalidHost(APIException):
     default_code = ErrorCode.INVALID_HOST
 
 
+class TooManyParameters(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_detail = _("The URL has too many query parameters.")
+    default_code = ErrorCode.TOO_MANY_PARAMETERS
+
+
 class IncompleteBody(APIException):
     status_code = status.HTTP_400_BAD_REQUEST
     default_detail = _("The body is shorter than its Content-Length. Retry the request.")

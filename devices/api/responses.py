@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -17,6 +17,7 @@ from devices.api.exceptions import (
     InternalError,
     InvalidHost,
     MalformedRequest,
+    TooManyParameters,
     Unavailable,
 )
 from devices.values.error_codes import ErrorCode
@@ -24,13 +25,17 @@ from devices.values.errors import FieldError, status_name
 
 logger = logging.getLogger("django.request")
 
-# The errors that Django handles itself, before or after the view.
-DJANGO_ERRORS: dict[int, type[APIException]] = {
+# The errors of Django itself, by status and, more precisely, by exception.
+DJANGO_STATUSES: dict[int, type[APIException]] = {
     400: MalformedRequest,
     403: AccessDenied,
     404: EndpointNotFound,
     500: InternalError,
     503: Unavailable,
+}
+DJANGO_EXCEPTIONS: dict[type[BaseException] | None, type[APIException]] = {
+    DisallowedHost: InvalidHost,
+    TooManyFieldsSent: TooManyParameters,
 }
 
 
@@ -66,8 +71,12 @@ def api_error_response(request: HttpRequest, code: int, exception: Exception | N
     """
     if not request.path_info.startswith("/api/"):
         return None
-    error = InvalidHost() if isinstance(exception, DisallowedHost) else DJANGO_ERRORS[code]()
-    return exception_response(error)
+    return exception_response(django_error(code, exception))
+
+
+def django_error(code: int, exception: Exception | None) -> APIException:
+    """Return the exception of the API for an exception of Django that has this status."""
+    return DJANGO_EXCEPTIONS.get(type(exception), DJANGO_STATUSES[code])()
 
 
 def exception_response(error: APIException) -> HttpResponse:

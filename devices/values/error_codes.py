@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     MALFORMED_REQUEST = "malformed_request"
     INVALID_HOST = "invalid_host"
     URI_TOO_LONG = "uri_too_long"
+    TOO_MANY_PARAMETERS = "too_many_parameters"
     HEADERS_TOO_LARGE = "headers_too_large"
     REQUEST_TIMEOUT = "request_timeout"
     ENDPOINT_NOT_FOUND = "endpoint_not_found"
