@@ -21,12 +21,12 @@ from devices.values.errors import FieldError
 from devices.values.scope import Scope
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
+MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last year that a database can store
 ORDERINGS = [sign + field for field in ("id", "device_name", "updated_at") for sign in ("", "-")]
 
 
 class CleanedField(forms.Field):
-    """A form's field that reads its text by one of the cleaners of device_data.py."""
+    """A form field that is validated by a function of device_data.py."""
 
     def __init__(self, *, cleaner: Callable[[object], str | None], **options: Any) -> None:
         self.cleaner = cleaner
@@ -83,7 +83,7 @@ class DeviceFilter(filters.FilterSet):
         fields: list[str] = []
 
     def __init__(self, data: QueryDict) -> None:
-        """Keep the filters that were sent: django-filter makes a form field of each, for every request."""
+        """Keep only the filters of this request: django-filter creates a form field for each filter."""
         self.base_filters = {name: made for name, made in self.base_filters.items() if name in data}
         super().__init__(data)
 
@@ -98,7 +98,7 @@ class DeviceFilter(filters.FilterSet):
         ]
 
     def select(self, scope: Scope) -> Selection:
-        """Return the devices in scope that the filters select, in their order. Call `find_errors` first."""
+        """Return the devices in scope that match the filters, in the requested order. Call `find_errors` first."""
         values = self.form.cleaned_data if self.base_filters else {}
         conditions = {name: value for name, value in values.items() if name in LOOKUPS}
         if "device_holder" in conditions:
@@ -109,7 +109,7 @@ class DeviceFilter(filters.FilterSet):
 
 
 def _hospital_id(name: str, scope: Scope) -> int | None:
-    """Return the id of the hospital with this folded name, 0 if none within the scope has it, None for `unknown`."""
+    """Return the id of the hospital in scope with this folded name, 0 if there is none, None for `unknown`."""
     if name == hospital_names.NO_HOSPITAL:
         return None
     hospital = Hospital.objects.within(scope).called([name]).get(name)

@@ -1,3 +1,5 @@
+"""Parse the bodies of requests."""
+
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any
@@ -9,13 +11,13 @@ from rest_framework.parsers import BaseParser
 
 from devices.api.exceptions import BodyTooLarge, IncompleteBody, InvalidJSON
 
-DRAINED = 64 * 1024 * 1024  # bytes
-# A Python object takes up to 30 times the bytes of its JSON. The largest list needs a tenth of these.
+DRAIN_LIMIT = 64 * 1024 * 1024  # bytes
+# Python objects take up to 30 times the memory of their JSON. The largest valid array needs a tenth of these limits.
 MAX_OBJECTS, MAX_VALUES = 100_000, 500_000
 
 
 class JSONParser(BaseParser):
-    """Read JSON in UTF-8, after a look at how much there is."""
+    """Parse JSON in UTF-8 after checking its size and its number of values."""
 
     media_type = "application/json"
 
@@ -41,8 +43,10 @@ class JSONParser(BaseParser):
 
 
 def _drain(stream: IO[Any]) -> None:
-    """Read what the client is sending: most read an answer only after they have sent all. Beyond the limit, they
-    are cut off."""
-    left = DRAINED
+    """Read and discard the body: most clients read a response only after they have sent the whole body.
+
+    If more than DRAIN_LIMIT is left, the connection is closed.
+    """
+    left = DRAIN_LIMIT
     while left > 0 and (chunk := stream.read(min(left, 65536))):
         left -= len(chunk)

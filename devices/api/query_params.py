@@ -1,4 +1,4 @@
-"""Read the query parameters of a request, and report all their errors together."""
+"""Read the query parameters of a request, and report all errors together."""
 
 from collections.abc import Sequence, Set
 
@@ -12,12 +12,12 @@ MAY_BE_EMPTY = {"search"}
 
 
 class QueryParams:
-    """The parameters of one request. Reading one adds its error; `raise_errors` ends the reading."""
+    """The query parameters of one request. Methods collect the errors; call `raise_errors` at the end."""
 
     def __init__(self, request: Request, known: Set[str], ignored: Set[str] = frozenset()) -> None:
-        """Find what would be ignored silently: a parameter that is unknown, repeated or empty.
+        """Add an error for each parameter that is unknown, repeated or empty.
 
-        A misspelt filter would otherwise return every hospital's devices.
+        If a misspelled filter were ignored, the response would have the devices of all hospitals.
         """
         self.sent = request.query_params
         self.errors: list[FieldError] = []
@@ -32,7 +32,7 @@ class QueryParams:
                 self.add(name, ErrorCode.BLANK, _("This parameter is empty. Give it a value, or omit it."))
 
     def choice(self, name: str, allowed: Sequence[str]) -> str:
-        """Return the parameter's value, by default the first that is allowed."""
+        """Return the value of the parameter, by default the first allowed value."""
         value = self.sent.get(name) or allowed[0]
         if value not in allowed:
             self.add(
@@ -40,7 +40,8 @@ class QueryParams:
             )
         return value
 
-    def whole_number(self, name: str, low: int, high: int, default: int) -> int:
+    def integer(self, name: str, low: int, high: int, default: int) -> int:
+        """Return the value of the parameter, or the default. Add an error if it is not an integer in the range."""
         text = self.sent.get(name)
         if not text:
             return default

@@ -1,4 +1,4 @@
-"""Parse the body of a request: its shape here, its fields in device_data.py."""
+"""Parse the body of a request. device_data.py validates the fields of a device."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,11 +19,11 @@ from devices.values.errors import FieldError, ValidationFailed
 
 
 def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]:
-    """Return the posted devices, a list or one object as a list of one, and the problems of their fields.
+    """Return the posted devices and the errors of their fields. A single object is one device.
 
     Raises:
-        Refused: there is nothing.
-        TooLarge: there are more than one request may have.
+        ValidationFailed: the body or the array is empty.
+        TooManyItems: the array has more than API_MAX_DEVICES items.
     """
     body = _read_body(request)
     rows = body if isinstance(body, list) else [body]
@@ -32,17 +32,17 @@ def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]
     if len(rows) > settings.API_MAX_DEVICES:
         raise TooManyItems(len(rows), settings.API_MAX_DEVICES)
     names = names_for(key_of(request))
-    read, problems = [], []
+    items, problems = [], []
     for index, row in enumerate(rows):
-        item, wrong = _parse_row(row, names, device_data.REQUIRED_FIELDS)
-        read.append(item)
-        if wrong:
-            problems += [replace(problem, index=index) for problem in wrong]
-    return read, problems
+        item, found = _parse_row(row, names, device_data.REQUIRED_FIELDS)
+        items.append(item)
+        if found:
+            problems += [replace(problem, index=index) for problem in found]
+    return items, problems
 
 
 def parse_device(request: Request, required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
-    """Return the one device of the body, and the problems of its fields. A body without a known field is a problem."""
+    """Return the device of the body, and the errors of its fields. A body without a known field is an error."""
     item, problems = _parse_row(_read_body(request), names_for(key_of(request)), required)
     if not item and not problems:
         problems = [
@@ -52,10 +52,10 @@ def parse_device(request: Request, required: tuple[str, ...]) -> tuple[DeviceDat
 
 
 def parse_lookup(request: Request) -> dict[str, int | str]:
-    """Return the filter that finds the device of the body: by its `id`, or else by its `device_mac`.
+    """Return the filter for the device that the body identifies by `id`, or else by `device_mac`.
 
     Raises:
-        Refused: neither is there, or it is malformed.
+        ValidationFailed: both are missing, or the value is malformed.
     """
     body = _read_body(request)
     row = to_snake_case(body, names_for(key_of(request))) if isinstance(body, dict) else {}
@@ -71,7 +71,7 @@ def parse_lookup(request: Request) -> dict[str, int | str]:
 
 
 def _parse_id(sent: object) -> int:
-    """Return the id. 7.0 is 7: JSON has one kind of number, and some clients write all of them with a point."""
+    """Return the id. 7.0 is 7: JSON has one type of number, and some clients write each number with a decimal point."""
     number = int(sent) if isinstance(sent, float) and sent.is_integer() else sent
     if type(number) is not int or not 0 < number <= MAX_ID:
         raise ValidationFailed([FieldError("id", ErrorCode.INVALID_ID, _("This must be a positive integer."))])

@@ -1,7 +1,7 @@
-"""Validate and normalize the fields of a device. All rules of its fields are here.
+"""Validate and normalize the fields of a device. All rules for fields are here.
 
-The API, the admin's forms, an import and the commands all read through here; models/ keeps the same rules as
-constraints of the database. A draft is a plain dict, because a POST may have 10,000 of them.
+The API, the forms of the admin, imports and commands use these functions. The models have the same rules as database
+constraints. The data of a device is a plain dict, because a POST can have 10,000 devices.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ MAX_LENGTH = normalization.MAX_LENGTH
 
 
 class DeviceData(TypedDict, total=False):
-    """Fields in the form in which they are kept. `device_holder` is a hospital's name, None for no hospital."""
+    """Normalized fields of a device. `device_holder` is the name of a hospital, None for no hospital."""
 
     device_name: str
     device_mac: str
@@ -35,7 +35,11 @@ normalize = normalization.normalize
 
 
 def clean_text(value: object) -> str:
-    """Return the normalized text: 1–255 characters in one line, none of which is invisible or has no agreed meaning."""
+    """Return the normalized text: 1–255 characters in one line, without invisible or private-use characters.
+
+    Raises:
+        ValidationError: with an ErrorCode.
+    """
     if value is None:
         raise ValidationError(_("This field must not be null."), ErrorCode.NULL)
     if not isinstance(value, str):
@@ -56,7 +60,7 @@ def clean_text(value: object) -> str:
 
 
 def clean_mac(value: object) -> str:
-    """Return the address in capitals with colons, or a maker's code if the settings allow it."""
+    """Return the MAC address in capitals with colons, or a manufacturer ID if the settings allow it."""
     if isinstance(value, str) and (address := mac.parse_mac(value)):
         return address
     text = clean_text(value)
@@ -82,7 +86,7 @@ def clean_type(value: object) -> str:
     if value in DEVICE_TYPES:
         return str(value)
     text = clean_text(value)
-    kind = text.upper() if text.isascii() else ""  # the capital of some other letters is an ASCII one
+    kind = text.upper() if text.isascii() else ""  # some non-ASCII letters have an ASCII capital
     if kind not in DEVICE_TYPES:
         raise ValidationError(
             _("This is not a valid device type. Use one of: %(types)s."),
@@ -108,7 +112,7 @@ CLEANERS: dict[str, Callable[[object], str | None]] = {
 def validate(
     row: Mapping[str, Any], required: tuple[str, ...] = REQUIRED_FIELDS
 ) -> tuple[DeviceData, list[FieldError]]:
-    """Read one device; unknown fields are ignored. Return the fields that are right, and the problems of the others."""
+    """Return the valid fields, normalized, and the errors of the other fields. Unknown fields are ignored."""
     item: dict[str, str | None] = {}
     problems = []
     for field, clean in CLEANERS.items():

@@ -1,4 +1,4 @@
-"""GET /api/devices/changes: what happened to the devices after a cursor."""
+"""GET /api/devices/changes: the change feed."""
 
 from functools import cache, partial
 from urllib.parse import urlencode
@@ -30,15 +30,15 @@ NOW = "now"
 
 
 class ChangeViewSet(GenericViewSet[Device]):
-    """Return what happened to the devices, within the scope of the request's key."""
+    """Return the changes of devices in the scope of the key."""
 
     http_method_names = ("get", "head")
 
     @operations.followed
     def follow(self, request: Request) -> HttpResponse:
         query = QueryParams(request, PARAMETERS)
-        size = query.whole_number("size", 1, MAX_SIZE, DEFAULT_SIZE)
-        wait = query.whole_number("wait", 0, operations.MAX_WAIT, 0)
+        size = query.integer("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        wait = query.integer("wait", 0, operations.MAX_WAIT, 0)
         key, state = key_of(request), feed.state()
         scope = key.hospital_id or 0
         cursor = _cursor(query, state, scope)
@@ -60,7 +60,7 @@ class ChangeViewSet(GenericViewSet[Device]):
             page = long_polling.wait_for_changes(key.pk, read, page, wait)
             if refresh_key(request).hospital_id != key.hospital_id:
                 raise CursorExpired
-        if feed.is_expired(cursor, feed.state().pruned_to):  # `prune` writes this before it removes anything
+        if feed.is_expired(cursor, feed.state().pruned_to):  # `prune` writes this before it deletes changes
             raise CursorExpired
 
         def cursor_at(position: int) -> str:
@@ -73,7 +73,7 @@ class ChangeViewSet(GenericViewSet[Device]):
 
 
 def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
-    """Return where to begin: at the cursor that was sent, now, or at the first change."""
+    """Return the cursor to start from: the one in `since`, the current one for `now`, or else the first."""
     since = query.sent.get("since")
     if not since:
         return Cursor(0, state.pruned_to, scope)
@@ -86,7 +86,7 @@ def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
         return Cursor(0, 0, scope)
 
 
-@cache  # one function for each naming: the feed's compiled SQL is found by it
+@cache  # one function for each naming: the compiled SQL of the feed is cached by it
 def representation(naming: str) -> feed.Representation:
     return lambda holder: (Milliseconds("history_date"), DeviceJSON(FIELD_CASES[naming], holder))
 

@@ -1,4 +1,4 @@
-"""The documented routes: one domain call a view."""
+"""The endpoints for devices. Each view calls one function of the registry."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -34,14 +34,14 @@ from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.scope import Scope
 
-# Preflights are answered before (corsheaders); any other OPTIONS is 405, and no Allow names it.
+# corsheaders responds to preflights. Any other OPTIONS is 405, and Allow does not list it.
 METHODS = ["get", "head", "post", "put", "patch", "delete"]
 LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 
 @operations.documented
 class DeviceViewSet(GenericViewSet[Device]):
-    """List, read, register, update and retire devices, within the scope of the request's key."""
+    """List, read, register, update and retire devices in the scope of the key."""
 
     http_method_names = METHODS
     serializer_class = DeviceSerializer
@@ -67,7 +67,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         key = key_of(request)
         rows = _detail(key.naming, key.hospital_id is not None).rows(id=_int64(id_device), scope=key.hospital_id)
         if not rows:
-            self._absent(id_device)
+            self._raise_not_found(id_device)
         [[device]] = rows
         response = responses.success(orjson.Fragment(device), _("Device returned."))
         return conditional.conditional(request, response, conditional.device_etag(orjson.loads(device)))
@@ -78,11 +78,11 @@ class DeviceViewSet(GenericViewSet[Device]):
         if options.partial or options.update_known:
             return self._create_each(request, options)
         items, malformed = request_bodies.parse_devices(request)
-        dry_run = options.dry_run or bool(malformed)  # without a transaction: it will be refused
+        dry_run = options.dry_run or bool(malformed)  # it will fail, so it needs no transaction
         registered = registry.register(items, self._actor(), malformed, dry_run=dry_run)
         rows = serialize_registered(registered, self._names)
         response = responses.success(rows, options.message(_("Devices registered.")), 201)
-        return _tagged(response, rows[0], options) if len(rows) == 1 else response
+        return _with_etag(response, rows[0], options) if len(rows) == 1 else response
 
     @idempotency.idempotent
     def update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
@@ -103,9 +103,9 @@ class DeviceViewSet(GenericViewSet[Device]):
         try:
             registry.retire_one(device, self._actor(), conditional.IfMatch(request), dry_run=options.dry_run)
         except Device.DoesNotExist:
-            self._absent(id_device)
-        except registry.PreconditionFailed as outdated:
-            return self._outdated(outdated.device)
+            self._raise_not_found(id_device)
+        except registry.PreconditionFailed as failed:
+            return self._precondition_failed(failed.device)
         return responses.success([], options.message(_("Device retired.")))
 
     def _create_each(self, request: Request, options: WriteOptions) -> HttpResponse:
@@ -140,26 +140,26 @@ class DeviceViewSet(GenericViewSet[Device]):
             dry_run = options.dry_run or bool(malformed)
             updated = registry.update(device, item, self._actor(), expected, malformed, dry_run=dry_run)
         except Device.DoesNotExist:
-            self._absent(lookup.get("pk"))
-        except registry.PreconditionFailed as outdated:
-            return self._outdated(outdated.device)
+            self._raise_not_found(lookup.get("pk"))
+        except registry.PreconditionFailed as failed:
+            return self._precondition_failed(failed.device)
         row = self._serialize(updated)
-        return _tagged(responses.success(row, options.message(_("Device updated."))), row, options)
+        return _with_etag(responses.success(row, options.message(_("Device updated."))), row, options)
 
-    def _outdated(self, device: Device) -> HttpResponse:
-        """Tell what the device is now, for the client to merge its change into, or to ask its user."""
+    def _precondition_failed(self, device: Device) -> HttpResponse:
+        """Return 412 with the current version of the device, so that the client can merge its change."""
         message = _(
             "The device has changed since you read it; nothing was changed. data is its current version: merge your "
             "change into it, and retry with its ETag."
         )
         row = self._serialize(device)
-        refusal = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
-        return conditional.set_etag(refusal, conditional.device_etag(row))
+        response = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
+        return conditional.set_etag(response, conditional.device_etag(row))
 
     def _actor(self) -> Actor:
         return actor_from_request(self.request, Channel.API, key_of(self.request))
 
-    def _absent(self, id_device: Any) -> NoReturn:
+    def _raise_not_found(self, id_device: Any) -> NoReturn:
         if isinstance(id_device, int) and recording.was_retired(
             _int64(id_device), scopes.scope_for_key(key_of(self.request))
         ):
@@ -168,32 +168,32 @@ class DeviceViewSet(GenericViewSet[Device]):
 
 
 class ApiNotFound(APIView):
-    """Whatever else is asked for under /api/: closed without a key, and with one, nothing."""
+    """Any other path under /api/: 401 without a valid key, 404 with one."""
 
     schema = None
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        return {}  # no Allow: there is nothing that would allow a method
+        return {}  # no Allow header
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise EndpointNotFound
 
 
-def _tagged(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
+def _with_etag(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
     return response if options.dry_run else conditional.set_etag(response, conditional.device_etag(device))
 
 
 @cache
-def _detail(naming: str, is_bound: bool) -> CompiledQuery:
-    """Return the SQL for the device with an `id`, for a bound key within its hospital, the `scope`."""
+def _detail(naming: str, is_limited: bool) -> CompiledQuery:
+    """Return the compiled query for a device by `id`, and by its hospital `scope` if the key is limited to one."""
     devices = Device.objects.filter(pk=Parameter("id"))
-    if is_bound:
+    if is_limited:
         devices = devices.filter(device_holder=Parameter("scope"))
     return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), as_sent=True)
 
 
 def _int64(number: int) -> int:
-    """Return the number if it can be an id, else one that none has: a database cannot be asked for more."""
+    """Return the number if it fits into the column of ids, otherwise 0, which is not the id of any device."""
     return number if number <= MAX_ID else 0

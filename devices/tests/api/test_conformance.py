@@ -36,7 +36,7 @@ KEYS = ("unbound", "of a hospital", "read-only")
 DEPENDS_ON_WHAT_IS_THERE = ["2xx", "3xx", "401", "403", "404", "409", "410", "412", "422", "429"]
 # What no schema of one field can say: two parameters that exclude each other, two items that are the same, what a seal
 # is, what is registered, which hospital a key is bound to.
-BEYOND_A_SCHEMA = {"conflict", "duplicate", "cursor", "unique", "forbidden"}
+BEYOND_A_SCHEMA = {"mutually_exclusive", "duplicate", "cursor", "unique", "forbidden"}
 
 CONFIG = SchemathesisConfig.from_dict(
     {

@@ -88,5 +88,5 @@ def test_messages_of_the_reference_are_those_of_the_source() -> None:
     assert messages - texts == set()
 
 
-def test_codes_of_the_admin_are_no_codes_of_the_api() -> None:
+def test_api_and_admin_have_different_codes() -> None:
     assert set(AdminErrorCode) & set(ErrorCode) == set()

@@ -14,7 +14,7 @@ Each error response has an array `errors`. Each entry has these fields:
 |---|---|
 | `field` | the field, parameter or header with the error; null if the error belongs to none |
 | `code` | one of the codes on this page. It does not depend on the language |
-| `message` | a sentence for people, in English or Indonesian. Do not parse it |
+| `message` | a sentence for users, in English or Indonesian. Do not parse it |
 | `index` | the zero-based index in the posted array; omitted otherwise |
 
 Decide by the HTTP status first, then by `code`. `/api/schema` has the same list of codes as an `enum`. It is closed: a
@@ -44,18 +44,14 @@ def _group(title: str, group: dict[ErrorCode, ErrorInfo]) -> str:
 
 
 def _section(code: ErrorCode, info: ErrorInfo) -> str:
-    messages = "\n".join(f"- “{message}”" for message in info.messages)
+    messages = "\n>\n".join(f"> {message}" for message in info.messages)
     return f"""### `{code}`
 
-| | |
-|---|---|
-| HTTP status | {info.status} `{status_name(info.status)}` |
-| `field` | {info.field} |
-| Retry the same request? | {info.retry} |
+{info.status} `{status_name(info.status)}` · `field`: {info.field} · retry the same request: {info.retry}
 
 {messages}
 
-**What happened.** {info.meaning}
+**Cause.** {info.meaning}
 
-**What to do.** {info.action}
+**Solution.** {info.action}
 """
