@@ -66,7 +66,7 @@ def _validation_response(failed: ValidationFailed, request: Request) -> HttpResp
 def _drf_error(exc: exceptions.APIException, view: Any) -> FieldError | None:
     """Return the error for an exception that DRF itself raises, None for another one."""
     if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
-        message = _("Missing or invalid API key. Send your key in the x-api-key header. It can be revoked or expired.")
+        message = _("The API key is missing, unknown, revoked or expired. Send a valid key in the x-api-key header.")
         return FieldError(HEADER, ErrorCode.NOT_AUTHENTICATED, message)
     if isinstance(exc, exceptions.MethodNotAllowed):
         names = {"method": view.request.method, "methods": ", ".join(view.allowed_methods)}

@@ -1,8 +1,8 @@
 """Select the devices of a list, and fetch one page of them.
 
 Django takes longer to compile a filtered query than PostgreSQL takes to execute it. Without compiled SQL, a filter by
-MAC takes 1.75 times the CPU and a filter by type 2.0 times. So equality and range filters are compiled once for each set
-of parameter names. A search, and each query whose plan depends on its values, uses the ORM.
+MAC takes 1.75 times the CPU, and a filter by type 2.0 times. So equality and range filters are compiled once for each
+set of parameter names. A search, and each query whose plan depends on its values, uses the ORM.
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ class Selection:
         return bool(self.search) or bool(self.conditions.keys() - {"scope"})
 
     def fetch(self, cut: Cut, naming: str, **position: int | None) -> tuple[int | None, list[str]]:
-        """Return the total, None if no count is stored, and the devices of the page and the next one as JSON objects."""
+        """Return the total, None if no count is stored, and the devices of the page and the next one, as JSON texts."""
         if self.needs_own_plan or cut.kind == OFFSET:
             return self._fetch_by_orm(cut, naming, position)
         names = tuple(name for name, value in self.conditions.items() if value is not None)

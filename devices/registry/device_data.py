@@ -49,7 +49,7 @@ def clean_text(value: object) -> str:
         raise ValidationError(_("This field must not be empty."), ErrorCode.BLANK)
     if len(text) > MAX_LENGTH:
         numbers = {"limit": MAX_LENGTH, "length": len(text)}
-        message = _("This must have at most %(limit)d characters. It has %(length)d.")
+        message = _("This has %(length)d characters. The maximum is %(limit)d.")
         raise ValidationError(message, ErrorCode.MAX_LENGTH, numbers)
     if not (text.isascii() and text.isprintable()) and normalization.is_rejected(text):
         raise ValidationError(

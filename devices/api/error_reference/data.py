@@ -45,7 +45,7 @@ VALUES = {
     ErrorCode.MAX_LENGTH: ErrorInfo(
         400,
         "a field of the device or a query parameter",
-        ("This must have at most {limit} characters. It has {length}.",),
+        ("This has {length} characters. The maximum is {limit}.",),
         "The text has more than 255 characters after normalization.",
         "Shorten it.",
     ),
@@ -190,8 +190,8 @@ HEADERS = {
         412,
         "`if-match`",
         (
-            "The device has changed since you read it; nothing was changed. data is its current version: merge your "
-            "change into it, and retry with its ETag.",
+            "The device has changed since you read it; your change was not saved. data has the current version: merge "
+            "your change into it, and retry with the new ETag.",
         ),
         "The device has another version than the one in `If-Match`. `data` and `ETag` are its current version.",
         "Merge your change into `data`, or ask your user. Then send the request with the new `ETag`.",

@@ -7,7 +7,7 @@ AUTHENTICATION = {
     ErrorCode.NOT_AUTHENTICATED: ErrorInfo(
         401,
         "`x-api-key`",
-        ("Missing or invalid API key. Send your key in the x-api-key header. It can be revoked or expired.",),
+        ("The API key is missing, unknown, revoked or expired. Send a valid key in the x-api-key header.",),
         "The request has no API key, or its key is unknown, revoked or expired. The response does not say which.",
         "Send the key in the header `x-api-key`. If you do, compare it with the key that the operator issued.",
     ),

@@ -149,8 +149,8 @@ class DeviceViewSet(GenericViewSet[Device]):
     def _precondition_failed(self, device: Device) -> HttpResponse:
         """Return 412 with the current version of the device, so that the client can merge its change."""
         message = _(
-            "The device has changed since you read it; nothing was changed. data is its current version: merge your "
-            "change into it, and retry with its ETag."
+            "The device has changed since you read it; your change was not saved. data has the current version: merge "
+            "your change into it, and retry with the new ETag."
         )
         row = self._serialize(device)
         response = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
