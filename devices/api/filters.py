@@ -92,7 +92,7 @@ class DeviceFilter(filters.FilterSet):
         if not self.base_filters:
             return []
         return [
-            FieldError(name, ErrorCode(error.code), error.messages[0])
+            FieldError(name, ErrorCode(str(error.code)), error.messages[0])
             for name, errors in self.form.errors.as_data().items()
             for error in errors
         ]

@@ -33,7 +33,7 @@ DJANGO_STATUSES: dict[int, type[APIException]] = {
     500: InternalError,
     503: Unavailable,
 }
-DJANGO_EXCEPTIONS: dict[type[BaseException] | None, type[APIException]] = {
+DJANGO_EXCEPTIONS: dict[type[Exception | None], type[APIException]] = {
     DisallowedHost: InvalidHost,
     TooManyFieldsSent: TooManyParameters,
 }
@@ -81,7 +81,7 @@ def django_error(code: int, exception: Exception | None) -> APIException:
 
 def exception_response(error: APIException) -> HttpResponse:
     """Return the response to an exception of devices/api/exceptions.py."""
-    problem = FieldError(None, ErrorCode(error.get_codes()), str(error.detail))
+    problem = FieldError(None, ErrorCode(str(error.get_codes())), str(error.detail))
     return error_response([problem], error.status_code, wait=getattr(error, "wait", None))
 
 

@@ -204,7 +204,7 @@ def _match(lines: Sequence[PlannedRow], existing: Existing, *, lock: bool) -> li
         lines[index].device = device
         lines[index].old = {column: str(getattr(device, column) or NO_HOSPITAL) for column in COLUMNS}
     return [
-        FieldError(ID, *((AdminErrorCode.UNKNOWN_ID, UNKNOWN_ID) if pk else (ErrorCode.INVALID_ID, NO_ID)), index)
+        FieldError(ID, AdminErrorCode.UNKNOWN_ID if pk else ErrorCode.INVALID_ID, UNKNOWN_ID if pk else NO_ID, index)
         for index, pk in ids.items()
         if not lines[index].device and ID not in lines[index].row.spoilt
     ]

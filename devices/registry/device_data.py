@@ -123,5 +123,5 @@ def validate(
         try:
             item[field] = clean(row[field])
         except ValidationError as error:
-            problems.append(FieldError(field, ErrorCode(error.code), error.messages[0]))
+            problems.append(FieldError(field, ErrorCode(str(error.code)), error.messages[0]))
     return item, problems  # type: ignore[return-value]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devices.models import Device, Hospital
-from devices.registry import bulk
+from devices.registry import bulk, validation
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.concurrency import at_once
 from devices.tests.support.factories import device_payload, register
@@ -166,7 +166,7 @@ def test_item_that_needs_the_value_of_a_failed_item_fails_too(
 
 def test_item_is_validated_again_after_a_concurrent_conflict(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     register(device_payload(1))
-    find_problems = bulk.find_problems
+    find_problems = validation.find_problems
 
     def find_and_conflict(*args: Any, **options: Any) -> Any:
         found = find_problems(*args, **options)

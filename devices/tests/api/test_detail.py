@@ -36,7 +36,9 @@ def test_detail_rejects_unknown_parameters(api: Api, device: Device) -> None:
 def test_unknown_id_returns_404(api: Api, device: Device, method: str, number: str) -> None:
     response = api(method, f"/api/device/{number}", device_payload(5) if method.startswith("P") else None)
     assert (response.status_code, response.json()["status"]) == (404, "NOT_FOUND")
-    assert errors(response) == [(None, "not_found" if number.isdigit() and len(number) < 4300 else "endpoint_not_found")]
+    assert errors(response) == [
+        (None, "not_found" if number.isdigit() and len(number) < 4300 else "endpoint_not_found")
+    ]
 
 
 def test_detail_takes_two_queries(api: Api, device: Device, django_assert_num_queries: DjangoAssertNumQueries) -> None:

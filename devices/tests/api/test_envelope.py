@@ -38,7 +38,9 @@ def test_unsupported_method_of_docs_and_schema_returns_the_envelope(api: Api) ->
     for path in ("/api/docs", "/api/schema"):
         response = api.post(path, {}, **{"accept-language": "id"})
         assert (response.status_code, response["Content-Type"]) == (405, "application/json")
-        assert response.json()["message"] == "Endpoint ini tidak mendukung POST. Metode yang didukung: GET, HEAD."
+        assert (
+            response.json()["message"] == "Endpoint ini tidak mendukung POST. Metode yang didukung: GET, HEAD, OPTIONS."
+        )
 
 
 def test_log_of_a_failure_has_the_request_id(

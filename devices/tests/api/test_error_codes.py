@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,11 @@ WITH_CODE = {"FieldError": 1, "add": 1}
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
-            yield getattr(node.func, "id", None) or getattr(node.func, "attr", ""), node
+            name: str = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
+            yield name, node
 
 
-def nginx_bodies() -> list[tuple[int, dict[str, object]]]:
+def nginx_bodies() -> list[tuple[int, dict[str, Any]]]:
     texts = [(ROOT / "deploy" / name).read_text() for name in ("nginx.conf", "registry.locations")]
     return [(int(status), json.loads(body)) for text in texts for status, body in NGINX.findall(text)]
 
@@ -66,8 +68,8 @@ def test_no_source_file_has_a_code_as_free_text(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "body"), nginx_bodies(), ids=lambda value: str(value)[:3])
-def test_responses_of_nginx_have_codes_and_messages_of_the_reference(status: int, body: dict[str, object]) -> None:
-    [error] = body["errors"]  # type: ignore[misc]
+def test_responses_of_nginx_have_codes_and_messages_of_the_reference(status: int, body: dict[str, Any]) -> None:
+    [error] = body["errors"]
     info = ERRORS[ErrorCode(error["code"])]
     assert (body["code"], info.status, error["field"], body["data"]) == (status, status, None, [])
     assert error["message"] == body["message"]
@@ -75,14 +77,16 @@ def test_responses_of_nginx_have_codes_and_messages_of_the_reference(status: int
 
 
 def test_messages_of_the_reference_are_those_of_the_source() -> None:
-    texts = {error["message"] for _status, body in nginx_bodies() for error in body["errors"]}  # type: ignore[attr-defined]
+    texts = {error["message"] for _status, body in nginx_bodies() for error in body["errors"]}
     for path in SOURCES:
         if "error_reference" not in path.parts:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     texts.add(node.value)
                 elif isinstance(node, ast.JoinedStr):
-                    texts.add("".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values))
+                    texts.add(
+                        "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+                    )
     texts = {PLACEHOLDER.sub("{}", text) for text in texts}
     messages = {PLACEHOLDER.sub("{}", message) for info in ERRORS.values() for message in info.messages}
     assert messages - texts == set()

@@ -17,11 +17,11 @@ from devices.api import throttling
 from devices.api.error_reference import ERRORS
 from devices.db import locks
 from devices.models import Hospital
-from devices.ratelimit.limiter import Rate
 from devices.tests.support.api_keys import FIELD_KEY
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
 from devices.values.error_codes import ErrorCode
+from devices.values.rates import Rate
 
 DEVICES = "/api/devices"
 KEY = {"idempotency-key": "one"}

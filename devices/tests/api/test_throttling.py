@@ -84,11 +84,12 @@ def test_429_has_the_envelope_and_retry_after(clock: Clock) -> None:
 
 def test_each_response_has_the_rate_limit_headers(clock: Clock) -> None:
     api = Api(issue("app", rate="100/min").text, origin="https://app.example.org")
-    for method, path, body in [
+    requests: list[tuple[str, str, Any]] = [
         ("GET", "/api/device/9", None),
         ("GET", "/api/none", None),
         ("POST", "/api/devices", []),
-    ]:
+    ]
+    for method, path, body in requests:
         assert '"default";r=' in api(method, path, body)["RateLimit"]
     posted = api.post("/api/devices", device_payload(1), **{"idempotency-key": "1"})
     again = api.post("/api/devices", device_payload(1), **{"idempotency-key": "1"})
@@ -234,7 +235,8 @@ class Broken:
 
 def test_failing_counter_is_skipped_for_some_seconds(caplog: pytest.LogCaptureFixture) -> None:
     clock, broken, second = Clock(), Broken(), Broken(Reservation(1, 1))
-    chain = FallbackStore([broken, second], clock)
+    counters: list[Any] = [broken, second]
+    chain = FallbackStore(counters, clock)
     assert [chain.lease("a", window(5)) for _ in range(10)] == [Reservation(1, 1)] * 10
     assert (broken.calls, second.calls) == (1, 10)
     [record] = caplog.records

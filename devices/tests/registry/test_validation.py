@@ -8,6 +8,7 @@ from devices.access.actor import SYSTEM, Actor
 from devices.models import Channel, Device, Hospital
 from devices.registry.validation import Existing, find_problems
 from devices.tests.support.factories import device_payload
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.scope import Scope
 
@@ -32,7 +33,7 @@ def test_errors_are_in_the_order_of_items_fields_duplicates_scope_and_conflicts(
         device_payload(1),
     ]
     del items[2]["device_type"]
-    malformed = [FieldError("device_type", "blank", "", 2)]
+    malformed = [FieldError("device_type", ErrorCode.BLANK, "", 2)]
     assert found(find_problems(items, of_both, malformed=malformed)) == [
         (0, "device_holder", "forbidden"),
         (0, "device_name", "unique"),
@@ -52,7 +53,7 @@ def test_only_a_new_device_must_name_one_of_several_hospitals(devices: dict[str,
 
 
 def test_malformed_hospital_is_not_reported_as_missing_too(of_both: Actor) -> None:
-    malformed = [FieldError("device_holder", "blank", "", 0)]
+    malformed = [FieldError("device_holder", ErrorCode.BLANK, "", 0)]
     assert find_problems([device_payload(7)], of_both, malformed=malformed) == malformed  # type: ignore[list-item]
 
 

@@ -1,6 +1,9 @@
 """Write docs/errors.md from the reference of the error codes."""
 
-from devices.api.error_reference import REFERENCE, ErrorInfo
+from collections.abc import Mapping
+
+from devices.api.error_reference import REFERENCE
+from devices.api.error_reference.info import ErrorInfo
 from devices.tests.support.server import ROOT
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import status_name
@@ -39,7 +42,7 @@ def render() -> str:
     return f"{INTRODUCTION}{table}\n\n" + "\n".join(_group(title, group) for title, group in REFERENCE.items())
 
 
-def _group(title: str, group: dict[ErrorCode, ErrorInfo]) -> str:
+def _group(title: str, group: Mapping[ErrorCode, ErrorInfo]) -> str:
     return f"## {title}\n\n" + "\n".join(_section(code, info) for code, info in group.items())
 
 
