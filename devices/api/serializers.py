@@ -24,6 +24,7 @@ from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, Device, Hospital
 from devices.registry.bulk import STATUSES
 from devices.values.device_types import DEVICE_TYPES
+from devices.values.error_codes import ERROR_CODES
 from devices.values.hospital_names import NO_HOSPITAL
 from devices.values.normalization import MAX_LENGTH
 
@@ -141,7 +142,7 @@ class ApiError(serializers.Serializer[Any]):
     field = serializers.CharField(
         allow_null=True, help_text="The field, parameter or header that has the error; null if the error has none."
     )
-    code = serializers.CharField(help_text="For programs; it does not depend on the language.")
+    code = Text(_enum(*ERROR_CODES), help_text="For programs; it does not depend on the language.")
     message = serializers.CharField(help_text="A sentence for users, in English or Indonesian.")
     index = serializers.IntegerField(
         required=False, min_value=0, help_text="Position of the device in the posted array, from 0."

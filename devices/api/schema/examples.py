@@ -56,16 +56,16 @@ TRANSFER = OpenApiExample("Transfer to another hospital", {"device_holder": "RS 
 
 # --- Bodies of responses
 
-DEVICE_FOUND = success("Device", registered(7, CUFF), "Device found.")
+DEVICE_FOUND = success("Device", registered(7, CUFF), "Device returned.")
 DEVICE_UPDATED = success("Updated device", MOVED, "Device updated.")
-DEVICE_RETIRED = success("Retired", [], "Device taken out of the registry.")
-DRY_RUN_MESSAGE = "This is what would happen. Nothing was written."
+DEVICE_RETIRED = success("Retired", [], "Device retired.")
+DRY_RUN_MESSAGE = "Dry run: this would happen. Nothing was changed."
 UPDATE_DRY_RUN = success("Dry run", MOVED, DRY_RUN_MESSAGE)
 RETIRE_DRY_RUN = success("Dry run", [], DRY_RUN_MESSAGE)
 FIRST_PAGE = success(
     "First page",
     [registered(7, CUFF), registered(8, MONITOR)],
-    "Devices found.",
+    "Devices returned.",
     pagination={
         "page": 1,
         "size": 2,
@@ -78,7 +78,7 @@ FIRST_PAGE = success(
 NO_DEVICES = success(
     "No match",
     [],
-    "Devices found.",
+    "Devices returned.",
     pagination={"page": 1, "size": 20, "total": 0, "total_pages": 0, "next": None, "previous": None},
 )
 DEVICES_REGISTERED = success(
@@ -91,12 +91,12 @@ CHANGES_FOUND = success(
         {"cursor": CURSORS[0], "action": "created", "at": REGISTERED_AT, "device": registered(7, CUFF)},
         {"cursor": CURSORS[1], "action": "updated", "at": UPDATED_AT, "device": MOVED},
     ],
-    "Changes found.",
+    "Changes returned.",
     pagination={"size": 2, "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=2"},
 )
 NO_CHANGES = success(
     "No new changes",
     [],
-    "Changes found.",
+    "Changes returned.",
     pagination={"size": 20, "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=20"},
 )

@@ -37,7 +37,7 @@ KEYS = ("unrestricted", "of a hospital", "read-only")
 STATUSES_OF_VALID_REQUESTS = ["2xx", "3xx", "401", "403", "404", "409", "410", "412", "422", "429"]
 # Errors that no schema of a single field can express: parameters that exclude each other, equal items, a cursor that is
 # not signed, a name that is registered, a hospital that is not the key's.
-CODES_BEYOND_THE_SCHEMA = {"conflict", "duplicate", "cursor", "unique", "forbidden"}
+CODES_BEYOND_THE_SCHEMA = {"mutually_exclusive", "duplicate", "cursor", "unique", "forbidden"}
 
 CONFIG = SchemathesisConfig.from_dict(
     {
