@@ -67,8 +67,9 @@ test-faults: $(DEV_STAMP)  ## Kill, fill and stop what the registry runs on, as 
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
 	FAULTS=full $(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
 
-docs: $(DEV_STAMP)  ## Run the examples of docs/api and write their responses.
-	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py -k api_examples
+docs: $(DEV_STAMP)  ## Run the examples of docs/api and write their responses, and write docs/errors.md.
+	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
+		-k "api_examples or errors_page"
 
 screenshots: $(DEV_STAMP)  ## Take the pictures of docs/hospital-admins.md and README.md from the running registry.
 	WRITE_IMAGES=1 $(BIN)/python -m pytest -q devices/tests/browser/test_guide.py -k words

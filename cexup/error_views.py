@@ -1,4 +1,4 @@
-"""Respond where no view does: with the envelope under /api/, elsewhere with a page."""
+"""The error handlers of Django: the response format of the API under /api/, a page elsewhere."""
 
 import sys
 
@@ -15,7 +15,7 @@ from devices.db.transactions import is_outage
 
 
 def error(request: HttpRequest, exception: Exception, *, code: int) -> HttpResponse:
-    return responses.api_error_response(request, code) or _page(request, f"{code}.html", code)
+    return responses.api_error_response(request, code, exception) or _page(request, f"{code}.html", code)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -29,11 +29,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _retry(template: str, seconds: int) -> HttpResponse:
-    """Return a page that costs little, and no query."""
+    """Return a page that needs no query."""
     return HttpResponse(render_to_string(template), status=503, headers={"Retry-After": str(seconds)})
 
 
 def _page(request: HttpRequest, template: str, code: int) -> HttpResponse:
-    if not hasattr(request, "user"):  # a middleware before AuthenticationMiddleware has failed
+    if not hasattr(request, "user"):  # a middleware before AuthenticationMiddleware failed
         request.user = AnonymousUser()
     return render(request, template, admin.site.each_context(request), status=code)

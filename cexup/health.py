@@ -1,4 +1,4 @@
-"""Tell load balancers and supervisors whether the process is up and whether it works, without a key."""
+"""Health checks for load balancers and supervisors. They need no key."""
 
 import logging
 
@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from devices.api import responses
 from devices.models import ChangeFeed
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 
 logger = logging.getLogger(__name__)
@@ -20,22 +21,24 @@ logger = logging.getLogger(__name__)
 @login_not_required
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200: the process is up."""
-    return responses.success([], _("The process is up."))
+    """Return 200: the process is running."""
+    return responses.success([], _("The process is running."))
 
 
 @csrf_exempt
 @login_not_required
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200: the database answers. 503: it does not, so send nothing here.
+    """Return 200 if the database responds, otherwise 503: a load balancer should send no requests here.
 
-    It reads a table: `SELECT 1` would not notice a missing SQLite file or migration. A database that is read-only is
-    ready, since clients can read.
+    It reads a table, because `SELECT 1` would not notice a missing SQLite file or a missing migration. A read-only
+    database is ready: clients can read.
     """
     try:
         ChangeFeed.objects.exists()
     except Error:
-        logger.exception("The database does not answer.")
-        return responses.error_with_data(503, FieldError(None, "unavailable", _("The database does not answer.")), [])
-    return responses.success([], _("The database answers."))
+        logger.exception("The database does not respond.")
+        return responses.error_with_data(
+            503, FieldError(None, ErrorCode.UNAVAILABLE, _("The database does not respond.")), []
+        )
+    return responses.success([], _("The database responds."))

@@ -19,6 +19,7 @@ from cexup.logs import current_request_id
 from devices.accounts.sessions import BEGAN_AT
 from devices.api import responses
 from devices.api.authentication import HEADER
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
@@ -121,7 +122,7 @@ class ApiHttpsMiddleware(MiddlewareMixin):
         if settings.SECURE_SSL_REDIRECT and is_api(request) and not request.is_secure():
             with translation.override(language_of(request)):
                 problem = FieldError(
-                    None, "https_required", _("Plain HTTP is not accepted. Send the request over HTTPS.")
+                    None, ErrorCode.HTTPS_REQUIRED, _("Plain HTTP is not accepted. Send the request over HTTPS.")
                 )
                 return responses.error_with_data(403, problem, [])
         return None

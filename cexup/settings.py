@@ -14,6 +14,7 @@ from corsheaders.defaults import default_headers
 from django.conf import global_settings
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 from environs import FileAwareEnv, ValidationError, validate
 
@@ -271,16 +272,39 @@ REST_FRAMEWORK = {
 }
 
 SPECTACULAR_SETTINGS = {
-    "TITLE": "Cexup device registry",
-    "DESCRIPTION": "The registry of medical IoT devices: a device is registered here before it may send data.",
+    "TITLE": "Cexup Device Registry API",
+    "DESCRIPTION": """\
+The registry of medical IoT devices of hospitals. A device must be registered here before it can send data.
+
+- **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it.
+- **Responses**: every response is a JSON object with `status`, `code`, `message` and `data`. Errors also have `errors`.
+- **Field names**: a key with the naming `camelCase` reads and writes `deviceName` instead of `device_name`, and so on.
+- **Unknown query parameters** return 400. Unknown fields in a body are ignored.
+- **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
+
+Formats of strings:
+
+- `display-name`: 1–255 characters after normalization: spaces at the ends and invisible characters are removed, and
+  each run of spaces becomes one. Control, text-direction and private-use characters are invalid.
+- `search-text`: a `display-name`, or empty.
+- `mac-address`: 12 or 16 hexadecimal digits, without separators, or in groups with colons, hyphens or dots in
+  between.
+- `mac-address-or-manufacturer-id`: also 4–64 visible ASCII characters.
+- `entity-tags`: `*`, or a comma-separated list of ETags.
+""",
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": "/", "description": "This registry"}],
+    "TAGS": [
+        {"name": "Devices", "description": "List, read, register, update and retire devices."},
+        {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": lazy(static, str)("devices/favicon.svg"),
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
-    "PREPROCESSING_HOOKS": ["devices.api.schema.operations.without_trailing_slash"],
-    "POSTPROCESSING_HOOKS": ["devices.api.schema.operations.postprocess"],
+    "PREPROCESSING_HOOKS": ["devices.api.schema.extensions.without_trailing_slash"],
+    "POSTPROCESSING_HOOKS": ["devices.api.schema.extensions.postprocess"],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_AUTHENTICATION": [],

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, with the API's envelope for a request that it cannot parse."""
+"""gunicorn's threaded worker. It returns errors of the HTTP parser in the response format of the API."""
 
 import json
 import uuid
@@ -9,12 +9,9 @@ from typing import Any
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import status_name
 
-STATUSES = {
-    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-}
 RESPONSE = """HTTP/1.1 {status.value} {status.phrase}
 Content-Type: application/json
 Content-Length: {length}
@@ -29,17 +26,27 @@ Connection: close
 
 class EnvelopeWorker(ThreadWorker):
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer 400, 414 or 431 in the envelope. gunicorn's own response is a page of HTML."""
+        """Return 400, 414 or 431 in the response format of the API. gunicorn's own response is HTML."""
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
         self.log.warning("The request is malformed: %s", type(exc).__name__)
-        status = STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
-        message = f"The request is malformed: {status.phrase}."
-        error = {"field": None, "code": "http", "message": message}
+        status, code, message = self._describe(exc)
+        error = {"field": None, "code": code, "message": message}
         body = json.dumps(
             {"status": status_name(status), "code": status, "message": message, "data": [], "errors": [error]}
         )
         response = RESPONSE.format(status=status, length=len(body), request_id=uuid.uuid4().hex, body=body)
         with suppress(OSError):  # the client has closed the connection
             client.sendall(response.replace("\n", "\r\n").encode())
+
+    def _describe(self, exc: ParseException) -> tuple[HTTPStatus, ErrorCode, str]:
+        """Return the status, the code and the message of an error. The language of the client is not known yet."""
+        if isinstance(exc, LimitRequestLine):
+            message = f"The URL is too long. The request line can have at most {self.cfg.limit_request_line} bytes."
+            return HTTPStatus.REQUEST_URI_TOO_LONG, ErrorCode.URI_TOO_LONG, message
+        if isinstance(exc, LimitRequestHeaders):
+            number, size = self.cfg.limit_request_fields, self.cfg.limit_request_field_size
+            message = f"The headers are too large. A request can have at most {number} headers of {size} bytes each."
+            return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, ErrorCode.HEADERS_TOO_LARGE, message
+        return HTTPStatus.BAD_REQUEST, ErrorCode.MALFORMED_REQUEST, "The HTTP request is malformed."

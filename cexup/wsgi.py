@@ -1,4 +1,4 @@
-"""What gunicorn serves: `gunicorn cexup.wsgi`."""
+"""The WSGI application for gunicorn: `gunicorn cexup.wsgi`."""
 
 import io
 import os
@@ -14,9 +14,9 @@ django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Hand the request to Django, which reads no body without a Content-Length.
+    """Pass the request to Django, which reads no body without a Content-Length.
 
-    A body in chunks (Node's http.request sends such by default) is read first, up to a byte more than may be.
+    A chunked body is read first, at most one byte more than API_MAX_BODY. Node's http.request sends chunks by default.
     """
     if environ.get("wsgi.input_terminated") and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
         body = environ["wsgi.input"].read(settings.API_MAX_BODY + 1)

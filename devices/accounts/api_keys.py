@@ -13,7 +13,8 @@ from devices.access.actor import Actor
 from devices.crypto import keys
 from devices.history import recording
 from devices.models import ApiKey, now_ms
-from devices.values.errors import FieldError, ValidationFailed
+from devices.values.error_codes import AdminErrorCode
+from devices.values.errors import UNIQUE, FieldError, ValidationFailed
 
 SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")  # fields that can be set for a new key
 
@@ -47,7 +48,7 @@ def import_key(text: str, name: str, actor: Actor, **settings: Any) -> ApiKey:
         with transaction.atomic():
             return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), actor)
     except IntegrityError as error:
-        raise ValidationFailed([FieldError("value", "unique", _("This API key is already registered."))]) from error
+        raise ValidationFailed([FieldError("value", UNIQUE, _("This API key is already registered."))]) from error
 
 
 def check_legacy(text: str) -> None:
@@ -84,7 +85,11 @@ def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) 
     old = ApiKey.objects.active().select_for_update().filter(pk=key.pk).first()
     if old is None:
         raise ValidationFailed(
-            [FieldError(None, "invalid", _("This API key is revoked or expired. Issue a new key instead."))]
+            [
+                FieldError(
+                    None, AdminErrorCode.INVALID_KEY, _("This API key is revoked or expired. Issue a new key instead.")
+                )
+            ]
         )
     issued = issue(old.name, actor, **{name: getattr(old, name) for name in SETTINGS})
     end = timezone.now() + overlap

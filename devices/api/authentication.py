@@ -1,4 +1,4 @@
-"""Who asks: the API key in the `x-api-key` header."""
+"""Authenticate a request by the API key in its `x-api-key` header."""
 
 import logging
 import time
@@ -22,15 +22,15 @@ HEADER = "x-api-key"
 LAST_USED_EVERY = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
-_paused_until = 0.0  # of time.monotonic(): no use of any key is noted before
+_paused_until = 0.0  # time.monotonic(): before it, no last_used_at is written
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Set `request.auth` to the key. One that is unknown, revoked or expired is answered like none at all.
+    """Set `request.auth` to the key. An unknown, revoked or expired key returns the same error as a missing key.
 
     Raises:
-        AuthenticationFailed: the key opens nothing.
-        TooManyRequests: it has been used too often, or too many that open nothing came from this address.
+        AuthenticationFailed: the key is unknown, revoked or expired.
+        TooManyRequests: the key is over its rate limit, or too many invalid keys came from this network.
     """
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
@@ -49,7 +49,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return HEADER
 
 
-# The columns that a request needs of its key and of the key's hospital. Django loads others when they are used.
+# The columns of the key and of its hospital that a request needs. Django loads other columns when they are used.
 KEY = ["id", "hospital_id", "read_only", "naming", "rate", "last_used_at"]
 HOSPITAL = ["name"]
 
@@ -61,7 +61,7 @@ def _active_keys() -> CompiledQuery:
 
 
 def find_active_key(digest: str) -> ApiKey | None:
-    """Return the key with this digest, and its hospital, if it opens the registry now."""
+    """Return the active key with this digest, with its hospital, or None."""
     rows = _active_keys().rows(at=timezone.now(), digest=digest)
     if not rows:
         return None
@@ -73,10 +73,10 @@ def find_active_key(digest: str) -> ApiKey | None:
 
 
 def key_of(request: Request) -> ApiKey:
-    """Return the key that the request came with.
+    """Return the key of the request.
 
     Raises:
-        NotAuthenticated: there is none, and the view should not have been reached.
+        NotAuthenticated: the request has no key. Permissions normally prevent this.
     """
     if not isinstance(request.auth, ApiKey):
         raise NotAuthenticated
@@ -84,10 +84,10 @@ def key_of(request: Request) -> ApiKey:
 
 
 def refresh_key(request: Request) -> ApiKey:
-    """Return the key as it is now, for a request that has waited since it was authenticated.
+    """Load the key again, for a request that has waited since its authentication.
 
     Raises:
-        AuthenticationFailed: the key has been revoked or has expired meanwhile.
+        AuthenticationFailed: the key was revoked or has expired in the meantime.
     """
     key = find_active_key(keys.digest(request.headers[HEADER]))
     if key is None:
@@ -96,10 +96,10 @@ def refresh_key(request: Request) -> ApiKey:
 
 
 def touch_last_used(key: ApiKey) -> None:
-    """Note that the key was used, at most once a minute, and without ever failing the request.
+    """Write `last_used_at` of the key, at most once a minute. An error does not fail the request.
 
-    While one attempt runs, and for a minute after one that failed, this process makes no other: a database that takes
-    no writes delays no other request.
+    While one write runs, and for a minute after a failed one, this process starts no other. So a database that accepts
+    no writes does not delay other requests.
     """
     global _paused_until
     at, tick = timezone.now(), time.monotonic()
@@ -111,4 +111,4 @@ def touch_last_used(key: ApiKey) -> None:
         ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at)
         _paused_until = 0.0
     except DatabaseError:
-        logger.warning("The use of API key %s could not be written down.", key.pk, exc_info=True)
+        logger.warning("last_used_at of API key %s could not be written.", key.pk, exc_info=True)

@@ -1,6 +1,6 @@
-"""Have the database write a device as JSON, so that its text goes into the response without being parsed.
+"""Let the database serialize a device as JSON. Its text is copied into the response without parsing.
 
-The expressions work in any query set of devices: `devices.values_list(AsJSON(names))`.
+The expressions work in each query set of devices: `devices.values_list(DeviceJSON(names))`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from devices.values.hospital_names import NO_HOSPITAL
 
 
 class Milliseconds(Func):
-    """An instant in milliseconds since 1970 UTC."""
+    """A timestamp in milliseconds since 1970 UTC."""
 
     output_field = BigIntegerField()
 
@@ -30,11 +30,11 @@ class Milliseconds(Func):
 
 
 class DeviceJSON(Func):
-    """A device as a JSON object with the fields named by `names`: what serialize_device returns.
+    """A device as a JSON object with the fields named by `names`, as serialize_device returns it.
 
-    On PostgreSQL the text is concatenated from its parts, in half the time of json_agg(row) and a third of that of
-    json_build_object. to_json escapes what may need it. On SQLite Django's JSONObject would do the same, but it first
-    tries the function in a transaction: if another process holds the lock, it stays unsupported.
+    On PostgreSQL the text is concatenated from its parts. This takes half the time of json_agg(row) and a third of the
+    time of json_build_object. to_json escapes the strings. On SQLite, Django's JSONObject would do the same, but it
+    first tests in a transaction whether the function exists: if another process has the lock, the test fails for good.
     """
 
     function = "JSON_OBJECT"

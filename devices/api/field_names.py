@@ -1,4 +1,4 @@
-"""The two spellings of a device's fields: snake_case, and camelCase for the keys of the first web client."""
+"""The names of the fields of a device: snake_case, or camelCase for keys with this naming."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ CAMEL_CASE = {
     "updated_at": "updatedAt",
 }
 
-# By texts: psycopg takes longer to send a member of an enumeration.
+# The keys are strings, because psycopg takes longer to send a member of an enumeration.
 FIELD_CASES: Mapping[str, Mapping[str, str]] = {
     ApiKey.Naming.SNAKE_CASE.value: {},
     ApiKey.Naming.CAMEL_CASE.value: CAMEL_CASE,
@@ -23,7 +23,7 @@ FIELD_CASES: Mapping[str, Mapping[str, str]] = {
 
 
 def names_for(key: object) -> Mapping[str, str]:
-    """Return how the key spells the fields that it spells in another way than the registry."""
+    """Return the field names of the key that differ from the snake_case names, by snake_case name."""
     return FIELD_CASES[key.naming] if isinstance(key, ApiKey) else {}
 
 
@@ -33,8 +33,8 @@ def all_names(names: Mapping[str, str]) -> list[str]:
 
 
 def to_snake_case(row: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the posted row under the registry's names. Where both spellings stand, snake_case wins:
-    the client sends back the camelCase that it was given, and adds what it has edited."""
+    """Return the posted row with snake_case names. If a field has both names, snake_case wins: such a client sends back
+    the camelCase fields that it has received, and adds the edited ones in snake_case."""
     if not names:
         return row
     return {name: row[sent] for name, sent in names.items() if sent in row} | dict(row)

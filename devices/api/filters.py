@@ -16,16 +16,17 @@ from devices.api.queries import LOOKUPS, Selection
 from devices.models import Device, Hospital
 from devices.registry import device_data
 from devices.values import hospital_names
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.scope import Scope
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that a database date can tell
+MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last year that a database can store
 ORDERINGS = [sign + field for field in ("id", "device_name", "updated_at") for sign in ("", "-")]
 
 
 class CleanedField(forms.Field):
-    """A form's field that reads its text by one of the cleaners of device_data.py."""
+    """A form field that is validated by a function of device_data.py."""
 
     def __init__(self, *, cleaner: Callable[[object], str | None], **options: Any) -> None:
         self.cleaner = cleaner
@@ -45,7 +46,9 @@ class InstantField(forms.Field):
             return None
         if not (value.isascii() and value.isdecimal() and len(value) <= 15 and int(value) <= MAX_MILLISECONDS):
             raise ValidationError(
-                _("Send milliseconds since 1970 UTC, from 0 to %(limit)d.") % {"limit": MAX_MILLISECONDS}, "invalid"
+                _("Send milliseconds since 1970 UTC as an integer from 0 to %(limit)d, not an ISO 8601 date.")
+                % {"limit": MAX_MILLISECONDS},
+                ErrorCode.INVALID_TIMESTAMP,
             )
         return EPOCH + timedelta(milliseconds=int(value))
 
@@ -71,7 +74,7 @@ class DeviceFilter(filters.FilterSet):
     ordering = filters.ChoiceFilter(
         choices=[(ordering, ordering) for ordering in ORDERINGS],
         error_messages={
-            "invalid_choice": format_lazy(gettext_lazy("Send one of: {orderings}."), orderings=", ".join(ORDERINGS))
+            "invalid_choice": format_lazy(gettext_lazy("This must be one of: {choices}."), choices=", ".join(ORDERINGS))
         },
     )
 
@@ -80,7 +83,7 @@ class DeviceFilter(filters.FilterSet):
         fields: list[str] = []
 
     def __init__(self, data: QueryDict) -> None:
-        """Keep the filters that were sent: django-filter makes a form field of each, for every request."""
+        """Keep only the filters of this request: django-filter creates a form field for each filter."""
         self.base_filters = {name: made for name, made in self.base_filters.items() if name in data}
         super().__init__(data)
 
@@ -89,13 +92,13 @@ class DeviceFilter(filters.FilterSet):
         if not self.base_filters:
             return []
         return [
-            FieldError(name, error.code or "invalid", error.messages[0])
+            FieldError(name, ErrorCode(str(error.code)), error.messages[0])
             for name, errors in self.form.errors.as_data().items()
             for error in errors
         ]
 
     def select(self, scope: Scope) -> Selection:
-        """Return the devices in scope that the filters select, in their order. Call `find_errors` first."""
+        """Return the devices in scope that match the filters, in the requested order. Call `find_errors` first."""
         values = self.form.cleaned_data if self.base_filters else {}
         conditions = {name: value for name, value in values.items() if name in LOOKUPS}
         if "device_holder" in conditions:
@@ -106,7 +109,7 @@ class DeviceFilter(filters.FilterSet):
 
 
 def _hospital_id(name: str, scope: Scope) -> int | None:
-    """Return the id of the hospital with this folded name, 0 if none within the scope has it, None for `unknown`."""
+    """Return the id of the hospital in scope with this folded name, 0 if there is none, None for `unknown`."""
     if name == hospital_names.NO_HOSPITAL:
         return None
     hospital = Hospital.objects.within(scope).called([name]).get(name)

@@ -1,8 +1,8 @@
-"""Execute a request with an Idempotency-Key once, however often the client sends it.
+"""Execute a request with an Idempotency-Key once, also if the client sends it several times.
 
-Its response is stored in the transaction of what it writes, so there are both or neither, even if the process is
-killed (draft-ietf-httpapi-idempotency-key-header, as Stripe does). A failed request wrote nothing and may be repeated
-with its key: only the binding of the key to the request is stored. Nothing is stored of a dry run.
+The response is stored in the transaction of the write, so both are committed or neither, even if the process is killed
+(draft-ietf-httpapi-idempotency-key-header; Stripe does the same). A failed request has written nothing, and can be
+retried with its key: only the fingerprint of the request is stored. A dry run stores nothing.
 """
 
 import hashlib
@@ -18,18 +18,19 @@ from django.db.models import DateTimeField
 from django.http import HttpResponse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from devices.api import throttling
 from devices.api.authentication import key_of
-from devices.api.exceptions import IdempotencyKeyReused, RequestInProgress
+from devices.api.exceptions import IdempotencyKeyReused, NestedTooDeeply, RequestInProgress
 from devices.api.query_params import QueryParams
 from devices.api.schema import patterns
 from devices.db import locks
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.db.transactions import in_one_transaction
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, IdempotencyRecord
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
 HEADER = "Idempotency-Key"
@@ -45,7 +46,7 @@ ViewAction = Callable[[], HttpResponse]
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How to write, as the query parameters say. Only a POST has modes."""
+    """The query parameters of a write. Only POST has `mode` and `on_conflict`."""
 
     dry_run: bool
     partial: bool = False
@@ -61,11 +62,12 @@ class WriteOptions:
         return cls(dry_run, partial, update_known)
 
     def message(self, done: str) -> str:
-        return _("This is what would happen. Nothing was written.") if self.dry_run else done
+        """Return the message of a successful response: `done`, or that of a dry run."""
+        return _("Dry run: this would happen. Nothing was changed.") if self.dry_run else done
 
 
 def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], HttpResponse]) -> Any:
-    """Let a view's action execute once for one Idempotency-Key, and pass it the WriteOptions."""
+    """Execute the action of a view once for each Idempotency-Key, and pass it the WriteOptions."""
 
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
@@ -85,17 +87,17 @@ def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], Http
 
 @in_one_transaction
 def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> HttpResponse:
-    """Return the stored response to this key of the API key; if there is none, act.
+    """Return the stored response for this Idempotency-Key of the API key. If there is none, execute the action.
 
-    1. Lock the key until the transaction ends. If another request has it, that one is still running.
-    2. If the last 24 hours have a response that reports success, return it. An older one is overwritten.
-    3. Act, and store the response in the same transaction. Of an error, store the fingerprint and the status only:
-       it wrote nothing, so the same request is simply executed again. A database error stores nothing.
+    1. Lock the Idempotency-Key until the transaction ends. If it is locked, the first request is still running.
+    2. If a success response was stored in the last 24 hours, return it. An older one is overwritten.
+    3. Execute the action, and store its response in the same transaction. For an error, store only the fingerprint and
+       the status: it has written nothing, so the same request is executed again. A database error stores nothing.
 
     Raises:
-        StillRunning: the first request with this key has no response yet.
-        KeyReused: the key came with another request before.
-        TooManyRequests: the API key has stored too much; nothing is written.
+        RequestInProgress: the first request with this Idempotency-Key is still running.
+        IdempotencyKeyReused: the Idempotency-Key was used for a different request.
+        TooManyRequests: the API key has stored too many bytes; nothing is written.
     """
     if not locks.try_lock(f"{api_key.pk}:{key}"):
         raise RequestInProgress
@@ -115,7 +117,7 @@ def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> H
 
 @cache
 def _stored_response() -> CompiledQuery:
-    """Return the SQL for the response to a key. Compiled each time, it would be a third of the CPU of a POST."""
+    """Return the compiled query for a stored response. To compile it each time takes a third of the CPU of a POST."""
     since = Parameter("since", DateTimeField())
     known = IdempotencyRecord.objects.filter(api_key=Parameter("api_key"), key=Parameter("key"), created_at__gt=since)
     return CompiledQuery(known.values_list("fingerprint", "status", "etag", "body"))
@@ -124,9 +126,9 @@ def _stored_response() -> CompiledQuery:
 def _store(api_key: ApiKey, key: str, fingerprint: str, response: HttpResponse) -> None:
     status = response.status_code
     etag, body = ("", b"") if _is_error(status) else (response.get("ETag", ""), response.content)
-    answer = IdempotencyRecord(api_key=api_key, key=key, fingerprint=fingerprint, status=status, etag=etag, body=body)
+    record = IdempotencyRecord(api_key=api_key, key=key, fingerprint=fingerprint, status=status, etag=etag, body=body)
     IdempotencyRecord.objects.bulk_create(
-        [answer],
+        [record],
         update_conflicts=True,
         unique_fields=["api_key", "key"],
         update_fields=["fingerprint", "status", "etag", "body", "created_at"],
@@ -138,7 +140,7 @@ def _is_error(status: int) -> bool:
 
 
 def _respond(view: Any, act: ViewAction) -> HttpResponse:
-    """Return the response of the action, also if it is an error."""
+    """Return the response of the action. An exception of the API becomes an error response."""
     try:
         return act()
     except (ValidationFailed, APIException) as exc:
@@ -146,18 +148,18 @@ def _respond(view: Any, act: ViewAction) -> HttpResponse:
 
 
 def _fingerprint(request: Request) -> str:
-    """Return a digest of the method, the route, the body and If-Match. How the JSON is formatted does not count.
+    """Return a digest of the method, the URL, the body and If-Match. The formatting of the JSON does not matter.
 
     Raises:
-        ParseError: orjson reads deeper than it writes (1024 and 254).
+        NestedTooDeeply: orjson parses 1,024 levels, but serializes only 254.
     """
     try:
         body = b"" if request.method == "DELETE" else orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
-        raise ParseError(_("The body is nested too deeply for a request with an Idempotency-Key.")) from error
+        raise NestedTooDeeply from error
     route = request.get_full_path().replace("/?", "?").rstrip("/")
     if_match = request.headers.get("If-Match")
-    parts = [request.method or "", route, "" if if_match is None else if_match or "an empty one"]
+    parts = [request.method or "", route, "" if if_match is None else if_match or "empty"]
     return hashlib.sha256("\0".join(parts).encode() + b"\0" + body).hexdigest()
 
 
@@ -169,10 +171,12 @@ def _parse_key(request: Request) -> str | None:
     """Return the request's Idempotency-Key.
 
     Raises:
-        Refused: it is empty, too long, or not of visible characters.
+        ValidationFailed: it is empty, too long, or has characters that are not printable ASCII.
     """
     sent = request.headers.get(HEADER)
     if sent is None or (len(sent) <= IDEMPOTENCY_KEY_LENGTH and _VISIBLE.fullmatch(sent)):
         return sent
-    message = _("An Idempotency-Key has 1 to %(limit)d visible ASCII characters.") % {"limit": IDEMPOTENCY_KEY_LENGTH}
-    raise ValidationFailed([FieldError(HEADER.lower(), "invalid", message)])
+    message = _("Send 1 to %(limit)d printable ASCII characters, for example a UUID.") % {
+        "limit": IDEMPOTENCY_KEY_LENGTH
+    }
+    raise ValidationFailed([FieldError(HEADER.lower(), ErrorCode.INVALID_IDEMPOTENCY_KEY, message)])

@@ -1,7 +1,7 @@
-"""Long polling: wait for new changes without keeping a database connection.
+"""Long polling: wait for new changes without a database connection.
 
-gunicorn has at least two threads more than requests may wait (FEED_WAITERS). A request beyond
-that number gets its response at once, and so does one beyond its key's share (FEED_WAITERS_PER_KEY).
+gunicorn has at least two threads more than the number of requests that can wait (FEED_WAITERS). A request above this
+number, or above the number for its key (FEED_WAITERS_PER_KEY), does not wait.
 """
 
 import threading
@@ -16,16 +16,16 @@ from django.db import connection
 from devices.history import feed
 from devices.history.feed import Page
 
-POLL_INTERVAL = 0.5  # seconds; one of the requests that wait in a process looks for all of them
+POLL_INTERVAL = 0.5  # seconds; one waiting request of the process queries the database for all of them
 
 
 def is_shutting_down() -> bool:
-    """Return whether this process is about to stop. gunicorn.conf.py replaces it in each worker."""
+    """Return whether this process is shutting down. gunicorn.conf.py replaces this function in each worker."""
     return False
 
 
 class Slots:
-    """The requests that wait in this process, in all and of one key."""
+    """Counts the waiting requests of this process, in total and for each key."""
 
     def __init__(self, total: int, per_key: int) -> None:
         self.total, self.per_key = total, per_key
@@ -34,7 +34,7 @@ class Slots:
 
     @contextmanager
     def take(self, key_id: int) -> Iterator[bool]:
-        """Take a place, if one is free, and say whether it was."""
+        """Take a slot if one is free, and release it at the end. The value says whether one was free."""
         with self.lock:
             is_free = self.taken.total() < self.total and self.taken[key_id] < self.per_key
             self.taken[key_id] += is_free
@@ -46,21 +46,21 @@ class Slots:
 
 
 _slots = Slots(settings.FEED_WAITERS, settings.FEED_WAITERS_PER_KEY)
-_looking = threading.Lock()
-_seen, _seen_at = 0, -POLL_INTERVAL
+_watermark_lock = threading.Lock()
+_cached_watermark, _cached_at = 0, -POLL_INTERVAL
 
 
 def wait_for_changes(key_id: int, read: Callable[[int], Page], page: Page, seconds: float) -> Page:
-    """Return what `read` finds after an empty page as soon as it finds any, or an empty page after these seconds.
+    """Return the first page after `page` that has events, or an empty page after this number of seconds.
 
-    1. Take one of the key's places. If none is free, return the page.
-    2. Close the connection, and sleep.
-    3. Read only if there is any new change.
+    1. Take a slot of the key. If none is free, return `page`.
+    2. Close the database connection, and sleep.
+    3. Call `read` only if there is a new change.
     """
     end = time.monotonic() + seconds
     with _slots.take(key_id) as is_free:
         while is_free and not page.events and (left := end - time.monotonic()) > 0:
-            _give_back_connection()
+            _release_connection()
             time.sleep(min(POLL_INTERVAL, left))
             if is_shutting_down():
                 break
@@ -70,14 +70,14 @@ def wait_for_changes(key_id: int, read: Callable[[int], Page], page: Page, secon
 
 
 def _watermark() -> int:
-    """Return the position up to which changes are settled, as of half a second ago at most."""
-    global _seen, _seen_at
-    with _looking:
-        if time.monotonic() - _seen_at >= POLL_INTERVAL:
-            _seen, _seen_at = feed.stable_watermark(), time.monotonic()
-        return _seen
+    """Return the stable watermark of the feed. It is up to half a second old."""
+    global _cached_watermark, _cached_at
+    with _watermark_lock:
+        if time.monotonic() - _cached_at >= POLL_INTERVAL:
+            _cached_watermark, _cached_at = feed.stable_watermark(), time.monotonic()
+        return _cached_watermark
 
 
-def _give_back_connection() -> None:
-    if not connection.in_atomic_block:  # as in a test
+def _release_connection() -> None:
+    if not connection.in_atomic_block:  # in a test
         connection.close()

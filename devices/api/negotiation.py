@@ -6,7 +6,7 @@ from rest_framework.renderers import BaseRenderer
 
 
 class JSONOnlyNegotiation(DefaultContentNegotiation):
-    """Ignore `Accept`: respond in the view's first format, which is JSON."""
+    """Ignore `Accept`, and use the first renderer of the view, which is JSON."""
 
     def select_renderer(self, request: Any, renderers: Iterable[BaseRenderer], *_args: Any) -> tuple[BaseRenderer, str]:
         renderer = next(iter(renderers))

@@ -1,7 +1,7 @@
-"""Pages of a list, by number or, at a cost that does not grow with depth, by the id before or after them.
+"""Pages of a list, by number (page) or by id (after, before). The cost of a page by id does not grow with its depth.
 
-A client that follows `next` in the default order continues after the last id it has seen. Devices that are registered
-or retired in between shift nothing, and the database finds the place in the index. In another order, pages are counted.
+In the default order, `next` continues after the last id. Devices that are registered or retired in the meantime do not
+shift the pages, and the database finds the id in the index. In other orders, `next` is a page number.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,17 @@ from django.utils.translation import gettext as _
 from devices.api.queries import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut, Selection
 from devices.api.query_params import QueryParams
 from devices.models import MAX_ID
+from devices.values.error_codes import ErrorCode
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
-DEEP = 1000  # devices: beyond this offset the page of a filtered list is found by place, at the price of a second count
+DEEP = 1000  # from this offset on, a page of a filtered list is found by PLACE, which needs a second count
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The page that a client requests: by its number, or next to an id."""
+    """The page that a client requests: by number, or after or before an id."""
 
     size: int
     page: int
@@ -37,16 +38,17 @@ class Position:
     @classmethod
     def read(cls, query: QueryParams) -> "Position":
         first = settings.API_FIRST_PAGE
-        page = query.whole_number("page", first, MAX_PAGE, first)
-        size = query.whole_number("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        page = query.integer("page", first, MAX_PAGE, first)
+        size = query.integer("size", 1, MAX_SIZE, DEFAULT_SIZE)
         names = [name for name in POSITIONS if name in query.sent]
-        after = query.whole_number("after", 0, MAX_ID, 0) if "after" in names else None
-        before = query.whole_number("before", 0, MAX_ID, 0) if "before" in names else None
+        after = query.integer("after", 0, MAX_ID, 0) if "after" in names else None
+        before = query.integer("before", 0, MAX_ID, 0) if "before" in names else None
         in_default_order = query.sent.get("ordering", "id") == "id"
         if len(names) > 1:
-            query.add(names[1], "conflict", _("Send only one of page, after and before."))
+            query.add(names[1], ErrorCode.MUTUALLY_EXCLUSIVE, _("Send only one of page, after and before."))
         elif names and names != ["page"] and not in_default_order:
-            query.add(names[0], "conflict", _("This works in the order of ids only; send page instead."))
+            message = _("after and before work only with ordering=id. Use page with this ordering.")
+            query.add(names[0], ErrorCode.MUTUALLY_EXCLUSIVE, message)
         return cls(size, page, after, before, in_default_order)
 
     @property
@@ -67,7 +69,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page: its devices as JSON objects, the number of devices in all pages, and its neighbors."""
+    """One page: its devices as JSON objects, the number of devices in all pages, and the neighboring pages."""
 
     request: HttpRequest
     position: Position
@@ -88,7 +90,7 @@ class Page:
         return cls(request, position, rows, total, has_more)
 
     def describe(self) -> dict[str, Any]:
-        """Return the `pagination` of the envelope."""
+        """Return the `pagination` of the response."""
         is_numbered = self.position.after is None and self.position.before is None
         return {
             "page": self.position.page if is_numbered else None,

@@ -1,3 +1,5 @@
+"""Parse the bodies of requests."""
+
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any
@@ -5,18 +7,17 @@ from typing import IO, Any
 import orjson
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from devices.api.exceptions import BodyTooLarge
+from devices.api.exceptions import BodyTooLarge, IncompleteBody, InvalidJSON
 
-DRAINED = 64 * 1024 * 1024  # bytes
-# A Python object takes up to 30 times the bytes of its JSON. The largest list needs a tenth of these.
+DRAIN_LIMIT = 64 * 1024 * 1024  # bytes
+# Python objects take up to 30 times the memory of their JSON. The largest valid array needs a tenth of these limits.
 MAX_OBJECTS, MAX_VALUES = 100_000, 500_000
 
 
 class JSONParser(BaseParser):
-    """Read JSON in UTF-8, after a look at how much there is."""
+    """Parse JSON in UTF-8 after checking its size and its number of values."""
 
     media_type = "application/json"
 
@@ -26,21 +27,26 @@ class JSONParser(BaseParser):
         length = int((parser_context or {})["request"].META["CONTENT_LENGTH"])
         if length > settings.API_MAX_BODY:
             _drain(stream)
-            raise BodyTooLarge(_("A request may have at most %(limit)d bytes.") % {"limit": settings.API_MAX_BODY})
+            limit = f"{settings.API_MAX_BODY / 2**20:g} MiB"
+            raise BodyTooLarge(
+                _("The body is larger than %(limit)s. Split it into several requests.") % {"limit": limit}
+            )
         body = stream.read()
         if len(body) < length:
-            raise ParseError(_("The body ended before its Content-Length."))
+            raise IncompleteBody
         if body.count(b"{") + body.count(b"[") > MAX_OBJECTS or body.count(b",") > MAX_VALUES:
-            raise BodyTooLarge(_("The body has too many values."))
+            raise BodyTooLarge(_("The body has too many JSON values. Split it into several requests."))
         try:
             return orjson.loads(body.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError as error:
-            raise ParseError(_("The body is not JSON in UTF-8: %(error)s.") % {"error": error}) from error
+            raise InvalidJSON(_("The body is not valid JSON in UTF-8: %(error)s.") % {"error": error}) from error
 
 
 def _drain(stream: IO[Any]) -> None:
-    """Read what the client is sending: most read an answer only after they have sent all. Beyond the limit, they
-    are cut off."""
-    left = DRAINED
+    """Read and discard the body: most clients read a response only after they have sent the whole body.
+
+    If more than DRAIN_LIMIT is left, the connection is closed.
+    """
+    left = DRAIN_LIMIT
     while left > 0 and (chunk := stream.read(min(left, 65536))):
         left -= len(chunk)

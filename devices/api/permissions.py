@@ -1,4 +1,4 @@
-"""What a key may do. Which devices are in its scope is decided by the queries: see devices/values/scope.py."""
+"""The permissions of an API key. Queries limit the devices to its scope: see devices/values/scope.py."""
 
 from typing import TYPE_CHECKING
 
@@ -7,16 +7,17 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from devices.models import ApiKey
+from devices.values.error_codes import ErrorCode
 
 if TYPE_CHECKING:  # rest_framework.views imports this module, as the default of its views
     from rest_framework.views import APIView
 
 
 class HasApiKey(BasePermission):
-    """Allow a request with a valid key to read, and to write unless the key is read-only. The default of every view."""
+    """Allow reads with a valid key, and writes with a valid key that is not read-only. The default of all views."""
 
-    message = _("This API key may only read.")
-    code = "read_only"
+    message = _("This API key is read-only. Use a read-write key for POST, PUT, PATCH and DELETE.")
+    code = ErrorCode.READ_ONLY
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if not isinstance(request.auth, ApiKey):

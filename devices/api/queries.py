@@ -1,8 +1,8 @@
-"""The devices that a list selects, and the SQL that fetches one page of them.
+"""Select the devices of a list, and fetch one page of them.
 
-Django takes longer to compile a filtered query than PostgreSQL takes to run it: without compiled SQL a filter by MAC
-costs 1.75 times as much CPU, a filter by type 2.0 times. So equality and range filters are compiled once per set of
-names. A search, and everything else that needs a plan for its value, uses the plain ORM.
+Django takes longer to compile a filtered query than PostgreSQL takes to execute it. Without compiled SQL, a filter by
+MAC takes 1.75 times the CPU, and a filter by type 2.0 times. So equality and range filters are compiled once for each
+set of parameter names. A search, and each query whose plan depends on its values, uses the ORM.
 """
 
 from collections.abc import Mapping
@@ -30,17 +30,18 @@ LOOKUPS = {
     "updated_since": "updated_at__gte",
     "created_since": "created_at__gte",
 }
-COUNTED = {"scope", "device_holder", "device_type"}  # the conditions for which the database keeps counts
+COUNTED = {"scope", "device_holder", "device_type"}  # conditions for which the database stores counts
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which part of a selection a page is.
+    """The position of a page in a selection.
 
-    - FIRST: from the beginning.
-    - AFTER, BEFORE: next to an id, in the order of ids.
-    - PLACE: from the n-th id on, found along the index of ids. For compiled SQL only, where n is a parameter.
-    - OFFSET: from the n-th device on, in any order. The database skips n devices.
+    - FIRST: the first devices.
+    - AFTER, BEFORE: the devices after or before an id, in the order of ids.
+    - PLACE: the devices from the n-th id on, which the database finds in the index of ids. Compiled SQL only, with n as
+      a parameter.
+    - OFFSET: the devices from the n-th on, in any order. The database skips n devices.
     """
 
     kind: str
@@ -48,7 +49,7 @@ class Cut:
     offset: int = 0
 
     def of(self, devices: DeviceQuerySet, position: Mapping[str, Any], total: Any = None) -> DeviceQuerySet:
-        """Return the devices of the page, and one more if there is one. The position may be of Parameters."""
+        """Return the devices of the page, and the next one if there is one. Values in `position` can be Parameters."""
         if self.kind == AFTER:
             devices = devices.filter(pk__gt=position["after"])
         elif self.kind == BEFORE:
@@ -60,9 +61,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Selection:
-    """A key's scope, narrowed by filters and put in order.
+    """The devices in the scope of a key that match filters, in an order.
 
-    `conditions` has a value for each name in LOOKUPS that narrows it. A hospital is its id, None for no hospital.
+    `conditions` has the values of the filters by name: see LOOKUPS. A hospital is an id, None for no hospital.
     """
 
     scope: Scope
@@ -75,7 +76,7 @@ class Selection:
         return bool(self.search) or bool(self.conditions.keys() - {"scope"})
 
     def fetch(self, cut: Cut, naming: str, **position: int | None) -> tuple[int | None, list[str]]:
-        """Return the total, None where no count has it, and the page: a JSON object per device, and one more."""
+        """Return the total, None if no count is stored, and the devices of the page and the next one, as JSON texts."""
         if self.needs_own_plan or cut.kind == OFFSET:
             return self._fetch_by_orm(cut, naming, position)
         names = tuple(name for name, value in self.conditions.items() if value is not None)
@@ -91,18 +92,19 @@ class Selection:
 
     @property
     def needs_own_plan(self) -> bool:
-        """The best plan for one hospital's devices in another order depends on how many it has."""
+        """Whether the query needs a plan for its values: the best plan for one hospital's devices in another order than
+        by id depends on their number."""
         in_other_order = "device_holder" in self.conditions and self.ordering.lstrip("-") != "id"
-        return bool(self.search) or in_other_order or self._is_of_several
+        return bool(self.search) or in_other_order or self._has_several_hospitals
 
     @property
-    def _is_of_several(self) -> bool:
-        """A scope of several hospitals, or of none, is no condition that is compiled."""
+    def _has_several_hospitals(self) -> bool:
+        """Whether the scope has several hospitals, or none. This condition is not compiled."""
         return self.scope.hospitals is not None and self.scope.default_hospital is None
 
     def _fetch_by_orm(self, cut: Cut, naming: str, position: Mapping[str, int | None]) -> tuple[int | None, list[str]]:
         total = None
-        if not self.search and not self._is_of_several and self.conditions.keys() <= COUNTED:
+        if not self.search and not self._has_several_hospitals and self.conditions.keys() <= COUNTED:
             total = DeviceCount.objects.having(self.conditions).sum()
         with queries.plan_each_time():
             page = cut.of(self._devices, position).annotate(line=DeviceJSON(FIELD_CASES[naming]))
@@ -115,14 +117,14 @@ class Selection:
 
 
 def _select(conditions: Mapping[str, Any], ordering: str) -> DeviceQuerySet:
-    """Return the devices for which all conditions hold. A value may be a Parameter."""
-    met = [Q(**{LOOKUPS[name]: value}) for name, value in conditions.items()]
-    return Device.objects.filter(*met).order_by(*dict.fromkeys([ordering, "id"]))
+    """Return the devices that match all conditions. A value can be a Parameter."""
+    filters = [Q(**{LOOKUPS[name]: value}) for name, value in conditions.items()]
+    return Device.objects.filter(*filters).order_by(*dict.fromkeys([ordering, "id"]))
 
 
 @lru_cache(maxsize=1000)
 def _compiled(names: tuple[str, ...], without_holder: bool, ordering: str, cut: Cut, naming: str) -> CompiledQuery:
-    """Return the SQL for the total and a page of the devices for which conditions of these names hold."""
+    """Return the compiled query for the total and one page, for conditions with these names."""
     conditions: dict[str, Any] = {name: _parameter(name) for name in names}
     if without_holder:
         conditions["device_holder"] = None

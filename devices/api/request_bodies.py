@@ -1,4 +1,4 @@
-"""Parse the body of a request: its shape here, its fields in device_data.py."""
+"""Parse the body of a request. device_data.py validates the fields of a device."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,50 +9,53 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
 from devices.api.authentication import key_of
-from devices.api.exceptions import BodyTooLarge
+from devices.api.exceptions import TooManyItems
 from devices.api.field_names import names_for, to_snake_case
 from devices.models import MAX_ID
 from devices.registry import device_data
 from devices.registry.device_data import DeviceData
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
 
 def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]:
-    """Return the posted devices, a list or one object as a list of one, and the problems of their fields.
+    """Return the posted devices and the errors of their fields. A single object is one device.
 
     Raises:
-        Refused: there is nothing.
-        TooLarge: there are more than one request may have.
+        ValidationFailed: the body or the array is empty.
+        TooManyItems: the array has more than API_MAX_DEVICES items.
     """
     body = _read_body(request)
     rows = body if isinstance(body, list) else [body]
     if not rows:
-        raise ValidationFailed([FieldError(None, "empty", _("The list is empty: send at least one device."))])
+        raise ValidationFailed([FieldError(None, ErrorCode.EMPTY, _("The array is empty. Send at least one device."))])
     if len(rows) > settings.API_MAX_DEVICES:
-        raise BodyTooLarge(_("A list may have at most %(limit)d devices.") % {"limit": settings.API_MAX_DEVICES})
+        raise TooManyItems(len(rows), settings.API_MAX_DEVICES)
     names = names_for(key_of(request))
-    read, problems = [], []
+    items, problems = [], []
     for index, row in enumerate(rows):
-        item, wrong = _parse_row(row, names, device_data.REQUIRED_FIELDS)
-        read.append(item)
-        if wrong:
-            problems += [replace(problem, index=index) for problem in wrong]
-    return read, problems
+        item, found = _parse_row(row, names, device_data.REQUIRED_FIELDS)
+        items.append(item)
+        if found:
+            problems += [replace(problem, index=index) for problem in found]
+    return items, problems
 
 
 def parse_device(request: Request, required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
-    """Return the one device of the body, and the problems of its fields. A body without a known field is a problem."""
+    """Return the device of the body, and the errors of its fields. A body without a known field is an error."""
     item, problems = _parse_row(_read_body(request), names_for(key_of(request)), required)
     if not item and not problems:
-        problems = [FieldError(None, "empty", _("Send at least one field of the device."))]
+        problems = [
+            FieldError(None, ErrorCode.NO_KNOWN_FIELD, _("The body has no field of a device. Send at least one."))
+        ]
     return item, problems
 
 
 def parse_lookup(request: Request) -> dict[str, int | str]:
-    """Return the filter that finds the device of the body: by its `id`, or else by its `device_mac`.
+    """Return the filter for the device that the body identifies by `id`, or else by `device_mac`.
 
     Raises:
-        Refused: neither is there, or it is malformed.
+        ValidationFailed: both are missing, or the value is malformed.
     """
     body = _read_body(request)
     row = to_snake_case(body, names_for(key_of(request))) if isinstance(body, dict) else {}
@@ -62,27 +65,28 @@ def parse_lookup(request: Request) -> dict[str, int | str]:
         {"device_mac": row["device_mac"]} if "device_mac" in row else {}, ("device_mac",)
     )
     if problems:
-        hint = FieldError("id", "required", _("Name the device by its id or its device_mac."))
-        raise ValidationFailed([hint, *problems] if problems[0].code == "required" else problems)
+        hint = FieldError("id", ErrorCode.REQUIRED, _("Identify the device by its id or its device_mac."))
+        raise ValidationFailed([hint, *problems] if problems[0].code == ErrorCode.REQUIRED else problems)
     return {"device_mac": item["device_mac"]}
 
 
 def _parse_id(sent: object) -> int:
-    """Return the id. 7.0 is 7: JSON has one kind of number, and some clients write all of them with a point."""
+    """Return the id. 7.0 is 7: JSON has one type of number, and some clients write each number with a decimal point."""
     number = int(sent) if isinstance(sent, float) and sent.is_integer() else sent
     if type(number) is not int or not 0 < number <= MAX_ID:
-        raise ValidationFailed([FieldError("id", "invalid", _("This is not the id of a device."))])
+        raise ValidationFailed([FieldError("id", ErrorCode.INVALID_ID, _("This must be a positive integer."))])
     return number
 
 
 def _read_body(request: Request) -> Any:
     body = request.data
     if request.META.get("CONTENT_LENGTH") in (None, "", "0"):
-        raise ValidationFailed([FieldError(None, "required", _("A body is required: send JSON."))])
+        raise ValidationFailed([FieldError(None, ErrorCode.BODY_REQUIRED, _("The request has no body. Send JSON."))])
     return body
 
 
 def _parse_row(row: Any, names: Mapping[str, str], required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
     if not isinstance(row, dict):
-        return {}, [FieldError(None, "invalid", _("A device must be a JSON object, with its fields by name."))]
+        message = _('Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.')
+        return {}, [FieldError(None, ErrorCode.INVALID_TYPE, message)]
     return device_data.validate(to_snake_case(row, names), required)

@@ -5,35 +5,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from django.core.exceptions import DisallowedHost, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import APIException
 
-from devices.api.exceptions import Unavailable
+from devices.api.exceptions import (
+    AccessDenied,
+    EndpointNotFound,
+    InternalError,
+    InvalidHost,
+    MalformedRequest,
+    TooManyParameters,
+    Unavailable,
+)
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, status_name
 
 logger = logging.getLogger("django.request")
 
-MESSAGES = {
-    400: _("The request was not understood; nothing was changed."),
-    401: _("The x-api-key header is missing, or its key does not open the registry."),
-    403: _("This API key may not do this; nothing was changed."),
-    404: _("There is nothing here."),
-    405: _("This address does not answer to this method."),
-    409: _("Another device is in the way; nothing was changed."),
-    415: _("Send the body as application/json."),
-    429: _("A limit is exceeded; nothing was changed. Retry-After says in how many seconds to retry."),
-    500: _("Something went wrong on our side. It was logged; the X-Request-ID names this request."),
-    503: Unavailable.default_detail,
+# The errors of Django itself, by status and, more precisely, by exception.
+DJANGO_STATUSES: dict[int, type[APIException]] = {
+    400: MalformedRequest,
+    403: AccessDenied,
+    404: EndpointNotFound,
+    500: InternalError,
+    503: Unavailable,
+}
+DJANGO_EXCEPTIONS: dict[type[Exception | None], type[APIException]] = {
+    DisallowedHost: InvalidHost,
+    TooManyFieldsSent: TooManyParameters,
 }
 
 
 def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> HttpResponse:
+    """Return a response with this data. `more` are further fields of the envelope."""
     return _response(code, _body(code, message, data) | more)
 
 
 def error_with_data(code: int, problem: FieldError, data: Any) -> HttpResponse:
-    """Return an error that has data."""
+    """Return an error response that has data."""
     return _response(code, _body(code, problem.message, data) | {"errors": serialize_errors([problem], {})})
 
 
@@ -44,7 +56,7 @@ def _body(code: int, message: str | Promise, data: Any) -> dict[str, Any]:
 def serialize_errors(
     problems: Sequence[FieldError], names: Mapping[str, str], *, indexed: bool = False
 ) -> list[dict[str, Any]]:
-    """Return the `errors` of these problems, with the fields named by `names`. `indexed`: with the place in a list."""
+    """Return the `errors` of a response, with the fields named by `names`. `indexed`: with the index in the array."""
     return [
         {"field": names.get(problem.field or "", problem.field), "code": problem.code, "message": problem.message}
         | ({"index": problem.index} if indexed and problem.index is not None else {})
@@ -52,20 +64,37 @@ def serialize_errors(
     ]
 
 
-def api_error_response(request: HttpRequest, code: int) -> HttpResponse | None:
-    """Return the response to a failure under /api/ before or after the view, in a middleware, say."""
+def api_error_response(request: HttpRequest, code: int, exception: Exception | None = None) -> HttpResponse | None:
+    """Return the response to an error under /api/ that Django handles, for example one in a middleware.
+
+    Return None for any other path.
+    """
     if not request.path_info.startswith("/api/"):
         return None
-    if code == Unavailable.status_code:
-        return error_response([FieldError(None, Unavailable.default_code, MESSAGES[code])], code, wait=Unavailable.wait)
-    return error_response([FieldError(None, status_name(code).lower(), MESSAGES[code])], code)
+    return exception_response(django_error(code, exception))
+
+
+def django_error(code: int, exception: Exception | None) -> APIException:
+    """Return the exception of the API for an exception of Django that has this status."""
+    return DJANGO_EXCEPTIONS.get(type(exception), DJANGO_STATUSES[code])()
+
+
+def exception_response(error: APIException) -> HttpResponse:
+    """Return the response to an exception of devices/api/exceptions.py."""
+    problem = FieldError(None, ErrorCode(str(error.get_codes())), str(error.detail))
+    return error_response([problem], error.status_code, wait=getattr(error, "wait", None))
 
 
 def error_response(
     problems: Sequence[FieldError], code: int, names: Mapping[str, str] | None = None, wait: int | None = None
 ) -> HttpResponse:
-    """Return an error response. A lone problem is the message too: it says more than the status does."""
-    message = problems[0].message if len(problems) == 1 else MESSAGES[code]
+    """Return an error response. The message of a single error is also the message of the response.
+
+    `wait` is the number of seconds for Retry-After.
+    """
+    message = problems[0].message
+    if len(problems) > 1:
+        message = _("The request has %(count)d errors; nothing was changed. See errors.") % {"count": len(problems)}
     response = _response(
         code, _body(code, message, []) | {"errors": serialize_errors(problems, names or {}, indexed=True)}
     )
@@ -75,11 +104,11 @@ def error_response(
 
 
 def _response(code: int, content: Mapping[str, Any]) -> HttpResponse:
-    """Write the response at once: DRF's Response would negotiate a renderer first."""
+    """Serialize the content directly, without the content negotiation of DRF's Response."""
     return HttpResponse(orjson.dumps(content, default=_text), status=code, content_type="application/json")
 
 
 def _text(value: object) -> str:
     if isinstance(value, Promise):
         return str(value)
-    raise TypeError(f"{type(value)} is no JSON")
+    raise TypeError(f"{type(value)} cannot be serialized as JSON")

@@ -1,8 +1,8 @@
-"""Serialize a device, and document the bodies of requests and responses for /api/schema.
+"""Serialize devices, and document the bodies of requests and responses for /api/schema.
 
-The serializer classes only document. registry/device_data.py validates what a client sends, for an import and a form as
-well, and
-as_json.py serializes what a client reads.
+The serializer classes only document: registry/device_data.py validates what a client sends (and files and forms too),
+and device_json.py serializes the devices that a client reads. The names of the classes are the names of the components
+in /api/schema, and so of the classes in generated clients.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,153 +24,222 @@ from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, Device, Hospital
 from devices.registry.bulk import STATUSES
 from devices.values.device_types import DEVICE_TYPES
+from devices.values.error_codes import ERROR_CODES
 from devices.values.hospital_names import NO_HOSPITAL
 from devices.values.normalization import MAX_LENGTH
 
-TYPES_SENT = (*DEVICE_TYPES, *map(str.lower, DEVICE_TYPES))
+ACCEPTED_TYPES = (*DEVICE_TYPES, *map(str.lower, DEVICE_TYPES))
 TEXTS = itemgetter("device_name", "device_mac", "device_type")
 Schema = dict[str, Any] | Callable[[], dict[str, Any]]
 Row = tuple[int, Sequence[str], Hospital | None, int, int]
 
 
 class Text(serializers.Field[Any, Any, Any, Any]):
-    """A text, with the JSON Schema of how it is sent and of how it is returned. A function follows the settings."""
+    """A string with two JSON Schemas: as accepted and as returned. A function as schema follows the settings."""
 
-    def __init__(self, sent: Schema, returned: Schema | None = None, **options: Any) -> None:
+    def __init__(self, accepted: Schema, returned: Schema | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.sent, self.returned = sent, returned or sent
+        self.accepted, self.returned = accepted, returned or accepted
 
 
 class TextSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     target_class = Text
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        schema: Schema = self.target.sent if direction == "request" else self.target.returned
+        schema: Schema = self.target.accepted if direction == "request" else self.target.returned
         return {"type": "string"} | (schema() if callable(schema) else schema)
 
 
-def _name(**options: Any) -> Text:
-    """Return a field for a name. The pattern limits its length after normalization: what is sent may be longer."""
-    return Text({"minLength": 1, "pattern": patterns.TEXT}, {"minLength": 1, "maxLength": MAX_LENGTH}, **options)
+def _name(*examples: str, **options: Any) -> Text:
+    """Return a field for a name. Its length is limited after normalization, so a longer string may be accepted."""
+    accepted = {"minLength": 1, "format": patterns.DISPLAY_NAME, "examples": list(examples)}
+    returned = {"minLength": 1, "maxLength": MAX_LENGTH, "examples": list(examples)}
+    return Text(accepted, returned, **options)
 
 
 def _mac(**options: Any) -> Text:
-    example = {"examples": ["D0:61:AE:D4:58:94"]}
-    sent, returned = patterns.mac_sent, patterns.mac_kept
-    return Text(lambda: {"pattern": sent(), **example}, lambda: {"pattern": returned(), **example}, **options)
+    return Text(
+        lambda: {"format": patterns.mac_format(), "examples": ["D0:61:AE:D4:58:94", "d061.aed4.5894"]},
+        lambda: {"pattern": patterns.mac_returned(), "examples": ["D0:61:AE:D4:58:94"]},
+        **options,
+    )
 
 
 def _type(**options: Any) -> Text:
-    return Text({"enum": list(TYPES_SENT)}, {"enum": list(DEVICE_TYPES)}, **options)
+    return Text(_enum(*ACCEPTED_TYPES), _enum(*DEVICE_TYPES), **options)
+
+
+def _enum(*values: str) -> dict[str, Any]:
+    return {"enum": list(values), "examples": [values[0]]}
 
 
 def _id(**options: Any) -> serializers.IntegerField:
     return serializers.IntegerField(min_value=1, max_value=MAX_ID, **options)
 
 
-def _instant(**options: Any) -> serializers.IntegerField:
-    return serializers.IntegerField(min_value=0, max_value=MAX_ID, help_text="Milliseconds since 1970 UTC.", **options)
+def _timestamp(text: str, **options: Any) -> serializers.IntegerField:
+    help_text = f"{text} Unix time in milliseconds."
+    return serializers.IntegerField(min_value=0, max_value=MAX_ID, help_text=help_text, **options)
 
 
 class DeviceSerializer(serializers.Serializer[Any]):
-    """A device."""
+    """A medical device."""
 
-    id = _id(read_only=True, help_text="Given by the registry.")
-    device_name = _name(help_text=f"Unique. 1–{MAX_LENGTH} characters after normalization.")
-    device_mac = _mac(help_text="Unique. Sent in any usual notation, returned in capitals with colons.")
-    device_type = _type(help_text="Sent in capitals or small letters, returned in capitals.")
-    device_holder = _name(help_text="The hospital's name; `unknown` is no hospital.", required=False)
-    created_at = _instant(read_only=True)
-    updated_at = _instant(read_only=True)
+    id = _id(read_only=True, help_text="Assigned by the registry, and never reused.")
+    device_name = _name(
+        "E86 5894",
+        "Ward 3, bed 2",
+        help_text=f"Unique in the whole registry. 1–{MAX_LENGTH} printable characters after normalization.",
+    )
+    device_mac = _mac(
+        help_text="MAC address of 48 or 64 bits, unique in the whole registry. Accepted with colons, hyphens, dots or "
+        "no separators; returned in capitals with colons."
+    )
+    device_type = _type(help_text="Accepted in capitals or lower case; returned in capitals.")
+    device_holder = _name(
+        "RS Harapan",
+        "unknown",
+        required=False,
+        help_text="Name of the hospital; `unknown`: no hospital. A new name registers a hospital. If omitted when you "
+        "register a device, it becomes the hospital of the API key, if the key has one. If omitted in an update, it "
+        "stays unchanged.",
+    )
+    created_at = _timestamp("Time of the registration.", read_only=True)
+    updated_at = _timestamp("Time of the last change.", read_only=True)
 
 
-class NamedDeviceSerializer(DeviceSerializer):
-    """A device that is named by its `id`, or else by its `device_mac`."""
+class IdentifiedDeviceSerializer(DeviceSerializer):
+    """A device that is identified by its `id`, or without an `id` by its `device_mac`."""
 
-    id = _id(required=False, allow_null=True)
+    id = _id(required=False, allow_null=True, help_text="Omitted or null: `device_mac` identifies the device.")
 
 
 class RegisteredDeviceSerializer(DeviceSerializer):
-    id = _id(read_only=True, allow_null=True, help_text="Given by the registry; null in a dry run.")
+    """A device after its registration or update, or in a dry run as it would be."""
+
+    id = _id(read_only=True, allow_null=True, help_text="Assigned by the registry; null for a new device in a dry run.")
 
 
 class ChangeSerializer(serializers.Serializer[Any]):
-    cursor = Text({"pattern": patterns.CURSOR}, help_text="Go on behind this change with `since`.")
-    action = Text({"enum": list(ACTIONS)})
-    at = _instant()
-    device = DeviceSerializer(help_text="As it was after the change; a deleted one, as it was before.")
+    """One change of a device."""
+
+    cursor = Text(
+        {"pattern": patterns.CURSOR, "examples": ["AxskM3BqivzGeYjOb-14etiYwUutyz7Gqu2M7YaUhH1-hCbs3L4MM4X1ZAmu"]},
+        help_text="Position of this change. Send it in `since` to continue after it.",
+    )
+    action = Text(
+        _enum(*ACTIONS),
+        help_text="For a key of one hospital, `created` can also mean that the device came from another hospital, and "
+        "`deleted` that it was transferred to another hospital.",
+    )
+    at = _timestamp("Time of the change.")
+    device = DeviceSerializer(help_text="The device after the change; for `deleted`, before it.")
 
 
-class Entry(serializers.Serializer[Any]):
-    field = serializers.CharField(allow_null=True, help_text="Null for what belongs to no field.")
-    code = serializers.CharField(help_text="For programs; it does not change with the language.")
-    message = serializers.CharField(help_text="For people.")
-    index = serializers.IntegerField(required=False, min_value=0, help_text="The place in a posted list, from 0.")
+class ApiError(serializers.Serializer[Any]):
+    """One error of a request."""
+
+    field = serializers.CharField(
+        allow_null=True, help_text="The field, parameter or header that has the error; null if the error has none."
+    )
+    code = Text(_enum(*ERROR_CODES), help_text="For programs; it does not depend on the language.")
+    message = serializers.CharField(help_text="A sentence for users, in English or Indonesian.")
+    index = serializers.IntegerField(
+        required=False, min_value=0, help_text="Position of the device in the posted array, from 0."
+    )
 
 
-class ResultSerializer(serializers.Serializer[Any]):
-    index = serializers.IntegerField(min_value=0, help_text="The place in the posted list, from 0.")
+class BulkResultSerializer(serializers.Serializer[Any]):
+    """The result of one item of the posted array: `device` if it was accepted, otherwise `errors`."""
+
+    index = serializers.IntegerField(min_value=0, help_text="Position in the posted array, from 0.")
     status = Text(
-        {"enum": list(STATUSES)},
-        help_text="`limited`: not compared with devices outside the key's scope (`conflict_limit`).",
+        _enum(*STATUSES),
+        help_text="`conflict`: a registered device or an earlier item has this name or MAC address. `invalid`: the "
+        "item has another error. `limited`: the limit of conflicts with devices outside the key's scope is reached, so "
+        "the item was not compared with them (code `conflict_limit`).",
     )
     device = RegisteredDeviceSerializer(required=False)
-    errors = Entry(many=True, required=False)  # type: ignore[assignment]
+    errors = ApiError(many=True, required=False)  # type: ignore[assignment]
 
 
 class Pagination(serializers.Serializer[Any]):
+    """Position of this page, and the URLs of the pages next to it."""
+
     page = serializers.IntegerField(
-        allow_null=True, min_value=settings.API_FIRST_PAGE, help_text="Null on a page after or before an id."
+        allow_null=True,
+        min_value=settings.API_FIRST_PAGE,
+        help_text="Number of this page; null on a page that was requested with `after` or `before`.",
     )
-    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE)
-    total = serializers.IntegerField(min_value=0, help_text="Exact.")
-    total_pages = serializers.IntegerField(min_value=0)
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
+    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum devices per page.")
+    total = serializers.IntegerField(min_value=0, help_text="Exact number of matching devices.")
+    total_pages = serializers.IntegerField(min_value=0, help_text="Number of pages of this size.")
+    next = serializers.URLField(allow_null=True, help_text="Null on the last page.")
+    previous = serializers.URLField(allow_null=True, help_text="Null on the first page.")
 
 
-class Following(serializers.Serializer[Any]):
-    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE)
-    next = serializers.URLField(help_text="The next page, also when there is nothing new yet.")
+class ChangeFeedPagination(serializers.Serializer[Any]):
+    """The place to continue in the change feed."""
+
+    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum changes per page.")
+    next = serializers.URLField(
+        help_text="URL of the next page. It is never null: changes that come later appear there."
+    )
 
 
 class Envelope(serializers.Serializer[Any]):
-    """The envelope."""
-
-    status = Text({"pattern": patterns.STATUS}, help_text="The HTTP status' name in capitals.")
+    status = Text(
+        {"pattern": patterns.STATUS, "examples": ["OK", "NOT_FOUND"]},
+        help_text="Name of the HTTP status in capitals.",
+    )
     code = serializers.IntegerField(min_value=200, max_value=599, help_text="The HTTP status.")
-    message = serializers.CharField(help_text="A sentence for people, in English or Indonesian.")
+    message = serializers.CharField(help_text="A sentence for users, in English or Indonesian (`Accept-Language`).")
 
 
-def _envelope(name: str, **fields: Any) -> Any:
-    """Return a serializer class of this name for an envelope with these fields. The envelope of a list is no list."""
-    return extend_schema_serializer(many=False)(type(name, (Envelope,), fields))
+def _envelope(name: str, description: str, **fields: Any) -> Any:
+    """Return a serializer class for an envelope with these fields. The envelope of a list is not a list."""
+    return extend_schema_serializer(many=False)(type(name, (Envelope,), {"__doc__": description, **fields}))
 
 
 def _no_data() -> serializers.ListField:
-    return serializers.ListField(child=serializers.JSONField(), max_length=0)
+    return serializers.ListField(child=serializers.JSONField(), max_length=0, help_text="Always empty.")
 
 
-Devices = _envelope("Devices", data=DeviceSerializer(many=True), pagination=Pagination())
-RegisteredDevices = _envelope("RegisteredDevices", data=RegisteredDeviceSerializer(many=True))
-OneDevice = _envelope("OneDevice", data=DeviceSerializer())
-Nothing = _envelope("Nothing", data=_no_data())
-Failure = _envelope("Failure", data=_no_data(), errors=Entry(many=True))
-Outdated = _envelope("Outdated", data=DeviceSerializer(), errors=Entry(many=True))
-Results = _envelope("Results", data=ResultSerializer(many=True))
-Changes = _envelope("Changes", data=ChangeSerializer(many=True), pagination=Following())
+DeviceResponse = _envelope("DeviceResponse", "A response with one device.", data=DeviceSerializer())
+DeviceListResponse = _envelope(
+    "DeviceListResponse", "A page of devices.", data=DeviceSerializer(many=True), pagination=Pagination()
+)
+RegisteredDevicesResponse = _envelope(
+    "RegisteredDevicesResponse",
+    "The registered devices, in the order of the posted array.",
+    data=RegisteredDeviceSerializer(many=True),
+)
+BulkResponse = _envelope(
+    "BulkResponse", "One result per item, in the order of the posted array.", data=BulkResultSerializer(many=True)
+)
+ChangeFeedResponse = _envelope(
+    "ChangeFeedResponse", "A page of changes.", data=ChangeSerializer(many=True), pagination=ChangeFeedPagination()
+)
+EmptyResponse = _envelope("EmptyResponse", "A response without data.", data=_no_data())
+ErrorResponse = _envelope("ErrorResponse", "A response with errors.", data=_no_data(), errors=ApiError(many=True))
+PreconditionFailedResponse = _envelope(
+    "PreconditionFailedResponse",
+    "The device has changed since the version in `If-Match`. `data` is the device as it is now.",
+    data=DeviceSerializer(),
+    errors=ApiError(many=True),
+)
 
 
 def serialize_device(device: Device, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a device as the API returns it, with the fields named by `names`, in the order of FIELDS."""
     texts = device.device_name, device.device_mac, device.device_type
-    instants = to_epoch_ms(device.created_at), to_epoch_ms(device.updated_at)
-    [row] = _serialize(names, [(device.pk, texts, device.device_holder, *instants)])
+    timestamps = to_epoch_ms(device.created_at), to_epoch_ms(device.updated_at)
+    [row] = _serialize(names, [(device.pk, texts, device.device_holder, *timestamps)])
     return row
 
 
 def serialize_registered(devices: registry.RegisteredDevices, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return what `serialize_device` returns for each device, without 10,000 instances of the model."""
+    """Return each device as `serialize_device` does, without a model instance for each of up to 10,000 devices."""
     texts, at = map(TEXTS, devices.items), repeat(to_epoch_ms(devices.at))
     return _serialize(names, zip(devices.ids, texts, devices.holders, at, at, strict=False))
 
@@ -179,7 +248,7 @@ def _serialize(names: Mapping[str, str], rows: Iterable[Row]) -> list[dict[str, 
     pk, name, mac, kind, holder, created_at, updated_at = all_names(names)
     return [
         {
-            pk: row_id or None,  # a dry run gives no id
+            pk: row_id or None,  # a dry run assigns no id
             name: texts[0],
             mac: texts[1],
             kind: texts[2],
@@ -191,5 +260,5 @@ def _serialize(names: Mapping[str, str], rows: Iterable[Row]) -> list[dict[str, 
     ]
 
 
-def to_epoch_ms(instant: datetime) -> int:
-    return round(instant.timestamp() * 1000)
+def to_epoch_ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)

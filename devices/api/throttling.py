@@ -1,7 +1,7 @@
-"""Limit the requests and the stored responses of an API key, and the failed keys of a network.
+"""Limit the requests and the stored responses of an API key, and the invalid keys from a network.
 
-The headers are those of draft-ietf-httpapi-ratelimit-headers. ApiHeadersMiddleware puts
-`request.rate_limit_headers` on every response.
+The headers follow draft-ietf-httpapi-ratelimit-headers. ApiHeadersMiddleware adds `request.rate_limit_headers` to the
+response.
 """
 
 from django.conf import settings
@@ -16,59 +16,62 @@ from devices.models import ApiKey
 from devices.ratelimit.limiter import Decision
 from devices.ratelimit.stores import limiter
 from devices.values import rates
+from devices.values.error_codes import ErrorCode
 from devices.values.rates import Limit, Rate
 
-NETWORKS_OF_A_SITE = 10  # times the failures of one network that all networks of a /48 may have together
-STORAGE = Rate(256 * 1024 * 1024, "d")  # bytes that a key may store of responses to an Idempotency-Key
-ROW = 512  # bytes of a stored response besides its body
+NETWORKS_OF_A_SITE = 10  # all networks of an IPv6 /48 together have 10 times the limit of one network
+STORAGE = Rate(256 * 1024 * 1024, "d")  # bytes of stored responses to requests with an Idempotency-Key, for one key
+ROW = 512  # bytes of a stored response in addition to its body
 
 
 def consume(request: Request, key: ApiKey) -> None:
-    """Use up a permit of the key.
+    """Consume one permit of the key.
 
     Raises:
-        TooManyRequests: the key has none left in this window.
+        TooManyRequests: the key has no permit left in this window.
     """
     decision = _take(request, key, 1)
     request.took_last_permit = decision is not None and decision.remaining == 0  # type: ignore[attr-defined]
 
 
 def consume_devices(request: Request, key: ApiKey, number: int) -> None:
-    """Use up a permit for each posted device besides the first, which `admit` has counted.
+    """Consume a permit for each posted device except the first, which `consume` has counted.
 
-    If fewer are left, the array uses them all up and is allowed: a rate below 10,000 must not forbid long arrays. For
-    the same reason it is allowed if `admit` has used up the last permit.
+    If fewer permits are left, the array consumes all of them and is allowed: a rate below 10,000 must not forbid long
+    arrays. For the same reason it is allowed if `consume` took the last permit.
 
     Raises:
-        TooManyRequests: other requests of the key have used up the rest in the meantime.
+        TooManyRequests: other requests of the key have consumed the remaining permits in the meantime.
     """
     if number > 1:
         _take(request, key, number - 1, is_allowed=request.took_last_permit)  # type: ignore[attr-defined]
 
 
 def block_storage(key: ApiKey) -> None:
-    """Refuse to store one more response, before the request writes anything.
+    """Check that the key can store another response. Call it before the request writes anything.
 
     Raises:
-        TooManyRequests: the key has stored as much as it may, until the day (UTC) ends.
+        TooManyRequests: the key has used up its storage of this day (UTC).
     """
     if refusal := limiter().refusal(f"stored:{key.pk}", STORAGE):
-        message = _("This API key has stored too many responses to an Idempotency-Key. Retry in %(wait)d seconds.")
-        raise TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in)
+        message = _(
+            "This API key has stored too many responses today. Omit the Idempotency-Key, or retry in %(wait)d seconds."
+        )
+        raise TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in, ErrorCode.TOO_MANY_STORED_RESPONSES)
 
 
 def consume_storage(key: ApiKey, size: int) -> None:
-    """Count the bytes of a response that was stored. Call it outside the transaction, which a rollback would undo."""
+    """Count the bytes of a stored response. Call it outside the transaction: a rollback would undo the count."""
     limiter().take(f"stored:{key.pk}", STORAGE, ROW + size)
 
 
 def block_brute_force(request: Request, sent: str) -> None:
-    """Refuse a key of a form that can be guessed, from a network that has sent too many failed keys.
+    """Block legacy keys, which can be guessed, from a network that has sent too many invalid ones.
 
-    Keys of the issued form cannot be guessed, so a hospital behind the same address goes on working with them.
+    Keys that the registry issued cannot be guessed. They continue to work from the same IP address.
 
     Raises:
-        TooManyRequests: the key was not looked up.
+        TooManyRequests: the network is over the limit; the key was not looked up.
     """
     if keys.is_legacy(sent):
         for name, rate in _failure_limits(request, sent):
@@ -77,9 +80,10 @@ def block_brute_force(request: Request, sent: str) -> None:
 
 
 def record_failure(request: Request, sent: str) -> APIException:
-    """Count a failed key, and return the error: 401, or 429 if there were too many.
+    """Count an invalid key, and return the exception: 401, or 429 if there were too many.
 
-    The two forms are counted apart: a tablet with an expired key must not stop a legacy key of the same network.
+    Issued and legacy keys are counted separately, so that a tablet with an expired key does not block the legacy keys
+    of the same network.
     """
     for name, rate in _failure_limits(request, sent):
         decision = limiter().take(name, rate)
@@ -89,14 +93,14 @@ def record_failure(request: Request, sent: str) -> APIException:
 
 
 def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = False) -> Decision | None:
-    """Use up permits of the key, and refuse the request if there are none; return None if the key is not limited."""
+    """Consume permits of the key, and raise TooManyRequests if there are none. Return None if the key has no limit."""
     rate = rates.parse_rate(key.rate or settings.API_RATE)
     if rate is None:
         return None
     decision = limiter().take(f"key:{key.pk}", rate, permits)
     _set_headers(request, "default", rate, decision)
     if not decision.admitted and not is_allowed:
-        message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.")
+        message = _("Rate limit exceeded: %(rate)s for this API key. Retry in %(wait)d seconds.")
         raise TooManyRequests(message % {"rate": rate, "wait": decision.ends_in}, decision.ends_in)
     return decision
 
@@ -109,8 +113,10 @@ def _failure_limits(request: Request, sent: str) -> list[Limit]:
 
 def _too_many_failures(request: Request, rate: Rate, refusal: Decision) -> TooManyRequests:
     _set_headers(request, "failed-keys", rate, refusal)
-    message = _("Too many keys that open nothing came from your address. Ask again in %(wait)d seconds.")
-    return TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in)
+    message = _(
+        "Too many requests with an invalid API key from your IP address. Check the key, and retry in %(wait)d seconds."
+    )
+    return TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in, ErrorCode.TOO_MANY_FAILED_KEYS)
 
 
 def _set_headers(request: Request, policy: str, rate: Rate, decision: Decision) -> None:

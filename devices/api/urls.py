@@ -1,4 +1,4 @@
-"""The routes of the contract. Each answers with and without a trailing slash, without a redirect."""
+"""The endpoints. Each works with and without a trailing slash, without a redirect."""
 
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView

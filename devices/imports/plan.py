@@ -24,6 +24,7 @@ from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.registry import device_data
 from devices.registry.device_data import DeviceData
 from devices.registry.validation import Existing, find_problems, find_repeated
+from devices.values.error_codes import AdminErrorCode, ErrorCode
 from devices.values.errors import FieldError, ValidationFailed, raise_error
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.scope import Scope
@@ -185,7 +186,8 @@ def _read(row: Row) -> tuple[DeviceData, list[FieldError]]:
         {column: text for column, text in row.cells.items() if column not in row.spoilt}
     )
     problems = [problem for problem in problems if problem.field not in row.spoilt]
-    return item, problems + [FieldError(column, "spoilt", spoilt.label) for column, spoilt in row.spoilt.items()]
+    converted = [FieldError(column, AdminErrorCode.CONVERTED, spoilt.label) for column, spoilt in row.spoilt.items()]
+    return item, problems + converted
 
 
 def _match(lines: Sequence[PlannedRow], existing: Existing, *, lock: bool) -> list[FieldError]:
@@ -202,7 +204,7 @@ def _match(lines: Sequence[PlannedRow], existing: Existing, *, lock: bool) -> li
         lines[index].device = device
         lines[index].old = {column: str(getattr(device, column) or NO_HOSPITAL) for column in COLUMNS}
     return [
-        FieldError(ID, *(("unknown", UNKNOWN_ID) if pk else ("invalid", NO_ID)), index)
+        FieldError(ID, AdminErrorCode.UNKNOWN_ID if pk else ErrorCode.INVALID_ID, UNKNOWN_ID if pk else NO_ID, index)
         for index, pk in ids.items()
         if not lines[index].device and ID not in lines[index].row.spoilt
     ]

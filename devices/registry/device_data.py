@@ -1,7 +1,7 @@
-"""Validate and normalize the fields of a device. All rules of its fields are here.
+"""Validate and normalize the fields of a device. All rules for fields are here.
 
-The API, the admin's forms, an import and the commands all read through here; models/ keeps the same rules as
-constraints of the database. A draft is a plain dict, because a POST may have 10,000 of them.
+The API, the forms of the admin, imports and commands use these functions. The models have the same rules as database
+constraints. The data of a device is a plain dict, because a POST can have 10,000 devices.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.values import mac, normalization
 from devices.values.device_types import DEVICE_TYPES
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.hospital_names import NO_HOSPITAL
 
@@ -20,7 +21,7 @@ MAX_LENGTH = normalization.MAX_LENGTH
 
 
 class DeviceData(TypedDict, total=False):
-    """Fields in the form in which they are kept. `device_holder` is a hospital's name, None for no hospital."""
+    """Normalized fields of a device. `device_holder` is the name of a hospital, None for no hospital."""
 
     device_name: str
     device_mac: str
@@ -34,26 +35,32 @@ normalize = normalization.normalize
 
 
 def clean_text(value: object) -> str:
-    """Return the normalized text: 1–255 characters in one line, none of which is invisible or has no agreed meaning."""
+    """Return the normalized text: 1–255 characters in one line, without invisible or private-use characters.
+
+    Raises:
+        ValidationError: with an ErrorCode.
+    """
     if value is None:
-        raise ValidationError(_("This field may not be null."), code="null")
+        raise ValidationError(_("This field must not be null."), ErrorCode.NULL)
     if not isinstance(value, str):
-        raise ValidationError(_("This must be a string."), code="invalid")
+        raise ValidationError(_("This must be a string."), ErrorCode.INVALID_TYPE)
     text = normalize(value)
     if not text:
-        raise ValidationError(_("This field may not be blank."), code="blank")
+        raise ValidationError(_("This field must not be empty."), ErrorCode.BLANK)
     if len(text) > MAX_LENGTH:
-        raise ValidationError(_("This has more than %(limit)d characters."), "max_length", {"limit": MAX_LENGTH})
+        numbers = {"limit": MAX_LENGTH, "length": len(text)}
+        message = _("This has %(length)d characters. The maximum is %(limit)d.")
+        raise ValidationError(message, ErrorCode.MAX_LENGTH, numbers)
     if not (text.isascii() and text.isprintable()) and normalization.is_rejected(text):
         raise ValidationError(
-            _("This contains control characters, text-direction overrides, private-use characters or broken Unicode."),
-            code="characters",
+            _("This contains control characters, text-direction overrides, private-use characters or invalid Unicode."),
+            ErrorCode.CHARACTERS,
         )
     return text
 
 
 def clean_mac(value: object) -> str:
-    """Return the address in capitals with colons, or a maker's code if the settings allow it."""
+    """Return the MAC address in capitals with colons, or a manufacturer ID if the settings allow it."""
     if isinstance(value, str) and (address := mac.parse_mac(value)):
         return address
     text = clean_text(value)
@@ -61,12 +68,17 @@ def clean_mac(value: object) -> str:
         return address
     if not settings.DEVICES_ALLOW_NON_MAC:
         raise ValidationError(
-            _("This is not a MAC address. Send 12 or 16 hexadecimal digits, such as D0:61:AE:D4:58:94."), code="mac"
+            _("This is not a valid MAC address. Use 12 or 16 hexadecimal digits, for example D0:61:AE:D4:58:94."),
+            ErrorCode.MAC,
         )
     if code := mac.parse_manufacturer_id(text):
         return code
     raise ValidationError(
-        _("This is neither a MAC address nor a maker's code of 4 to 64 visible ASCII characters."), code="mac"
+        _(
+            "This is not a valid MAC address, nor a manufacturer ID of 4 to 64 printable ASCII characters without "
+            "spaces."
+        ),
+        ErrorCode.MAC,
     )
 
 
@@ -74,11 +86,11 @@ def clean_type(value: object) -> str:
     if value in DEVICE_TYPES:
         return str(value)
     text = clean_text(value)
-    kind = text.upper() if text.isascii() else ""  # the capital of some other letters is an ASCII one
+    kind = text.upper() if text.isascii() else ""  # some non-ASCII letters have an ASCII capital
     if kind not in DEVICE_TYPES:
         raise ValidationError(
-            _("This is not a device type. Send one of: %(types)s."),
-            "invalid_choice",
+            _("This is not a valid device type. Use one of: %(types)s."),
+            ErrorCode.INVALID_CHOICE,
             {"types": ", ".join(DEVICE_TYPES)},
         )
     return kind
@@ -100,16 +112,16 @@ CLEANERS: dict[str, Callable[[object], str | None]] = {
 def validate(
     row: Mapping[str, Any], required: tuple[str, ...] = REQUIRED_FIELDS
 ) -> tuple[DeviceData, list[FieldError]]:
-    """Read one device; unknown fields are ignored. Return the fields that are right, and the problems of the others."""
+    """Return the valid fields, normalized, and the errors of the other fields. Unknown fields are ignored."""
     item: dict[str, str | None] = {}
     problems = []
     for field, clean in CLEANERS.items():
         if field not in row:
             if field in required:
-                problems.append(FieldError(field, "required", _("This field is required.")))
+                problems.append(FieldError(field, ErrorCode.REQUIRED, _("This field is required.")))
             continue
         try:
             item[field] = clean(row[field])
         except ValidationError as error:
-            problems.append(FieldError(field, error.code or "invalid", error.messages[0]))
+            problems.append(FieldError(field, ErrorCode(str(error.code)), error.messages[0]))
     return item, problems  # type: ignore[return-value]

@@ -22,6 +22,7 @@ from devices.registry import hospitals
 from devices.registry.device_data import REQUIRED_FIELDS, DeviceData
 from devices.registry.validation import UNIQUE_MESSAGES, find_problems, out_of_scope
 from devices.values.device_types import DeviceType
+from devices.values.error_codes import AdminErrorCode
 from devices.values.errors import DUPLICATE, FieldError, ValidationFailed, raise_error
 from devices.values.hospital_names import fold_name
 
@@ -170,7 +171,7 @@ def restore(device_ids: Sequence[int], actor: Actor) -> list[Device]:
     """
     devices, at = recording.retired_devices(device_ids, actor.scope), now_ms()
     if len(devices) < len(device_ids):
-        raise ValidationFailed([FieldError(None, "gone", _("One of these devices cannot be restored."))])
+        raise ValidationFailed([FieldError(None, AdminErrorCode.GONE, _("One of these devices cannot be restored."))])
     for device in devices:
         device.touch(at)
     items: list[DeviceData] = [

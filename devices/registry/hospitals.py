@@ -16,6 +16,7 @@ from devices.db.compiled import CompiledQuery, Parameter
 from devices.db.transactions import in_one_transaction
 from devices.history import recording
 from devices.models import ApiKey, Device, Hospital, HospitalAlias, now_ms
+from devices.values.error_codes import AdminErrorCode
 from devices.values.errors import UNIQUE, FieldError, ValidationFailed
 from devices.values.hospital_names import fold_name
 
@@ -105,7 +106,7 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[s
 def _lock(ids: list[int]) -> list[Hospital]:
     found = list(Hospital.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
     if len(found) < len(set(ids)):
-        raise ValidationFailed([FieldError(None, "gone", HOSPITAL_GONE)])
+        raise ValidationFailed([FieldError(None, AdminErrorCode.GONE, HOSPITAL_GONE)])
     return found
 
 

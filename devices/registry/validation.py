@@ -20,6 +20,7 @@ from devices.access.actor import Actor
 from devices.db import expressions
 from devices.models import Device, DeviceQuerySet, Hospital
 from devices.registry.device_data import DeviceData
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import CONFLICT_LIMIT, DUPLICATE, FORBIDDEN, UNIQUE, FieldError
 from devices.values.hospital_names import fold_name
 
@@ -32,13 +33,15 @@ NOT_COMPARED = _(
     "Retry in %(minutes)d minutes."
 )
 DUPLICATE_MESSAGES = {
-    "device_name": _("The device at index %(index)d of this list has the same name."),
-    "device_mac": _("The device at index %(index)d of this list has the same MAC address."),
+    "device_name": _("Duplicate name: the device at index %(index)d of the array has the same one."),
+    "device_mac": _("Duplicate MAC address: the device at index %(index)d of the array has the same one."),
 }
-AMBIGUOUS_HOSPITAL = _("Name one of your hospitals: you have several.")
+AMBIGUOUS_HOSPITAL = _("You manage several hospitals. Select one of them.")
 
-OTHER_HOSPITAL_OF_KEY = _("This API key may register devices of its own hospital only.")
-OTHER_HOSPITAL_OF_USER = _("You may register devices of your own hospitals only.")
+OTHER_HOSPITAL_OF_KEY = _(
+    "This API key is limited to its own hospital. Omit this field, or send the name of that hospital."
+)
+OTHER_HOSPITAL_OF_USER = _("You can manage devices of your own hospitals only.")
 
 Known = Mapping[int, int]  # the id of the registered device that a draft is about, by the draft's index
 
@@ -153,7 +156,7 @@ def _find_outside_scope(
     problems = [out_of_scope(actor, index) for index, name in named.items() if folded[name] not in allowed]
     if scope.default_hospital is None:
         nameless = set(range(len(items))) - named.keys() - known.keys() - unreadable
-        problems += [FieldError("device_holder", "required", AMBIGUOUS_HOSPITAL, index) for index in nameless]
+        problems += [FieldError("device_holder", ErrorCode.REQUIRED, AMBIGUOUS_HOSPITAL, index) for index in nameless]
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Problems of what a client sent, in one shape for the API, the admin, an import and a command."""
+"""Errors in the data of a client, in one form for the API, the admin, imports and commands."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,27 +6,29 @@ from http import HTTPStatus
 
 from django.utils.functional import Promise
 
+from devices.values.error_codes import AdminErrorCode, ErrorCode
+
 # RFC 9110's names where Python's differ from version to version.
 STATUS_NAMES = {413: "CONTENT_TOO_LARGE", 414: "URI_TOO_LONG", 422: "UNPROCESSABLE_CONTENT"}
 
-UNIQUE = "unique"  # another registered device has it
-DUPLICATE = "duplicate"  # an earlier item of the same list has it
-FORBIDDEN = "forbidden"  # this caller may not
-CONFLICT_LIMIT = "conflict_limit"  # not compared: too many conflicts outside the scope were shown
+UNIQUE = ErrorCode.UNIQUE
+DUPLICATE = ErrorCode.DUPLICATE
+FORBIDDEN = ErrorCode.FORBIDDEN
+CONFLICT_LIMIT = ErrorCode.CONFLICT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One error: `field` is None if it belongs to no field, `index` if it belongs to no item of a list."""
+    """One error. `field` is None if it belongs to no field, `index` is None if it belongs to no item of an array."""
 
     field: str | None
-    code: str
+    code: ErrorCode | AdminErrorCode
     message: str | Promise
     index: int | None = None
 
 
 class ValidationFailed(Exception):
-    """Nothing was written, because of these problems: every one, not only the first."""
+    """Nothing was written, because of these errors. The list has every error, not only the first."""
 
     def __init__(self, problems: Iterable[FieldError]) -> None:
         self.problems = list(problems)
@@ -34,7 +36,13 @@ class ValidationFailed(Exception):
 
     @property
     def status(self) -> int:
-        """429 if a limit kept a device from being compared, 409 for conflicts only, 403 if also forbidden, else 400."""
+        """Return the HTTP status.
+
+        - 429 if a limit prevented the comparison of a device.
+        - 409 if all errors are conflicts with registered devices.
+        - 403 if all are conflicts or hospitals outside the scope.
+        - 400 otherwise.
+        """
         codes = {problem.code for problem in self.problems}
         if CONFLICT_LIMIT in codes:
             return 429
@@ -44,11 +52,11 @@ class ValidationFailed(Exception):
 
 
 def raise_error(problems: Iterable[FieldError]) -> None:
-    """Raise Refused if there are problems."""
+    """Raise ValidationFailed if there is any error."""
     if problems := list(problems):
         raise ValidationFailed(problems)
 
 
 def status_name(code: int) -> str:
-    """Return the `status` of an envelope: the HTTP status' name in capitals."""
+    """Return the `status` of a response: the name of the HTTP status in capitals."""
     return STATUS_NAMES.get(code) or HTTPStatus(code).name

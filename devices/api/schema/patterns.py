@@ -1,26 +1,22 @@
-r"""Describe the texts that the API accepts with ECMA-262 patterns, for JSON Schema.
+"""Describe the strings that the API accepts and returns: by a pattern, or by the name of a format.
 
-device_data.py, normalization.py, mac.py, etags.py and writing.py parse them; test_fuzzing.py compares both. Classes of
-characters are spelled out where dialects differ: `\s` has other members in ECMA-262, Python and Rust.
+A format stands for a rule whose pattern is hundreds of characters long. The description of each field explains its
+format, and devices/tests/support/formats.py defines it as a regular expression, which the tests compare with the
+validation. Patterns are in the dialect of ECMA-262, for JSON Schema.
 """
 
 from django.conf import settings
 
 from devices.crypto.cursors import TEXT_LENGTH
-from devices.values import mac
-from devices.values.normalization import INVISIBLE, MAX_LENGTH, REJECTED, SPACE
 
-# The length is that of the text as it is stored, if it is in NFC.
-SKIPPED = rf"[{SPACE}{INVISIBLE}]"
-KEEPABLE = rf"[^{REJECTED}]"
-VISIBLE = rf"[^{SPACE}{INVISIBLE}{REJECTED}]"
-KEPT = rf"{SKIPPED}*{VISIBLE}(?:{KEEPABLE}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{SKIPPED}*"
+DISPLAY_NAME = "display-name"
+SEARCH_TEXT = "search-text"
+MAC_ADDRESS = "mac-address"
+MAC_ADDRESS_OR_MANUFACTURER_ID = "mac-address-or-manufacturer-id"
+ENTITY_TAGS = "entity-tags"
 
-TEXT = f"^{KEPT}$"
-TEXT_OR_NONE = f"^(?:{KEPT})?$"
-
-MAC_KEPT = "^[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?$"
-MAKERS_CODE_KEPT = "^[!-`{-~]{4,64}$"
+MAC_RETURNED = "^[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?$"
+MANUFACTURER_ID_RETURNED = "^[!-`{-~]{4,64}$"
 
 TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
 TAGS = rf"^(?:\*|{TAG}(?:[ \t]*,[ \t]*{TAG})*(?:[ \t]*,)?)$"
@@ -32,11 +28,11 @@ CURSOR_OR_NOW = f"^(?:now|[A-Za-z0-9_-]{{{TEXT_LENGTH}}})$"
 STATUS = "^[A-Z]+(?:_[A-Z]+)*$"
 
 
-def mac_sent() -> str:
-    """Return how a MAC may be sent: in any usual notation or, where the settings allow it, as a maker's code."""
-    notation = mac.MANUFACTURER_ID if settings.DEVICES_ALLOW_NON_MAC else f"(?:{mac.NOTATION})"
-    return f"^{SKIPPED}*{notation}{SKIPPED}*$"
+def mac_format() -> str:
+    """Return the format of an accepted `device_mac`, which depends on a setting."""
+    return MAC_ADDRESS_OR_MANUFACTURER_ID if settings.DEVICES_ALLOW_NON_MAC else MAC_ADDRESS
 
 
-def mac_kept() -> str:
-    return MAKERS_CODE_KEPT if settings.DEVICES_ALLOW_NON_MAC else MAC_KEPT
+def mac_returned() -> str:
+    """Return the pattern of a returned `device_mac`."""
+    return MANUFACTURER_ID_RETURNED if settings.DEVICES_ALLOW_NON_MAC else MAC_RETURNED

@@ -1,4 +1,4 @@
-"""GET /api/devices/changes: what happened to the devices after a cursor."""
+"""GET /api/devices/changes: the change feed."""
 
 from functools import cache, partial
 from urllib.parse import urlencode
@@ -17,27 +17,28 @@ from devices.api.exceptions import CursorExpired
 from devices.api.field_names import FIELD_CASES
 from devices.api.pagination import DEFAULT_SIZE, MAX_SIZE
 from devices.api.query_params import QueryParams
-from devices.api.schema import operations
+from devices.api.schema import operations, parameters
 from devices.crypto import cursors
 from devices.crypto.cursors import Cursor
 from devices.history import feed
 from devices.history.feed import Event
 from devices.models import Device
+from devices.values.error_codes import ErrorCode
 
 PARAMETERS = {"since", "size", "wait"}
 NOW = "now"
 
 
 class ChangeViewSet(GenericViewSet[Device]):
-    """Return what happened to the devices, within the scope of the request's key."""
+    """Return the changes of devices in the scope of the key."""
 
     http_method_names = ("get", "head")
 
-    @operations.followed
+    @operations.documented_changes
     def follow(self, request: Request) -> HttpResponse:
         query = QueryParams(request, PARAMETERS)
-        size = query.whole_number("size", 1, MAX_SIZE, DEFAULT_SIZE)
-        wait = query.whole_number("wait", 0, operations.MAX_WAIT, 0)
+        size = query.integer("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        wait = query.integer("wait", 0, parameters.MAX_WAIT, 0)
         key, state = key_of(request), feed.state()
         scope = key.hospital_id or 0
         cursor = _cursor(query, state, scope)
@@ -59,7 +60,7 @@ class ChangeViewSet(GenericViewSet[Device]):
             page = long_polling.wait_for_changes(key.pk, read, page, wait)
             if refresh_key(request).hospital_id != key.hospital_id:
                 raise CursorExpired
-        if feed.is_expired(cursor, feed.state().pruned_to):  # `prune` writes this before it removes anything
+        if feed.is_expired(cursor, feed.state().pruned_to):  # `prune` writes this before it deletes changes
             raise CursorExpired
 
         def cursor_at(position: int) -> str:
@@ -68,11 +69,11 @@ class ChangeViewSet(GenericViewSet[Device]):
         data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
         following = {"since": cursor_at(page.end), "size": size} | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
-        return responses.success(data, _("Changes found."), pagination={"size": size, "next": url})
+        return responses.success(data, _("Changes returned."), pagination={"size": size, "next": url})
 
 
 def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
-    """Return where to begin: at the cursor that was sent, now, or at the first change."""
+    """Return the cursor to start from: the one in `since`, the current one for `now`, or else the first."""
     since = query.sent.get("since")
     if not since:
         return Cursor(0, state.pruned_to, scope)
@@ -81,11 +82,11 @@ def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
     try:
         return cursors.decode(since, state.key)
     except ValueError:
-        query.add("since", "cursor", _("Invalid cursor. Omit `since` to start from the beginning."))
+        query.add("since", ErrorCode.CURSOR, _("Invalid cursor. Omit since to start from the beginning."))
         return Cursor(0, 0, scope)
 
 
-@cache  # one function for each naming: the feed's compiled SQL is found by it
+@cache  # one function for each naming: the compiled SQL of the feed is cached by it
 def representation(naming: str) -> feed.Representation:
     return lambda holder: (Milliseconds("history_date"), DeviceJSON(FIELD_CASES[naming], holder))
 

@@ -1,4 +1,4 @@
-"""The documented routes: one domain call a view."""
+"""The endpoints for devices. Each view calls one function of the registry."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 import orjson
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
@@ -18,7 +17,7 @@ from devices.access.actor import Actor, actor_from_request
 from devices.api import conditional, idempotency, request_bodies, responses
 from devices.api.authentication import key_of
 from devices.api.device_json import DeviceJSON
-from devices.api.exceptions import DeviceRetired
+from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFound
 from devices.api.field_names import FIELD_CASES, names_for
 from devices.api.filters import DeviceFilter
 from devices.api.idempotency import WriteOptions
@@ -31,17 +30,18 @@ from devices.history import recording
 from devices.models import MAX_ID, Channel, Device, DeviceQuerySet
 from devices.registry import bulk
 from devices.registry.device_data import REQUIRED_FIELDS
+from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.scope import Scope
 
-# Preflights are answered before (corsheaders); any other OPTIONS is 405, and no Allow names it.
+# corsheaders responds to preflights. Any other OPTIONS is 405, and Allow does not list it.
 METHODS = ["get", "head", "post", "put", "patch", "delete"]
 LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
 
 
 @operations.documented
 class DeviceViewSet(GenericViewSet[Device]):
-    """List, read, register, update and retire devices, within the scope of the request's key."""
+    """List, read, register, update and retire devices in the scope of the key."""
 
     http_method_names = METHODS
     serializer_class = DeviceSerializer
@@ -59,7 +59,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         query.errors += filters.find_errors()
         query.raise_errors()
         page = Page.fetch(request, filters.select(self.scope), position, key_of(request).naming)
-        response = responses.success(page.data, _("Devices found."), pagination=page.describe())
+        response = responses.success(page.data, _("Devices returned."), pagination=page.describe())
         return conditional.conditional(request, response)
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
@@ -67,9 +67,9 @@ class DeviceViewSet(GenericViewSet[Device]):
         key = key_of(request)
         rows = _detail(key.naming, key.hospital_id is not None).rows(id=_int64(id_device), scope=key.hospital_id)
         if not rows:
-            self._absent(id_device)
+            self._raise_not_found(id_device)
         [[device]] = rows
-        response = responses.success(orjson.Fragment(device), _("Device found."))
+        response = responses.success(orjson.Fragment(device), _("Device returned."))
         return conditional.conditional(request, response, conditional.device_etag(orjson.loads(device)))
 
     @idempotency.idempotent
@@ -78,17 +78,17 @@ class DeviceViewSet(GenericViewSet[Device]):
         if options.partial or options.update_known:
             return self._create_each(request, options)
         items, malformed = request_bodies.parse_devices(request)
-        dry_run = options.dry_run or bool(malformed)  # without a transaction: it will be refused
+        dry_run = options.dry_run or bool(malformed)  # it will fail, so it needs no transaction
         registered = registry.register(items, self._actor(), malformed, dry_run=dry_run)
         rows = serialize_registered(registered, self._names)
         response = responses.success(rows, options.message(_("Devices registered.")), 201)
-        return _tagged(response, rows[0], options) if len(rows) == 1 else response
+        return _with_etag(response, rows[0], options) if len(rows) == 1 else response
 
     @idempotency.idempotent
     def update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
         return self._update(options, REQUIRED_FIELDS, pk=_int64(id_device))
 
-    @operations.named_update
+    @operations.documented_update_by_key
     @idempotency.idempotent
     def update_named(self, request: Request, options: WriteOptions) -> HttpResponse:
         return self._update(options, REQUIRED_FIELDS, **request_bodies.parse_lookup(request))
@@ -103,10 +103,10 @@ class DeviceViewSet(GenericViewSet[Device]):
         try:
             registry.retire_one(device, self._actor(), conditional.IfMatch(request), dry_run=options.dry_run)
         except Device.DoesNotExist:
-            self._absent(id_device)
-        except registry.PreconditionFailed as outdated:
-            return self._outdated(outdated.device)
-        return responses.success([], options.message(_("Device taken out of the registry.")))
+            self._raise_not_found(id_device)
+        except registry.PreconditionFailed as failed:
+            return self._precondition_failed(failed.device)
+        return responses.success([], options.message(_("Device retired.")))
 
     def _create_each(self, request: Request, options: WriteOptions) -> HttpResponse:
         items, malformed = request_bodies.parse_devices(request)
@@ -121,7 +121,9 @@ class DeviceViewSet(GenericViewSet[Device]):
             else:
                 entry["device"] = self._serialize(result.device)
             entries.append(entry)
-        return responses.success(entries, options.message(_("Devices were processed individually.")), 207)
+        return responses.success(
+            entries, options.message(_("Each device was processed individually. See its status.")), 207
+        )
 
     @property
     def _names(self) -> Mapping[str, str]:
@@ -138,57 +140,60 @@ class DeviceViewSet(GenericViewSet[Device]):
             dry_run = options.dry_run or bool(malformed)
             updated = registry.update(device, item, self._actor(), expected, malformed, dry_run=dry_run)
         except Device.DoesNotExist:
-            self._absent(lookup.get("pk"))
-        except registry.PreconditionFailed as outdated:
-            return self._outdated(outdated.device)
+            self._raise_not_found(lookup.get("pk"))
+        except registry.PreconditionFailed as failed:
+            return self._precondition_failed(failed.device)
         row = self._serialize(updated)
-        return _tagged(responses.success(row, options.message(_("Device updated."))), row, options)
+        return _with_etag(responses.success(row, options.message(_("Device updated."))), row, options)
 
-    def _outdated(self, device: Device) -> HttpResponse:
-        """Tell what the device is now, for the client to merge its change into, or to ask its user."""
-        message = _("The device has changed since; nothing was written. Here is what it is now.")
+    def _precondition_failed(self, device: Device) -> HttpResponse:
+        """Return 412 with the current version of the device, so that the client can merge its change."""
+        message = _(
+            "The device has changed since you read it; your change was not saved. data has the current version: merge "
+            "your change into it, and retry with the new ETag."
+        )
         row = self._serialize(device)
-        refusal = responses.error_with_data(412, FieldError("if-match", "outdated", message), row)
-        return conditional.set_etag(refusal, conditional.device_etag(row))
+        response = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
+        return conditional.set_etag(response, conditional.device_etag(row))
 
     def _actor(self) -> Actor:
         return actor_from_request(self.request, Channel.API, key_of(self.request))
 
-    def _absent(self, id_device: Any) -> NoReturn:
+    def _raise_not_found(self, id_device: Any) -> NoReturn:
         if isinstance(id_device, int) and recording.was_retired(
             _int64(id_device), scopes.scope_for_key(key_of(self.request))
         ):
             raise DeviceRetired
-        raise NotFound(_("No such device is registered."))
+        raise DeviceNotFound
 
 
 class ApiNotFound(APIView):
-    """Whatever else is asked for under /api/: closed without a key, and with one, nothing."""
+    """Any other path under /api/: 401 without a valid key, 404 with one."""
 
     schema = None
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        return {}  # no Allow: there is nothing that would allow a method
+        return {}  # no Allow header
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        raise NotFound(_("There is no such address. /api/docs lists those that there are."))
+        raise EndpointNotFound
 
 
-def _tagged(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
+def _with_etag(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
     return response if options.dry_run else conditional.set_etag(response, conditional.device_etag(device))
 
 
 @cache
-def _detail(naming: str, is_bound: bool) -> CompiledQuery:
-    """Return the SQL for the device with an `id`, for a bound key within its hospital, the `scope`."""
+def _detail(naming: str, is_limited: bool) -> CompiledQuery:
+    """Return the compiled query for a device by `id`, and by its hospital `scope` if the key is limited to one."""
     devices = Device.objects.filter(pk=Parameter("id"))
-    if is_bound:
+    if is_limited:
         devices = devices.filter(device_holder=Parameter("scope"))
     return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), as_sent=True)
 
 
 def _int64(number: int) -> int:
-    """Return the number if it can be an id, else one that none has: a database cannot be asked for more."""
+    """Return the number if it fits into the column of ids, otherwise 0, which is not the id of any device."""
     return number if number <= MAX_ID else 0

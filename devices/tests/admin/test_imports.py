@@ -117,7 +117,7 @@ def test_a_wrong_line_is_told_in_plain_words_and_keeps_all_from_being_imported(o
     page = operator.get(url)
     assert shown(operator, url) == [(3, "Wrong"), (4, "Wrong")]
     assert "Excel has turned this into a number" in page.content.decode()
-    assert "This is not a device type." in page.content.decode()
+    assert "This is not a valid device type." in page.content.decode()
     assert "2 lines of 3 are wrong." in page.content.decode()
     assert 'name="confirm"' not in page.content.decode()
     confirm(operator, url)

@@ -1,5 +1,8 @@
+"""Authentication with API keys, and the life of a key."""
+
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -41,19 +44,19 @@ UNUSABLE: dict[str, Callable[[str], str | None]] = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_a_key_that_is_none_is_answered_like_no_key(db: None, outsider: Api, case: str) -> None:
+def test_unusable_key_returns_the_same_401_as_no_key(db: None, outsider: Api, case: str) -> None:
     api = Api(UNUSABLE[case](issue("app").text))
-    assert_closed(api, outsider)
+    assert_same_401(api, outsider)
 
 
-def test_a_revoked_and_an_expired_key_are_answered_like_no_key(db: None, outsider: Api) -> None:
+def test_revoked_and_expired_keys_return_the_same_401_as_no_key(db: None, outsider: Api) -> None:
     revoked = issue("revoked")
     api_keys.revoke(revoked.key, SYSTEM)
-    assert_closed(Api(revoked.text), outsider)
-    assert_closed(Api(issue("expired", expires_at=timezone.now()).text), outsider)
+    assert_same_401(Api(revoked.text), outsider)
+    assert_same_401(Api(issue("expired", expires_at=timezone.now()).text), outsider)
 
 
-def assert_closed(api: Api, outsider: Api) -> None:
+def assert_same_401(api: Api, outsider: Api) -> None:
     for method, path in (
         ("GET", "/api/devices"),
         ("POST", "/api/devices"),
@@ -71,15 +74,15 @@ def assert_closed(api: Api, outsider: Api) -> None:
     assert not Device.objects.exists()
 
 
-def test_a_mistyped_key_costs_no_query(
+def test_mistyped_key_is_rejected_without_a_query(
     outsider: Api, db: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    outsider.get("/api/devices")  # the first denial within a minute is put on record
+    outsider.get("/api/devices")  # writes the audit event of the first denial in a minute
     with django_assert_num_queries(0):
         assert Api(mistype(keys.generate())).get("/api/devices").status_code == 401
 
 
-def test_a_read_only_key_reads_and_does_not_write(reader: Api) -> None:
+def test_read_only_key_can_read_and_cannot_write(reader: Api) -> None:
     [device] = register(device_payload(1))
     assert reader.get(f"/api/device/{device.pk}").status_code == 200
     for method, path in (
@@ -95,14 +98,14 @@ def test_a_read_only_key_reads_and_does_not_write(reader: Api) -> None:
     assert list(Device.objects.values_list("device_name", flat=True)) == ["Cuff 1"]
 
 
-def test_a_key_opens_until_it_expires(db: None) -> None:
+def test_key_is_valid_until_it_expires(db: None) -> None:
     issued = issue("app", expires_at=timezone.now() + timedelta(hours=1))
     assert Api(issued.text).get("/api/devices").status_code == 200
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert Api(issued.text).get("/api/devices").status_code == 401
 
 
-def test_revoking_takes_effect_on_the_next_request(db: None) -> None:
+def test_revocation_takes_effect_on_the_next_request(db: None) -> None:
     issued = issue("app")
     api = Api(issued.text)
     assert api.get("/api/devices").status_code == 200
@@ -111,18 +114,18 @@ def test_revoking_takes_effect_on_the_next_request(db: None) -> None:
     assert api_keys.revoke(issued.key, SYSTEM) is False
 
 
-def test_a_key_from_the_field_can_be_taken_over(db: None) -> None:
+def test_legacy_key_can_be_imported(db: None) -> None:
     assert Api(LEGACY_KEY).get("/api/devices").status_code == 401
     key = api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
     assert Api(LEGACY_KEY).get("/api/devices").status_code == 200
     assert (key.legacy, key.prefix) == (True, "")
-    with pytest.raises(ValidationError, match=r"This key is known already\."):
+    with pytest.raises(ValidationError, match=r"This API key is already registered\."):
         api_keys.import_key(LEGACY_KEY, "again", SYSTEM)
 
 
-def test_key_that_is_taken_over_twice_at_once_is_refused(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_second_import_of_a_legacy_key_fails(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
-    monkeypatch.setattr(api_keys, "check_legacy", lambda text: None)  # as if both checks came first
+    monkeypatch.setattr(api_keys, "check_legacy", lambda text: None)  # as if both requests had passed the check already
     with pytest.raises(ValidationFailed) as refused:
         api_keys.import_key(LEGACY_KEY, "again", SYSTEM)
     assert [problem.code for problem in refused.value.problems] == ["unique"]
@@ -130,24 +133,25 @@ def test_key_that_is_taken_over_twice_at_once_is_refused(db: None, monkeypatch: 
 
 
 @pytest.mark.parametrize("text", ["short", "x" * 256, "kunci-é-kunci-kunci-kunci", "a b" * 10, "cxp_" + "x" * 55])
-def test_what_cannot_be_a_legacy_key_is_not_taken_over(db: None, text: str) -> None:
+def test_text_that_is_not_a_legacy_key_is_not_imported(db: None, text: str) -> None:
     with pytest.raises(ValidationError, match="16 to 255 visible ASCII characters"):
         api_keys.import_key(text, "app", SYSTEM)
     assert not ApiKey.objects.exists()
 
 
-def test_rotation_gives_a_key_of_the_same_settings_and_lets_the_old_one_run_out(rs_a: Any) -> None:
+def test_rotation_copies_the_settings_and_expires_the_old_key(rs_a: Any) -> None:
     old = issue("app", hospital=rs_a, read_only=True, naming="camelCase")
     new = api_keys.rotate(old.key, SYSTEM, timedelta(hours=2))
     for name in ("name", "hospital", "read_only", "naming"):
         assert getattr(new.key, name) == getattr(old.key, name)
     assert new.text != old.text
     assert new.key.expires_at is None
+    assert old.key.expires_at is not None
     assert timedelta(minutes=119) < old.key.expires_at - timezone.now() < timedelta(minutes=121)
     assert Api(old.text).get("/api/devices").status_code == Api(new.text).get("/api/devices").status_code == 200
 
 
-def test_rotation_does_not_lengthen_a_life_nor_wake_the_dead(db: None) -> None:
+def test_rotation_keeps_the_expiry_and_rejects_a_revoked_key(db: None) -> None:
     end = timezone.now() + timedelta(minutes=5)
     old = issue("app", expires_at=end)
     assert api_keys.rotate(old.key, SYSTEM).key.expires_at == end
@@ -158,7 +162,7 @@ def test_rotation_does_not_lengthen_a_life_nor_wake_the_dead(db: None) -> None:
     assert "revoked or expired" in str(refused.value.problems[0].message)
 
 
-def test_nothing_of_a_key_is_kept_but_its_digest_and_its_name(db: None) -> None:
+def test_only_the_digest_and_the_prefix_of_a_key_are_stored(db: None) -> None:
     issued = issue("app")
     for model in (ApiKey, ApiKey.history.model):
         for row in model.objects.values():
@@ -170,20 +174,28 @@ def test_nothing_of_a_key_is_kept_but_its_digest_and_its_name(db: None) -> None:
     assert issued.text not in repr(issued) + repr(issued.key)
 
 
-def test_the_last_use_is_noted_once_a_minute(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def last_use() -> datetime:
+    used_at = ApiKey.objects.get().last_used_at
+    assert used_at is not None
+    return used_at
+
+
+def test_last_use_is_written_once_a_minute(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     issued = issue("app")
     api = Api(issued.text)
     api.get("/api/devices")
-    first = ApiKey.objects.get().last_used_at
+    first = last_use()
     assert abs(timezone.now() - first) < timedelta(minutes=1)
     api.get("/api/devices")
-    assert ApiKey.objects.get().last_used_at == first
+    assert last_use() == first
     ApiKey.objects.update(last_used_at=first - timedelta(seconds=61))
     api.get("/api/devices")
-    assert ApiKey.objects.get().last_used_at > first
+    assert last_use() > first
 
 
-def test_a_use_within_the_minute_costs_no_query(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_second_use_within_a_minute_takes_no_extra_query(
+    db: None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     api = Api(issue("app").text)
     register(device_payload(1))
     api.get("/api/devices")
@@ -191,7 +203,7 @@ def test_a_use_within_the_minute_costs_no_query(db: None, django_assert_num_quer
         api.get("/api/devices")
 
 
-def test_a_use_that_cannot_be_noted_fails_no_request_and_is_tried_once_a_minute(
+def test_failed_write_of_last_use_fails_no_request_and_is_retried_after_a_minute(
     api: Api, reader: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
@@ -200,14 +212,14 @@ def test_a_use_that_cannot_be_noted_fails_no_request_and_is_tried_once_a_minute(
     monkeypatch.setattr(models.QuerySet, "update", fail)
     for client in (api, reader, api):
         assert client.get("/api/devices").status_code == 200
-    assert caplog.text.count("could not be written down") == 1
-    tick = authentication.time.monotonic() + 61
-    monkeypatch.setattr(authentication.time, "monotonic", lambda: tick)
+    assert caplog.text.count("could not be written") == 1
+    tick = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: tick)
     assert api.get("/api/devices").status_code == 200
-    assert caplog.text.count("could not be written down") == 2
+    assert caplog.text.count("could not be written") == 2
 
 
-def test_uses_of_many_keys_leave_nothing_behind_in_the_process(db: None) -> None:
+def test_uses_of_many_keys_keep_no_state_in_the_process(db: None) -> None:
     before = {name: str(value) for name, value in vars(authentication).items()}
     for number in range(5):
         Api(issue(f"app {number}").text).get("/api/devices")
@@ -215,20 +227,23 @@ def test_uses_of_many_keys_leave_nothing_behind_in_the_process(db: None) -> None
     assert {name: str(value) for name, value in vars(authentication).items()} == before
 
 
-def test_a_view_that_says_nothing_of_access_is_closed(db: None) -> None:
-    class Forgotten(APIView):
+def test_api_view_without_permissions_requires_a_key(db: None) -> None:
+    class WithoutPermissions(APIView):
         def get(self, request: Any) -> None:
             raise AssertionError("reached")
 
-    response = Forgotten.as_view()(APIRequestFactory().get("/"))
+    response = WithoutPermissions.as_view()(APIRequestFactory().get("/"))
     assert response.status_code == 401
 
 
 @pytest.mark.urls(__name__)
-def test_a_plain_view_that_says_nothing_of_access_asks_for_a_log_in(db: None, client: Client) -> None:
-    assert client.get("/forgotten").status_code == 302
-    client.force_login(get_user_model().objects.create_user("somebody"))
-    assert client.get("/forgotten").content == b"reached"
+def test_plain_view_without_permissions_requires_a_login(db: None, client: Client) -> None:
+    assert client.get("/without-permissions").status_code == 302
+    client.force_login(get_user_model().objects.create_user("user"))
+    assert client.get("/without-permissions").content == b"reached"
 
 
-urlpatterns = [urls.path("forgotten", lambda request: HttpResponse("reached")), urls.path("admin/", admin.site.urls)]
+urlpatterns = [
+    urls.path("without-permissions", lambda request: HttpResponse("reached")),
+    urls.path("admin/", admin.site.urls),
+]

@@ -1,4 +1,4 @@
-"""The change feed: every change once, in one order, to those whom it concerns."""
+"""The change feed: each change once, in one order, to the keys that have the device in scope."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def one(device: Device) -> Any:
     return Device.objects.filter(pk=device.pk)
 
 
-def test_each_kind_of_change_is_told_in_order_with_the_device_as_it_was(api: Api) -> None:
+def test_feed_returns_each_action_in_order_with_the_device_at_that_time(api: Api) -> None:
     first = api.post("/api/devices", [device_payload(1), device_payload(2)]).json()["data"][0]
     renamed = api.patch(f"/api/device/{first['id']}", {"device_name": "Renamed"}).json()["data"]
     api.delete(f"/api/device/{first['id']}")
@@ -38,7 +38,7 @@ def test_each_kind_of_change_is_told_in_order_with_the_device_as_it_was(api: Api
     assert events[2]["at"] >= renamed["updated_at"]
 
 
-def test_a_follower_gets_every_change_once_and_next_goes_on_from_the_end(api: Api) -> None:
+def test_following_next_returns_each_change_once(api: Api) -> None:
     register(*(device_payload(n) for n in range(7)))
     events, end = follow(api, f"{PATH}?size=3")
     assert [event["device"]["device_name"] for event in events] == [f"Cuff {n}" for n in range(7)]
@@ -49,7 +49,7 @@ def test_a_follower_gets_every_change_once_and_next_goes_on_from_the_end(api: Ap
     assert told(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [("created", "Cuff 5"), ("created", "Cuff 6")]
 
 
-def test_since_now_is_only_what_comes(api: Api) -> None:
+def test_since_now_returns_only_later_changes(api: Api) -> None:
     register(device_payload(1))
     events, end = follow(api, f"{PATH}?since=now")
     assert events == []
@@ -57,7 +57,7 @@ def test_since_now_is_only_what_comes(api: Api) -> None:
     assert told(api.get(end)) == [("created", "Cuff 2")]
 
 
-def test_a_camel_case_key_gets_its_own_names(camel: Api) -> None:
+def test_feed_for_a_camel_case_key_is_in_camel_case(camel: Api) -> None:
     camel.post("/api/devices", device_payload(1))
     assert camel.get(PATH).json()["data"][0]["device"]["deviceName"] == "Cuff 1"
 
@@ -65,7 +65,7 @@ def test_a_camel_case_key_gets_its_own_names(camel: Api) -> None:
 # --- Hospitals
 
 
-def test_a_hospitals_key_is_told_of_its_own_devices_only(api_a: Api, devices: dict[str, Device]) -> None:
+def test_feed_of_a_hospital_key_has_only_devices_of_the_hospital(api_a: Api, devices: dict[str, Device]) -> None:
     registry.update(one(devices["b"]), {"device_name": "Secret"}, SYSTEM)
     registry.retire(one(devices["free"]), SYSTEM)
     registry.update(one(devices["a"]), {"device_name": "Ours"}, SYSTEM)
@@ -75,7 +75,7 @@ def test_a_hospitals_key_is_told_of_its_own_devices_only(api_a: Api, devices: di
     ]
 
 
-def test_a_transfer_is_a_deletion_where_it_left_and_a_creation_where_it_came(
+def test_transfer_is_deleted_for_the_old_hospital_and_created_for_the_new_one(
     api: Api, api_a: Api, api_b: Api, devices: dict[str, Device]
 ) -> None:
     starts = {key: follow(key)[1] for key in (api, api_a, api_b)}
@@ -91,23 +91,21 @@ def test_a_transfer_is_a_deletion_where_it_left_and_a_creation_where_it_came(
     )
 
 
-def test_a_device_that_left_leaves_nothing_of_its_old_hospital_behind(api: Api, api_b: Api, rs_b: Hospital) -> None:
+def test_transferred_device_reveals_nothing_about_its_old_hospital(api: Api, api_b: Api, rs_b: Hospital) -> None:
     device = api.post("/api/devices", device_payload(1, device_holder="RS Harapan")).json()["data"][0]
     api.patch(f"/api/device/{device['id']}", {"device_holder": "RS Sehat"})
     seen = [api_b.get(path).content for path in (PATH, "/api/devices", f"/api/device/{device['id']}")]
     assert all(b"Harapan" not in content and b"Cuff 1" in content for content in seen)
 
 
-def test_a_device_that_nobody_holds_any_more_was_deleted_for_its_hospital(
-    api_a: Api, devices: dict[str, Device]
-) -> None:
+def test_device_without_a_hospital_is_deleted_for_its_former_hospital(api_a: Api, devices: dict[str, Device]) -> None:
     _events, end = follow(api_a)
     registry.transfer(one(devices["a"]), None, SYSTEM)
     registry.transfer(one(devices["a"]), devices["a"].device_holder, SYSTEM)
     assert told(api_a.get(end)) == [("deleted", "Cuff 1"), ("created", "Cuff 1")]
 
 
-def test_pages_of_a_hospital_merge_what_left_and_what_it_holds(
+def test_feed_pages_of_a_hospital_merge_current_and_transferred_devices(
     api_a: Api, rs_a: Hospital, rs_b: Hospital, devices: dict[str, Device]
 ) -> None:
     for _ in range(3):
@@ -118,7 +116,7 @@ def test_pages_of_a_hospital_merge_what_left_and_what_it_holds(
         assert actions == ["created", *["deleted", "created"] * 3]
 
 
-def test_a_hospitals_new_name_is_a_change_of_each_of_its_devices(
+def test_renaming_a_hospital_is_a_change_of_each_of_its_devices(
     api: Api, rs_a: Hospital, devices: dict[str, Device]
 ) -> None:
     _events, end = follow(api)
@@ -127,7 +125,7 @@ def test_a_hospitals_new_name_is_a_change_of_each_of_its_devices(
     assert (event["action"], event["device"]) == ("updated", api.get(f"/api/device/{devices['a'].pk}").json()["data"])
 
 
-def test_the_devices_of_a_merged_hospital_come_to_the_other(
+def test_merging_hospitals_creates_the_devices_in_the_feed_of_the_target(
     api: Api, api_b: Api, rs_a: Hospital, rs_b: Hospital, devices: dict[str, Device]
 ) -> None:
     _events, end = follow(api_b)
@@ -139,7 +137,7 @@ def test_the_devices_of_a_merged_hospital_come_to_the_other(
 # --- Bad input
 
 
-def test_a_cursor_of_another_registry_or_a_changed_one_is_refused(api: Api) -> None:
+def test_modified_cursor_and_cursor_of_another_registry_return_400(api: Api) -> None:
     register(device_payload(1))
     cursor = api.get(PATH).json()["data"][0]["cursor"]
     changed = [cursor[:n] + ("A" if cursor[n] != "A" else "B") + cursor[n + 1 :] for n in range(len(cursor))]
@@ -161,12 +159,12 @@ def test_a_cursor_of_another_registry_or_a_changed_one_is_refused(api: Api) -> N
         ("since=now&since=now", [("since", "repeated")]),
     ],
 )
-def test_a_parameter_that_cannot_be_is_refused(api: Api, query: str, expected: list[Any]) -> None:
+def test_invalid_parameter_of_the_feed_returns_400(api: Api, query: str, expected: list[Any]) -> None:
     response = api.get(f"{PATH}?{query}")
     assert (response.status_code, sorted(errors(response))) == (400, expected)
 
 
-def test_a_cursor_behind_which_changes_were_pruned_is_gone(api: Api) -> None:
+def test_cursor_before_pruned_changes_returns_410(api: Api) -> None:
     register(device_payload(1), device_payload(2), device_payload(3))
     events = api.get(PATH).json()["data"]
     ChangeFeed.objects.update(pruned_to=Device.history.order_by("history_id")[1].history_id)
@@ -176,7 +174,7 @@ def test_a_cursor_behind_which_changes_were_pruned_is_gone(api: Api) -> None:
     assert len(follow(api, f"{PATH}?size=1")[0]) == 3
 
 
-def test_a_cursor_of_after_the_backup_that_was_restored_is_gone(api: Api) -> None:
+def test_cursor_from_after_a_restored_backup_returns_410(api: Api) -> None:
     register(device_payload(1), device_payload(2))
     cursors = [event["cursor"] for event in api.get(PATH).json()["data"]]
     append_only.remove(connection)
@@ -185,15 +183,15 @@ def test_a_cursor_of_after_the_backup_that_was_restored_is_gone(api: Api) -> Non
     assert [api.get(f"{PATH}?since={cursor}").status_code for cursor in cursors] == [200, 410]
 
 
-def test_a_cursor_of_a_key_that_saw_something_else_is_gone(api: Api, api_a: Api, devices: dict[str, Device]) -> None:
+def test_cursor_of_a_key_with_another_scope_returns_410(api: Api, api_a: Api, devices: dict[str, Device]) -> None:
     cursor = api_a.get(PATH).json()["data"][0]["cursor"]
     assert api.get(f"{PATH}?since={cursor}").status_code == 410
 
 
-def test_without_a_key_there_is_nothing_to_follow(outsider: Api) -> None:
+def test_feed_requires_a_key(outsider: Api) -> None:
     assert outsider.get(PATH).status_code == 401
 
 
-def test_a_read_only_key_may_follow(reader: Api) -> None:
+def test_read_only_key_can_follow_the_feed(reader: Api) -> None:
     assert issue("x")
     assert told(reader.get(PATH)) == []

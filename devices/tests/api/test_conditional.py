@@ -1,4 +1,4 @@
-"""ETag, If-Match, If-None-Match: nobody overwrites what they have not seen, nobody is sent what they have."""
+"""Conditional requests: ETag, If-Match and If-None-Match."""
 
 import threading
 from itertools import pairwise
@@ -24,7 +24,7 @@ def path(db: None) -> str:
     return f"/api/device/{device.pk}"
 
 
-def test_what_is_registered_read_and_changed_comes_with_its_tag(api: Api) -> None:
+def test_responses_with_one_device_have_its_etag(api: Api) -> None:
     posted = api.post(LIST, device_payload(1))
     path = f"/api/device/{posted.json()['data'][0]['id']}"
     assert posted["ETag"].startswith('W/"')
@@ -37,11 +37,11 @@ def test_what_is_registered_read_and_changed_comes_with_its_tag(api: Api) -> Non
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_a_change_to_what_the_client_has_not_seen_is_refused(api: Api, path: str, method: str) -> None:
-    seen = api.get(path)["ETag"]
+def test_write_with_an_old_etag_returns_412_and_the_current_device(api: Api, path: str, method: str) -> None:
+    old = api.get(path)["ETag"]
     api.patch(path, {"device_type": "CORPORATE"})
     now = api.get(path)
-    response = api(method, path, device_payload(9), **{"if-match": seen})
+    response = api(method, path, device_payload(9), **{"if-match": old})
     assert (response.status_code, response.json()["status"]) == (412, "PRECONDITION_FAILED")
     assert errors(response) == [("if-match", "outdated")]
     assert (response.json()["data"], response["ETag"]) == (now.json()["data"], now["ETag"])
@@ -50,57 +50,57 @@ def test_a_change_to_what_the_client_has_not_seen_is_refused(api: Api, path: str
 
 
 @pytest.mark.parametrize("form", ["{}", '"x", {}', "*", "{},", "strong"])
-def test_the_tag_may_stand_in_any_form_that_http_knows(api: Api, path: str, form: str) -> None:
+def test_if_match_accepts_each_form_of_http(api: Api, path: str, form: str) -> None:
     tag = api.get(path)["ETag"]
     sent = tag.removeprefix("W/") if form == "strong" else form.format(tag)
     assert api.put(path, device_payload(2), **{"if-match": sent}).status_code == 200
 
 
-def test_a_star_in_quotes_is_a_tag_like_any_other(api: Api, path: str) -> None:
+def test_star_in_quotes_is_an_ordinary_etag(api: Api, path: str) -> None:
     assert api.put(path, device_payload(2), **{"if-match": '"*"'}).status_code == 412
     assert api.get(path, **{"if-none-match": '"*"'}).status_code == 200
 
 
 @pytest.mark.parametrize("sent", ["", "7", 'W/"7', "W/7", '"a" "b"', "*, x", "é"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_an_if_match_that_is_no_tag_is_refused(api: Api, path: str, method: str, sent: str) -> None:
+def test_malformed_if_match_returns_400(api: Api, path: str, method: str, sent: str) -> None:
     response = api(method, path, device_payload(9), **{"if-match": sent})
     assert (response.status_code, errors(response)) == (400, [("if-match", "etag")])
     assert Device.history.count() == 1
 
 
-def test_if_match_has_no_place_where_a_device_is_new(api: Api) -> None:
+def test_post_with_if_match_returns_400(api: Api) -> None:
     response = api.post(LIST, device_payload(1), **{"if-match": "*"})
-    assert (response.status_code, errors(response)) == (400, [("if-match", "etag")])
+    assert (response.status_code, errors(response)) == (400, [("if-match", "if_match_not_supported")])
     assert not Device.objects.exists()
 
 
-def test_a_device_that_is_not_there_is_not_outdated_but_not_there(api: Api, path: str) -> None:
+def test_if_match_for_a_missing_device_returns_404_or_410(api: Api, path: str) -> None:
     assert api.put("/api/device/4711", device_payload(1), **{"if-match": '"x"'}).status_code == 404
     api.delete(path)
     assert api.put(path, device_payload(1), **{"if-match": '"x"'}).status_code == 410
 
 
-def test_the_holders_new_name_is_a_new_version(api: Api, path: str) -> None:
-    seen = api.get(path)["ETag"]
+def test_renaming_the_hospital_changes_the_etag(api: Api, path: str) -> None:
+    old = api.get(path)["ETag"]
     hospitals.rename(Hospital.objects.get(), "RS Harapan Kita", SYSTEM)
-    assert api.patch(path, {"device_name": "x"}, **{"if-match": seen}).status_code == 412
+    assert api.patch(path, {"device_name": "x"}, **{"if-match": old}).status_code == 412
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_change_what_they_have_seen_one_does() -> None:
+def test_one_of_several_concurrent_conditional_writes_succeeds() -> None:
     key = issue("app").text
     [device] = register(device_payload(1))
     path = f"/api/device/{device.pk}"
-    seen = Api(key).get(path)["ETag"]
-    responses = at_once(8, lambda n: Api(key).patch(path, {"device_name": f"Name {n}"}, **{"if-match": seen}))
+    old = Api(key).get(path)["ETag"]
+    responses = at_once(8, lambda n: Api(key).patch(path, {"device_name": f"Name {n}"}, **{"if-match": old}))
     assert sorted(response.status_code for response in responses) == [200] + [412] * 7
     [name] = [response.json()["data"]["device_name"] for response in responses if response.status_code == 200]
     assert {response.json()["data"]["device_name"] for response in responses} == {name}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_that_waited_for_a_transfer_tells_the_new_holder(rs_a: Hospital) -> None:
+def test_write_after_waiting_for_a_transfer_returns_the_new_hospital(rs_a: Hospital) -> None:
     key = issue("app").text
     [device] = register(device_payload(1))
     transferred = threading.Event()
@@ -110,7 +110,7 @@ def test_a_change_that_waited_for_a_transfer_tells_the_new_holder(rs_a: Hospital
             with transaction.atomic():
                 registry.transfer(Device.objects.all(), rs_a, SYSTEM)
                 transferred.set()
-                wait_until_somebody_waits()
+                wait_until_a_lock_is_awaited()
             return None
         assert transferred.wait(20)
         return Api(key).patch(f"/api/device/{device.pk}", {"device_name": "New"})
@@ -120,7 +120,7 @@ def test_a_change_that_waited_for_a_transfer_tells_the_new_holder(rs_a: Hospital
     assert Api(key).get(f"/api/device/{device.pk}")["ETag"] == response["ETag"]
 
 
-def wait_until_somebody_waits() -> None:
+def wait_until_a_lock_is_awaited() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             waiting = 0
@@ -132,24 +132,24 @@ def wait_until_somebody_waits() -> None:
 # --- 304
 
 
-def test_a_device_that_the_client_has_is_not_sent_again(api: Api, path: str) -> None:
-    seen = api.get(path)
-    response = api.get(path, **{"if-none-match": f'"other", {seen["ETag"]}'})
-    assert (response.status_code, response.content, response["ETag"]) == (304, b"", seen["ETag"])
+def test_unchanged_device_returns_304(api: Api, path: str) -> None:
+    old = api.get(path)
+    response = api.get(path, **{"if-none-match": f'"other", {old["ETag"]}'})
+    assert (response.status_code, response.content, response["ETag"]) == (304, b"", old["ETag"])
     assert "x-api-key" in response["Vary"]
     assert api.get(path, **{"if-none-match": "nonsense"}).status_code == 200
     api.patch(path, {"device_name": "New"})
-    assert api.get(path, **{"if-none-match": seen["ETag"]}).status_code == 200
+    assert api.get(path, **{"if-none-match": old["ETag"]}).status_code == 200
 
 
 @pytest.mark.parametrize("query", ["", "?size=1", "?after=0", "?device_holder=rs%20harapan", "?search=cuff"])
-def test_a_list_that_the_client_has_is_not_sent_again(api: Api, path: str, query: str) -> None:
-    seen = api.get(LIST + query)
-    response = api.get(LIST + query, **{"if-none-match": seen["ETag"]})
-    assert (response.status_code, response.content, response["ETag"]) == (304, b"", seen["ETag"])
+def test_unchanged_list_returns_304(api: Api, path: str, query: str) -> None:
+    old = api.get(LIST + query)
+    response = api.get(LIST + query, **{"if-none-match": old["ETag"]})
+    assert (response.status_code, response.content, response["ETag"]) == (304, b"", old["ETag"])
 
 
-def test_whatever_changes_what_a_list_tells_changes_its_tag(api: Api, rs_a: Hospital, rs_b: Hospital) -> None:
+def test_each_change_of_a_listed_device_changes_the_etag_of_the_list(api: Api, rs_a: Hospital, rs_b: Hospital) -> None:
     tags = [api.get(LIST)["ETag"]]
     [device] = register(device_payload(1, device_holder=rs_a.name))
     for change in (
@@ -165,9 +165,9 @@ def test_whatever_changes_what_a_list_tells_changes_its_tag(api: Api, rs_a: Hosp
     assert all(before != after for before, after in pairwise(tags))
 
 
-def test_a_hospitals_list_has_the_tag_of_its_own_changes(api_a: Api, devices: dict[str, Device]) -> None:
-    seen = api_a.get(LIST)["ETag"]
+def test_etag_of_a_hospital_list_does_not_depend_on_other_hospitals(api_a: Api, devices: dict[str, Device]) -> None:
+    old = api_a.get(LIST)["ETag"]
     registry.update(Device.objects.filter(pk=devices["b"].pk), {"device_name": "New"}, SYSTEM)
-    assert api_a.get(LIST, **{"if-none-match": seen}).status_code == 304
+    assert api_a.get(LIST, **{"if-none-match": old}).status_code == 304
     registry.transfer(Device.objects.filter(pk=devices["a"].pk), devices["b"].device_holder, SYSTEM)
-    assert api_a.get(LIST, **{"if-none-match": seen}).json()["data"] == []
+    assert api_a.get(LIST, **{"if-none-match": old}).json()["data"] == []

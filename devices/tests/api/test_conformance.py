@@ -1,7 +1,7 @@
-"""The API does what /api/schema says, and no more: schemathesis makes requests of it, right and wrong ones.
+"""The API conforms to /api/schema: schemathesis sends valid and invalid requests that it generates from the schema.
 
-All of its checks are on, with each kind of key. Where one contradicts the contract, `is_failure` says in what, and why.
-`make test` makes 100 requests an operation and key; CONFORMANCE_EXAMPLES makes it more.
+All of its checks run, with each kind of key. `is_failure` lists the exceptions, which the contract requires. By default
+the test sends 100 requests per operation and key. CONFORMANCE_EXAMPLES sets another number.
 """
 
 import json
@@ -28,21 +28,22 @@ from devices.api import long_polling
 from devices.models import Hospital
 from devices.tests.support.client import issue
 from devices.tests.support.factories import device_payload, register
+from devices.tests.support.formats import with_patterns
 
 EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "100"))
-KEYS = ("unbound", "of a hospital", "read-only")
+KEYS = ("unrestricted", "of a hospital", "read-only")
 
-# A request can be well formed, and what it asks for be gone (410), changed (412), or asked for otherwise before (422).
-DEPENDS_ON_WHAT_IS_THERE = ["2xx", "3xx", "401", "403", "404", "409", "410", "412", "422", "429"]
-# What no schema of one field can say: two parameters that exclude each other, two items that are the same, what a seal
-# is, what is registered, which hospital a key is bound to.
-BEYOND_A_SCHEMA = {"conflict", "duplicate", "cursor", "unique", "forbidden"}
+# A valid request can fail because of the stored data: a retired device (410), a changed one (412), a reused key (422).
+STATUSES_OF_VALID_REQUESTS = ["2xx", "3xx", "401", "403", "404", "409", "410", "412", "422", "429"]
+# Errors that no schema of a single field can express: parameters that exclude each other, equal items, a cursor that is
+# not signed, a name that is registered, a hospital that is not the key's.
+CODES_BEYOND_THE_SCHEMA = {"mutually_exclusive", "duplicate", "cursor", "unique", "forbidden"}
 
 CONFIG = SchemathesisConfig.from_dict(
     {
         "checks": {
-            "max_response_time": 30,  # seconds; a busy machine, and still no request that hangs
-            "positive_data_acceptance": {"expected-statuses": DEPENDS_ON_WHAT_IS_THERE},
+            "max_response_time": 30,  # seconds: slow on a busy machine, but no request hangs
+            "positive_data_acceptance": {"expected-statuses": STATUSES_OF_VALID_REQUESTS},
             "negative_data_rejection": {
                 "expected-statuses": [
                     "400",
@@ -65,43 +66,44 @@ CONFIG = SchemathesisConfig.from_dict(
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Hand the request to Django, which is set up with the first: static files have their place by then."""
+    """Pass the request to Django, which the first request sets up: by then the directory of static files exists."""
     return django()(environ, start_response)
 
 
 django = cache(get_wsgi_application)
 document = json.loads(OpenApiJsonRenderer().render(SchemaGenerator().get_schema(public=True)))  # type: ignore[no-untyped-call]
-schema = schemathesis.openapi.from_dict(document, config=CONFIG)
+# As patterns, the formats of the project are checked exactly.
+schema = schemathesis.openapi.from_dict(with_patterns(document), config=CONFIG)
 schema.app = application
 
 
-# Of its own accord it makes no header with a quote in it.
+# schemathesis does not generate headers with quotes.
 schemathesis.openapi.format("entity-tags", st.sampled_from(["*", '"x"', 'W/"1-x", "y"', '"",']))
 
 
-rehearsed: set[str] = set()  # ids of schemathesis' cases
+dry_runs: set[str] = set()  # ids of cases
 
 
 @schema.hook("after_call")
-def note_rehearsals(_context: Any, case: Any, _response: Any) -> None:
+def record_dry_run(_context: Any, case: Any, _response: Any) -> None:
     if (case.query or {}).get("dry_run") == "true":
-        rehearsed.add(case.id)
+        dry_runs.add(case.id)
 
 
 @schema.hook("filter_failure")
 def is_failure(_context: Any, failure: Exception, case: Any, response: Any) -> bool:
-    """Tell whether what a check found is one, and not the contract.
+    """Return whether the finding of a check is a failure of the API. These are not:
 
-    - Beside what its fields are like, a request can be wrong in how they go together (BEYOND_A_SCHEMA).
-    - With `mode=partial` a list is accepted, 207, and each item in it that is malformed is told: `invalid`.
-    - With `dry_run=true` nothing is deleted, and what is registered has no id by which it could be read.
+    - Each field is valid, but their combination is not (CODES_BEYOND_THE_SCHEMA).
+    - With `mode=partial` the API accepts an array with invalid items (207), and each of them has the status `invalid`.
+    - With `dry_run=true` the API retires nothing, and a registered device has no id.
     """
     if isinstance(failure, UseAfterFree):
-        return failure.deleted_case_id not in rehearsed
+        return failure.deleted_case_id not in dry_runs
     if isinstance(failure, EnsureResourceAvailability):
         return case.path_parameters["id_device"] not in (None, "null")
     if isinstance(failure, RejectedPositiveData):
-        return not {error["code"] for error in response.json()["errors"]} <= BEYOND_A_SCHEMA
+        return not {error["code"] for error in response.json()["errors"]} <= CODES_BEYOND_THE_SCHEMA
     if isinstance(failure, AcceptedNegativeData) and response.status_code == 207:
         return "invalid" not in {result["status"] for result in response.json()["data"]}
     return True
@@ -109,7 +111,7 @@ def is_failure(_context: Any, failure: Exception, case: Any, response: Any) -> b
 
 @schema.auth(refresh_interval=None)
 class Key:
-    """The key of the present test. schemathesis leaves it out, or sends another, where that is what it tests."""
+    """The key of the current test. To test the authentication, schemathesis omits it or sends another."""
 
     text = ""
 
@@ -121,8 +123,8 @@ class Key:
 
 
 @pytest.fixture(autouse=True)
-def _as_the_test_client_does() -> Iterator[None]:
-    """Leave the test's connection open between requests, as Django's own test client does."""
+def _connection_stays_open() -> Iterator[None]:
+    """Leave the database connection of the test open between requests, as Django's test client does."""
     signals = (request_started, request_finished)
     for signal in signals:
         signal.disconnect(close_old_connections)
@@ -132,28 +134,32 @@ def _as_the_test_client_does() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no place for those who wait for a change: they are answered at once."""
+def _no_long_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Return at once from a request that could wait for a change."""
     monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=0, per_key=0))
 
 
 @pytest.fixture(params=KEYS)
 def key(request: pytest.FixtureRequest, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send this key with each request; there are a few devices, within its reach and beyond."""
+    """Send this key with each request. A few devices are registered, in and out of its scope."""
     register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder="RS Sehat"), device_payload(3))
-    options: dict[str, Any] = {"unbound": {}, "of a hospital": {"hospital": rs_a}, "read-only": {"read_only": True}}
+    options: dict[str, Any] = {
+        "unrestricted": {},
+        "of a hospital": {"hospital": rs_a},
+        "read-only": {"read_only": True},
+    }
     monkeypatch.setattr(Key, "text", issue(request.param, **options[request.param]).text)
 
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_api_is_what_its_schema_says(case: Any, key: None) -> None:
+def test_api_conforms_to_the_schema(case: Any, key: None) -> None:
     case.call_and_validate()
 
 
-def test_the_api_is_what_its_schema_says_along_the_links(key: None) -> None:
+def test_api_conforms_to_the_schema_along_links(key: None) -> None:
     class Client(schema.as_state_machine()):  # type: ignore[misc]
-        """Walks from answer to request. What it has written is taken back, so that each walk begins with the same."""
+        """Sends requests that follow the links of responses. A rollback after each walk restores the devices."""
 
         def setup(self) -> None:
             self.walk = transaction.atomic()

@@ -1,4 +1,4 @@
-"""The JSON that the database writes of a device is what Python serializes."""
+"""DeviceJSON and serialize_device return the same JSON."""
 
 from datetime import UTC, datetime
 
@@ -26,7 +26,7 @@ NAMES = [
     "x" * 255,
     "it's",
 ]
-INSTANTS = [
+TIMESTAMPS = [
     datetime(2026, 11, 24, 2, 3, 4, tzinfo=UTC),
     datetime(2026, 11, 24, 2, 3, 4, 999_000, tzinfo=UTC),
     datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC),
@@ -35,22 +35,22 @@ INSTANTS = [
 
 
 @pytest.mark.parametrize("naming", ApiKey.Naming.values)
-def test_the_database_writes_what_the_serializer_does(naming: str) -> None:
+def test_json_of_the_database_equals_json_of_the_serializer(naming: str) -> None:
     register(
         *(device_payload(n, device_name=name, device_holder=name) for n, name in enumerate(NAMES)), device_payload(99)
     )
     register(*(device_payload(n, device_mac=f'"\\{n}') for n in (200, 201)))
     for n, device in enumerate(Device.objects.all()):
-        instants = {"created_at": INSTANTS[n % 4], "updated_at": INSTANTS[-n % 4]}
-        Device.objects.filter(pk=device.pk).update(**instants)
+        timestamps = {"created_at": TIMESTAMPS[n % 4], "updated_at": TIMESTAMPS[-n % 4]}
+        Device.objects.filter(pk=device.pk).update(**timestamps)
     devices = Device.objects.order_by("pk")
-    told = [
+    written = [
         orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).rows()
     ]
-    assert told == [serialize_device(device, FIELD_CASES[naming]) for device in devices]
+    assert written == [serialize_device(device, FIELD_CASES[naming]) for device in devices]
 
 
-def test_json_is_written_whatever_the_database_supported_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_works_if_the_feature_test_of_django_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     # Django tries JSON in a transaction: it fails while another process holds SQLite's lock, and is not tried again.
     monkeypatch.setitem(connection.features.__dict__, "supports_json_field", False)
     [device] = register(device_payload(1))

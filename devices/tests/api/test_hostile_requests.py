@@ -1,14 +1,14 @@
-"""Requests that a penetration test made to take the processor, the memory, or to guess without being counted."""
+"""Requests of a penetration test: to exhaust CPU or memory, or to guess passwords without being counted."""
 
 from typing import Any
 
+import orjson
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils.functional import SimpleLazyObject
 
-from devices.api import parsers
 from devices.audit.audit_log import Action
 from devices.models import AuditEvent, Device
 from devices.tests.support.client import Api, errors
@@ -30,15 +30,15 @@ def post(client: Client, path: str, charset: str, **fields: str) -> Any:
 @pytest.mark.django_db
 @pytest.mark.parametrize("charset", CODECS)
 @pytest.mark.parametrize("path", [LOGIN, "/language", "/admin/set-password/MQ/x/"])
-def test_form_is_decoded_as_utf_8_whatever_its_charset(client: Client, path: str, charset: str) -> None:
+def test_form_is_decoded_as_utf_8_for_each_charset(client: Client, path: str, charset: str) -> None:
     response = post(client, path, charset, language="id", username="\\ud800", password="caf\u00e9")
     assert response.status_code < 500
-    assert response.wsgi_request.POST["password"] == "caf\u00e9"  # type: ignore[attr-defined]
-    assert response.wsgi_request.POST["username"] == "\\ud800"  # type: ignore[attr-defined]
+    assert response.wsgi_request.POST["password"] == "caf\u00e9"
+    assert response.wsgi_request.POST["username"] == "\\ud800"
 
 
 @pytest.mark.django_db
-def test_wrong_password_is_counted_whatever_the_charset(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_password_is_counted_for_each_charset(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PBKDF2PasswordHasher, "iterations", 1)
     User.objects.create_superuser("keeper", password="pagi-cerah-7")
     hostile = {"username": "keeper", "password": "wrong", "x": "\\ud800"}
@@ -49,7 +49,7 @@ def test_wrong_password_is_counted_whatever_the_charset(client: Client, monkeypa
 
 
 @pytest.mark.parametrize("charset", CODECS)
-def test_query_string_of_the_api_is_utf_8_whatever_the_charset(api: Api, charset: str) -> None:
+def test_query_string_is_decoded_as_utf_8_for_each_charset(api: Api, charset: str) -> None:
     response = api.client.get(
         "/api/devices?search=caf%C3%A9", headers=api.headers, content_type=f"application/json; charset={charset}"
     )
@@ -59,15 +59,15 @@ def test_query_string_of_the_api_is_utf_8_whatever_the_charset(api: Api, charset
 @pytest.mark.parametrize(
     "body", [b'{"a":[%s]}' % b",".join([b'{"a":0}'] * 100_001), b"[%s]" % b",".join([b"0"] * 500_002)]
 )
-def test_body_of_very_many_values_is_refused_before_it_is_parsed(
+def test_body_with_too_many_values_is_rejected_before_parsing(
     api: Api, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
-    monkeypatch.setattr(parsers.orjson, "loads", SimpleLazyObject(lambda: pytest.fail("the body was parsed")))
+    monkeypatch.setattr(orjson, "loads", SimpleLazyObject(lambda: pytest.fail("the body was parsed")))
     response = api.post("/api/devices", body)
     assert (response.status_code, errors(response)) == (413, [(None, "too_large")])
 
 
-def test_largest_list_has_few_enough_values(api: Api) -> None:
+def test_largest_valid_array_is_within_the_limit_of_values(api: Api) -> None:
     rows = [device_payload(n, id=n, created_at=1, updated_at=1, more={"a": [n, n]}) for n in range(1, 10_001)]
     assert api.post("/api/devices?dry_run=true", rows).status_code == 201
     assert not Device.objects.exists()

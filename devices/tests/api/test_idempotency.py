@@ -1,4 +1,4 @@
-"""Idempotency-Key: a client that was not answered asks again, and what it asked for is done once."""
+"""Idempotency-Key: a client that received no response retries, and the request is executed once."""
 
 import threading
 from collections import Counter
@@ -32,7 +32,7 @@ def same(first: Any, again: Any) -> bool:
 
 
 @pytest.mark.django_db
-def test_the_first_answer_is_given_again_and_nothing_is_done_twice(api: Api) -> None:
+def test_retry_returns_the_first_response_and_writes_once(api: Api) -> None:
     first = api.post(DEVICES, [device_payload(1)], **KEY)
     assert first.status_code == 201
     assert same(first, api.post(DEVICES, [device_payload(1)], **KEY))
@@ -40,7 +40,7 @@ def test_the_first_answer_is_given_again_and_nothing_is_done_twice(api: Api) -> 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_each_route_that_writes_remembers(api: Api, method: str) -> None:
+def test_each_write_endpoint_stores_its_response(api: Api, method: str) -> None:
     [device] = register(device_payload(1))
     path, body = f"/api/device/{device.pk}", None if method == "DELETE" else device_payload(2)
     first = api(method, path, body, **KEY)
@@ -58,9 +58,7 @@ def test_each_route_that_writes_remembers(api: Api, method: str) -> None:
         ("PUT", "/api/device", device_payload(5), 404),
     ],
 )
-def test_an_error_is_not_stored_but_binds_the_key_to_the_request(
-    api: Api, method: str, path: str, body: Any, status: int
-) -> None:
+def test_error_is_not_stored_but_its_fingerprint_is(api: Api, method: str, path: str, body: Any, status: int) -> None:
     register(device_payload(1))
     first, again = api(method, path, body, **KEY), api(method, path, body, **KEY)
     assert (first.status_code, first.content) == (status, again.content)
@@ -70,7 +68,7 @@ def test_an_error_is_not_stored_but_binds_the_key_to_the_request(
     assert errors(api(method, f"{path}?dry_run=false", body, **KEY)) == [(None, "key_reused")]
 
 
-def test_a_request_that_failed_is_executed_again_and_then_replayed(api: Api) -> None:
+def test_failed_request_is_executed_again_and_then_replayed(api: Api) -> None:
     [device] = register(device_payload(1))
     assert api.post(DEVICES, device_payload(1), **KEY).status_code == 409
     api.delete(f"/api/device/{device.pk}")
@@ -80,7 +78,7 @@ def test_a_request_that_failed_is_executed_again_and_then_replayed(api: Api) -> 
     assert Device.objects.count() == 1
 
 
-def test_a_change_that_was_outdated_is_compared_again(api: Api) -> None:
+def test_412_is_not_replayed_but_evaluated_again(api: Api) -> None:
     [device] = register(device_payload(1))
     path, headers = f"/api/device/{device.pk}", {**KEY, "if-match": '"old"'}
     first = api.patch(path, {"device_name": "New"}, **headers)
@@ -88,10 +86,10 @@ def test_a_change_that_was_outdated_is_compared_again(api: Api) -> None:
     assert (first.status_code, first["ETag"], first.content) == (412, again["ETag"], again.content)
 
 
-def test_the_same_request_may_be_spelt_otherwise(api: Api) -> None:
+def test_formatting_of_the_json_does_not_change_the_request(api: Api) -> None:
     first = api.post(DEVICES, device_payload(1), **KEY)
-    turned = dict(reversed(device_payload(1).items()))
-    assert same(first, api.post(f"{DEVICES}/", turned, **KEY))
+    reordered = dict(reversed(device_payload(1).items()))
+    assert same(first, api.post(f"{DEVICES}/", reordered, **KEY))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_the_same_request_may_be_spelt_otherwise(api: Api) -> None:
         ("DELETE", "/api/device/1", None),
     ],
 )
-def test_a_key_that_came_with_another_request_is_refused(api: Api, method: str, path: str, body: Any) -> None:
+def test_idempotency_key_of_another_request_returns_422(api: Api, method: str, path: str, body: Any) -> None:
     api.post(DEVICES, device_payload(1), **KEY)
     response = api(method, path, body, **KEY)
     assert (response.status_code, response.json()["status"]) == (422, "UNPROCESSABLE_CONTENT")
@@ -112,7 +110,7 @@ def test_a_key_that_came_with_another_request_is_refused(api: Api, method: str, 
     assert Device.history.count() == 1
 
 
-def test_two_api_keys_may_have_the_same_idempotency_key(api: Api, api_a: Api) -> None:
+def test_two_api_keys_can_use_the_same_idempotency_key(api: Api, api_a: Api) -> None:
     assert (
         api.post(DEVICES, device_payload(1), **KEY).status_code
         == api_a.post(DEVICES, device_payload(2), **KEY).status_code
@@ -122,17 +120,17 @@ def test_two_api_keys_may_have_the_same_idempotency_key(api: Api, api_a: Api) ->
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "a\tb", "é"])
-def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
+def test_malformed_idempotency_key_returns_400(api: Api, key: str) -> None:
     response = api.post(DEVICES, device_payload(1), **{"idempotency-key": key})
-    assert (response.status_code, errors(response)) == (400, [("idempotency-key", "invalid")])
+    assert (response.status_code, errors(response)) == (400, [("idempotency-key", "invalid_idempotency_key")])
     assert not Device.objects.exists()
 
 
-def test_a_key_of_255_characters_is_one(api: Api) -> None:
+def test_idempotency_key_of_255_characters_is_valid(api: Api) -> None:
     assert api.post(DEVICES, device_payload(1), **{"idempotency-key": "x" * 255}).status_code == 201
 
 
-def test_after_a_day_the_key_is_new(api: Api) -> None:
+def test_idempotency_key_can_be_reused_after_a_day(api: Api) -> None:
     api.post(DEVICES, device_payload(1), **KEY)
     IdempotencyRecord.objects.update(created_at=timezone.now() - timedelta(hours=24))
     response = api.post(DEVICES, device_payload(2), **KEY)
@@ -141,7 +139,7 @@ def test_after_a_day_the_key_is_new(api: Api) -> None:
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_what_may_not_be_done_is_not_remembered(reader: Api, outsider: Api, api: Api) -> None:
+def test_rejected_requests_store_nothing(reader: Api, outsider: Api, api: Api) -> None:
     for client in (reader, outsider):
         assert client.post(DEVICES, device_payload(1), **KEY).status_code in (401, 403)
     api.post(f"{DEVICES}?mode=x", device_payload(1), **KEY)
@@ -150,19 +148,19 @@ def test_what_may_not_be_done_is_not_remembered(reader: Api, outsider: Api, api:
     assert not IdempotencyRecord.objects.exists()
 
 
-def test_a_key_that_may_only_read_by_now_is_not_replayed_to(api: Api) -> None:
+def test_key_that_became_read_only_gets_no_replay(api: Api) -> None:
     api.post(DEVICES, device_payload(1), **KEY)
     ApiKey.objects.update(read_only=True)
     assert api.post(DEVICES, device_payload(1), **KEY).status_code == 403
 
 
-def test_a_rehearsal_is_not_remembered(api: Api) -> None:
+def test_dry_run_is_not_stored(api: Api) -> None:
     assert api.post(f"{DEVICES}?dry_run=true", device_payload(1), **KEY).status_code == 201
     assert not IdempotencyRecord.objects.exists()
     assert api.post(DEVICES, device_payload(1), **KEY).status_code == 201
 
 
-def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_error_leaves_no_write_and_no_record(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError("disk full")
 
@@ -175,7 +173,7 @@ def test_what_the_database_fails_at_leaves_neither_effect_nor_record(api: Api, m
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twenty_at_once_have_one_effect() -> None:
+def test_twenty_concurrent_requests_write_once() -> None:
     key = issue("app").text
     responses = at_once(20, lambda n: Api(key).post(DEVICES, device_payload(1), **KEY))
     assert set(Counter(response.status_code for response in responses)) <= {201, 409}
@@ -189,25 +187,25 @@ def test_twenty_at_once_have_one_effect() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_the_first_is_running_the_second_is_told_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_during_the_first_one_returns_409(monkeypatch: pytest.MonkeyPatch) -> None:
     key = issue("app").text
-    running, asked = threading.Event(), threading.Event()
-    take = bulk.insert
+    running, is_rejected = threading.Event(), threading.Event()
+    insert = bulk.insert
 
-    def slowly(*args: Any, **kwargs: Any) -> list[int]:
+    def insert_slowly(*args: Any, **kwargs: Any) -> list[int]:
         running.set()
-        if connection.vendor == "postgresql":  # on SQLite the second waits for the first, and gets its answer
-            assert asked.wait(20)
-        return take(*args, **kwargs)
+        if connection.vendor == "postgresql":  # on SQLite the second waits for the first, and gets its response
+            assert is_rejected.wait(20)
+        return insert(*args, **kwargs)
 
-    monkeypatch.setattr(bulk, "insert", slowly)
+    monkeypatch.setattr(bulk, "insert", insert_slowly)
 
     def act(number: int) -> Any:
         if number == 0:
             return Api(key).post(DEVICES, device_payload(1), **KEY)
         assert running.wait(20)
         response = Api(key).post(DEVICES, device_payload(1), **KEY)
-        asked.set()
+        is_rejected.set()
         return response
 
     first, second = at_once(2, act)
@@ -216,10 +214,10 @@ def test_while_the_first_is_running_the_second_is_told_to_wait(monkeypatch: pyte
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_next(
+def test_lost_transaction_writes_nothing_and_the_retry_succeeds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A process that is killed loses its transaction: at any point before the commit, and at none after it."""
+    """A killed process loses its transaction at any point before the commit, and not after it."""
 
     class Killed(BaseException):
         pass
@@ -246,7 +244,7 @@ def test_a_request_whose_transaction_is_lost_leaves_nothing_and_is_done_by_the_n
 
 
 @pytest.mark.django_db(transaction=True)
-def test_lists_that_deadlock_are_tried_again_with_a_key_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadlock_is_retried_with_an_idempotency_key(monkeypatch: pytest.MonkeyPatch) -> None:
     class Deadlock(Exception):
         sqlstate = "40P01"
 
@@ -264,15 +262,15 @@ def test_lists_that_deadlock_are_tried_again_with_a_key_as_without(monkeypatch: 
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_an_empty_if_match_is_another_request_than_one_without(api: Api) -> None:
+def test_empty_if_match_is_a_different_request(api: Api) -> None:
     [device] = register(device_payload(1))
     path, key = f"/api/device/{device.pk}", {"idempotency-key": "once"}
     assert api.patch(path, {"device_name": "x"}, **key).status_code == 200
     assert api.patch(path, {"device_name": "x"}, **key, **{"if-match": ""}).status_code == 422
 
 
-def test_a_body_that_is_nested_too_deeply_is_refused_and_fails_nothing(api: Api) -> None:
+def test_body_that_is_nested_too_deeply_returns_400(api: Api) -> None:
     extra = b'{"a":' * 300 + b"1" + b"}" * 300
     body = b'{"device_name":"Cuff 1","device_mac":"000000000001","device_type":"CONSUMER","extra":' + extra + b"}"
-    assert errors(api.post(DEVICES, body, **KEY)) == [(None, "parse_error")]
+    assert errors(api.post(DEVICES, body, **KEY)) == [(None, "nested_too_deeply")]
     assert api.post(DEVICES, body).status_code == 201

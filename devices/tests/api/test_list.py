@@ -1,3 +1,5 @@
+"""GET /api/devices: pages, filters, search and order."""
+
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,14 +29,14 @@ def follow(api: Api, url: str, step: str = "next") -> list[int]:
     return seen
 
 
-def test_devices_are_listed_by_ascending_id_in_the_documented_shape(api: Api) -> None:
+def test_devices_are_listed_by_ascending_id_in_the_documented_format(api: Api) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     body = api.get("/api/devices").json()
     milliseconds = round(device.created_at.timestamp() * 1000)
     assert body == {
         "status": "OK",
         "code": 200,
-        "message": "Devices found.",
+        "message": "Devices returned.",
         "data": [
             {
                 "id": device.pk,
@@ -50,7 +52,7 @@ def test_devices_are_listed_by_ascending_id_in_the_documented_shape(api: Api) ->
     }
 
 
-def test_a_page_has_twenty_devices_unless_asked(api: Api) -> None:
+def test_default_page_size_is_twenty(api: Api) -> None:
     devices = register(*map(device_payload, range(1, 46)))
     first = api.get("/api/devices")
     assert ids(first) == [device.pk for device in devices[:20]]
@@ -66,7 +68,7 @@ def test_a_page_has_twenty_devices_unless_asked(api: Api) -> None:
     assert len(ids(api.get("/api/devices?size=1000"))) == 45
 
 
-def test_beyond_the_end_is_an_empty_list(api: Api) -> None:
+def test_page_beyond_the_end_is_an_empty_list(api: Api) -> None:
     register(*map(device_payload, range(1, 6)))
     response = api.get("/api/devices?page=9&size=2")
     assert ids(response) == []
@@ -76,9 +78,7 @@ def test_beyond_the_end_is_an_empty_list(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "&device_type=CONSUMER", "&device_holder=RS%20Harapan", "&search=cuff"])
-def test_a_deep_page_is_that_page_from_whichever_end_it_was_found(
-    api: Api, api_a: Api, monkeypatch: pytest.MonkeyPatch, query: str
-) -> None:
+def test_deep_page_is_found_from_either_end(api: Api, api_a: Api, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
     devices = register(*(device_payload(n, device_holder="RS Harapan") for n in range(1, 48)))
     registry.retire(Device.objects.filter(pk__in=[devices[5].pk, devices[30].pk]), SYSTEM)
     kept = [device.pk for device in devices if device not in (devices[5], devices[30])]
@@ -87,12 +87,12 @@ def test_a_deep_page_is_that_page_from_whichever_end_it_was_found(
         for page in range(1, 14):
             response = client.get(f"/api/devices?page={page}&size=4{query}")
             assert ids(response) == kept[(page - 1) * 4 : page * 4]
-            told = response.json()["pagination"]
-            assert (told["page"], told["total"], told["next"] is None) == (page, 45, page >= 12)
+            shown = response.json()["pagination"]
+            assert (shown["page"], shown["total"], shown["next"] is None) == (page, 45, page >= 12)
         assert ids(client.get("/api/devices?ordering=-id&page=3&size=5")) == kept[::-1][10:15]
 
 
-def test_pages_may_count_from_zero(api: Api, settings: Any) -> None:
+def test_first_page_can_be_zero(api: Api, settings: Any) -> None:
     settings.API_FIRST_PAGE = 0
     devices = register(*map(device_payload, range(1, 5)))
     assert ids(api.get("/api/devices?page=0&size=2")) == [device.pk for device in devices[:2]]
@@ -133,29 +133,29 @@ def test_pages_may_count_from_zero(api: Api, settings: Any) -> None:
         ("ordering=device_mac", "ordering"),
     ],
 )
-def test_a_parameter_that_cannot_be_meant_is_refused_by_name(api: Api, query: str, name: str) -> None:
+def test_invalid_parameter_is_named(api: Api, query: str, name: str) -> None:
     response = api.get(f"/api/devices?{query}")
     assert response.status_code == 400
     assert [field for field, _code in errors(response)] == [name]
 
 
-def test_everything_that_is_wrong_with_the_parameters_is_listed(api: Api) -> None:
+def test_all_invalid_parameters_are_listed(api: Api) -> None:
     response = api.get("/api/devices?size=0&page=x&hospital=1&updated_since=q&device_type=Z")
     assert {field for field, _code in errors(response)} == {"size", "page", "hospital", "updated_since", "device_type"}
 
 
-def test_too_many_parameters_are_refused(api: Api) -> None:
+def test_too_many_query_parameters_return_400(api: Api) -> None:
     assert api.get("/api/devices?" + "&".join("a" * 1001)).status_code == 400
 
 
-def test_the_default_order_may_be_named(api: Api) -> None:
+def test_default_ordering_can_be_sent(api: Api) -> None:
     devices = register(*map(device_payload, range(1, 4)))
     response = api.get("/api/devices?ordering=id&size=2")
     assert response.json()["pagination"]["next"].endswith(f"?after={devices[1].pk}&size=2&ordering=id")
     assert ids(api.get(f"/api/devices?ordering=id&after={devices[1].pk}")) == [devices[2].pk]
 
 
-def test_every_link_works(api: Api) -> None:
+def test_each_pagination_link_works(api: Api) -> None:
     register(device_payload(1))
     for query in (f"after={2**63 - 1}", "before=0", "before=1", "page=7"):
         for link in ("next", "previous"):
@@ -163,18 +163,18 @@ def test_every_link_works(api: Api) -> None:
                 assert api.get(url.removeprefix("http://testserver")).status_code == 200, (query, url)
 
 
-def test_search_knows_no_case_in_any_alphabet(api: Api) -> None:
+def test_search_is_case_insensitive_in_each_alphabet(api: Api) -> None:
     register(device_payload(1, device_name="Žluťoučký .* kůň"), device_payload(2))
     for text in ("žluťoučký", "ŽLUŤOUČKÝ", "KŮŇ", "ý .* k"):
         assert len(ids(api.get(f"/api/devices?search={quote(text)}"))) == 1, text
     assert ids(api.get("/api/devices?search=%C5%BE.%2A")) == []
 
 
-def test_a_refused_page_names_the_range(api: Api) -> None:
-    assert api.get("/api/devices?size=1001").json()["errors"][0]["message"] == "Send a whole number from 1 to 1000."
+def test_out_of_range_message_names_the_range(api: Api) -> None:
+    assert api.get("/api/devices?size=1001").json()["errors"][0]["message"] == "This must be an integer from 1 to 1000."
 
 
-def test_following_next_gives_each_device_that_stays_exactly_once(api: Api) -> None:
+def test_following_next_returns_each_remaining_device_once(api: Api) -> None:
     devices = register(*map(device_payload, range(1, 31)))
     first = api.get("/api/devices?size=7").json()
     registry.retire(Device.objects.filter(pk__in=[devices[0].pk, devices[3].pk, devices[20].pk]), SYSTEM)
@@ -185,7 +185,7 @@ def test_following_next_gives_each_device_that_stays_exactly_once(api: Api) -> N
     assert {device.pk for device in devices} - set(seen) == {devices[20].pk}
 
 
-def test_previous_leads_back_to_the_beginning(api: Api) -> None:
+def test_following_previous_reaches_the_first_page(api: Api) -> None:
     devices = [device.pk for device in register(*map(device_payload, range(1, 11)))]
     body = api.get(f"/api/devices?after={devices[7]}&size=3").json()
     assert body["pagination"]["page"] is None
@@ -194,7 +194,7 @@ def test_previous_leads_back_to_the_beginning(api: Api) -> None:
     assert sorted(follow(api, body["pagination"]["previous"], "previous")) == devices[:8]
 
 
-def test_links_keep_the_filters(api: Api) -> None:
+def test_pagination_links_keep_the_filters(api: Api) -> None:
     wanted = register(*(device_payload(n, device_type="CORPORATE") for n in range(1, 6)))
     register(*(device_payload(n) for n in range(6, 11)))
     seen = follow(api, "http://testserver/api/devices?device_type=corporate&size=2")
@@ -202,7 +202,7 @@ def test_links_keep_the_filters(api: Api) -> None:
 
 
 @pytest.mark.parametrize("ordering", ["device_name", "-device_name", "-id", "updated_at", "-updated_at"])
-def test_other_orders_are_walked_completely_too(api: Api, ordering: str) -> None:
+def test_following_next_is_complete_in_each_ordering(api: Api, ordering: str) -> None:
     devices = register(*map(device_payload, range(1, 12)))
     seen = follow(api, f"http://testserver/api/devices?ordering={ordering}&size=3")
     name = ordering.lstrip("-")
@@ -214,7 +214,7 @@ def test_other_orders_are_walked_completely_too(api: Api, ordering: str) -> None
     assert seen == [device.pk for device in expected]
 
 
-def test_each_filter_finds_what_it_names(api: Api) -> None:
+def test_each_filter_finds_the_matching_devices(api: Api) -> None:
     cuff, watch, oximeter = register(
         device_payload(1, device_holder="RS Harapan"),
         device_payload(2, device_name="Watch 2", device_type="CORPORATE", device_mac="D0:61:AE:D4:58:94"),
@@ -264,13 +264,13 @@ def test_filter_sql_is_compiled_once_for_all_values(api: Api, query: str, values
 
 
 @pytest.mark.parametrize("query", ["search=%s", "search=%s&ordering=-updated_at"])
-def test_each_search_finds_its_own(api: Api, query: str) -> None:
+def test_search_is_planned_for_its_own_text(api: Api, query: str) -> None:
     one, two = register(*(device_payload(n, device_mac=f"02:00:00:00:00:0{n}") for n in (1, 2)))
     found = [ids(api.get(f"/api/devices?{query % quote(text)}")) for text in ("uff 1", "CUFF 2", "0002", "f_")]
     assert found == [[one.pk], [two.pk], [two.pk], []]
 
 
-def test_since_includes_its_own_instant(api: Api) -> None:
+def test_since_filters_are_inclusive(api: Api) -> None:
     register(device_payload(1))
     at = api.get("/api/devices").json()["data"][0]["updated_at"]
     assert len(ids(api.get(f"/api/devices?updated_since={at}"))) == 1
@@ -278,7 +278,7 @@ def test_since_includes_its_own_instant(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("query", "number"), [("", 2), ("&device_type=consumer", 2), ("&search=cuff", 3)])
-def test_a_list_takes_the_same_few_queries_whatever_its_length(
+def test_number_of_queries_does_not_depend_on_the_page_size(
     api: Api, django_assert_num_queries: DjangoAssertNumQueries, query: str, number: int
 ) -> None:
     register(*(device_payload(n, device_holder=f"RS {n}") for n in range(1, 51)))
@@ -287,30 +287,30 @@ def test_a_list_takes_the_same_few_queries_whatever_its_length(
         assert len(ids(api.get(f"/api/devices?size=50{query}"))) == 50
 
 
-def test_devices_that_no_count_knows_are_counted_only_where_the_page_does_not_tell(
+def test_total_is_counted_only_if_the_page_does_not_show_it(
     api: Api, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     register(*(device_payload(n) for n in range(1, 8)))
-    api.get("/api/devices")  # notes the use of the key
-    for page, number in ((1, 4), (2, 3), (3, 4)):  # full; the last; behind it
+    api.get("/api/devices")  # writes last_used_at of the key
+    for page, number in ((1, 4), (2, 3), (3, 4)):  # a full page; the last page; a page beyond the end
         with django_assert_num_queries(number):
-            told = api.get(f"/api/devices?search=cuff&size=4&page={page}").json()
-        assert (told["pagination"]["total"], told["pagination"]["total_pages"]) == (7, 2)
+            shown = api.get(f"/api/devices?search=cuff&size=4&page={page}").json()
+        assert (shown["pagination"]["total"], shown["pagination"]["total_pages"]) == (7, 2)
 
 
-def test_of_what_there_is_none_nothing_is_counted(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_stored_count_of_zero_needs_no_counting(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     register(device_payload(1, device_type="CONSUMER"))
     api.get("/api/devices")
     with django_assert_num_queries(2):
-        told = api.get("/api/devices?device_type=CORPORATE&after=5").json()
-    assert told["pagination"]["total"] == 0
+        body = api.get("/api/devices?device_type=CORPORATE&after=5").json()
+    assert body["pagination"]["total"] == 0
 
 
 @pytest.mark.parametrize("query", ["search=cuff", "created_since=0&after=0", "updated_since=0&ordering=-device_name"])
-def test_a_total_that_is_counted_is_of_what_the_key_may_see(
+def test_counted_total_is_within_the_scope_of_the_key(
     api: Api, api_a: Api, rs_a: Hospital, rs_b: Hospital, query: str
 ) -> None:
     register(*(device_payload(n, device_holder=rs_a.name if n < 4 else rs_b.name) for n in range(1, 8)))
-    for who, total in ((api, 7), (api_a, 3)) * 2:
-        told = who.get(f"/api/devices?{query}&size=1").json()
-        assert told["pagination"]["total"] == total
+    for client, total in ((api, 7), (api_a, 3)) * 2:
+        body = client.get(f"/api/devices?{query}&size=1").json()
+        assert body["pagination"]["total"] == total

@@ -1,4 +1,4 @@
-"""Requests that wait for a change: told as soon as there is one, and in nobody's way."""
+"""Long polling: a request returns as soon as there is a change, and does not delay other requests."""
 
 import json
 import signal
@@ -33,22 +33,22 @@ NOW = f"{PATH}?since=now&wait=30"
 
 @pytest.fixture
 def asleep(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
-    """Look often, and count each time that a request that waits lies down, without a connection."""
-    turns, give_back = threading.Semaphore(0), long_polling._give_back_connection
+    """Poll often, and release the semaphore each time that a waiting request sleeps without a connection."""
+    sleeps, release = threading.Semaphore(0), long_polling._release_connection
 
-    def lie_down() -> None:
-        give_back()
+    def release_and_count() -> None:
+        release()
         assert connection.connection is None
-        turns.release()
+        sleeps.release()
 
-    monkeypatch.setattr(long_polling, "_give_back_connection", lie_down)
+    monkeypatch.setattr(long_polling, "_release_connection", release_and_count)
     monkeypatch.setattr(long_polling, "POLL_INTERVAL", 0.02)
-    monkeypatch.setattr(long_polling, "_seen_at", -1.0)
-    return turns
+    monkeypatch.setattr(long_polling, "_cached_at", -1.0)
+    return sleeps
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_waits_holds_no_connection_and_is_told_when_there_is_a_change(asleep: threading.Semaphore) -> None:
+def test_waiting_request_has_no_connection_and_returns_the_next_change(asleep: threading.Semaphore) -> None:
     key = issue("ward app").text
 
     def act(number: int) -> Any:
@@ -62,7 +62,7 @@ def test_whoever_waits_holds_no_connection_and_is_told_when_there_is_a_change(as
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threading.Semaphore) -> None:
+def test_change_outside_the_scope_does_not_end_the_wait(asleep: threading.Semaphore) -> None:
     hospital = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
     key = issue("ward app", hospital=hospital).text
 
@@ -92,7 +92,7 @@ def bind_to_a_hospital(key: ApiKey) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("end", "status"), [(revoke, 401), (expire, 401), (bind_to_a_hospital, 410)])
-def test_a_key_that_ends_while_its_request_waits_gets_no_data(
+def test_key_that_becomes_invalid_during_the_wait_gets_no_data(
     end: Callable[[ApiKey], None], status: int, asleep: threading.Semaphore
 ) -> None:
     issued = issue("ward app")
@@ -110,7 +110,7 @@ def test_a_key_that_ends_while_its_request_waits_gets_no_data(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_above_the_limit_does_not_wait(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=1, per_key=1))
     key = issue("ward app").text
     answered = threading.Event()
@@ -130,7 +130,9 @@ def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypat
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_of_one_key_that_wait_are_limited(
+    asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=3, per_key=2))
     greedy, other = issue("greedy").text, issue("other").text
 
@@ -148,16 +150,16 @@ def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, m
     assert [told(response) for response in waited] == [[("created", "Cuff 1")]] * 3
 
 
-def test_a_place_is_free_again_after_its_request() -> None:
-    places = long_polling.Slots(total=2, per_key=1)
-    with places.take(1) as first, places.take(1) as same_key, places.take(2) as second, places.take(3) as third:
+def test_slot_is_released_after_its_request() -> None:
+    slots = long_polling.Slots(total=2, per_key=1)
+    with slots.take(1) as first, slots.take(1) as same_key, slots.take(2) as second, slots.take(3) as third:
         assert (first, same_key, second, third) == (True, False, True, False)
-    with places.take(2) as second, places.take(3) as third:
+    with slots.take(2) as second, slots.take(3) as third:
         assert (second, third) == (True, True)
-    assert not places.taken
+    assert not slots.taken
 
 
-def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
+def test_end_of_the_wait_returns_an_empty_page_with_next(api: Api) -> None:
     response = api.get(f"{PATH}?since=now&wait=1")
     assert told(response) == []
     assert response.json()["pagination"]["next"].endswith("&wait=1")
@@ -167,7 +169,7 @@ def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
 def small_server(
     tmp_path: Path, server_environment: dict[str, str], unused_port: str
 ) -> Iterator[tuple[str, str, Any]]:
-    """A gunicorn with two threads for work and two that may wait: its address, a key, and the process."""
+    """Start gunicorn with two threads for work and two for waiting. Return its URL, a key and the process."""
     port = unused_port
     waiters = {"WEB_THREADS": "1", "FEED_WAITERS": "2", "FEED_WAITERS_PER_KEY": "2"}
     own = {"PORT": port, "DATABASE_URL": f"sqlite:///{tmp_path / 'r.sqlite3'}", **waiters}
@@ -210,7 +212,7 @@ def test_those_who_wait_leave_the_server_to_the_others_and_let_it_stop(small_ser
 
 
 def _done(waiter: Any, among: list[Any]) -> bool:
-    """Tell whether it is answered, once as many as the server does not let wait are."""
+    """Wait until all requests without a slot are complete, and return whether this one is."""
     while sum(other.done() for other in among) < 4:
         time.sleep(0.05)
     return bool(waiter.done())

@@ -1,3 +1,5 @@
+"""POST /api/devices and /api/device."""
+
 import json
 from typing import Any
 
@@ -15,7 +17,7 @@ def tables() -> tuple[int, int, int]:
     return Device.objects.count(), Hospital.objects.count(), Device.history.count()
 
 
-def test_a_list_is_registered_and_returned_in_the_posted_order(api: Api) -> None:
+def test_devices_are_returned_in_the_posted_order(api: Api) -> None:
     response = api.post("/api/devices", [device_payload(n) for n in (3, 1, 2)])
     assert response.status_code == 201
     body = response.json()
@@ -27,13 +29,13 @@ def test_a_list_is_registered_and_returned_in_the_posted_order(api: Api) -> None
 
 
 @pytest.mark.parametrize("path", ["/api/devices", "/api/device", "/api/devices/", "/api/device/"])
-def test_a_single_object_is_a_list_of_one_at_both_addresses(api: Api, path: str) -> None:
+def test_single_object_is_accepted_at_both_endpoints(api: Api, path: str) -> None:
     response = api.post(path, device_payload(1))
     assert response.status_code == 201
     assert [device["device_name"] for device in response.json()["data"]] == ["Cuff 1"]
 
 
-def test_a_device_is_kept_in_its_normal_form(api: Api) -> None:
+def test_fields_are_stored_normalized(api: Api) -> None:
     sent = {
         "id": 4711,
         "device_name": "  E86 5894 ",
@@ -41,7 +43,7 @@ def test_a_device_is_kept_in_its_normal_form(api: Api) -> None:
         "device_type": "corporate",
         "device_holder": " RS Harapan ",
         "created_at": 1,
-        "colour": "white",
+        "color": "white",
     }
     device = api.post("/api/devices", sent).json()["data"][0]
     assert device["id"] != 4711
@@ -52,16 +54,16 @@ def test_a_device_is_kept_in_its_normal_form(api: Api) -> None:
         "device_type": "CORPORATE",
         "device_holder": "RS Harapan",
     }
-    assert "colour" not in device
+    assert "color" not in device
 
 
 @pytest.mark.parametrize("holder", [{}, {"device_holder": "unknown"}, {"device_holder": " UNKNOWN "}])
-def test_a_holder_left_out_or_unknown_is_no_hospital(api: Api, holder: dict[str, str]) -> None:
+def test_omitted_or_unknown_hospital_is_no_hospital(api: Api, holder: dict[str, str]) -> None:
     assert api.post("/api/devices", device_payload(1, **holder)).json()["data"][0]["device_holder"] == "unknown"
     assert not Hospital.objects.exists()
 
 
-def test_spellings_of_one_hospital_are_one_hospital(api: Api) -> None:
+def test_names_that_normalize_to_the_same_text_are_one_hospital(api: Api) -> None:
     names = ["RS Müller", "rs müller", " RS MÜLLER "]
     body = api.post("/api/devices", [device_payload(n, device_holder=name) for n, name in enumerate(names)]).json()
     assert {device["device_holder"] for device in body["data"]} == {"RS Müller"}
@@ -72,31 +74,31 @@ def test_spellings_of_one_hospital_are_one_hospital(api: Api) -> None:
     assert Hospital.objects.count() == Hospital.history.count() == 1
 
 
-def test_an_id_is_never_given_again(api: Api) -> None:
+def test_id_is_never_reused(api: Api) -> None:
     first = api.post("/api/devices", device_payload(1)).json()["data"][0]["id"]
     api.delete(f"/api/device/{first}")
     assert api.post("/api/devices", device_payload(1)).json()["data"][0]["id"] > first
 
 
 BAD_BODIES: dict[str, tuple[Any, int, str]] = {
-    "no body": (None, 400, "required"),
-    "an empty list": ([], 400, "empty"),
-    "a string": ("device", 400, "invalid"),
-    "a number": (7, 400, "invalid"),
-    "null": (b"null", 400, "invalid"),
-    "nested lists": ([[device_payload(1)]], 400, "invalid"),
-    "broken JSON": (b'[{"device_name": ', 400, "parse_error"),
-    "deep nesting": (b"[" * 100_000, 400, "parse_error"),
-    "broken UTF-8": (b'[{"device_name": "\xff"}]', 400, "parse_error"),
-    "a lone surrogate": (b'[{"device_name": "\\ud800"}]', 400, "parse_error"),
-    "not a number": (b'[{"device_name": NaN}]', 400, "parse_error"),
-    "10,001 devices": ([{}] * 10_001, 413, "too_large"),
+    "no body": (None, 400, "body_required"),
+    "an empty array": ([], 400, "empty"),
+    "a string": ("device", 400, "invalid_type"),
+    "a number": (7, 400, "invalid_type"),
+    "null": (b"null", 400, "invalid_type"),
+    "nested arrays": ([[device_payload(1)]], 400, "invalid_type"),
+    "broken JSON": (b'[{"device_name": ', 400, "invalid_json"),
+    "deep nesting": (b"[" * 100_000, 400, "invalid_json"),
+    "broken UTF-8": (b'[{"device_name": "\xff"}]', 400, "invalid_json"),
+    "a lone surrogate": (b'[{"device_name": "\\ud800"}]', 400, "invalid_json"),
+    "not a number": (b'[{"device_name": NaN}]', 400, "invalid_json"),
+    "10,001 devices": ([{}] * 10_001, 413, "too_many_items"),
     "9 MiB": (b" " * (9 * 1024 * 1024), 413, "too_large"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_BODIES)
-def test_a_body_of_another_shape_is_refused(api: Api, case: str) -> None:
+def test_malformed_body_is_rejected(api: Api, case: str) -> None:
     body, status, code = BAD_BODIES[case]
     before = tables()
     response = api.post("/api/devices", body)
@@ -111,31 +113,31 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "null fields": (dict.fromkeys(device_data.CLEANERS), [(field, "null") for field in device_data.CLEANERS]),
     "numbers": (
         device_payload(1, device_name=7, device_holder=3.5),
-        [("device_name", "invalid"), ("device_holder", "invalid")],
+        [("device_name", "invalid_type"), ("device_holder", "invalid_type")],
     ),
     "a 256-character name": (device_payload(1, device_name="x" * 256), [("device_name", "max_length")]),
     "a name of spaces": (device_payload(1, device_name="   "), [("device_name", "blank")]),
-    "an empty holder": (device_payload(1, device_holder=""), [("device_holder", "blank")]),
-    "a long holder": (device_payload(1, device_holder="x" * 256), [("device_holder", "max_length")]),
+    "an empty hospital": (device_payload(1, device_holder=""), [("device_holder", "blank")]),
+    "a long hospital": (device_payload(1, device_holder="x" * 256), [("device_holder", "max_length")]),
     "NUL characters": (device_payload(1, device_name="a\x00b"), [("device_name", "characters")]),
-    "what stands for broken bytes": (device_payload(1, device_name="a\ufffdb"), [("device_name", "characters")]),
-    "no character": (device_payload(1, device_name="a\uffffb"), [("device_name", "characters")]),
+    "a replacement character": (device_payload(1, device_name="a\ufffdb"), [("device_name", "characters")]),
+    "a noncharacter": (device_payload(1, device_name="a\uffffb"), [("device_name", "characters")]),
     "a control character": (device_payload(1, device_name="a\x1bb"), [("device_name", "characters")]),
     "a text-direction override": (device_payload(1, device_name="a\u202eb"), [("device_name", "characters")]),
     "a MAC of 11 digits": (device_payload(1, device_mac="D061AED4589"), [("device_mac", "mac")]),
     "a MAC of mixed notation": (device_payload(1, device_mac="D0:61-AE:D4:58:94"), [("device_mac", "mac")]),
-    "a maker's code": (device_payload(1, device_mac="001-20210101-0001"), [("device_mac", "mac")]),
+    "a manufacturer ID": (device_payload(1, device_mac="001-20210101-0001"), [("device_mac", "mac")]),
     "an unknown type": (device_payload(1, device_type="PHONE"), [("device_type", "invalid_choice")]),
     "a type with a letter like an S": (
         device_payload(1, device_type="CON\u017fUMER"),
         [("device_type", "invalid_choice")],
     ),
-    "a list for a name": (device_payload(1, device_name=["x"]), [("device_name", "invalid")]),
+    "an array for a name": (device_payload(1, device_name=["x"]), [("device_name", "invalid_type")]),
 }
 
 
 @pytest.mark.parametrize("case", BAD_FIELDS)
-def test_a_malformed_field_is_named_with_its_index(api: Api, case: str) -> None:
+def test_malformed_field_is_reported_with_its_index(api: Api, case: str) -> None:
     fields, expected = BAD_FIELDS[case]
     before = tables()
     response = api.post("/api/devices", [device_payload(100), fields, device_payload(101, device_holder="RS Baru")])
@@ -145,13 +147,13 @@ def test_a_malformed_field_is_named_with_its_index(api: Api, case: str) -> None:
     assert tables() == before
 
 
-def test_the_longest_name_is_taken(api: Api) -> None:
+def test_longest_name_is_accepted(api: Api) -> None:
     assert (
         api.post("/api/devices", device_payload(1, device_name="é" * 255, device_holder="ΐ" * 255)).status_code == 201
     )
 
 
-def test_one_mac_twice_in_a_list_in_two_notations_is_refused(api: Api) -> None:
+def test_same_mac_in_two_notations_is_a_duplicate(api: Api) -> None:
     before = tables()
     response = api.post(
         "/api/devices",
@@ -162,14 +164,14 @@ def test_one_mac_twice_in_a_list_in_two_notations_is_refused(api: Api) -> None:
         {
             "field": "device_mac",
             "code": "duplicate",
-            "message": "The device at index 0 of this list has the same MAC address.",
+            "message": "Duplicate MAC address: the device at index 0 of the array has the same one.",
             "index": 2,
         }
     ]
     assert tables() == before
 
 
-def test_what_is_taken_is_a_conflict_by_index_that_does_not_tell_whose(api_a: Api, api_b: Api) -> None:
+def test_conflict_has_its_index_and_does_not_reveal_the_hospital(api_a: Api, api_b: Api) -> None:
     api_a.post("/api/devices", [device_payload(1), device_payload(2)])
     before = tables()
     posted = [
@@ -190,7 +192,7 @@ def test_what_is_taken_is_a_conflict_by_index_that_does_not_tell_whose(api_a: Ap
     assert tables() == before
 
 
-def test_every_wrong_item_is_listed_whatever_is_wrong_with_it(api: Api) -> None:
+def test_errors_of_all_kinds_are_listed_together(api: Api) -> None:
     register(device_payload(1))
     response = api.post(
         "/api/devices", [device_payload(1), device_payload(2, device_type="X"), device_payload(3), device_payload(3)]
@@ -205,7 +207,7 @@ def test_every_wrong_item_is_listed_whatever_is_wrong_with_it(api: Api) -> None:
     ]
 
 
-def test_where_the_settings_allow_it_a_makers_code_stands_for_a_mac(api: Api, settings: Any) -> None:
+def test_manufacturer_ids_are_accepted_if_the_settings_allow_them(api: Api, settings: Any) -> None:
     settings.DEVICES_ALLOW_NON_MAC = True
     body = api.post(
         "/api/devices",
@@ -217,18 +219,18 @@ def test_where_the_settings_allow_it_a_makers_code_stands_for_a_mac(api: Api, se
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_another_content_type_is_refused(api: Api, content_type: str) -> None:
+def test_other_content_types_return_415(api: Api, content_type: str) -> None:
     headers = {**api.headers}
     response = api.client.generic("POST", "/api/devices", b"[]", content_type, headers=headers)
     assert response.status_code == 415
     assert response.json()["status"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
-def test_a_byte_order_mark_is_passed_over(api: Api) -> None:
+def test_byte_order_mark_is_ignored(api: Api) -> None:
     assert api.post("/api/devices", b"\xef\xbb\xbf" + json.dumps(device_payload(1)).encode()).status_code == 201
 
 
-def test_the_number_of_queries_does_not_grow_with_the_list(api: Api) -> None:
+def test_number_of_queries_does_not_grow_with_the_array(api: Api) -> None:
     register(*(device_payload(n, device_holder=f"RS {n}") for n in range(7)))
     api.get("/api/devices")
     registering, conflicting = set(), set()
@@ -248,7 +250,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(api: Api) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("query", ["", "?on_conflict=update"])
 def test_malformed_device_is_rejected_without_a_transaction(api: Api, query: str) -> None:
-    api.get("/api/devices")  # notes the use of the key
+    api.get("/api/devices")  # writes last_used_at of the key
     with CaptureQueriesContext(connection) as queries:
         assert api.post(f"/api/devices{query}", [device_payload(1, device_mac="x")]).status_code == 400
     assert not [query for query in queries if query["sql"].startswith("BEGIN")]

@@ -1,4 +1,4 @@
-"""What a request uses up: one permit of its key's rate for each device, and stored bytes for its Idempotency-Key."""
+"""The costs of a request: one permit of its key for each device, and stored bytes for its Idempotency-Key."""
 
 import subprocess
 from collections.abc import Iterator
@@ -41,21 +41,21 @@ def items(first: int, last: int) -> list[dict[str, Any]]:
 # --- Leases and counters
 
 
-def test_several_permits_are_used_up_at_once() -> None:
+def test_several_permits_can_be_consumed_together() -> None:
     leases = RateLimiter(Shared(), Clock())
     rate = Rate(100, "min")
     assert leases.take("a", rate, 30) == (True, 70, 45)
     assert leases.take("a", rate) == (True, 69, 45)
 
 
-def test_the_rest_is_used_up_if_fewer_permits_are_left_than_wanted() -> None:
+def test_all_remaining_permits_are_consumed_if_too_few_are_left() -> None:
     leases = RateLimiter(Shared(), Clock())
     rate = Rate(100, "min")
     assert leases.take("a", rate, 10_000) == (True, 0, 45)
     assert leases.take("a", rate) == leases.take("a", rate, 5) == (False, 0, 45)
 
 
-def test_permits_at_hand_are_used_before_more_are_leased() -> None:
+def test_leased_permits_are_consumed_before_more_are_leased() -> None:
     shared = Shared()
     leases = RateLimiter(shared, Clock())
     rate = Rate(6400, "min")
@@ -76,18 +76,18 @@ def test_single_permits_after_arrays_never_exceed_the_limit() -> None:
 
 
 @pytest.mark.django_db
-def test_the_database_leases_as_many_as_wanted_and_never_more_than_are_left() -> None:
+def test_database_leases_the_wanted_permits_up_to_the_limit() -> None:
     counter = DatabaseStore()
     assert counter.lease("a", WINDOW, 30) == Reservation(30, 30)
     assert counter.lease("a", WINDOW, 69) == Reservation(69, 99)
     assert counter.lease("a", WINDOW, 5) == Reservation(1, 100)
     assert counter.lease("a", WINDOW, 5) == Reservation(0, 100)
     assert counter.lease("b", WINDOW, 10_000) == Reservation(100, 100)
-    assert counter.lease("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Reservation(100, 100)  # a share is more
+    assert counter.lease("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Reservation(100, 100)  # a batch is larger
 
 
 @needs_redis
-def test_redis_leases_as_many_as_wanted_and_never_more_than_are_left(
+def test_redis_leases_the_wanted_permits_up_to_the_limit(
     redis_server: tuple[subprocess.Popen[bytes], str],  # noqa: F811
 ) -> None:
     counter = RedisStore(redis_server[1])
@@ -113,21 +113,21 @@ def test_a_post_uses_one_permit_for_each_device(clock: Clock) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("query", ["?dry_run=true", "?mode=partial", "?mode=partial&dry_run=true"])
-def test_a_dry_run_and_a_partial_post_use_as_many(clock: Clock, query: str) -> None:
+def test_dry_run_and_partial_consume_the_same_permits(clock: Clock, query: str) -> None:
     api = Api(issue("app", rate="10/min").text)
     assert api.post(DEVICES + query, items(1, 4))["RateLimit"] == '"default";r=6;t=45'
     assert RateLimitCounter.objects.get().used == 4
 
 
 @pytest.mark.django_db
-def test_invalid_devices_cost_as_much_as_valid_ones(clock: Clock) -> None:
+def test_invalid_devices_consume_permits_too(clock: Clock) -> None:
     api = Api(issue("app", rate="10/min").text)
     response = api.post(DEVICES, [{}] * 4)
     assert (response.status_code, response["RateLimit"]) == (400, '"default";r=6;t=45')
 
 
 @pytest.mark.django_db
-def test_an_array_longer_than_the_rate_is_allowed_once_a_window(clock: Clock) -> None:
+def test_array_longer_than_the_rate_is_allowed_once_a_window(clock: Clock) -> None:
     api = Api(issue("app", rate="10/min").text)
     first = api.post(DEVICES, items(1, 50))
     assert (first.status_code, first["RateLimit"]) == (201, '"default";r=0;t=45')
@@ -139,24 +139,24 @@ def test_an_array_longer_than_the_rate_is_allowed_once_a_window(clock: Clock) ->
 
 
 @pytest.mark.django_db
-def test_the_last_permit_of_a_window_allows_an_array(clock: Clock) -> None:
+def test_last_permit_of_a_window_allows_an_array(clock: Clock) -> None:
     api = Api(issue("app", rate="1/s").text)
     assert api.post(DEVICES, items(1, 50)).status_code == 201
 
 
 @pytest.mark.django_db
-def test_an_array_whose_permits_others_used_up_in_the_meantime_writes_nothing(
+def test_array_without_permits_after_authentication_writes_nothing(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     issued = issue("app", rate="10/min")
     api = Api(issued.text)
-    note_use = authentication.touch_last_used
+    touch = authentication.touch_last_used
 
-    def others_come_first(key: Any) -> None:
-        note_use(key)
+    def consume_all(key: Any) -> None:
+        touch(key)
         stores.limiter().take(f"key:{issued.key.pk}", Rate(10, "min"), 100)
 
-    monkeypatch.setattr(authentication, "touch_last_used", others_come_first)
+    monkeypatch.setattr(authentication, "touch_last_used", consume_all)
     response = api.post(DEVICES, items(1, 5))
     assert (response.status_code, response["Retry-After"]) == (429, "45")
     assert not Device.objects.exists()
@@ -170,16 +170,14 @@ def once(number: int) -> dict[str, str]:
 
 
 @pytest.mark.django_db
-def test_a_large_error_is_not_stored(api: Api) -> None:
+def test_large_error_response_is_not_stored(api: Api) -> None:
     response = api.post(DEVICES, [{}] * 1000, **once(1))
     assert (response.status_code, len(response.content) > 100_000) == (400, True)
     assert IdempotencyRecord.objects.get().body == b""
 
 
 @pytest.mark.django_db
-def test_stored_bytes_of_a_key_are_limited_and_beyond_it_nothing_is_written(
-    api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stored_bytes_of_a_key_are_limited(api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttling, "STORAGE", Rate(5000, "d"))
     statuses = [api.post(DEVICES, device_payload(number), **once(number)).status_code for number in range(1, 20)]
     stored = IdempotencyRecord.objects.count()
@@ -192,9 +190,7 @@ def test_stored_bytes_of_a_key_are_limited_and_beyond_it_nothing_is_written(
 
 
 @pytest.mark.django_db
-def test_a_stored_response_is_still_replayed_beyond_the_limit(
-    api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stored_response_is_replayed_above_the_limit(api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttling, "STORAGE", Rate(1, "d"))
     first = api.post(DEVICES, device_payload(1), **once(1))
     assert api.post(DEVICES, device_payload(2), **once(2)).status_code == 429
@@ -203,7 +199,7 @@ def test_a_stored_response_is_still_replayed_beyond_the_limit(
 
 
 @pytest.mark.django_db
-def test_stored_bytes_are_counted_for_each_key_and_day(
+def test_stored_bytes_are_counted_by_key_and_day(
     api: Api, reader: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throttling, "STORAGE", Rate(1, "d"))
@@ -215,7 +211,7 @@ def test_stored_bytes_are_counted_for_each_key_and_day(
 
 
 @pytest.mark.django_db
-def test_a_counter_that_fails_fails_no_request(
+def test_failing_counter_fails_no_request(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""A key that is bound to a hospital: each route, seen from the hospital and from its neighbour."""
+"""Keys that are limited to a hospital: each endpoint, for its own devices and those of another hospital."""
 
 import json
 from typing import Any
@@ -32,9 +32,7 @@ def names(response: Any) -> list[str]:
         "?created_since=0",
     ],
 )
-def test_a_list_and_its_total_have_the_hospitals_devices_only(
-    api_a: Api, devices: dict[str, Device], query: str
-) -> None:
+def test_list_and_total_have_only_devices_of_the_hospital(api_a: Api, devices: dict[str, Device], query: str) -> None:
     response = api_a.get(f"/api/devices{query}")
     assert names(response) == ["Cuff 1"]
     assert response.json()["pagination"]["total"] == 1
@@ -44,15 +42,17 @@ def test_a_list_and_its_total_have_the_hospitals_devices_only(
     "query",
     ["device_holder=RS%20Sehat", "device_holder=unknown", "device_name=Cuff%202", "search=sehat", "search=Cuff%203"],
 )
-def test_no_filter_reaches_beyond_the_hospital(api_a: Api, devices: dict[str, Device], query: str) -> None:
+def test_no_filter_finds_devices_outside_the_scope(api_a: Api, devices: dict[str, Device], query: str) -> None:
     response = api_a.get(f"/api/devices?{query}")
     assert (names(response), response.json()["pagination"]["total"]) == ([], 0)
 
 
-@pytest.mark.parametrize("whose", ["b", "free"])
+@pytest.mark.parametrize("owner", ["b", "free"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_another_hospitals_device_is_not_found(api_a: Api, devices: dict[str, Device], whose: str, method: str) -> None:
-    other = devices[whose]
+def test_device_of_another_hospital_returns_404(
+    api_a: Api, devices: dict[str, Device], owner: str, method: str
+) -> None:
+    other = devices[owner]
     response = api_a(method, f"/api/device/{other.pk}", device_payload(9) if method.startswith("P") else None)
     assert response.status_code == 404
     assert response.json() == api_a.get("/api/device/999999").json()
@@ -62,20 +62,20 @@ def test_another_hospitals_device_is_not_found(api_a: Api, devices: dict[str, De
     assert other.device_name != "Cuff 9"
 
 
-def test_another_hospitals_retired_device_was_never_there(api_a: Api, api_b: Api, devices: dict[str, Device]) -> None:
+def test_retired_device_of_another_hospital_returns_404(api_a: Api, api_b: Api, devices: dict[str, Device]) -> None:
     api_b.delete(f"/api/device/{devices['b'].pk}")
     assert api_b.get(f"/api/device/{devices['b'].pk}").status_code == 410
     assert api_a.get(f"/api/device/{devices['b'].pk}").status_code == 404
 
 
-def test_what_a_hospitals_key_registers_is_the_hospitals(api_a: Api) -> None:
+def test_hospital_key_registers_devices_of_its_hospital(api_a: Api) -> None:
     response = api_a.post("/api/devices", [device_payload(1), device_payload(2, device_holder="rs HARAPAN")])
     assert response.status_code == 201
     assert {device["device_holder"] for device in response.json()["data"]} == {"RS Harapan"}
 
 
 @pytest.mark.parametrize("holder", ["RS Sehat", "RS Baru", "unknown"])
-def test_a_hospitals_key_registers_for_no_other(api_a: Api, rs_b: Hospital, holder: str) -> None:
+def test_hospital_key_cannot_register_for_another_hospital(api_a: Api, rs_b: Hospital, holder: str) -> None:
     before = Hospital.objects.count()
     response = api_a.post("/api/devices", [device_payload(1), device_payload(2, device_holder=holder)])
     assert (response.status_code, errors(response)) == (403, [("device_holder", "forbidden")])
@@ -85,7 +85,9 @@ def test_a_hospitals_key_registers_for_no_other(api_a: Api, rs_b: Hospital, hold
 
 
 @pytest.mark.parametrize("holder", ["RS Sehat", "unknown"])
-def test_a_hospitals_key_gives_no_device_away(api_a: Api, devices: dict[str, Device], holder: str) -> None:
+def test_hospital_key_cannot_move_a_device_to_another_hospital(
+    api_a: Api, devices: dict[str, Device], holder: str
+) -> None:
     path = f"/api/device/{devices['a'].pk}"
     for response in (
         api_a.patch(path, {"device_holder": holder}),
@@ -96,14 +98,14 @@ def test_a_hospitals_key_gives_no_device_away(api_a: Api, devices: dict[str, Dev
     assert devices["a"].device_holder.name == "RS Harapan"
 
 
-def test_a_hospitals_key_updates_and_retires_its_own(api_a: Api, devices: dict[str, Device]) -> None:
+def test_hospital_key_updates_and_retires_devices_of_its_hospital(api_a: Api, devices: dict[str, Device]) -> None:
     path = f"/api/device/{devices['a'].pk}"
     assert api_a.put(path, device_payload(1, device_name="New", device_holder="RS Harapan")).status_code == 200
     assert api_a.delete(path).status_code == 200
     assert api_a.get(path).status_code == 410
 
 
-def test_a_device_that_was_transferred_is_its_new_hospitals(
+def test_transferred_device_is_in_the_scope_of_the_new_hospital(
     api_a: Api, api_b: Api, rs_b: Hospital, devices: dict[str, Device]
 ) -> None:
     registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, SYSTEM)

@@ -1,4 +1,4 @@
-"""How often a key may ask, and how many keys that are none an address may send."""
+"""The rate limit of an API key, and the limit of invalid keys from a network."""
 
 import logging
 import re
@@ -47,7 +47,7 @@ def statuses(api: Api, times: int, path: str = "/api/devices") -> list[int]:
     return [api.get(path).status_code for _ in range(times)]
 
 
-def test_a_key_is_admitted_as_often_as_its_rate_says(clock: Clock) -> None:
+def test_key_is_limited_to_its_rate(clock: Clock) -> None:
     api = Api(issue("app", rate="3/min").text)
     assert statuses(api, 5) == [200] * 3 + [429] * 2
     assert statuses(Api(issue("another", rate="3/min").text), 1) == [200]
@@ -55,7 +55,7 @@ def test_a_key_is_admitted_as_often_as_its_rate_says(clock: Clock) -> None:
     assert statuses(api, 4) == [200] * 3 + [429]
 
 
-def test_a_refusal_is_an_envelope_and_says_when_to_come_back(clock: Clock) -> None:
+def test_429_has_the_envelope_and_retry_after(clock: Clock) -> None:
     api = Api(issue("app", rate="2/min").text)
     first = api.get("/api/devices")
     assert first["RateLimit-Policy"] == '"default";q=2;w=60'
@@ -68,27 +68,28 @@ def test_a_refusal_is_an_envelope_and_says_when_to_come_back(clock: Clock) -> No
     assert response.json() == {
         "status": "TOO_MANY_REQUESTS",
         "code": 429,
-        "message": "This API key has used up its 2/min. Ask again in 45 seconds.",
+        "message": "Rate limit exceeded: 2/min for this API key. Retry in 45 seconds.",
         "data": [],
         "errors": [
             {
                 "field": None,
                 "code": "too_many_requests",
-                "message": "This API key has used up its 2/min. Ask again in 45 seconds.",
+                "message": "Rate limit exceeded: 2/min for this API key. Retry in 45 seconds.",
             }
         ],
     }
     indonesian = api.get("/api/devices", **{"accept-language": "id"}).json()["message"]
-    assert indonesian == "Kunci API ini sudah mencapai batasnya, 2/min. Coba lagi dalam 45 detik."
+    assert indonesian == "Batas laju terlampaui: 2/min untuk kunci API ini. Ulangi dalam 45 detik."
 
 
-def test_every_answer_tells_what_is_left_also_an_error_and_to_a_browser(clock: Clock) -> None:
+def test_each_response_has_the_rate_limit_headers(clock: Clock) -> None:
     api = Api(issue("app", rate="100/min").text, origin="https://app.example.org")
-    for method, path, body in [
+    requests: list[tuple[str, str, Any]] = [
         ("GET", "/api/device/9", None),
         ("GET", "/api/none", None),
         ("POST", "/api/devices", []),
-    ]:
+    ]
+    for method, path, body in requests:
         assert '"default";r=' in api(method, path, body)["RateLimit"]
     posted = api.post("/api/devices", device_payload(1), **{"idempotency-key": "1"})
     again = api.post("/api/devices", device_payload(1), **{"idempotency-key": "1"})
@@ -99,7 +100,7 @@ def test_every_answer_tells_what_is_left_also_an_error_and_to_a_browser(clock: C
     assert api.get("/api/devices", **{"if-none-match": tag})["RateLimit"] == '"default";r=93;t=45'
 
 
-def test_a_write_that_is_refused_writes_nothing(clock: Clock) -> None:
+def test_write_over_the_limit_writes_nothing(clock: Clock) -> None:
     api = Api(issue("app", rate="1/h").text)
     assert api.post("/api/devices", device_payload(1)).status_code == 201
     assert api.post("/api/devices", device_payload(2)).status_code == 429
@@ -107,14 +108,14 @@ def test_a_write_that_is_refused_writes_nothing(clock: Clock) -> None:
     assert len(Api(issue("other").text).get("/api/devices").json()["data"]) == 1
 
 
-def test_the_default_applies_to_keys_without_a_rate_of_their_own(clock: Clock, settings: Any) -> None:
+def test_default_rate_applies_to_keys_without_a_rate(clock: Clock, settings: Any) -> None:
     settings.API_RATE = "2/min"
     assert statuses(Api(issue("app").text), 3) == [200, 200, 429]
     assert statuses(Api(issue("busy", rate="unlimited").text), 5) == [200] * 5
     assert statuses(Api(issue("own", rate="4/s").text), 5) == [200] * 4 + [429]
 
 
-def test_a_leased_permit_takes_no_query(clock: Clock, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_leased_permit_takes_no_query(clock: Clock, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     api = Api(issue("app", rate="6000/min").text)
     register(device_payload(1))
     api.get("/api/devices")
@@ -123,24 +124,24 @@ def test_a_leased_permit_takes_no_query(clock: Clock, django_assert_num_queries:
     assert RateLimitCounter.objects.get().used == 6000 // 64
 
 
-# --- Keys that are none
+# --- Invalid keys
 
 
 def attempt(key: str, times: int = 1, **headers: str) -> list[int]:
     return statuses(Api(key, **headers), times)
 
 
-def test_an_address_that_sends_keys_that_are_none_is_told_to_stop(clock: Clock, settings: Any) -> None:
+def test_network_with_too_many_invalid_keys_gets_429(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
     assert attempt(LEGACY_KEY, 7) == [401] * 5 + [429] * 2
     response = Api(LEGACY_KEY).get("/api/devices")
-    assert (response["Retry-After"], errors(response)) == ("45", [(None, "too_many_requests")])
+    assert (response["Retry-After"], errors(response)) == ("45", [(None, "too_many_failed_keys")])
     assert response["RateLimit-Policy"] == '"failed-keys";q=5;w=60'
     clock.at += 45
     assert attempt(LEGACY_KEY) == [401]
 
 
-def test_beyond_it_a_key_that_can_be_guessed_opens_nothing_and_is_not_looked_up(clock: Clock, settings: Any) -> None:
+def test_legacy_key_is_not_looked_up_above_the_limit(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
     api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
     attempt("guess-0123456789", 6)
@@ -151,7 +152,7 @@ def test_beyond_it_a_key_that_can_be_guessed_opens_nothing_and_is_not_looked_up(
     assert attempt(LEGACY_KEY) == [200]
 
 
-def test_beyond_it_keys_that_cannot_be_guessed_go_on(clock: Clock, settings: Any) -> None:
+def test_issued_keys_work_above_the_limit(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
     issued = issue("app").text
     attempt("guess-0123456789", 6)
@@ -160,14 +161,14 @@ def test_beyond_it_keys_that_cannot_be_guessed_go_on(clock: Clock, settings: Any
     assert attempt(issued, 20) == [200] * 20
 
 
-def test_an_expired_key_that_goes_on_asking_stops_no_client_with_a_legacy_key(clock: Clock, settings: Any) -> None:
+def test_invalid_issued_keys_do_not_block_legacy_keys(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE = "5/min"
     api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
     assert attempt(keys.generate(), 9)[-1] == 429
     assert attempt(LEGACY_KEY) == [200]
 
 
-def test_each_address_is_counted_by_itself_behind_a_proxy_too(clock: Clock, settings: Any) -> None:
+def test_each_network_is_counted_separately_behind_a_proxy(clock: Clock, settings: Any) -> None:
     settings.API_FAILED_RATE, settings.TRUSTED_PROXIES = "1/min", 1
 
     def last(address: str) -> int:
@@ -178,7 +179,7 @@ def test_each_address_is_counted_by_itself_behind_a_proxy_too(clock: Clock, sett
     assert [last(address) for address in one_network] == [401, 429, 401]
 
 
-def test_who_sends_no_key_tries_none(clock: Clock, settings: Any, outsider: Api) -> None:
+def test_request_without_a_key_is_not_counted(clock: Clock, settings: Any, outsider: Api) -> None:
     settings.API_FAILED_RATE = "1/min"
     assert statuses(outsider, 3) == [401] * 3
 
@@ -190,7 +191,7 @@ def window(limit: int, began_at: int = MINUTE) -> Window:
     return Window(began_at, began_at + 60, limit)
 
 
-def test_the_database_gives_leases_that_shrink_and_never_more_than_the_limit() -> None:
+def test_database_leases_shrink_and_never_exceed_the_limit() -> None:
     counter = DatabaseStore()
     granted = [counter.lease("a", window(1000)) for _ in range(1000)]
     assert granted[0] == Reservation(15, 15)
@@ -203,7 +204,7 @@ def test_the_database_gives_leases_that_shrink_and_never_more_than_the_limit() -
     assert counter.lease("a", window(1_000_000_000, MINUTE + 60)) == Reservation(15_625_000, 15_625_000)
 
 
-def test_windows_of_the_past_are_removed_by_whoever_counts_and_by_prune() -> None:
+def test_past_windows_are_deleted_by_the_counter_and_by_prune() -> None:
     clock = Clock()
     counter = DatabaseStore(clock)
     counter.lease("old", window(1))
@@ -219,37 +220,38 @@ def test_windows_of_the_past_are_removed_by_whoever_counts_and_by_prune() -> Non
 class Broken:
     place = "Redis"
 
-    def __init__(self, answer: Reservation | None = None) -> None:
-        self.answer, self.asked = answer, 0
+    def __init__(self, reservation: Reservation | None = None) -> None:
+        self.reservation, self.calls = reservation, 0
 
     def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
-        self.asked += 1
-        if self.answer is None:
+        self.calls += 1
+        if self.reservation is None:
             raise redis.ConnectionError("redis://:geheim@cache.example.org")
-        return self.answer
+        return self.reservation
 
     def used(self, name: str, window: Window) -> int:
         return self.lease(name, window).used
 
 
-def test_a_counter_that_fails_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_counter_is_skipped_for_some_seconds(caplog: pytest.LogCaptureFixture) -> None:
     clock, broken, second = Clock(), Broken(), Broken(Reservation(1, 1))
-    chain = FallbackStore([broken, second], clock)
+    counters: list[Any] = [broken, second]
+    chain = FallbackStore(counters, clock)
     assert [chain.lease("a", window(5)) for _ in range(10)] == [Reservation(1, 1)] * 10
-    assert (broken.asked, second.asked) == (1, 10)
+    assert (broken.calls, second.calls) == (1, 10)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().endswith("Redis: ConnectionError. The database counts instead.")
     clock.at += BREAKER_SECONDS
-    broken.answer = Reservation(2, 2)
+    broken.reservation = Reservation(2, 2)
     assert chain.lease("a", window(5)) == Reservation(2, 2)
 
 
-def test_where_no_counter_counts_requests_are_admitted(
+def test_requests_are_admitted_without_a_working_counter(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api(issue("app", rate="1/min").text)
-    api.get("/api/devices")  # so that the key's use is noted
+    api.get("/api/devices")  # writes last_used_at of the key
     stores.limiter().leases.clear()
     monkeypatch.setattr(DatabaseStore, "SQL", "SELECT nothing")
     with transaction.atomic():
@@ -263,7 +265,7 @@ def test_where_no_counter_counts_requests_are_admitted(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_takes_no_writes_admits_whoever_reads(caplog: pytest.LogCaptureFixture) -> None:
+def test_read_only_database_admits_reads(caplog: pytest.LogCaptureFixture) -> None:
     api = Api(issue("app", rate="1/min").text)
     sqlite = connection.vendor == "sqlite"
     with connection.cursor() as cursor:
@@ -272,11 +274,11 @@ def test_a_database_that_takes_no_writes_admits_whoever_reads(caplog: pytest.Log
     assert api.post("/api/devices", device_payload(1)).status_code == 503
     connection.close()
     assert not Device.objects.exists()
-    [told] = [record.getMessage() for record in caplog.records if record.name == "devices.ratelimit.stores"]
-    assert told.endswith("Requests are admitted.")
+    [message] = [record.getMessage() for record in caplog.records if record.name == "devices.ratelimit.stores"]
+    assert message.endswith("Requests are admitted.")
 
 
-def test_a_dead_redis_is_logged_without_its_password(caplog: pytest.LogCaptureFixture) -> None:
+def test_redis_failure_is_logged_without_the_password(caplog: pytest.LogCaptureFixture) -> None:
     chain = FallbackStore([RedisStore("redis://:geheim@127.0.0.1:1/0")])
     begin = time.monotonic()
     with pytest.raises(StoreUnavailable):
@@ -286,7 +288,7 @@ def test_a_dead_redis_is_logged_without_its_password(caplog: pytest.LogCaptureFi
     assert time.monotonic() - begin < 10
 
 
-def test_sqlite_waits_as_long_as_ever_after_a_count(db: None) -> None:
+def test_counter_does_not_change_the_busy_timeout_of_sqlite(db: None) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL waits in another way")
     DatabaseStore().lease("a", window(1))
@@ -295,10 +297,10 @@ def test_sqlite_waits_as_long_as_ever_after_a_count(db: None) -> None:
         assert cursor.fetchone() == (5000,)
 
 
-# --- What a key's rate is
+# --- Setting the rate
 
 
-def test_a_rate_is_given_in_the_admin(operator: Client) -> None:
+def test_rate_can_be_set_in_the_admin(operator: Client) -> None:
     form = {"name": "ward app", "naming": "snake_case", "hospital": "", "value": "", "rate": " 600 /min"}
     operator.post("/admin/devices/apikey/add/", form)
     key = ApiKey.objects.get()
@@ -310,7 +312,7 @@ def test_a_rate_is_given_in_the_admin(operator: Client) -> None:
     assert ApiKey.objects.get(name="default").rate is None
 
 
-def test_a_rate_is_given_by_the_command_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rate_can_be_set_by_the_command_and_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("create_api_key", "app", "--rate", "10/s")
     call_command("create_api_key", "other")
     assert list(ApiKey.objects.order_by("pk").values_list("rate", flat=True)) == ["10/s", None]
@@ -322,5 +324,5 @@ def test_a_rate_is_given_by_the_command_and_listed(capsys: pytest.CaptureFixture
         call_command("create_api_key", "app", "--rate", "often")
 
 
-def test_a_rotated_key_keeps_its_rate(db: None) -> None:
+def test_rotated_key_keeps_its_rate(db: None) -> None:
     assert api_keys.rotate(issue("app", rate="10/s").key, SYSTEM).key.rate == "10/s"

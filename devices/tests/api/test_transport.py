@@ -1,4 +1,4 @@
-"""What carries API responses: no shared cache keeps them, and no plain HTTP is accepted."""
+"""Caching and HTTPS: shared caches store no API response, and plain HTTP is rejected."""
 
 import json
 import socket
@@ -31,20 +31,20 @@ def fail(*_args: Any, **_values: Any) -> Any:
     raise RuntimeError
 
 
-def be_away(*_args: Any, **_values: Any) -> Any:
+def fail_database(*_args: Any, **_values: Any) -> Any:
     raise OperationalError
 
 
 # --- Caches
 
 
-def test_every_route_is_walked() -> None:
+def test_each_route_is_checked() -> None:
     assert {"api", "api/devices", "api/devices/changes", "api/device/<int:id_device>"} <= set(ROUTES)
     assert {route for route in PUBLIC if route.startswith("api")} <= set(ROUTES)
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_no_response_of_any_route_may_be_shared(api: Api, reader: Api, outsider: Api, route: str) -> None:
+def test_no_response_of_a_route_is_cacheable_by_shared_caches(api: Api, reader: Api, outsider: Api, route: str) -> None:
     [device] = register(device_payload(1))
     statuses = set()
     for method in METHODS:
@@ -60,7 +60,7 @@ def test_no_response_of_any_route_may_be_shared(api: Api, reader: Api, outsider:
     assert route in PUBLIC or 401 in statuses
 
 
-def test_a_list_and_a_device_may_be_kept_by_the_client_alone(api: Api) -> None:
+def test_only_the_client_can_cache_a_list_or_a_device(api: Api) -> None:
     [device] = register(device_payload(1))
     for path in ("/api/devices", f"/api/device/{device.pk}"):
         response = api.get(path)
@@ -70,7 +70,7 @@ def test_a_list_and_a_device_may_be_kept_by_the_client_alone(api: Api) -> None:
         assert_not_shared(unchanged)
 
 
-def test_the_schema_says_so_of_every_status(api: Api) -> None:
+def test_schema_documents_the_cache_headers_of_each_status(api: Api) -> None:
     for methods in api.get("/api/schema").json()["paths"].values():
         for operation in methods.values():
             for response in operation["responses"].values():
@@ -78,7 +78,7 @@ def test_the_schema_says_so_of_every_status(api: Api) -> None:
                 assert response["headers"]["Vary"]["required"]
 
 
-def test_no_response_of_middleware_or_an_error_handler_may_be_shared(api: Api) -> None:
+def test_no_response_of_middleware_is_cacheable_by_shared_caches(api: Api) -> None:
     for response, status in (
         (api.get("/api/devices", host="evil.example"), 400),
         (api("OPTIONS", "/api/devices", **PREFLIGHT), 200),
@@ -89,10 +89,10 @@ def test_no_response_of_middleware_or_an_error_handler_may_be_shared(api: Api) -
         assert_not_shared(response)
 
 
-def test_no_response_of_a_failure_may_be_shared(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_response_to_a_failure_is_cacheable_by_shared_caches(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.registry.register", fail)
     failed = api.post("/api/devices", device_payload(1))
-    monkeypatch.setattr("devices.api.authentication.find_active_key", be_away)
+    monkeypatch.setattr("devices.api.authentication.find_active_key", fail_database)
     unavailable = api.get("/api/devices")
     monkeypatch.setattr("cexup.middleware.language_of", fail)
     in_middleware = api.get("/api/devices")
@@ -101,7 +101,7 @@ def test_no_response_of_a_failure_may_be_shared(api: Api, monkeypatch: pytest.Mo
         assert_not_shared(response)
 
 
-def test_no_response_over_a_rate_may_be_shared(db: None) -> None:
+def test_no_429_is_cacheable_by_shared_caches(db: None) -> None:
     limited = Api(issue("slow", rate="1/h").text)
     limited.get("/api/devices")
     response = limited.get("/api/devices")
@@ -109,7 +109,7 @@ def test_no_response_over_a_rate_may_be_shared(db: None) -> None:
     assert_not_shared(response)
 
 
-def test_other_pages_keep_their_own_caching(client: Client, db: None) -> None:
+def test_other_pages_have_their_own_cache_headers(client: Client, db: None) -> None:
     assert "x-api-key" not in client.get("/admin/login/").headers["Vary"]
 
 
@@ -121,13 +121,13 @@ def test_other_pages_keep_their_own_caching(client: Client, db: None) -> None:
         (b"nonsense\r\n", 400),
     ],
 )
-def test_no_response_of_the_server_itself_may_be_shared(server: int, request_: bytes, status: int) -> None:
+def test_no_response_of_gunicorn_is_cacheable_by_shared_caches(server: int, request_: bytes, status: int) -> None:
     with socket.create_connection(("127.0.0.1", server), timeout=60) as client:
         client.sendall(request_ + b"\r\n")
-        answer = b""
+        response = b""
         while chunk := client.recv(65536):
-            answer += chunk
-    head, _, body = answer.decode().partition("\r\n\r\n")
+            response += chunk
+    head, _, body = response.decode().partition("\r\n\r\n")
     assert json.loads(body)["code"] == status
     assert {"Cache-Control: no-store", "Vary: x-api-key", "X-Content-Type-Options: nosniff"} <= set(head.split("\r\n"))
 
@@ -178,7 +178,7 @@ def test_the_rejection_of_plain_http_is_translated(db: None) -> None:
 
 
 @pytest.mark.usefixtures("_https")
-def test_other_pages_are_redirected_and_health_checks_are_not(client: Client, db: None) -> None:
+def test_other_pages_are_redirected_to_https_and_health_checks_are_not(client: Client, db: None) -> None:
     for path in ("/", "/admin/login/", "/apis/"):
         response = client.get(path)
         assert response.status_code == 301
@@ -187,7 +187,7 @@ def test_other_pages_are_redirected_and_health_checks_are_not(client: Client, db
 
 
 @pytest.mark.usefixtures("_https")
-def test_behind_a_proxy_its_word_decides(api: Api, settings: Any) -> None:
+def test_forwarded_proto_decides_behind_a_proxy(api: Api, settings: Any) -> None:
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     assert api.get("/api/devices", **{"x-forwarded-proto": "https"}).status_code == 200
     assert api.get("/api/devices", **{"x-forwarded-proto": "http"}).status_code == 403

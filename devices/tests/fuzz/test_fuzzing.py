@@ -27,6 +27,7 @@ from devices.models import Channel, Device
 from devices.registry import device_data
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
+from devices.tests.support.formats import FORMATS
 from devices.tests.support.fuzzing import fuzz, mutated, mutated_text
 from devices.values import csv_escaping, hospital_names, mac, normalization
 
@@ -43,25 +44,29 @@ def test_the_mac_reader() -> None:
             result = read(text)
             assert result is None or (result.isascii() and read(result) == result)
         written = mac.parse_mac(text)
-        assert written is None or re.fullmatch(patterns.MAC_KEPT[1:-1], written)
+        assert written is None or re.fullmatch(patterns.MAC_RETURNED[1:-1], written)
 
     fuzz(check, NOTATION | TEXTS, examples=500)
 
 
-def test_the_readers_of_fields_take_what_the_patterns_of_the_schema_say(settings: Any) -> None:
-    def check(text: str, any_code: bool) -> None:
-        settings.DEVICES_ALLOW_NON_MAC = any_code
-        for clean, pattern in ((device_data.clean_text, patterns.TEXT), (device_data.clean_mac, patterns.mac_sent())):
+def test_validation_accepts_what_the_formats_of_the_schema_define(settings: Any) -> None:
+    def check(text: str, allow_manufacturer_ids: bool) -> None:
+        settings.DEVICES_ALLOW_NON_MAC = allow_manufacturer_ids
+        for clean, name in (
+            (device_data.clean_text, patterns.DISPLAY_NAME),
+            (device_data.clean_mac, patterns.mac_format()),
+        ):
+            pattern = FORMATS[name][1:-1]
             try:
-                kept = clean(text)
+                cleaned = clean(text)
             except ValidationError:
-                kept = None
+                cleaned = None
             normal = normalization.normalize(text)
-            assert (kept is not None) == bool(len(normal) < 256 and re.fullmatch(pattern[1:-1], normal)), pattern
-            assert kept is not None or len(normal) > 255 or not re.fullmatch(pattern[1:-1], text), pattern
-            assert kept is None or clean(kept) == kept
-        if any_code and kept is not None:
-            assert re.fullmatch(patterns.MAKERS_CODE_KEPT[1:-1], kept)
+            assert (cleaned is not None) == bool(len(normal) < 256 and re.fullmatch(pattern, normal)), name
+            assert cleaned is not None or len(normal) > 255 or not re.fullmatch(pattern, text), name
+            assert cleaned is None or clean(cleaned) == cleaned
+        if allow_manufacturer_ids and cleaned is not None:
+            assert re.fullmatch(patterns.MANUFACTURER_ID_RETURNED[1:-1], cleaned)
 
     fuzz(check, NOTATION | TEXTS, st.booleans(), examples=300)
 

@@ -73,13 +73,13 @@ def test_a_line_with_an_empty_id_is_matched_by_its_mac_or_registers(devices: dic
 
 @pytest.mark.parametrize("text", ["0", "-1", "seven", "7.5", "9" * 30, "0123456789012345678901", "٧"])
 def test_what_is_no_id_is_wrong(devices: dict[str, Device], text: str) -> None:
-    assert wrong(planned(UNRESTRICTED, {"id": text, **device_payload(9)})[0]) == [("id", "invalid")]
+    assert wrong(planned(UNRESTRICTED, {"id": text, **device_payload(9)})[0]) == [("id", "invalid_id")]
 
 
 def test_an_id_beyond_reach_is_answered_like_one_that_is_not_there(devices: dict[str, Device], of_a: Scope) -> None:
     [beyond, missing] = planned(of_a, {"id": devices["b"].pk, **device_payload(8)}, {"id": 2**40, **device_payload(9)})
     assert [problem.message for problem in beyond.problems] == [problem.message for problem in missing.problems]
-    assert (wrong(beyond), beyond.old) == ([("id", "unknown")], {})
+    assert (wrong(beyond), beyond.old) == ([("id", "unknown_id")], {})
 
 
 def test_another_hospitals_name_and_mac_are_taken_and_nothing_tells_whose(

@@ -82,7 +82,7 @@ def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
         (["app", "--expires", "soon"], "--expires: This must be a day such as 2027-12-31."),
         (["app", "--expires", "2020-01-01"], "--expires: This day has passed."),
         (["app", "--hospital", "unknown"], "--hospital: “unknown” means no hospital."),
-        (["app", "--hospital", " "], "--hospital: This field may not be blank."),
+        (["app", "--hospital", " "], "--hospital: This field must not be empty."),
         (["app", "--rate", "often"], "--rate: This is not a valid rate"),
         (["app", "--naming", "kebab-case"], "--naming: invalid choice"),
         (["app", "--value", "short"], "A legacy key must have 16 to 255 printable ASCII characters"),
@@ -91,9 +91,9 @@ def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
             ["app", "--hospital", "RS Baru", "--value", "short"],
             "A legacy key must have 16 to 255 printable ASCII characters",
         ),
-        ([" "], "NAME: This field may not be blank."),
+        ([" "], "NAME: This field must not be empty."),
         (["a\0b"], "NAME: This contains control characters"),
-        (["x" * 256], "NAME: This has more than 255 characters."),
+        (["x" * 256], "NAME: This has 256 characters. The maximum is 255."),
     ],
 )
 def test_a_key_that_cannot_be_issued_is_an_error(arguments: list[str], message: str) -> None:

@@ -152,7 +152,7 @@ def test_an_address_with_too_many_requests_at_a_time_is_told_so_and_no_other(pro
     answer = greedy[-1].recv(65536).decode()
     assert answer.startswith("HTTP/1.1 429 ")
     assert "\r\nRetry-After: 5\r\n" in answer
-    assert json.loads(answer.partition("\r\n\r\n")[2])["errors"][0]["code"] == "too_many_requests"
+    assert json.loads(answer.partition("\r\n\r\n")[2])["errors"][0]["code"] == "too_many_concurrent_requests"
     assert_nobody_waited(served(proxy, server_key, 5))
     for client in greedy:
         client.close()

@@ -90,7 +90,7 @@ def test_a_wrong_host_is_400_and_has_the_headers_too(outsider: Api, path: str) -
         assert response.status_code == 400
         assert headers_are_there(response)
         if path.startswith("/api/"):
-            assert (response.json()["status"], errors(response)) == ("BAD_REQUEST", [(None, "bad_request")])
+            assert (response.json()["status"], errors(response)) == ("BAD_REQUEST", [(None, "invalid_host")])
     assert outsider.get("/api/devices", **{"x-forwarded-host": "evil.example"}).status_code == 401
 
 

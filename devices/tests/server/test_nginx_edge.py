@@ -311,7 +311,7 @@ def test_sign_ins_of_an_address_are_limited_and_no_others(ports: Ports, number: 
     answers = [ask(ports.plain, path, "POST", address=address) for _ in range(200)]
     assert {answer.status for answer in answers[:30]} == {200}
     assert answers[-1].status == 429
-    assert json.loads(answers[-1].body)["errors"][0]["code"] == "too_many_requests"
+    assert json.loads(answers[-1].body)["errors"][0]["code"] == "too_many_concurrent_requests"
     assert answers[-1].all("Retry-After") == ["5"]
     assert ask(ports.plain, path, "GET", address=address).status == 200
     assert ask(ports.plain, "/api/devices", "POST", address=address).status == 200

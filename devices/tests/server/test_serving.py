@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.django_db
 def test_probes_need_no_key(client: Client) -> None:
-    assert client.get("/healthz").json()["message"] == "The process is up."
-    assert client.get("/readyz").json()["message"] == "The database answers."
+    assert client.get("/healthz").json()["message"] == "The process is running."
+    assert client.get("/readyz").json()["message"] == "The database responds."
     for path in ("/healthz/", "/readyz/"):
         assert client.get(path).status_code == 200
     strict = Client(enforce_csrf_checks=True)
@@ -225,7 +225,7 @@ def test_a_body_in_chunks_is_read_whole(server: int, server_key: str) -> None:
 def test_a_body_that_ends_too_early_is_not_taken_for_whole(server: int, server_key: str) -> None:
     device = json.dumps(device_payload(2)).encode()
     code, _headers, answer = talk(server, post(server_key, "Content-Length: 1000") + device, half_close=True)
-    assert (code, answer["message"]) == (400, "The body ended before its Content-Length.")
+    assert (code, answer["message"]) == (400, "The body is shorter than its Content-Length. Retry the request.")
 
 
 def test_a_body_that_is_too_large_is_told_so_after_it_was_sent(server: int, server_key: str) -> None:

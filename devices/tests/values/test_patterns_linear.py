@@ -151,7 +151,6 @@ def of_the_schema() -> list[Use]:
     """Return what /api/schema gives clients to run."""
     found = {name: value for name, value in vars(patterns).items() if name.isupper() and isinstance(value, str)}
     whole = {name: value for name, value in found.items() if value.startswith("^")}  # the others are parts of these
-    whole |= {"mac_sent": patterns.mac_sent(), "mac_kept": patterns.mac_kept()}
     return [Use(f"patterns.{name}", re.compile(text), "search") for name, text in whole.items()]
 
 
