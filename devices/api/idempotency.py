@@ -53,7 +53,7 @@ class WriteOptions:
     update_known: bool = False
 
     @classmethod
-    def read(cls, request: Request) -> "WriteOptions":
+    def parse(cls, request: Request) -> "WriteOptions":
         query = QueryParams(request, WRITE_PARAMETERS if request.method == "POST" else {"dry_run"})
         dry_run = query.choice("dry_run", ("false", "true")) == "true"
         partial = query.choice("mode", ("all", "partial")) == "partial"
@@ -71,7 +71,7 @@ def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], Http
 
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        options = WriteOptions.read(request)
+        options = WriteOptions.parse(request)
         api_key, key = key_of(request), _parse_key(request)
         throttling.consume_devices(request, api_key, _number_of_devices(request))  # before any transaction
         act = partial(action, view, request, options, *args, **kwargs)

@@ -22,7 +22,7 @@ from devices.values.error_codes import ErrorCode
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
-DEEP = 1000  # from this offset on, a page of a filtered list is found by PLACE, which needs a second count
+SEEK_THRESHOLD = 1000  # from this offset on, a page of a filtered list is found by PLACE, which needs a second count
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Position:
     in_default_order: bool
 
     @classmethod
-    def read(cls, query: QueryParams) -> "Position":
+    def parse(cls, query: QueryParams) -> "Position":
         first = settings.API_FIRST_PAGE
         page = query.integer("page", first, MAX_PAGE, first)
         size = query.integer("size", 1, MAX_SIZE, DEFAULT_SIZE)
@@ -62,7 +62,7 @@ class Position:
             return Cut(BEFORE, self.size)
         if not self.offset:
             return Cut(FIRST, self.size)
-        is_deep = self.offset >= DEEP or not selection.is_filtered
+        is_deep = self.offset >= SEEK_THRESHOLD or not selection.is_filtered
         by_place = self.in_default_order and is_deep and not selection.needs_own_plan
         return Cut(PLACE, self.size) if by_place else Cut(OFFSET, self.size, self.offset)
 
@@ -134,7 +134,7 @@ class Page:
         return self._link(page=min(self.position.page - 1, first + self._total_pages() - 1))
 
     def _link(self, **position: int) -> str:
-        kept = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
+        filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
         [(name, number)] = position.items()
-        query = f"{name}={number}&size={self.position.size}" + (f"&{urlencode(kept)}" if kept else "")
+        query = f"{name}={number}&size={self.position.size}" + (f"&{urlencode(filters)}" if filters else "")
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

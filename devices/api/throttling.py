@@ -53,11 +53,13 @@ def block_storage(key: ApiKey) -> None:
     Raises:
         TooManyRequests: the key has used up its storage of this day (UTC).
     """
-    if refusal := limiter().refusal(f"stored:{key.pk}", STORAGE):
+    if exceeded := limiter().refusal(f"stored:{key.pk}", STORAGE):
         message = _(
             "This API key has stored too many responses today. Omit the Idempotency-Key, or retry in %(wait)d seconds."
         )
-        raise TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in, ErrorCode.TOO_MANY_STORED_RESPONSES)
+        raise TooManyRequests(
+            message % {"wait": exceeded.ends_in}, exceeded.ends_in, ErrorCode.TOO_MANY_STORED_RESPONSES
+        )
 
 
 def consume_storage(key: ApiKey, size: int) -> None:
@@ -75,8 +77,8 @@ def block_brute_force(request: Request, sent: str) -> None:
     """
     if keys.is_legacy(sent):
         for name, rate in _failure_limits(request, sent):
-            if refusal := limiter().refusal(name, rate):
-                raise _too_many_failures(request, rate, refusal)
+            if exceeded := limiter().refusal(name, rate):
+                raise _too_many_failures(request, rate, exceeded)
 
 
 def record_failure(request: Request, sent: str) -> APIException:
@@ -111,12 +113,12 @@ def _failure_limits(request: Request, sent: str) -> list[Limit]:
     return rates.by_network(f"failed:{form}", rate, client_networks(request), NETWORKS_OF_A_SITE)
 
 
-def _too_many_failures(request: Request, rate: Rate, refusal: Decision) -> TooManyRequests:
-    _set_headers(request, "failed-keys", rate, refusal)
+def _too_many_failures(request: Request, rate: Rate, exceeded: Decision) -> TooManyRequests:
+    _set_headers(request, "failed-keys", rate, exceeded)
     message = _(
         "Too many requests with an invalid API key from your IP address. Check the key, and retry in %(wait)d seconds."
     )
-    return TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in, ErrorCode.TOO_MANY_FAILED_KEYS)
+    return TooManyRequests(message % {"wait": exceeded.ends_in}, exceeded.ends_in, ErrorCode.TOO_MANY_FAILED_KEYS)
 
 
 def _set_headers(request: Request, policy: str, rate: Rate, decision: Decision) -> None:

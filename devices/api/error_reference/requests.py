@@ -108,7 +108,7 @@ HTTP = {
         414,
         "null",
         (
-            "The URL is too long. The request line can have at most {…} bytes.",
+            "The URL is too long. The request line can have at most {limit} bytes.",
             "The URL is too long. Use fewer or shorter parameters.",
         ),
         "The method, the URL and the HTTP version have more than 4,094 bytes.",
@@ -125,7 +125,7 @@ HTTP = {
         431,
         "null",
         (
-            "The headers are too large. A request can have at most {…} headers of {…} bytes each.",
+            "The headers are too large. A request can have at most {number} headers of {size} bytes each.",
             "The headers are too large.",
         ),
         "The request has more than 100 headers, or a header has more than 8,190 bytes.",

@@ -55,7 +55,7 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     def list(self, request: Request) -> HttpResponse:
         query = QueryParams(request, LIST_PARAMETERS)
-        position, filters = Position.read(query), DeviceFilter(query.sent)
+        position, filters = Position.parse(query), DeviceFilter(query.sent)
         query.errors += filters.find_errors()
         query.raise_errors()
         page = Page.fetch(request, filters.select(self.scope), position, key_of(request).naming)

@@ -10,7 +10,7 @@ from devices.access.actor import SYSTEM
 from devices.db.triggers import append_only
 from devices.models import ChangeFeed, Device, Hospital
 from devices.registry import hospitals
-from devices.tests.support.changes import PATH, follow, told
+from devices.tests.support.changes import PATH, actions_of, follow
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 
@@ -25,7 +25,7 @@ def test_feed_returns_each_action_in_order_with_the_device_at_that_time(api: Api
     api.delete(f"/api/device/{first['id']}")
     registry.restore([first["id"]], SYSTEM)
     response = api.get(PATH)
-    assert told(response) == [
+    assert actions_of(response) == [
         ("created", "Cuff 1"),
         ("created", "Cuff 2"),
         ("updated", "Renamed"),
@@ -43,10 +43,13 @@ def test_following_next_returns_each_change_once(api: Api) -> None:
     events, end = follow(api, f"{PATH}?size=3")
     assert [event["device"]["device_name"] for event in events] == [f"Cuff {n}" for n in range(7)]
     assert len({event["cursor"] for event in events}) == 7
-    assert told(api.get(end)) == []
+    assert actions_of(api.get(end)) == []
     register(device_payload(8))
-    assert told(api.get(end)) == [("created", "Cuff 8")]
-    assert told(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [("created", "Cuff 5"), ("created", "Cuff 6")]
+    assert actions_of(api.get(end)) == [("created", "Cuff 8")]
+    assert actions_of(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [
+        ("created", "Cuff 5"),
+        ("created", "Cuff 6"),
+    ]
 
 
 def test_since_now_returns_only_later_changes(api: Api) -> None:
@@ -54,7 +57,7 @@ def test_since_now_returns_only_later_changes(api: Api) -> None:
     events, end = follow(api, f"{PATH}?since=now")
     assert events == []
     register(device_payload(2))
-    assert told(api.get(end)) == [("created", "Cuff 2")]
+    assert actions_of(api.get(end)) == [("created", "Cuff 2")]
 
 
 def test_feed_for_a_camel_case_key_is_in_camel_case(camel: Api) -> None:
@@ -81,8 +84,8 @@ def test_transfer_is_deleted_for_the_old_hospital_and_created_for_the_new_one(
     starts = {key: follow(key)[1] for key in (api, api_a, api_b)}
     api.patch(f"/api/device/{devices['a'].pk}", {"device_name": "Theirs now", "device_holder": "RS Sehat"})
     registry.update(one(devices["a"]), {"device_type": "CORPORATE"}, SYSTEM)
-    assert told(api.get(starts[api])) == [("updated", "Theirs now"), ("updated", "Theirs now")]
-    assert told(api_b.get(starts[api_b])) == [("created", "Theirs now"), ("updated", "Theirs now")]
+    assert actions_of(api.get(starts[api])) == [("updated", "Theirs now"), ("updated", "Theirs now")]
+    assert actions_of(api_b.get(starts[api_b])) == [("created", "Theirs now"), ("updated", "Theirs now")]
     [left] = api_a.get(starts[api_a]).json()["data"]
     assert (left["action"], left["device"]["device_name"], left["device"]["device_holder"]) == (
         "deleted",
@@ -102,7 +105,7 @@ def test_device_without_a_hospital_is_deleted_for_its_former_hospital(api_a: Api
     _events, end = follow(api_a)
     registry.transfer(one(devices["a"]), None, SYSTEM)
     registry.transfer(one(devices["a"]), devices["a"].device_holder, SYSTEM)
-    assert told(api_a.get(end)) == [("deleted", "Cuff 1"), ("created", "Cuff 1")]
+    assert actions_of(api_a.get(end)) == [("deleted", "Cuff 1"), ("created", "Cuff 1")]
 
 
 def test_feed_pages_of_a_hospital_merge_current_and_transferred_devices(
@@ -130,7 +133,7 @@ def test_merging_hospitals_creates_the_devices_in_the_feed_of_the_target(
 ) -> None:
     _events, end = follow(api_b)
     hospitals.merge([rs_a], rs_b, SYSTEM)
-    assert told(api_b.get(end)) == [("created", "Cuff 1")]
+    assert actions_of(api_b.get(end)) == [("created", "Cuff 1")]
     assert {event["device"]["device_holder"] for event in follow(api)[0]} == {"RS Sehat", "unknown"}
 
 
@@ -170,7 +173,7 @@ def test_cursor_before_pruned_changes_returns_410(api: Api) -> None:
     ChangeFeed.objects.update(pruned_to=Device.history.order_by("history_id")[1].history_id)
     response = api.get(f"{PATH}?since={events[0]['cursor']}")
     assert (response.status_code, errors(response)) == (410, [(None, "cursor_too_old")])
-    assert told(api.get(f"{PATH}?since={events[1]['cursor']}")) == [("created", "Cuff 3")]
+    assert actions_of(api.get(f"{PATH}?since={events[1]['cursor']}")) == [("created", "Cuff 3")]
     assert len(follow(api, f"{PATH}?size=1")[0]) == 3
 
 
@@ -194,4 +197,4 @@ def test_feed_requires_a_key(outsider: Api) -> None:
 
 def test_read_only_key_can_follow_the_feed(reader: Api) -> None:
     assert issue("x")
-    assert told(reader.get(PATH)) == []
+    assert actions_of(reader.get(PATH)) == []

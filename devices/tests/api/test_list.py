@@ -82,7 +82,7 @@ def test_deep_page_is_found_from_either_end(api: Api, api_a: Api, monkeypatch: p
     devices = register(*(device_payload(n, device_holder="RS Harapan") for n in range(1, 48)))
     registry.retire(Device.objects.filter(pk__in=[devices[5].pk, devices[30].pk]), SYSTEM)
     kept = [device.pk for device in devices if device not in (devices[5], devices[30])]
-    monkeypatch.setattr(pagination, "DEEP", 4)
+    monkeypatch.setattr(pagination, "SEEK_THRESHOLD", 4)
     for client in (api, api_a):
         for page in range(1, 14):
             response = client.get(f"/api/devices?page={page}&size=4{query}")

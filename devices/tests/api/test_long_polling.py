@@ -22,7 +22,7 @@ from devices.accounts import api_keys
 from devices.api import long_polling
 from devices.models import ApiKey
 from devices.registry import hospitals
-from devices.tests.support.changes import PATH, told
+from devices.tests.support.changes import PATH, actions_of
 from devices.tests.support.client import Api, issue
 from devices.tests.support.concurrency import at_once
 from devices.tests.support.factories import device_payload, register
@@ -58,7 +58,7 @@ def test_waiting_request_has_no_connection_and_returns_the_next_change(asleep: t
             assert asleep.acquire(timeout=20)
         return register(device_payload(1))
 
-    assert told(at_once(2, act)[0]) == [("created", "Cuff 1")]
+    assert actions_of(at_once(2, act)[0]) == [("created", "Cuff 1")]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -75,7 +75,7 @@ def test_change_outside_the_scope_does_not_end_the_wait(asleep: threading.Semaph
             register(device)
         return None
 
-    assert told(at_once(2, act)[0]) == [("created", "Cuff 3")]
+    assert actions_of(at_once(2, act)[0]) == [("created", "Cuff 3")]
 
 
 def revoke(key: ApiKey) -> None:
@@ -113,20 +113,24 @@ def test_key_that_becomes_invalid_during_the_wait_gets_no_data(
 def test_request_above_the_limit_does_not_wait(asleep: threading.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_polling, "_slots", long_polling.Slots(total=1, per_key=1))
     key = issue("ward app").text
-    answered = threading.Event()
+    is_complete = threading.Event()
 
     def act(number: int) -> Any:
         if number == 0:
-            return Api(key).get(NOW)
+            first = Api(key).get(NOW)
+            is_complete.set()
+            return first
         assert asleep.acquire(timeout=20)
         second = Api(key).get(NOW)
-        assert not answered.is_set()
+        assert not is_complete.is_set()
         register(device_payload(1))
         return second
 
     first, second = at_once(2, act)
-    assert (told(first), told(second)) == ([("created", "Cuff 1")], [])
-    assert told(Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))) == told(first)
+    assert (actions_of(first), actions_of(second)) == ([("created", "Cuff 1")], [])
+    assert actions_of(
+        Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))
+    ) == actions_of(first)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -146,8 +150,8 @@ def test_requests_of_one_key_that_wait_are_limited(
         return third
 
     *waited, third = at_once(4, act)
-    assert told(third) == []
-    assert [told(response) for response in waited] == [[("created", "Cuff 1")]] * 3
+    assert actions_of(third) == []
+    assert [actions_of(response) for response in waited] == [[("created", "Cuff 1")]] * 3
 
 
 def test_slot_is_released_after_its_request() -> None:
@@ -161,7 +165,7 @@ def test_slot_is_released_after_its_request() -> None:
 
 def test_end_of_the_wait_returns_an_empty_page_with_next(api: Api) -> None:
     response = api.get(f"{PATH}?since=now&wait=1")
-    assert told(response) == []
+    assert actions_of(response) == []
     assert response.json()["pagination"]["next"].endswith("&wait=1")
 
 
@@ -192,7 +196,7 @@ def small_server(
         process.wait(30)
 
 
-def test_those_who_wait_leave_the_server_to_the_others_and_let_it_stop(small_server: tuple[str, str, Any]) -> None:
+def test_waiting_requests_leave_threads_to_others_and_end_at_shutdown(small_server: tuple[str, str, Any]) -> None:
     address, key, process = small_server
 
     def get(path: str) -> Any:
@@ -201,8 +205,8 @@ def test_those_who_wait_leave_the_server_to_the_others_and_let_it_stop(small_ser
 
     with ThreadPoolExecutor(8) as pool:
         waiters = [pool.submit(get, NOW) for _ in range(6)]
-        answered = {waiter for waiter in waiters if _done(waiter, among=waiters)}
-        assert len(answered) == 4
+        complete = {waiter for waiter in waiters if _done(waiter, among=waiters)}
+        assert len(complete) == 4
         for _ in range(20):
             assert get("/api/devices")["data"] == []
         assert [waiter.done() for waiter in waiters].count(True) == 4

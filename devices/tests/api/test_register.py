@@ -58,7 +58,7 @@ def test_fields_are_stored_normalized(api: Api) -> None:
 
 
 @pytest.mark.parametrize("holder", [{}, {"device_holder": "unknown"}, {"device_holder": " UNKNOWN "}])
-def test_omitted_or_unknown_hospital_is_no_hospital(api: Api, holder: dict[str, str]) -> None:
+def test_omitted_or_unknown_hospital_means_no_hospital(api: Api, holder: dict[str, str]) -> None:
     assert api.post("/api/devices", device_payload(1, **holder)).json()["data"][0]["device_holder"] == "unknown"
     assert not Hospital.objects.exists()
 

@@ -7,13 +7,14 @@ from devices.tests.support.client import Api
 PATH = "/api/devices/changes"
 
 
-def told(response: Any) -> list[tuple[str, str]]:
+def actions_of(response: Any) -> list[tuple[str, str]]:
+    """Return the action and the name of the device of each event."""
     assert response.status_code == 200, response.content
     return [(event["action"], event["device"]["device_name"]) for event in response.json()["data"]]
 
 
 def follow(api: Api, path: str = PATH) -> tuple[list[dict[str, Any]], str]:
-    """Follow `next` until there is nothing new; return all events, and where to go on."""
+    """Follow `next` until there is nothing new; return all events, and the path of the next page."""
     events: list[dict[str, Any]] = []
     while True:
         body = api.get(path).json()

@@ -21,7 +21,8 @@ Each error response has an array `errors`. Each entry has these fields:
 | `index` | the zero-based index in the posted array; omitted otherwise |
 
 Decide by the HTTP status first, then by `code`. `/api/schema` has the same list of codes as an `enum`. It is closed: a
-patch release adds no code. See [Compatibility](compatibility.md#compatible-changes-of-the-api).
+patch release adds no code. See [Compatibility](compatibility.md#compatible-changes-of-the-api). In the messages on this
+page, `{name}` stands for a value.
 
 A response has several entries if a request has several errors. Nothing was changed then, and the
 [status](api/README.md#status-codes) follows from all of them. With `mode=partial`, the entries are in
