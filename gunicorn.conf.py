@@ -5,7 +5,10 @@ import os
 from pathlib import Path
 
 from environs import FileAwareEnv
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
+
+from cexup import __version__
 
 os.umask(0o077)  # only the owner can read the files that a worker makes
 
@@ -35,6 +38,10 @@ statement_timeout = env.int("DATABASE_STATEMENT_TIMEOUT", 30)  # seconds, 0: non
 limits = {"statement_timeout": statement_timeout, "idle_in_transaction_session_timeout": statement_timeout}
 limits["lock_timeout"] = env.int("DATABASE_LOCK_TIMEOUT", 5)
 raw_env = ["PGOPTIONS=" + " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items() if seconds)]
+
+
+def on_starting(server: Arbiter) -> None:
+    server.log.info("The version of the registry is %s.", __version__)
 
 
 def post_worker_init(worker: Worker) -> None:

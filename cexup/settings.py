@@ -319,6 +319,7 @@ FILE_UPLOAD_HANDLERS = ["devices.admin.upload_handlers.LimitedUpload", *global_s
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
+LOCALE_PATHS = [BASE_DIR / "devices/locale"]  # these translations win over those of INSTALLED_APPS
 LANGUAGE_COOKIE_SECURE, LANGUAGE_COOKIE_HTTPONLY, LANGUAGE_COOKIE_SAMESITE = HTTPS, True, "Lax"
 TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # of the admin; the database has UTC
 

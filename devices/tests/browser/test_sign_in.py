@@ -45,7 +45,7 @@ def test_the_language_is_switched_before_signing_in_and_stays(visit: Visit, oper
     page = visit("/admin/login/")
     page.get_by_role("button", name="Bahasa Indonesia").click()
     page.get_by_label("Email atau nama pengguna").fill("operator")
-    page.get_by_label("Sandi").fill(PASSWORD)
+    page.get_by_label("Kata sandi").fill(PASSWORD)
     page.get_by_role("button", name="Masuk").click()
     expect(page.get_by_role("link", name="Perangkat").first).to_be_visible()
 

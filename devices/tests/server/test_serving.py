@@ -19,6 +19,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
+from cexup import __version__
 from devices.checks import database_is_supported
 from devices.tests.support.client import errors
 from devices.tests.support.factories import device_payload
@@ -29,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.django_db
 def test_probes_need_no_key(client: Client) -> None:
-    assert client.get("/healthz").json()["message"] == "The process is up."
+    health = client.get("/healthz").json()
+    assert (health["message"], health["data"]) == ("The process is up.", {"version": __version__})
     assert client.get("/readyz").json()["message"] == "The database answers."
     for path in ("/healthz/", "/readyz/"):
         assert client.get(path).status_code == 200
