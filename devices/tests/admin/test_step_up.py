@@ -372,8 +372,8 @@ def test_command_changes_the_user_name_of_a_hospital_admin_with_the_email(person
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nobody", "--activate"], "Error: argument USERNAME: There is no user nobody."),
-        (["colleague"], "Nothing to change: use --email, --activate or --deactivate."),
+        (["nobody", "--activate"], "Error: argument USERNAME: User nobody does not exist."),
+        (["colleague"], "Specify --email, --activate or --deactivate."),
         (["colleague", "--email", "x"], "Error: argument --email: Enter a valid email address."),
         (["colleague", "--email", "ratna@rs.example"], "Somebody signs in with this address already."),
     ],

@@ -186,9 +186,9 @@ def test_the_last_operator_is_let_in_by_a_command_which_is_logged(
     boss = User.objects.get(username="operator")
     set_up(operator, boss)
     call_command("reset_two_factor", "operator")
-    assert f"reset the two-factor sign-in of user {boss.pk}." in caplog.text
+    assert f"reset two-factor authentication of user {boss.pk}." in caplog.text
     assert not two_factor.is_enrolled(boss)
-    with pytest.raises(CommandError, match=r"There is no user nobody\.$"):
+    with pytest.raises(CommandError, match=r"User nobody does not exist\.$"):
         call_command("reset_two_factor", "nobody")
 
 

@@ -284,7 +284,7 @@ class Writers:
         assert set(sizes.values()) <= {self.size}, "a list is torn"
         lost = [name for name, acknowledged in self.hasty_lists.items() if acknowledged and not sizes[name]]
         assert lost == []
-        assert "Every count is right." in self.registry.manage("check_counts")
+        assert "All counters match." in self.registry.manage("check_counts")
 
 
 def may_be_sent_again(answer: Answer) -> bool:
