@@ -193,12 +193,12 @@ def server_key(server: int, server_environment: dict[str, str]) -> str:
 def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Registry]":
     """A server that tests may kill and start again, on a database of its own of the kind that is tested."""
     from devices.tests.support.faults import (
-        database_of_its_own,
+        new_database,
         served,  # which import this module
     )
 
     folder = tmp_path_factory.mktemp("faults")
-    with database_of_its_own(folder) as url, served(url, folder) as running:
+    with new_database(folder) as url, served(url, folder) as running:
         yield running
 
 

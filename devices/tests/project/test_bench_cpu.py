@@ -42,6 +42,6 @@ def test_only_selects_a_case_with_every_number_of_devices() -> None:
     assert [case.name for case in chosen] == [
         "list of 100, 1,000 devices",
         "list of 100, 1,000 devices, scaling",
-        "list of 100, 1,000 devices, a hospital's key",
+        "list of 100, 1,000 devices, hospital-scoped key",
         "POST of 1, 100 devices",
     ]

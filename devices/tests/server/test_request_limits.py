@@ -20,7 +20,7 @@ from devices.api.filters import DeviceFilter
 from devices.db import bulk
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.redis import ask_many, free_port
+from devices.tests.support.redis import free_port, send_many
 from devices.tests.support.server import ROOT, serving
 from devices.tests.support.server import children as workers
 
@@ -162,7 +162,7 @@ def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: di
     environment = {**server_environment, "PORT": str(free_port()), "WEB_CONCURRENCY": "2", "WEB_MAX_REQUESTS": "100"}
     with serving(environment) as port:
         first = set(workers(port))
-        assert ask_many(port, server_key, 640, connection="close") == {200: 640}
+        assert send_many(port, server_key, 640, connection="close") == {200: 640}
         end = time.monotonic() + 60
         while first & set(workers(port)) and time.monotonic() < end:
             time.sleep(0.1)

@@ -1,7 +1,7 @@
-"""Read files again and again, and print what that takes of memory: a program that a test runs.
+"""Read files three times and print the memory used, in MiB: a program that a test runs.
 
-In MiB: more than before at the peak; at the peak of the processes that read workbooks; more than before after reading
-all files once; and more than before after reading them three times.
+It prints four numbers: the growth of this process at the peak, the peak of the processes that read workbooks, and the
+growth of this process after all files were read once and after they were read three times.
 """
 
 import io
