@@ -22,7 +22,7 @@ SECTIONS = ["Context", "Decision", "Consequences"]
 REQUIREMENTS = 253  # of OWASP ASVS 5.0.0, levels 1 and 2
 
 
-def test_pytest_without_arguments_runs_every_file_of_tests(pytestconfig: pytest.Config) -> None:
+def test_pytest_collects_every_test_file(pytestconfig: pytest.Config) -> None:
     roots = [ROOT / path for path in pytestconfig.getini("testpaths")]
     files = [path for name in ("bench", "cexup", "devices") for path in (ROOT / name).rglob("test_*.py")]
     assert [path for path in files if not any(root in path.parents for root in roots)] == []
@@ -74,7 +74,7 @@ def test_each_decision_has_a_header_and_is_in_the_index() -> None:
         assert f"]({path.name})" in index
 
 
-def test_each_requirement_of_asvs_has_a_state_and_what_verifies_it() -> None:
+def test_each_requirement_of_asvs_has_a_state_and_evidence() -> None:
     lines = (ROOT / "docs/asvs.md").read_text().splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if re.match(r"\| \d+\.\d+\.\d+ ", line)]
     assert len({row[0] for row in rows}) == len(rows) == REQUIREMENTS
