@@ -172,9 +172,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 _PREFIX = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
 LANGUAGE_COOKIE_NAME, DEVICE_COOKIE_NAME = f"{_PREFIX}django_language", f"{_PREFIX}device"
-MESSAGE_STORAGE = (
-    "django.contrib.messages.storage.session.SessionStorage"  # a cookie of messages would have no such prefix
-)
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie would have no prefix
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 
@@ -251,18 +249,12 @@ if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
 API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
-FEED_WAITERS = env.int(
-    "FEED_WAITERS", 2, validate=validate.Range(min=0, max=1000)
-)  # long-polling requests per worker process
+FEED_WAITERS = env.int("FEED_WAITERS", 2, validate=validate.Range(min=0, max=1000))  # per worker process
 FEED_WAITERS_PER_KEY = env.int("FEED_WAITERS_PER_KEY", max(1, FEED_WAITERS // 4), validate=validate.Range(1, 1000))
 API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # per key without a rate limit
 API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # invalid keys per IP address
-CONFLICT_RATE = env.str(
-    "CONFLICT_RATE", "100/d", validate=is_rate
-)  # conflicts outside the scope, per key or hospital admin
-is_redis_url = validate.Regexp(
-    "^$|(rediss?|unix)://.", error="Use a URL that begins with redis://, rediss:// or unix://."
-)
+CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # outside the scope, per key or admin
+is_redis_url = validate.Regexp("^$|(rediss?|unix)://.", error="Use a redis://, rediss:// or unix:// URL.")
 REDIS_URL = env.str("REDIS_URL", "", validate=is_redis_url)
 DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 
