@@ -27,12 +27,12 @@ run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (default: 127.0.0.1
 test: $(DEV_STAMP)  ## Run all tests on SQLite, in a browser and on PostgreSQL. ARGS is passed to pytest, and skips the browser.
 	$(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest -rs -m browser
+	$(BIN)/python -m pytest -n auto -rs devices/tests/browser
 endif
-	$(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
+	$(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -n auto -m "not browser and not any_database" $(ARGS)
 
 test-browser: $(DEV_STAMP)  ## Run the browser tests with CHROMIUM. ARGS is passed to pytest.
-	$(BIN)/python -m pytest -m browser $(ARGS)
+	$(BIN)/python -m pytest -n auto devices/tests/browser $(ARGS)
 
 test-model: $(DEV_STAMP)  ## Run the long model-based tests on both databases (nightly).
 	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m pytest -q devices/tests/registry/test_model.py

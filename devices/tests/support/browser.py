@@ -1,5 +1,6 @@
 """Open pages in a browser, and record what they must not do."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -74,9 +75,11 @@ class Watch:
 
 
 @pytest.fixture(scope="session")
-def address(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+def address(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the server."""
-    call_command("collectstatic", verbosity=0, interactive=False)
+    with (tmp_path_factory.getbasetemp().parent / "static.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the test processes share the folder of static files
+        call_command("collectstatic", verbosity=0, interactive=False)
     with django_db_blocker.unblock():
         name = str(connection.settings_dict["NAME"])
     url = f"sqlite:///{name}"
