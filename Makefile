@@ -1,11 +1,11 @@
-# Two commands do all: `make run` serves the registry, `make test` tests it. Both set up what they need.
+# `make run` serves the registry, and `make test` tests it. Each target installs the packages that it needs.
 
 PYTHON ?= python3
 CHROMIUM ?= /usr/bin/chromium
 export CHROMIUM
 
 BIN := .venv/bin
-# The settings of the example, with a key of this run: the example's own is refused.
+# The settings of .env.example with a new key, because the key of the example is rejected.
 PRODUCTION = ENV_FILE=.env.example SECRET_KEY=$$(head -c 48 /dev/urandom | base64 | tr -d '\n')
 COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
@@ -17,31 +17,31 @@ DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksu
 .PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
 	requirements audit sbom
 
-help:  ## Tell what there is.
+help:  ## List all targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (127.0.0.1:8000).
+run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (default: 127.0.0.1:8000).
 	@umask 077; $(BIN)/python manage.py quickstart
 	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
-test: $(DEV_STAMP)  ## Run every test, on SQLite, in the browser, on PostgreSQL. With ARGS, which go to pytest, not in the browser.
+test: $(DEV_STAMP)  ## Run all tests on SQLite, in a browser and on PostgreSQL. ARGS is passed to pytest, and skips the browser.
 	$(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest -rs -m browser
+	$(BIN)/python -m pytest -n auto -rs devices/tests/browser
 endif
-	$(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
+	$(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -n auto -m "not browser and not any_database" $(ARGS)
 
-test-browser: $(DEV_STAMP)  ## Run the tests in a real browser, CHROMIUM. ARGS goes to pytest.
-	$(BIN)/python -m pytest -m browser $(ARGS)
+test-browser: $(DEV_STAMP)  ## Run the browser tests with CHROMIUM. ARGS is passed to pytest.
+	$(BIN)/python -m pytest -n auto devices/tests/browser $(ARGS)
 
-test-model: $(DEV_STAMP)  ## Try 200 times 50 steps against the model of the registry, on both databases: for the night.
+test-model: $(DEV_STAMP)  ## Run the long model-based tests on both databases (nightly).
 	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m pytest -q devices/tests/registry/test_model.py
 	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -q devices/tests/registry/test_model.py
 
-fuzz: $(DEV_STAMP)  ## Fuzz each reader of bytes from outside for 10 minutes, in turn. FUZZ_SECONDS=60 for less.
+fuzz: $(DEV_STAMP)  ## Fuzz each parser for 10 minutes. FUZZ_SECONDS=60 shortens it.
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest -q -s devices/tests/fuzz/test_fuzzing.py $(ARGS)
 
-lint: $(DEV_STAMP)  ## Check style, types, imports, migrations, production settings and wording.
+lint: $(DEV_STAMP)  ## Check style, types, imports, migrations, production settings and plain English.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --no-cache
@@ -50,46 +50,46 @@ lint: $(DEV_STAMP)  ## Check style, types, imports, migrations, production setti
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING --database default
 	$(BIN)/python -m devices.tests.support.plain_english
 
-format: $(DEV_STAMP)  ## Format the code and fix what ruff can fix.
+format: $(DEV_STAMP)  ## Format the code and apply the fixes of ruff.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-admin: $(DEV_STAMP)  ## Time the pages of the back-office with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
+bench-admin: $(DEV_STAMP)  ## Measure the admin pages with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
 	$(BIN)/python -m bench.admin $(ARGS)
 
-bench: $(DEV_STAMP)  ## Measure rates and CPU time beside the peers (25 minutes; needs PostgreSQL and wrk). ARGS="--against PATH" adds another checkout.
+bench: $(DEV_STAMP)  ## Compare rates and CPU time with other implementations (25 minutes, needs PostgreSQL and wrk). ARGS="--against PATH" adds another checkout.
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(DEV_STAMP)  ## Ask the registry for 10 minutes for 70 % of what it can do, on PostgreSQL. ARGS="--seconds 60" for less.
+soak: $(DEV_STAMP)  ## Run a soak test for 10 minutes with 70 % of the capacity on PostgreSQL. ARGS="--seconds 60" shortens it.
 	$(BIN)/python -m bench.soak $(ARGS)
 
-test-faults: $(DEV_STAMP)  ## Kill, fill and stop what the registry runs on, as often as docs/reliability.md says, on both databases.
+test-faults: $(DEV_STAMP)  ## Run the fault-injection tests at full length on both databases (see docs/reliability.md).
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
 	FAULTS=full $(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
 
-docs: $(DEV_STAMP)  ## Run the examples of docs/api and write their responses, and write docs/errors.md.
+docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
 		-k "api_examples or errors_page"
 
-screenshots: $(DEV_STAMP)  ## Take the pictures of docs/hospital-admins.md and README.md from the running registry.
+screenshots: $(DEV_STAMP)  ## Update the screenshots of docs/hospital-admins.md and README.md.
 	WRITE_IMAGES=1 $(BIN)/python -m pytest -q devices/tests/browser/test_guide.py -k words
 
-messages: $(DEV_STAMP)  ## Collect the strings to translate, and compile the translations.
+messages: $(DEV_STAMP)  ## Collect the translatable strings and compile the translations.
 	$(BIN)/python -m devices.locale.messages
 
-audit: requirements.txt  ## Ask for known flaws of what is installed (needs the network). ARGS goes to it.
+audit: requirements.txt  ## Check the packages for known vulnerabilities (needs the network). ARGS is passed to pip-audit.
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
 		.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT); }
 	.venv-audit/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip --strict $(ARGS)
 	.venv-audit/bin/pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --strict $(ARGS)
 
-requirements: $(DEV_STAMP)  ## Make requirements.txt and requirements-dev.txt of their .in files, with hashes.
+requirements: $(DEV_STAMP)  ## Compile requirements.txt and requirements-dev.txt from their .in files, with hashes.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	$(COMPILE) --output-file requirements.txt requirements.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
 	$(MAKE) sbom
 
-sbom: requirements.txt  ## List what is installed in sbom.json, in the CycloneDX format. The same input gives the same file.
+sbom: requirements.txt  ## Update sbom.json, the list of packages in the CycloneDX format.
 	test -x .venv-sbom/bin/cyclonedx-py || { $(PYTHON) -m venv .venv-sbom && \
 		.venv-sbom/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom==$(CYCLONEDX); }
 	.venv-sbom/bin/cyclonedx-py requirements --output-reproducible --short-PURLs --spec-version 1.6 \

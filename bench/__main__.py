@@ -1,12 +1,12 @@
-"""Measure the registry beside what a team would write instead: `make bench`, or `python -m bench --help`.
+"""Compare the registry with equivalent implementations: `make bench`, or `python -m bench --help`.
 
-A machine that is shared is noisy, so a single figure means little. In each round of a case all contenders are measured
-in turn, with the same number of devices. The table has the medians of the rounds: the rate in requests per second (of a
-POST: devices per second), and the CPU milliseconds per request of the server's processes and of PostgreSQL's.
-A ratio is the registry's value divided by the contender's in the same round; the table has the median of the rounds.
+On a shared machine a single measurement means little. In each round of a case, all contenders are measured in turn with
+the same number of devices. The table has the medians of the rounds: the rate in requests per second (of a POST: devices
+per second), and the CPU milliseconds per request of the server and of PostgreSQL. A ratio is the value of the registry
+divided by the value of the contender in the same round. The table has the median of the rounds.
 
---against PATH measures another checkout of the registry too. It runs its own code on a database of its own, which the
-same seed fills, with the Python packages of this checkout.
+--against PATH also measures another checkout of the registry. It runs with its own code and database and the same
+devices, but with the Python packages of this checkout.
 """
 
 import argparse
@@ -32,20 +32,20 @@ from bench.load import Reading
 from bench.servers import ROOT, Server
 
 SIZES = (10_000, 1_000_000)
-COLUMNS = ("case", "contender", "rate", "workers ms", "PostgreSQL ms", "CPU ms", "rate ratio", "must", "CPU ratio")
+COLUMNS = ("case", "contender", "rate", "workers ms", "PostgreSQL ms", "CPU ms", "rate ratio", "target", "CPU ratio")
 Start = Callable[[str, int], Server]
 
 
 def run(case: Case, start: Start, postgres: int, rounds: int, seconds: float) -> Iterator[str]:
-    """Measure all contenders in turn, round by round; give the case's lines of the table."""
+    """Measure all contenders in turn, round by round. Yield the rows of the table for this case."""
     loads = {name: _load(case, name, start, seconds) for name in case.field}
-    seen: dict[str, list[Reading]] = {name: [] for name in case.field}
+    readings: dict[str, list[Reading]] = {name: [] for name in case.field}
     for _ in range(rounds):
         for name, (server, send) in loads.items():
-            seen[name].append(load.measure(server, postgres, send))
-    for name, readings in seen.items():
-        cells = [case.name if name == REGISTRY else "", name, *_medians(readings)]
-        ratios = ["", "", ""] if name == REGISTRY else _ratios(case.name, name, seen[REGISTRY], readings)
+            readings[name].append(load.measure(server, postgres, send))
+    for name, found in readings.items():
+        cells = [case.name if name == REGISTRY else "", name, *_medians(found)]
+        ratios = ["", "", ""] if name == REGISTRY else _ratios(case.name, name, readings[REGISTRY], found)
         yield f"| {' | '.join(cells + ratios)} |"
 
 
@@ -61,7 +61,7 @@ def _load(case: Case, name: str, start: Start, seconds: float) -> tuple[Server, 
         mac=device["device_mac"],
         part_of_name=device["device_name"][-5:],
     )
-    key = server.one_hospitals_key if contender.has_hospitals_key else server.key
+    key = server.hospital_key if contender.is_hospital_scoped else server.key
     return server, functools.partial(load.get, server, path, key, seconds)
 
 
@@ -76,33 +76,33 @@ def _ratios(case: str, name: str, own: list[Reading], others: list[Reading]) -> 
     pairs = list(zip(own, others, strict=True))
     rate = _median(mine.rate / (other.rate or math.nan) for mine, other in pairs)
     cpu = _median(mine.total / (other.total or math.nan) for mine, other in pairs)
-    return [f"{rate:.2f}", str(cases.MUST.get((case, name), "")), f"{cpu:.2f}"]
+    return [f"{rate:.2f}", str(cases.TARGETS.get((case, name), "")), f"{cpu:.2f}"]
 
 
 def _median(values: Iterable[float]) -> float:
-    """Return the median, or nan if one of the values is: there is no order with it."""
-    found = list(values)
-    return math.nan if any(map(math.isnan, found)) else statistics.median(found)
+    """Return the median, or nan if one of the values is nan."""
+    known = list(values)
+    return math.nan if any(map(math.isnan, known)) else statistics.median(known)
 
 
 def walk(server: Server) -> str:
-    """Follow `next` through all devices, 1,000 a page; compare the last tenth of the pages with the first."""
+    """Follow `next` through all devices, 1,000 per page, and compare the last tenth of the pages with the first."""
     url, times, seen = f"{server.base}/api/devices?size=1000", [], 0
     while url:
         begun = time.monotonic()
         body = urllib.request.urlopen(urllib.request.Request(url, headers={"x-api-key": server.key})).read()
         times.append(time.monotonic() - begun)
-        answer = json.loads(body)
-        url, seen = answer["pagination"]["next"], seen + len(answer["data"])
+        page = json.loads(body)
+        url, seen = page["pagination"]["next"], seen + len(page["data"])
     tenth = max(len(times) // 10, 1)
     ratio = sum(times[-tenth:]) / sum(times[:tenth])
     return (
-        f"{seen:,} devices by `next`, 1,000 a page: {sum(times):.1f} s; the last tenth takes {ratio:.2f} of the first"
+        f"{seen:,} devices by `next`, 1,000 per page: {sum(times):.1f} s; the last tenth takes {ratio:.2f} of the first"
     )
 
 
 def files(server: Server, devices: int) -> Iterator[str]:
-    """Export all devices, and import as many new ones."""
+    """Export all devices, and import the same number of new ones."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fleet.csv")
         yield _command(server, devices, "export_devices", path)
@@ -122,7 +122,7 @@ def _command(server: Server, devices: int, name: str, path: Path) -> str:
     if status:
         raise SystemExit(f"{name} failed.")
     rate = devices / (time.monotonic() - begun)
-    return f"`{name}` of {devices:,}: {rate:,.0f} lines/s, {_megabytes(used)} MB"
+    return f"`{name}` of {devices:,}: {rate:,.0f} rows/s, {_megabytes(used)} MB"
 
 
 def _megabytes(used: resource.struct_rusage) -> int:
@@ -130,7 +130,7 @@ def _megabytes(used: resource.struct_rusage) -> int:
 
 
 def starter(stack: contextlib.ExitStack, database: str, against: Path | None) -> Start:
-    """Return a function that starts a server and fills its database when it is first needed."""
+    """Return a function that starts a server and fills its database at the first call."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
 
     @functools.cache
@@ -148,28 +148,30 @@ def starter(stack: contextlib.ExitStack, database: str, against: Path | None) ->
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
-    parser.add_argument("--peers", default=",".join(PEERS), help='which of them (default: all); "" for none')
+    parser.add_argument("--seconds", type=int, default=3, help="seconds of each measurement")
+    parser.add_argument(
+        "--peers", default=",".join(PEERS), help='names separated by commas (default: all); "" for none'
+    )
     parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout of the registry")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="such as detail 'list of 20, 10,000 devices'")
     parser.add_argument("--devices", type=int, nargs="+", default=SIZES, metavar="N", help="default: 10000 1000000")
-    parser.add_argument("--files", action="store_true", help="measure import and export of as many devices too")
+    parser.add_argument("--files", action="store_true", help="also measure export and import of this number of devices")
     arguments = parser.parse_args()
     if arguments.against and not (arguments.against / "manage.py").exists():
-        parser.error(f"{arguments.against} is no checkout of the registry.")
+        parser.error(f"{arguments.against} is not a checkout of the registry.")
     return arguments
 
 
 def main() -> None:
     arguments = read_arguments()
     if not shutil.which("wrk"):
-        raise SystemExit("Install wrk, which makes the load.")
+        raise SystemExit("Install wrk, which sends the requests.")
     peers = [name for name in arguments.peers.split(",") if name]
     sizes = sorted(arguments.devices)
-    every = list(cases.all_cases(sizes, peers, bool(arguments.against)))
-    chosen = cases.select(every, arguments.only)
+    all_cases = list(cases.all_cases(sizes, peers, bool(arguments.against)))
+    chosen = cases.select(all_cases, arguments.only)
     if not chosen:
-        raise SystemExit("There is no such case. The cases are:\n" + "\n".join(case.name for case in every))
+        raise SystemExit("There is no such case. The cases are:\n" + "\n".join(case.name for case in all_cases))
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(servers.postgres())
         start, postgres = starter(stack, database, arguments.against), servers.postmaster(database)
@@ -181,7 +183,7 @@ def main() -> None:
             print(*run(case, start, postgres, arguments.rounds, arguments.seconds), sep="\n", flush=True)
         if not arguments.only:
             large = start(REGISTRY, sizes[-1])
-            print(f"\n- {walk(large)}\n- memory of the workers after all of it: {servers.workers_memory(large)} MB")
+            print(f"\n- {walk(large)}\n- memory of the workers at the end: {servers.workers_memory(large)} MB")
         if arguments.files:
             print(*(f"- {line}" for line in files(start(REGISTRY, sizes[-1]), sizes[-1])), sep="\n", flush=True)
 

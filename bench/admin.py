@@ -1,8 +1,9 @@
 """Time every page of the back-office with many devices: `make bench-admin`, or `python -m bench.admin --devices N`.
 
-A throwaway PostgreSQL (devices/tests/support/postgres.py), seeded with N devices; one gunicorn; an operator and a
-hospital admin who are signed in. Each page is asked for once to warm up, then in rounds, all pages in turn, so that a
-noisy machine cannot pick one. Prints the median and the slowest of each, in milliseconds.
+It starts a temporary PostgreSQL (devices/tests/support/postgres.py) with N devices and a gunicorn with one worker. An
+operator and a hospital admin request each page once to warm up, and then all pages in turn for several rounds, so that
+noise on the machine affects all pages alike. The output has the median and the slowest time of each page, in
+milliseconds.
 """
 
 import argparse
@@ -20,12 +21,12 @@ from devices.tests.support.postgres import throwaway_postgres
 SIGN_IN = """
 from datetime import timedelta
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
-from devices import people
 from devices.models import Device, Hospital
+from devices.accounts import users
 from devices.accounts.sessions import SessionStore
 largest = Device.objects.order_by("id").last().device_holder
 operator = get_user_model().objects.create_superuser("operator")
-for user in (operator, people.invite("Admin", "admin@rs.example", [largest])):
+for user in (operator, users.invite("Admin", "admin@rs.example", [largest])):
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
@@ -61,15 +62,15 @@ PAGES = {
     "changes, page 100": f"{LISTS}/historicaldevice/?p=100",
     "changes, search": f"{LISTS}/historicaldevice/?q={{name}}",
     "changes of a hospital": f"{LISTS}/historicaldevice/?device_holder__id__exact={{hospital}}",
-    "changes, deleted": f"{LISTS}/historicaldevice/?action=taken_out",
+    "changes, retired": f"{LISTS}/historicaldevice/?action=taken_out",
     "hospitals": f"{LISTS}/hospital/",
     "a hospital": f"{LISTS}/hospital/{{hospital}}/change/",
     "hospitals to choose from": f"{CHOICES}&term=1",
-    "people": f"{LISTS}/staffuser/",
+    "users": f"{LISTS}/staffuser/",
     "API keys": f"{LISTS}/apikey/",
     "audit log": f"{LISTS}/auditevent/",
 }
-OF_OPERATORS_ONLY = {"people", "API keys", "audit log", "without a hospital"}
+OPERATORS_ONLY = {"users", "API keys", "audit log", "without a hospital"}
 
 
 def main() -> None:
@@ -92,8 +93,8 @@ def main() -> None:
         _manage(environment, "collectstatic", "--noinput", "-v0")
         _manage(environment, "seed_devices", str(options.devices))
         _manage(environment, "shell", "-v0", "-c", VACUUM)
-        *sessions, told = _manage(environment, "shell", "-v0", "-c", SIGN_IN).splitlines()
-        device, hospital, name, mac = told.split()
+        *sessions, ids = _manage(environment, "shell", "-v0", "-c", SIGN_IN).splitlines()
+        device, hospital, name, mac = ids.split()
         values = {
             "device": device,
             "hospital": hospital,
@@ -106,18 +107,18 @@ def main() -> None:
         server = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
         try:
             _wait_for(port)
-            for who, session in zip(("operator", "hospital admin"), sessions, strict=True):
-                _report(who, _times(port, session, who, values, options.rounds))
+            for role, session in zip(("operator", "hospital admin"), sessions, strict=True):
+                _report(role, _times(port, session, role, values, options.rounds))
         finally:
             server.terminate()
             server.wait(30)
 
 
-def _times(port: int, session: str, who: str, values: dict[str, object], rounds: int) -> dict[str, list[float]]:
+def _times(port: int, session: str, role: str, values: dict[str, object], rounds: int) -> dict[str, list[float]]:
     pages = {name: path.format(**values) for name, path in PAGES.items()}
-    if who != "operator":
-        pages = {name: path for name, path in pages.items() if name not in OF_OPERATORS_ONLY}
-        pages["a device"] = pages["a device's history"] = pages["devices"]  # theirs is another one
+    if role != "operator":
+        pages = {name: path for name, path in pages.items() if name not in OPERATORS_ONLY}
+        pages["a device"] = pages["a device's history"] = pages["devices"]  # a hospital admin cannot open this device
         pages["devices, last page"] = pages["devices, page 100"] = pages["devices"]
         pages["changes, page 100"] = pages["changes"]
     times: dict[str, list[float]] = {name: [] for name in pages}
@@ -142,8 +143,8 @@ def _get(port: int, path: str, session: str) -> float:
     return took
 
 
-def _report(who: str, times: dict[str, list[float]]) -> None:
-    print(f"\n| page, as the {who} | median ms | slowest ms |\n|---|---|---|")
+def _report(role: str, times: dict[str, list[float]]) -> None:
+    print(f"\n| page, as the {role} | median ms | slowest ms |\n|---|---|---|")
     for name, took in times.items():
         print(f"| {name} | {statistics.median(took):.0f} | {max(took):.0f} |")
 

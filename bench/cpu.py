@@ -14,7 +14,7 @@ PAUSE, PAUSES, IDLE_TICKS = 0.2, 100, 1
 
 class Process(NamedTuple):
     parent: int
-    ticks: int  # its own, and those of its children that ended
+    ticks: int  # of the process and of its children that have ended
 
 
 def parse(stat: str) -> Process:
@@ -51,7 +51,7 @@ def seconds(*roots: int) -> list[float]:
 
 
 def wait_until_idle(*roots: int) -> None:
-    """Wait, 20 seconds at most, until the requests that an earlier measurement left behind are done."""
+    """Wait up to 20 seconds until the processes have finished the requests of the previous measurement."""
     before = sum(seconds(*roots))
     for _ in range(PAUSES):
         time.sleep(PAUSE)

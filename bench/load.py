@@ -49,8 +49,8 @@ def get(server: Server, path: str, key: str, duration: float) -> Load:
     url = server.base + path
     wrk = ["wrk", "-t1", "-c8", f"-d{duration}s", "--timeout", "60s", "-H", f"x-api-key: {key}", url]
     out = subprocess.run(wrk, capture_output=True, text=True, check=True).stdout
-    if wrong := re.search(r"Non-2xx.*|Socket errors.*", out):
-        raise SystemExit(f"{url}: {wrong[0]}")
+    if failure := re.search(r"Non-2xx.*|Socket errors.*", out):
+        raise SystemExit(f"{url}: {failure[0]}")
     found = re.search(r"(\d+) requests in .*Requests/sec:\s+(\S+)", out, re.DOTALL)
     if not found:
         raise SystemExit(f"{url}: wrk printed {out!r}")
@@ -58,7 +58,7 @@ def get(server: Server, path: str, key: str, duration: float) -> Load:
 
 
 def post(server: Server, size: int, duration: float) -> Load:
-    """Register lists of this size over one connection."""
+    """Register arrays of this size over one connection."""
     connection = http.client.HTTPConnection(urlsplit(server.base).netloc, timeout=60)
     headers = {"x-api-key": server.key, "content-type": "application/json"}
     count, begun, taken = 0, time.monotonic(), 0.0

@@ -1,4 +1,4 @@
-"""What the bench measures, started on 127.0.0.1 and stopped again: a PostgreSQL, the peers, the registry."""
+"""Start and stop the measured servers on 127.0.0.1: PostgreSQL, the peers and the registry."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devices.tests.support.postgres import _installed_binaries
+from devices.tests.support.postgres import installed_binaries
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(__file__).parent / "peers"
@@ -33,11 +33,11 @@ PEER_APPS = {
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers, and the keys that open it: for all hospitals, and for one."""
+    """A running server with two API keys: one for all hospitals, and one for a single hospital."""
 
     base: str
     key: str
-    one_hospitals_key: str = ""
+    hospital_key: str = ""
     pid: int = 0
     environment: dict[str, str] | None = None
 
@@ -50,13 +50,15 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
-    """Give the URL of a new PostgreSQL. Nothing is switched off for the bench; all peers are connected at once."""
+    """Yield the URL of a new PostgreSQL with its default settings, and with connections for all peers."""
     if url := os.environ.get("BENCH_POSTGRES_URL"):
         yield url.rstrip("/")
         return
-    binaries = _installed_binaries()
+    binaries = installed_binaries()
     if binaries is None:
-        raise SystemExit("Install PostgreSQL 15 or later, or name a server that may be filled in BENCH_POSTGRES_URL.")
+        raise SystemExit(
+            "Install PostgreSQL 15 or later, or set BENCH_POSTGRES_URL to a server that the benchmark can fill."
+        )
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         shutil.chown(folder, user)
@@ -89,7 +91,7 @@ def postmaster(server: str) -> int:
 
 
 def peers_python() -> str:
-    """Return the interpreter of the peers' environment, made where it is missing."""
+    """Return the Python of the peers' virtual environment, which is created if it is missing."""
     environment = ROOT / ".venv-peers"
     python = environment / "bin" / "python"
     if not python.exists():
@@ -100,7 +102,7 @@ def peers_python() -> str:
 
 @contextlib.contextmanager
 def peer(name: str, server: str, devices: int) -> Iterator[Server]:
-    """Serve a peer with so many devices, in a database that is filled where it is missing."""
+    """Serve a peer with this number of devices, in a database that is created if it is missing."""
     url = _database(server, f"peers_{devices}")
     if url:
         psql(url, "-f", PEERS / "schema.sql")
@@ -110,14 +112,14 @@ def peer(name: str, server: str, devices: int) -> Iterator[Server]:
     port = free_port()
     gunicorn = [peers_python(), "-m", "gunicorn", "-w", WORKERS, "-b", f"127.0.0.1:{port}", "--log-level", "critical"]
     with _running([*gunicorn, "--no-control-socket", *PEER_APPS[name]], PEERS, environment) as pid:
-        yield _answering(Server(f"http://127.0.0.1:{port}", PEER_KEY, pid=pid))
+        yield _ready(Server(f"http://127.0.0.1:{port}", PEER_KEY, pid=pid))
 
 
 @contextlib.contextmanager
 def registry(server: str, devices: int, checkout: Path = ROOT, name: str = "registry") -> Iterator[Server]:
-    """Serve a checkout of the registry with so many devices of 400 hospitals, on PostgreSQL or on an SQLite file.
+    """Serve a checkout of the registry with this number of devices of 400 hospitals, on PostgreSQL or an SQLite file.
 
-    The checkout's own code fills a database of its own; the same number of devices gives the same data.
+    The code of the checkout fills a separate database. The same number of devices gives the same data.
     """
     port = str(free_port())
     environment = {
@@ -131,11 +133,11 @@ def registry(server: str, devices: int, checkout: Path = ROOT, name: str = "regi
         "DATABASE_URL": server if server.startswith("sqlite") else f"{server}/{name}_{devices}",
     }
     manage = [sys.executable, "manage.py"]
-    lite = server.startswith("sqlite")
-    new = lite or _database(server, f"{name}_{devices}")
+    is_sqlite = server.startswith("sqlite")
+    new = is_sqlite or _database(server, f"{name}_{devices}")
     for command in (["migrate", "-v0"], *([["seed_devices", str(devices)]] if new else [])):
         subprocess.run([*manage, *command], cwd=checkout, env=environment, check=True, stdout=-3, stderr=-3)
-    if not lite:  # now, so that PostgreSQL does not do it during a measurement
+    if not is_sqlite:  # so that PostgreSQL does not do it during a measurement
         psql(environment["DATABASE_URL"], "-c", "VACUUM ANALYZE", "-c", "CHECKPOINT")
     keys = [
         subprocess.run(
@@ -151,7 +153,7 @@ def registry(server: str, devices: int, checkout: Path = ROOT, name: str = "regi
     ]
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
     with _running(gunicorn, checkout, environment) as pid:
-        yield _answering(Server(f"http://127.0.0.1:{port}", *keys, pid, environment))
+        yield _ready(Server(f"http://127.0.0.1:{port}", *keys, pid, environment))
 
 
 def device(server: Server, pk: int) -> dict[str, str]:
@@ -167,7 +169,7 @@ def workers_memory(server: Server) -> list[int]:
 
 
 def memory_by_worker(server: Server) -> dict[int, float]:
-    """Return the same by the workers' process ids; of one that is just ending, nothing."""
+    """Return the same by process id. A worker that is ending is omitted."""
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     sizes = {}
     for child in children:
@@ -179,10 +181,10 @@ def memory_by_worker(server: Server) -> dict[int, float]:
 
 
 def _database(server: str, name: str) -> str | None:
-    """Create the database; return its URL, None if it is there already."""
+    """Create the database and return its URL. Return None if it exists."""
     query = ["psql", "-qAt", f"{server}/postgres", "-c"]
-    there = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608
-    if subprocess.run([*query, there], check=True, capture_output=True).stdout:
+    exists = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608
+    if subprocess.run([*query, exists], check=True, capture_output=True).stdout:
         return None
     subprocess.run([*query, f"CREATE DATABASE {name}"], check=True)
     return f"{server}/{name}"
@@ -194,12 +196,12 @@ def _running(command: list[str], folder: Path, environment: dict[str, str]) -> I
     try:
         yield process.pid
     finally:
-        process.terminate()  # the master alone: it tells its workers, and one that is just starting might miss it
+        process.terminate()  # only the master: it stops its workers, also one that is starting
         process.wait(40)
 
 
-def _answering(server: Server) -> Server:
-    """Wait until the server answers."""
+def _ready(server: Server) -> Server:
+    """Wait until the server responds."""
     request = urllib.request.Request(f"{server.base}/api/devices?size=1", headers={"x-api-key": server.key})
     for _ in range(200):
         try:
@@ -208,4 +210,4 @@ def _answering(server: Server) -> Server:
             time.sleep(0.1)
         else:
             return server
-    raise SystemExit(f"{server.base} does not answer.")
+    raise SystemExit(f"{server.base} does not respond.")

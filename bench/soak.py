@@ -1,16 +1,15 @@
-"""Ask the registry for ten minutes as much as 70 % of what it can do: `make soak`, or `python -m bench.soak --help`.
+"""Load the registry with 70 % of its capacity for ten minutes: `make soak`, or `python -m bench.soak --help`.
 
-1. Warm up for a minute, by more clients at once than later, so that as many threads as will work have their connections
-   to PostgreSQL, have prepared there what they ask, and have their memory.
-   Then measure the capacity: eight clients, each of which asks again as soon as it is answered. What two cores give may
-   double from one minute to the next where others use the machine too, so it is measured ten times, and is the least
-   of that: what the registry can do at any time.
-2. Ask at 70 % of that rate, whether the answers come or not: requests have a time at which they are due, and how long
-   one takes is counted from then, so an answer that is late delays nobody's clock. 90 % read, 10 % write; nearly as
-   many devices go as come, so that a later minute has no more to search than the first.
-3. Compare what was acknowledged with what there is, and the counts with the devices.
+1. Warm up for a minute with more clients than later, so that all threads have a database connection, prepared
+   statements and their memory. Then measure the capacity: eight clients send their next request as soon as they
+   receive a response. On a shared machine the capacity may double within a minute, so it is measured ten times. The
+   lowest value counts, because the registry can reach it at any time.
+2. Send 70 % of that rate, independent of the responses. Each request has a due time, and its duration is counted from
+   then, so a slow response does not delay later requests. 90 % of the requests read and 10 % write. They retire nearly
+   as many devices as they register, so that the number of devices stays about the same.
+3. Compare the devices with the acknowledged writes, and the counters with the devices.
 
-It tells each tenth of the time by itself, of 10 minutes a minute: neither times nor memory nor connections may grow.
+The report has each tenth of the time (one minute of ten): times, memory and connections must not grow.
 """
 
 import argparse
@@ -34,14 +33,14 @@ import psycopg
 from bench import servers
 from bench.servers import ROOT, Server
 
-CLIENTS, WARM_UP_CLIENTS, WARM_UP, SAMPLE_EVERY, IDLE = 8, 64, 60.0, 2.0, 3.0
-MEASURED = 10  # times that the capacity is measured
+CLIENTS, WARM_UP_CLIENTS, WARM_UP, SAMPLE_EVERY, MAX_IDLE = 8, 64, 60.0, 2.0, 3.0
+MEASUREMENTS = 10  # of the capacity
 READS, WRITES = "reads", "writes"
 
 
 @dataclass
 class Connections:
-    """Kept connections to the server: as many as there are requests at a time."""
+    """Persistent connections to the server: one for each concurrent request."""
 
     server: Server
     idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
@@ -50,10 +49,10 @@ class Connections:
         address = urlsplit(self.server.base)
         self.host, self.port = str(address.hostname), int(address.port or 80)
 
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        """Return status and body; a write is named by an Idempotency-Key, so that it may be sent again.
+    async def send(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        """Return status and body. A write has an Idempotency-Key, so that it can be sent again.
 
-        A kept connection may end at the moment at which we use it, so a request is sent on a new one then.
+        The server may close a persistent connection while the client sends. Then send the request on a new one.
         """
         data = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}", f"x-api-key: {self.server.key}"]
@@ -62,7 +61,7 @@ class Connections:
         request = "\r\n".join([*lines, "", ""]).encode() + data
         while self.idle:
             since, reader, writer = self.idle.pop()
-            if time.monotonic() - since > IDLE:
+            if time.monotonic() - since > MAX_IDLE:
                 writer.close()
                 continue
             try:
@@ -77,53 +76,59 @@ class Connections:
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.partition("content-length: ")[2].split("\r\n")[0])
-        told = await reader.readexactly(length)
+        body = await reader.readexactly(length)
         if "connection: close" in head:
             writer.close()
         else:
             self.idle.append((time.monotonic(), reader, writer))
-        return int(head.split(" ", 2)[1]), told
+        return int(head.split(" ", 2)[1]), body
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Timing:
+    """The times of one request, in seconds."""
+
     kind: str
-    due: float  # when it was to be asked for; all in seconds
-    late: float  # by how much that was later
-    took: float  # from when it was due
+    due: float
+    late: float  # between the due time and the sending
+    took: float  # between the due time and the response
 
 
 @dataclass
 class Load:
-    """What clients ask, and what they were told."""
+    """The requests of the clients, and what they expect the registry to have."""
 
     connections: Connections
     devices: int
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
-    known: deque[tuple[int, str]] = field(default_factory=deque)  # id and name of the devices that we registered
-    gone: set[int] = field(default_factory=set)
+    known: deque[tuple[int, str]] = field(default_factory=deque)  # id and name of the registered devices
+    retired: set[int] = field(default_factory=set)
     cursor: str = "/api/devices/changes?since=now&size=100"
     serial: int = field(default_factory=lambda: time.time_ns() // 1000 % 2**44)
     registered: int = 0
-    answers: list[Answer] = field(default_factory=list)
-    wrong: Counter[str] = field(default_factory=Counter)
+    timings: list[Timing] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
 
     async def one(self, due: float) -> None:
-        """Send one request, and note how long after it was due it was answered."""
+        """Send one request, and record its times."""
         late = time.monotonic() - due
-        kind, ask = self._choose()
+        kind, send = self._choose()
         try:
-            await ask()
+            await send()
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-            self.wrong[f"{ask.__name__}: {error!r}"] += 1
-        self.answers.append(Answer(kind, due, late, time.monotonic() - due))
+            self.errors[f"{send.__name__}: {error!r}"] += 1
+        self.timings.append(Timing(kind, due, late, time.monotonic() - due))
 
     def _choose(self) -> tuple[str, Callable[[], Awaitable[None]]]:
         reads = [(self.page, 35.0), (self.detail, 30.0), (self.filtered, 15.0), (self.changes, 10.0)]
-        writes = [(self.post, 1.2), (self.patch, 3), (self.delete, 5.8)]  # nearly as many go as come
-        asks = reads + writes
-        [ask] = self.chance.choices([ask for ask, _share in asks], [share for _ask, share in asks])
-        return (READS if ask in [read for read, _share in reads] else WRITES), ask
+        writes = [
+            (self.post, 1.2),
+            (self.patch, 3),
+            (self.delete, 5.8),
+        ]  # they retire nearly as many devices as they register
+        kinds = reads + writes
+        [send] = self.chance.choices([send for send, _share in kinds], [share for _send, share in kinds])
+        return (READS if send in [read for read, _share in reads] else WRITES), send
 
     async def page(self) -> None:
         size = self.chance.choice((20, 50, 100))
@@ -137,8 +142,8 @@ class Load:
         await self._get(f"/api/devices?{self.chance.choice([hospital, 'search=bp', 'device_type=CORPORATE'])}&size=20")
 
     async def changes(self) -> None:
-        told = json.loads(await self._get(self.cursor))
-        self.cursor = told["pagination"]["next"].removeprefix(self.connections.server.base)
+        page = json.loads(await self._get(self.cursor))
+        self.cursor = page["pagination"]["next"].removeprefix(self.connections.server.base)
 
     async def post(self) -> None:
         posted = []
@@ -154,7 +159,7 @@ class Load:
         if not self.known:
             await self.post()
             return
-        pk, name = self.known.popleft()  # so that nobody else changes it meanwhile
+        pk, name = self.known.popleft()  # so that no other client changes it at the same time
         row = await self._write("PATCH", f"/api/device/{pk}", {"device_name": f"{name}."}, 200)
         self.known.append((pk, row["device_name"]))
 
@@ -164,36 +169,36 @@ class Load:
             return
         pk, _name = self.known.popleft()
         await self._write("DELETE", f"/api/device/{pk}", None, 200)
-        self.gone.add(pk)
+        self.retired.add(pk)
 
     async def _get(self, path: str) -> bytes:
-        status, told = await self.connections.ask("GET", path)
+        status, body = await self.connections.send("GET", path)
         if status != 200:
             raise ValueError(f"{status} {path.partition('?')[0]}")
-        return told
+        return body
 
     async def _write(self, method: str, path: str, body: Any, expected: int) -> Any:
-        status, told = await self.connections.ask(method, path, body)
+        status, response = await self.connections.send(method, path, body)
         if status != expected:
             raise ValueError(f"{status} {method}")
-        return json.loads(told)["data"]
+        return json.loads(response)["data"]
 
 
 async def capacity(load: Load, clients: int, seconds: float) -> float:
-    """Return the requests a second of so many clients that do not pause."""
+    """Return the requests per second of this number of clients that do not pause."""
     end = time.monotonic() + seconds
 
     async def client() -> None:
         while (now := time.monotonic()) < end:
             await load.one(now)
 
-    load.answers = []
+    load.timings = []
     await asyncio.gather(*(client() for _ in range(clients)))
-    return len(load.answers) / seconds
+    return len(load.timings) / seconds
 
 
 async def soak(load: Load, rate: float, seconds: float) -> None:
-    """Send so many requests a second, at times that do not depend on the answers."""
+    """Send this number of requests per second, at times that do not depend on the responses."""
     running: set[asyncio.Task[None]] = set()
     begun = due = time.monotonic()
     while due < begun + seconds:
@@ -213,7 +218,7 @@ class Sample:
 
 
 async def watch(server: Server, seconds: float, samples: list[Sample]) -> None:
-    """Note memory and connections, until the time is over."""
+    """Sample memory and connections for this time."""
     url = str((server.environment or {})["DATABASE_URL"])
     begun = time.monotonic()
     with psycopg.connect(url, autocommit=True) as connection:
@@ -225,49 +230,49 @@ async def watch(server: Server, seconds: float, samples: list[Sample]) -> None:
 
 
 def check(load: Load, server: Server, before: int) -> Iterator[str]:
-    """Give everything that is otherwise than it was acknowledged."""
-    there: dict[int, str] = {}
+    """Yield each difference between the acknowledged writes and the registry."""
+    found: dict[int, str] = {}
     url = f"{server.base}/api/devices?size=1000"
     while url:
         page = json.load(urllib.request.urlopen(urllib.request.Request(url, headers={"x-api-key": server.key})))
-        there |= {row["id"]: row["device_name"] for row in page["data"]}
+        found |= {row["id"]: row["device_name"] for row in page["data"]}
         url = page["pagination"]["next"]
-    lost = {pk for pk, name in load.known if there.get(pk) != name}
-    if lost:
-        yield f"{len(lost)} devices are not as acknowledged"
-    if back := load.gone & there.keys():
-        yield f"{len(back)} devices are there that were taken out"
-    expected = before + load.registered - len(load.gone)
-    if (len(there), page["pagination"]["total"]) != (expected, expected):
-        yield f"{len(there)} devices, told as {page['pagination']['total']}, and not {expected}"
+    changed = {pk for pk, name in load.known if found.get(pk) != name}
+    if changed:
+        yield f"{len(changed)} devices are not as acknowledged"
+    if back := load.retired & found.keys():
+        yield f"{len(back)} retired devices are in the list"
+    expected = before + load.registered - len(load.retired)
+    if (len(found), page["pagination"]["total"]) != (expected, expected):
+        yield f"{len(found)} devices are listed, the total is {page['pagination']['total']}, expected are {expected}"
     command = [sys.executable, "manage.py", "check_counts"]
     if subprocess.run(command, cwd=ROOT, env=server.environment, check=False).returncode:
-        yield "the counts are wrong"
+        yield "counters do not match the devices"
 
 
 def table(load: Load, rate: float, ceilings: list[float], seconds: float, samples: list[Sample]) -> Iterator[str]:
-    share = f"{rate / min(ceilings):.0%} of the least of {', '.join(f'{ceiling:.0f}' for ceiling in ceilings)}"
+    share = f"{rate / min(ceilings):.0%} of the lowest of {', '.join(f'{ceiling:.0f}' for ceiling in ceilings)}"
     yield f"\n{seconds:.0f} s at {rate:.0f} requests/s, {share}; {load.devices:,} devices\n"
     yield "| | requests | errors | p50 ms | p99 ms | p99/p50 |"
     yield "|---|---|---|---|---|---|"
-    errors = sum(load.wrong.values())
-    for kind, answers in {
-        "all": load.answers,
-        READS: [answer for answer in load.answers if answer.kind == READS],
-        WRITES: [answer for answer in load.answers if answer.kind == WRITES],
+    errors = sum(load.errors.values())
+    for kind, timings in {
+        "all": load.timings,
+        READS: [timing for timing in load.timings if timing.kind == READS],
+        WRITES: [timing for timing in load.timings if timing.kind == WRITES],
     }.items():
-        half, most = percentiles([answer.took for answer in answers])
-        told = errors if kind == "all" else ""
-        yield f"| {kind} | {len(answers):,} | {told} | {half * 1000:.1f} | {most * 1000:.1f} | {most / half:.1f} |"
+        half, most = percentiles([timing.took for timing in timings])
+        number = errors if kind == "all" else ""
+        yield f"| {kind} | {len(timings):,} | {number} | {half * 1000:.1f} | {most * 1000:.1f} | {most / half:.1f} |"
     yield ""
     yield "| tenth | p50 ms | p99 ms | generator late, p99 ms | memory of each worker, MB | connections to PostgreSQL |"
     yield "|---|---|---|---|---|---|"
-    begun = min(answer.due for answer in load.answers)
+    begun = min(timing.due for timing in load.timings)
     for tenth in range(10):
         begin, end = tenth * seconds / 10, (tenth + 1) * seconds / 10
-        answers = [answer for answer in load.answers if begin <= answer.due - begun < end]
-        half, most = percentiles([answer.took for answer in answers])
-        _half, late = percentiles([answer.late for answer in answers])
+        timings = [timing for timing in load.timings if begin <= timing.due - begun < end]
+        half, most = percentiles([timing.took for timing in timings])
+        _half, late = percentiles([timing.late for timing in timings])
         seen = [sample for sample in samples if begin <= sample.at < end]
         workers = sorted({pid for sample in seen for pid in sample.memory})
         memory = [statistics.mean(s.memory[pid] for s in seen if pid in s.memory) for pid in workers]
@@ -275,11 +280,11 @@ def table(load: Load, rate: float, ceilings: list[float], seconds: float, sample
             f"| {tenth + 1} | {half * 1000:.1f} | {most * 1000:.1f} | {late * 1000:.1f} "
             f"| {', '.join(f'{size:.1f}' for size in memory)} | {max(s.connections for s in seen)} |"
         )
-    yield from (f"\nwrong: {what} ({number} times)" for what, number in load.wrong.most_common(10))
+    yield from (f"\nerror: {what} ({number} times)" for what, number in load.errors.most_common(10))
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
-    """Return the median, and what 99 of 100 are below."""
+    """Return the median and the 99th percentile."""
     cuts = statistics.quantiles(values, n=100)
     return cuts[49], cuts[98]
 
@@ -288,11 +293,11 @@ async def measure(server: Server, options: argparse.Namespace) -> tuple[Load, fl
     load = Load(Connections(server), options.devices)
     await capacity(load, WARM_UP_CLIENTS, WARM_UP)
     ceilings = []
-    for _ in range(MEASURED):
+    for _ in range(MEASUREMENTS):
         ceilings.append(await capacity(load, CLIENTS, options.capacity))
         await asyncio.sleep(options.capacity)
     rate, samples = min(ceilings) * options.share, list[Sample]()
-    load.answers = []
+    load.timings = []
     await asyncio.gather(soak(load, rate, options.seconds), watch(server, options.seconds, samples))
     return load, rate, ceilings, samples
 
@@ -300,16 +305,16 @@ async def measure(server: Server, options: argparse.Namespace) -> tuple[Load, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--capacity", type=float, default=5, help="seconds in which it is measured, each time")
-    parser.add_argument("--share", type=float, default=0.7, help="of the capacity that is asked")
+    parser.add_argument("--capacity", type=float, default=5, help="seconds of each measurement of the capacity")
+    parser.add_argument("--share", type=float, default=0.7, help="share of the capacity that is sent")
     parser.add_argument("--devices", type=int, default=10_000)
     options = parser.parse_args()
     with servers.postgres() as postgres, servers.registry(postgres, options.devices) as server:
         load, rate, ceilings, samples = asyncio.run(measure(server, options))
         print(*table(load, rate, ceilings, options.seconds, samples), sep="\n")
-        wrong = list(check(load, server, options.devices))
-    print(*[f"LOST: {what}" for what in wrong] or ["\nAll that was acknowledged is there."], sep="\n")
-    sys.exit(1 if wrong or load.wrong else 0)
+        lost = list(check(load, server, options.devices))
+    print(*[f"LOST: {what}" for what in lost] or ["\nAll acknowledged writes were found."], sep="\n")
+    sys.exit(1 if lost or load.errors else 0)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-__version__ = "0.9.0.dev0"  # no release yet; the version of the API's schema too
+__version__ = "1.0.0"  # the newest version in CHANGELOG.md

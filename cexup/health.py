@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from cexup import __version__
 from devices.api import responses
 from devices.models import ChangeFeed
 from devices.values.error_codes import ErrorCode
@@ -21,8 +22,8 @@ logger = logging.getLogger(__name__)
 @login_not_required
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Return 200: the process is running."""
-    return responses.success([], _("The process is running."))
+    """Return 200: the process is running. `data` has the version of the registry."""
+    return responses.success({"version": __version__}, _("The process is running."))
 
 
 @csrf_exempt

@@ -1,10 +1,10 @@
-"""Format log records and error reports: bounded, without secrets, safe to display.
+"""Format log records and error reports: of limited length, without secrets, and safe to display.
 
-A record is one line that begins with its time in UTC. The lines of a traceback follow it, each indented. So a line
-that does not begin with a space is a record, and no text from outside can look like one.
+A record is one line that begins with its time in UTC. The lines of its traceback follow, and each is indented. So each
+line that does not begin with a space is a record, and a client cannot forge one.
 
-The code logs no secret on purpose. But an exception may have one: PostgreSQL reports the row that a constraint rejected
-(`DETAIL:`), a path may be a password link, and a client may send its key in the wrong place.
+The code does not log secrets, but exceptions and paths may contain them: PostgreSQL reports the row that a constraint
+rejected (`DETAIL:`), a path may be a password link, and a client may send its key in the wrong place.
 """
 
 import logging
@@ -24,30 +24,30 @@ TRACEBACK_LENGTH = 20_000  # characters
 LINE_LENGTH = 1_000  # characters of each line of a traceback
 LONGEST_SECRET = 300  # characters: an email address has up to 254, the password of a URL up to 256 here
 CUT = " … (cut)"
-WITHOUT_TRACEBACK = "django.security.DisallowedHost"  # its cause is the request, not the code
+WITHOUT_TRACEBACK = "django.security.DisallowedHost"  # the request causes it, not the code
 
-# Every pattern runs in linear time, because clients choose the text (test_patterns_linear.py).
+# Every pattern must run in linear time, because clients choose the text (test_patterns_linear.py).
 SECRETS = (
     (re.compile(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]+"), "cxp_…"),
     (re.compile(r"(/set-password/)[^\s\"']+"), r"\1…"),
-    # The bound keeps the pattern linear. The last @ counts, as in urlsplit: a password may contain one.
+    # The limit keeps the pattern linear. As in urlsplit, the last @ ends the password, which may contain others.
     (re.compile(r"(://[^\s:/@]*+:)\S{1,256}(?=@)"), r"\1…"),
     (re.compile(r"(?i)([?&\s](?:x-api-key|api_?key|key|password|token)=)[^\s&'\"]+"), r"\1…"),
-    # The lookbehind lets a match start only where a word starts; else each character of a long word is a start.
+    # With the lookbehind a match can start only at the start of a word, and not at each of its characters.
     (re.compile(r"(?<![\w.+-])[\w.+-]++(?:@|%40)[\w-]++(?:\.[\w-]++)++"), "…@…"),
     (re.compile(r"^(.*?\b(?:DETAIL|CONTEXT):).*$", re.MULTILINE), r"\1 …"),
 )
 
-# Of the request that the thread is handling, or handled last.
+# The id of the current request of the thread, or of its last one.
 current_request_id = ContextVar("current_request_id", default="-")
 
 
 class LineFormatter(logging.Formatter):
-    """Format a record in steps whose order matters.
+    """Format a record in three steps. Their order matters.
 
-    1. Cut the text, so that no later step handles more than a bounded length.
+    1. Cut the text, so that the other steps handle a limited length.
     2. Remove secrets.
-    3. Escape what a terminal or a reader of lines would interpret, the newlines of a message included.
+    3. Escape control characters and line breaks.
     """
 
     converter = time.gmtime  # type: ignore[assignment]
@@ -68,7 +68,7 @@ class LineFormatter(logging.Formatter):
 
 
 class GunicornLogger(Logger):
-    """Write gunicorn's own records, errors and accesses, like all others."""
+    """Write the error log and the access log of gunicorn in the same format."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -77,7 +77,7 @@ class GunicornLogger(Logger):
 
 
 class Report(ExceptionReporter):
-    """An error report, as Django mails it: no secrets and, unless DEBUG is on, no values of variables or forms."""
+    """An error report as Django mails it, without secrets. Without DEBUG it has no values of variables and forms."""
 
     def get_traceback_data(self) -> dict[str, Any]:
         data = super().get_traceback_data()
@@ -88,21 +88,21 @@ class Report(ExceptionReporter):
         return data
 
     def get_traceback_html(self) -> SafeString:
-        return SafeString(redacted(super().get_traceback_html()))  # still safe: text is only removed
+        return SafeString(redacted(super().get_traceback_html()))  # still safe, because text is only removed
 
     def get_traceback_text(self) -> SafeString:
         return SafeString(redacted(super().get_traceback_text()))
 
 
 def redacted(text: str) -> str:
-    """Remove API keys, password links, passwords of URLs, email addresses and rows of the database."""
+    """Remove API keys, password links, passwords in URLs, email addresses and database rows."""
     for pattern, replacement in SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def _cut(text: str, length: int) -> str:
-    """Shorten a long text at the end of a word, or well before its end: no pattern would recognize half a secret."""
+    """Cut a long text at the end of a word, or LONGEST_SECRET earlier: patterns do not recognize a part of a secret."""
     if len(text) <= length:
         return text
     words = text[:length].rsplit(maxsplit=1)
@@ -111,7 +111,7 @@ def _cut(text: str, length: int) -> str:
 
 
 def _traceback(text: str) -> str:
-    """Return the indented lines of a traceback. Of a long one the end stays, where the error is."""
+    """Return the indented lines of a traceback. A long one keeps its end, which has the error."""
     if len(text) > TRACEBACK_LENGTH:
         text = CUT + "\n" + text[-TRACEBACK_LENGTH:].partition("\n")[2]
     lines = redacted("\n".join(_cut(line, LINE_LENGTH) for line in text.split("\n"))).split("\n")
@@ -119,5 +119,5 @@ def _traceback(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape each character that is not printable: controls, line separators, directions of writing."""
+    """Escape characters that are not printable: controls, line separators, direction marks."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

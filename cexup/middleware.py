@@ -1,4 +1,4 @@
-"""The middleware of every request."""
+"""The middleware of all requests."""
 
 import random
 import re
@@ -23,8 +23,8 @@ from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 
 OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
-# Steps of SQLite's virtual machine between two checks of the clock: 10 to 50 ms. A usual list has fewer, so it never
-# checks: each check has to take Python's lock from the other threads.
+# Steps of SQLite's virtual machine between two checks of the clock: 10 to 50 ms. A usual list has fewer steps, so it
+# makes no check. Each check has to wait for the GIL.
 SQLITE_STEPS = 100_000
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -40,13 +40,15 @@ def language_of(request: HttpRequest) -> str:
 
 
 class RequestIdMiddleware(MiddlewareMixin):
-    """Give each request an id for response, log and history: the client's `X-Request-ID` if it is valid."""
+    """Set the id of the request for response, log and history: a valid `X-Request-ID` of the client, or a new id."""
 
     def process_request(self, request: HttpRequest) -> None:
         sent = request.headers.get("X-Request-ID", "")
         request_id = sent if VALID_REQUEST_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
         request.request_id = request_id  # type: ignore[attr-defined]
-        current_request_id.set(request_id)  # until the thread's next request: Django logs errors after all middleware
+        current_request_id.set(
+            request_id
+        )  # kept until the next request, because Django logs errors after all middleware
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
@@ -54,10 +56,10 @@ class RequestIdMiddleware(MiddlewareMixin):
 
 
 class Utf8Middleware(MiddlewareMixin):
-    """Decode the query string and forms as UTF-8, whatever charset the Content-Type names.
+    """Decode the query string and forms as UTF-8, and ignore the charset of the Content-Type.
 
-    A client could name any codec of Python: `punycode` takes quadratic time, `unicode_escape` makes texts that no
-    database stores.
+    Otherwise a client could select any codec of Python: `punycode` takes quadratic time, and `unicode_escape` returns
+    texts that the databases cannot store.
     """
 
     def process_request(self, request: HttpRequest) -> None:
@@ -68,9 +70,9 @@ class Utf8Middleware(MiddlewareMixin):
 class SQLiteStatementLimitMiddleware(MiddlewareMixin):
     """Interrupt an SQLite statement that runs longer than DATABASE_STATEMENT_TIMEOUT. PostgreSQL has its own limit.
 
-    SQLite rolls the transaction back, which frees the write lock. Django raises an OperationalError, so the client
-    receives 503 with Retry-After. Commands have no limit. Neither has a download that is sent after the response has
-    begun: it takes as long as the client needs to read it.
+    SQLite rolls the transaction back, which releases the write lock. Django raises an OperationalError, and the client
+    receives 503 with Retry-After. Commands have no limit, and neither has a download after its response has begun: it
+    takes as long as the client needs to read it.
     """
 
     def __init__(self, get_response: Any) -> None:
@@ -94,10 +96,10 @@ class SQLiteStatementLimitMiddleware(MiddlewareMixin):
 
 
 class ApiHeadersMiddleware(MiddlewareMixin):
-    """Add to each API response what shared caches may do with it, and the state of the rate limit.
+    """Add Vary, Cache-Control and the rate-limit headers to each API response.
 
-    Caches must not send one key's response to another. This middleware comes before all that may respond or fail, so
-    every response under /api/ passes it.
+    Shared caches must not send the response for one key to another key. This middleware comes before all others that
+    can respond or fail, so it handles every response under /api/.
     """
 
     def process_request(self, request: HttpRequest) -> None:
@@ -113,9 +115,10 @@ class ApiHeadersMiddleware(MiddlewareMixin):
 
 
 class ApiHttpsMiddleware(MiddlewareMixin):
-    """Reject API requests over plain HTTP, where Django's SecurityMiddleware redirects other pages.
+    """Reject API requests over plain HTTP. Django's SecurityMiddleware redirects the requests of other pages.
 
-    A client that is redirected goes on sending its key in clear. A preflight is rejected too, before a key is sent.
+    A redirected client would continue to send its key unencrypted. A preflight request is rejected too, before a key is
+    sent.
     """
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
@@ -129,10 +132,10 @@ class ApiHttpsMiddleware(MiddlewareMixin):
 
 
 class LanguageMiddleware(MiddlewareMixin):
-    """Respond in the language of `Accept-Language`, or of the cookie that a user has chosen.
+    """Respond in the language of the language cookie or, without one, of `Accept-Language`.
 
-    Unlike Django's LocaleMiddleware it reads no language from the path, and reads `in`, Indonesian's old code, as
-    `id`: Java and so Android sent it until Java 17.
+    Unlike Django's LocaleMiddleware it does not read the language from the path. It reads `in`, the old code of
+    Indonesian, as `id`, because Java (and Android) sent it until Java 17.
     https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Locale.html#legacy_language_codes
     """
 
@@ -146,7 +149,7 @@ class LanguageMiddleware(MiddlewareMixin):
 
 
 class NoNulMiddleware(MiddlewareMixin):
-    """Refuse a NUL in the query string: PostgreSQL stores none. The API names the parameter itself."""
+    """Reject a NUL in the query string, which PostgreSQL cannot store. The API reports it with the parameter."""
 
     def process_request(self, request: HttpRequest) -> None:
         if "%00" in request.META.get("QUERY_STRING", "") and not is_api(request):
@@ -154,7 +157,7 @@ class NoNulMiddleware(MiddlewareMixin):
 
 
 class SessionEndMiddleware(MiddlewareMixin):
-    """End a session SESSION_MAX_AGE after its user signed in, however busy it is."""
+    """End a session SESSION_MAX_AGE after the sign-in, even if it is in use."""
 
     def process_request(self, request: HttpRequest) -> None:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
@@ -164,10 +167,10 @@ class SessionEndMiddleware(MiddlewareMixin):
 
 
 class ClearSiteDataMiddleware(MiddlewareMixin):
-    """Have the browser delete what it keeps of the admin once a session has ended: by signing out, by its age, or by
-    another session of the user. In the last case the session of the cookie is empty.
+    """Make the browser delete its data of the admin when a session has ended.
 
-    Cookies are not cleared: the header would delete those of the whole domain, other applications' included.
+    A session ends by signing out, by its age, or in another session of the user. In the last case the session of the
+    cookie is empty. Cookies are not cleared, because the header would delete the cookies of the whole domain.
     """
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -181,10 +184,10 @@ class ClearSiteDataMiddleware(MiddlewareMixin):
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Let pages load nothing from other hosts, and run no inline script.
+    """Prevent pages from loading content of other hosts and from running inline scripts.
 
-    The admin's library is built on Alpine, which compiles the text of attributes: only the admin has `unsafe-eval`. Its
-    colors are a style element, so inline styles are allowed. https://alpinejs.dev/advanced/csp
+    The admin uses Alpine, which compiles the text of attributes, so only the admin has `unsafe-eval`. The admin writes
+    its colors in a style element, so inline styles are allowed. https://alpinejs.dev/advanced/csp
     """
 
     PAGES = (
@@ -193,7 +196,7 @@ class ContentSecurityPolicyMiddleware(MiddlewareMixin):
     )
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")  # also where SecurityMiddleware has failed
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")  # also if SecurityMiddleware has failed
         allowed = " 'unsafe-eval'" if request.path_info.startswith("/admin/") else ""
         response["Content-Security-Policy"] = self.PAGES.format(eval=allowed)
         return response

@@ -1,8 +1,8 @@
-"""Every setting, from the environment or from the file that ENV_FILE names (default: .env beside manage.py).
+"""All settings, from the environment or from the file ENV_FILE (default: .env in the folder of manage.py).
 
-What the environment sets wins over the file. A setting may also be in a file of its own: SECRET_KEY_FILE=/path. A value
-that is missing or malformed stops the start with the variable's name. `.env.example` lists all variables,
-docs/operations/configure.md explains them.
+An environment variable takes precedence over the file. A value can also be in a separate file: SECRET_KEY_FILE=/path. A
+missing or malformed value prevents the start, and the error has the name of the variable. `.env.example` lists all
+variables, and docs/operations/configure.md explains them.
 """
 
 import os
@@ -28,18 +28,18 @@ def is_rate(text: str) -> None:
     try:
         rates.parse_rate(text)
     except ValueError as error:
-        raise ValidationError("Write 6000/min, also /s, /h and /d, or unlimited.") from error
+        raise ValidationError("Use a rate such as 100/s, 6000/min, 5000/h or 100000/d, or unlimited.") from error
 
 
 def is_file(path: str) -> None:
     if path and not Path(path).is_file():
-        raise ValidationError("There is no such file.")
+        raise ValidationError("This file does not exist.")
 
 
 def are_secret(texts: list[str]) -> None:
     for text in texts:
         if len(text) < 32 or text.startswith("change-me"):
-            raise ValidationError("Use at least 32 characters, and not the key of the example, which is public.")
+            raise ValidationError("Use at least 32 characters. Do not use the public key of .env.example.")
 
 
 env = FileAwareEnv(strip_whitespace=True)
@@ -83,7 +83,7 @@ MIDDLEWARE = [
     "cexup.middleware.ApiHeadersMiddleware",
     "cexup.middleware.SQLiteStatementLimitMiddleware",
     "devices.audit.middleware.AuditMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first: whatever fails behind them has them
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first, for error responses
     "cexup.middleware.ContentSecurityPolicyMiddleware",
     "cexup.middleware.ApiHttpsMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -92,7 +92,7 @@ MIDDLEWARE = [
     "cexup.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "cexup.middleware.NoNulMiddleware",
-    "cexup.back_office.SessionMiddleware",  # API requests skip what stands in cexup.back_office
+    "cexup.back_office.SessionMiddleware",  # API requests skip cexup.back_office
     "cexup.back_office.ClearSiteDataMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "cexup.back_office.AuthenticationMiddleware",
@@ -122,7 +122,7 @@ TEMPLATES = [
 
 # --- The database ----------------------------------------------------------------------------------------------
 
-# Seconds. The first holds for requests only (gunicorn.conf.py); 0: no limit.
+# Seconds; 0 means no limit. The first one applies to requests only (gunicorn.conf.py, middleware.py).
 DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30, validate=validate.Range(min=0, max=3600))
 DATABASE_LOCK_TIMEOUT = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(min=0, max=3600))
 DATABASE_CONNECT_TIMEOUT = env.int("DATABASE_CONNECT_TIMEOUT", 5, validate=validate.Range(min=2, max=300))
@@ -132,20 +132,20 @@ database["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", 600)
 database.setdefault("OPTIONS", {})
 if database["ENGINE"] == "django.db.backends.sqlite3":
     database["OPTIONS"] |= {
-        # Without a lock taken at BEGIN, two SQLite writers that both read first deadlock, and the busy timeout does not
-        # apply to them. https://www.sqlite.org/lang_transaction.html
+        # Take the write lock at BEGIN. Otherwise two writers that read first deadlock, and the busy timeout does not
+        # apply. https://www.sqlite.org/lang_transaction.html
         "transaction_mode": "IMMEDIATE",
         "timeout": DATABASE_LOCK_TIMEOUT,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB: the indexes of 100,000 devices
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-32768;",  # KiB, for the indexes of 100,000 devices
     }
 elif database["ENGINE"] == "django.db.backends.postgresql":
     database |= {"ENGINE": "cexup.postgresql", "CONN_HEALTH_CHECKS": True}
     # https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-PARAMKEYWORDS
     database["OPTIONS"] = {
         "server_side_binding": True,
-        "prepare_threshold": 5,  # from the fifth execution on, a connection keeps a statement's plan
+        "prepare_threshold": 5,  # a connection prepares a statement at its fifth execution
         "connect_timeout": DATABASE_CONNECT_TIMEOUT,
-        # A server that cannot be reached is given up after 10 seconds, during a query and between two.
+        # The connection to an unreachable server ends after 10 seconds, during a query and between queries.
         "tcp_user_timeout": 10_000,  # milliseconds
         "keepalives_idle": 5,
         "keepalives_interval": 2,
@@ -155,7 +155,7 @@ elif database["ENGINE"] == "django.db.backends.postgresql":
 DATABASES = {"default": database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Who may reach it ------------------------------------------------------------------------------------------
+# --- Addresses, HTTPS and cookies ------------------------------------------------------------------------------
 
 HOST = env.str("HOST", "127.0.0.1")
 PORT = env.int("PORT", 8000, validate=validate.Range(min=1, max=65535))
@@ -169,11 +169,11 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
-# Browsers take a cookie named __Host-… only over HTTPS from this very host: no other host of the domain can set one.
+# Browsers accept a cookie __Host-… only over HTTPS and from this host, not from other hosts of the domain.
 _PREFIX = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
 LANGUAGE_COOKIE_NAME, DEVICE_COOKIE_NAME = f"{_PREFIX}django_language", f"{_PREFIX}device"
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # their cookie would have no such name
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie would have no prefix
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 
@@ -182,7 +182,7 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "accept-language",
-    "access-control-allow-origin",  # no response header belongs in a request, but a client in the field sends it
+    "access-control-allow-origin",  # a response header, but existing clients send it
     "idempotency-key",
     "if-match",
     "if-none-match",
@@ -201,35 +201,35 @@ AUTHENTICATION_BACKENDS = [
     "devices.accounts.users.HospitalAdminBackend",
 ]
 SESSION_ENGINE = "devices.accounts.sessions"
-SESSION_COOKIE_AGE = 30 * 60  # seconds without a request after which a session ends
+SESSION_COOKIE_AGE = 30 * 60  # seconds without a request until a session ends
 SESSION_SAVE_EVERY_REQUEST = True
-SESSION_MAX_AGE = 12 * 60 * 60  # seconds after signing in at which it ends at the latest
+SESSION_MAX_AGE = 12 * 60 * 60  # seconds from the sign-in until a session ends at the latest
 
-# Attempts to sign in, change a password or give a code: devices/accounts/sign_in_limits.py.
-SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # of one network
-SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # failed ones of all new networks
+# Limits of sign-ins, password changes and codes: devices/accounts/sign_in_limits.py.
+SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # per network
+SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # failures of all new networks together
 
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever goes on trying locks the user for good
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else further attempts would lock the user forever
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "devices.access.client_ip.client_network"
 AXES_LOCKOUT_CALLABLE = "devices.accounts.sign_in_limits.locked_out"
-AXES_DISABLE_ACCESS_LOG = True  # the audit log has all sign-ins; axes logs no failures unless it is told to
-AXES_VERBOSE = False  # no line at every start
+AXES_DISABLE_ACCESS_LOG = True  # the audit log records all sign-ins
+AXES_VERBOSE = False  # no log line at each start
 AXES_ENABLE_ADMIN = False
 
-# Emails to users whose way to sign in was changed (devices/accounts/notifications.py). Without EMAIL_URL none is sent.
+# Emails to users whose sign-in data changed (devices/accounts/notifications.py). Without EMAIL_URL none are sent.
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 vars().update(env.dj_email_url("EMAIL_URL", "dummy:"))
 EMAIL_TIMEOUT = 5  # seconds
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "registry@localhost")
 
-# A second factor for whoever signs in to the admin: `required` in production, where HTTPS is on, unless set.
+# Two-factor authentication for the admin. By default it is required with HTTPS, as in production.
 STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
 OTP_TOTP_ISSUER = "Cexup"
-OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/accounts/two_factor.py counts wrong codes itself
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/accounts/two_factor.py limits wrong codes
 
 PASSWORD_HASHERS = ["devices.accounts.password_hashing.BoundedPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
@@ -250,12 +250,12 @@ if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
 API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
 API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
-FEED_WAITERS = env.int("FEED_WAITERS", 2, validate=validate.Range(min=0, max=1000))  # requests of a worker process
+FEED_WAITERS = env.int("FEED_WAITERS", 2, validate=validate.Range(min=0, max=1000))  # per worker process
 FEED_WAITERS_PER_KEY = env.int("FEED_WAITERS_PER_KEY", max(1, FEED_WAITERS // 4), validate=validate.Range(1, 1000))
-API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # of a key that has no rate of its own
-API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # keys that open nothing, of an address
-CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # conflicts outside the scope of a key or admin
-is_redis_url = validate.Regexp("^$|(rediss?|unix)://.", error="Begin with redis://, rediss:// or unix://.")
+API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # per key without a rate limit
+API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # invalid keys per IP address
+CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # outside the scope, per key or admin
+is_redis_url = validate.Regexp("^$|(rediss?|unix)://.", error="Use a redis://, rediss:// or unix:// URL.")
 REDIS_URL = env.str("REDIS_URL", "", validate=is_redis_url)
 DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 
@@ -310,9 +310,9 @@ Formats of strings:
     "SERVE_AUTHENTICATION": [],
 }
 
-# --- The audit: ../docs/security.md ----------------------------------------------------------------------------
+# --- The audit log: ../docs/security.md ------------------------------------------------------------------------
 
-AUDIT_YEARS = env.int("AUDIT_YEARS", 6, validate=validate.Range(min=1, max=100))  # that records are kept, at least
+AUDIT_YEARS = env.int("AUDIT_YEARS", 6, validate=validate.Range(min=1, max=100))  # the minimum retention of records
 
 # --- The admin -------------------------------------------------------------------------------------------------
 
@@ -343,8 +343,9 @@ FILE_UPLOAD_HANDLERS = ["devices.admin.upload_handlers.LimitedUpload", *global_s
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
+LOCALE_PATHS = [BASE_DIR / "devices/locale"]  # these translations win over those of INSTALLED_APPS
 LANGUAGE_COOKIE_SECURE, LANGUAGE_COOKIE_HTTPONLY, LANGUAGE_COOKIE_SAMESITE = HTTPS, True, "Lax"
-TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # of the admin; the database has UTC
+TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # of the admin; the database stores UTC
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -353,7 +354,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# --- Logs: on stderr, one line a record, never a key: cexup/logs.py --------------------------------------------
+# --- Logs on stderr: cexup/logs.py -----------------------------------------------------------------------------
 
 DEFAULT_EXCEPTION_REPORTER = "cexup.logs.Report"
 
@@ -364,9 +365,9 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
-        # The audit records what axes logs, but without the user name that was typed: it may be a password.
+        # The audit log has the sign-ins without the typed user name, which may be a password. axes would log it.
         "axes": {"level": "ERROR"},
-        "django": {"handlers": []},  # without Django's own handlers, whose lines have another format
+        "django": {"handlers": []},  # no handlers of Django, whose lines have another format
         "django.server": {"handlers": [], "propagate": True},
     },
 }

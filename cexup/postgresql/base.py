@@ -1,4 +1,7 @@
-"""Django's PostgreSQL backend, which checks a kept connection without a query: 5 % of a list's CPU time."""
+"""Django's PostgreSQL backend, with a health check of connections that needs no query.
+
+This saves 5 % of the CPU time of a list.
+"""
 
 import select
 from typing import Any
@@ -8,7 +11,7 @@ from django.db.backends.postgresql import base
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
-        """Return whether the connection is open. Between two queries the server sends nothing unless it closes it."""
+        """Return whether the connection is open. Between queries the server sends data only if it closes it."""
         connection: Any = self.connection
         if connection is None or connection.closed:
             return False

@@ -31,6 +31,35 @@ OWN = [ROOT / folder for folder in ("devices", "cexup", "templates")]
 LIBRARIES = [Path(str(package.__file__)).parent for package in (unfold, filters, axes)]
 TRANSLATED = [Path(str(package.__file__)).parent / "locale" for package in (admin, auth, axes)]
 TRANSLATED += [Path(django.__file__).parent / "conf/locale"]
+
+# Strings of Django whose Indonesian is ours: Django's has mistakes, or other terms than the rest of the admin.
+OVERRIDDEN: list[str | tuple[str, str]] = [
+    "Change history: %s",
+    "Change my password",
+    "Enter a number.",
+    "Enter a valid integer.",
+    "New password",
+    "New password confirmation",
+    "Old password",
+    "Password",
+    "Password change",
+    "Password change successful",
+    "Please enter a correct %(username)s and password. Note that both fields may be case-sensitive.",
+    "Please enter the correct %(username)s and password for a staff account. Note that both fields may be "
+    "case-sensitive.",
+    "Please enter your new password twice so we can verify you typed it in correctly.",
+    "Please enter your old password, for security’s sake, and then enter your new password twice so we can verify "
+    "you typed it in correctly.",
+    "The two password fields didn’t match.",
+    "Your old password was entered incorrectly. Please enter it again.",
+    "Your password can’t be a commonly used password.",
+    "Your password can’t be entirely numeric.",
+    "Your password can’t be too similar to your other personal information.",
+    "password",
+    ("%(counter)s result", "%(counter)s results"),
+    ("%(size)d byte", "%(size)d bytes"),
+    ("Please correct the error below.", "Please correct the errors below."),
+]
 SKIPPED = {"tests", "migrations", "locale", "contrib", "unfold_crispy"}  # below a folder that is named
 
 
@@ -41,7 +70,9 @@ def collect() -> Catalog:
     catalog.revision_date = FIXED
     for message, context in _marked(OWN):
         catalog.add(message, context=context)
-    known = _translated_by_libraries()
+    for overridden in OVERRIDDEN:
+        catalog.add(overridden)
+    known = translated_by_libraries()
     for message, context in _marked(LIBRARIES):
         if _singular(message) not in known:
             catalog.add(message, context=context)
@@ -64,7 +95,7 @@ def extract_template(file: BinaryIO, keywords: Any, comment_tags: Any, options: 
     return extract_python(BytesIO("\n".join(map(str.strip, lines)).encode()), keywords, comment_tags, options)
 
 
-def _translated_by_libraries() -> set[str]:
+def translated_by_libraries() -> set[str]:
     catalogs = (_read(folder / "id/LC_MESSAGES/django.po") for folder in TRANSLATED)
     return {_singular(message.id) for catalog in catalogs for message in catalog if message.string}
 

@@ -1,4 +1,4 @@
-"""What the commands for API keys and users share."""
+"""Arguments and a base class that the commands share."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 
 def argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Return `read` as the type of an argument: argparse names the argument when it reports a ValidationError."""
+    """Return `read` as an argument type of argparse, which reports a ValidationError with the argument's name."""
 
     @wraps(read)
     def read_argument(text: str) -> Value:
@@ -34,7 +34,7 @@ def argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
 def find_key(number: str) -> ApiKey:
     key = ApiKey.objects.filter(pk=int(number)).first()
     if key is None:
-        raise ValidationError(f"There is no key {number}. list_api_keys tells which there are.")
+        raise ValidationError(f"API key {number} does not exist. Run list_api_keys to see all keys.")
     return key
 
 
@@ -43,8 +43,8 @@ def read_day(text: str) -> date:
         day = date.fromisoformat(text)
     except ValueError:
         day = date.max
-    if day.year == date.max.year:  # it has a day without a next one
-        raise ValidationError("This must be a day such as 2027-12-31.")
+    if day.year == date.max.year:  # its last day has no next day
+        raise ValidationError("Use a date such as 2027-12-31.")
     return day
 
 
@@ -52,22 +52,22 @@ def read_day(text: str) -> date:
 def find_user(username: str) -> User:
     user = User.objects.filter(username=username).first()
     if user is None:
-        raise ValidationError(f"There is no user {username}.")
+        raise ValidationError(f"User {username} does not exist.")
     return user
 
 
 class RegistryCommand(BaseCommand):
-    """A command that reports what the registry refuses as an error of one line."""
+    """A command that reports the first validation error as a CommandError: one line, without a traceback."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
-        except ValidationFailed as refused:
-            raise CommandError(str(refused.problems[0].message)) from refused
+        except ValidationFailed as failed:
+            raise CommandError(str(failed.problems[0].message)) from failed
         except ValidationError as error:
             raise CommandError(error.messages[0]) from error
 
     def print_once(self, issued: IssuedKey, more: str = "") -> None:
-        """Print the key alone on stdout, and all else on stderr."""
-        self.stderr.write(f"Key {issued.key.pk} issued for {issued.key}{more}. It is shown this once:")
+        """Print only the key on stdout, and everything else on stderr."""
+        self.stderr.write(f"API key {issued.key.pk} ({issued.key}) was issued{more}. It is shown only once:")
         self.stdout.write(issued.text)

@@ -1,4 +1,4 @@
-"""Remove what is no longer needed."""
+"""Find the rows that have expired and can be deleted."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,21 +12,22 @@ from devices.imports import preview
 from devices.models import IdempotencyRecord, ImportPreview, Session
 from devices.ratelimit import stores
 
-ANSWERS_KEPT = timedelta(hours=24)
+RESPONSE_LIFETIME = timedelta(hours=24)
 
 
 def expired() -> dict[str, QuerySet[Any]]:
-    """Return the rows that have expired, and are no records, by name.
+    """Return the expired rows by what they are. History and audit log are not among them.
 
-    axes keeps failed sign-ins for its lock. Its logs get no rows any more: the audit log has all sign-ins.
+    axes counts failed sign-ins in `AccessAttempt`. Its logs have rows of former versions only: the audit log records
+    all sign-ins.
     """
     now = timezone.now()
     return {
-        "kept answers": IdempotencyRecord.objects.filter(created_at__lte=now - ANSWERS_KEPT),
-        "counts of requests": stores.past_windows(now.timestamp()),
+        "stored responses": IdempotencyRecord.objects.filter(created_at__lte=now - RESPONSE_LIFETIME),
+        "rate-limit counters": stores.past_windows(now.timestamp()),
         "expired sessions": Session.objects.filter(expire_date__lt=now),
         "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
-        "rows of the old list of sign-ins": AccessLog.objects.all(),
-        "rows of the old list of failed sign-ins": AccessFailureLog.objects.all(),
-        "files chosen for an import": ImportPreview.objects.filter(created_at__lt=now - preview.KEPT_FOR),
+        "sign-ins logged by axes": AccessLog.objects.all(),
+        "failed sign-ins logged by axes": AccessFailureLog.objects.all(),
+        "import previews": ImportPreview.objects.filter(created_at__lt=now - preview.KEPT_FOR),
     }

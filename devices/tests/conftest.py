@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 from django.test import Client, TransactionTestCase
 
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
 
 
 MARKERS = ("browser", "faults", "fuzz")  # folders whose tests have the marker of that name
+WITHOUT_DATABASE = ("crypto", "fuzz", "imports", "project", "values")  # folders with tests that use no database
+WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same databases in each run
+    "server/test_behind_nginx.py",
+    "server/test_file_modes.py",
+    "server/test_nginx_edge.py",
+    "server/test_tls.py",
+    "ratelimit/test_shared_limits.py",
+    "project/test_client_examples.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +49,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in MARKERS:
             if item.path.parent.name == name:
                 item.add_marker(name)
+        if does_not_depend_on_the_database(item):
+            item.add_marker("any_database")
+
+
+def does_not_depend_on_the_database(item: pytest.Item) -> bool:
+    folder, name = item.path.parent.name, item.path.name
+    fixtures: list[str] = item.fixturenames  # type: ignore[attr-defined]
+    uses_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(fixtures)
+    return f"{folder}/{name}" in WITH_THEIR_DATABASE or (folder in WITHOUT_DATABASE and not uses_database)
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +99,13 @@ def records_give_way_to_a_flush() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", remove_and_flush)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _fast_password_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with one iteration. In production a hash takes about half a second."""
+    if not request.node.get_closest_marker("browser"):  # the server would renew such a hash, and end the sessions
+        monkeypatch.setattr(PBKDF2PasswordHasher, "iterations", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -193,12 +219,12 @@ def server_key(server: int, server_environment: dict[str, str]) -> str:
 def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Registry]":
     """A server that tests may kill and start again, on a database of its own of the kind that is tested."""
     from devices.tests.support.faults import (
-        database_of_its_own,
+        new_database,
         served,  # which import this module
     )
 
     folder = tmp_path_factory.mktemp("faults")
-    with database_of_its_own(folder) as url, served(url, folder) as running:
+    with new_database(folder) as url, served(url, folder) as running:
         yield running
 
 

@@ -18,31 +18,45 @@ from devices.values.hospital_names import fold_name
 
 class Command(RegistryCommand):
     help = (
-        "Issue an API key for a client application. The key alone is printed on stdout, once. Everything else goes to "
-        "stderr, so that KEY=$(python manage.py create_api_key NAME) works. With --value, a key that a client has "
-        "already is taken over instead, and not printed."
+        "Issue an API key for a client application. The key is printed only once, on stdout. Everything else goes to "
+        "stderr, so that KEY=$(python manage.py create_api_key NAME) works. With --value, the command imports an "
+        "existing key instead, and does not print it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("name", metavar="NAME", type=argument(clean_text), help="the client application that the key is for")
-        add("--read-only", action="store_true", help="the key may not write")
-        add("--hospital", metavar="NAME", type=argument(_clean_hospital), help="the only hospital in the key's scope")
-        add("--naming", choices=ApiKey.Naming.values, default=ApiKey.Naming.SNAKE_CASE, help="spelling of the fields")
+        add("name", metavar="NAME", type=argument(clean_text), help="name of the client application")
+        add("--read-only", action="store_true", help="create a read-only key")
+        add(
+            "--hospital",
+            metavar="NAME",
+            type=argument(_clean_hospital),
+            help="restrict the key to the devices of this hospital",
+        )
+        add(
+            "--naming",
+            choices=ApiKey.Naming.values,
+            default=ApiKey.Naming.SNAKE_CASE,
+            help="naming of the fields in requests and responses",
+        )
         add(
             "--expires",
             dest="expires_at",
             metavar="YYYY-MM-DD",
             type=argument(_end_of_day),
-            help="the last day on which the key works",
+            help="last day on which the key is valid",
         )
         add(
             "--rate",
             metavar="600/min",
             type=argument(clean_rate),
-            help="most requests, also /s, /h, /d, or unlimited; default: API_RATE",
+            help="rate limit such as 10/s, 600/min, 5000/h, 100000/d or unlimited (default: API_RATE)",
         )
-        add("--value", metavar="LEGACY_KEY", help="take over this key; - reads it from stdin, past the shell's history")
+        add(
+            "--value",
+            metavar="LEGACY_KEY",
+            help="import this existing key; - reads it from stdin, so that it is not in the shell history",
+        )
 
     @transaction.atomic
     def handle(self, *args: Any, name: str, hospital: str | None, value: str | None, **options: Any) -> None:
@@ -53,11 +67,13 @@ class Command(RegistryCommand):
             return
         text = sys.stdin.readline().strip() if value == "-" else value
         key = api_keys.import_key(text, name, SYSTEM, **settings)
-        self.stderr.write(f"Key {key.pk} taken over for {key}, marked as legacy: it may be guessed, so rotate it soon.")
+        self.stderr.write(
+            f"API key {key.pk} ({key}) was imported as a legacy key. It can be guessed, so rotate it soon."
+        )
 
     def _find_or_register(self, name: str) -> Hospital:
         if not Hospital.objects.called([fold_name(name)]):
-            self.stderr.write(f"The hospital {name} is new, and is registered with this key.")
+            self.stderr.write(f"Hospital {name} does not exist yet, and is created.")
         [hospital] = hospitals.get_or_create([name], SYSTEM).values()
         return hospital
 
@@ -65,12 +81,12 @@ class Command(RegistryCommand):
 def _clean_hospital(text: str) -> str:
     name = clean_holder(text)
     if name is None:
-        raise ValidationError("“unknown” means no hospital. Omit it for a key to all devices.")
+        raise ValidationError("“unknown” means no hospital. Omit --hospital for a key to all devices.")
     return name
 
 
 def _end_of_day(text: str) -> datetime:
     end = timezone.make_aware(datetime.combine(read_day(text) + timedelta(days=1), time.min))
     if end <= timezone.now():
-        raise ValidationError("This day has passed.")
+        raise ValidationError("This date is in the past.")
     return end

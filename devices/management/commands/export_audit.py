@@ -15,24 +15,32 @@ from devices.values.hospital_names import fold_name
 
 class Command(BaseCommand):
     help = (
-        "Write all that is on record about one person, device, key or hospital, in order of time, with the values "
-        "before and after: the history of devices, hospitals and keys, and the audit's events. What people sign in "
-        "with is in it, and no secret. That it was exported is put on record too."
+        "Export all records of one user, device, API key or hospital in chronological order, with the values before "
+        "and after each change. The records are the history of devices, hospitals and keys, and the events of the "
+        "audit log. The export contains user names and email addresses, but no secrets. The audit log records the "
+        "export."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         about = parser.add_mutually_exclusive_group(required=True)
         for option, metavar, find, description in (
-            ("--user", "USERNAME", find_user, "what this person did, and what was done about them"),
-            ("--device", "ID", _find_device, "also one that was taken out"),
-            ("--key", "ID", find_key, "the key's number in list_api_keys"),
-            ("--hospital", "NAME", _find_hospital, "its devices, keys and admins, merged ones included"),
+            ("--user", "USERNAME", find_user, "actions of this user, and changes of this user"),
+            ("--device", "ID", _find_device, "a device, also a retired one"),
+            ("--key", "ID", find_key, "an API key; list_api_keys shows the ids"),
+            (
+                "--hospital",
+                "NAME",
+                _find_hospital,
+                "a hospital with its devices, keys and admins, and the hospitals merged into it",
+            ),
         ):
             about.add_argument(option, dest="about", metavar=metavar, type=find, help=description)
-        parser.add_argument("--since", metavar="YYYY-MM-DD", type=argument(read_day), help="the first day")
-        parser.add_argument("--until", metavar="YYYY-MM-DD", type=argument(read_day), help="the last day")
-        parser.add_argument("--format", choices=export.FORMATS, default="jsonl", help="default: a JSON object a line")
-        parser.add_argument("--out", metavar="FILE", default="-", help="default: stdout")
+        parser.add_argument("--since", metavar="YYYY-MM-DD", type=argument(read_day), help="first day")
+        parser.add_argument("--until", metavar="YYYY-MM-DD", type=argument(read_day), help="last day")
+        parser.add_argument(
+            "--format", choices=export.FORMATS, default="jsonl", help="default: jsonl, one JSON object per line"
+        )
+        parser.add_argument("--out", metavar="FILE", default="-", help="output file (default: stdout)")
 
     def handle(self, *args: Any, about: models.Model, out: str, since: Any, until: Any, **options: Any) -> None:
         count = 0
@@ -45,13 +53,13 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{out} cannot be written: {error.strerror}.") from error
         audit_log.record(Action.EXPORTED, obj=about, entries=count, format=options["format"])
-        self.stderr.write(f"{count} entries exported.")
+        self.stderr.write(f"{count} entries were exported.")
 
 
 @argument
 def _find_device(number: str) -> Device:
     if not Device.history.filter(id=int(number)).exists():
-        raise ValidationError(f"There never was a device {number}.")
+        raise ValidationError(f"Device {number} does not exist.")
     return Device(pk=int(number))
 
 
@@ -59,5 +67,5 @@ def _find_device(number: str) -> Device:
 def _find_hospital(name: str) -> Hospital:
     hospital = Hospital.objects.called([fold_name(name)]).get(fold_name(name))
     if hospital is None:
-        raise ValidationError(f"There is no hospital {name}.")
+        raise ValidationError(f"Hospital {name} does not exist.")
     return hospital

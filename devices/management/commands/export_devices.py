@@ -16,17 +16,18 @@ from devices.models import Device
 
 class Command(BaseCommand):
     help = (
-        "Write all devices to a CSV or XLSX file, in the order of their ids, in the columns that import_devices reads."
+        "Export all devices to a CSV or XLSX file, in the order of their ids, with the columns that import_devices "
+        "reads."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", help="a path that ends in .csv or .xlsx; - for CSV on stdout")
+        parser.add_argument("file", metavar="FILE", help="output file, .csv or .xlsx; - writes CSV to stdout")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
         rows = tqdm(plan.exported(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
         ending = ".csv" if file == "-" else Path(file).suffix.lower()
         if ending not in spreadsheet.ENDINGS:
-            raise CommandError(f"{file} ends neither in .csv nor in .xlsx.")
+            raise CommandError(f"The name {file} must end in .csv or .xlsx.")
         try:
             with nullcontext(sys.stdout.buffer) if file == "-" else open(file, "wb") as stream:  # noqa: PTH123
                 count = spreadsheet.write(stream, ending, rows)
@@ -35,4 +36,4 @@ class Command(BaseCommand):
         except UnreadableFile as error:
             raise CommandError(str(error)) from error
         audit_log.record(Action.EXPORTED, devices=count, format=ending)
-        self.stderr.write(f"{count} devices exported.")
+        self.stderr.write(f"{count} devices were exported.")

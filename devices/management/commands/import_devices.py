@@ -16,44 +16,46 @@ from devices.values.errors import ValidationFailed
 
 class Command(BaseCommand):
     help = (
-        "Register and update devices from a CSV or XLSX file: all of its lines or none. A line whose id or else whose "
-        "MAC is known changes that device, any other registers a new one. The headings are device_name, device_mac, "
-        "device_type, device_holder, and id as an export gives it; or ID, MAC, TYPE, HOLDER. An empty holder is left "
-        "as it is."
+        "Register and update devices from a CSV or XLSX file. If a row has an error, nothing is imported. Rows are "
+        "matched by id or, without an id, by MAC address. Rows without a match register new devices. The column "
+        "headers are device_name, device_mac, device_type, device_holder and, in an exported file, id; or ID, MAC, "
+        "TYPE, HOLDER. An empty device_holder leaves the hospital unchanged."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", help="the path of a CSV or an XLSX; - for stdin")
-        parser.add_argument("--dry-run", action="store_true", help="say what would happen, and write nothing")
+        parser.add_argument("file", metavar="FILE", help="CSV or XLSX file; - reads stdin")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="check the file and report the result without writing"
+        )
 
     def handle(self, *args: Any, file: str, dry_run: bool, **options: Any) -> None:
         try:
             with _open(file) as stream, spreadsheet.open_sheet(stream) as sheet:
                 if sheet.passed_over:
-                    self.stderr.write(f"Columns passed over: {', '.join(sheet.passed_over)}.")
+                    self.stderr.write(f"Ignored columns: {', '.join(sheet.passed_over)}.")
                 if sheet.is_windows:
-                    self.stderr.write("The file is not in UTF-8; it was read as Windows-1252.")
-                rows = tqdm(sheet.rows, unit=" lines", unit_scale=True, disable=None)
+                    self.stderr.write("The file is not UTF-8. It was read as Windows-1252.")
+                rows = tqdm(sheet.rows, unit=" rows", unit_scale=True, disable=None)
                 outcome = plan.import_devices(rows, IMPORT, dry_run=dry_run)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         except UnreadableFile as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
-            raise CommandError(f"Nothing was imported: the database failed. {error}") from error
-        except ValidationFailed as refused:
-            for problem in sorted(refused.problems, key=lambda problem: problem.index or 0):
-                self.stderr.write(f"line {problem.index}: {problem.field}: {problem.message}")
-            wrong = len({problem.index for problem in refused.problems})
-            raise CommandError(f"Nothing was imported: {wrong} lines are wrong.") from refused
-        prefix = "Would be: " if dry_run else ""
+            raise CommandError(f"Nothing was imported because of a database error: {error}") from error
+        except ValidationFailed as failed:
+            for problem in sorted(failed.problems, key=lambda problem: problem.index or 0):
+                self.stderr.write(f"row {problem.index}: {problem.field}: {problem.message}")
+            invalid = len({problem.index for problem in failed.problems})
+            raise CommandError(f"Nothing was imported: {invalid} rows have errors.") from failed
+        prefix = "Dry run, nothing was written: " if dry_run else "Devices: "
         self.stdout.write(f"{prefix}{', '.join(f'{count} {what}' for what, count in plan.totals(outcome).items())}.")
 
 
 def _open(file: str) -> BinaryIO:
     if file != "-":
         return open(file, "rb")  # noqa: PTH123  (the name comes from the command line; `handle` closes it)
-    copy = tempfile.TemporaryFile()  # noqa: SIM115  (closed likewise; the file must be able to seek)
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  (`handle` closes it; the readers need a file that can seek)
     shutil.copyfileobj(sys.stdin.buffer, copy)
     copy.seek(0)
     return copy

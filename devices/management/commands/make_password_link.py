@@ -12,15 +12,17 @@ logger = logging.getLogger(__name__)
 
 class Command(BaseCommand):
     help = (
-        "Create a link with which a user sets a new password. It works once, and for three days. The path alone is "
-        "printed on stdout: put the address of the registry before it, and send it to that user only."
+        "Create a link with which a user can set a new password. It works once, within three days. Only its path is "
+        "printed on stdout: put the URL of the registry before it, and send it to that user only."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("user", metavar="USERNAME", type=find_user, help="what the user signs in with")
+        parser.add_argument(
+            "user", metavar="USERNAME", type=find_user, help="the name or email address that the user signs in with"
+        )
 
     def handle(self, *args: Any, user: User, **options: Any) -> None:
         path = users.create_password_link(user)
         logger.warning("The command make_password_link made a link for user %s.", user.pk)
-        self.stderr.write(f"Link for {user}:")
+        self.stderr.write(f"Path of the password link for {user}:")
         self.stdout.write(path)

@@ -11,9 +11,9 @@ from devices.management import expired
 
 class Command(BaseCommand):
     help = (
-        "Remove what is no longer needed: expired responses, counts of requests, sessions, failed sign-ins and chosen "
-        "files, and events of the audit log after AUDIT_YEARS. Changes of devices are removed only with --changes; the "
-        "last change of each device is kept. Run it daily."
+        "Delete expired data: stored responses, rate-limit counters, sessions, failed sign-ins, import previews, and "
+        "events of the audit log older than AUDIT_YEARS. Changes of devices are deleted only with --changes, and the "
+        "last change of each device is kept. Run this command daily."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,25 +21,27 @@ class Command(BaseCommand):
             "--changes",
             metavar="DAYS",
             type=int,
-            help="also remove replaced changes older than this; not less than AUDIT_YEARS. Clients of the change feed "
-            "that are further behind have to begin again",
+            help="also delete superseded device changes that are older than this, which cannot be less than "
+            "AUDIT_YEARS. Change-feed clients with an older cursor must start again",
         )
-        parser.add_argument("--dry-run", action="store_true", help="report how much it would be, and write nothing")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="report how many rows would be deleted, and write nothing"
+        )
 
     def handle(self, *args: Any, changes: int | None, dry_run: bool, **options: Any) -> None:
         years = retention.retention_years()
         before = None if changes is None else timezone.now() - timedelta(days=changes)
         if before and before > retention.retention_cutoff():
-            raise CommandError(f"--changes is too few days: Records are kept for {years} years.")
+            raise CommandError(f"--changes must not be less than {years} years: records are kept for that time.")
         if years > settings.AUDIT_YEARS:
-            self.stderr.write(f"Records are kept for {years} years, as AUDIT_YEARS said before.")
-        would = "Would be: " if dry_run else ""
+            self.stderr.write(f"Records are kept for {years} years, the highest value that AUDIT_YEARS had.")
+        prefix, verb = ("[dry run] ", "would be deleted") if dry_run else ("", "deleted")
         if not dry_run:
             retention.extend_retention()
         for what, rows in expired.expired().items():
-            self.stdout.write(f"{would}{rows.count()} {what} removed.")
+            self.stdout.write(f"{prefix}{rows.count()} {what} {verb}.")
             if not dry_run:
                 rows.delete()
-        self.stdout.write(f"{would}{retention.prune_events(dry_run=dry_run)} events of the audit removed.")
+        self.stdout.write(f"{prefix}{retention.prune_events(dry_run=dry_run)} audit log events {verb}.")
         if before:
-            self.stdout.write(f"{would}{retention.prune_changes(before, dry_run=dry_run)} changes removed.")
+            self.stdout.write(f"{prefix}{retention.prune_changes(before, dry_run=dry_run)} changes {verb}.")

@@ -13,24 +13,24 @@ from devices.access import actor
 from devices.accounts import api_keys
 from devices.models import ApiKey
 
-EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104  (what gunicorn may listen on, but nobody can call)
+ALL_INTERFACES = ("0.0.0.0", "[::]")  # noqa: S104  (gunicorn can listen on them, but clients cannot connect to them)
 
 
 class Command(BaseCommand):
     help = (
-        "Make a fresh checkout ready to serve: migrate, collect static files, and, where there are none yet, create "
-        "the superuser `admin` and a first read-write API key. Both are printed once. Run again, it changes nothing."
+        "Prepare a fresh checkout: create the tables, collect static files, and create the operator `admin` and a "
+        "read-write API key if there are none. The password and the key are shown only once. It is safe to run again."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         if _static_files_are_stale():
             call_command("collectstatic", verbosity=0, interactive=False)
-        host = "127.0.0.1" if settings.HOST in EVERYWHERE else settings.HOST
+        host = "127.0.0.1" if settings.HOST in ALL_INTERFACES else settings.HOST
         address = f"http://{host}:{settings.PORT}"
         self._create_superuser(address)
         self._create_key(address)
-        self.stdout.write(f"The registry serves on {address}; its documentation is at {address}/api/docs")
+        self.stdout.write(f"URL of the registry: {address}\nAPI documentation: {address}/api/docs")
 
     def _create_superuser(self, address: str) -> None:
         users = get_user_model().objects
@@ -45,13 +45,13 @@ class Command(BaseCommand):
             return
         issued = api_keys.issue("First client", actor.SYSTEM)
         self.stdout.write(
-            f"API key, read-write, for all hospitals. It is shown this once:\n  {issued.text}\n"
+            f"API key, read-write, for all hospitals. It is shown only once:\n  {issued.text}\n"
             f"Try it in another terminal:\n  curl -H 'x-api-key: {issued.text}' {address}/api/devices\n"
         )
 
 
 def _static_files_are_stale() -> bool:
-    """Tell whether anything is newer than what was collected last: to collect takes seconds, to look does not."""
+    """Return whether a source is newer than the collected files. This check is fast; collecting takes seconds."""
     manifest = Path(settings.STATIC_ROOT, "staticfiles.json")
     if not manifest.exists():
         return True

@@ -12,14 +12,17 @@ logger = logging.getLogger(__name__)
 
 class Command(BaseCommand):
     help = (
-        "Let a user who has lost phone and recovery codes sign in to the admin with the password alone, until they "
-        "set up two-factor sign-in again. In the admin, operators can do this for hospital admins, not for operators."
+        "Reset two-factor authentication for a user who has lost both phone and recovery codes. The user signs in with "
+        "the password alone until two-factor authentication is set up again. In the admin, operators can do this for "
+        "hospital admins, but not for operators."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("user", metavar="USERNAME", type=find_user, help="what the person signs in with")
+        parser.add_argument(
+            "user", metavar="USERNAME", type=find_user, help="the name or email address that the user signs in with"
+        )
 
     def handle(self, *args: Any, user: User, **options: Any) -> None:
         two_factor.reset(user)
-        logger.warning("The command reset_two_factor reset the two-factor sign-in of user %s.", user.pk)
-        self.stderr.write(f"Two-factor sign-in of {user} was reset.")
+        logger.warning("The command reset_two_factor reset two-factor authentication of user %s.", user.pk)
+        self.stderr.write(f"Two-factor authentication of {user} was reset.")

@@ -9,12 +9,12 @@ from devices.models import ApiKey
 
 
 class Command(BaseCommand):
-    help = "Revoke an API key. It takes effect on the next request, in every worker process, and cannot be undone."
+    help = "Revoke an API key. The key is invalid from the next request on. A revoked key cannot be restored."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("key", metavar="ID", type=find_key, help="the key's number in list_api_keys")
+        parser.add_argument("key", metavar="ID", type=find_key, help="id of the key; list_api_keys shows the ids")
 
     def handle(self, *args: Any, key: ApiKey, **options: Any) -> None:
         if not api_keys.revoke(key, SYSTEM):
-            raise CommandError(f"Key {key.pk} of {key} was revoked before, at {key.revoked_at:%Y-%m-%d %H:%M} UTC.")
-        self.stdout.write(f"Key {key.pk} of {key} revoked.")
+            raise CommandError(f"API key {key.pk} ({key}) was already revoked on {key.revoked_at:%Y-%m-%d %H:%M} UTC.")
+        self.stdout.write(f"API key {key.pk} ({key}) was revoked.")

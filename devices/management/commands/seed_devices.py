@@ -14,18 +14,20 @@ from devices.values.device_types import DeviceType
 
 DEVICES_AT_ONCE = 10_000
 KINDS = ("Cuff", "Thermometer", "Oximeter", "Watch")
-SCATTER = 0x9E3779B97F  # odd, so it permutes the numbers below 2**40: neighbors get addresses far apart
+SCATTER = 0x9E3779B97F  # odd, so it permutes the numbers below 2**40 and spreads consecutive numbers
 
 
 class Command(RegistryCommand):
     help = (
-        "Register N synthetic devices, to try and measure the registry with. They are unique, even if the command is "
-        "run again. Their addresses are locally administered: no device has one."
+        "Register N synthetic devices for demos and benchmarks. If you run the command again, it adds more. The MAC "
+        "addresses are locally administered, so they never conflict with real devices."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("count", metavar="N", type=int, help="how many devices")
-        parser.add_argument("--hospitals", metavar="N", type=int, default=400, help="of how many hospitals (400)")
+        parser.add_argument("count", metavar="N", type=int, help="number of devices")
+        parser.add_argument(
+            "--hospitals", metavar="N", type=int, default=400, help="number of hospitals (default: 400)"
+        )
 
     def handle(self, *args: Any, count: int, hospitals: int, **options: Any) -> None:
         if min(count, hospitals) < 1:
@@ -35,11 +37,11 @@ class Command(RegistryCommand):
         end = first + count
         for start in tqdm(range(first, end, DEVICES_AT_ONCE), unit="0,000 devices", disable=None):
             numbers = range(start, min(start + DEVICES_AT_ONCE, end))
-            registry.register([_draft(number, hospitals, chance) for number in numbers], SYSTEM)
-        self.stdout.write(f"{count} devices registered.")
+            registry.register([_device(number, hospitals, chance) for number in numbers], SYSTEM)
+        self.stdout.write(f"{count} devices were registered.")
 
 
-def _draft(number: int, hospitals: int, chance: random.Random) -> DeviceData:
+def _device(number: int, hospitals: int, chance: random.Random) -> DeviceData:
     unique = f"{number * SCATTER % 2**40:010X}"
     digits = f"02{unique}"
     return DeviceData(

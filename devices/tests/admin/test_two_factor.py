@@ -191,9 +191,9 @@ def test_command_resets_two_factor_of_an_operator_and_logs_it(
     operator_user = User.objects.get(username="operator")
     set_up(operator, operator_user)
     call_command("reset_two_factor", "operator")
-    assert f"reset the two-factor sign-in of user {operator_user.pk}." in caplog.text
+    assert f"reset two-factor authentication of user {operator_user.pk}." in caplog.text
     assert not two_factor.is_enrolled(operator_user)
-    with pytest.raises(CommandError, match=r"There is no user nobody\.$"):
+    with pytest.raises(CommandError, match=r"User nobody does not exist\.$"):
         call_command("reset_two_factor", "nobody")
 
 

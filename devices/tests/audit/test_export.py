@@ -136,7 +136,7 @@ def test_trail_is_limited_by_days(tmp_path: Path) -> None:
     assert len(exported(tmp_path, *of_device, "--since", f"{day}")) == 4  # with the two exports before it
     assert len(exported(tmp_path, *of_device, "--since=0001-01-01", "--until=9998-12-31")) == 6
     for invalid in ("yesterday", ""):
-        with pytest.raises(CommandError, match="--since: This must be a day"):
+        with pytest.raises(CommandError, match="--since: Use a date"):
             exported(tmp_path, *of_device, f"--since={invalid}")
 
 
@@ -183,10 +183,10 @@ def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--user", "nobody"], "There is no user nobody."),
-        (["--device", "7"], "There never was a device 7."),
-        (["--key", "7"], "There is no key 7."),
-        (["--hospital", "RS Tidak Ada"], "There is no hospital RS Tidak Ada."),
+        (["--user", "nobody"], "User nobody does not exist."),
+        (["--device", "7"], "Device 7 does not exist."),
+        (["--key", "7"], "API key 7 does not exist."),
+        (["--hospital", "RS Tidak Ada"], "Hospital RS Tidak Ada does not exist."),
     ],
 )
 def test_missing_subject_is_an_error(tmp_path: Path, arguments: list[str], message: str) -> None:

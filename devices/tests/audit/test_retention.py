@@ -38,13 +38,13 @@ pytestmark = pytest.mark.django_db
 
 
 REST = [
-    "0 counts of requests removed.",
-    "0 expired sessions removed.",
-    "0 failed sign-ins removed.",
-    "0 rows of the old list of sign-ins removed.",
-    "0 rows of the old list of failed sign-ins removed.",
-    "0 files chosen for an import removed.",
-    "0 events of the audit removed.",
+    "0 rate-limit counters deleted.",
+    "0 expired sessions deleted.",
+    "0 failed sign-ins deleted.",
+    "0 sign-ins logged by axes deleted.",
+    "0 failed sign-ins logged by axes deleted.",
+    "0 import previews deleted.",
+    "0 audit log events deleted.",
 ]
 
 
@@ -58,8 +58,10 @@ def test_idempotent_responses_are_removed_only_by_prune_after_a_day(api: Api) ->
     IdempotencyRecord.objects.filter(key="1").update(created_at=timezone.now() - timedelta(hours=25))
     api.post("/api/devices", device_payload(3), **{"idempotency-key": "3"})
     assert IdempotencyRecord.objects.count() == 3
-    assert prune("--dry-run") == [f"Would be: {line}" for line in ["1 kept answers removed.", *REST]]
-    assert prune() == ["1 kept answers removed.", *REST]
+    assert prune("--dry-run") == [
+        f"[dry run] {line.replace('deleted', 'would be deleted')}" for line in ["1 stored responses deleted.", *REST]
+    ]
+    assert prune() == ["1 stored responses deleted.", *REST]
     assert set(IdempotencyRecord.objects.values_list("key", flat=True)) == {"2", "3"}
     assert Device.history.count() == 3
 
@@ -70,7 +72,7 @@ def test_changes_are_removed_only_with_the_option(api: Api) -> None:
         registry.update(rows_of(device), {"device_name": "New"}, SYSTEM)
     prune()
     assert Device.history.count() == 2
-    with pytest.raises(CommandError, match="--changes is too few days: Records are kept for 6 years"):
+    with pytest.raises(CommandError, match="--changes must not be less than 6 years: records are kept"):
         prune("--changes", "0")
 
 
@@ -82,14 +84,14 @@ def test_last_old_change_of_each_device_is_kept(api: Api, monkeypatch: pytest.Mo
             registry.update(rows_of(a), {"device_name": name}, SYSTEM)
         registry.retire(rows_of(gone), SYSTEM)
     registry.update(rows_of(b), {"device_name": "young"}, SYSTEM)
-    lines = ["0 kept answers removed.", *REST, "4 changes removed."]
-    assert prune(*CHANGES, "--dry-run") == [f"Would be: {line}" for line in lines]
-    assert prune(*CHANGES)[-1] == "4 changes removed."
+    lines = ["0 stored responses deleted.", *REST, "4 changes deleted."]
+    assert prune(*CHANGES, "--dry-run") == [f"[dry run] {line.replace('deleted', 'would be deleted')}" for line in lines]
+    assert prune(*CHANGES)[-1] == "4 changes deleted."
     remaining = Device.history.order_by("history_id").values_list("history_type", "device_name")
     assert list(remaining) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]
     assert api.get(f"/api/device/{gone.pk}").status_code == 410
     assert [device.device_name for device in registry.restore([gone.pk], SYSTEM)] == ["Cuff 3"]
-    assert prune(*CHANGES)[-1] == "0 changes removed."
+    assert prune(*CHANGES)[-1] == "0 changes deleted."
 
 
 def test_client_behind_the_pruned_changes_starts_again_and_receives_every_device(api: Api) -> None:
@@ -165,13 +167,13 @@ def expired(rs_a: Hospital, ratna: Client) -> dict[str, Callable[[], int]]:
 def test_only_expired_rows_are_removed(expired: dict[str, Callable[[], int]]) -> None:
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
     lines = [
-        "1 expired sessions removed.",
-        "1 failed sign-ins removed.",
+        "1 expired sessions deleted.",
+        "1 failed sign-ins deleted.",
         *REST[3:5],
-        "1 files chosen for an import removed.",
+        "1 import previews deleted.",
         REST[-1],
     ]
-    assert prune("--dry-run")[2:] == [f"Would be: {line}" for line in lines]
+    assert prune("--dry-run")[2:] == [f"[dry run] {line.replace('deleted', 'would be deleted')}" for line in lines]
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 2)
     assert prune()[2:] == lines
     assert {name: count() for name, count in expired.items()} == dict.fromkeys(expired, 1)
@@ -204,10 +206,10 @@ def test_a_dry_run_writes_nothing(expired: dict[str, Callable[[], int]], setting
 def test_a_dry_run_counts_by_the_retention_that_a_run_would_set(settings: Any) -> None:
     age = timedelta(days=7 * 365)
     AuditEvent.objects.create(action=AuditEvent.Action.EXPORTED, channel="command", created_at=timezone.now() - age)
-    assert prune("--dry-run")[-1] == "Would be: 1 events of the audit removed."
+    assert prune("--dry-run")[-1] == "[dry run] 1 audit log events would be deleted."
     settings.AUDIT_YEARS = 9
-    assert prune("--dry-run")[-1] == "Would be: 0 events of the audit removed."
-    with pytest.raises(CommandError, match="Records are kept for 9 years"):
+    assert prune("--dry-run")[-1] == "[dry run] 0 audit log events would be deleted."
+    with pytest.raises(CommandError, match="records are kept"):
         prune("--dry-run", *CHANGES)
-    assert prune()[-1] == "0 events of the audit removed."
+    assert prune()[-1] == "0 audit log events deleted."
     assert AuditRetention.objects.get().years == 9

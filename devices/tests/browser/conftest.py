@@ -1,7 +1,7 @@
-"""A real browser on a real server, and a watch over every page that a test opens.
+"""A real browser with a real server, and a watch on every page that a test opens.
 
-The server is gunicorn as `make run` starts it, and serves from the very database that the test writes to: what a test
-needs it says with the registry's own verbs, and what a page wrote it reads back.
+The server is gunicorn as `make run` starts it. It uses the database of the tests, so a test can prepare data with the
+functions of the registry, and read what a page has written.
 """
 
 import os
@@ -25,22 +25,22 @@ from devices.models import Hospital
 from devices.tests.support.browser import PASSWORD, WIDE, Visit, Watch
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-AS_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses root
-THEIRS = {"locale": "en", "timezone_id": "Asia/Jakarta", "viewport": WIDE}  # unless a test says otherwise
-PATIENCE = 15_000  # milliseconds that a page may take on a busy machine before a test gives up
+AS_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not work as root
+CONTEXT_OPTIONS = {"locale": "en", "timezone_id": "Asia/Jakarta", "viewport": WIDE}  # defaults
+TIMEOUT = 15_000  # milliseconds for a page on a busy machine
 
 
 @pytest.fixture(scope="session", autouse=True)
 def browser() -> Iterator[Browser]:
-    """Start Chromium before the database is made.
+    """Start Chromium before the database is created.
 
-    Playwright runs an event loop in this thread, which Django takes for asynchronous code, though none of it is. It
-    gives such code connections of its own: one that was made before would be another.
+    Playwright runs an event loop in this thread, so Django treats the tests as asynchronous code and gives them
+    separate connections. A connection from before would be a different one.
     """
     if not Path(CHROMIUM).exists():
-        pytest.skip(f"There is no Chromium at {CHROMIUM}. CHROMIUM=/path names another.")
+        pytest.skip(f"{CHROMIUM} does not exist. Set CHROMIUM to the path of Chromium.")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*AS_ROOT, "--disable-quic"])
         yield browser
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def committed(transactional_db: None, django_db_serialized_rollback: None) -> None:
-    """Let the server see what a test writes, and find again, under the same ids, what the migrations wrote."""
+    """Commit what a test writes, so that the server sees it, and restore the data of the migrations afterwards."""
 
 
 @pytest.fixture
@@ -61,17 +61,17 @@ def watch(address: str) -> Iterator[Watch]:
 
 @pytest.fixture
 def visit(browser: Browser, address: str, watch: Watch, committed: None) -> Iterator[Visit]:
-    """Opens a browser of somebody's own, who is signed in already or, without a user, is not."""
+    """Open a page in a new browser context, which is signed in as the user, if there is one."""
     contexts = []
 
     def visit(path: str, user: User | None = None, **options: Any) -> Page:
-        context = browser.new_context(**{**THEIRS, "base_url": address, **options})
+        context = browser.new_context(**{**CONTEXT_OPTIONS, "base_url": address, **options})
         contexts.append(context)
-        watch.over(context)
+        watch.attach(context)
         if user:
             context.add_cookies([{"name": "sessionid", "value": session_of(user), "url": address}])
         page = context.new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         page.goto(path)
         return page
 

@@ -1,7 +1,7 @@
-"""A hospital admin who tries to see another hospital, by every way there is.
+"""A hospital admin tries to see another hospital in every possible way.
 
-Each way is gone twice: by an operator, who sees something of the other hospital there (else the way would prove
-nothing), and by the admin, who sees nothing of it: not its name, its device, its MAC, its people or its keys.
+An operator tries each way too, and must see something of the other hospital; otherwise the way would prove nothing. The
+hospital admin must see nothing of it: not its name, device, MAC address, users or keys.
 """
 
 import json
@@ -25,8 +25,8 @@ CHANGES = "/admin/devices/historicaldevice/"
 
 
 @pytest.fixture
-def theirs(devices: dict[str, Device], rs_b: Hospital) -> Device:
-    """The device of RS Sehat, which has an admin, a key and a history too."""
+def other_device(devices: dict[str, Device], rs_b: Hospital) -> Device:
+    """A device of RS Sehat, which also has an admin, a key and a history."""
     users.invite("Dokter Sehat", "sehat@rs.example", [rs_b])
     issue("Sehat app", hospital=rs_b)
     registry.update(Device.objects.filter(pk=devices["b"].pk), {"device_type": "CORPORATE"}, SYSTEM)
@@ -34,44 +34,44 @@ def theirs(devices: dict[str, Device], rs_b: Hospital) -> Device:
 
 
 def go(path: str) -> Callable[[Page, Device], str]:
-    """The way of who types an address; `{id}` and `{holder}` are those of the other hospital and its device."""
+    """Return a way that opens a URL. `{id}` is the device of the other hospital, and `{holder}` is that hospital."""
 
-    def way(page: Page, theirs: Device) -> str:
-        page.goto(path.format(id=theirs.pk, holder=theirs.device_holder_id))
+    def way(page: Page, other_device: Device) -> str:
+        page.goto(path.format(id=other_device.pk, holder=other_device.device_holder_id))
         return page.content()
 
     return way
 
 
-def choose_where_a_device_goes(page: Page, theirs: Device) -> str:
+def choose_where_a_device_goes(page: Page, other_device: Device) -> str:
     page.goto(DEVICES)
     act(page, "Transfer to another hospital", "Cuff 1")
     page.locator("[name=device_holder] + .select2").click()
     return page.content()
 
 
-def choose_where_a_new_device_is(page: Page, theirs: Device) -> str:
+def choose_where_a_new_device_is(page: Page, other_device: Device) -> str:
     page.goto(f"{DEVICES}add/")
-    with page.expect_response("**/autocomplete/**") as answer:
+    with page.expect_response("**/autocomplete/**") as response:
         page.locator("[name=device_holder] + .select2").click()
-    return json.dumps(answer.value.json())
+    return json.dumps(response.value.json())
 
 
-def choose_a_hospital_to_filter_by(page: Page, theirs: Device) -> str:
+def choose_a_hospital_to_filter_by(page: Page, other_device: Device) -> str:
     page.goto(DEVICES)
     page.get_by_text("Filters").first.click()
-    with page.expect_response("**/autocomplete/**") as answer:
+    with page.expect_response("**/autocomplete/**") as response:
         page.locator("[name=device_holder__id__exact] + .select2").click()
-    return json.dumps(answer.value.json())
+    return json.dumps(response.value.json())
 
 
-def act_on_theirs(action: str) -> Callable[[Page, Device], str]:
-    """The way of who writes another device's id into the box that one ticks."""
+def act_on_other(action: str) -> Callable[[Page, Device], str]:
+    """Return a way that writes the id of the other device into a checkbox."""
 
-    def way(page: Page, theirs: Device) -> str:
+    def way(page: Page, other_device: Device) -> str:
         page.goto(DEVICES)
         box = page.get_by_role("row", name="Cuff 1").get_by_role("checkbox")
-        box.evaluate("(box, id) => box.value = id", str(theirs.pk))
+        box.evaluate("(box, id) => box.value = id", str(other_device.pk))
         act(page, action, "Cuff 1")
         page.wait_for_load_state()
         return page.content()
@@ -79,46 +79,46 @@ def act_on_theirs(action: str) -> Callable[[Page, Device], str]:
     return way
 
 
-def export_theirs(page: Page, theirs: Device) -> str:
-    act_on_theirs("Export")(page, theirs)
+def export_other(page: Page, other_device: Device) -> str:
+    act_on_other("Export")(page, other_device)
     page.get_by_label("Format").select_option(".csv")
     with page.expect_download() as download:
         page.get_by_role("button", name="Export").click()
     return Path(download.value.path()).read_text()
 
 
-def restore_theirs(page: Page, theirs: Device) -> str:
-    change = Device.history.filter(id=theirs.pk).latest("history_id")
+def restore_other(page: Page, other_device: Device) -> str:
+    change = Device.history.filter(id=other_device.pk).latest("history_id")
     page.goto(CHANGES)
     box = page.get_by_role("row", name="Cuff 1").get_by_role("checkbox")
     box.evaluate("(box, id) => box.value = id", str(change.history_id))
-    act(page, "Restore the devices that were taken out", "Cuff 1")
+    act(page, "Restore devices", "Cuff 1")
     page.wait_for_load_state()
     return page.content()
 
 
-def import_over_theirs(page: Page, theirs: Device) -> str:
+def import_other(page: Page, other_device: Device) -> str:
     page.goto(f"{DEVICES}import/")
-    lines = f"id,device_name,device_mac,device_type\n{theirs.pk},Taken over,0000000000FF,CONSUMER\n"
-    page.locator("#file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": lines.encode()})
+    rows = f"id,device_name,device_mac,device_type\n{other_device.pk},Overwritten,0000000000FF,CONSUMER\n"
+    page.locator("#file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": rows.encode()})
     page.locator("form[data-working] button").click()
-    expect(page.get_by_text("Taken over").first).to_be_visible()
+    expect(page.get_by_text("Overwritten").first).to_be_visible()
     return page.content()
 
 
-def type_their(field: str) -> Callable[[Page, Device], str]:
-    """The way of who registers what is registered, and reads what the form says."""
+def enter_value(field: str) -> Callable[[Page, Device], str]:
+    """Return a way that registers a device with this value of the other device, and reads the error of the form."""
 
-    def way(page: Page, theirs: Device) -> str:
+    def way(page: Page, other_device: Device) -> str:
         page.goto(f"{DEVICES}add/")
         page.get_by_label("Name").fill("Another")
         page.get_by_label("MAC address").fill("0000000000FE")
-        typed = str(getattr(theirs, field))
-        page.locator(f"#id_{field}").fill(typed)
+        value = str(getattr(other_device, field))
+        page.locator(f"#id_{field}").fill(value)
         page.get_by_role("button", name="Save", exact=True).click()
-        told = page.locator(f".field-{field}")
-        expect(told).to_contain_text("is already registered")
-        return told.inner_text()
+        error = page.locator(f".field-{field}")
+        expect(error).to_contain_text("is already registered")
+        return error.inner_text()
 
     return way
 
@@ -129,8 +129,8 @@ WAYS: dict[str, Callable[[Page, Device], str]] = {
     "a search for a name": go(f"{DEVICES}?q=uff+2"),
     "a search for a MAC": go(f"{DEVICES}?q=000000000002"),
     "a search for a hospital": go(f"{DEVICES}?q=seha"),
-    "a filter in the address": go(f"{DEVICES}?device_holder__id__exact={{holder}}"),
-    "the device by its address": go(f"{DEVICES}{{id}}/change/"),
+    "a filter in the URL": go(f"{DEVICES}?device_holder__id__exact={{holder}}"),
+    "the device by its URL": go(f"{DEVICES}{{id}}/change/"),
     "its deletion": go(f"{DEVICES}{{id}}/delete/"),
     "its history": go(f"{DEVICES}{{id}}/history/"),
     "all changes": go(CHANGES),
@@ -141,37 +141,37 @@ WAYS: dict[str, Callable[[Page, Device], str]] = {
     "the hospital's history": go("/admin/devices/hospital/{holder}/history/"),
     "the first page": go("/admin/"),
     "keys": go("/admin/devices/apikey/"),
-    "people": go("/admin/devices/staffuser/"),
+    "users": go("/admin/devices/staffuser/"),
     "choices of a transfer": choose_where_a_device_goes,
     "choices of a form": choose_where_a_new_device_is,
     "choices of a filter": choose_a_hospital_to_filter_by,
-    "a transfer": act_on_theirs("Transfer to another hospital"),
-    "taking out": act_on_theirs("Take out of the registry"),
-    "an export": export_theirs,
-    "a restoration": restore_theirs,
-    "an import": import_over_theirs,
-    "a taken name": type_their("device_name"),
-    "a taken MAC": type_their("device_mac"),
+    "a transfer": act_on_other("Transfer to another hospital"),
+    "a retirement": act_on_other("Retire"),
+    "an export": export_other,
+    "a restoration": restore_other,
+    "an import": import_other,
+    "a taken name": enter_value("device_name"),
+    "a taken MAC": enter_value("device_mac"),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_of_another_hospital_is_seen_by_way_of(
-    visit: Visit, operator: User, ratna: User, theirs: Device, watch: Watch, way: str
+def test_admin_sees_nothing_of_another_hospital(
+    visit: Visit, operator: User, ratna: User, other_device: Device, watch: Watch, way: str
 ) -> None:
     watch.expected |= {403, 404}
 
     def seen_by(user: User) -> list[str]:
-        shown = WAYS[way](visit("/admin/", user), theirs)
+        shown = WAYS[way](visit("/admin/", user), other_device)
         return [secret for secret in SECRETS if secret in shown]
 
     assert seen_by(ratna) == []
     assert seen_by(operator)
-    theirs.refresh_from_db()
-    assert (theirs.device_name, theirs.device_holder.name) == ("Cuff 2", "RS Sehat")
+    other_device.refresh_from_db()
+    assert (other_device.device_name, other_device.device_holder.name) == ("Cuff 2", "RS Sehat")
 
 
-def test_no_number_counts_another_hospitals_devices(visit: Visit, ratna: User, theirs: Device) -> None:
+def test_numbers_exclude_devices_of_other_hospitals(visit: Visit, ratna: User, other_device: Device) -> None:
     page = visit("/admin/", ratna)
     figures = page.locator("main, body").first.get_by_role("link").filter(has_text="devices").all_inner_texts()
     assert [text.split() for text in figures if text.split()[0].isdigit()] == [["1", "devices"]]

@@ -1,4 +1,4 @@
-"""Devices: found, registered, corrected, and many at once transferred, changed, taken out."""
+"""Search, register and correct devices; transfer, change and retire many devices."""
 
 import re
 
@@ -14,16 +14,14 @@ LIST = "/admin/devices/device/"
 
 
 def names(page: Page) -> list[str]:
-    """What the list shows, from above."""
+    """Return the names in the list, from top to bottom."""
     return page.locator("#result_list tbody th").all_inner_texts()
 
 
 @pytest.mark.parametrize(
     "text", ["d0:61:ae:d4:58:94", "D0-61-AE-D4-58-94", "d061.aed4.5894", "D061AED45894", "ae-d4", "E86", "melati"]
 )
-def test_a_device_is_found_by_part_of_its_name_or_hospital_or_by_its_mac_in_any_notation(
-    visit: Visit, operator: User, text: str
-) -> None:
+def test_search_finds_a_device_by_name_hospital_or_mac(visit: Visit, operator: User, text: str) -> None:
     register(
         device_payload(1, device_name="E86 5894", device_mac=MAC, device_holder="RS Melati"),
         device_payload(2),
@@ -36,9 +34,7 @@ def test_a_device_is_found_by_part_of_its_name_or_hospital_or_by_its_mac_in_any_
     assert names(page) == ["E86 5894"]
 
 
-def test_devices_are_filtered_by_a_hospital_that_is_found_by_typing(
-    visit: Visit, operator: User, devices: dict[str, Device]
-) -> None:
+def test_filter_by_a_hospital_that_is_found_by_typing(visit: Visit, operator: User, devices: dict[str, Device]) -> None:
     page = visit(LIST, operator)
     expect(page.locator("#result_list tbody th")).to_have_count(3)
     page.get_by_text("Filters").first.click()
@@ -48,7 +44,7 @@ def test_devices_are_filtered_by_a_hospital_that_is_found_by_typing(
     assert names(page) == ["Cuff 2"]
 
 
-def test_a_device_is_registered_and_its_mac_written_in_one_way(visit: Visit, operator: User, rs_a: Hospital) -> None:
+def test_registered_device_has_a_normalized_mac(visit: Visit, operator: User, rs_a: Hospital) -> None:
     page = visit(f"{LIST}add/", operator)
     page.get_by_label("Name").fill("Ward 3, bed 2")
     page.get_by_label("MAC address").fill("d061.aed4.5894")
@@ -62,9 +58,7 @@ def test_a_device_is_registered_and_its_mac_written_in_one_way(visit: Visit, ope
     assert Device.objects.get().device_type == "CORPORATE"
 
 
-def test_a_taken_mac_is_told_beside_its_field_and_leads_to_the_device_that_has_it(
-    visit: Visit, ratna: User, devices: dict[str, Device]
-) -> None:
+def test_error_of_a_taken_mac_links_to_the_device(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
     page = visit(f"{LIST}add/", ratna)
     page.get_by_label("Name").fill("New")
     page.get_by_label("MAC address").fill(devices["a"].device_mac.replace(":", "-"))
@@ -75,7 +69,7 @@ def test_a_taken_mac_is_told_beside_its_field_and_leads_to_the_device_that_has_i
     expect(page).to_have_url(f"{LIST}{devices['a'].pk}/change/")
 
 
-def test_what_is_no_mac_is_told_beside_its_field_and_nothing_typed_is_lost(visit: Visit, operator: User) -> None:
+def test_error_of_an_invalid_mac_keeps_the_form(visit: Visit, operator: User) -> None:
     page = visit(f"{LIST}add/", operator)
     page.get_by_label("Name").fill("New")
     page.get_by_label("MAC address").fill("1.0E+11")
@@ -86,12 +80,12 @@ def test_what_is_no_mac_is_told_beside_its_field_and_nothing_typed_is_lost(visit
     assert not Device.objects.exists()
 
 
-def test_a_selection_is_transferred_after_a_page_that_says_what_will_happen(
+def test_selected_devices_are_transferred_after_confirmation(
     visit: Visit, operator: User, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
     page = visit(LIST, operator)
     act(page, "Transfer to another hospital", "Cuff 1", "Cuff 3")
-    expect(page.get_by_text("2 devices will go to the hospital that you choose here.")).to_be_visible()
+    expect(page.get_by_text("2 devices will be transferred to the hospital that you choose here.")).to_be_visible()
     choose(page, "device_holder", "RS Sehat", "seh")
     assert rs_b.devices.count() == 1
     page.get_by_role("button", name="Transfer", exact=True).click()
@@ -99,14 +93,14 @@ def test_a_selection_is_transferred_after_a_page_that_says_what_will_happen(
     assert rs_b.devices.count() == 3
 
 
-def test_who_turns_back_has_changed_nothing(visit: Visit, operator: User, devices: dict[str, Device]) -> None:
+def test_canceled_action_changes_nothing(visit: Visit, operator: User, devices: dict[str, Device]) -> None:
     page = visit(LIST, operator)
-    act(page, "Take out of the registry", "Cuff 1")
-    page.get_by_role("link", name="No, take me back").click()
+    act(page, "Retire", "Cuff 1")
+    page.get_by_role("link", name="Cancel").click()
     expect(page.locator("#result_list tbody th")).to_have_count(3)
 
 
-def test_the_type_of_a_selection_is_changed(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
+def test_type_of_selected_devices_is_changed(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
     page = visit(LIST, ratna)
     act(page, "Change the type", "Cuff 1")
     page.get_by_label("Type").select_option("CORPORATE")
@@ -115,21 +109,21 @@ def test_the_type_of_a_selection_is_changed(visit: Visit, ratna: User, devices: 
     expect(page.get_by_role("row", name="Cuff 1")).to_contain_text("Corporate")
 
 
-def test_all_that_is_found_is_taken_out_and_nothing_else(visit: Visit, operator: User) -> None:
+def test_all_found_devices_are_retired_and_no_others(visit: Visit, operator: User) -> None:
     register(*map(device_payload, range(60)), device_payload(60, device_name="Watch"))
     page = visit(f"{LIST}?q=cuff", operator)
     page.get_by_role("checkbox", name=re.compile("Select all")).check()
     page.get_by_role("link", name="Select all 60 devices").click()
-    act(page, "Take out of the registry")
-    expect(page.get_by_text("60 devices will be taken out of the registry")).to_be_visible()
+    act(page, "Retire")
+    expect(page.get_by_text("60 devices will be retired")).to_be_visible()
     expect(page.get_by_text("and 40 more")).to_be_visible()
-    page.get_by_role("button", name="Take out of the registry").click()
-    expect(page.get_by_text("60 devices were taken out of the registry.")).to_be_visible()
+    page.get_by_role("button", name="Retire").click()
+    expect(page.get_by_text("60 devices were retired.")).to_be_visible()
     assert [device.device_name for device in Device.objects.all()] == ["Watch"]
 
 
-def test_a_list_is_worked_with_on_a_phone(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
+def test_list_works_on_a_phone(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
     page = visit(LIST, ratna, viewport={"width": 390, "height": 844}, has_touch=True)
-    act(page, "Take out of the registry", "Cuff 1")
-    page.get_by_role("button", name="Take out of the registry").tap()
-    expect(page.get_by_text("1 device was taken out of the registry.")).to_be_visible()
+    act(page, "Retire", "Cuff 1")
+    page.get_by_role("button", name="Retire").tap()
+    expect(page.get_by_text("1 device was retired.")).to_be_visible()

@@ -1,6 +1,6 @@
-"""Do the tasks of the guide for hospital admins, docs/hospital-admins.md, and compare its words with the pages.
+"""Perform the tasks of the guide docs/hospital-admins.md, and compare its words with the pages.
 
-`make screenshots` runs this with WRITE_IMAGES=1. It takes the pictures of the guide and of README.md.
+`make screenshots` runs this with WRITE_IMAGES=1, and saves the screenshots of the guide and of README.md.
 """
 
 import io
@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[3]
 IMAGES = ROOT / "docs" / "images"
 GUIDES = {"en": ROOT / "docs" / "hospital-admins.md", "id": ROOT / "docs" / "hospital-admins.id.md"}
 SIZE = {"width": 1280, "height": 680}
-LARGEST = 150_000  # bytes of a picture: a README of many is slow to open
-WEEKS = (14, 22, 9, 31, 26, 40, 18, 35, 29, 44, 37, 21)  # devices that are registered in each of the last
+LARGEST = 150_000  # bytes of a picture, so that README.md opens quickly
+WEEKS = (14, 22, 9, 31, 26, 40, 18, 35, 29, 44, 37, 21)  # registered devices of each of the last weeks
 NAMES = ("RSUD Melati", "Klinik Melati", "RS Harapan Ibu", "RS Sehat Sentosa", "RSIA Bunda Kasih", "RS Bakti Husada")
 WARDS = ("Anggrek", "Mawar", "Teratai", "ICU", "IGD", "Perinatologi")
 DEVICES, CHANGES = "/admin/devices/device/", "/admin/devices/historicaldevice/"
@@ -40,8 +40,8 @@ Shoot = Callable[[str], None]
 
 
 @pytest.fixture
-def fleet(committed: None, django_db_reset_sequences: None, monkeypatch: pytest.MonkeyPatch) -> User:
-    """Twelve weeks of six hospitals, and the admin of two of them, at work."""
+def melati_admin(committed: None, django_db_reset_sequences: None, monkeypatch: pytest.MonkeyPatch) -> User:
+    """Create the data of twelve weeks in six hospitals; return the admin of two of them."""
     for week, count in enumerate(WEEKS):
         at = datetime.now(UTC) - timedelta(weeks=len(WEEKS) - 1 - week)
         set_clock(monkeypatch, lambda at=at: at)
@@ -50,12 +50,12 @@ def fleet(committed: None, django_db_reset_sequences: None, monkeypatch: pytest.
     for hospital, name in zip(Hospital.objects.order_by("name"), NAMES, strict=True):
         hospitals.rename(hospital, name, SYSTEM)
     ratna = users.invite("Ibu Ratna", "ratna@melati.example", Hospital.objects.filter(name__endswith="Melati"))
-    by = Actor(Channel.ADMIN, user_id=ratna.pk, address="10.20.3.14", scope=scopes.scope_for_user(ratna))
+    actor = Actor(Channel.ADMIN, user_id=ratna.pk, address="10.20.3.14", scope=scopes.scope_for_user(ratna))
     for number, device in enumerate(_own(6)):
         kind, _number = device.device_name.split()
         name = f"{kind} {WARDS[number]} {number + 1}"
-        registry.update(Device.objects.filter(pk=device.pk), {"device_name": name}, by)
-    registry.retire(Device.objects.filter(pk=_own(7)[6].pk), by)
+        registry.update(Device.objects.filter(pk=device.pk), {"device_name": name}, actor)
+    registry.retire(Device.objects.filter(pk=_own(7)[6].pk), actor)
     return ratna
 
 
@@ -114,23 +114,23 @@ def import_a_file(page: Page, shoot: Shoot) -> None:
     chosen = {"name": "alat.xlsx", "mimeType": "application/octet-stream", "buffer": file.getvalue()}
     page.locator("#file").set_input_files(chosen)
     page.locator("form[data-working] button").click()
-    page.locator(".import-lines").wait_for()
+    page.locator(".import-rows").wait_for()
     shoot("preview")
 
 
-def look_back(page: Page, shoot: Shoot) -> None:
+def show_history(page: Page, shoot: Shoot) -> None:
     page.goto(f"{DEVICES}{_own(1)[0].pk}/history/")
     shoot("history")
 
 
 def restore(page: Page, shoot: Shoot) -> None:
-    page.goto(f"{CHANGES}?action=taken_out")
+    page.goto(f"{CHANGES}?action=retired")
     page.locator("#result_list tbody input.action-select").first.check()
     page.locator("select[name=action]").select_option("restore")
     shoot("restore")
 
 
-TASKS = (find, register, correct, transfer, import_a_file, look_back, restore)
+TASKS = (find, register, correct, transfer, import_a_file, show_history, restore)
 
 
 WORDS = """() => [
@@ -142,52 +142,54 @@ WORDS = """() => [
 
 
 @pytest.mark.parametrize("language", GUIDES)
-def test_the_guides_words_are_those_of_the_pages(visit: Visit, fleet: User, tmp_path: Path, language: str) -> None:
+def test_words_of_the_guide_are_on_the_pages(visit: Visit, melati_admin: User, tmp_path: Path, language: str) -> None:
     folder = IMAGES / language if os.environ.get("WRITE_IMAGES") else tmp_path
-    said: list[str] = []
+    words: list[str] = []
 
     def shoot_of(page: Page) -> Shoot:
         def shoot(name: str) -> None:
             page.wait_for_load_state("networkidle")
-            said.append(page.evaluate(WORDS))
+            words.append(page.evaluate(WORDS))
             page.screenshot(path=folder / f"{name}.png", animations="disabled", caret="hide")
 
         return shoot
 
     signed_out = visit("/admin/login/", locale=language, viewport=SIZE)
     shoot_of(signed_out)("sign-in")
-    page = visit("/admin/", fleet, locale=language, viewport=SIZE)
+    page = visit("/admin/", melati_admin, locale=language, viewport=SIZE)
     page.get_by_text("Ibu Ratna").first.click()
-    said.append(page.evaluate(WORDS))
+    words.append(page.evaluate(WORDS))
     page.goto("/admin/two-factor/set-up/")
-    said.append(page.evaluate(WORDS))
-    visit("/admin/", fleet, locale=language)  # another session, which can be ended
+    words.append(page.evaluate(WORDS))
+    visit("/admin/", melati_admin, locale=language)  # another session, which can be ended
     page.goto("/admin/sessions/")
-    said.append(page.evaluate(WORDS))
+    words.append(page.evaluate(WORDS))
     page.goto("/admin/")
     shoot_of(page)("overview")
     for task in TASKS:
         task(page, shoot_of(page))
-    shown = "\n".join(said).casefold()
-    bold = [" ".join(words.split()) for words in re.findall(r"\*\*(.+?)\*\*", GUIDES[language].read_text(), re.DOTALL)]
-    assert [words for words in bold if words.casefold() not in shown] == []
+    shown = "\n".join(words).casefold()
+    bold = [
+        " ".join(phrase.split()) for phrase in re.findall(r"\*\*(.+?)\*\*", GUIDES[language].read_text(), re.DOTALL)
+    ]
+    assert [phrase for phrase in bold if phrase.casefold() not in shown] == []
 
 
 @pytest.mark.parametrize("language", GUIDES)
-def test_the_guide_shows_each_picture_and_has_each_that_it_shows(language: str) -> None:
+def test_guide_shows_all_pictures_and_all_exist(language: str) -> None:
     shown = set(re.findall(r"\]\(images/(\S+?\.png)\)", GUIDES[language].read_text()))
     pictures = list((IMAGES / language).glob("*.png"))
     assert shown == {f"{language}/{path.name}" for path in pictures}
     assert [path.name for path in pictures if path.stat().st_size > LARGEST] == []
 
 
-def test_both_guides_have_the_same_tasks() -> None:
+def test_guides_have_the_same_tasks() -> None:
     outlines = {len(re.findall(r"^#+ ", guide.read_text(), re.MULTILINE)) for guide in GUIDES.values()}
     pictures = {tuple(re.findall(r"images/../(\S+?\.png)", guide.read_text())) for guide in GUIDES.values()}
     assert (len(outlines), len(pictures)) == (1, 1)
 
 
-def test_the_readme_shows_pictures_that_there_are() -> None:
+def test_pictures_of_the_readme_exist() -> None:
     shown: list[Any] = re.findall(r"\]\((docs/images/\S+?\.png)\)", (ROOT / "README.md").read_text())
     assert shown
     assert [path for path in shown if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""What happened to a device, told beside what it was before, and undone."""
+"""The history of a device, its restoration, and the export of its audit log."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,7 @@ from devices.tests.support.browser import Visit, act
 CHANGES = "/admin/devices/historicaldevice/"
 
 
-def test_a_change_is_told_with_the_values_before_and_after(
-    visit: Visit, ratna: User, devices: dict[str, Device]
-) -> None:
+def test_history_shows_values_before_and_after(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
     page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", ratna)
     page.get_by_label("Name").fill("Ward 3, bed 2")
     page.get_by_role("button", name="Save", exact=True).click()
@@ -29,14 +27,12 @@ def test_a_change_is_told_with_the_values_before_and_after(
     expect(page.locator("#result_list tbody tr")).to_have_count(2)
 
 
-def test_a_device_that_was_taken_out_is_found_among_the_changes_and_restored(
-    visit: Visit, ratna: User, devices: dict[str, Device]
-) -> None:
+def test_retired_device_is_found_in_changes_and_restored(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
     registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
     page = visit(CHANGES, ratna)
     page.get_by_role("textbox", name="Type to search").fill("Cuff 1")
     page.keyboard.press("Enter")
-    act(page, "Restore the devices that were taken out", "taken out")
+    act(page, "Restore devices", "retired")
     expect(page.get_by_text("1 device will be registered again")).to_be_visible()
     page.get_by_role("button", name="Restore").click()
     expect(page.get_by_text("1 device was restored.")).to_be_visible()
@@ -44,9 +40,7 @@ def test_a_device_that_was_taken_out_is_found_among_the_changes_and_restored(
     expect(page.get_by_role("row", name="restored")).to_be_visible()
 
 
-def test_an_operator_downloads_all_that_is_on_record_about_a_device(
-    visit: Visit, operator: User, devices: dict[str, Device]
-) -> None:
+def test_operator_downloads_the_audit_log_of_a_device(visit: Visit, operator: User, devices: dict[str, Device]) -> None:
     page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", operator)
     page.get_by_role("link", name="Audit trail").click()
     page.get_by_label("File").select_option("JSON Lines, for a program")
@@ -57,12 +51,12 @@ def test_an_operator_downloads_all_that_is_on_record_about_a_device(
     assert [json.loads(line)["what"] for line in lines] == ["device added", "exported"]
 
 
-def test_of_a_device_that_was_taken_out_it_is_downloaded_from_the_list_of_changes(
+def test_audit_log_of_a_retired_device_is_downloaded_from_changes(
     visit: Visit, operator: User, devices: dict[str, Device]
 ) -> None:
     registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
     page = visit(CHANGES, operator)
-    page.get_by_role("row", name="taken out").get_by_role("link", name="Audit trail").click()
+    page.get_by_role("row", name="retired").get_by_role("link", name="Audit trail").click()
     page.get_by_label("Last day").fill("2020-01-01")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()

@@ -1,4 +1,4 @@
-"""What operators do: merge hospitals, issue and revoke keys."""
+"""Operators merge hospitals, and issue and revoke API keys."""
 
 from django.contrib.auth.models import User
 from playwright.sync_api import APIResponse, Page, expect
@@ -9,7 +9,7 @@ from devices.tests.support.browser import Visit, Watch, act, choose
 KEYS = "/admin/devices/apikey/"
 
 
-def test_a_misspelt_hospital_is_merged_after_a_page_that_says_what_moves(
+def test_hospitals_are_merged_after_confirmation(
     visit: Visit, operator: User, ratna: User, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
     page = visit("/admin/devices/hospital/", operator)
@@ -19,17 +19,15 @@ def test_a_misspelt_hospital_is_merged_after_a_page_that_says_what_moves(
     page.get_by_role("button", name="Merge").click()
     expect(page.get_by_text("Merged into RS Sehat.")).to_be_visible()
     assert list(Hospital.objects.all()) == [rs_b]
-    theirs = visit("/admin/devices/device/", ratna)
-    expect(theirs.locator("#result_list tbody th")).to_have_count(2)
+    admin_page = visit("/admin/devices/device/", ratna)
+    expect(admin_page.locator("#result_list tbody th")).to_have_count(2)
 
 
-def ask_for_devices(page: Page, key: str) -> APIResponse:
+def list_devices(page: Page, key: str) -> APIResponse:
     return page.request.get("/api/devices", headers={"x-api-key": key})
 
 
-def test_a_key_is_issued_copied_and_used_and_once_revoked_answers_401(
-    visit: Visit, operator: User, watch: Watch
-) -> None:
+def test_key_is_issued_copied_used_and_revoked(visit: Visit, operator: User, watch: Watch) -> None:
     page = visit(f"{KEYS}add/", operator, permissions=["clipboard-read", "clipboard-write"])
     page.locator("#id_name").fill("Ward app")
     page.get_by_role("button", name="Save", exact=True).click()
@@ -38,7 +36,7 @@ def test_a_key_is_issued_copied_and_used_and_once_revoked_answers_401(
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     key = page.evaluate("navigator.clipboard.readText()")
     assert key == page.locator("#key").inner_text()
-    assert ask_for_devices(page, key).status == 200
+    assert list_devices(page, key).status == 200
     page.goto(KEYS)
     expect(page.get_by_text(key)).to_have_count(0)
     act(page, "Revoke", "Ward app")
@@ -46,5 +44,5 @@ def test_a_key_is_issued_copied_and_used_and_once_revoked_answers_401(
     watch.expected.add(401)
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_text("1 key was revoked.")).to_be_visible()
-    assert ask_for_devices(page, key).status == 401
+    assert list_devices(page, key).status == 401
     assert ApiKey.objects.get().revoked_at

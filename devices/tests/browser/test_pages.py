@@ -1,4 +1,4 @@
-"""Every page there is: in both languages, wide and narrow, light and dark."""
+"""All pages in both languages, wide and narrow, light and dark."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from devices.models import AuditEvent, Device
 from devices.tests.support.browser import NARROW, WIDE, Visit, Watch
 from devices.tests.support.client import issue
 
-# By the name of its route. What stands in braces, `things` has.
+# By the name of the route. The fixture `objects` has the values in braces.
 PAGES = {
     "index": "/admin/",
     "app_list": "/admin/devices/",
@@ -41,9 +41,9 @@ PAGES = {
     "devices_hospital_history": "/admin/devices/hospital/{hospital}/history/",
     "devices_staffuser_changelist": "/admin/devices/staffuser/",
     "devices_staffuser_add": "/admin/devices/staffuser/add/",
-    "devices_staffuser_download_trail": "/admin/devices/staffuser/{person}/audit-trail/",
-    "devices_staffuser_change": "/admin/devices/staffuser/{person}/change/",
-    "devices_staffuser_history": "/admin/devices/staffuser/{person}/history/",
+    "devices_staffuser_download_trail": "/admin/devices/staffuser/{staffuser}/audit-trail/",
+    "devices_staffuser_change": "/admin/devices/staffuser/{staffuser}/change/",
+    "devices_staffuser_history": "/admin/devices/staffuser/{staffuser}/history/",
     "devices_apikey_changelist": "/admin/devices/apikey/",
     "devices_apikey_add": "/admin/devices/apikey/add/",
     "devices_apikey_download_trail": "/admin/devices/apikey/{key}/audit-trail/",
@@ -54,21 +54,21 @@ PAGES = {
     "devices_auditevent_history": "/admin/devices/auditevent/{event}/history/",
 }
 SIGNED_OUT = {"login": "/admin/login/", "set_password": "{link}"}
-ELSEWHERE = {  # shown by other tests, after what leads to them
+OTHER_TESTS = {  # opened by other tests
     "devices_device_import_preview",
     "two_factor",
 }
-NO_PAGES = {  # parts of pages, files, and what only leads on
+NO_PAGES = {  # parts of pages, files, and redirects
     "autocomplete",
     "devices_device_import_template",
     "jsi18n",
     "logout",
-    "password_change",  # Django's own, at the address of `change_password`
+    "password_change",  # Django's page, which `change_password` replaces
     "search",
     "set_language",
     "view_on_site",
 }
-REFUSED = {  # to everybody: the registry has verbs of its own for these, or none
+FORBIDDEN = {  # for all users: the registry has other actions, or none
     *(f"devices_historicaldevice_{page}" for page in ("add", "change", "delete", "history")),
     *(f"devices_{model}_{page}" for model in ("auditevent",) for page in ("add", "delete")),
     *(f"devices_{model}_delete" for model in ("hospital", "staffuser", "apikey")),
@@ -80,26 +80,26 @@ SWITCH = """async (scheme) => {
   document.getAnimations().forEach((animation) => animation.finish());
 }"""
 
-# The text that one can hardly read: its contrast to what is behind it, by WCAG 2's formula, is less than 3.
-FAINT = """() => {
+# Texts whose contrast with the background is less than 3, by the formula of WCAG 2.
+LOW_CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const read = (colour) => {
+  const read = (color) => {
     canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
+    canvas.fillStyle = color;
     canvas.fillRect(0, 0, 1, 1);
     return canvas.getImageData(0, 0, 1, 1).data;
   };
-  const light = (rgb) => {
+  const luminance = (rgb) => {
     const [r, g, b] = rgb.map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const over = (top, below) => [0, 1, 2].map((i) => (top[i] * top[3] + below[i] * (255 - top[3])) / 255);
   const behind = (element) => {
     if (!element) return [255, 255, 255];
-    const colour = read(getComputedStyle(element).backgroundColor);
-    return colour[3] == 255 ? [...colour.slice(0, 3)] : over(colour, behind(element.parentElement));
+    const color = read(getComputedStyle(element).backgroundColor);
+    return color[3] == 255 ? [...color.slice(0, 3)] : over(color, behind(element.parentElement));
   };
-  const faint = new Set();
+  const found = new Set();
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement;
@@ -107,14 +107,14 @@ FAINT = """() => {
     if (!text || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     if (element.closest("script, style, option, select, .material-symbols-outlined")) continue;
     const ground = behind(element);
-    const [one, other] = [light(ground), light(over(read(getComputedStyle(element).color), ground))];
-    if ((Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05) < 3) faint.add(text.slice(0, 40));
+    const [one, other] = [luminance(ground), luminance(over(read(getComputedStyle(element).color), ground))];
+    if ((Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05) < 3) found.add(text.slice(0, 40));
   }
-  return [...faint];
+  return [...found];
 }"""
 
 
-# What a screen reader finds no name for: a line of Playwright's snapshot that says what something is and no more.
+# Elements without a name for screen readers: lines of Playwright's snapshot that have only a role.
 NAMELESS = re.compile(r"^ *- (?:link|button|textbox|searchbox|combobox|checkbox|radio)(?::.*| \[.*)?$", re.MULTILINE)
 
 
@@ -126,80 +126,82 @@ def names(patterns: Iterable[Any]) -> Iterator[str]:
             yield pattern.name
 
 
-def test_each_page_of_the_admin_is_in_the_list() -> None:
-    beside = [pattern for pattern in urlpatterns if str(pattern.pattern).startswith(("admin/", "language"))]
-    there = {*names(admin.site.get_urls()), *names(beside)}
-    assert there == {*PAGES, *SIGNED_OUT, *ELSEWHERE, *NO_PAGES, *REFUSED}
+def test_all_admin_pages_are_listed() -> None:
+    others = [pattern for pattern in urlpatterns if str(pattern.pattern).startswith(("admin/", "language"))]
+    found = {*names(admin.site.get_urls()), *names(others)}
+    assert found == {*PAGES, *SIGNED_OUT, *OTHER_TESTS, *NO_PAGES, *FORBIDDEN}
 
 
 @pytest.fixture
-def things(devices: dict[str, Device], ratna: User) -> dict[str, Any]:
-    """One of each that a page shows, with long names, and its id."""
+def objects(devices: dict[str, Device], ratna: User) -> dict[str, Any]:
+    """One object for each page, with long names; the ids by route parameter."""
     long = "Rumah Sakit Umum Pusat Nasional Dr. Cipto Mangunkusumo Jakarta, Gedung A, Lantai 3"
-    mine = Device.objects.filter(pk=devices["a"].pk)
-    registry.update(mine, {"device_name": "Oxymeter-Perinatologi-0123456789-" * 3, "device_holder": long}, SYSTEM)
+    device = Device.objects.filter(pk=devices["a"].pk)
+    registry.update(device, {"device_name": "Oxymeter-Perinatologi-0123456789-" * 3, "device_holder": long}, SYSTEM)
     return {
         "device": devices["a"].pk,
         "change": Device.history.latest("history_id").pk,
-        "hospital": mine.get().device_holder_id,
+        "hospital": device.get().device_holder_id,
         "staffuser": ratna.pk,
         "link": users.create_password_link(ratna),
-        "key": issue(long, hospital=mine.get().device_holder).key.pk,
+        "key": issue(long, hospital=device.get().device_holder).key.pk,
         "event": AuditEvent.objects.create(
             action=AuditEvent.Action.DENIED, details={"status": 401, "route": "api/devices"}
         ).pk,
     }
 
 
-def troubles_of(page: Any, watch: Watch) -> list[str]:
-    """Look at the page wide and narrow, light and dark, and return what is wrong with it."""
+def find_problems(page: Any, watch: Watch) -> list[str]:
+    """Check the page wide and narrow, light and dark, and return its problems."""
     for viewport in (WIDE, NARROW):
         page.set_viewport_size(viewport)
         nameless = NAMELESS.findall(page.locator("body").aria_snapshot())
         watch.seen += [f"no name, {viewport['width']} px: {line.strip()}" for line in nameless]
         for scheme in ("light", "dark"):
             page.evaluate(SWITCH, scheme)
-            watch.seen += [f"faint, {scheme}, {viewport['width']} px: {text}" for text in page.evaluate(FAINT)]
-    troubles, watch.seen[:] = list(watch.seen), []
-    return troubles
+            watch.seen += [
+                f"low contrast, {scheme}, {viewport['width']} px: {text}" for text in page.evaluate(LOW_CONTRAST)
+            ]
+    problems, watch.seen[:] = list(watch.seen), []
+    return problems
 
 
 @pytest.mark.parametrize("locale", ["en", "id"])
-def test_each_page_is_readable_and_as_narrow_as_the_screen(
-    visit: Visit, operator: User, things: dict[str, Any], watch: Watch, locale: str
+def test_pages_are_readable_and_fit_the_screen(
+    visit: Visit, operator: User, objects: dict[str, Any], watch: Watch, locale: str
 ) -> None:
-    troubles = {}
+    problems = {}
     for user, pages in ((operator, PAGES), (None, SIGNED_OUT)):
         page = visit("/admin/login/", user, locale=locale)
         for name, path in pages.items():
-            page.goto(path.format(**things))
+            page.goto(path.format(**objects))
             assert page.locator("html").get_attribute("lang") == locale, name
-            troubles[name] = troubles_of(page, watch)
-    assert {name: wrong for name, wrong in troubles.items() if wrong} == {}
+            problems[name] = find_problems(page, watch)
+    assert {name: found for name, found in problems.items() if found} == {}
 
 
-def test_faint_text_is_seen(visit: Visit) -> None:
+def test_low_contrast_is_detected(visit: Visit) -> None:
     page = visit("/admin/login/")
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: #ddd\">hardly</p>')")
-    assert page.evaluate(FAINT) == ["hardly"]
+    assert page.evaluate(LOW_CONTRAST) == ["hardly"]
 
 
-def test_what_is_refused_is_refused_to_operators_too(
-    visit: Visit, operator: User, things: dict[str, Any], watch: Watch
+def test_forbidden_pages_are_forbidden_for_operators(
+    visit: Visit, operator: User, objects: dict[str, Any], watch: Watch
 ) -> None:
     watch.expected |= {403, 404}
     change = Device.history.latest("history_id").pk
     ids = {
-        "hospital": things["hospital"],
-        "staffuser": things["staffuser"],
-        "apikey": things["key"],
+        "hospital": objects["hospital"],
+        "staffuser": objects["staffuser"],
+        "apikey": objects["key"],
         "historicaldevice": change,
     }
-    ids |= {"auditevent": things["event"]}
+    ids |= {"auditevent": objects["event"]}
     page = visit("/admin/", operator)
-    for name in REFUSED:
+    for name in FORBIDDEN:
         app, model, view = name.split("_")
         pk = "" if view == "add" else f"{ids[model]}/"
-        answer = page.goto(f"/admin/{app}/{model}/{pk}{view}/")
-        assert answer is not None
-        assert answer.status in (403, 404), name
+        response = page.goto(f"/admin/{app}/{model}/{pk}{view}/")
+        assert response is not None
+        assert response.status in (403, 404), name

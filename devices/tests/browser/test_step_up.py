@@ -1,4 +1,4 @@
-"""Users confirm their identity before they change how somebody signs in, and look after their sessions."""
+"""Users confirm their identity before they change how users sign in, and manage their sessions."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from playwright.sync_api import Page, expect
 from devices.accounts import sessions
 from devices.accounts.sessions import SessionStore
 from devices.models import Hospital
-from devices.tests.support.browser import NARROW, PASSWORD, WIDE, Visit, act, look
+from devices.tests.support.browser import NARROW, PASSWORD, WIDE, Visit, act, screenshot
 
-PEOPLE = "/admin/devices/staffuser/"
+USERS = "/admin/devices/staffuser/"
 
 viewports = pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 
@@ -30,23 +30,21 @@ def confirm(page: Page, password: str) -> None:
 
 
 @viewports
-def test_link_is_made_after_the_password_was_given(visit: Visit, operator: User, ratna: User, viewport: Any) -> None:
-    page = visit(PEOPLE, operator, viewport=viewport)
+def test_password_link_is_created_after_confirmation(visit: Visit, operator: User, ratna: User, viewport: Any) -> None:
+    page = visit(USERS, operator, viewport=viewport)
     make_stale(page)
     act(page, "New link to set a password", "Ibu Ratna")
-    look(page, "confirm", viewport)
+    screenshot(page, "confirm", viewport)
     confirm(page, "wrong")
     expect(page.get_by_text("This password is wrong.")).to_be_visible()
-    look(page, "confirm-refused", viewport)
+    screenshot(page, "confirm-rejected", viewport)
     confirm(page, PASSWORD)
     expect(page.get_by_text("Send this link only to Ibu Ratna")).to_be_visible()
 
 
 @viewports
-def test_person_is_added_after_the_password_was_given(
-    visit: Visit, operator: User, rs_a: Hospital, viewport: Any
-) -> None:
-    page = visit(f"{PEOPLE}add/", operator, viewport=viewport)
+def test_user_is_added_after_confirmation(visit: Visit, operator: User, rs_a: Hospital, viewport: Any) -> None:
+    page = visit(f"{USERS}add/", operator, viewport=viewport)
     make_stale(page)
     page.get_by_label("Name").fill("Ibu Sari")
     page.get_by_label("Email").fill("sari@rs.example")
@@ -58,20 +56,20 @@ def test_person_is_added_after_the_password_was_given(
 
 
 @viewports
-def test_form_of_an_operator_says_which_commands_change_it(
+def test_form_of_an_operator_shows_the_commands_that_change_it(
     visit: Visit, operator: User, ratna: User, viewport: Any
 ) -> None:
     boss = User.objects.create_superuser("boss", "boss@vendor.example")
-    page = visit(f"{PEOPLE}{boss.pk}/change/", operator, viewport=viewport)
+    page = visit(f"{USERS}{boss.pk}/change/", operator, viewport=viewport)
     expect(page.get_by_text("manage.py reset_two_factor boss")).to_be_visible()
     expect(page.get_by_text("boss@vendor.example")).to_be_visible()
     expect(page.locator("#id_email, #id_hospitals, #id_is_active")).to_have_count(0)
-    look(page, "operator", viewport)
-    page.goto(f"{PEOPLE}{operator.pk}/change/")
+    screenshot(page, "operator", viewport)
+    page.goto(f"{USERS}{operator.pk}/change/")
     expect(page.get_by_text("This is your own account.")).to_be_visible()
-    look(page, "yourself", viewport)
-    page.goto(f"{PEOPLE}{ratna.pk}/change/")
-    look(page, "person", viewport)
+    screenshot(page, "yourself", viewport)
+    page.goto(f"{USERS}{ratna.pk}/change/")
+    screenshot(page, "user", viewport)
 
 
 @viewports
@@ -81,7 +79,7 @@ def test_user_sees_and_ends_their_sessions(visit: Visit, ratna: User, viewport: 
     page.goto("/admin/sessions/")
     expect(page.get_by_text("This session", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="End this session")).to_have_count(2)
-    look(page, "sessions", viewport)
+    screenshot(page, "sessions", viewport)
     page.get_by_role("button", name="End this session").first.click()
     expect(page.get_by_text("1 session was ended.")).to_be_visible()
     page.get_by_role("button", name="End all other sessions").click()
@@ -92,7 +90,7 @@ def test_user_sees_and_ends_their_sessions(visit: Visit, ratna: User, viewport: 
         expect(ended.get_by_role("button", name="Log in")).to_be_visible()
 
 
-def test_menu_leads_to_password_two_factor_sign_in_and_sessions(visit: Visit, ratna: User) -> None:
+def test_menu_links_to_password_two_factor_and_sessions(visit: Visit, ratna: User) -> None:
     page = visit("/admin/", ratna)
     page.get_by_text("Ibu Ratna").click()
     for name in ("Change password", "Two-factor authentication", "Your sessions"):

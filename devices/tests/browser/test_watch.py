@@ -1,4 +1,4 @@
-"""What the watch over every page sees: a watch that sees nothing would let all other tests pass."""
+"""The watch detects what pages must not do. Without it, the other tests would prove less."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -7,25 +7,27 @@ from devices.tests.support.browser import NARROW, Visit, Watch
 
 
 @pytest.mark.parametrize(
-    ("deed", "seen"),
+    ("script", "seen"),
     [
         ("console.error('oh no')", "console: oh no"),
         ("setTimeout(() => { throw new Error('thrown') })", "uncaught: thrown"),
-        ("document.head.append(Object.assign(document.createElement('script'), {text: '1'}))", "the policy forbids"),
-        ("fetch('//localhost:9/').catch(() => 0)", "the policy forbids"),
+        ("document.head.append(Object.assign(document.createElement('script'), {text: '1'}))", "the policy blocked"),
+        ("fetch('//localhost:9/').catch(() => 0)", "the policy blocked"),
         ("fetch('/static/none.js')", "404: GET"),
         ("document.body.append(Object.assign(document.createElement('hr'), {style: 'width: 400px'}))", "px sideways"),
     ],
 )
-def test_what_no_page_may_do_is_seen(visit: Visit, operator: User, watch: Watch, deed: str, seen: str) -> None:
+def test_forbidden_behavior_of_pages_is_detected(
+    visit: Visit, operator: User, watch: Watch, script: str, seen: str
+) -> None:
     page = visit("/admin/login/", viewport=NARROW)
-    page.evaluate(deed + "; 0")
+    page.evaluate(script + "; 0")
     page.wait_for_timeout(200)
-    assert any(seen in trouble for trouble in watch.seen), watch.seen
+    assert any(seen in problem for problem in watch.seen), watch.seen
     watch.seen.clear()
 
 
-def test_a_request_to_another_host_is_seen(visit: Visit, address: str, watch: Watch) -> None:
+def test_request_to_another_host_is_detected(visit: Visit, address: str, watch: Watch) -> None:
     visit(address.replace("127.0.0.1", "localhost") + "/healthz")
     assert "another host" in watch.seen[0]
     watch.seen.clear()

@@ -191,7 +191,7 @@ def test_prune_is_the_owners(roles: Roles) -> None:
     refused = roles.manage("app", "prune")
     assert refused.returncode != 0
     assert "permission denied for table devices_auditretention" in refused.stderr
-    assert "1 events of the audit removed." in roles.manage("owner", "prune").stdout
+    assert "1 audit log events deleted." in roles.manage("owner", "prune").stdout
 
 
 def test_the_sql_may_run_again(roles: Roles) -> None:

@@ -1,7 +1,7 @@
-"""The server's clock is set back by an hour while it serves: what was in order stays in order.
+"""The clock of the server is set back by an hour while it serves: changes stay in order.
 
-Nobody sets back the clock of the machine for a test: the server is started with a module that Python loads first, and
-that takes the time from where a file says. All that the registry knows of the time it has from there.
+The test does not change the clock of the machine. The server starts with a module that Python loads first, and that
+shifts the time by the seconds in a file. The registry takes every time from there.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from devices.tests.support.faults import Registry, Writers, eventually
 HOUR = 3600
 _numbers = itertools.count(500_000)
 
-# Python loads `sitecustomize` from PYTHONPATH at its start. time.monotonic is left: no setting of a clock changes it.
+# Python loads `sitecustomize` from PYTHONPATH at its start. time.monotonic is unchanged, as in production.
 SITE = """
 import pathlib, time
 from datetime import UTC, datetime
@@ -55,9 +55,9 @@ def clock(tmp_path: Path) -> Clock:
 
 
 @pytest.fixture
-def elsewhen(registry: Registry, clock: Clock) -> Iterator[Registry]:
-    """The server with a clock of its own; the commands have the machine's."""
-    own = dict(registry.environment)
+def shifted_registry(registry: Registry, clock: Clock) -> Iterator[Registry]:
+    """The server with a shifted clock. Commands use the clock of the machine."""
+    environment = dict(registry.environment)
     registry.stop()
     registry.environment |= clock.environment
     registry.start()
@@ -65,7 +65,7 @@ def elsewhen(registry: Registry, clock: Clock) -> Iterator[Registry]:
         yield registry
     finally:
         registry.stop()
-        registry.environment = own
+        registry.environment = environment
         registry.start()
 
 
@@ -74,55 +74,55 @@ def milliseconds() -> int:
 
 
 def changed_at(registry: Registry, pk: int) -> Any:
-    return registry.ask("GET", f"/api/device/{pk}").body["data"]["updated_at"]
+    return registry.send("GET", f"/api/device/{pk}").body["data"]["updated_at"]
 
 
-def test_an_hour_that_comes_twice_breaks_no_order(elsewhen: Registry, clock: Clock) -> None:
-    registry = elsewhen
-    [device] = registry.ask("POST", "/api/devices", device_payload(1, device_holder="RS Harapan")).body["data"]
-    start = registry.ask("GET", "/api/devices/changes?since=now").body["pagination"]["next"]
+def test_changes_stay_in_order_when_the_clock_is_set_back(shifted_registry: Registry, clock: Clock) -> None:
+    registry = shifted_registry
+    [device] = registry.send("POST", "/api/devices", device_payload(1, device_holder="RS Harapan")).body["data"]
+    start = registry.send("GET", "/api/devices/changes?since=now").body["pagination"]["next"]
     cursor = start.partition(str(registry.port))[2]
     key = {"idempotency-key": "before"}
-    assert registry.ask("POST", "/api/devices", device_payload(2), **key).status == 201
+    assert registry.send("POST", "/api/devices", device_payload(2), **key).status == 201
     used_at = _last_used(registry)
     with Writers(registry) as writers:
         writers.wait_for(5)
         clock.set_back(HOUR)
-        eventually(lambda: _told_time(registry) < milliseconds() - HOUR * 1000 / 2)
+        eventually(lambda: _server_time(registry) < milliseconds() - HOUR * 1000 / 2)
         writers.wait_for(10)
         path = f"/api/device/{device['id']}"
         before = changed_at(registry, device["id"])
-        for turn in range(3):  # each change is later than the one before
-            data = registry.ask("PATCH", path, {"device_name": f"Renamed in the past {turn}"}).body["data"]
+        for turn in range(3):  # each change has a later time than the one before
+            data = registry.send("PATCH", path, {"device_name": f"Renamed in the past {turn}"}).body["data"]
             assert data["updated_at"] == before + 1
             assert data["updated_at"] > data["created_at"]
             before = data["updated_at"]
-        since = registry.ask("GET", f"/api/devices?updated_since={before}").body["data"]
+        since = registry.send("GET", f"/api/devices?updated_since={before}").body["data"]
         assert device["id"] in {row["id"] for row in since}
-        again = registry.ask("POST", "/api/devices", device_payload(2), **key)
+        again = registry.send("POST", "/api/devices", device_payload(2), **key)
         assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
-        assert _last_used(registry) >= used_at  # what is known of a key's use is not taken back
+        assert _last_used(registry) >= used_at  # the last use of a key does not become earlier
         assert registry.is_ready()
     writers.check()
     names = _follow(registry, cursor, device["id"])
     assert names == [f"Renamed in the past {turn}" for turn in range(3)]
     clock.set_back(0)
-    eventually(lambda: _told_time(registry) > milliseconds() - HOUR * 1000 / 2)
-    data = registry.ask("PATCH", path, {"device_name": "Renamed at last"}).body["data"]
+    eventually(lambda: _server_time(registry) > milliseconds() - HOUR * 1000 / 2)
+    data = registry.send("PATCH", path, {"device_name": "Renamed again"}).body["data"]
     assert data["updated_at"] > before
 
 
-def _told_time(registry: Registry) -> int:
-    """Return what time it is for the server, by a device that it registers."""
-    [device] = registry.ask("POST", "/api/devices", device_payload(next(_numbers))).body["data"]
+def _server_time(registry: Registry) -> int:
+    """Return the time of the server: that of a device that it registers."""
+    [device] = registry.send("POST", "/api/devices", device_payload(next(_numbers))).body["data"]
     return int(device["created_at"])
 
 
 def _follow(registry: Registry, cursor: str, pk: int) -> list[str]:
-    """Return what the device was called by the changes behind the cursor."""
+    """Return the names of the device in the changes after the cursor."""
     names = []
     while True:
-        page = registry.ask("GET", cursor).body
+        page = registry.send("GET", cursor).body
         if not page["data"]:
             return names
         names += [event["device"]["device_name"] for event in page["data"] if event["device"]["id"] == pk]

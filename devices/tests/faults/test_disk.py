@@ -1,4 +1,4 @@
-"""The disk that the database lies on is full while clients write, and then has room again."""
+"""The disk of the database becomes full while clients write, and has free space again later."""
 
 import contextlib
 import sqlite3
@@ -17,14 +17,14 @@ from devices.tests.support.faults import Registry, Writers, eventually, served
 
 @contextlib.contextmanager
 def small_disk(megabytes: int) -> Iterator[Path]:
-    """Give a folder on a file system of its own; skip the test where none can be mounted."""
+    """Yield a folder on a separate file system. Skip the test if it cannot be mounted."""
     with tempfile.TemporaryDirectory(prefix="registry-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         options = f"size={megabytes}m,mode=755"
         mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"a file system of its own cannot be mounted here: {done.stderr.strip()}")
+        result = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if result.returncode:
+            pytest.skip(f"a separate file system cannot be mounted: {result.stderr.strip()}")
         try:
             yield Path(folder)
         finally:
@@ -32,7 +32,7 @@ def small_disk(megabytes: int) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take all the room that is left."""
+    """Use all free space."""
     filler = disk / "filler"
     with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
         for size in (1024 * 1024, 4096, 1):
@@ -42,23 +42,23 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def strike(registry: Registry, disk: Path, cluster: Cluster | None = None) -> None:
-    """Fill the disk while clients write, and make room again: nothing is lost, and nobody restarts the registry."""
+def fill_and_free(registry: Registry, disk: Path, cluster: Cluster | None = None) -> None:
+    """Fill the disk while clients write, then free it. No write is lost, and the registry is not restarted."""
     workers = set(registry.workers())
     with Writers(registry) as writers:
         writers.wait_for(10)
         filler = fill(disk)
         eventually(lambda: writers.seen["503"] >= 5)
-        assert registry.ask("GET", "/healthz").status == 200
-        if cluster is None:  # what is there can still be read
-            assert registry.ask("GET", "/api/devices").status == 200
+        assert registry.send("GET", "/healthz").status == 200
+        if cluster is None:  # devices can still be read
+            assert registry.send("GET", "/api/devices").status == 200
             assert registry.is_ready()
         before = len(writers.acknowledged)
         time.sleep(2)
         assert set(writers.seen) <= {"503"}
         filler.unlink()
         if cluster is not None:
-            cluster.start()  # it may have given up, and whoever looks after it starts it again
+            cluster.start()  # it may have stopped; its supervisor would start it again
         eventually(lambda: len(writers.acknowledged) > before + 10)
         eventually(registry.is_ready)
     writers.check()
@@ -66,23 +66,23 @@ def strike(registry: Registry, disk: Path, cluster: Cluster | None = None) -> No
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL's programs")
-def test_postgresqls_disk_is_full_and_has_room_again(tmp_path: Path) -> None:
+def test_registry_recovers_from_a_full_disk_of_postgresql(tmp_path: Path) -> None:
     with small_disk(90) as disk:
         cluster = Cluster(disk)
         try:
             cluster.start()
             with served(f"{cluster.url}?connect_timeout=5", tmp_path) as full:
-                strike(full, disk, cluster)
+                fill_and_free(full, disk, cluster)
         finally:
             cluster.stop()
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has its own")
-def test_sqlites_disk_is_full_and_has_room_again(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has a separate test")
+def test_registry_recovers_from_a_full_disk_of_sqlite(registry: Registry, tmp_path: Path) -> None:
     with small_disk(32) as disk:
         copy = disk / "registry.sqlite3"
         path = registry.environment["DATABASE_URL"].removeprefix("sqlite:///")
         with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
             source.backup(target)
         with served(f"sqlite:///{copy}", tmp_path, registry.key) as full:
-            strike(full, disk)
+            fill_and_free(full, disk)

@@ -1,4 +1,4 @@
-"""A migration runs while clients write and read: nothing is lost, and what fails succeeds when it is sent again."""
+"""A migration runs while clients write: no write is lost, and failed requests succeed when they are retried."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def operations(Device):
 
 
 def forwards(apps, editor):
-    """As AddField and AddIndex of the devices' own app would."""
+    """Do the same as AddField and AddIndex of the app `devices`."""
     Device = apps.get_model("devices", "Device")
     field, index = operations(Device)
     editor.add_field(Device, field)
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
 
 @pytest.fixture(scope="module")
 def later(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of `manage.py` with one migration more: a column and an index of the devices."""
+    """The environment of `manage.py` with one more migration: a column and an index of the devices."""
     folder = tmp_path_factory.mktemp("later")
     (folder / "later" / "migrations").mkdir(parents=True)
     for path, text in {
@@ -59,7 +59,7 @@ def latest() -> str:
     return max(path.stem for path in (ROOT / "devices/migrations").glob("0*.py"))
 
 
-def test_a_migration_while_clients_write_loses_nothing(registry: Registry, later: dict[str, str]) -> None:
+def test_migration_under_load_loses_no_write(registry: Registry, later: dict[str, str]) -> None:
     registry.manage("seed_devices", str(times(20_000, 2_000)))
     with Writers(registry) as writers:
         for _ in range(times(5, 1)):

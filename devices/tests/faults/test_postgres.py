@@ -19,14 +19,14 @@ from devices.tests.support.cluster import Cluster, cluster
 from devices.tests.support.faults import Registry, Writers, eventually, served, times
 from devices.tests.support.partition import Proxy
 
-pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no server")
+pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server")
 
 STATEMENT_SECONDS = 3
 OPTIONS = f"?options=-c%20statement_timeout%3D{STATEMENT_SECONDS}s&connect_timeout=3"
 OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-BACK = 5.0  # seconds in which the registry must be back once PostgreSQL is
+RECOVERY = 5.0  # seconds until the registry works again after PostgreSQL does
 UNREACHABLE = 10.0  # seconds: tcp_user_timeout in the settings
-BUSY = 3  # so many times that on a machine that does other things as well
+BUSY = 3  # factor for a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -41,27 +41,27 @@ def registry(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield registry
 
 
-def test_postgresql_is_killed_and_the_registry_comes_back_by_itself(server: Cluster, registry: Registry) -> None:
+def test_registry_recovers_from_a_killed_postgresql(server: Cluster, registry: Registry) -> None:
     master, workers, waited = registry.pid, set(registry.workers()), []
     with Writers(registry) as writers:
         for _ in range(times(10, 1)):
             writers.wait_for(5)
             server.kill()
             eventually(lambda: not registry.is_ready())
-            assert registry.ask("GET", "/healthz").status == 200
+            assert registry.send("GET", "/healthz").status == 200
             server.start()
             accepting = time.monotonic()
             eventually(lambda accepting=accepting: writers.acknowledged[-1] > accepting)
             waited.append(time.monotonic() - accepting)
             assert registry.is_ready()
     writers.check()
-    assert max(waited) < BACK * BUSY, waited
-    assert (registry.pid, set(registry.workers())) == (master, workers)  # nobody was restarted
+    assert max(waited) < RECOVERY * BUSY, waited
+    assert (registry.pid, set(registry.workers())) == (master, workers)  # no process was restarted
     assert "503" in writers.seen
-    print(f"back after {max(waited):.2f} s at most")  # noqa: T201
+    print(f"recovered after {max(waited):.2f} s at most")  # noqa: T201
 
 
-def test_a_backend_is_killed_and_postgresql_starts_again_by_itself(server: Cluster, registry: Registry) -> None:
+def test_registry_recovers_from_a_killed_backend(server: Cluster, registry: Registry) -> None:
     with Writers(registry) as writers:
         for _ in range(times(10, 1)):
             writers.wait_for(5)
@@ -73,7 +73,7 @@ def test_a_backend_is_killed_and_postgresql_starts_again_by_itself(server: Clust
     writers.check()
 
 
-def test_connections_that_an_administrator_ends_are_replaced(server: Cluster, registry: Registry) -> None:
+def test_connections_that_an_administrator_terminates_are_replaced(server: Cluster, registry: Registry) -> None:
     with Writers(registry) as writers:
         for _ in range(times(20, 3)):
             writers.wait_for(3)
@@ -89,50 +89,48 @@ def proxy(server: Cluster) -> Iterator[Proxy]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has socket filters")
-def test_network_partition_returns_503_until_it_heals(
+def test_network_partition_returns_503_until_it_ends(
     server: Cluster, registry: Registry, proxy: Proxy, tmp_path: Path
 ) -> None:
     url = f"postgres://registry@127.0.0.1:{proxy.port}/postgres?connect_timeout=3"
-    with served(url, tmp_path, registry.key) as distant:
-        with Writers(distant) as writers:
+    with served(url, tmp_path, registry.key) as remote:
+        with Writers(remote) as writers:
             writers.wait_for(5)
-            proxy.cut()
+            proxy.block()
             begun = time.monotonic()
-            response = distant.ask("GET", "/api/devices", timeout=60)
+            response = remote.send("GET", "/api/devices", timeout=60)
             took = time.monotonic() - begun
             assert (response.status, response.headers["retry-after"]) == (503, "1")
-            eventually(lambda: distant.ask("GET", "/readyz", timeout=60).status == 503)
-            proxy.heal()
+            eventually(lambda: remote.send("GET", "/readyz", timeout=60).status == 503)
+            proxy.unblock()
             writers.wait_for(5)
-            eventually(distant.is_ready)
+            eventually(remote.is_ready)
         writers.check()
     assert took < UNREACHABLE * BUSY
     print(f"503 after {took:.1f} s")  # noqa: T201
 
 
-def test_a_lock_that_somebody_holds_is_waited_for_no_longer_than_a_statement_may_take(
-    server: Cluster, registry: Registry
-) -> None:
-    with Writers(registry) as writers, psycopg.connect(server.url) as somebody:
+def test_lock_wait_is_bounded_by_statement_timeout(server: Cluster, registry: Registry) -> None:
+    with Writers(registry) as writers, psycopg.connect(server.url) as other:
         writers.wait_for(3)
-        somebody.execute("LOCK TABLE devices_device IN SHARE MODE")
+        other.execute("LOCK TABLE devices_device IN SHARE MODE")
         eventually(lambda: writers.seen["503"] >= 2)
-        assert registry.ask("GET", "/api/devices").status == 200
+        assert registry.send("GET", "/api/devices").status == 200
         assert registry.is_ready()
-        somebody.rollback()
+        other.rollback()
         writers.wait_for(3)
     writers.check()
 
 
 def settled(writers: Writers) -> int:
-    """Return how many requests are acknowledged, once those are done that had begun before; else 0."""
+    """Return the number of acknowledged requests if it did not grow for a second, else 0."""
     before = len(writers.acknowledged)
     time.sleep(1)
     return before if len(writers.acknowledged) == before else 0
 
 
-def test_a_database_that_takes_no_writes_is_read_and_takes_them_again(server: Cluster, registry: Registry) -> None:
-    """As after a failover: the kept connections are to a server that takes no writes, and is promoted later."""
+def test_read_only_database_is_read_and_accepts_writes_again(server: Cluster, registry: Registry) -> None:
+    """As after a failover: the connections are to a standby, which is promoted later."""
     with Writers(registry) as writers:
         writers.wait_for(5)
         for _ in range(times(5, 1)):
@@ -140,14 +138,14 @@ def test_a_database_that_takes_no_writes_is_read_and_takes_them_again(server: Cl
             server.run("SELECT pg_reload_conf()")
             eventually(lambda: writers.seen["503"] >= 3)
             before = eventually(lambda: settled(writers))
-            answers = [registry.ask("GET", "/api/devices?size=5") for _ in range(10)]
-            assert {answer.status for answer in answers} == {200}
-            assert registry.is_ready()  # it is read
+            responses = [registry.send("GET", "/api/devices?size=5") for _ in range(10)]
+            assert {response.status for response in responses} == {200}
+            assert registry.is_ready()  # reads work
             assert len(writers.acknowledged) == before
-            with contextlib.closing(psycopg.connect(server.url, autocommit=True)) as somebody:
-                somebody.execute("SET default_transaction_read_only = off")
-                somebody.execute("ALTER SYSTEM RESET default_transaction_read_only")
-                somebody.execute("SELECT pg_reload_conf()")
+            with contextlib.closing(psycopg.connect(server.url, autocommit=True)) as other:
+                other.execute("SET default_transaction_read_only = off")
+                other.execute("ALTER SYSTEM RESET default_transaction_read_only")
+                other.execute("SELECT pg_reload_conf()")
             writers.seen.clear()
             writers.wait_for(5)
     writers.check()

@@ -1,4 +1,4 @@
-"""What the database cannot do now is told as such, 503 with Retry-After, in the API and in the admin."""
+"""Temporary database errors return 503 with Retry-After, in the API and in the admin."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """Have the database take no writes, as a standby does, or a file that may only be read."""
+    """Make the database read-only, like a standby or a read-only file."""
     on, off = {
         "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
         "sqlite": ("PRAGMA query_only = 1", "PRAGMA query_only = 0"),
@@ -46,19 +46,17 @@ def read_only() -> Iterator[None]:
         ("DELETE", "/api/device/{id}", None),
     ],
 )
-def test_a_write_to_a_database_that_can_only_be_read_is_unavailable(
-    method: str, path: str, body: Any, api: Api
-) -> None:
+def test_write_to_a_read_only_database_returns_503(method: str, path: str, body: Any, api: Api) -> None:
     [device] = register(device_payload(9))
-    api.get("/api/devices")  # its key's use is noted
+    api.get("/api/devices")  # the use of the key is recorded
     with read_only():
         assert_unavailable(api(method, path.format(id=device.pk), body))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_reads_go_on_when_the_database_can_only_be_read(api: Api, client: Client) -> None:
+def test_reads_work_with_a_read_only_database(api: Api, client: Client) -> None:
     [device] = register(device_payload(1))
-    api.get("/api/devices/changes")  # the feed's own key is there
+    api.get("/api/devices/changes")  # the key of the feed is created
     authentication._paused_until = 0.0
     ApiKey.objects.update(last_used_at=None)
     with read_only():
@@ -73,17 +71,17 @@ def caused(error: Exception, sqlstate: str) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("error", "passes"),
+    ("error", "expected"),
     [
         (OperationalError("database or disk is full"), True),
         (caused(OperationalError(), "57P01"), True),  # terminated by an administrator
-        (caused(OperationalError(), "57014"), True),  # took longer than statement_timeout
-        (caused(OperationalError(), "55P03"), True),  # a lock was not to be had
+        (caused(OperationalError(), "57014"), True),  # exceeded statement_timeout
+        (caused(OperationalError(), "55P03"), True),  # exceeded lock_timeout
         (caused(OperationalError(), "53100"), True),  # the disk is full
         (caused(InternalError(), "25006"), True),  # read-only
         (caused(InternalError(), "25P03"), True),  # idle in a transaction
         (caused(NotSupportedError(), "0A000"), True),  # "cached plan must not change result type"
-        (caused(ProgrammingError(), "26000"), True),  # a prepared statement that has gone
+        (caused(ProgrammingError(), "26000"), True),  # a prepared statement that no longer exists
         (caused(InternalError(), "XX001"), False),  # the data is corrupted
         (caused(ProgrammingError(), "42703"), False),  # no such column
         (ProgrammingError("the connection is closed"), False),
@@ -91,30 +89,28 @@ def caused(error: Exception, sqlstate: str) -> Exception:
         (None, False),
     ],
 )
-def test_what_passes_by_itself_is_an_outage_and_what_is_our_fault_is_none(
-    error: Exception | None, passes: bool
-) -> None:
-    assert is_outage(error) is passes
+def test_temporary_database_errors_are_outages_and_others_are_not(error: Exception | None, expected: bool) -> None:
+    assert is_outage(error) is expected
 
 
 @pytest.fixture
-def gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any) -> None:
         raise OperationalError("connection to 10.0.0.1 refused")
 
     monkeypatch.setattr(BaseDatabaseWrapper, "cursor", fail)
 
 
-@pytest.mark.usefixtures("gone")
-def test_whatever_is_asked_is_unavailable_without_a_database() -> None:
+@pytest.mark.usefixtures("no_database")
+def test_api_returns_503_without_a_database() -> None:
     for path in ("/api/devices", "/api/device/1", "/api/devices/changes?wait=1"):
         response = Api(keys.generate()).get(path)
         assert_unavailable(response)
         assert b"10.0.0.1" not in response.content
-    assert Api("mistyped").get("/api/devices").status_code == 401  # which costs no query
+    assert Api("mistyped").get("/api/devices").status_code == 401  # no query is needed
 
 
-def test_the_message_is_in_the_clients_language(gone: None) -> None:
+def test_the_message_is_in_the_clients_language(no_database: None) -> None:
     for language, words in (("en", "The database cannot do this now."), ("id", "Basis data sedang tidak dapat")):
         assert (
             Api(keys.generate())
@@ -124,9 +120,7 @@ def test_the_message_is_in_the_clients_language(gone: None) -> None:
         )
 
 
-def test_the_admin_answers_with_a_page_that_asks_the_database_nothing(
-    operator: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_admin_shows_a_page_without_queries_during_an_outage(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any) -> None:
         raise OperationalError("connection to 10.0.0.1 refused")
 
@@ -143,7 +137,7 @@ def test_the_admin_answers_with_a_page_that_asks_the_database_nothing(
         assert b"10.0.0.1" not in response.content
 
 
-def test_what_is_no_outage_stays_an_error_of_ours(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_database_errors_return_500(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any) -> None:
         raise ProgrammingError("no such column")
 

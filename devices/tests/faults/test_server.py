@@ -1,4 +1,4 @@
-"""The server is killed, stopped and reloaded while clients write: what was acknowledged is there, all of it, once."""
+"""The server is killed, stopped and reloaded while clients write: each acknowledged write exists exactly once."""
 
 import os
 import random
@@ -16,31 +16,31 @@ from typing import Any
 import pytest
 
 from devices.tests.support.factories import device_payload
-from devices.tests.support.faults import LOST, Registry, Writers, eventually, is_alive, may_be_sent_again, times
+from devices.tests.support.faults import CONNECTION_ERRORS, Registry, Writers, eventually, is_alive, is_retryable, times
 from devices.tests.support.server import ROOT, children
 
 
-def test_a_worker_that_is_killed_in_mid_post_loses_and_doubles_nothing(registry: Registry) -> None:
-    chance = random.Random(7)  # noqa: S311  (when to strike, no secret)
-    with Writers(registry, size=60) as writers:  # so large that there is always one under way
+def test_killed_worker_loses_and_duplicates_no_write(registry: Registry) -> None:
+    chance = random.Random(7)  # noqa: S311  (when to kill, no secret)
+    with Writers(registry, size=60) as writers:  # so large that a request is always running
         for _ in range(times(50, 4)):
             writers.wait_for(2)
             time.sleep(chance.random() * 0.2)
             workers = eventually(lambda: len(found := registry.workers()) == 2 and found)
             os.kill(chance.choice(workers), signal.SIGKILL)
     writers.check()
-    cut = sum(writers.seen[name] for name in ("ConnectionResetError", "RemoteDisconnected", "IncompleteRead"))
-    assert cut, "no request was under way when a worker was killed"
+    dropped = sum(writers.seen[name] for name in ("ConnectionResetError", "RemoteDisconnected", "IncompleteRead"))
+    assert dropped, "no request was running when a worker was killed"
     assert registry.is_ready()
 
 
-def test_the_master_is_killed_its_orphans_end_and_a_new_start_serves(registry: Registry) -> None:
-    answered: list[float] = []
+def test_workers_of_a_killed_master_end_and_a_new_start_serves(registry: Registry) -> None:
+    responses: list[float] = []
     with Writers(registry) as writers:
         for _ in range(times(10, 1)):
             writers.wait_for(5)
             orphans = eventually(lambda: len(found := registry.workers()) == 2 and found)
-            waiting = threading.Thread(target=ask_and_wait, args=(registry, answered))
+            waiting = threading.Thread(target=long_poll, args=(registry, responses))
             waiting.start()
             time.sleep(0.3)
             os.kill(registry.pid, signal.SIGKILL)
@@ -52,21 +52,21 @@ def test_the_master_is_killed_its_orphans_end_and_a_new_start_serves(registry: R
     writers.check()
 
 
-def ask_and_wait(registry: Registry, answered: list[float]) -> None:
-    """Hold a request for half a minute, which a server that stops does not wait for; note when it was answered."""
+def long_poll(registry: Registry, responses: list[float]) -> None:
+    """Send a request that waits for half a minute, and append the time of its response. A server that stops ends it."""
     try:
-        registry.ask("GET", "/api/devices/changes?since=now&wait=30")
-    except LOST:
+        registry.send("GET", "/api/devices/changes?since=now&wait=30")
+    except CONNECTION_ERRORS:
         return
-    answered.append(time.monotonic())
+    responses.append(time.monotonic())
 
 
 class Readers:
-    """Clients that know which of their requests the server had taken, as `cut` ones were, and which it had not."""
+    """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
 
     def __init__(self, registry: Registry, number: int = 4) -> None:
         self.registry, self.ended = registry, threading.Event()
-        self.answered, self.cut, self.refused = 0, list[Any](), 0
+        self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
         self.threads = [threading.Thread(target=self._read) for _ in range(number)]
 
     def __enter__(self) -> "Readers":
@@ -82,24 +82,24 @@ class Readers:
     def _read(self) -> None:
         while not self.ended.is_set():
             try:
-                answer = self.registry.ask("GET", "/api/devices?size=20")
+                response = self.registry.send("GET", "/api/devices?size=20")
             except ConnectionRefusedError:
                 self.refused += 1
                 time.sleep(0.05)
-            except LOST as lost:
-                self.cut.append(repr(lost))
+            except CONNECTION_ERRORS as error:
+                self.dropped.append(repr(error))
             else:
-                self.answered += 1
-                if answer.status != 200:
-                    self.cut.append(answer)
+                self.succeeded += 1
+                if response.status != 200:
+                    self.dropped.append(response)
 
 
 def test_stop_under_load_loses_no_acknowledged_write_and_ends_waiting_requests(registry: Registry) -> None:
-    answered: list[float] = []
+    responses: list[float] = []
     with Writers(registry) as writers:
         for _ in range(times(10, 1)):
             writers.wait_for(10)
-            waiting = threading.Thread(target=ask_and_wait, args=(registry, answered))
+            waiting = threading.Thread(target=long_poll, args=(registry, responses))
             waiting.start()
             time.sleep(0.3)
             assert registry.process
@@ -107,14 +107,14 @@ def test_stop_under_load_loses_no_acknowledged_write_and_ends_waiting_requests(r
             registry.process.terminate()
             assert registry.process.wait(60) == 0
             waiting.join(40)
-            assert answered, "the waiting request got no response"
-            assert answered.pop() - begun < 20, "the waiting request did not end early"
+            assert responses, "the waiting request got no response"
+            assert responses.pop() - begun < 20, "the waiting request did not end early"
             registry.start()
     writers.check()
     assert set(writers.seen) <= {"ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
 
 
-def test_a_reload_under_load_cuts_no_request(registry: Registry) -> None:
+def test_reload_under_load_drops_no_request(registry: Registry) -> None:
     with Writers(registry) as writers, Readers(registry) as readers:
         for _ in range(times(10, 1)):
             before = eventually(lambda: len(found := registry.workers()) == 2 and found)
@@ -123,15 +123,15 @@ def test_a_reload_under_load_cuts_no_request(registry: Registry) -> None:
             eventually(lambda before=before: not any(is_alive(pid) for pid in before))
             writers.wait_for(5)
     writers.check()
-    assert (readers.cut, readers.refused) == ([], 0)
+    assert (readers.dropped, readers.refused) == ([], 0)
     assert writers.seen == {}
 
 
 def test_restarts_with_an_inherited_socket_lose_no_request(registry: Registry, tmp_path: Path) -> None:
-    """systemd keeps the listening socket (deploy/registry.socket), and here the test does."""
+    """In production systemd holds the listening socket (deploy/registry.socket); here the test does."""
     registry.stop()
     with socket.create_server(("127.0.0.1", registry.port), backlog=512) as listener:
-        run = inherits(listener, registry.environment, tmp_path)
+        run = with_inherited_socket(listener, registry.environment, tmp_path)
         process = run()
         try:
             with Writers(registry) as writers, Readers(registry) as readers:
@@ -146,11 +146,11 @@ def test_restarts_with_an_inherited_socket_lose_no_request(registry: Registry, t
             process.terminate()
             process.wait(60)
     registry.start()
-    assert (readers.cut, readers.refused) == ([], 0)
+    assert (readers.dropped, readers.refused) == ([], 0)
     assert writers.seen == {}
 
 
-def inherits(
+def with_inherited_socket(
     listener: socket.socket, environment: dict[str, str], folder: Path
 ) -> Callable[[], subprocess.Popen[bytes]]:
     """Return a function that starts gunicorn as systemd does: the socket is file descriptor 3."""
@@ -175,7 +175,7 @@ def inherits(
 
 
 @pytest.mark.parametrize("ended", ["first", "second"])
-def test_of_two_masters_one_stops_and_the_other_serves(registry: Registry, ended: str) -> None:
+def test_one_of_two_masters_stops_and_the_other_serves(registry: Registry, ended: str) -> None:
     first = registry.pid
     os.kill(first, signal.SIGUSR2)
     second = eventually(lambda: next((pid for pid in children(first) if len(children(pid)) == 2), None))
@@ -184,8 +184,8 @@ def test_of_two_masters_one_stops_and_the_other_serves(registry: Registry, ended
             os.kill(first if ended == "first" else second, signal.SIGTERM)
             eventually(lambda: not is_alive(first if ended == "first" else second), 60)
             assert all(registry.is_up() for _ in range(10))
-        assert (readers.cut, readers.refused) == ([], 0)
-        assert readers.answered
+        assert (readers.dropped, readers.refused) == ([], 0)
+        assert readers.succeeded
     finally:
         if is_alive(second):
             os.kill(second, signal.SIGTERM)
@@ -193,15 +193,15 @@ def test_of_two_masters_one_stops_and_the_other_serves(registry: Registry, ended
         registry.start()
 
 
-def test_a_post_whose_answer_was_lost_is_done_once_when_it_is_sent_again(registry: Registry) -> None:
+def test_retried_post_without_a_response_is_executed_once(registry: Registry) -> None:
     for turn in range(times(20, 2)):
         key = {"idempotency-key": uuid.uuid4().hex}
         posted = [device_payload(600_000 + turn * 1000 + i, device_name=f"Once {turn}/{i}") for i in range(200)]
 
         def post(posted: Any = posted, key: Any = key) -> Any:
             try:
-                return registry.ask("POST", "/api/devices", posted, **key)
-            except LOST:
+                return registry.send("POST", "/api/devices", posted, **key)
+            except CONNECTION_ERRORS:
                 return None
 
         first = threading.Thread(target=post)
@@ -210,10 +210,10 @@ def test_a_post_whose_answer_was_lost_is_done_once_when_it_is_sent_again(registr
         for pid in registry.workers():
             os.kill(pid, signal.SIGKILL)
         first.join(60)
-        again = eventually(lambda post=post: (answer := post()) and not may_be_sent_again(answer) and answer)
+        again = eventually(lambda post=post: (response := post()) and not is_retryable(response) and response)
         assert again.status == 201, again
-        told = {row["id"]: row for row in again.body["data"]}
+        returned = {row["id"]: row for row in again.body["data"]}
         names = {row["device_name"] for row in posted}
-        there = {pk: row for pk, row in registry.devices().items() if row["device_name"] in names}
-        assert there == told
-        assert len(there) == 200
+        found = {pk: row for pk, row in registry.devices().items() if row["device_name"] in names}
+        assert found == returned
+        assert len(found) == 200

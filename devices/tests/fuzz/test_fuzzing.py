@@ -38,7 +38,7 @@ NOTATION = st.from_regex(mac.NOTATION, fullmatch=True)
 TEXTS = st.text(max_size=40) | mutated_text([*MACS, "E86 5894", "unknown", "consumer", "CORPORATE", "x" * 255], WORDS)
 
 
-def test_the_mac_reader() -> None:
+def test_mac_parsers() -> None:
     def check(text: str) -> None:
         for read in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
             result = read(text)
@@ -72,7 +72,7 @@ def test_validation_accepts_what_the_formats_of_the_schema_define(settings: Any)
 
 
 @pytest.mark.parametrize("column", ["device_type", "device_holder"])
-def test_the_normal_form_of_a_field_is_one(column: str) -> None:
+def test_normalized_fields_are_unchanged_by_normalization(column: str) -> None:
     def check(text: str) -> None:
         row, problems = device_data.validate({column: text}, ())
         if not problems:
@@ -83,7 +83,7 @@ def test_the_normal_form_of_a_field_is_one(column: str) -> None:
     fuzz(check, TEXTS)
 
 
-def test_the_key_reader() -> None:
+def test_key_parser() -> None:
     issued = [keys.generate() for _ in range(4)]
 
     def check(text: str) -> None:
@@ -95,7 +95,7 @@ def test_the_key_reader() -> None:
     fuzz(check, LATIN | mutated_text(examples, ["cxp_", "_", "\0"]), examples=300)
 
 
-def test_the_cursor_reader() -> None:
+def test_cursor_parser() -> None:
     number = st.integers(0, 2**64 - 1)
     key, cursor = b"of this registry".ljust(32), Cursor(4711, 7, 1)
     written = cursors.encode(cursor, key)
@@ -113,7 +113,7 @@ def test_the_cursor_reader() -> None:
     fuzz(check, texts, number, number, number, examples=300)
 
 
-def test_the_reader_of_entity_tags() -> None:
+def test_etag_parser() -> None:
     def check(text: str) -> None:
         tags = conditional._parse(text)
         assert bool(tags) == bool(re.fullmatch(patterns.TAGS[1:-1], text.strip(" \t")))
@@ -207,7 +207,7 @@ def test_headers(devices: None, api: Api, settings: Any) -> None:
     fuzz(check, WRITES | read, HEADERS, st.integers(1, 9))
 
 
-def test_the_address_of_a_client(settings: Any) -> None:
+def test_client_ip_parser(settings: Any) -> None:
     settings.TRUSTED_PROXIES = 1
 
     def check(text: str) -> None:
@@ -224,7 +224,7 @@ def test_the_address_of_a_client(settings: Any) -> None:
     )
 
 
-def test_an_address_with_a_zone_is_kept_without_it(api: Api, settings: Any) -> None:
+def test_ip_address_is_stored_without_its_zone(api: Api, settings: Any) -> None:
     settings.TRUSTED_PROXIES = 1
     sent = {"x-forwarded-for": "fe80::1%" + "z" * 300}
     assert api.post("/api/devices", device_payload(1), **sent).status_code == 201
@@ -317,7 +317,7 @@ def test_csv_files() -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
-def test_what_is_exported_is_read_as_it_was(ending: str) -> None:
+def test_exported_files_are_read_with_the_same_values(ending: str) -> None:
     text = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20) | TEXTS
 
     def keepable(value: str) -> str | None:
@@ -339,7 +339,7 @@ def test_what_is_exported_is_read_as_it_was(ending: str) -> None:
     fuzz(check, st.lists(names, min_size=1, max_size=5), examples=50)
 
 
-def test_a_cell_is_unescaped_to_what_it_was() -> None:
+def test_escaped_cells_are_unescaped_to_the_same_text() -> None:
     def check(text: str) -> None:
         assert csv_escaping.unescape(csv_escaping.escape(text)) == text
         for column in ("id", *header.COLUMNS):
@@ -443,7 +443,7 @@ def test_workbooks() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_files_that_somebody_chooses_to_import(devices: None) -> None:
+def test_previews_of_imported_files(devices: None) -> None:
     user = get_user_model().objects.create_superuser("operator")
     who = Actor(Channel.ADMIN, user_id=user.pk, scope=scopes.scope_for_user(user))
 

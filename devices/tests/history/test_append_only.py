@@ -108,19 +108,19 @@ def test_prune_removes_the_events_past_their_time_and_tells_of_it(monkeypatch: p
         past(days)
     with days_ago(PAST):
         register(device_payload(1))
-    assert prune("--dry-run")[-1] == "Would be: 3 events of the audit removed."
-    assert prune()[-1] == "3 events of the audit removed."
+    assert prune("--dry-run")[-1] == "[dry run] 3 audit log events would be deleted."
+    assert prune()[-1] == "3 audit log events deleted."
     assert AuditEvent.objects.filter(action=Action.EXPORTED).count() == 2
     told = AuditEvent.objects.get(action=Action.PRUNED)
     assert (told.channel, told.details["events"]) == ("command", 3)
     assert Device.history.count() == 1
-    assert prune()[-1] == "0 events of the audit removed."
+    assert prune()[-1] == "0 audit log events deleted."
     assert AuditEvent.objects.filter(action=Action.PRUNED).count() == 1
 
 
 def test_that_something_was_pruned_stays_for_good() -> None:
     AuditEvent.objects.create(action=Action.PRUNED, channel="command", created_at=timezone.now() - timedelta(days=9999))
-    assert prune()[-1] == "0 events of the audit removed."
+    assert prune()[-1] == "0 audit log events deleted."
     assert AuditEvent.objects.count() == 1
 
 
@@ -128,20 +128,20 @@ def test_changes_are_not_pruned_before_their_time() -> None:
     with days_ago(2000):
         [device] = register(device_payload(1))
         registry.update(Device.objects.filter(pk=device.pk), {"device_name": "New"}, SYSTEM)
-    with pytest.raises(CommandError, match="--changes is too few days: Records are kept for 6 years"):
+    with pytest.raises(CommandError, match="--changes must not be less than 6 years: records are kept"):
         prune("--changes", "730")
     assert Device.history.count() == 2
-    assert prune(*CHANGES)[-1] == "0 changes removed."
+    assert prune(*CHANGES)[-1] == "0 changes deleted."
 
 
 def test_the_time_can_be_raised_and_not_lowered(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
     past(PAST)
     settings.AUDIT_YEARS = 7
-    assert prune()[-1] == "0 events of the audit removed."
+    assert prune()[-1] == "0 audit log events deleted."
     raised = AuditEvent.objects.get(action=Action.RETENTION_EXTENDED)
     assert raised.details == {"before": 6, "after": 7}
     settings.AUDIT_YEARS = 1
-    assert prune()[-1] == "0 events of the audit removed."
+    assert prune()[-1] == "0 audit log events deleted."
     assert "Records are kept for 7 years" in capsys.readouterr().err
     with pytest.raises(IntegrityError), transaction.atomic():
         AuditRetention.objects.update(years=1)

@@ -18,7 +18,7 @@ from devices.tests.support.factories import device_payload, register
 
 pytestmark = pytest.mark.django_db
 HEADINGS = "device_name,device_mac,device_type,device_holder\n"
-OURS = sorted(name for name, app in get_commands().items() if app == "devices")
+COMMANDS = sorted(name for name, app in get_commands().items() if app == "devices")
 
 
 def run(*arguments: str) -> tuple[str, str]:
@@ -29,30 +29,30 @@ def run(*arguments: str) -> tuple[str, str]:
 
 @pytest.fixture
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def give(text: str | bytes) -> None:
+    def send(text: str | bytes) -> None:
         data = text.encode() if isinstance(text, str) else text
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
-    return give
+    return send
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_each_command_says_what_it_is_for(name: str) -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_a_help_text(name: str) -> None:
     assert len(load_command_class("devices", name).help) > 60
 
 
-def test_the_documented_commands_are_there() -> None:
+def test_all_documented_commands_exist() -> None:
     keys = {"create_api_key", "list_api_keys", "revoke_api_key", "rotate_api_key"}
     bulk = {"import_devices", "export_devices", "seed_devices", "check_counts"}
     following = {"follow_changes", "prune"}
     users = {"reset_two_factor", "make_password_link", "change_user"}
-    assert set(OURS) == keys | bulk | following | users | {"quickstart", "export_audit"}
+    assert set(COMMANDS) == keys | bulk | following | users | {"quickstart", "export_audit"}
 
 
-# --- Keys
+# --- API keys
 
 
-def test_the_key_alone_is_on_stdout(api: Api) -> None:
+def test_create_api_key_prints_only_the_key_on_stdout(api: Api) -> None:
     out, err = run("create_api_key", "ward app", "--read-only", "--hospital", "RS Baru", "--naming", "camelCase")
     assert re.fullmatch(r"cxp_\w{8}_\w{46}\n", out)
     assert out.strip() not in err
@@ -62,12 +62,12 @@ def test_the_key_alone_is_on_stdout(api: Api) -> None:
     assert Hospital.history.count() == 1
 
 
-def test_a_key_works_through_the_last_of_its_days() -> None:
+def test_key_is_valid_through_the_last_day() -> None:
     run("create_api_key", "app", "--expires", "2099-12-31")
     assert ApiKey.objects.get().expires_at.isoformat() == "2099-12-31T17:00:00+00:00"  # midnight in Jakarta
 
 
-def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
+def test_legacy_key_is_read_from_stdin_and_not_printed(stdin: Any) -> None:
     text = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
     stdin(text + "\n")
     out, err = run("create_api_key", "web", "--value", "-")
@@ -79,14 +79,14 @@ def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["app", "--expires", "soon"], "--expires: This must be a day such as 2027-12-31."),
-        (["app", "--expires", "2020-01-01"], "--expires: This day has passed."),
+        (["app", "--expires", "soon"], "--expires: Use a date such as 2027-12-31."),
+        (["app", "--expires", "2020-01-01"], "--expires: This date is in the past."),
         (["app", "--hospital", "unknown"], "--hospital: “unknown” means no hospital."),
         (["app", "--hospital", " "], "--hospital: This field must not be empty."),
         (["app", "--rate", "often"], "--rate: This is not a valid rate"),
         (["app", "--naming", "kebab-case"], "--naming: invalid choice"),
         (["app", "--value", "short"], "A legacy key must have 16 to 255 printable ASCII characters"),
-        (["app", "--expires", "9999-12-31"], "--expires: This must be a day such as 2027-12-31."),
+        (["app", "--expires", "9999-12-31"], "--expires: Use a date such as 2027-12-31."),
         (
             ["app", "--hospital", "RS Baru", "--value", "short"],
             "A legacy key must have 16 to 255 printable ASCII characters",
@@ -96,62 +96,62 @@ def test_a_legacy_key_is_read_from_stdin_and_never_printed(stdin: Any) -> None:
         (["x" * 256], "NAME: This has 256 characters. The maximum is 255."),
     ],
 )
-def test_a_key_that_cannot_be_issued_is_an_error(arguments: list[str], message: str) -> None:
+def test_invalid_key_settings_are_an_error_and_create_nothing(arguments: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=re.escape(message)):
         run("create_api_key", *arguments)
     assert not ApiKey.objects.exists()
     assert not Hospital.objects.exists()
 
 
-def test_keys_are_listed_with_what_they_may_and_no_digest(rs_a: Hospital) -> None:
+def test_list_api_keys_shows_settings_and_no_digest(rs_a: Hospital) -> None:
     issued = issue("ward app", hospital=rs_a, read_only=True)
     revoked = issue("old app")
     api_keys.revoke(revoked.key, SYSTEM)
     out, err = run("list_api_keys")
     [headings, ward, old] = out.splitlines()
-    assert headings.split()[:3] == ["ID", "NAME", "BEGINS"]
+    assert headings.split()[:3] == ["ID", "NAME", "PREFIX"]
     assert f"cxp_{issued.key.prefix}" in ward
     assert "RS Harapan" in ward
-    assert ward.endswith("works")
+    assert ward.endswith("active")
     assert old.endswith("revoked")
     assert issued.key.digest not in out
-    assert err == "2 keys, 1 of them work.\n"
+    assert err == "2 keys, 1 active.\n"
 
 
-def test_a_key_is_revoked_once() -> None:
+def test_key_can_be_revoked_only_once() -> None:
     issued = issue("app")
-    assert run("revoke_api_key", str(issued.key.pk))[0] == f"Key {issued.key.pk} of app revoked.\n"
+    assert run("revoke_api_key", str(issued.key.pk))[0] == f"API key {issued.key.pk} (app) was revoked.\n"
     assert Api(issued.text).get("/api/devices").status_code == 401
-    with pytest.raises(CommandError, match="was revoked before"):
+    with pytest.raises(CommandError, match="was already revoked"):
         run("revoke_api_key", str(issued.key.pk))
 
 
 @pytest.mark.parametrize("command", ["revoke_api_key", "rotate_api_key"])
 @pytest.mark.parametrize("number", ["4711", str(10**30)])
-def test_a_key_that_is_not_there_is_an_error(command: str, number: str) -> None:
-    with pytest.raises(CommandError, match=f"There is no key {number}. list_api_keys tells which there are."):
+def test_unknown_key_is_an_error(command: str, number: str) -> None:
+    with pytest.raises(CommandError, match=f"API key {number} does not exist. Run list_api_keys to see all keys."):
         run(command, number)
 
 
-def test_a_rotated_key_works_on_for_the_overlap() -> None:
+def test_rotated_key_stays_valid_during_the_overlap() -> None:
     issued = issue("app")
     out, _err = run("rotate_api_key", str(issued.key.pk), "--overlap", "7d")
     assert Api(out.strip()).get("/api/devices").status_code == Api(issued.text).get("/api/devices").status_code == 200
     run("rotate_api_key", str(issued.key.pk), "--overlap", "0h")
     assert Api(issued.text).get("/api/devices").status_code == 401
-    with pytest.raises(CommandError, match="is no duration"):
+    with pytest.raises(CommandError, match="is not a valid duration"):
         run("rotate_api_key", str(issued.key.pk), "--overlap", "a week")
 
 
-# --- Fleets
+# --- Imports and exports
 
 
-def file(path: Path, lines: str | bytes) -> str:
+def write_file(path: Path, lines: str | bytes) -> str:
     path.write_bytes(lines.encode() if isinstance(lines, str) else lines)
     return str(path)
 
 
-def test_a_file_registers_what_is_new_and_changes_what_is_known(tmp_path: Path) -> None:
+def test_import_registers_new_devices_and_updates_known_ones(tmp_path: Path) -> None:
     register(device_payload(1, device_holder="RS Harapan"), device_payload(2))
     lines = HEADINGS + (
         "Cuff 1,000000000001,consumer,rs harapan\n"
@@ -159,12 +159,15 @@ def test_a_file_registers_what_is_new_and_changes_what_is_known(tmp_path: Path) 
         "\n"
         "New,00:00:00:00:00:03,CORPORATE,RS Baru\n"
     )
-    out, _err = run("import_devices", file(tmp_path / "fleet.csv", lines))
-    assert out == "1 registered, 1 changed, 1 unchanged.\n"
+    out, _err = run("import_devices", write_file(tmp_path / "devices.csv", lines))
+    assert out == "Devices: 1 registered, 1 changed, 1 unchanged.\n"
     rows = Device.objects.order_by("pk").values_list("device_name", "device_holder__name")
     assert list(rows) == [("Cuff 1", "RS Harapan"), ("Renamed", None), ("New", "RS Baru")]
     assert set(Device.history.filter(history_channel="import").values_list("history_type", flat=True)) == {"+", "~"}
-    assert run("import_devices", file(tmp_path / "fleet.csv", lines))[0] == "0 registered, 0 changed, 3 unchanged.\n"
+    assert (
+        run("import_devices", write_file(tmp_path / "devices.csv", lines))[0]
+        == "Devices: 0 registered, 0 changed, 3 unchanged.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,13 +179,13 @@ def test_a_file_registers_what_is_new_and_changes_what_is_known(tmp_path: Path) 
         'ID,MAC,TYPE,HOLDER,NOTE\n"Cuff 1","000000000001",CONSUMER,"RS Harapan","two\nlines"\n',
     ],
 )
-def test_the_fields_own_spreadsheets_are_known(tmp_path: Path, lines: str) -> None:
-    run("import_devices", file(tmp_path / "fleet.csv", lines))
+def test_import_reads_each_form_of_header_and_delimiter(tmp_path: Path, lines: str) -> None:
+    run("import_devices", write_file(tmp_path / "devices.csv", lines))
     device = Device.objects.get()
     assert (device.device_name, device.device_holder.name) == ("Cuff 1", "RS Harapan")
 
 
-def test_every_wrong_line_is_named_and_nothing_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_reports_each_invalid_row_and_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "LINES_AT_ONCE", 3)
     register(device_payload(9))
     lines = HEADINGS + (
@@ -194,22 +197,25 @@ def test_every_wrong_line_is_named_and_nothing_is_imported(tmp_path: Path, monke
         "Cuff 6,000000000006,CONSUMER,unknown\n"
     )
     out, err = io.StringIO(), io.StringIO()
-    with pytest.raises(CommandError, match=r"^Nothing was imported: 4 lines are wrong\.$"):
-        call_command("import_devices", file(tmp_path / "fleet.csv", lines), stdout=out, stderr=err)
-    assert [line[: line.index(":", 9)] for line in err.getvalue().splitlines()] == [
-        "line 3: device_name",
-        "line 4: device_mac",
-        "line 4: device_type",
-        "line 5: device_name",
-        "line 6: device_mac",
+    with pytest.raises(CommandError, match=r"^Nothing was imported: 4 rows have errors\.$"):
+        call_command("import_devices", write_file(tmp_path / "devices.csv", lines), stdout=out, stderr=err)
+    assert [line[: line.index(":", 8)] for line in err.getvalue().splitlines()] == [
+        "row 3: device_name",
+        "row 4: device_mac",
+        "row 4: device_type",
+        "row 5: device_name",
+        "row 6: device_mac",
     ]
     assert Device.objects.count() == 1
     assert not Hospital.objects.exists()
 
 
-def test_a_dry_run_tells_the_same_and_writes_nothing(tmp_path: Path) -> None:
-    path = file(tmp_path / "fleet.csv", HEADINGS + "Cuff 1,000000000001,CONSUMER,RS Baru\n")
-    assert run("import_devices", path, "--dry-run")[0] == "Would be: 1 registered, 0 changed, 0 unchanged.\n"
+def test_dry_run_of_an_import_reports_the_result_and_writes_nothing(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "devices.csv", HEADINGS + "Cuff 1,000000000001,CONSUMER,RS Baru\n")
+    assert (
+        run("import_devices", path, "--dry-run")[0]
+        == "Dry run, nothing was written: 1 registered, 0 changed, 0 unchanged.\n"
+    )
     assert not Device.objects.exists()
     assert not Device.history.exists()
     assert not Hospital.objects.exists()
@@ -218,27 +224,27 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [
-        ("fleet.csv", "", "The file is empty."),
-        ("fleet.csv", "name,address\n", "These headings are missing: device_mac, device_type."),
-        ("fleet.csv", "MAC,TYPE,device_mac,ID\n", "More than one heading stands for device_mac: MAC, device_mac."),
-        ("fleet.csv", HEADINGS.encode() + b"\x81,1,2,3\n", "neither XLSX nor text in a known encoding."),
-        ("fleet.csv", HEADINGS + '"Cuff 1,00\n', "The file is no CSV"),
-        ("fleet.xlsx", "PK\x03\x04 no workbook", "The file is no XLSX workbook, or a damaged one."),
+        ("devices.csv", "", "The file is empty."),
+        ("devices.csv", "name,address\n", "These headings are missing: device_mac, device_type."),
+        ("devices.csv", "MAC,TYPE,device_mac,ID\n", "More than one heading stands for device_mac: MAC, device_mac."),
+        ("devices.csv", HEADINGS.encode() + b"\x81,1,2,3\n", "neither XLSX nor text in a known encoding."),
+        ("devices.csv", HEADINGS + '"Cuff 1,00\n', "The file is no CSV"),
+        ("devices.xlsx", "PK\x03\x04 no workbook", "The file is no XLSX workbook, or a damaged one."),
     ],
 )
-def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, lines: str | bytes, message: str) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path, name: str, lines: str | bytes, message: str) -> None:
     with pytest.raises(CommandError, match=re.escape(message)):
-        run("import_devices", file(tmp_path / name, lines))
+        run("import_devices", write_file(tmp_path / name, lines))
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_file_or_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be read: No such file or directory"):
         run("import_devices", str(tmp_path / "none.csv"))
     with pytest.raises(CommandError, match="cannot be written: No such file or directory"):
         run("export_devices", str(tmp_path / "none" / "x.csv"))
 
 
-def test_a_workbooks_cells_are_read_as_they_were_meant(tmp_path: Path) -> None:
+def test_numbers_in_a_workbook_are_read_as_text_without_loss(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for row in (
         ["ID", "MAC", "TYPE", "HOLDER"],
@@ -246,35 +252,35 @@ def test_a_workbooks_cells_are_read_as_they_were_meant(tmp_path: Path) -> None:
         [1002.0, 1.1e9, "CONSUMER", ""],
     ):
         book.active.append(row)
-    book.save(tmp_path / "fleet.xlsx")
+    book.save(tmp_path / "devices.xlsx")
     with pytest.raises(CommandError):
-        run("import_devices", str(tmp_path / "fleet.xlsx"))
+        run("import_devices", str(tmp_path / "devices.xlsx"))
     book.active["B3"] = "00:00:00:00:00:02"
-    book.save(tmp_path / "fleet.xlsx")
-    run("import_devices", str(tmp_path / "fleet.xlsx"))
+    book.save(tmp_path / "devices.xlsx")
+    run("import_devices", str(tmp_path / "devices.xlsx"))
     assert set(Device.objects.values_list("device_name", "device_mac")) == {
         ("1001", "11:22:33:44:55:66"),
         ("1002", "00:00:00:00:00:02"),
     }
 
 
-@pytest.mark.parametrize("name", ["fleet.csv", "fleet.xlsx"])
-def test_what_was_exported_imports_unchanged_formulae_and_all(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["devices.csv", "devices.xlsx"])
+def test_exported_file_imports_without_changes_formulas_included(tmp_path: Path, name: str) -> None:
     names = ["=1+1", "+6281", "-5", "@sum", "'quoted", "'=x", "a,b;c", 'say "hi"', "Müller 测试", "1.0E+11"]
     register(*(device_payload(n, device_name=text, device_holder=text) for n, text in enumerate(names)))
     path = tmp_path / name
     _out, err = run("export_devices", str(path))
-    assert err == f"{len(names)} devices exported.\n"
+    assert err == f"{len(names)} devices were exported.\n"
     if name.endswith(".csv"):
         assert not re.search(r",[=+\-@]", path.read_text())
     else:
         cells = [cell for row in openpyxl.load_workbook(path).active.iter_rows() for cell in row]
         assert not [cell for cell in cells if cell.data_type == "f"]
-    assert run("import_devices", str(path))[0] == f"0 registered, 0 changed, {len(names)} unchanged.\n"
+    assert run("import_devices", str(path))[0] == f"Devices: 0 registered, 0 changed, {len(names)} unchanged.\n"
     assert list(Device.objects.order_by("pk").values_list("device_name", flat=True)) == names
 
 
-def test_a_fleet_goes_through_a_pipe(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_and_import_work_in_a_pipe(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     register(device_payload(1, device_holder="RS Harapan"))
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer))
@@ -284,14 +290,14 @@ def test_a_fleet_goes_through_a_pipe(stdin: Any, monkeypatch: pytest.MonkeyPatch
         f"{pk},Cuff 1,00:00:00:00:00:01,CONSUMER,RS Harapan\r\n"
     )
     stdin(buffer.getvalue())
-    assert run("import_devices", "-")[0] == "0 registered, 0 changed, 1 unchanged.\n"
+    assert run("import_devices", "-")[0] == "Devices: 0 registered, 0 changed, 1 unchanged.\n"
 
 
-# --- Trying it
+# --- Demo data
 
 
-def test_seeded_devices_are_unique_and_spread() -> None:
-    assert run("seed_devices", "2000")[0] == "2000 devices registered.\n"
+def test_seeded_devices_are_unique_and_of_many_hospitals() -> None:
+    assert run("seed_devices", "2000")[0] == "2000 devices were registered.\n"
     run("seed_devices", "500")
     assert Device.objects.count() == Device.history.count() == 2500
     assert 380 < Hospital.objects.count() <= 400
@@ -299,19 +305,21 @@ def test_seeded_devices_are_unique_and_spread() -> None:
 
 
 @pytest.mark.parametrize("count", ["0", "-5"])
-def test_there_is_no_seeding_of_nothing(count: str) -> None:
+def test_seeding_fewer_than_one_device_is_an_error(count: str) -> None:
     with pytest.raises(CommandError, match=r"^N must be at least 1\.$"):
         call_command("seed_devices", int(count))
 
 
-def test_seeded_devices_are_of_as_many_hospitals_as_requested() -> None:
+def test_number_of_hospitals_of_seeded_devices_can_be_set() -> None:
     run("seed_devices", "50", "--hospitals", "2")
     assert Hospital.objects.count() == 2
     with pytest.raises(CommandError, match=r"^N must be at least 1\.$"):
         call_command("seed_devices", 1, hospitals=0)
 
 
-def test_quickstart_prints_its_secrets_once(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
+def test_quickstart_prints_its_secrets_only_once(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
     settings.STATIC_ROOT = tmp_path
     out, _err = run("quickstart")
     password = re.search(r"password  (\S+)", out)

@@ -10,7 +10,7 @@ TIMES = "4194304 98 0 0 0 300 20 4000 50000 20 0 1 0 65101"
 
 
 @pytest.mark.parametrize("name", ["postgres", "a b", ") R 9 9 (", "(sd-pam)", ""])
-def test_stat_is_parsed_whatever_the_name_of_the_process(name: str) -> None:
+def test_stat_is_parsed_for_every_process_name(name: str) -> None:
     assert cpu.parse(f"12 ({name}) S 7 12 12 0 -1 {TIMES}\n") == Process(parent=7, ticks=54320)
 
 
@@ -42,6 +42,6 @@ def test_only_selects_a_case_with_every_number_of_devices() -> None:
     assert [case.name for case in chosen] == [
         "list of 100, 1,000 devices",
         "list of 100, 1,000 devices, scaling",
-        "list of 100, 1,000 devices, a hospital's key",
+        "list of 100, 1,000 devices, hospital-scoped key",
         "POST of 1, 100 devices",
     ]

@@ -1,4 +1,4 @@
-"""The check of plain English finds words in prose, and only there."""
+"""The check of plain English finds words in prose only."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_standard_english_passes(text: str) -> None:
     assert found("a.md", text) == []
 
 
-def test_comments_strings_and_names_of_tests_are_read_in_python() -> None:
+def test_comments_strings_and_test_names_are_checked_in_python() -> None:
     text = '''"""Tell
 them."""
 fields = {"holder": holder}  # whatever
@@ -64,14 +64,14 @@ def test_it_tells_the_rest(person):
     ]
 
 
-def test_messages_are_read_in_templates() -> None:
+def test_messages_are_checked_in_templates() -> None:
     text = (
         '<b class="person">{% translate "People" %}{% blocktranslate %}told\n{% plural %}held by{% endblocktranslate %}'
     )
     assert found("a.html", text) == [(1, "People"), (1, "told"), (2, "held by")]
 
 
-def test_comments_are_read_elsewhere() -> None:
+def test_comments_are_checked_in_other_files() -> None:
     assert found("nginx.conf", "person on;  # anew\n") == [(1, "anew")]
 
 

@@ -1,4 +1,4 @@
-"""Check the documents: each test, file and link that they name exists."""
+"""Check the documents: each test, file and link that they name exists, and the changelog has the version."""
 
 import itertools
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cexup import __version__
 from devices.tests.support.server import ROOT
 
 TESTS = list((ROOT / "devices/tests").rglob("test_*.py"))
@@ -14,13 +15,14 @@ NAMES = {name for path in TESTS for name in re.findall(r"^def (test_\w+)", path.
 NAMES |= {f"{path.parent.name}/{path.name}" for path in TESTS}
 VERIFIED = "security", "security-inventory", "asvs", "reliability", "performance"
 DOCUMENTS = [ROOT / "docs" / f"{name}.md" for name in VERIFIED]
-LINKING = [*DOCUMENTS, *(ROOT / "docs" / f"{name}.md" for name in ("README", "architecture"))]
-LINKING += sorted((ROOT / "docs/decisions").glob("*.md")) + sorted((ROOT / "bench/results").glob("*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench/results").glob("*.md")])
+CURRENT = [page for page in PAGES if not re.match(r"\d", page.name)]  # others name the files of their date
+MISSING = {ROOT / "docs/errors.md"}  # a page that may be missing
 SECTIONS = ["Context", "Decision", "Consequences"]
 REQUIREMENTS = 253  # of OWASP ASVS 5.0.0, levels 1 and 2
 
 
-def test_pytest_without_arguments_runs_every_file_of_tests(pytestconfig: pytest.Config) -> None:
+def test_pytest_collects_every_test_file(pytestconfig: pytest.Config) -> None:
     roots = [ROOT / path for path in pytestconfig.getini("testpaths")]
     files = [path for name in ("bench", "cexup", "devices") for path in (ROOT / name).rglob("test_*.py")]
     assert [path for path in files if not any(root in path.parents for root in roots)] == []
@@ -33,16 +35,33 @@ def test_each_test_that_a_document_names_exists(document: Path) -> None:
     assert named - NAMES == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_each_file_that_a_document_names_exists(document: Path) -> None:
-    named = set(re.findall(r"`((?:cexup|deploy|devices|docs|templates)/[\w./-]+\.\w+)`", document.read_text()))
-    assert {name for name in named if not (ROOT / name).exists()} == set()
+@pytest.mark.parametrize("page", CURRENT, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_path_that_a_page_names_exists(page: Path) -> None:
+    named = set(re.findall(r"`((?:bench|cexup|deploy|devices|docs|templates)/[\w./*-]*)`", page.read_text()))
+    assert {name for name in named if not any(ROOT.glob(name))} == set()
 
 
-@pytest.mark.parametrize("document", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
-def test_each_link_of_a_document_leads_to_a_file(document: Path) -> None:
-    links = set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()))
-    assert {link for link in links if not (document.parent / link).exists()} == set()
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link in set(re.findall(r"\]\(([^)\s]+)\)", text)):
+        name, _hash, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not re.match(r"(https?|mailto):", link):
+            assert target.exists() or target.resolve() in MISSING, link
+            assert not anchor or anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_version_is_the_newest_of_the_changelog() -> None:
+    versions = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == __version__
 
 
 def test_each_decision_has_a_header_and_is_in_the_index() -> None:
@@ -55,7 +74,7 @@ def test_each_decision_has_a_header_and_is_in_the_index() -> None:
         assert f"]({path.name})" in index
 
 
-def test_each_requirement_of_asvs_has_a_state_and_what_verifies_it() -> None:
+def test_each_requirement_of_asvs_has_a_state_and_evidence() -> None:
     lines = (ROOT / "docs/asvs.md").read_text().splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if re.match(r"\| \d+\.\d+\.\d+ ", line)]
     assert len({row[0] for row in rows}) == len(rows) == REQUIREMENTS

@@ -1,4 +1,4 @@
-"""What is installed is what was looked at: each version pinned, each file by its hash."""
+"""Every package is pinned to a version, and every file to its hash."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from devices.tests.support.server import ROOT
 
 
 def pinned(name: str) -> dict[str, str]:
-    """The versions of a compiled file, of each requirement that has a hash."""
+    """Return the version of each requirement of a compiled file. Each must have a hash."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
@@ -24,18 +24,20 @@ def pinned(name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
-def test_what_is_asked_for_is_what_is_pinned(name: str) -> None:
-    asked = re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==(\S+)$", (ROOT / f"{name}.in").read_text(), re.MULTILINE)
-    assert len(asked) > 10
-    assert set(asked) <= set(pinned(f"{name}.txt").items())
+def test_requirements_are_pinned_to_their_versions(name: str) -> None:
+    required = re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==(\S+)$", (ROOT / f"{name}.in").read_text(), re.MULTILINE)
+    assert len(required) > 10
+    assert set(required) <= set(pinned(f"{name}.txt").items())
 
 
 @pytest.mark.parametrize("python", ["3.11.0", "3.11.3", "3.12.0", "3.13.0", "3.14.0"])
-def test_what_each_python_needs_besides_is_pinned_too(python: str) -> None:
-    """The files are compiled by one Python; others may need what that one does not."""
+def test_requirements_of_each_python_version_are_pinned(python: str) -> None:
+    """The files are compiled by one Python version. Other versions may need other packages."""
     versions = pinned("requirements-dev.txt")
-    asked = (ROOT / "requirements.in").read_text() + (ROOT / "requirements-dev.in").read_text()
-    extras = {name: found.split(",") for name, found in re.findall(r"^([a-z0-9.-]+)\[([^]]+)\]", asked, re.MULTILINE)}
+    required = (ROOT / "requirements.in").read_text() + (ROOT / "requirements-dev.in").read_text()
+    extras = {
+        name: found.split(",") for name, found in re.findall(r"^([a-z0-9.-]+)\[([^]]+)\]", required, re.MULTILINE)
+    }
     environment = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
     needed = {
         canonicalize_name(requirement.name)
@@ -50,12 +52,12 @@ def test_what_each_python_needs_besides_is_pinned_too(python: str) -> None:
     assert needed <= versions.keys()
 
 
-def test_what_tests_is_what_serves_and_more() -> None:
+def test_development_requirements_include_those_of_production() -> None:
     assert set(pinned("requirements.txt").items()) < set(pinned("requirements-dev.txt").items())
 
 
-def test_the_sbom_lists_each_pinned_package_and_each_file() -> None:
-    """`make sbom` writes it."""
+def test_sbom_lists_each_pinned_package_and_file() -> None:
+    """`make sbom` writes the file."""
     sbom = json.loads((ROOT / "sbom.json").read_text())
     assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
     listed = {part["name"]: part["version"] for part in sbom["components"]}

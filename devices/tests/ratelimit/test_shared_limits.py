@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from devices.tests.support.postgres import throwaway_postgres
-from devices.tests.support.redis import LIMIT, REQUESTS, ask_many, free_port, needs_redis
+from devices.tests.support.redis import LIMIT, REQUESTS, free_port, needs_redis, send_many
 from devices.tests.support.server import ROOT, served_from, serving
 
 
@@ -46,8 +46,8 @@ def test_of_a_limit_of_100_requests_and_100_failed_keys_exactly_100_pass_counted
     environment = served_by_two(database, API_FAILED_RATE=f"{LIMIT}/h")
     key = manage(environment, "create_api_key", "app", "--rate", f"{LIMIT}/h")
     with serving(environment) as port:
-        assert ask_many(port, key) == {200: LIMIT, 429: REQUESTS - LIMIT}
-        assert ask_many(port, "MTYzNTEzMDIzNDY0MA==1635130") == {401: LIMIT, 429: REQUESTS - LIMIT}
+        assert send_many(port, key) == {200: LIMIT, 429: REQUESTS - LIMIT}
+        assert send_many(port, "MTYzNTEzMDIzNDY0MA==1635130") == {401: LIMIT, 429: REQUESTS - LIMIT}
 
 
 @needs_redis
@@ -58,7 +58,7 @@ def test_of_a_limit_of_100_exactly_100_are_admitted_counted_by_redis(
     key = manage(environment, "create_api_key", "app", "--rate", f"{LIMIT}/h")
     other = {**environment, "PORT": str(free_port())}  # another machine with the same Redis
     with serving(environment) as port, serving(other) as another_port, ThreadPoolExecutor(2) as both:
-        told = both.map(ask_many, [port, another_port], [key, key])
+        told = both.map(send_many, [port, another_port], [key, key])
         assert sum(told, Counter()) == {200: LIMIT, 429: 2 * REQUESTS - LIMIT}
 
 
@@ -71,9 +71,9 @@ def test_a_redis_that_dies_fails_no_request_and_the_database_counts_on(
     key = manage(environment, "create_api_key", "app", "--rate", "2000/h")
     limited = manage(environment, "create_api_key", "limited", "--rate", f"{LIMIT}/h")
     with serving(environment) as port, ThreadPoolExecutor(1) as client:
-        while_it_dies = client.submit(ask_many, port, key, 960)
+        while_it_dies = client.submit(send_many, port, key, 960)
         time.sleep(0.5)
         process.kill()
         process.wait(30)
         assert while_it_dies.result() == {200: 960}
-        assert ask_many(port, limited) == {200: LIMIT, 429: REQUESTS - LIMIT}
+        assert send_many(port, limited) == {200: LIMIT, 429: REQUESTS - LIMIT}

@@ -152,13 +152,13 @@ def test_wrong_counts_are_told_and_repaired() -> None:
     fleet()
     out, err = io.StringIO(), io.StringIO()
     call_command("check_counts", stdout=out)
-    assert out.getvalue() == "Every count is right.\n"
+    assert out.getvalue() == "All counters match.\n"
     DeviceCount.objects.filter(device_type="CORPORATE").delete()
-    with pytest.raises(CommandError, match=r"^2 counts are wrong: run check_counts --repair\.$"):
+    with pytest.raises(CommandError, match=r"^2 counters do not match. Run check_counts --repair\.$"):
         call_command("check_counts", stderr=err)
     assert sorted(err.getvalue().splitlines()) == ["RS Sehat, CORPORATE: +3", "all hospitals, CORPORATE: +3"]
     call_command("check_counts", "--repair", stdout=out, stderr=err)
-    assert out.getvalue().endswith("2 counts repaired.\n")
+    assert out.getvalue().endswith("2 counters were corrected.\n")
     assert counts.find_drift() == []
     assert DeviceCount.objects.by_holder_and_type(None) == counted()
 

@@ -1,4 +1,4 @@
-"""Files that the registry creates are readable by their owner alone, whatever umask it is started with."""
+"""Files that the registry creates are readable by their owner only, for every umask at its start."""
 
 import os
 import subprocess
@@ -11,12 +11,12 @@ import pytest
 
 from devices.tests.support.server import ROOT, served_from, serving
 
-OPEN = 0o022  # the umask of most shells and services
+USUAL_UMASK = 0o022  # of most shells and services
 
 
 def manage(environment: dict[str, str], *words: str) -> None:
     command = [sys.executable, "manage.py", *words]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, umask=OPEN)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, umask=USUAL_UMASK)
 
 
 def modes(folder: Path) -> dict[str, str]:
@@ -24,12 +24,12 @@ def modes(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the database of a server that is running and has written."""
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a running server with its database and an export."""
     folder = tmp_path_factory.mktemp("files")
     environment = served_from(f"sqlite:///{folder / 'registry.sqlite3'}")
     manage(environment, "migrate", "-v0")
-    before = os.umask(OPEN)
+    before = os.umask(USUAL_UMASK)
     try:
         with serving(environment) as port:
             assert urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=120).status == 200
@@ -40,14 +40,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.umask(before)
 
 
-def test_a_database_and_what_belongs_to_it_are_the_owners_alone(served: Path) -> None:
-    found = modes(served)
+def test_database_files_are_readable_by_their_owner_only(data_folder: Path) -> None:
+    found = modes(data_folder)
     assert {"registry.sqlite3", "registry.sqlite3-wal", "registry.sqlite3-shm"} <= set(found)
     assert set(found.values()) == {"0o600"}
 
 
-def test_an_export_is_the_owners_alone(served: Path) -> None:
-    assert modes(served)["export.csv"] == "0o600"
+def test_export_is_readable_by_its_owner_only(data_folder: Path) -> None:
+    assert modes(data_folder)["export.csv"] == "0o600"
 
 
 def test_static_files_are_public(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_static_files_are_public(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in found} == {0o644}
 
 
-def test_the_servers_command_in_the_makefile_and_the_services_set_the_same_umask() -> None:
+def test_makefile_and_services_set_the_same_umask() -> None:
     makefile = (ROOT / "Makefile").read_text()
     recipe = makefile.partition("\nrun:")[2].partition("\n\n")[0].splitlines()[1:]
     assert all(line.startswith("\t@umask 077; ") for line in recipe)

@@ -1,4 +1,4 @@
-"""What every answer has, whatever it answers; and whose word about a request is believed."""
+"""The headers of every response, and the forwarded headers that are trusted."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ SAMPLES = {
 
 
 def paths(patterns: Any = None, prefix: str = "/") -> Iterator[str]:
-    """A path of each route that there is, the admin's and the API's included."""
+    """Yield a path for each route, also of the admin and the API."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         route = _sample(str(pattern.pattern))
         if isinstance(pattern, URLResolver):
@@ -38,16 +38,16 @@ def paths(patterns: Any = None, prefix: str = "/") -> Iterator[str]:
 
 
 def _sample(route: str) -> str:
-    """A path for a route: its parameters filled in, a regular expression without its signs."""
+    """Return a path for a route: with values for its parameters, and without the signs of a regular expression."""
     named = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda match: SAMPLES.get(match[1], "1"), route)
     filled = re.sub(r"<(?:\w+:)?(\w+)>", lambda match: SAMPLES.get(match[1], "1"), named)
     return re.sub(r"[\^$?\\]", "", filled).replace("(.)", "nothing")
 
 
-ALL = sorted(set(paths()))
+PATHS = sorted(set(paths()))
 
 
-def headers_are_there(response: Any) -> bool:
+def has_headers(response: Any) -> bool:
     found = response.headers
     policy = found.get("Content-Security-Policy", "")
     assert "default-src 'self'" in policy
@@ -61,50 +61,50 @@ def headers_are_there(response: Any) -> bool:
     return True
 
 
-def test_the_walk_sees_the_admin_and_the_api() -> None:
-    assert {"/", "/healthz/", "/api/devices", "/api/device/1", "/admin/devices/device/", "/admin/login/"} <= set(ALL)
-    assert {"/admin/devices/auditevent/", "/admin/two-factor/", "/admin/set-password/MQ/abc-def/"} <= set(ALL)
-    assert len(ALL) > 70
+def test_paths_include_the_admin_and_the_api() -> None:
+    assert {"/", "/healthz/", "/api/devices", "/api/device/1", "/admin/devices/device/", "/admin/login/"} <= set(PATHS)
+    assert {"/admin/devices/auditevent/", "/admin/two-factor/", "/admin/set-password/MQ/abc-def/"} <= set(PATHS)
+    assert len(PATHS) > 70
 
 
-@pytest.mark.parametrize("who", ["operator", "ratna", "client"])
-def test_every_page_has_the_headers_whoever_asks(request: pytest.FixtureRequest, db: None, who: str) -> None:
-    client = request.getfixturevalue(who)
+@pytest.mark.parametrize("role", ["operator", "ratna", "client"])
+def test_every_page_has_the_headers_for_every_client(request: pytest.FixtureRequest, db: None, role: str) -> None:
+    client = request.getfixturevalue(role)
     client.raise_request_exception = False
     seen = set()
-    for path in ALL:
+    for path in PATHS:
         for method in ("get", "post", "trace"):
             response = getattr(client, method)(path)
-            assert headers_are_there(response), path
+            assert has_headers(response), path
             seen.add(response.status_code)
-        if path == "/admin/logout/" and who != "client":
-            client.force_login(User.objects.get(is_superuser=who == "operator"))
+        if path == "/admin/logout/" and role != "client":
+            client.force_login(User.objects.get(is_superuser=role == "operator"))
     assert 500 not in seen
     assert {200, 302} <= seen
 
 
 @pytest.mark.parametrize("path", ["/api/devices", "/admin/", "/nothing"])
-def test_a_wrong_host_is_400_and_has_the_headers_too(outsider: Api, path: str) -> None:
+def test_unknown_host_gets_400_with_the_headers(outsider: Api, path: str) -> None:
     for headers in ({"host": "evil.example"}, {"host": "a b"}, {"host": "testserver.evil.example"}):
         response = outsider.get(path, **headers)
         assert response.status_code == 400
-        assert headers_are_there(response)
+        assert has_headers(response)
         if path.startswith("/api/"):
             assert (response.json()["status"], errors(response)) == ("BAD_REQUEST", [(None, "invalid_host")])
     assert outsider.get("/api/devices", **{"x-forwarded-host": "evil.example"}).status_code == 401
 
 
-def test_where_it_failed_is_answered_with_the_headers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_500_has_the_headers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any) -> None:
         raise RuntimeError
 
     monkeypatch.setattr("devices.registry.register", fail)
     response = api.post("/api/devices", device_payload(1))
     assert response.status_code == 500
-    assert headers_are_there(response)
+    assert has_headers(response)
 
 
-# --- A server with HTTPS, behind a proxy and without one
+# --- A server with HTTPS, with and without a proxy
 
 
 def _https(folder: Path, proxies: int) -> dict[str, str]:
@@ -124,7 +124,7 @@ def https_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(port: int, path: str, **headers: str) -> tuple[int, dict[str, str]]:
+def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
@@ -147,33 +147,33 @@ with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
     form = {"username": "operator", "password": "pagi-cerah", "next": "/admin/"}
     assert client.post("/admin/login/", form, secure=True).status_code == 302
     client.post("/language", {"language": "id"}, secure=True)
-    client.post("/admin/devices/device/", {"action": "retire", "index": "0"}, secure=True)  # none chosen: a message
+    client.post("/admin/devices/device/", {"action": "retire", "index": "0"}, secure=True)  # a message: none selected
 kept = ("secure", "httponly", "samesite", "path", "domain")
 flags = {name: [found[flag] for flag in kept] for name, found in client.cookies.items()}
 print(json.dumps(flags))
 """
 
 
-def test_every_cookie_is_secure_http_only_and_same_site(https_folder: Path) -> None:
+def test_cookies_are_secure_http_only_and_same_site(https_folder: Path) -> None:
     cookies = json.loads(shell(COOKIES, _https(https_folder, 0)))
     names = ("csrftoken", "sessionid", "django_language", "device")
     assert set(cookies) == {f"__Host-{name}" for name in names}
     assert set(map(tuple, cookies.values())) == {(True, True, "Lax", "/", "")}
 
 
-def test_without_a_proxy_nobody_is_believed_about_https_or_addresses(https_folder: Path) -> None:
+def test_forwarded_headers_are_ignored_without_a_trusted_proxy(https_folder: Path) -> None:
     with serving(_https(https_folder, 0)) as port:
         for headers in ({"x_forwarded_proto": "https"}, {"x_forwarded_ssl": "on"}, {"x_forwarded_protocol": "ssl"}):
-            status, answered = ask(port, "/admin/", x_forwarded_for="192.0.2.9", **headers)
+            status, found = get(port, "/admin/", x_forwarded_for="192.0.2.9", **headers)
             assert status == 301
-            assert answered["Location"].startswith("https://")
-            assert ask(port, "/api/devices", x_forwarded_for="192.0.2.9", **headers)[0] == 403
+            assert found["Location"].startswith("https://")
+            assert get(port, "/api/devices", x_forwarded_for="192.0.2.9", **headers)[0] == 403
 
 
-def test_behind_a_proxy_of_ours_it_is_https_and_stays_so(https_folder: Path) -> None:
+def test_forwarded_headers_of_a_trusted_proxy_are_used_and_hsts_is_sent(https_folder: Path) -> None:
     with serving(_https(https_folder, 1)) as port:
-        status, answered = ask(port, "/api/devices", x_forwarded_proto="https", x_forwarded_for="192.0.2.9")
+        status, found = get(port, "/api/devices", x_forwarded_proto="https", x_forwarded_for="192.0.2.9")
         assert status == 401
-        assert "max-age=31536000" in answered["Strict-Transport-Security"]
+        assert "max-age=31536000" in found["Strict-Transport-Security"]
     denied = "from devices.models import AuditEvent; print(*AuditEvent.objects.values_list('action', 'ip_address'))"
     assert "('denied', '192.0.2.9')" in shell(denied, _https(https_folder, 1))

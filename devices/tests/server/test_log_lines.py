@@ -17,8 +17,8 @@ from cexup.logs import CUT, LINE_LENGTH, MESSAGE_LENGTH, TRACEBACK_LENGTH, Gunic
 from devices.tests.support.client import Api
 
 FORGED = "2026-01-01T00:00:00.000+00:00 INFO devices.audit.audit_log [-] FORGED"
-BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
-OTHERS = ["\x00", "\x08", "\x1b[2K\x1b[1A", "\x7f", "\x9b1A", "\u202e", "\ud800", "\ufeff"]
+LINE_BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+CONTROLS = ["\x00", "\x08", "\x1b[2K\x1b[1A", "\x7f", "\x9b1A", "\u202e", "\ud800", "\ufeff"]
 
 
 def line(message: str, *args: object, error: BaseException | None = None) -> str:
@@ -37,7 +37,7 @@ def error(text: str) -> RuntimeError:
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """What the application's own handler writes."""
+    """The output of a handler with the formatter of the application."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(LineFormatter())
@@ -46,15 +46,15 @@ def stream() -> Iterator[io.StringIO]:
     logging.getLogger().removeHandler(handler)
 
 
-@pytest.mark.parametrize("character", BREAKS + OTHERS)
-def test_no_character_begins_a_new_line_or_reaches_the_terminal(character: str) -> None:
+@pytest.mark.parametrize("character", LINE_BREAKS + CONTROLS)
+def test_control_characters_are_escaped(character: str) -> None:
     written = line("Not Found: %s", f"/api/x{character}{FORGED}")
     assert written.isprintable()
     assert len(written.splitlines()) == 1
     assert f"/api/x{character.encode('unicode_escape', 'surrogatepass').decode()}{FORGED}" in written
 
 
-@pytest.mark.parametrize("character", BREAKS)
+@pytest.mark.parametrize("character", LINE_BREAKS)
 def test_each_line_of_a_traceback_is_indented(character: str) -> None:
     written = line("It failed", error=error(f"x{character}{FORGED}"))
     first, *others = written.splitlines()
@@ -63,8 +63,8 @@ def test_each_line_of_a_traceback_is_indented(character: str) -> None:
     assert all(each.startswith("    ") and each.isprintable() for each in others)
 
 
-def test_a_path_cannot_forge_a_record(db: None, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_asked: Any, **_values: Any) -> None:
+def test_path_cannot_forge_a_log_record(db: None, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError
 
     monkeypatch.setattr("devices.api.authentication.find_active_key", fail)
@@ -74,13 +74,13 @@ def test_a_path_cannot_forge_a_record(db: None, stream: io.StringIO, monkeypatch
     assert "\x1b" not in stream.getvalue()
 
 
-def test_a_record_begins_with_its_time_in_utc() -> None:
+def test_log_record_begins_with_its_time_in_utc() -> None:
     written = datetime.fromisoformat(line("x").split()[0])
     assert written.utcoffset() == datetime.now(UTC).utcoffset()
-    assert abs((datetime.now(UTC) - written).total_seconds()) < 3600  # the zone of the settings is hours away
+    assert abs((datetime.now(UTC) - written).total_seconds()) < 3600  # the TIME_ZONE of the settings differs by hours
 
 
-def test_gunicorn_writes_the_same_format() -> None:
+def test_gunicorn_logs_in_the_same_format() -> None:
     config = Config()
     config.set("accesslog", "-")
     logger = GunicornLogger(config)
@@ -90,14 +90,14 @@ def test_gunicorn_writes_the_same_format() -> None:
             assert isinstance(handler.formatter, LineFormatter)
 
 
-def test_no_other_handler_of_django_writes_lines() -> None:
+def test_django_has_no_other_log_handlers() -> None:
     assert [handler["formatter"] for handler in django_settings.LOGGING["handlers"].values()] == ["line"]
     for name in ("django", "django.server", "django.request", "django.security.DisallowedHost"):
         assert logging.getLogger(name).handlers == []
         assert logging.getLogger(name).propagate
 
 
-def test_text_is_cut_before_any_pattern_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_cut_before_patterns_run(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(logs, "redacted", lambda text: seen.append(len(text)) or text)
     for text in ("a" * 100_000, "a b " * 100_000, "\n" * 100_000, "a@" * 100_000):
@@ -110,21 +110,21 @@ def test_text_is_cut_before_any_pattern_sees_it(monkeypatch: pytest.MonkeyPatch)
         assert CUT in written
 
 
-def test_a_long_traceback_keeps_its_end() -> None:
+def test_long_traceback_keeps_its_end() -> None:
     written = line("It failed", error=error("x\n" * 100_000 + "the last line"))
     assert written.splitlines()[-1] == "    the last line"
 
 
 @pytest.mark.parametrize("secret", ["ratna@rs.example", "postgres://registry:hunter2@localhost/x"])
 @pytest.mark.parametrize("before", ["x ", "xx", "x/"])
-def test_a_cut_leaves_no_half_of_a_secret(secret: str, before: str) -> None:
+def test_cut_leaves_no_part_of_a_secret(secret: str, before: str) -> None:
     for length in range(MESSAGE_LENGTH - len(secret) - 5, MESSAGE_LENGTH + 5):
         written = line("%s", f"{before * (length // 2)}{'/' * (length % 2)}/{secret} and so on")
         assert "hunter" not in written
         assert "ratna" not in written
 
 
-def test_a_wrong_host_is_logged_in_one_short_line_without_a_traceback(stream: io.StringIO, outsider: Api) -> None:
+def test_unknown_host_is_logged_in_one_short_line(stream: io.StringIO, outsider: Api) -> None:
     assert outsider.get("/api/devices", host="a" * 8_000).status_code == 400
     assert outsider.get("/admin/", host="b" * 8_000).status_code == 400
     written = stream.getvalue()
@@ -133,7 +133,7 @@ def test_a_wrong_host_is_logged_in_one_short_line_without_a_traceback(stream: io
     assert len(written) < 2 * (MESSAGE_LENGTH + 200)
 
 
-def test_a_record_has_the_id_of_its_request() -> None:
+def test_log_record_has_the_id_of_its_request() -> None:
     token = logs.current_request_id.set("request-7")
     try:
         assert " INFO devices [request-7] It works" in line("It works")

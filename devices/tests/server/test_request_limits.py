@@ -1,4 +1,4 @@
-"""Nothing may be as long, as many or as slow as somebody likes: each bound, and what is answered beyond it."""
+"""Length, number and duration of everything in a request are limited: each limit, and the response above it."""
 
 import os
 import re
@@ -20,17 +20,17 @@ from devices.api.filters import DeviceFilter
 from devices.db import bulk
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.redis import ask_many, free_port
+from devices.tests.support.redis import free_port, send_many
 from devices.tests.support.server import ROOT, serving
 from devices.tests.support.server import children as workers
 
-on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has its busy timeout")
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has a busy timeout instead")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", DeviceFilter.base_filters)
 @pytest.mark.parametrize("value", ["x" * 256, "9" * 256, "%C3%A9" * 256])
-def test_every_filter_has_an_end(api: Api, name: str, value: str) -> None:
+def test_values_of_filters_are_bounded(api: Api, name: str, value: str) -> None:
     response = api.get(f"/api/devices?{name}={value}")
     assert response.status_code == 400
     assert [field for field, _code in errors(response)] == [name]
@@ -39,18 +39,18 @@ def test_every_filter_has_an_end(api: Api, name: str, value: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["page", "size", "after", "before"])
-def test_every_number_of_a_page_has_an_end(api: Api, name: str) -> None:
+def test_numbers_of_pages_are_bounded(api: Api, name: str) -> None:
     assert errors(api.get(f"/api/devices?{name}={'9' * 300}")) == [(name, "out_of_range")]
 
 
 @pytest.mark.django_db
-def test_a_cursor_and_what_waits_have_an_end(api: Api) -> None:
+def test_cursor_and_wait_are_bounded(api: Api) -> None:
     assert errors(api.get(f"/api/devices/changes?since={'A' * 3000}")) == [("since", "cursor")]
     assert errors(api.get("/api/devices/changes?wait=31")) == [("wait", "out_of_range")]
 
 
 @pytest.mark.django_db
-def test_more_parameters_than_django_reads_are_refused_in_the_envelope(api: Api) -> None:
+def test_too_many_parameters_are_rejected_in_the_envelope(api: Api) -> None:
     response = api.get("/api/devices?" + "&".join(f"p{n}=1" for n in range(1001)))
     assert (response.status_code, response.json()["status"]) == (400, "BAD_REQUEST")
 
@@ -77,7 +77,7 @@ def limited(transactional_db: None, monkeypatch: pytest.MonkeyPatch, request: py
 
 @contextmanager
 def locked_by_another(statement: str) -> Iterator[None]:
-    """Let another connection hold what the statement locks."""
+    """Run the statement in an open transaction of another connection."""
     is_locked, is_done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -102,7 +102,7 @@ def locked_by_another(statement: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     "limited", [["DATABASE_STATEMENT_TIMEOUT"], ["DATABASE_LOCK_TIMEOUT"]], indirect=True, ids=["statement", "lock"]
 )
-def test_a_request_that_waits_too_long_for_another_answers_503(limited: None) -> None:
+def test_lock_wait_of_a_request_ends_with_503(limited: None) -> None:
     api = Api(issue("app").text)
     [device] = register(device_payload(1))
     path = f"/api/device/{device.pk}"
@@ -118,21 +118,18 @@ def test_a_request_that_waits_too_long_for_another_answers_503(limited: None) ->
 
 
 @on_postgresql
-def test_a_transaction_of_a_request_that_stands_still_is_ended_and_answers_503(
-    limited: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_idle_transaction_of_a_request_ends_with_503(limited: None, monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(issue("app").text)
     connection.close()
     insert = bulk.insert
 
-    def stand_still(*args: Any, **kwargs: Any) -> list[int]:
+    def insert_slowly(*args: Any, **kwargs: Any) -> list[int]:
         time.sleep(8)
         return insert(*args, **kwargs)
 
-    monkeypatch.setattr(bulk, "insert", stand_still)
-    response = api.post(
-        "/api/devices", device_payload(1, device_holder="RS 1")
-    )  # looked for: by then the transaction has begun
+    monkeypatch.setattr(bulk, "insert", insert_slowly)
+    with_hospital = device_payload(1, device_holder="RS 1")  # its query begins the transaction before the insert
+    response = api.post("/api/devices", with_hospital)
     assert (response.status_code, response["Retry-After"]) == (503, "1")
     monkeypatch.undo()
     connection.close()  # as when a request ends
@@ -158,11 +155,11 @@ def test_requests_have_database_timeouts_and_commands_have_none() -> None:
     assert shown() == ["0", "0"]
 
 
-def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: dict[str, str], server_key: str) -> None:
+def test_workers_are_replaced_without_dropped_requests(server_environment: dict[str, str], server_key: str) -> None:
     environment = {**server_environment, "PORT": str(free_port()), "WEB_CONCURRENCY": "2", "WEB_MAX_REQUESTS": "100"}
     with serving(environment) as port:
         first = set(workers(port))
-        assert ask_many(port, server_key, 640, connection="close") == {200: 640}
+        assert send_many(port, server_key, 640, connection="close") == {200: 640}
         end = time.monotonic() + 60
         while first & set(workers(port)) and time.monotonic() < end:
             time.sleep(0.1)
@@ -170,7 +167,7 @@ def test_a_worker_is_replaced_without_a_request_being_cut(server_environment: di
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_understands_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for unit in (ROOT / "deploy").glob("registry*.*"):
         if unit.suffix in {".service", ".socket", ".timer"}:
             text = re.sub(r"/srv/registry/\.venv/bin/\w+", shutil.which("true") or "", unit.read_text())
@@ -178,5 +175,5 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     units = sorted(tmp_path.iterdir())
     assert len(units) == 4
     result = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
-    told = [line for line in result.stderr.splitlines() if "registry" in line and "man" not in line]
-    assert (result.returncode, told) == (0, [])
+    reported = [line for line in result.stderr.splitlines() if "registry" in line and "man" not in line]
+    assert (result.returncode, reported) == (0, [])

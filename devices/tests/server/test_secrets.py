@@ -1,4 +1,4 @@
-"""No key, password, code or personal address in a log, an error page, a report or a `repr`, whatever fails."""
+"""Logs, error pages, error reports and `repr` contain no key, password, code or email address."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ EMAIL, LINK = "ratna@rs.example", "/admin/set-password/MQ/abc-def/"
 
 
 class Lines(logging.Handler):
-    """What the settings' own formatter writes."""
+    """A handler that collects lines of the LineFormatter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def fail(*_args: Any, **_kwargs: Any) -> Any:
 
 
 @pytest.mark.django_db
-def test_a_failure_tells_neither_key_nor_body(log: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_shows_neither_key_nor_body(log: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     text = issue("ward app").text
     monkeypatch.setattr(registry, "register", fail)
     response = Api(text).post(f"/api/devices?x={text}", [device_payload(1)])
@@ -79,28 +79,28 @@ def test_a_failure_tells_neither_key_nor_body(log: Lines, monkeypatch: pytest.Mo
 
 
 @pytest.mark.django_db
-def test_a_row_that_the_database_refused_is_not_logged(
+def test_rejected_row_is_not_logged(
     log: Lines, operator: Client, ratna: Client, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users.invite("Other", "other@rs.example", [rs_a])
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
     monkeypatch.setattr("devices.admin.users.UserForm.clean_email", lambda form: "other@rs.example")
     operator.raise_request_exception = False
     form = {"first_name": "Ibu Ratna", "email": "x@rs.example", "hospitals": [rs_a.pk], "is_active": "on"}
-    response = operator.post(f"/admin/devices/staffuser/{person.pk}/change/", form)
+    response = operator.post(f"/admin/devices/staffuser/{user.pk}/change/", form)
     assert response.status_code == 500
     assert "IntegrityError" in log.text
     for text in (log.text, response.content.decode()):
         assert "rs.example" not in text
-        assert person.password not in text
+        assert user.password not in text
 
 
 @pytest.mark.django_db
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite tells no values of a row that it refuses")
-def test_the_whole_row_that_a_constraint_tells_is_not_logged(log: Lines) -> None:
-    with pytest.raises(IntegrityError, match=HIDDEN) as refused, transaction.atomic():
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="errors of SQLite have no values")
+def test_row_in_the_message_of_a_constraint_is_not_logged(log: Lines) -> None:
+    with pytest.raises(IntegrityError, match=HIDDEN) as raised, transaction.atomic():
         ApiKey.objects.bulk_create([ApiKey(name=HIDDEN, prefix="abcdefgh", digest="d" * 64, naming="x")])
-    logging.getLogger("devices").error("refused", exc_info=refused.value)
+    logging.getLogger("devices").error("rejected", exc_info=raised.value)
     assert "apikey_naming_known" in log.text
     assert "DETAIL: …" in log.text
     assert HIDDEN not in log.text
@@ -108,7 +108,7 @@ def test_the_whole_row_that_a_constraint_tells_is_not_logged(log: Lines) -> None
 
 
 @pytest.mark.django_db
-def test_what_people_type_to_sign_in_is_not_logged(log: Lines, client: Client, operator: Client) -> None:
+def test_sign_in_forms_are_not_logged(log: Lines, client: Client, operator: Client) -> None:
     for username in ("operator", "ratna@rs.example", PASSWORD):
         for _ in range(6):
             response = client.post("/admin/login/", {"username": username, "password": PASSWORD})
@@ -118,7 +118,7 @@ def test_what_people_type_to_sign_in_is_not_logged(log: Lines, client: Client, o
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "redacted_text"),
     [
         ("Not Found: /admin/set-password/MQ/abc-def/", "Not Found: /admin/set-password/…"),
         ("no such user ratna@rs.example.", "no such user …@…."),
@@ -130,8 +130,8 @@ def test_what_people_type_to_sign_in_is_not_logged(log: Lines, client: Client, o
         ("nothing to hide: key 7 of Ward app", "nothing to hide: key 7 of Ward app"),
     ],
 )
-def test_a_line_keeps_what_is_no_secret(text: str, kept: str) -> None:
-    assert redacted(text) == kept
+def test_redaction_removes_only_secrets(text: str, redacted_text: str) -> None:
+    assert redacted(text) == redacted_text
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_line_keeps_what_is_no_secret(text: str, kept: str) -> None:
         ("DATABASE_URL", "nonsense://registry:hunter2@localhost:port/x"),
     ],
 )
-def test_a_malformed_setting_is_told_by_name_and_not_by_value(variable: str, value: str) -> None:
+def test_malformed_setting_is_reported_without_its_value(variable: str, value: str) -> None:
     environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "SECRET_KEY": "x" * 50, variable: value}
     command = [sys.executable, "manage.py", "check", "--database", "default"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -151,12 +151,12 @@ def test_a_malformed_setting_is_told_by_name_and_not_by_value(variable: str, val
     assert "hunter2" not in result.stderr + result.stdout
 
 
-# --- Reports of errors, as Django would mail them
+# --- Error reports, as Django mails them
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("how", ["get_traceback_text", "get_traceback_html"])
-def test_a_report_of_an_error_tells_neither_headers_nor_forms_nor_variables(how: str, settings: Any) -> None:
+def test_error_report_has_no_headers_forms_or_variables(how: str, settings: Any) -> None:
     text = keys.generate()
     request = RequestFactory().post(
         f"{LINK}?key={text}",
@@ -174,44 +174,44 @@ def test_a_report_of_an_error_tells_neither_headers_nor_forms_nor_variables(how:
 
 def _fails_with(key: str, password: str) -> None:
     form = {"password": password, "key": key}
-    raise ValueError(f"no good: {len(form)}")
+    raise ValueError(f"invalid: {len(form)}")
 
 
 # --- repr
 
 
 @pytest.mark.django_db
-def test_no_repr_has_a_secret_or_an_address(rs_a: Hospital, ratna: Client) -> None:
+def test_repr_has_no_secret_and_no_email_address(rs_a: Hospital, ratna: Client) -> None:
     issued = issue("ward app")
-    person = StaffUser.objects.get(first_name="Ibu Ratna")
-    device = two_factor.start_enrollment(User.objects.get(pk=person.pk), "of one session")
-    upload = ImportPreview(name="fleet.csv", user=person, digest="d" * 64)
-    secrets = [issued.text, issued.text[-46:], keys.digest(issued.text), person.email, person.password]
+    user = StaffUser.objects.get(first_name="Ibu Ratna")
+    device = two_factor.start_enrollment(User.objects.get(pk=user.pk), "session")
+    upload = ImportPreview(name="devices.csv", user=user, digest="d" * 64)
+    secrets = [issued.text, issued.text[-46:], keys.digest(issued.text), user.email, user.password]
     secrets += [device.key, device.bin_key.hex(), two_factor.format_secret(device)]
     legacy = api_keys.import_key(LEGACY, "legacy", SYSTEM)
-    for thing in (issued, issued.key, upload, person, legacy, Actor("api", api_key=legacy)):  # type: ignore[arg-type]
+    for item in (issued, issued.key, upload, user, legacy, Actor("api", api_key=legacy)):  # type: ignore[arg-type]
         for secret in [*secrets, LEGACY, keys.digest(LEGACY), "d" * 64]:
-            assert secret not in repr(thing)
-            assert secret not in str(thing)
+            assert secret not in repr(item)
+            assert secret not in str(item)
     for secret in secrets:
-        assert secret not in redacted(repr(device))  # django-otp's own, which has the user name too
-    assert person.email not in redacted(repr(User.objects.get(pk=person.pk)))
+        assert secret not in redacted(repr(device))  # the repr of django-otp, which has the user name too
+    assert user.email not in redacted(repr(User.objects.get(pk=user.pk)))
 
 
-# --- The server itself
+# --- The log of the server
 
 
 @pytest.fixture(scope="module")
 def logs_of_the_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
-    """All that a server logs, on DEBUG and with each access, while it fails in every way; and what was secret in it."""
+    """The log of a server with LOG_LEVEL=DEBUG and an access log, for failing requests; and the secrets in them."""
     folder = tmp_path_factory.mktemp("logs")
     environment = served_from(f"sqlite:///{folder / 'registry.sqlite3'}") | {"LOG_LEVEL": "DEBUG", "DEBUG": "0"}
-    environment["PYTHONWARNINGS"] = "ignore"  # these are no records: Python prints them itself
+    environment["PYTHONWARNINGS"] = "ignore"  # Python prints warnings itself, not as records
     manage = [sys.executable, "manage.py"]
     quiet: dict[str, Any] = {"cwd": ROOT, "env": environment, "check": True, "capture_output": True, "text": True}
     subprocess.run([*manage, "migrate", "-v0"], **quiet)
     key = subprocess.run([*manage, "create_api_key", "tests"], **quiet).stdout.strip()
-    asked = [
+    requests = [
         (f"/api/devices?key={key}", {"x-api-key": key}),
         ("/api/devices", {"x-api-key": LEGACY}),
         ("/api/devices", {"x-api-key": key, "host": "evil.example"}),
@@ -227,11 +227,11 @@ def logs_of_the_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, l
         try:
             address = f"http://127.0.0.1:{environment['PORT']}"
             _wait(f"{address}/healthz")
-            statuses = [_ask(address, path, headers, folder) for path, headers in asked]
+            statuses = [_ask(address, path, headers, folder) for path, headers in requests]
         finally:
             process.terminate()
             process.wait(60)
-    assert statuses[3:5] in ([200, 404], [500, 500])  # pages, or failures where nobody has collected their style sheets
+    assert statuses[3:5] in ([200, 404], [500, 500])  # pages, or errors if the static files are not collected
     assert statuses[:3] + statuses[5:] == [400, 401, 400, 0, 503]
     return log.read_text(), [key, LEGACY, "dj7x2k-0123456789abcdef", "ratna@rs.example"]
 
@@ -244,7 +244,7 @@ def _wait(url: str) -> None:
             time.sleep(0.1)
         else:
             return
-    raise AssertionError("the server does not answer")
+    raise AssertionError("the server does not respond")
 
 
 def _ask(address: str, path: str, headers: dict[str, str], folder: Path) -> int:
@@ -260,16 +260,16 @@ def _ask(address: str, path: str, headers: dict[str, str], folder: Path) -> int:
         return error.code
 
 
-def test_whatever_the_server_logs_has_no_secret_in_it(logs_of_the_server: tuple[str, list[str]]) -> None:
+def test_server_log_has_no_secrets(logs_of_the_server: tuple[str, list[str]]) -> None:
     log, secrets = logs_of_the_server
     assert re.search(r'"GET /cxp_…/…@… HTTP', log)
-    assert re.search(r'"GET /api/devices\?key=…', log)  # gunicorn's line for an access
+    assert re.search(r'"GET /api/devices\?key=…', log)  # the access log of gunicorn
     assert "OperationalError" in log
     for secret in secrets:
         assert secret not in log, secret
 
 
-def test_every_line_of_the_server_is_a_record_in_utc_or_part_of_a_traceback(
+def test_server_log_lines_are_records_in_utc_or_tracebacks(
     logs_of_the_server: tuple[str, list[str]],
 ) -> None:
     lines = logs_of_the_server[0].splitlines()
@@ -278,5 +278,5 @@ def test_every_line_of_the_server_is_a_record_in_utc_or_part_of_a_traceback(
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ [\w.]+ \[[\w.-]+\] ", line), line
     assert {"gunicorn.error", "gunicorn.access", "django.request"} <= {line.split()[2] for line in records}
     assert any("Traceback" in line for line in lines)
-    [refused] = [line for line in records if "DisallowedHost" in line]
-    assert "evil.example" in refused
+    [rejected] = [line for line in records if "DisallowedHost" in line]
+    assert "evil.example" in rejected

@@ -1,4 +1,4 @@
-"""What surrounds the registry: probes, settings, checks, the first start, and the server itself."""
+"""Health checks, settings, system checks, the first start, and requests that only the server sees."""
 
 import contextlib
 import http.client
@@ -19,6 +19,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
+from cexup import __version__
 from devices.checks import database_is_supported
 from devices.tests.support.client import errors
 from devices.tests.support.factories import device_payload
@@ -28,8 +29,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.django_db
-def test_probes_need_no_key(client: Client) -> None:
-    assert client.get("/healthz").json()["message"] == "The process is running."
+def test_health_checks_need_no_key(client: Client) -> None:
+    health = client.get("/healthz").json()
+    assert (health["message"], health["data"]) == ("The process is running.", {"version": __version__})
     assert client.get("/readyz").json()["message"] == "The database responds."
     for path in ("/healthz/", "/readyz/"):
         assert client.get(path).status_code == 200
@@ -37,20 +39,20 @@ def test_probes_need_no_key(client: Client) -> None:
     assert strict.post("/healthz").status_code == strict.post("/readyz").status_code == 405
 
 
-def test_a_process_whose_database_is_gone_is_up_but_not_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_without_a_database_is_up_but_not_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any) -> None:
-        raise OperationalError("the database has gone")
+        raise OperationalError("the connection was closed")
 
     monkeypatch.setattr(BaseDatabaseWrapper, "cursor", fail)
     assert client.get("/healthz").status_code == 200
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (503, "SERVICE_UNAVAILABLE")
     assert errors(response) == [(None, "unavailable")]
-    assert b"has gone" not in response.content
+    assert b"was closed" not in response.content
 
 
 @pytest.mark.django_db
-def test_a_database_without_the_registrys_tables_is_not_ready(client: Client) -> None:
+def test_database_without_tables_is_not_ready(client: Client) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE devices_changefeed RENAME TO gone")
         assert client.get("/readyz").status_code == 503
@@ -88,7 +90,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         ("DEVICES_ALLOW_NON_MAC", "2"),
     ],
 )
-def test_a_malformed_setting_stops_the_start_with_its_name(variable: str, value: str) -> None:
+def test_malformed_setting_prevents_the_start(variable: str, value: str) -> None:
     result = manage("check", **{variable: value})
     assert result.returncode != 0
     assert variable in result.stderr
@@ -100,13 +102,13 @@ def test_debug_is_off_and_https_on_unless_set() -> None:
     assert manage("shell", "-v0", "-c", code).stdout.split() == ["False", "True", "True"]
 
 
-def test_the_production_settings_pass_the_deployment_checks() -> None:
+def test_production_settings_pass_the_deployment_checks() -> None:
     key = secrets.token_urlsafe(50)
     result = manage("check", "--deploy", "--fail-level", "WARNING", ENV_FILE=".env.example", SECRET_KEY=key)
     assert result.returncode == 0, result.stderr
 
 
-def test_every_setting_is_in_the_example_and_in_the_manual() -> None:
+def test_all_settings_are_in_the_example_and_in_the_manual() -> None:
     read = set(re.findall(r'env\.\w+\(\s*"(\w+)"', (ROOT / "cexup/settings.py").read_text()))
     read |= set(re.findall(r"""env\.\w+\(["'](\w+)""", (ROOT / "gunicorn.conf.py").read_text()))
     example = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
@@ -115,7 +117,7 @@ def test_every_setting_is_in_the_example_and_in_the_manual() -> None:
     assert {name for name in read if f"`{name}`" not in manual} == set()
 
 
-def test_the_first_env_is_for_its_owner_only_and_is_written_once(tmp_path: Path) -> None:
+def test_first_env_file_is_private_and_written_once(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     write_first_env(path)
     first = path.read_text()
@@ -125,7 +127,7 @@ def test_the_first_env_is_for_its_owner_only_and_is_written_once(tmp_path: Path)
     assert path.read_text() == first
 
 
-class Old:
+class UnsupportedDatabase:
     vendor = "sqlite"
     pg_version = 140011
 
@@ -141,33 +143,33 @@ class Old:
         ("mysql", "devices.E003", "Let DATABASE_URL begin with sqlite:// or postgres://."),
     ],
 )
-def test_a_database_that_will_not_do_is_told_by_a_check(
+def test_check_reports_an_unsupported_database(
     vendor: str, id_: str, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Old, "vendor", vendor)
-    monkeypatch.setattr("devices.checks.connections", {"default": Old()})
+    monkeypatch.setattr(UnsupportedDatabase, "vendor", vendor)
+    monkeypatch.setattr("devices.checks.connections", {"default": UnsupportedDatabase()})
     [error] = database_is_supported(databases=["default"])
     assert (error.id, error.hint) == (id_, hint)
 
 
 @pytest.mark.django_db
-def test_the_database_of_the_tests_will_do() -> None:
+def test_database_of_the_tests_is_supported() -> None:
     assert checks.run_checks(databases=["default"], tags=[checks.Tags.database]) == []
 
 
-# --- The server, with what is no HTTP
+# --- Malformed and unusual requests
 
 
-def talk(port: int, request: bytes, half_close: bool = False) -> tuple[int, dict[str, str], Any]:
-    """Send the bytes; return the status, the headers and the JSON of the answer."""
+def exchange(port: int, request: bytes, half_close: bool = False) -> tuple[int, dict[str, str], Any]:
+    """Send the bytes; return the status, the headers and the JSON of the response."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(request)
         if half_close:
             connection.shutdown(socket.SHUT_WR)
-        answer = b""
+        response = b""
         while chunk := connection.recv(65536):
-            answer += chunk
-    head, _, body = answer.partition(b"\r\n\r\n")
+            response += chunk
+    head, _, body = response.partition(b"\r\n\r\n")
     status, *headers = head.decode().split("\r\n")
     return int(status.split()[1]), dict(line.lower().split(": ", 1) for line in headers), json.loads(body)
 
@@ -183,57 +185,57 @@ def talk(port: int, request: bytes, half_close: bool = False) -> tuple[int, dict
     ],
 )
 def test_malformed_request_gets_the_envelope(server: int, request_: bytes, status: int) -> None:
-    code, headers, body = talk(server, request_)
+    code, headers, body = exchange(server, request_)
     assert (code, body["code"]) == (status, status)
     assert headers["content-type"] == "application/json"
     assert re.fullmatch("[0-9a-f]{32}", headers["x-request-id"])
     assert body["errors"]
 
 
-def test_answers_without_a_body_keep_their_connection(server: int, server_key: str) -> None:
+def test_responses_without_a_body_keep_the_connection(server: int, server_key: str) -> None:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server, timeout=20)) as connection:
         connection.connect()
-        ours = connection.sock.getsockname()
+        local_address = connection.sock.getsockname()
 
-        def ask(method: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+        def send(method: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
             connection.request(method, "/api/devices", headers={"x-api-key": server_key, **headers})
             response = connection.getresponse()
             return response, response.read()
 
-        whole, body = ask("GET")
-        head, nothing = ask("HEAD")
+        whole, body = send("GET")
+        head, nothing = send("HEAD")
         assert (head.status, head.headers["Content-Length"], nothing) == (200, str(len(body)), b"")
-        unchanged, nothing = ask("GET", **{"If-None-Match": whole.headers["ETag"]})
+        unchanged, nothing = send("GET", **{"If-None-Match": whole.headers["ETag"]})
         assert (unchanged.status, nothing) == (304, b"")
-        assert ask("GET")[1] == body
-        assert connection.sock.getsockname() == ours
+        assert send("GET")[1] == body
+        assert connection.sock.getsockname() == local_address
 
 
-def test_a_key_that_is_not_ascii_is_no_key(server: int) -> None:
+def test_key_that_is_not_ascii_is_invalid(server: int) -> None:
     headers = "Host: localhost\r\nx-api-key: kunci-é-测试-kunci-kunci\r\nConnection: close"
-    code, _headers, body = talk(server, f"GET /api/devices HTTP/1.1\r\n{headers}\r\n\r\n".encode())
+    code, _headers, body = exchange(server, f"GET /api/devices HTTP/1.1\r\n{headers}\r\n\r\n".encode())
     assert (code, body["status"]) == (401, "UNAUTHORIZED")
 
 
-def test_a_body_in_chunks_is_read_whole(server: int, server_key: str) -> None:
+def test_chunked_body_is_read_completely(server: int, server_key: str) -> None:
     device = json.dumps(device_payload(1)).encode()
     body = b"".join(b"1\r\n%c\r\n" % byte for byte in device) + b"0\r\n\r\n"
-    code, _headers, answer = talk(server, post(server_key, "Transfer-Encoding: chunked") + body)
-    assert (code, answer["data"][0]["device_name"]) == (201, "Cuff 1")
+    code, _headers, envelope = exchange(server, post(server_key, "Transfer-Encoding: chunked") + body)
+    assert (code, envelope["data"][0]["device_name"]) == (201, "Cuff 1")
 
 
-def test_a_body_that_ends_too_early_is_not_taken_for_whole(server: int, server_key: str) -> None:
+def test_truncated_body_is_rejected(server: int, server_key: str) -> None:
     device = json.dumps(device_payload(2)).encode()
-    code, _headers, answer = talk(server, post(server_key, "Content-Length: 1000") + device, half_close=True)
-    assert (code, answer["message"]) == (400, "The body is shorter than its Content-Length. Retry the request.")
+    code, _headers, envelope = exchange(server, post(server_key, "Content-Length: 1000") + device, half_close=True)
+    assert (code, envelope["message"]) == (400, "The body is shorter than its Content-Length. Retry the request.")
 
 
-def test_a_body_that_is_too_large_is_told_so_after_it_was_sent(server: int, server_key: str) -> None:
+def test_too_large_body_gets_413_after_it_was_sent(server: int, server_key: str) -> None:
     length = 30 * 2**20
-    code, _headers, answer = talk(server, post(server_key, f"Content-Length: {length}") + b" " * length)
-    assert (code, answer["status"]) == (413, "CONTENT_TOO_LARGE")
+    code, _headers, envelope = exchange(server, post(server_key, f"Content-Length: {length}") + b" " * length)
+    assert (code, envelope["status"]) == (413, "CONTENT_TOO_LARGE")
     chunk = b"%x\r\n" % (9 * 2**20) + b" " * (9 * 2**20) + b"\r\n0\r\n\r\n"
-    assert talk(server, post(server_key, "Transfer-Encoding: chunked") + chunk)[0] == 413
+    assert exchange(server, post(server_key, "Transfer-Encoding: chunked") + chunk)[0] == 413
 
 
 def post(key: str, length: str) -> bytes:
@@ -241,14 +243,14 @@ def post(key: str, length: str) -> bytes:
     return "\r\n".join(["POST /api/devices HTTP/1.1", *headers, "", ""]).encode()
 
 
-def test_a_stranger_who_sends_chunks_is_told_nothing_but_that_there_is_no_key(server: int) -> None:
+def test_chunked_body_without_a_key_gets_401(server: int) -> None:
     headers = b"Host: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close"
     request = b"POST /api/devices HTTP/1.1\r\n" + headers + b"\r\n\r\n2\r\n[]\r\n0\r\n\r\n"
-    assert talk(server, request)[0] == 401
+    assert exchange(server, request)[0] == 401
 
 
-def test_no_header_says_below_which_prefix_the_registry_is(server: int, server_key: str) -> None:
-    """A proxy on the same machine is believed by gunicorn, and with it what it passes on from whomever."""
+def test_script_name_header_is_ignored(server: int, server_key: str) -> None:
+    """gunicorn trusts a proxy on the same machine, but a client may have sent the header through it."""
     headers = f"Host: localhost\r\nx-api-key: {server_key}\r\nSCRIPT_NAME: /api\r\nConnection: close"
-    code, _headers, body = talk(server, f"GET /api/api/devices HTTP/1.1\r\n{headers}\r\n\r\n".encode())
+    code, _headers, body = exchange(server, f"GET /api/api/devices HTTP/1.1\r\n{headers}\r\n\r\n".encode())
     assert (code, body["status"]) == (404, "NOT_FOUND")

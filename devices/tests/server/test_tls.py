@@ -33,7 +33,7 @@ def handshake(port: int, version: ssl.TLSVersion, ciphers: str) -> tuple[str, st
         return str(secure.version()), str((secure.cipher() or [""])[0])
 
 
-def test_tls_1_3_and_1_2_are_accepted_the_strongest_cipher_first(secure_port: int) -> None:
+def test_tls_1_3_and_1_2_are_accepted_with_the_strongest_cipher(secure_port: int) -> None:
     assert handshake(secure_port, ssl.TLSVersion.TLSv1_3, "ALL")[0] == "TLSv1.3"
     weakest_first = "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"
     agreed = handshake(secure_port, ssl.TLSVersion.TLSv1_2, weakest_first)
@@ -43,12 +43,12 @@ def test_tls_1_3_and_1_2_are_accepted_the_strongest_cipher_first(secure_port: in
 @pytest.mark.parametrize(
     "ciphers", ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "AES256-GCM-SHA384", "DHE-RSA-AES256-GCM-SHA384"]
 )
-def test_a_cipher_without_forward_secrecy_or_authentication_is_rejected(secure_port: int, ciphers: str) -> None:
+def test_weak_ciphers_are_rejected(secure_port: int, ciphers: str) -> None:
     with pytest.raises(ssl.SSLError):
         handshake(secure_port, ssl.TLSVersion.TLSv1_2, ciphers)
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
-def test_an_older_protocol_is_rejected(secure_port: int) -> None:
+def test_older_tls_versions_are_rejected(secure_port: int) -> None:
     with pytest.raises((ssl.SSLError, OSError)):
         handshake(secure_port, ssl.TLSVersion.TLSv1_1, "ALL")

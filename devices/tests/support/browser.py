@@ -1,5 +1,6 @@
-"""Pages in a browser."""
+"""Open pages in a browser, and record what they must not do."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,65 +22,64 @@ from playwright.sync_api import (
 from devices.tests.support.server import served_from, serving
 
 NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-
-
 PASSWORD = "pagi-cerah-7"
 
-
-# What a page can only tell itself. It is put into each page before the page's own scripts.
-TELL = """
+# Runs in each page before its scripts, and reports what only the page can detect.
+REPORT = """
 addEventListener("securitypolicyviolation", (event) =>
-  console.error(`the policy forbids ${event.violatedDirective} ${event.blockedURI}`));
+  console.error(`the policy blocked ${event.violatedDirective} ${event.blockedURI}`));
 addEventListener("load", () => {
-  const look = () => {
-    const beyond = document.documentElement.scrollWidth - innerWidth;
-    if (beyond > 0) console.error(`at ${innerWidth} px the page scrolls ${beyond} px sideways`);
+  const check = () => {
+    const excess = document.documentElement.scrollWidth - innerWidth;
+    if (excess > 0) console.error(`at ${innerWidth} px the page scrolls ${excess} px sideways`);
   };
-  new MutationObserver(look).observe(document, { attributes: true, childList: true, subtree: true });
-  addEventListener("resize", look);
-  look();
+  new MutationObserver(check).observe(document, { attributes: true, childList: true, subtree: true });
+  addEventListener("resize", check);
+  check();
 });
 """
 
 
 @dataclass
 class Watch:
-    """What pages did that none may do: say an error, scroll sideways, ask another host, or be refused what they ask."""
+    """Records what pages must not do: log errors, scroll sideways, load from other hosts, or get error responses."""
 
     host: str
     seen: list[str] = field(default_factory=list)
-    expected: set[int] = field(default_factory=set)  # statuses that the test asks for on purpose
+    expected: set[int] = field(default_factory=set)  # statuses that the test causes on purpose
 
-    def over(self, context: BrowserContext) -> None:
-        context.add_init_script(TELL)
-        context.on("console", self._said)
+    def attach(self, context: BrowserContext) -> None:
+        context.add_init_script(REPORT)
+        context.on("console", self._on_console)
         context.on("weberror", lambda error: self.seen.append(f"uncaught: {error.error}"))
-        context.on("request", self._asked)
-        context.on("requestfailed", self._failed)
-        context.on("response", self._answered)
+        context.on("request", self._on_request)
+        context.on("requestfailed", self._on_failure)
+        context.on("response", self._on_response)
 
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):  # _answered tells those
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):  # see _on_response
             self.seen.append(f"console: {message.text} ({message.page and message.page.url})")
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         address = urlsplit(request.url)
         if address.netloc != self.host and address.scheme not in ("data", "blob"):
             self.seen.append(f"another host: {request.url}")
 
-    def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # what a page still loads when it is left, and every download
+    def _on_failure(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # a load that navigation aborted, or a download
             self.seen.append(f"{request.failure}: {request.url}")
 
-    def _answered(self, response: Response) -> None:
+    def _on_response(self, response: Response) -> None:
         if response.status >= 400 and response.status not in self.expected:
             self.seen.append(f"{response.status}: {response.request.method} {response.url}")
 
 
 @pytest.fixture(scope="session")
-def address(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
-    """The address of the server."""
-    call_command("collectstatic", verbosity=0, interactive=False)
+def address(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the server."""
+    with (tmp_path_factory.getbasetemp().parent / "static.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the test processes share the folder of static files
+        call_command("collectstatic", verbosity=0, interactive=False)
     with django_db_blocker.unblock():
         name = str(connection.settings_dict["NAME"])
     url = f"sqlite:///{name}"
@@ -100,18 +100,18 @@ def act(page: Page, action: str, *chosen: str) -> None:
 
 
 def choose(page: Page, field: str, name: str, typed: str) -> None:
-    """Find a hospital by a part of its name, as one does in a box with many."""
+    """Find a hospital by a part of its name, and choose it."""
     page.locator(f"[name={field}] + .select2").click()
     page.locator(".select2-search__field").fill(typed)
     page.get_by_role("option", name=name).click()
 
 
-SEEN = os.environ.get("SCREENSHOTS")  # a folder to look at the pages in
+SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder for screenshots of some pages
 
 
-def look(page: Page, name: str, viewport: Any) -> None:
-    if SEEN:
-        page.screenshot(path=Path(SEEN, f"{name}-{viewport['width']}.png"), full_page=True)
+def screenshot(page: Page, name: str, viewport: Any) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS, f"{name}-{viewport['width']}.png"), full_page=True)
 
 
 def sign_in(page: Page, name: str, password: str) -> None:

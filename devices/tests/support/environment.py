@@ -1,4 +1,4 @@
-"""A plugin that is loaded before the settings are: tests see nothing of the .env and the shell they run in."""
+"""A pytest plugin that sets the environment before the settings load, so that tests ignore .env and the shell."""
 
 import os
 
@@ -10,7 +10,7 @@ os.environ.update(
     ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
     CORS_ALLOWED_ORIGINS="https://app.example.org",
     LOG_LEVEL="WARNING",
-    API_RATE="unlimited",  # tests ask more than anybody may; those of the limits set their own
+    API_RATE="unlimited",  # tests of limits set their own
     API_FAILED_RATE="unlimited",
     SIGN_IN_RATE="unlimited",
     SIGN_IN_RATE_ALL="unlimited",

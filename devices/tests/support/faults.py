@@ -1,6 +1,6 @@
-"""What the tests of faults run: the real server, clients that write until they are answered, and what they know then.
+"""Fault injection: the real server, and clients that write during a fault and compare the result afterwards.
 
-`FAULTS=full` strikes as often as docs/reliability.md says; without it a few times, so that CI is done soon.
+`FAULTS=full` injects each fault as often as docs/reliability.md says. Otherwise a few times are enough for CI.
 """
 
 import http.client
@@ -27,35 +27,35 @@ from devices.tests.support.factories import device_payload
 from devices.tests.support.server import ROOT, children, served_from
 
 FULL = os.environ.get("FAULTS") == "full"
-_eras = itertools.count(1)  # each group of writers has names of its own
-PATIENCE = 120.0  # seconds in which everything must be well again, on a busy machine
-LOST = (OSError, http.client.HTTPException)  # what a client sees of a server that was killed
+_groups = itertools.count(1)  # each group of writers uses other names
+TIMEOUT = 120.0  # seconds until everything must have recovered, on a busy machine
+CONNECTION_ERRORS = (OSError, http.client.HTTPException)  # of a server that was killed
 
 
 def times(full: int, few: int) -> int:
     return full if FULL else few
 
 
-def eventually(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Return what is true at last."""
+def eventually(condition: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
+    """Call the condition until its result is true, and return the result."""
     end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "it did not come true in time"
+    while not (found := condition()):
+        assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.05)
     return found
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: Any
 
 
 class Registry:
-    """A gunicorn as in production, with two workers, on a database of its own."""
+    """A gunicorn with two workers, as in production, and its database."""
 
     def __init__(self, database_url: str, log: Path, key: str = "") -> None:
-        """Serve this database; one for which there is no key yet is empty, and migrated first."""
+        """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
         self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2"}
         self.port, self.log = int(self.environment["PORT"]), log
         if not key:
@@ -69,7 +69,7 @@ class Registry:
         return subprocess.run(run, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def start(self) -> None:
-        """Start it as a supervisor does: again, if it ended because its port was not free yet."""
+        """Start it as a supervisor does: again if it ended because its port was still in use."""
 
         def serves() -> bool:
             if self.process is None or self.process.poll() is not None:
@@ -79,7 +79,7 @@ class Registry:
         eventually(serves)
 
     def _run(self) -> None:
-        # The command itself, which it can run again for SIGUSR2, as it cannot `python -m gunicorn`.
+        # On SIGUSR2 gunicorn runs its command again. It cannot do that with `python -m gunicorn`.
         gunicorn = [Path(sys.executable).with_name("gunicorn"), "-c", "gunicorn.conf.py", "--log-level", "error"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -88,14 +88,14 @@ class Registry:
 
     def is_up(self) -> bool:
         try:
-            return self.ask("GET", "/healthz").status == 200
-        except LOST:
+            return self.send("GET", "/healthz").status == 200
+        except CONNECTION_ERRORS:
             return False
 
     def is_ready(self) -> bool:
         try:
-            return self.ask("GET", "/readyz", timeout=20).status == 200
-        except LOST:
+            return self.send("GET", "/readyz", timeout=20).status == 200
+        except CONNECTION_ERRORS:
             return False
 
     @property
@@ -107,7 +107,7 @@ class Registry:
         return children(self.pid)
 
     def stop(self) -> None:
-        """End what is left, workers whose master was killed included."""
+        """End all processes, also the workers of a killed master."""
         if self.process is None:
             return
         pids = [*self.workers(), self.pid] if self.process.poll() is None else []
@@ -121,11 +121,11 @@ class Registry:
         for pid in pids:
             eventually(lambda pid=pid: not is_alive(pid))
 
-    def ask(self, method: str, path: str, body: Any = None, timeout: float = PATIENCE, **headers: str) -> Answer:
+    def send(self, method: str, path: str, body: Any = None, timeout: float = TIMEOUT, **headers: str) -> Response:
         """Send one request.
 
         Raises:
-            OSError, http.client.HTTPException: it was not answered.
+            OSError, http.client.HTTPException: there was no response.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
@@ -133,10 +133,10 @@ class Registry:
             headers = {"x-api-key": self.key, "content-type": "application/json", **headers}
             connection.request(method, path, data, headers)
             response = connection.getresponse()
-            told = response.read()
+            content = response.read()
             is_json = response.headers.get_content_type() == "application/json"
             lower = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, lower, json.loads(told) if is_json else told)
+            return Response(response.status, lower, json.loads(content) if is_json else content)
         finally:
             connection.close()
 
@@ -144,7 +144,7 @@ class Registry:
         rows: dict[int, dict[str, Any]] = {}
         path = "/api/devices?size=1000"
         while path:
-            page = self.ask("GET", path)
+            page = self.send("GET", path)
             assert page.status == 200, page
             rows |= {row["id"]: row for row in page.body["data"]}
             path = (page.body["pagination"]["next"] or "").partition(str(self.port))[2]
@@ -153,8 +153,8 @@ class Registry:
 
 
 @contextmanager
-def database_of_its_own(folder: Path) -> Iterator[str]:
-    """Give the URL of a new database of the kind that is tested."""
+def new_database(folder: Path) -> Iterator[str]:
+    """Yield the URL of a new database: PostgreSQL if the tests run with it, else SQLite."""
     url = os.environ.get("TEST_DATABASE_URL")
     if not url:
         yield f"sqlite:///{folder / 'registry.sqlite3'}"
@@ -179,25 +179,25 @@ def served(database_url: str, folder: Path, key: str = "") -> Iterator[Registry]
 
 @dataclass
 class Writers:
-    """Clients that register, change and retire devices until they are told to end, and what there must be then.
+    """Clients that register, change and retire devices, and the devices that the registry must have afterwards.
 
-    `faithful` ones send a request again, with the same Idempotency-Key, until it is answered. The `hasty` one sends
-    each list once, without a key: of what it was not told it knows only that it must be there whole or not at all.
+    The `retrying` clients send each request until they receive a response, with the same Idempotency-Key. The `hasty`
+    client sends each array once, without a key. An array without a response must be stored completely or not at all.
     """
 
     registry: Registry
-    faithful: int = 2
+    retrying: int = 2
     size: int = 5
-    era: int = field(default_factory=lambda: next(_eras))
-    known: dict[int, dict[str, Any]] = field(default_factory=dict)  # the devices by their ids, as they were told last
-    hasty_lists: dict[str, bool] = field(default_factory=dict)  # by the name of the list: whether it was acknowledged
-    acknowledged: list[float] = field(default_factory=list)  # when
-    seen: Counter[str] = field(default_factory=Counter)  # what was answered otherwise
-    wrong: list[Any] = field(default_factory=list)  # what may never be answered
+    group: int = field(default_factory=lambda: next(_groups))
+    known: dict[int, dict[str, Any]] = field(default_factory=dict)  # by id: each device as of its last response
+    hasty_arrays: dict[str, bool] = field(default_factory=dict)  # by name: whether the array was acknowledged
+    acknowledged: list[float] = field(default_factory=list)  # the times
+    seen: Counter[str] = field(default_factory=Counter)  # other statuses, and connection errors
+    failures: list[Any] = field(default_factory=list)  # responses that are never allowed
 
     def __post_init__(self) -> None:
         self.ended = threading.Event()
-        writers = [threading.Thread(target=self._write, args=(number,)) for number in range(1, self.faithful + 1)]
+        writers = [threading.Thread(target=self._write, args=(number,)) for number in range(1, self.retrying + 1)]
         self.threads = [*writers, threading.Thread(target=self._write_hastily)]
 
     def __enter__(self) -> "Writers":
@@ -206,14 +206,14 @@ class Writers:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """End, once each request is answered."""
+        """End after the response to the last request."""
         self.ended.set()
         for thread in self.threads:
-            thread.join(PATIENCE)
-        self.wrong += [f"{thread.name} was never answered" for thread in self.threads if thread.is_alive()]
+            thread.join(TIMEOUT)
+        self.failures += [f"{thread.name} never received a response" for thread in self.threads if thread.is_alive()]
 
     def wait_for(self, more: int) -> None:
-        """Wait until so many more requests are acknowledged."""
+        """Wait until this number of further requests is acknowledged."""
         goal = len(self.acknowledged) + more
         eventually(lambda: len(self.acknowledged) >= goal)
 
@@ -221,94 +221,96 @@ class Writers:
         turn = 0
         while not self.ended.is_set():
             turn += 1
-            first = self.era * 10**9 + number * 10**8 + turn * 1000
-            posted = [device_payload(first + i, device_holder=f"RS {self.era}") for i in range(self.size)]
-            rows = self._until_answered("POST", "/api/devices", posted)
+            first = self.group * 10**9 + number * 10**8 + turn * 1000
+            posted = [device_payload(first + i, device_holder=f"RS {self.group}") for i in range(self.size)]
+            rows = self._send_until_response("POST", "/api/devices", posted)
             if rows is None:
                 continue
             self.known |= {row["id"]: row for row in rows}
             one, other, *_rest = rows
-            if row := self._until_answered("PATCH", f"/api/device/{one['id']}", {"device_name": f"Renamed {first}"}):
+            if row := self._send_until_response(
+                "PATCH", f"/api/device/{one['id']}", {"device_name": f"Renamed {first}"}
+            ):
                 self.known[one["id"]] = row
-            if self._until_answered("DELETE", f"/api/device/{other['id']}") is not None:
+            if self._send_until_response("DELETE", f"/api/device/{other['id']}") is not None:
                 del self.known[other["id"]]
 
-    def _until_answered(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the `data` of the answer; None, and a complaint, if it is one that may not be."""
-        key, end = uuid.uuid4().hex, time.monotonic() + PATIENCE
+    def _send_until_response(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the `data` of the response. Return None and record a failure if the response is not allowed."""
+        key, end = uuid.uuid4().hex, time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             try:
-                answer = self.registry.ask(method, path, body, **{"idempotency-key": key})
-            except LOST as lost:
-                self.seen[type(lost).__name__] += 1
+                response = self.registry.send(method, path, body, **{"idempotency-key": key})
+            except CONNECTION_ERRORS as error:
+                self.seen[type(error).__name__] += 1
                 time.sleep(0.05)
                 continue
-            if answer.status in (200, 201):
+            if response.status in (200, 201):
                 self.acknowledged.append(time.monotonic())
-                return answer.body["data"]
-            self.seen[str(answer.status)] += 1
-            if not may_be_sent_again(answer):
-                self.wrong.append((method, path, answer))
+                return response.body["data"]
+            self.seen[str(response.status)] += 1
+            if not is_retryable(response):
+                self.failures.append((method, path, response))
                 return None
             time.sleep(0.1)
-        self.wrong.append((method, path, "was never answered"))
+        self.failures.append((method, path, "no response"))
         return None
 
     def _write_hastily(self) -> None:
         turn = 0
         while not self.ended.is_set():
             turn += 1
-            first, name = self.era * 10**9 + turn * 1000, f"Hasty {self.era}.{turn}"
+            first, name = self.group * 10**9 + turn * 1000, f"Hasty {self.group}.{turn}"
             posted = [device_payload(first + i, device_name=f"{name}/{i}") for i in range(self.size)]
-            self.hasty_lists[name] = False
+            self.hasty_arrays[name] = False
             try:
-                answer = self.registry.ask("POST", "/api/devices", posted)
-            except LOST as lost:
-                self.seen[type(lost).__name__] += 1
+                response = self.registry.send("POST", "/api/devices", posted)
+            except CONNECTION_ERRORS as error:
+                self.seen[type(error).__name__] += 1
                 time.sleep(0.05)
                 continue
-            self.hasty_lists[name] = answer.status == 201
-            if answer.status != 201:
-                self.seen[str(answer.status)] += 1
-                if not may_be_sent_again(answer):
-                    self.wrong.append(("POST", name, answer))
+            self.hasty_arrays[name] = response.status == 201
+            if response.status != 201:
+                self.seen[str(response.status)] += 1
+                if not is_retryable(response):
+                    self.failures.append(("POST", name, response))
                 time.sleep(0.1)
 
     def check(self) -> None:
-        """Compare what was acknowledged with what there is."""
-        assert self.wrong == []
-        there = self.registry.devices()
-        assert {pk: row for pk, row in there.items() if row["device_holder"] == f"RS {self.era}"} == self.known
-        names = [row["device_name"].partition("/")[0] for row in there.values()]
-        sizes = Counter(name for name in names if name.startswith(f"Hasty {self.era}."))
-        assert set(sizes.values()) <= {self.size}, "a list is torn"
-        lost = [name for name, acknowledged in self.hasty_lists.items() if acknowledged and not sizes[name]]
+        """Compare the acknowledged writes with the registry."""
+        assert self.failures == []
+        found = self.registry.devices()
+        assert {pk: row for pk, row in found.items() if row["device_holder"] == f"RS {self.group}"} == self.known
+        names = [row["device_name"].partition("/")[0] for row in found.values()]
+        sizes = Counter(name for name in names if name.startswith(f"Hasty {self.group}."))
+        assert set(sizes.values()) <= {self.size}, "an array is stored partly"
+        lost = [name for name, acknowledged in self.hasty_arrays.items() if acknowledged and not sizes[name]]
         assert lost == []
-        assert "Every count is right." in self.registry.manage("check_counts")
+        assert "All counters match." in self.registry.manage("check_counts")
 
 
-def may_be_sent_again(answer: Answer) -> bool:
-    """Tell whether it is an envelope that says: not now, but soon."""
-    codes = [error["code"] for error in answer.body.get("errors", [])] if isinstance(answer.body, dict) else []
-    return codes in (["unavailable"], ["still_running"]) and answer.headers.get("retry-after") == "1"
+def is_retryable(response: Response) -> bool:
+    """Return whether the response is an envelope for a temporary error, with Retry-After."""
+    codes = [error["code"] for error in response.body.get("errors", [])] if isinstance(response.body, dict) else []
+    return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") == "1"
 
 
 @contextmanager
-def watched(registry: Registry) -> Iterator[list[tuple[float, str, int]]]:
-    """Ask both probes all the time; give when each was answered, with what (0: not at all)."""
+def probing(registry: Registry) -> Iterator[list[tuple[float, str, int]]]:
+    """Send health checks continuously; yield a list of the time, path and status of each (0: no response)."""
     seen: list[tuple[float, str, int]] = []
     ended = threading.Event()
 
-    def ask() -> None:
+    def probe() -> None:
         while not ended.wait(0.1):
-            for probe in ("/healthz", "/readyz"):
+            for path in ("/healthz", "/readyz"):
                 try:
-                    status = registry.ask("GET", probe, timeout=20).status
-                except LOST:
+                    status = registry.send("GET", path, timeout=20).status
+                except CONNECTION_ERRORS:
                     status = 0
-                seen.append((time.monotonic(), probe, status))
+                seen.append((time.monotonic(), path, status))
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=probe)
     thread.start()
     try:
         yield seen
@@ -318,7 +320,7 @@ def watched(registry: Registry) -> Iterator[list[tuple[float, str, int]]]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether the process is there, and no mere entry that nobody has asked for yet."""
+    """Return whether the process runs, and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

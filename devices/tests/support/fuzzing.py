@@ -1,6 +1,7 @@
-"""What the fuzzers share: valid examples, what is done to them, and what counts as a finding besides an exception.
+"""Run a check with mutated inputs. An exception, a slow input and growing memory are findings.
 
-`make test` tries some hundred inputs a target; FUZZ_SECONDS lets each go on for so long, with new ones (`make fuzz`).
+`make test` tries about a hundred inputs for each target. With FUZZ_SECONDS each target runs for that time, with new
+inputs (`make fuzz`).
 """
 
 import logging
@@ -17,27 +18,27 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
-ROUND = 500  # examples of one run of hypothesis; the next begins with another seed
-HANGS = 5  # seconds of this process' time for one input
-STUCK = 60  # seconds on the clock after which an input is given up: the machine may be busy
-GROWS = 300 * 1024  # KiB that the process may grow by, at its peak
+ROUND = 500  # examples of one run of Hypothesis; the next run has another seed
+MAX_CPU_SECONDS = 5  # of one input
+MAX_SECONDS = 60  # of one input, because the machine may be busy
+MAX_GROWTH = 300 * 1024  # KiB of the peak memory of the process
 
 
-class Stuck(Exception):
-    """An input takes without end."""
+class TimeLimitExceeded(Exception):
+    """The check of an input did not end in time."""
 
 
 def fuzz(check: Callable[..., None], *inputs: st.SearchStrategy[Any], examples: int = 100) -> None:
-    """Try the check with inputs, as many as asked for or for as long; the check raises what it finds."""
+    """Run the check with this number of inputs, or for FUZZ_SECONDS. The check raises an exception for each finding."""
     if SECONDS:
-        logging.disable(logging.ERROR)  # a line for each request that is refused
+        logging.disable(logging.ERROR)  # each rejected request would log a line
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     count, end = 0, time.monotonic() + SECONDS
 
     def timed(values: tuple[Any, ...]) -> None:
         nonlocal count
         count += 1
-        with _watched():
+        with _limited_time():
             check(*values)
 
     while True:
@@ -51,31 +52,31 @@ def fuzz(check: Callable[..., None], *inputs: st.SearchStrategy[Any], examples: 
         if time.monotonic() >= end:
             break
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < GROWS, f"{grown} KiB more memory"
+    assert grown < MAX_GROWTH, f"{grown} KiB more memory"
     if SECONDS:
         logging.disable(logging.NOTSET)
         print(f"{os.environ['PYTEST_CURRENT_TEST']}: {count} inputs in {SECONDS:.0f} s")  # noqa: T201
 
 
 @contextmanager
-def _watched() -> Iterator[None]:
-    def give_up(_signal: int, _frame: Any) -> None:
-        raise Stuck
+def _limited_time() -> Iterator[None]:
+    def interrupt(_signal: int, _frame: Any) -> None:
+        raise TimeLimitExceeded
 
-    former = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(STUCK)
+    former = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(MAX_SECONDS)
     begin = time.process_time()
     try:
         yield
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, former)
-    assert time.process_time() - begin < HANGS
+    assert time.process_time() - begin < MAX_CPU_SECONDS
 
 
 @st.composite
 def mutated(draw: st.DrawFn, examples: Sequence[bytes], dictionary: Sequence[bytes] = (b"\0", b"\xff")) -> bytes:
-    """One of the examples after some edits: bytes flipped, cut out, doubled, put in, or taken from another example."""
+    """Return an example after edits: flipped bits, and bytes deleted, doubled, inserted or copied from another one."""
     data = bytearray(draw(st.sampled_from(examples)))
     for _ in range(draw(st.integers(0, 6))):
         place = draw(st.integers(0, len(data)))
@@ -99,6 +100,6 @@ def mutated(draw: st.DrawFn, examples: Sequence[bytes], dictionary: Sequence[byt
 
 
 def mutated_text(examples: Sequence[str], dictionary: Sequence[str] = ("\0",)) -> st.SearchStrategy[str]:
-    """The same of texts: what is no UTF-8 any more becomes U+FFFD."""
+    """Return mutated texts. Bytes that are not valid UTF-8 become U+FFFD."""
     in_bytes = mutated([text.encode() for text in examples], [text.encode() for text in dictionary])
     return in_bytes.map(lambda data: data.decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""nginx in front of the registry."""
+"""nginx with the shipped configuration, in front of the registry."""
 
 import os
 import resource
@@ -15,13 +15,12 @@ from devices.tests.support.server import ROOT
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
-
 CONFIGURATION = """
 daemon off; pid {folder}/pid; error_log {folder}/errors; worker_processes 1; worker_rlimit_nofile {descriptors};
 events {{ worker_connections 12000; }}
 http {{
     access_log {log};
-    client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/answers;
+    client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/responses;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
     include registry/nginx.conf;
 }}
@@ -37,15 +36,15 @@ def free_ports(number: int) -> list[int]:
 
 
 class Ports(NamedTuple):
-    """Where nginx listens: as shipped for HTTP and HTTPS, and the server for HTTPS also without TLS, to test with."""
+    """The ports of nginx: HTTP and HTTPS as shipped, and the HTTPS server without TLS (`plain`), for tests."""
 
     plain: int
     redirecting: int
     secure: int
 
 
-def shipped(folder: Path, upstream: int, places: str = "max_conns=500", log: str = "off") -> Ports:
-    """Put the files of deploy/ into the folder, with a certificate and free ports."""
+def install_configuration(folder: Path, upstream: int, places: str = "max_conns=500", log: str = "off") -> Ports:
+    """Copy the files of deploy/ to the folder, with a certificate and free ports."""
     (folder / "registry").mkdir()
     shutil.copy(ROOT / "deploy" / "registry.locations", folder / "registry")
     text = (ROOT / "deploy" / "nginx.conf").read_text()
@@ -77,20 +76,22 @@ def shipped(folder: Path, upstream: int, places: str = "max_conns=500", log: str
 
 
 def _sign(certificate: Path) -> None:
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     files = ["-subj", "/CN=registry.example.org", "-keyout", certificate, "-out", certificate.with_suffix(".crt")]
-    subprocess.run([*made, *files], check=True, capture_output=True)
+    subprocess.run([*command, *files], check=True, capture_output=True)
     with certificate.open("a") as both:
         both.write(certificate.with_suffix(".crt").read_text())
 
 
 @contextmanager
 def nginx(folder: Path, upstream: int, **options: str) -> Iterator[Ports]:
-    """Run nginx before what listens there; give its ports."""
+    """Run nginx in front of the server on the upstream port; yield the ports of nginx."""
     folder.chmod(0o755)
-    for parent in list(folder.parents)[:3]:  # nginx's worker is another user, and keeps bodies here; xdist has one more
+    for parent in list(folder.parents)[
+        :3
+    ]:  # nginx's worker runs as another user and stores bodies here; xdist adds one folder
         parent.chmod(0o755)
-    ports = shipped(folder, upstream, **options)
+    ports = install_configuration(folder, upstream, **options)
     process = subprocess.Popen([str(NGINX), "-e", folder / "errors", "-p", folder, "-c", folder / "nginx.conf"])
     try:
         for _ in range(600):

@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that a test can cut off, as a network partition does."""
+"""A TCP proxy in front of PostgreSQL, for tests of network partitions."""
 
 import ctypes
 import socket
@@ -21,14 +21,14 @@ class Proxy:
         self.clients: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self) -> None:
-        """Drop every segment from the clients: their connections neither work nor end."""
+    def block(self) -> None:
+        """Drop every segment from the clients: their connections do not work and do not end."""
         code = ctypes.create_string_buffer(DROP_ALL)
         program = struct.pack("@HP", 1, ctypes.addressof(code))
         for sock in self._sockets():
             sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
-    def heal(self) -> None:
+    def unblock(self) -> None:
         for sock in self._sockets():
             sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, struct.pack("@I", 0))
 
@@ -56,7 +56,7 @@ class Proxy:
         try:
             while data := source.recv(65536):
                 target.sendall(data)
-        except OSError:  # one end is gone: close the other as well
+        except OSError:  # one end is closed: close the other end too
             pass
         source.close()
         target.close()

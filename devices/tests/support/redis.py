@@ -1,4 +1,4 @@
-"""A Redis server, and requests from many threads."""
+"""A Redis server, and many concurrent requests."""
 
 import shutil
 import socket
@@ -13,10 +13,7 @@ from pathlib import Path
 import pytest
 
 REDIS = shutil.which("redis-server")
-
-
 CLIENTS, REQUESTS, LIMIT = 32, 320, 100
-
 
 needs_redis = pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
 
@@ -29,7 +26,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A Redis of its own, and its URL."""
+    """A new Redis process, and its URL."""
     port = free_port()
     options = ["--bind", "127.0.0.1", "--requirepass", "geheim", "--save", "", "--loglevel", "warning"]
     process = subprocess.Popen([str(REDIS), "--port", str(port), "--dir", str(tmp_path), *options])
@@ -47,13 +44,13 @@ def _wait_for(port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError(f"Nobody listens on {port}.")
+    raise AssertionError(f"Redis does not listen on {port}.")
 
 
-def ask_many(port: int, key: str, requests: int = REQUESTS, **headers: str) -> Counter[int]:
-    """Ask from many threads at once; return how often each status was answered."""
+def send_many(port: int, key: str, requests: int = REQUESTS, **headers: str) -> Counter[int]:
+    """Send requests from many threads; return the number of responses with each status."""
 
-    def ask(times: int) -> list[int]:
+    def send(times: int) -> list[int]:
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
         statuses = []
         for _ in range(times):
@@ -65,4 +62,4 @@ def ask_many(port: int, key: str, requests: int = REQUESTS, **headers: str) -> C
         return statuses
 
     with ThreadPoolExecutor(CLIENTS) as clients:
-        return Counter(status for told in clients.map(ask, [requests // CLIENTS] * CLIENTS) for status in told)
+        return Counter(status for statuses in clients.map(send, [requests // CLIENTS] * CLIENTS) for status in statuses)

@@ -1,4 +1,4 @@
-"""Run the registry as a server of its own."""
+"""Run the registry with gunicorn."""
 
 import os
 import socket
@@ -8,17 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def served_from(database_url: str) -> dict[str, str]:
-    """Return the environment of a server of its own, on a free port, that serves from this database."""
+    """Return the environment of a server on a free port with this database."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -27,12 +22,12 @@ def served_from(database_url: str) -> dict[str, str]:
 
 @contextmanager
 def serving(environment: dict[str, str]) -> Iterator[int]:
-    """Run gunicorn, and give its port once it answers."""
+    """Run gunicorn; yield its port as soon as it accepts connections."""
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
     process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
     port = int(environment["PORT"])
     try:
-        for _ in range(1200):  # a busy machine takes its time
+        for _ in range(1200):  # one minute, for a busy machine
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
@@ -44,7 +39,7 @@ def serving(environment: dict[str, str]) -> Iterator[int]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that this one has started."""
+    """Return the child processes of a process."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread that is ending
