@@ -45,7 +45,7 @@ class PastHospitalFilter(HospitalFilter):
         filtered = super().queryset(request, queryset)
         if filtered is None or not self.value():
             return filtered
-        in_scope = Hospital.objects.within(scopes.scope_for_user(request.user))
+        in_scope = Hospital.objects.in_scope(scopes.scope_for_user(request.user))
         return queryset.filter(changes_in_scope(in_scope.filter(pk=self.value())))
 
 
@@ -85,12 +85,12 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     actions = ("restore",)
 
     def filter_scope(self, rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
-        return rows.filter(changes_in_scope(Hospital.objects.within(scope)))
+        return rows.filter(changes_in_scope(Hospital.objects.in_scope(scope)))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Annotate each change with the values before it, and with which of the values this user may see."""
         scope = scopes.scope_for_user(request.user)
-        ids = None if scope.hospital_ids is None else Hospital.objects.within(scope).ids_ever()
+        ids = None if scope.hospital_ids is None else Hospital.objects.in_scope(scope).ids_ever()
         same_device = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
         last = same_device.order_by("-history_id")
         changes: QuerySet[Any] = super().get_queryset(request)

@@ -110,7 +110,7 @@ class Selection:
 
     @cached_property
     def _devices(self) -> DeviceQuerySet:
-        devices = _select(self.conditions, self.ordering).within(self.scope)
+        devices = _select(self.conditions, self.ordering).in_scope(self.scope)
         return devices.search(self.search, self.scope) if self.search else devices
 
 

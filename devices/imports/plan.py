@@ -246,7 +246,7 @@ def new_hospitals(lines: Sequence[PlannedRow]) -> list[str]:
 def _resolve_hospitals(lines: list[PlannedRow], scope: Scope) -> None:
     """Use each hospital's present name, and give a new device that names none the scope's only one."""
     names = {fold_name(holder) for line in lines if (holder := line.item.get("device_holder"))}
-    known = Hospital.objects.within(scope).called(names) if names else {}
+    known = Hospital.objects.in_scope(scope).called(names) if names else {}
     for line in lines:
         if holder := line.item.get("device_holder"):
             line.item["device_holder"] = known[fold_name(holder)].name if fold_name(holder) in known else holder

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import connection, models
 from django.db.models import Case, F, Q, Value, When
@@ -22,14 +22,11 @@ from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
-if TYPE_CHECKING:
-    pass
-
 INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
-    def within(self, scope: "Scope") -> Self:
+    def in_scope(self, scope: Scope) -> Self:
         """Return the devices within the scope."""
         if scope.hospital_ids is None:
             return self
@@ -39,14 +36,14 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             else self.filter(device_holder__in=scope.hospital_ids)
         )
 
-    def search(self, text: str, within: "Scope") -> Self:
+    def search(self, text: str, scope: Scope) -> Self:
         """Return the devices that have the text, in any case, in their name, their MAC or the name of their hospital.
 
         Only hospitals within the scope are searched. They are found first: a condition on their table would keep
         PostgreSQL from using the indexes of the devices.
         """
         found = has_part(text)
-        if hospitals := [pk for (pk,) in _hospitals_with_part(within).rows(part=fold_name(text))]:
+        if hospitals := [pk for (pk,) in _hospitals_with_part(scope).rows(part=fold_name(text))]:
             found |= Q(device_holder__in=hospitals)
         if fold_name(text) == NO_HOSPITAL:
             found |= Q(device_holder=None)
@@ -75,8 +72,8 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
 
 @lru_cache(maxsize=1000)
-def _hospitals_with_part(within: "Scope") -> CompiledQuery:
-    hospitals = Hospital.objects.within(within).filter(name_folded__contains=Parameter("part"))
+def _hospitals_with_part(scope: Scope) -> CompiledQuery:
+    hospitals = Hospital.objects.in_scope(scope).filter(name_folded__contains=Parameter("part"))
     return CompiledQuery(hospitals.values_list("pk"), as_sent=True)
 
 

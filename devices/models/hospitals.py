@@ -1,7 +1,7 @@
 """Hospitals, their former names and their admins."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -16,9 +16,6 @@ from devices.models.history import DEPARTED, DeviceHistoricalRecords
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
-
-if TYPE_CHECKING:
-    pass
 
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
@@ -45,7 +42,7 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
         former = HospitalAlias.objects.filter(hospital__in=self).values_list("former_id", flat=True)
         return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
 
-    def within(self, scope: "Scope") -> Self:
+    def in_scope(self, scope: Scope) -> Self:
         return self if scope.hospital_ids is None else self.filter(pk__in=scope.hospital_ids)
 
 

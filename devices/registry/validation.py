@@ -149,7 +149,7 @@ def _find_outside_scope(
     folded = {name: fold_name(name or "") for name in set(named.values())}
     allowed = {fold_name(hospital.name) for hospital in scope.hospitals}
     if strange := set(folded.values()) - allowed:
-        allowed |= Hospital.objects.within(scope).called(strange).keys()
+        allowed |= Hospital.objects.in_scope(scope).called(strange).keys()
     problems = [out_of_scope(actor, index) for index, name in named.items() if folded[name] not in allowed]
     if scope.default_hospital is None:
         nameless = set(range(len(items))) - named.keys() - known.keys() - unreadable
@@ -203,7 +203,7 @@ class Existing:
             if (holder := by_mac.get(item.get("device_mac"))) and holder.in_scope
         }
         wanted |= ids
-        devices = Device.objects.within(self.actor.scope).filter(
+        devices = Device.objects.in_scope(self.actor.scope).filter(
             pk__in=expressions.any_id(sorted(set(wanted.values())))
         )
         loaded = load(devices.order_by("pk")) if wanted else {}

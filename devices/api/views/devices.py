@@ -51,7 +51,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return scopes.scope_for_key(key_of(self.request))
 
     def get_queryset(self) -> DeviceQuerySet:
-        return Device.objects.within(self.scope)
+        return Device.objects.in_scope(self.scope)
 
     def list(self, request: Request) -> HttpResponse:
         query = QueryParams(request, LIST_PARAMETERS)
