@@ -90,7 +90,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Annotate each change with the values before it, and with which of the values this user may see."""
         scope = scopes.scope_for_user(request.user)
-        ids = None if scope.hospital_ids is None else Hospital.objects.in_scope(scope).ids_ever()
+        ids = None if scope.hospital_ids is None else Hospital.objects.in_scope(scope).ids_including_merged()
         same_device = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
         last = same_device.order_by("-history_id")
         changes: QuerySet[Any] = super().get_queryset(request)

@@ -74,7 +74,7 @@ def export_of(obj: models.Model) -> AuditExport:
             return AuditExport(changes, Q(api_key_id=pk) | Q(object_type=ObjectType.API_KEY, object_id=pk))
         case Hospital():
             itself = Hospital.objects.filter(pk=pk)
-            ids = itself.ids_ever()
+            ids = itself.ids_including_merged()
             changes = {Device: changes_in_scope(itself), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
             return AuditExport(changes, Q(hospital_id__in=ids) | Q(object_type=ObjectType.HOSPITAL, object_id__in=ids))
         case _:

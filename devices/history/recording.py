@@ -79,7 +79,7 @@ def retired_devices(device_ids: Sequence[int], scope: Scope) -> list[Device]:
     last = Device.history.filter(id__in=expressions.any_id(device_ids)).values("id").order_by().annotate(last=Max("pk"))
     gone = Device.history.filter(pk__in=last.values("last"), history_type=REMOVED)
     devices: dict[int, Device] = {row.id: row.instance for row in gone}
-    holders = {pk: Hospital.objects.successor(pk) for pk in {device.device_holder_id for device in devices.values()}}
+    holders = {pk: Hospital.objects.resolve(pk) for pk in {device.device_holder_id for device in devices.values()}}
     for device in devices.values():
         device.device_holder = holders[device.device_holder_id]  # None also where the hospital is gone for good
     found = [devices[pk] for pk in device_ids if pk in devices]

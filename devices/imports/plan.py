@@ -239,14 +239,14 @@ def new_hospitals(lines: Sequence[PlannedRow]) -> list[str]:
     """Return the names of hospitals that would be registered with these lines' devices, in order."""
     named = [line.item.get("device_holder") for line in lines if not line.problems]
     names = {fold_name(holder): holder for holder in reversed(named) if holder}  # as it is spelled first
-    known = Hospital.objects.called(names)
+    known = Hospital.objects.by_name(names)
     return sorted(name for folded, name in names.items() if folded not in known)
 
 
 def _resolve_hospitals(lines: list[PlannedRow], scope: Scope) -> None:
     """Use each hospital's present name, and give a new device that names none the scope's only one."""
     names = {fold_name(holder) for line in lines if (holder := line.item.get("device_holder"))}
-    known = Hospital.objects.in_scope(scope).called(names) if names else {}
+    known = Hospital.objects.in_scope(scope).by_name(names) if names else {}
     for line in lines:
         if holder := line.item.get("device_holder"):
             line.item["device_holder"] = known[fold_name(holder)].name if fold_name(holder) in known else holder

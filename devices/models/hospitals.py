@@ -19,7 +19,7 @@ from devices.values.scope import Scope
 
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
-    def called(self, names: Iterable[str]) -> dict[str, "Hospital"]:
+    def by_name(self, names: Iterable[str]) -> dict[str, "Hospital"]:
         """Return the hospitals with these folded names, by name. A former name counts if no hospital has it now."""
         wanted = set(names)
         found = {
@@ -33,11 +33,11 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
             found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
         return found
 
-    def successor(self, hospital_id: int | None) -> "Hospital | None":
+    def resolve(self, hospital_id: int | None) -> "Hospital | None":
         """Return the hospital with this id, or the one that it was merged into."""
         return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
 
-    def ids_ever(self) -> list[int]:
+    def ids_including_merged(self) -> list[int]:
         """Return the ids of these hospitals and of those merged into them. History has both."""
         former = HospitalAlias.objects.filter(hospital__in=self).values_list("former_id", flat=True)
         return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
@@ -80,7 +80,7 @@ class Hospital(models.Model):
 
 def changes_in_scope(hospitals: HospitalQuerySet) -> Q:
     """Return the condition for changes of devices that these hospitals held, including those by which they left."""
-    ids = hospitals.ids_ever()
+    ids = hospitals.ids_including_merged()
     return Q(device_holder_id__in=ids) | (DEPARTED & Q(history_previous_holder_id__in=ids))
 
 

@@ -35,7 +35,7 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
         return {}
     known = _find_by_current_name(spellings)
     if spellings.keys() - known.keys():
-        known = Hospital.objects.called(spellings)
+        known = Hospital.objects.by_name(spellings)
     if not dry_run and spellings.keys() - known.keys():
         known = _register_missing(spellings, actor)
     known |= {
@@ -56,7 +56,7 @@ def rename(hospital: Hospital, name: str, actor: Actor) -> None:
     [hospital] = _lock([hospital.pk])
     if hospital.name == name:
         return
-    other = Hospital.objects.called([fold_name(name)]).get(fold_name(name))
+    other = Hospital.objects.by_name([fold_name(name)]).get(fold_name(name))
     if other and other != hospital:
         raise ValidationFailed([FieldError("name", UNIQUE, NAME_IN_USE % {"name": other.name})])
     if hospital.name_folded != fold_name(name):
@@ -122,14 +122,14 @@ def _by_current_name() -> CompiledQuery:
 
 
 def _find_by_current_name(names: Iterable[str]) -> dict[str, Hospital]:
-    """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.called."""
+    """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.by_name."""
     rows = _by_current_name().rows(names=expressions.json_list(list(names)))
     return {row.name_folded: row for row in (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)}
 
 
 def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, Hospital]:
     locks.acquire_registry_lock()  # wait for a rename or merge: the name may be a former one afterwards
-    found = Hospital.objects.called(spellings)
+    found = Hospital.objects.by_name(spellings)
     if others := spellings.keys() - found.keys():
         found |= _find_by_former_name(others)
     missing, at = sorted(spellings.keys() - found.keys()), now_ms()
@@ -138,7 +138,7 @@ def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, H
     names = {"name": [spellings[folded] for folded in missing], "name_folded": missing}
     ids = bulk.insert(Hospital, names, {"created_at": at, "updated_at": at})
     recording.record(Hospital, ids, recording.ADDED, actor)
-    return found | Hospital.objects.called(missing)
+    return found | Hospital.objects.by_name(missing)
 
 
 def _find_by_former_name(names: Collection[str]) -> dict[str, Hospital]:

@@ -149,7 +149,7 @@ def _find_outside_scope(
     folded = {name: fold_name(name or "") for name in set(named.values())}
     allowed = {fold_name(hospital.name) for hospital in scope.hospitals}
     if strange := set(folded.values()) - allowed:
-        allowed |= Hospital.objects.in_scope(scope).called(strange).keys()
+        allowed |= Hospital.objects.in_scope(scope).by_name(strange).keys()
     problems = [out_of_scope(actor, index) for index, name in named.items() if folded[name] not in allowed]
     if scope.default_hospital is None:
         nameless = set(range(len(items))) - named.keys() - known.keys() - unreadable

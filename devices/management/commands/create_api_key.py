@@ -56,7 +56,7 @@ class Command(RegistryCommand):
         self.stderr.write(f"Key {key.pk} taken over for {key}, marked as legacy: it may be guessed, so rotate it soon.")
 
     def _find_or_register(self, name: str) -> Hospital:
-        if not Hospital.objects.called([fold_name(name)]):
+        if not Hospital.objects.by_name([fold_name(name)]):
             self.stderr.write(f"The hospital {name} is new, and is registered with this key.")
         [hospital] = hospitals.get_or_create([name], SYSTEM).values()
         return hospital
