@@ -81,7 +81,7 @@ def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) 
     Raises:
         Refused: the old key is revoked or expired, so its owner must not get a new one.
     """
-    old = ApiKey.objects.working().select_for_update().filter(pk=key.pk).first()
+    old = ApiKey.objects.active().select_for_update().filter(pk=key.pk).first()
     if old is None:
         raise ValidationFailed(
             [FieldError(None, "invalid", _("This key is revoked or expired. Issue a new one instead."))]

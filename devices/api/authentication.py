@@ -56,7 +56,7 @@ HOSPITAL = ["name"]
 
 @cache
 def _active_keys() -> CompiledQuery:
-    working = ApiKey.objects.working(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
+    working = ApiKey.objects.active(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
     return CompiledQuery(working.values_list(*KEY, *(f"hospital__{column}" for column in HOSPITAL)))
 
 

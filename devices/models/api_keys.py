@@ -33,24 +33,24 @@ def validate_rate(text: str) -> None:
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def working(self, at: "datetime | Parameter | None" = None) -> Self:
+    def active(self, at: "datetime | Parameter | None" = None) -> Self:
         """Return the keys that are valid now (or at another time): neither revoked nor expired."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=at or timezone.now())
         return self.filter(unexpired, revoked_at=None)
 
-    def ended(self) -> Self:
+    def inactive(self) -> Self:
         return self.filter(Q(expires_at__lte=timezone.now()) | ~Q(revoked_at=None))
 
     def never_used(self) -> Self:
-        return self.working().filter(last_used_at=None)
+        return self.active().filter(last_used_at=None)
 
     def idle(self, since: timedelta = timedelta(days=90)) -> Self:
         """Return the working keys that were issued before this period and not used in it."""
         at = timezone.now() - since
-        return self.working().filter(Q(last_used_at__lt=at) | Q(last_used_at=None), created_at__lt=at)
+        return self.active().filter(Q(last_used_at__lt=at) | Q(last_used_at=None), created_at__lt=at)
 
     def expiring(self, within: timedelta = timedelta(days=30)) -> Self:
-        return self.working().filter(expires_at__lt=timezone.now() + within)
+        return self.active().filter(expires_at__lt=timezone.now() + within)
 
 
 class ApiKey(models.Model):

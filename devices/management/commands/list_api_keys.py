@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         keys = ApiKey.objects.select_related("hospital").order_by("pk")
-        working = set(ApiKey.objects.working().values_list("pk", flat=True))
+        working = set(ApiKey.objects.active().values_list("pk", flat=True))
         rows = [HEADINGS, *(_row(key, key.pk in working) for key in keys)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:

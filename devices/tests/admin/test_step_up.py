@@ -189,7 +189,7 @@ def test_what_takes_access_away_needs_no_confirmation(
     chosen = {"staffuser": person.pk, "apikey": issue("app").key.pk}[model]
     form = {"action": action, "_selected_action": chosen, "confirmed": "1"}
     assert stale.post(f"/admin/devices/{model}/", form).status_code == 302
-    assert not ApiKey.objects.working().exists() if model == "apikey" else not is_open(ratna)
+    assert not ApiKey.objects.active().exists() if model == "apikey" else not is_open(ratna)
 
 
 def test_page_of_a_person_is_read_without_confirmation(stale: Client, person: StaffUser) -> None:
