@@ -38,7 +38,7 @@ def reveal(actor: Actor, conflicts: Sequence[Conflict]) -> tuple[set[Conflict], 
     The number is how many were looked at when the allowance was used up, 0 if it was before. None: it is not.
     """
     limit = _limit(actor)
-    shown, end = limiter().take_items(*limit, conflicts) if limit else (set(conflicts), None)
+    shown, end = limiter().acquire_items(*limit, conflicts) if limit else (set(conflicts), None)
     found = _found()
     found.conflicts |= shown
     found.limit = limit
@@ -53,7 +53,7 @@ def count_unchecked(number: int) -> None:
 def is_used_up(actor: Actor) -> bool:
     """Tell whether nothing of this caller may be compared with devices outside its scope any more."""
     limit = _limit(actor)
-    return limit is not None and not limiter().left(*limit)
+    return limit is not None and not limiter().remaining(*limit)
 
 
 def retry_after() -> int:
@@ -68,7 +68,7 @@ def settle(request: HttpRequest) -> dict[str, Any]:
     if found is None:
         return {}
     if found.limit:
-        limiter().settle(*found.limit)
+        limiter().flush(*found.limit)
     numbers = {"conflicts": len(found.conflicts), "unchecked": found.unchecked}
     return numbers if any(numbers.values()) else {}
 

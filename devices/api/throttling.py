@@ -52,14 +52,14 @@ def block_storage(key: ApiKey) -> None:
     Raises:
         TooManyRequests: the key has stored as much as it may, until the day (UTC) ends.
     """
-    if refusal := limiter().refusal(f"stored:{key.pk}", STORAGE):
+    if refusal := limiter().peek_exhausted(f"stored:{key.pk}", STORAGE):
         message = _("This API key has stored too many responses to an Idempotency-Key. Retry in %(wait)d seconds.")
         raise TooManyRequests(message % {"wait": refusal.ends_in}, refusal.ends_in)
 
 
 def consume_storage(key: ApiKey, size: int) -> None:
     """Count the bytes of a response that was stored. Call it outside the transaction, which a rollback would undo."""
-    limiter().take(f"stored:{key.pk}", STORAGE, ROW + size)
+    limiter().acquire(f"stored:{key.pk}", STORAGE, ROW + size)
 
 
 def block_brute_force(request: Request, sent: str) -> None:
@@ -72,7 +72,7 @@ def block_brute_force(request: Request, sent: str) -> None:
     """
     if keys.is_legacy(sent):
         for name, rate in _failure_limits(request, sent):
-            if refusal := limiter().refusal(name, rate):
+            if refusal := limiter().peek_exhausted(name, rate):
                 raise _too_many_failures(request, rate, refusal)
 
 
@@ -82,7 +82,7 @@ def record_failure(request: Request, sent: str) -> APIException:
     The two forms are counted apart: a tablet with an expired key must not stop a legacy key of the same network.
     """
     for name, rate in _failure_limits(request, sent):
-        decision = limiter().take(name, rate)
+        decision = limiter().acquire(name, rate)
         if not decision.admitted:
             return _too_many_failures(request, rate, decision)
     return AuthenticationFailed()
@@ -93,7 +93,7 @@ def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = Fal
     rate = rates.parse_rate(key.rate or settings.API_RATE)
     if rate is None:
         return None
-    decision = limiter().take(f"key:{key.pk}", rate, permits)
+    decision = limiter().acquire(f"key:{key.pk}", rate, permits)
     _set_headers(request, "default", rate, decision)
     if not decision.admitted and not is_allowed:
         message = _("This API key has used up its %(rate)s. Ask again in %(wait)d seconds.")

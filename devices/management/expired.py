@@ -23,7 +23,7 @@ def expired() -> dict[str, QuerySet[Any]]:
     now = timezone.now()
     return {
         "kept answers": IdempotencyRecord.objects.filter(created_at__lte=now - ANSWERS_KEPT),
-        "counts of requests": stores.past_windows(now.timestamp()),
+        "counts of requests": stores.expired_windows(now.timestamp()),
         "expired sessions": Session.objects.filter(expire_date__lt=now),
         "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
         "rows of the old list of sign-ins": AccessLog.objects.all(),
