@@ -24,7 +24,7 @@ Conflict = tuple[str, object]  # field and value
 
 
 @dataclass(slots=True)
-class Found:
+class RevealedConflicts:
     """What a request was shown, for the audit log."""
 
     conflicts: set[Conflict] = field(default_factory=set)
@@ -64,7 +64,7 @@ def retry_after() -> int:
 
 def settle(request: HttpRequest) -> dict[str, Any]:
     """Count for good what the request was shown, and return what the audit log needs: nothing if it was shown none."""
-    found: Found | None = getattr(request, "conflicts_found", None)
+    found: RevealedConflicts | None = getattr(request, "conflicts_found", None)
     if found is None:
         return {}
     if found.limit:
@@ -73,10 +73,10 @@ def settle(request: HttpRequest) -> dict[str, Any]:
     return numbers if any(numbers.values()) else {}
 
 
-def _found() -> Found:
+def _found() -> RevealedConflicts:
     """Return what this thread's request was shown. Only requests have a scope, so a command keeps nothing."""
     request: Any = current.current_request.get()
-    return vars(request).setdefault("conflicts_found", Found()) if request else Found()
+    return vars(request).setdefault("conflicts_found", RevealedConflicts()) if request else RevealedConflicts()
 
 
 def _limit(actor: Actor) -> Limit | None:
