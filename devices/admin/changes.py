@@ -118,7 +118,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
             return queryset.filter(seen_after=True, history_request_id=text), False
         found = queryset.filter(_has_part(text, "device_name", "device_mac"), seen_after=True)
         ids = _devices_ever_called(text)
-        return (found if ids is None else found.filter(id__in=expressions.any_id(ids))), False
+        return (found if ids is None else found.filter(id__in=expressions.in_ids(ids))), False
 
     def change_view(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise Http404  # the list has all values, and only those that the user may see

@@ -70,7 +70,7 @@ def state() -> State:
 
 @cache
 def _state() -> CompiledQuery:
-    return CompiledQuery(ChangeFeed.objects.filter(pk=1).values_list(*State._fields), as_sent=True)
+    return CompiledQuery(ChangeFeed.objects.filter(pk=1).values_list(*State._fields), raw=True)
 
 
 class PositionInFuture(Exception):
@@ -130,7 +130,7 @@ def _between() -> QuerySet[Any]:
 def _changes_in_scope(scope: Scope, representation: Representation) -> CompiledQuery:
     changes = _between() if scope.hospital_ids is None else _between().filter(device_holder__in=scope.hospital_ids)
     columns = ("history_id", "history_type", "history_change_reason", "history_previous_holder_id")
-    return CompiledQuery(changes.values_list(*columns, *representation(HOSPITAL_NAME)), as_sent=True)
+    return CompiledQuery(changes.values_list(*columns, *representation(HOSPITAL_NAME)), raw=True)
 
 
 @lru_cache(maxsize=1000)
@@ -142,7 +142,7 @@ def _departures_query(scope: Scope) -> CompiledQuery:
         .filter(DEPARTED, history_previous_holder__in=scope.hospital_ids)
         .exclude(device_holder__in=scope.hospital_ids)
     )
-    return CompiledQuery(left.values_list("history_id", Subquery(last.values("history_id")[:1])), as_sent=True)
+    return CompiledQuery(left.values_list("history_id", Subquery(last.values("history_id")[:1])), raw=True)
 
 
 def _departures(left: list[tuple[int, int]], representation: Representation) -> list[Event]:

@@ -66,9 +66,9 @@ def _copy(model: Any, history_type: str, same: Sequence[str]) -> tuple[str, Comp
     copied = sorted({field.attname for field in table.fields} & {field.attname for field in model._meta.fields})
     given: dict[str, Any] = {name: Parameter(name, table.get_field(name)) for name in same}
     values = given | BEFORE[history_type] if model is Device else given
-    rows = model.objects.filter(pk__in=expressions.any_id(Parameter("ids"))).order_by("pk")
+    rows = model.objects.filter(pk__in=expressions.in_ids(Parameter("ids"))).order_by("pk")
     columns = f"{table.db_table} ({', '.join([*copied, *values])})"
-    return columns, CompiledQuery(rows.values_list(*copied, *values.values()), as_sent=True)
+    return columns, CompiledQuery(rows.values_list(*copied, *values.values()), raw=True)
 
 
 def retired_devices(device_ids: Sequence[int], scope: Scope) -> list[Device]:
@@ -76,7 +76,7 @@ def retired_devices(device_ids: Sequence[int], scope: Scope) -> list[Device]:
 
     Those that were never retired, are registered again or are not within the scope are omitted.
     """
-    last = Device.history.filter(id__in=expressions.any_id(device_ids)).values("id").order_by().annotate(last=Max("pk"))
+    last = Device.history.filter(id__in=expressions.in_ids(device_ids)).values("id").order_by().annotate(last=Max("pk"))
     gone = Device.history.filter(pk__in=last.values("last"), history_type=REMOVED)
     devices: dict[int, Device] = {row.id: row.instance for row in gone}
     holders = {pk: Hospital.objects.resolve(pk) for pk in {device.device_holder_id for device in devices.values()}}

@@ -67,14 +67,14 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """Give all devices the value, and return the ids of those that had another. The caller writes their history."""
         ids = self.exclude(**value).lock()
         updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
-        Device.objects.filter(pk__in=expressions.any_id(ids)).update(**value, updated_at=updated_at)
+        Device.objects.filter(pk__in=expressions.in_ids(ids)).update(**value, updated_at=updated_at)
         return ids
 
 
 @lru_cache(maxsize=1000)
 def _hospitals_with_part(scope: Scope) -> CompiledQuery:
     hospitals = Hospital.objects.in_scope(scope).filter(name_folded__contains=Parameter("part"))
-    return CompiledQuery(hospitals.values_list("pk"), as_sent=True)
+    return CompiledQuery(hospitals.values_list("pk"), raw=True)
 
 
 def has_part(text: str) -> Q:

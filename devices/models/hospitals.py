@@ -24,11 +24,11 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
         wanted = set(names)
         found = {
             hospital.name_folded: hospital
-            for hospital in self.filter(name_folded__in=expressions.any_text(list(wanted)))
+            for hospital in self.filter(name_folded__in=expressions.in_texts(list(wanted)))
         }
         if missing := wanted - found.keys():
             former = HospitalAlias.objects.filter(
-                name_folded__in=expressions.any_text(list(missing)), hospital__in=self
+                name_folded__in=expressions.in_texts(list(missing)), hospital__in=self
             )
             found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
         return found

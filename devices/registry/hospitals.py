@@ -117,7 +117,7 @@ def _spellings(names: Iterable[str | None]) -> dict[str, str]:
 
 @cache
 def _by_current_name() -> CompiledQuery:
-    rows = Hospital.objects.filter(name_folded__in=expressions.any_text(Parameter("names")))
+    rows = Hospital.objects.filter(name_folded__in=expressions.in_texts(Parameter("names")))
     return CompiledQuery(rows.values_list(*COLUMNS))
 
 

@@ -180,7 +180,7 @@ class Existing:
         """The devices by field and value."""
         columns = ("pk", "device_holder_id", *UNIQUE_MESSAGES)
         by_name, by_mac = (
-            Device.objects.filter(**{f"{field}__in": expressions.any_text(_values(self.items, field))})
+            Device.objects.filter(**{f"{field}__in": expressions.in_texts(_values(self.items, field))})
             for field in UNIQUE_MESSAGES
         )
         holders: dict[str, dict[object, _Holder]] = {field: {} for field in UNIQUE_MESSAGES}
@@ -204,7 +204,7 @@ class Existing:
         }
         wanted |= ids
         devices = Device.objects.in_scope(self.actor.scope).filter(
-            pk__in=expressions.any_id(sorted(set(wanted.values())))
+            pk__in=expressions.in_ids(sorted(set(wanted.values())))
         )
         loaded = load(devices.order_by("pk")) if wanted else {}
         matched = {

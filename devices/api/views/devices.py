@@ -186,7 +186,7 @@ def _detail(naming: str, is_bound: bool) -> CompiledQuery:
     devices = Device.objects.filter(pk=Parameter("id"))
     if is_bound:
         devices = devices.filter(device_holder=Parameter("scope"))
-    return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), as_sent=True)
+    return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), raw=True)
 
 
 def _int64(number: int) -> int:
