@@ -62,7 +62,7 @@ def _active_keys() -> CompiledQuery:
 
 def find_active_key(digest: str) -> ApiKey | None:
     """Return the key with this digest, and its hospital, if it opens the registry now."""
-    rows = _active_keys().rows(at=timezone.now(), digest=digest)
+    rows = _active_keys().fetch(at=timezone.now(), digest=digest)
     if not rows:
         return None
     [row] = rows

@@ -99,7 +99,7 @@ def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> H
     """
     if not locks.try_lock(f"{api_key.pk}:{key}"):
         raise RequestInProgress
-    for stored_fingerprint, status, etag, body in _stored_response().rows(
+    for stored_fingerprint, status, etag, body in _stored_response().fetch(
         api_key=api_key.pk, key=key, since=now() - STORED_FOR
     ):
         if stored_fingerprint != fingerprint:

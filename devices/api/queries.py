@@ -80,7 +80,7 @@ class Selection:
             return self._fetch_by_orm(cut, naming, position)
         names = tuple(name for name, value in self.conditions.items() if value is not None)
         without_holder = len(names) < len(self.conditions)
-        [[total, lines]] = _compiled(names, without_holder, self.ordering, cut, naming).rows(
+        [[total, lines]] = _compiled(names, without_holder, self.ordering, cut, naming).fetch(
             **self.conditions, **position
         )
         return total, lines.split("\n") if lines else []

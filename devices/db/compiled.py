@@ -53,7 +53,7 @@ class CompiledQuery:
         self.sql, self.params = compiler.as_sql()
         self.converters = {} if raw else compiler.get_converters([column for column, *_ in compiler.select])
 
-    def rows(self, limit: int | None = None, **values: Any) -> list[tuple[Any, ...]]:
+    def fetch(self, limit: int | None = None, **values: Any) -> list[tuple[Any, ...]]:
         sql = self.sql
         if limit is not None:
             sql = f"{sql} LIMIT {limit:d}"  # as text: PostgreSQL would plan again for each value of a parameter

@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 def state() -> State:
     """Return the state. The first call creates it."""
-    rows = _state().rows()
+    rows = _state().fetch()
     if not rows:
         created, _new = ChangeFeed.objects.get_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})
         rows = [(created.key, created.pruned_to)]
@@ -111,12 +111,12 @@ def read_page(after: int, size: int, scope: Scope, representation: Representatio
         return Page([], after)
     events = [
         Event(position, _action(position, kind, reason, before, scope, pruned_to), at, device)
-        for position, kind, reason, before, at, device in _changes_in_scope(scope, representation).rows(
+        for position, kind, reason, before, at, device in _changes_in_scope(scope, representation).fetch(
             size, after=after, end=end
         )
     ]
     if scope.hospital_ids is not None:
-        departures = _departures_query(scope).rows(size, after=max(after, pruned_to), end=end)
+        departures = _departures_query(scope).fetch(size, after=max(after, pruned_to), end=end)
         events = sorted(events + _departures(departures, representation))[:size]
     return Page(events, events[-1].position if len(events) == size else end)
 

@@ -43,7 +43,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         PostgreSQL from using the indexes of the devices.
         """
         found = has_part(text)
-        if hospitals := [pk for (pk,) in _hospitals_with_part(scope).rows(part=fold_name(text))]:
+        if hospitals := [pk for (pk,) in _hospitals_with_part(scope).fetch(part=fold_name(text))]:
             found |= Q(device_holder__in=hospitals)
         if fold_name(text) == NO_HOSPITAL:
             found |= Q(device_holder=None)

@@ -123,7 +123,7 @@ def _by_current_name() -> CompiledQuery:
 
 def _find_by_current_name(names: Iterable[str]) -> dict[str, Hospital]:
     """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.by_name."""
-    rows = _by_current_name().rows(names=expressions.json_list(list(names)))
+    rows = _by_current_name().fetch(names=expressions.json_list(list(names)))
     return {row.name_folded: row for row in (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)}
 
 

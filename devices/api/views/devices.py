@@ -65,7 +65,7 @@ class DeviceViewSet(GenericViewSet[Device]):
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         QueryParams(request, set(), ignored={"page", "size"}).raise_errors()
         key = key_of(request)
-        rows = _detail(key.naming, key.hospital_id is not None).rows(id=_int64(id_device), scope=key.hospital_id)
+        rows = _detail(key.naming, key.hospital_id is not None).fetch(id=_int64(id_device), scope=key.hospital_id)
         if not rows:
             self._absent(id_device)
         [[device]] = rows

@@ -45,7 +45,7 @@ def test_the_database_writes_what_the_serializer_does(naming: str) -> None:
         Device.objects.filter(pk=device.pk).update(**instants)
     devices = Device.objects.order_by("pk")
     told = [
-        orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).rows()
+        orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).fetch()
     ]
     assert told == [serialize_device(device, FIELD_CASES[naming]) for device in devices]
 
