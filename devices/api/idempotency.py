@@ -28,7 +28,7 @@ from devices.api.query_params import QueryParams
 from devices.api.schema import patterns
 from devices.db import locks
 from devices.db.compiled import CompiledQuery, Parameter
-from devices.db.transactions import in_one_transaction
+from devices.db.transactions import atomic_with_retry
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, IdempotencyRecord
 from devices.values.errors import FieldError, ValidationFailed
 
@@ -83,7 +83,7 @@ def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], Http
     return run
 
 
-@in_one_transaction
+@atomic_with_retry
 def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> HttpResponse:
     """Return the stored response to this key of the API key; if there is none, act.
 

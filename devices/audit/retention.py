@@ -12,7 +12,7 @@ from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
 from devices.db import queries
-from devices.db.transactions import in_one_transaction
+from devices.db.transactions import atomic_with_retry
 from devices.db.triggers import append_only
 from devices.history import feed
 from devices.models import AuditEvent, AuditRetention, ChangeFeed
@@ -65,7 +65,7 @@ def _remove(rows: QuerySet[Any], before: datetime) -> None:
         _remove_batch(rows.filter(pk__range=(low, low + ROWS_AT_ONCE - 1)), before)
 
 
-@in_one_transaction
+@atomic_with_retry
 def _remove_batch(rows: QuerySet[Any], before: datetime) -> None:
     with allow_pruning(before):
         rows.delete()

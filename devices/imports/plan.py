@@ -17,7 +17,7 @@ from devices import registry
 from devices.access.actor import Actor
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
-from devices.db.transactions import explained_by, in_one_transaction
+from devices.db.transactions import explained_by, atomic_with_retry
 from devices.imports.files.header import COLUMNS, ID
 from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
@@ -146,7 +146,7 @@ def make_plan(rows: Iterable[Row], actor: Actor, seen: Seen | None = None, *, lo
     return lines
 
 
-@in_one_transaction
+@atomic_with_retry
 def apply_plan(lines: Sequence[PlannedRow], actor: Actor, *, dry_run: bool = False) -> Outcome:
     """Do what the lines say, within the transaction in which they were planned with a lock.
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from devices import registry
 from devices.access.actor import Actor
-from devices.db.transactions import ATTEMPTS, explained_by, in_one_transaction
+from devices.db.transactions import ATTEMPTS, explained_by, atomic_with_retry
 from devices.models import Device
 from devices.registry.device_data import DeviceData
 from devices.registry.validation import Existing, find_problems
@@ -28,7 +28,7 @@ class Result:
     problems: Sequence[FieldError] = ()
 
 
-@in_one_transaction
+@atomic_with_retry
 def register_individually(
     items: Sequence[DeviceData],
     malformed: Sequence[FieldError],

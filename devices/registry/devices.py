@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.access.actor import Actor
 from devices.db import bulk
-from devices.db.transactions import explained_by, in_one_transaction
+from devices.db.transactions import explained_by, atomic_with_retry
 from devices.history import recording
 from devices.models import Device, DeviceQuerySet, Hospital, now_ms
 from devices.registry import hospitals
@@ -44,7 +44,7 @@ class RegisteredDevices:
         ]
 
 
-@in_one_transaction
+@atomic_with_retry
 def register(
     items: Sequence[DeviceData], actor: Actor, malformed: Sequence[FieldError] = (), *, dry_run: bool = False
 ) -> RegisteredDevices:
@@ -86,7 +86,7 @@ class PreconditionFailed(Exception):
         super().__init__(f"device {device.pk}")
 
 
-@in_one_transaction
+@atomic_with_retry
 def update(
     devices: DeviceQuerySet,
     item: DeviceData,
@@ -117,7 +117,7 @@ def update(
     return device
 
 
-@in_one_transaction
+@atomic_with_retry
 def transfer(devices: DeviceQuerySet, hospital: Hospital | None, actor: Actor) -> int:
     """Make the hospital (or nobody) the holder of these devices; return how many it did not hold before.
 
@@ -129,19 +129,19 @@ def transfer(devices: DeviceQuerySet, hospital: Hospital | None, actor: Actor) -
     return _assign(devices, actor, device_holder=hospital)
 
 
-@in_one_transaction
+@atomic_with_retry
 def change_type(devices: DeviceQuerySet, device_type: DeviceType, actor: Actor) -> int:
     """Give all of these devices the type; return how many had another."""
     return _assign(devices, actor, device_type=device_type)
 
 
-@in_one_transaction
+@atomic_with_retry
 def retire(devices: DeviceQuerySet, actor: Actor) -> int:
     """Take the devices out of the registry; return how many there were. Their history stays."""
     return _retire(devices.lock(), actor)
 
 
-@in_one_transaction
+@atomic_with_retry
 def retire_one(
     devices: DeviceQuerySet,
     actor: Actor,
@@ -160,7 +160,7 @@ def retire_one(
         _retire([device.pk], actor)
 
 
-@in_one_transaction
+@atomic_with_retry
 def restore(device_ids: Sequence[int], actor: Actor) -> list[Device]:
     """Bring retired devices back as they were, under their old ids: all of them or none.
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from devices.access.actor import Actor
 from devices.db import bulk, expressions, locks
 from devices.db.compiled import CompiledQuery, Parameter
-from devices.db.transactions import in_one_transaction
+from devices.db.transactions import atomic_with_retry
 from devices.history import recording
 from devices.models import ApiKey, Device, Hospital, HospitalAlias, now_ms
 from devices.values.errors import UNIQUE, FieldError, ValidationFailed
@@ -45,7 +45,7 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
     return known | {folded: row for folded, row in own.items() if folded in spellings and folded != row.name_folded}
 
 
-@in_one_transaction
+@atomic_with_retry
 def rename(hospital: Hospital, name: str, actor: Actor) -> None:
     """Give the hospital another name; the old one still finds it.
 
@@ -68,7 +68,7 @@ def rename(hospital: Hospital, name: str, actor: Actor) -> None:
     recording.record(Device, held, recording.CHANGED, actor)  # clients that keep a copy see the name
 
 
-@in_one_transaction
+@atomic_with_retry
 def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[str, int]:
     """Move all that belongs to the hospitals into the other one, and delete them; their names find it.
 
