@@ -17,7 +17,7 @@ from devices import registry
 from devices.access.actor import Actor
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
-from devices.db.transactions import explained_by, atomic_with_retry
+from devices.db.transactions import atomic_with_retry, explained_by
 from devices.imports.files.header import COLUMNS, ID
 from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from devices import registry
 from devices.access.actor import Actor
-from devices.db.transactions import ATTEMPTS, explained_by, atomic_with_retry
+from devices.db.transactions import ATTEMPTS, atomic_with_retry, explained_by
 from devices.models import Device
 from devices.registry.device_data import DeviceData
 from devices.registry.validation import Existing, find_problems

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.access.actor import Actor
 from devices.db import bulk
-from devices.db.transactions import explained_by, atomic_with_retry
+from devices.db.transactions import atomic_with_retry, explained_by
 from devices.history import recording
 from devices.models import Device, DeviceQuerySet, Hospital, now_ms
 from devices.registry import hospitals

@@ -271,7 +271,7 @@ def test_what_conflicts_with_nothing_costs_one_query_a_process(api_a: Api, forei
     assert recorded() == []
 
 
-@pytest.mark.parametrize("broken", ["lease", "used"])
+@pytest.mark.parametrize("broken", ["reserve", "used"])
 def test_if_the_counter_fails_each_process_counts_by_itself(
     api_a: Api, foreign: list[Device], monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

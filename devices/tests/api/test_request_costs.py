@@ -221,7 +221,7 @@ def test_a_counter_that_fails_fails_no_request(
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(DatabaseStore, "lease", fail)
+    monkeypatch.setattr(DatabaseStore, "reserve", fail)
     monkeypatch.setattr(throttling, "STORAGE", Rate(1, "d"))
     assert [api.post(DEVICES, device_payload(number), **once(number)).status_code for number in (1, 2)] == [201, 201]
     assert "cannot be counted" in caplog.text
