@@ -96,5 +96,5 @@ def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) 
 
 def _add(key: ApiKey, actor: Actor) -> ApiKey:
     ApiKey.objects.bulk_create([key])  # no signal: the history is written here, with its origin
-    recording.record(ApiKey, [key.pk], recording.ADDED, actor)
+    recording.record(ApiKey, [key.pk], recording.CREATED, actor)
     return key

@@ -35,7 +35,7 @@ Change = Device.history.model
 REQUEST_ID = re.compile("[0-9a-f]{32}")  # as the registry makes them; a client's own may look like a name
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
 MANY = 1000  # devices whose changes are searched by their ids
-ACTIONS = {recording.ADDED: _("registered"), recording.CHANGED: _("changed"), recording.REMOVED: _("taken out")}
+ACTIONS = {recording.CREATED: _("registered"), recording.CHANGED: _("changed"), recording.DELETED: _("taken out")}
 
 
 class PastHospitalFilter(HospitalFilter):
@@ -52,7 +52,7 @@ class PastHospitalFilter(HospitalFilter):
 class ActionFilter(DropdownFilter):
     title = _("change")
     parameter_name = "action"
-    types = {"registered": recording.ADDED, "changed": recording.CHANGED, "taken_out": recording.REMOVED}
+    types = {"registered": recording.CREATED, "changed": recording.CHANGED, "taken_out": recording.DELETED}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [(name, ACTIONS[kind]) for name, kind in self.types.items()]
@@ -143,10 +143,10 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
         """Say what was done. A device that was taken out has no page of its own, so its audit trail is linked here."""
-        if change.history_type == recording.REMOVED and change.has_trail:
+        if change.history_type == recording.DELETED and change.has_trail:
             url = reverse("admin:devices_historicaldevice_download_trail", args=[change.pk])
             link = '{}<br><a href="{}" class="underline">{}</a>'
-            return format_html(link, ACTIONS[recording.REMOVED], url, _("Audit trail"))
+            return format_html(link, ACTIONS[recording.DELETED], url, _("Audit trail"))
         return _("restored") if change.history_change_reason == recording.RESTORED else ACTIONS[change.history_type]
 
     @admin.display(description=_("before → after"))
@@ -202,7 +202,7 @@ def _devices_ever_called(text: str) -> list[int] | None:
     if connection.vendor != "postgresql":  # SQLite has no such indexes
         return None
     now = Device.objects.filter(models.has_part(text)).values_list("pk")
-    retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=recording.REMOVED)
+    retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=recording.DELETED)
     former = Change.objects.filter(_has_part(text, "history_previous_name", "history_previous_mac"))
     ids: set[int] = set()
     for rows in (now, retired.values_list("id"), former.values_list("id")):

@@ -28,7 +28,7 @@ VALUES = {  # columns of a history
     Hospital: ("name",),
     ApiKey: ("name", "prefix", "hospital_id", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
 }
-ACTIONS = {recording.ADDED: "added", recording.CHANGED: "changed", recording.REMOVED: "removed"}
+ACTIONS = {recording.CREATED: "added", recording.CHANGED: "changed", recording.DELETED: "removed"}
 COLUMNS = (
     *("created_at", "action", "user_id", "username", "api_key_id", "channel", "ip_address", "request_id"),
     *("object_type", "object_id", "hospital_id", "before", "after", "details"),
@@ -126,9 +126,9 @@ def _changes(model: Any, condition: Q) -> Iterator[Entry]:
 
 def _of_change(model: Any, row: Any, previous: Any) -> Entry:
     """Return the entry of a change, with the values that differ; of a new or removed row, with all values."""
-    before = {recording.ADDED: None, recording.CHANGED: previous, recording.REMOVED: row}[row.history_type]
+    before = {recording.CREATED: None, recording.CHANGED: previous, recording.DELETED: row}[row.history_type]
     old = {name: getattr(before, name) for name in VALUES[model]} if before else {}
-    new = {name: getattr(row, name) for name in VALUES[model]} if row.history_type != recording.REMOVED else {}
+    new = {name: getattr(row, name) for name in VALUES[model]} if row.history_type != recording.DELETED else {}
     return {
         "created_at": row.history_date,
         "action": f"{OBJECT_TYPES[model]} {ACTIONS[row.history_type]}",

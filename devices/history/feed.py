@@ -155,10 +155,10 @@ def _departures(left: list[tuple[int, int]], representation: Representation) -> 
 
 
 def _action(position: int, kind: str, reason: str | None, before: int | None, scope: Scope, pruned_to: int) -> str:
-    if kind == recording.REMOVED:
+    if kind == recording.DELETED:
         return DELETED
     if position <= pruned_to:
         return CREATED
-    if kind == recording.ADDED:
+    if kind == recording.CREATED:
         return RESTORED if reason == recording.RESTORED else CREATED
     return UPDATED if scope.allows(before) else CREATED

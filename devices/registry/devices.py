@@ -74,7 +74,7 @@ def insert(items: Sequence[DeviceData], actor: Actor, *, dry_run: bool = False) 
     columns: dict[str, list[Any]] = {field: [item[field] for item in items] for field in REQUIRED_FIELDS}  # type: ignore[literal-required]
     columns["device_holder_id"] = [holder and holder.pk for holder in holders]
     ids = bulk.insert(Device, columns, {"created_at": at, "updated_at": at})
-    recording.record(Device, ids, recording.ADDED, actor)
+    recording.record(Device, ids, recording.CREATED, actor)
     return RegisteredDevices(ids, items, holders, at)
 
 
@@ -192,7 +192,7 @@ def restore(device_ids: Sequence[int], actor: Actor) -> list[Device]:
     raise_error(problems())
     with explained_by(problems):
         Device.objects.bulk_create(devices)
-    recording.record(Device, device_ids, recording.ADDED, actor, history_change_reason=recording.RESTORED)
+    recording.record(Device, device_ids, recording.CREATED, actor, history_change_reason=recording.RESTORED)
     return devices
 
 
@@ -228,7 +228,7 @@ def _find_holders(items: Iterable[DeviceData], actor: Actor, *, dry_run: bool) -
 
 
 def _retire(locked: Sequence[int], actor: Actor) -> int:
-    recording.record(Device, locked, recording.REMOVED, actor)
+    recording.record(Device, locked, recording.DELETED, actor)
     bulk.delete(Device, locked)
     return len(locked)
 

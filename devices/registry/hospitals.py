@@ -95,7 +95,7 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[s
     for hospital in locked.values():
         hospital.admins.clear()  # with the signals that put it on record
     HospitalAlias.objects.filter(hospital__in=locked).update(hospital=into)
-    recording.record(Hospital, list(locked), recording.REMOVED, actor, history_change_reason=f"merged into {into.pk}")
+    recording.record(Hospital, list(locked), recording.DELETED, actor, history_change_reason=f"merged into {into.pk}")
     bulk.delete(Hospital, list(locked))
     for row in locked.values():
         into.former_names.create(name=row.name, name_folded=row.name_folded, former_id=row.pk)
@@ -137,7 +137,7 @@ def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, H
         return found
     names = {"name": [spellings[folded] for folded in missing], "name_folded": missing}
     ids = bulk.insert(Hospital, names, {"created_at": at, "updated_at": at})
-    recording.record(Hospital, ids, recording.ADDED, actor)
+    recording.record(Hospital, ids, recording.CREATED, actor)
     return found | Hospital.objects.by_name(missing)
 
 
