@@ -23,7 +23,7 @@ from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.registry import device_data
 from devices.registry.device_data import DeviceData
-from devices.registry.validation import Existing, find_problems, find_repeated
+from devices.registry.validation import Existing, find_problems, find_duplicates
 from devices.values.errors import FieldError, ValidationFailed, raise_error
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.scope import Scope
@@ -135,9 +135,9 @@ def make_plan(rows: Iterable[Row], actor: Actor, seen: Seen | None = None, *, lo
     existing = Existing([line.item for line in lines], actor)
     malformed += _match(lines, existing, lock=lock)
     _resolve_hospitals(lines, actor.scope)
-    repeated = _find_repeated(lines, Seen(dict) if seen is None else seen)
+    duplicates = _find_duplicates(lines, Seen(dict) if seen is None else seen)
     for problem in find_problems(
-        existing.items, actor, malformed=malformed, known=_ids(lines), existing=existing, repeated=repeated
+        existing.items, actor, malformed=malformed, known=_ids(lines), existing=existing, duplicates=duplicates
     ):
         line = lines[problem.index or 0]
         line.problems.append(replace(problem, index=line.row.number))
@@ -218,7 +218,7 @@ def _ids(lines: Sequence[PlannedRow]) -> dict[int, int]:
     return {index: line.device.pk for index, line in enumerate(lines) if line.device}
 
 
-def _find_repeated(lines: Sequence[PlannedRow], seen: Seen) -> list[FieldError]:
+def _find_duplicates(lines: Sequence[PlannedRow], seen: Seen) -> list[FieldError]:
     """Return a problem for each name, MAC and device that an earlier line has, and remember all of them."""
     columns = {column: [line.item.get(column) for line in lines] for column in ("device_name", "device_mac")}
     columns[ID] = [line.device and line.device.pk for line in lines]
@@ -226,7 +226,7 @@ def _find_repeated(lines: Sequence[PlannedRow], seen: Seen) -> list[FieldError]:
     return [
         problem
         for column, values in columns.items()
-        for problem in find_repeated(column, values, numbers, seen[column], REPEATED[column])
+        for problem in find_duplicates(column, values, numbers, seen[column], REPEATED[column])
     ]
 
 

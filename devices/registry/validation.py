@@ -52,7 +52,7 @@ def find_problems(
     existing: "Existing | None" = None,
     is_write: bool = False,
     is_partial: bool = False,
-    repeated: Sequence[FieldError] | None = None,
+    duplicates: Sequence[FieldError] | None = None,
 ) -> list[FieldError]:
     """Return every problem, by index. Of one draft: fields, duplicates, scope, then registered devices.
 
@@ -62,23 +62,23 @@ def find_problems(
     is_write: the caller leaves conflicts to the database's constraints, so registered devices are looked up only if
         something else is wrong, or if the caller may be shown no more conflicts: success is an answer as well.
     is_partial: drafts with a problem are left out of the list.
-    repeated: the duplicates, if the caller numbers the drafts in another way than by index.
+    duplicates: the duplicates, if the caller numbers the drafts in another way than by index.
     """
     known = known or {}
     outside = _find_outside_scope(items, actor, known, malformed)
-    if repeated is None:
-        repeated = [] if is_partial else _find_duplicates(items)
-    if is_write and not (malformed or outside or repeated or conflict_limits.is_used_up(actor)):
+    if duplicates is None:
+        duplicates = [] if is_partial else _find_all_duplicates(items)
+    if is_write and not (malformed or outside or duplicates or conflict_limits.is_used_up(actor)):
         return []
     taken, given_up = (existing or Existing(items, actor)).find_conflicts(known)
     if is_partial:
         wrong = {problem.index or 0 for problem in [*malformed, *outside, *taken]}
-        repeated = _find_duplicates_of_right(items, wrong)
+        duplicates = _find_duplicates_of_valid(items, wrong)
         taken += _find_kept(given_up, wrong)
-    return sorted([*malformed, *repeated, *outside, *taken], key=lambda problem: problem.index or 0)
+    return sorted([*malformed, *duplicates, *outside, *taken], key=lambda problem: problem.index or 0)
 
 
-def find_repeated(
+def find_duplicates(
     field: str, values: Iterable[object], numbers: Iterable[int], first: dict[int, int], message: Promise
 ) -> list[FieldError]:
     """Return a problem for each value that an earlier item has. None is no value.
@@ -92,27 +92,27 @@ def find_repeated(
     ]
 
 
-def _find_duplicates(items: Sequence[DeviceData]) -> list[FieldError]:
+def _find_all_duplicates(items: Sequence[DeviceData]) -> list[FieldError]:
     problems = []
     for field, message in DUPLICATE_MESSAGES.items():
         values = [item.get(field) for item in items]
         if len(set(values)) < len(values):
-            problems += find_repeated(field, values, range(len(values)), {}, message)
+            problems += find_duplicates(field, values, range(len(values)), {}, message)
     return problems
 
 
-def _find_duplicates_of_right(items: Sequence[DeviceData], wrong: set[int]) -> list[FieldError]:
+def _find_duplicates_of_valid(items: Sequence[DeviceData], wrong: set[int]) -> list[FieldError]:
     """Of two drafts that are the same, the first one that is right stays; the other joins the wrong ones."""
     problems, first = [], dict[tuple[str, object], int]()
     for index, item in enumerate(items):
         if index in wrong:
             continue
         values = [(field, item.get(field)) for field in DUPLICATE_MESSAGES]
-        if repeated := [value for value in values if value in first]:
+        if found := [value for value in values if value in first]:
             wrong.add(index)
             problems += [
                 FieldError(value[0], DUPLICATE, DUPLICATE_MESSAGES[value[0]] % {"index": first[value]}, index)
-                for value in repeated
+                for value in found
             ]
         else:
             first |= dict.fromkeys(values, index)
