@@ -49,7 +49,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             found |= Q(device_holder=None)
         return self.filter(found)
 
-    def with_holders(self, *, lock: bool) -> Self:
+    def with_hospitals(self, *, lock: bool) -> Self:
         """Return the devices with their hospitals, and lock the devices until the transaction ends.
 
         With a lock, the hospitals are read by a second statement: PostgreSQL would return the hospital of before with a

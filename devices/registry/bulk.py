@@ -64,7 +64,7 @@ def _register_individually(
     dry_run: bool,
 ) -> list[Result]:
     existing = Existing(items, actor)
-    devices = existing.match({}, lambda found: found.with_holders(lock=not dry_run).in_bulk()) if update else {}
+    devices = existing.match({}, lambda found: found.with_hospitals(lock=not dry_run).in_bulk()) if update else {}
     known = {index: device.pk for index, device in devices.items()}
     problems = find_problems(items, actor, malformed=malformed, known=known, existing=existing, is_partial=partial)
     if not partial:

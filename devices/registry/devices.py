@@ -34,13 +34,13 @@ class RegisteredDevices:
 
     ids: Sequence[int]
     items: Sequence[DeviceData]
-    holders: Sequence[Hospital | None]
+    hospitals: Sequence[Hospital | None]
     at: datetime
 
     def devices(self) -> list[Device]:
         return [
             Device(**(item | {"id": pk, "device_holder": holder, "created_at": self.at, "updated_at": self.at}))
-            for pk, item, holder in zip(self.ids, self.items, self.holders, strict=True)
+            for pk, item, holder in zip(self.ids, self.items, self.hospitals, strict=True)
         ]
 
 
@@ -91,7 +91,7 @@ def update(
     devices: DeviceQuerySet,
     item: DeviceData,
     actor: Actor,
-    expected: Callable[[Device], bool] = lambda _device: True,
+    precondition: Callable[[Device], bool] = lambda _device: True,
     malformed: Sequence[FieldError] = (),
     *,
     dry_run: bool = False,
@@ -105,7 +105,7 @@ def update(
         Outdated: the device, locked by then, is not as expected.
         Refused: with every problem of the draft.
     """
-    device = _find_one(devices, expected, lock=not dry_run)
+    device = _find_one(devices, precondition, lock=not dry_run)
 
     def problems(**options: Any) -> list[FieldError]:
         found = find_problems([item], actor, known={0: device.pk}, **options)
@@ -145,7 +145,7 @@ def retire(devices: DeviceQuerySet, actor: Actor) -> int:
 def retire_one(
     devices: DeviceQuerySet,
     actor: Actor,
-    expected: Callable[[Device], bool] = lambda _device: True,
+    precondition: Callable[[Device], bool] = lambda _device: True,
     *,
     dry_run: bool = False,
 ) -> None:
@@ -155,7 +155,7 @@ def retire_one(
         Device.DoesNotExist: the query set has none.
         Outdated: the device, locked by then, is not as expected.
     """
-    device = _find_one(devices, expected, lock=not dry_run)
+    device = _find_one(devices, precondition, lock=not dry_run)
     if not dry_run:
         _retire([device.pk], actor)
 
@@ -256,9 +256,9 @@ def _park_swapped_values(changed: Sequence[Device], held: Mapping[str, Mapping[s
         bulk.update(Device, ids, dict.fromkeys(UNIQUE_MESSAGES, temporary))
 
 
-def _find_one(devices: DeviceQuerySet, expected: Callable[[Device], bool], *, lock: bool) -> Device:
-    device = devices.with_holders(lock=lock).get()
-    if not expected(device):
+def _find_one(devices: DeviceQuerySet, precondition: Callable[[Device], bool], *, lock: bool) -> Device:
+    device = devices.with_hospitals(lock=lock).get()
+    if not precondition(device):
         raise PreconditionFailed(device)
     return device
 

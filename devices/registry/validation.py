@@ -157,7 +157,7 @@ def _find_outside_scope(
     return problems
 
 
-class _Holder(NamedTuple):
+class _Owner(NamedTuple):
     """The device that has a name or a MAC."""
 
     pk: int
@@ -176,16 +176,16 @@ class Existing:
         self.actor = actor
 
     @cached_property
-    def holders(self) -> Mapping[str, Mapping[object, _Holder]]:
+    def owners(self) -> Mapping[str, Mapping[object, _Owner]]:
         """The devices by field and value."""
         columns = ("pk", "device_holder_id", *UNIQUE_MESSAGES)
         by_name, by_mac = (
             Device.objects.filter(**{f"{field}__in": expressions.in_texts(_values(self.items, field))})
             for field in UNIQUE_MESSAGES
         )
-        holders: dict[str, dict[object, _Holder]] = {field: {} for field in UNIQUE_MESSAGES}
+        holders: dict[str, dict[object, _Owner]] = {field: {} for field in UNIQUE_MESSAGES}
         for pk, hospital, *values in by_name.values_list(*columns).union(by_mac.values_list(*columns)):
-            holder = _Holder(pk, self.actor.scope.allows(hospital))
+            holder = _Owner(pk, self.actor.scope.allows(hospital))
             for field, value in zip(UNIQUE_MESSAGES, values, strict=True):
                 holders[field][value] = holder
         return holders
@@ -196,7 +196,7 @@ class Existing:
         `load` returns devices of a query set by id, locked if nobody may change them. Devices outside the scope match
         nothing.
         """
-        by_mac = self.holders["device_mac"]
+        by_mac = self.owners["device_mac"]
         wanted = {
             index: holder.pk
             for index, item in enumerate(self.items)
@@ -213,7 +213,7 @@ class Existing:
             if pk in loaded and (index in ids or loaded[pk].device_mac == self.items[index]["device_mac"])  # still
         }
         if len(matched) < len(wanted):  # another writer was faster: look the holders up again
-            del self.holders
+            del self.owners
         return matched
 
     def find_conflicts(self, known: Known) -> tuple[list[FieldError], dict[int, list[FieldError]]]:
@@ -229,7 +229,7 @@ class Existing:
             (index, field, holder)
             for index, item in enumerate(self.items)
             for field in UNIQUE_MESSAGES
-            if (holder := self.holders[field].get(item.get(field))) and owners.get(holder.pk) != index
+            if (holder := self.owners[field].get(item.get(field))) and owners.get(holder.pk) != index
         ]
         shown, end = self._show(found)
         kept, given_up = [], dict[int, list[FieldError]]()
@@ -241,7 +241,7 @@ class Existing:
                 kept.append(problem)
         return kept + self._find_not_compared({problem.index for problem in kept}, end), given_up
 
-    def _show(self, found: Sequence[tuple[int, str, _Holder]]) -> tuple[set[conflict_limits.Conflict], int]:
+    def _show(self, found: Sequence[tuple[int, str, _Owner]]) -> tuple[set[conflict_limits.Conflict], int]:
         """Return the conflicts outside the scope that may be shown, and the index from which nothing is compared."""
         if self.actor.scope.hospitals is None:
             return set(), len(self.items)
@@ -260,7 +260,7 @@ class Existing:
             undecided = [
                 field
                 for field in UNIQUE_MESSAGES
-                if field in item and not ((holder := self.holders[field].get(item.get(field))) and holder.in_scope)
+                if field in item and not ((holder := self.owners[field].get(item.get(field))) and holder.in_scope)
             ]
             if undecided and index not in refused:
                 problems.append(FieldError(undecided[0], CONFLICT_LIMIT, NOT_COMPARED % {"minutes": wait}, index))

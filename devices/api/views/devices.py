@@ -132,11 +132,11 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     def _update(self, options: WriteOptions, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
         device = self.get_queryset().filter(**lookup)
-        expected = conditional.IfMatch(self.request)
+        precondition = conditional.IfMatch(self.request)
         item, malformed = request_bodies.parse_device(self.request, required)
         try:
             dry_run = options.dry_run or bool(malformed)
-            updated = registry.update(device, item, self._actor(), expected, malformed, dry_run=dry_run)
+            updated = registry.update(device, item, self._actor(), precondition, malformed, dry_run=dry_run)
         except Device.DoesNotExist:
             self._absent(lookup.get("pk"))
         except registry.PreconditionFailed as outdated:
