@@ -187,7 +187,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
 
 
 def _has_part(text: str, name: str, address: str) -> Q:
-    """Do for columns of history what models.has_part does for devices: the indexes of history are in capitals."""
+    """Do for columns of history what models.contains_text does for devices: the indexes of history are in capitals."""
     found = Q(**{f"{name}__icontains": text})
     for part in {text, mac.parse_mac_fragment(text)} - {None}:
         found |= Q(**{f"{address}__icontains": part})
@@ -201,7 +201,7 @@ def _devices_ever_called(text: str) -> list[int] | None:
     """
     if connection.vendor != "postgresql":  # SQLite has no such indexes
         return None
-    now = Device.objects.filter(models.has_part(text)).values_list("pk")
+    now = Device.objects.filter(models.contains_text(text)).values_list("pk")
     retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=recording.DELETED)
     former = Change.objects.filter(_has_part(text, "history_previous_name", "history_previous_mac"))
     ids: set[int] = set()

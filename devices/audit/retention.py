@@ -88,7 +88,7 @@ def retention_years() -> int:
 def retention_cutoff() -> datetime:
     """Return the instant before which records may be removed, by the clock of the database."""
     kept = f"(SELECT {retention_years():d} AS years) AS kept"
-    [instant] = queries.fetch_one(f"SELECT {append_only.KEPT_SINCE[connection.vendor]} FROM {kept}")  # noqa: S608
+    [instant] = queries.fetch_one(f"SELECT {append_only.RETENTION_CUTOFF[connection.vendor]} FROM {kept}")  # noqa: S608
     return instant if isinstance(instant, datetime) else datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
 

@@ -22,7 +22,7 @@ from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
-INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
+CLOCK_STEP = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
@@ -42,7 +42,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         Only hospitals within the scope are searched. They are found first: a condition on their table would keep
         PostgreSQL from using the indexes of the devices.
         """
-        found = has_part(text)
+        found = contains_text(text)
         if hospitals := [pk for (pk,) in _hospitals_with_part(scope).fetch(part=fold_name(text))]:
             found |= Q(device_holder__in=hospitals)
         if fold_name(text) == NO_HOSPITAL:
@@ -66,7 +66,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def assign(self, at: datetime, **value: Any) -> list[int]:
         """Give all devices the value, and return the ids of those that had another. The caller writes their history."""
         ids = self.exclude(**value).lock()
-        updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
+        updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + CLOCK_STEP), default=Value(at))
         Device.objects.filter(pk__in=expressions.in_ids(ids)).update(**value, updated_at=updated_at)
         return ids
 
@@ -77,7 +77,7 @@ def _hospitals_with_part(scope: Scope) -> CompiledQuery:
     return CompiledQuery(hospitals.values_list("pk"), raw=True)
 
 
-def has_part(text: str) -> Q:
+def contains_text(text: str) -> Q:
     """Return the condition for devices that have the text, in any case, in their name or MAC."""
     # SQLite's LIKE ignores the case of ASCII only. Its regular expressions are Python's.
     is_pattern = connection.vendor == "sqlite" and not text.isascii()
@@ -154,4 +154,4 @@ class Device(models.Model):
         return self.device_name
 
     def touch(self, at: datetime) -> None:
-        self.updated_at = max(at, self.updated_at + INSTANT)
+        self.updated_at = max(at, self.updated_at + CLOCK_STEP)
