@@ -90,7 +90,7 @@ def _ends() -> tuple[int, int]:
 
 def is_expired(cursor: Cursor, pruned_to: int) -> bool:
     """Return whether changes after the cursor have been pruned since its client began."""
-    return cursor.position < pruned_to and cursor.floor < pruned_to
+    return cursor.position < pruned_to and cursor.pruned_to < pruned_to
 
 
 def read_page(after: int, size: int, scope: Scope, representation: Representation, pruned_to: int = 0) -> Page:

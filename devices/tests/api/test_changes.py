@@ -10,7 +10,7 @@ from devices.access.actor import SYSTEM
 from devices.db.triggers import append_only
 from devices.models import ChangeFeed, Device, Hospital
 from devices.registry import hospitals
-from devices.tests.support.changes import PATH, follow, told
+from devices.tests.support.changes import PATH, follow, read_events
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 
@@ -25,7 +25,7 @@ def test_each_kind_of_change_is_told_in_order_with_the_device_as_it_was(api: Api
     api.delete(f"/api/device/{first['id']}")
     registry.restore([first["id"]], SYSTEM)
     response = api.get(PATH)
-    assert told(response) == [
+    assert read_events(response) == [
         ("created", "Cuff 1"),
         ("created", "Cuff 2"),
         ("updated", "Renamed"),
@@ -43,10 +43,10 @@ def test_a_follower_gets_every_change_once_and_next_goes_on_from_the_end(api: Ap
     events, end = follow(api, f"{PATH}?size=3")
     assert [event["device"]["device_name"] for event in events] == [f"Cuff {n}" for n in range(7)]
     assert len({event["cursor"] for event in events}) == 7
-    assert told(api.get(end)) == []
+    assert read_events(api.get(end)) == []
     register(device_payload(8))
-    assert told(api.get(end)) == [("created", "Cuff 8")]
-    assert told(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [("created", "Cuff 5"), ("created", "Cuff 6")]
+    assert read_events(api.get(end)) == [("created", "Cuff 8")]
+    assert read_events(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [("created", "Cuff 5"), ("created", "Cuff 6")]
 
 
 def test_since_now_is_only_what_comes(api: Api) -> None:
@@ -54,7 +54,7 @@ def test_since_now_is_only_what_comes(api: Api) -> None:
     events, end = follow(api, f"{PATH}?since=now")
     assert events == []
     register(device_payload(2))
-    assert told(api.get(end)) == [("created", "Cuff 2")]
+    assert read_events(api.get(end)) == [("created", "Cuff 2")]
 
 
 def test_a_camel_case_key_gets_its_own_names(camel: Api) -> None:
@@ -81,8 +81,8 @@ def test_a_transfer_is_a_deletion_where_it_left_and_a_creation_where_it_came(
     starts = {key: follow(key)[1] for key in (api, api_a, api_b)}
     api.patch(f"/api/device/{devices['a'].pk}", {"device_name": "Theirs now", "device_holder": "RS Sehat"})
     registry.update(one(devices["a"]), {"device_type": "CORPORATE"}, SYSTEM)
-    assert told(api.get(starts[api])) == [("updated", "Theirs now"), ("updated", "Theirs now")]
-    assert told(api_b.get(starts[api_b])) == [("created", "Theirs now"), ("updated", "Theirs now")]
+    assert read_events(api.get(starts[api])) == [("updated", "Theirs now"), ("updated", "Theirs now")]
+    assert read_events(api_b.get(starts[api_b])) == [("created", "Theirs now"), ("updated", "Theirs now")]
     [left] = api_a.get(starts[api_a]).json()["data"]
     assert (left["action"], left["device"]["device_name"], left["device"]["device_holder"]) == (
         "deleted",
@@ -104,7 +104,7 @@ def test_a_device_that_nobody_holds_any_more_was_deleted_for_its_hospital(
     _events, end = follow(api_a)
     registry.transfer(one(devices["a"]), None, SYSTEM)
     registry.transfer(one(devices["a"]), devices["a"].device_holder, SYSTEM)
-    assert told(api_a.get(end)) == [("deleted", "Cuff 1"), ("created", "Cuff 1")]
+    assert read_events(api_a.get(end)) == [("deleted", "Cuff 1"), ("created", "Cuff 1")]
 
 
 def test_pages_of_a_hospital_merge_what_left_and_what_it_holds(
@@ -132,7 +132,7 @@ def test_the_devices_of_a_merged_hospital_come_to_the_other(
 ) -> None:
     _events, end = follow(api_b)
     hospitals.merge([rs_a], rs_b, SYSTEM)
-    assert told(api_b.get(end)) == [("created", "Cuff 1")]
+    assert read_events(api_b.get(end)) == [("created", "Cuff 1")]
     assert {event["device"]["device_holder"] for event in follow(api)[0]} == {"RS Sehat", "unknown"}
 
 
@@ -172,7 +172,7 @@ def test_a_cursor_behind_which_changes_were_pruned_is_gone(api: Api) -> None:
     ChangeFeed.objects.update(pruned_to=Device.history.order_by("history_id")[1].history_id)
     response = api.get(f"{PATH}?since={events[0]['cursor']}")
     assert (response.status_code, errors(response)) == (410, [(None, "cursor_too_old")])
-    assert told(api.get(f"{PATH}?since={events[1]['cursor']}")) == [("created", "Cuff 3")]
+    assert read_events(api.get(f"{PATH}?since={events[1]['cursor']}")) == [("created", "Cuff 3")]
     assert len(follow(api, f"{PATH}?size=1")[0]) == 3
 
 
@@ -196,4 +196,4 @@ def test_without_a_key_there_is_nothing_to_follow(outsider: Api) -> None:
 
 def test_a_read_only_key_may_follow(reader: Api) -> None:
     assert issue("x")
-    assert told(reader.get(PATH)) == []
+    assert read_events(reader.get(PATH)) == []

@@ -1,4 +1,4 @@
-"""Requests that wait for a change: told as soon as there is one, and in nobody's way."""
+"""Requests that wait for a change: read_events as soon as there is one, and in nobody's way."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ from devices.accounts import api_keys
 from devices.api import long_polling
 from devices.models import ApiKey
 from devices.registry import hospitals
-from devices.tests.support.changes import PATH, told
+from devices.tests.support.changes import PATH, read_events
 from devices.tests.support.client import Api, issue
 from devices.tests.support.concurrency import at_once
 from devices.tests.support.factories import device_payload, register
@@ -58,7 +58,7 @@ def test_whoever_waits_holds_no_connection_and_is_told_when_there_is_a_change(as
             assert asleep.acquire(timeout=20)
         return register(device_payload(1))
 
-    assert told(at_once(2, act)[0]) == [("created", "Cuff 1")]
+    assert read_events(at_once(2, act)[0]) == [("created", "Cuff 1")]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -75,7 +75,7 @@ def test_what_happens_elsewhere_does_not_end_a_hospitals_waiting(asleep: threadi
             register(device)
         return None
 
-    assert told(at_once(2, act)[0]) == [("created", "Cuff 3")]
+    assert read_events(at_once(2, act)[0]) == [("created", "Cuff 3")]
 
 
 def revoke(key: ApiKey) -> None:
@@ -125,8 +125,8 @@ def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypat
         return second
 
     first, second = at_once(2, act)
-    assert (told(first), told(second)) == ([("created", "Cuff 1")], [])
-    assert told(Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))) == told(first)
+    assert (read_events(first), read_events(second)) == ([("created", "Cuff 1")], [])
+    assert read_events(Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))) == read_events(first)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -144,8 +144,8 @@ def test_a_key_takes_only_its_share_of_the_places(asleep: threading.Semaphore, m
         return third
 
     *waited, third = at_once(4, act)
-    assert told(third) == []
-    assert [told(response) for response in waited] == [[("created", "Cuff 1")]] * 3
+    assert read_events(third) == []
+    assert [read_events(response) for response in waited] == [[("created", "Cuff 1")]] * 3
 
 
 def test_a_place_is_free_again_after_its_request() -> None:
@@ -159,7 +159,7 @@ def test_a_place_is_free_again_after_its_request() -> None:
 
 def test_a_wait_that_is_over_is_an_empty_page_that_goes_on(api: Api) -> None:
     response = api.get(f"{PATH}?since=now&wait=1")
-    assert told(response) == []
+    assert read_events(response) == []
     assert response.json()["pagination"]["next"].endswith("&wait=1")
 
 

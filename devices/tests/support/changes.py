@@ -7,7 +7,7 @@ from devices.tests.support.client import Api
 PATH = "/api/devices/changes"
 
 
-def told(response: Any) -> list[tuple[str, str]]:
+def read_events(response: Any) -> list[tuple[str, str]]:
     assert response.status_code == 200, response.content
     return [(event["action"], event["device"]["device_name"]) for event in response.json()["data"]]
 
