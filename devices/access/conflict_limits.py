@@ -39,7 +39,7 @@ def reveal(actor: Actor, conflicts: Sequence[Conflict]) -> tuple[set[Conflict], 
     None if it is not reached.
     """
     limit = _limit(actor)
-    shown, end = limiter().take_items(*limit, conflicts) if limit else (set(conflicts), None)
+    shown, end = limiter().acquire_items(*limit, conflicts) if limit else (set(conflicts), None)
     of_request = _of_request()
     of_request.conflicts |= shown
     of_request.limit = limit
@@ -54,7 +54,7 @@ def count_unchecked(number: int) -> None:
 def is_exhausted(actor: Actor) -> bool:
     """Return whether the limit is reached, so that devices of this caller must not be compared any more."""
     limit = _limit(actor)
-    return limit is not None and not limiter().left(*limit)
+    return limit is not None and not limiter().remaining(*limit)
 
 
 def retry_after() -> int:
@@ -72,7 +72,7 @@ def settle(request: HttpRequest) -> dict[str, Any]:
     if shown is None:
         return {}
     if shown.limit:
-        limiter().settle(*shown.limit)
+        limiter().flush(*shown.limit)
     numbers = {"conflicts": len(shown.conflicts), "unchecked": shown.unchecked}
     return numbers if any(numbers.values()) else {}
 

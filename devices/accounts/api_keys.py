@@ -101,5 +101,5 @@ def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) 
 
 def _add(key: ApiKey, actor: Actor) -> ApiKey:
     ApiKey.objects.bulk_create([key])  # sends no signal: the history is written here, with the actor
-    recording.record(ApiKey, [key.pk], recording.ADDED, actor)
+    recording.record(ApiKey, [key.pk], recording.CREATED, actor)
     return key

@@ -84,7 +84,7 @@ def _names(user: Any) -> set[str]:
     A rejected password must not disclose names of other hospitals. Only a command sets the password of an unsaved user,
     so the names of all hospitals are used for it.
     """
-    hospitals = Hospital.objects.within(scopes.scope_for_user(user)) if user and user.pk else Hospital.objects.all()
+    hospitals = Hospital.objects.in_scope(scopes.scope_for_user(user)) if user and user.pk else Hospital.objects.all()
     former = HospitalAlias.objects.filter(hospital__in=hospitals).values_list("name_folded", flat=True)
     names = [*hospitals.values_list("name_folded", flat=True), *former]
     words = {word for name in names for word in (*name.split(), "".join(name.split()))}

@@ -127,7 +127,7 @@ def check(request: HttpRequest) -> None:
     if _view_name(request) == SIGN_IN:
         raise_if_reached(_failure_limits(request))
     for limit in limits:
-        decision = limiter().take(*limit, strict=True)
+        decision = limiter().acquire(*limit, strict=True)
         if not decision.admitted:
             raise TooManyAttempts(decision.ends_in)
 
@@ -135,7 +135,7 @@ def check(request: HttpRequest) -> None:
 def count(limits: Iterable[Limit]) -> None:
     """Count a failed attempt."""
     for limit in limits:
-        limiter().take(*limit, strict=True)
+        limiter().acquire(*limit, strict=True)
 
 
 def count_failure(request: HttpRequest) -> None:
@@ -152,7 +152,7 @@ def raise_if_reached(limits: Iterable[Limit]) -> None:
         TooManyAttempts: one of the limits is reached.
     """
     for limit in limits:
-        if decision := limiter().refusal(*limit):
+        if decision := limiter().peek_exhausted(*limit):
             raise TooManyAttempts(decision.ends_in)
 
 

@@ -35,7 +35,7 @@ Change = Device.history.model
 REQUEST_ID = re.compile("[0-9a-f]{32}")  # as the registry makes them; a client's own may look like a name
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
 MANY = 1000  # devices whose changes are searched by their ids
-ACTIONS = {recording.ADDED: _("registered"), recording.CHANGED: _("changed"), recording.REMOVED: _("taken out")}
+ACTIONS = {recording.CREATED: _("registered"), recording.CHANGED: _("changed"), recording.DELETED: _("taken out")}
 
 
 class PastHospitalFilter(HospitalFilter):
@@ -45,14 +45,14 @@ class PastHospitalFilter(HospitalFilter):
         filtered = super().queryset(request, queryset)
         if filtered is None or not self.value():
             return filtered
-        in_scope = Hospital.objects.within(scopes.scope_for_user(request.user))
+        in_scope = Hospital.objects.in_scope(scopes.scope_for_user(request.user))
         return queryset.filter(changes_in_scope(in_scope.filter(pk=self.value())))
 
 
 class ActionFilter(DropdownFilter):
     title = _("change")
     parameter_name = "action"
-    types = {"registered": recording.ADDED, "changed": recording.CHANGED, "taken_out": recording.REMOVED}
+    types = {"registered": recording.CREATED, "changed": recording.CHANGED, "taken_out": recording.DELETED}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [(name, ACTIONS[kind]) for name, kind in self.types.items()]
@@ -85,12 +85,12 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     actions = ("restore",)
 
     def filter_scope(self, rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
-        return rows.filter(changes_in_scope(Hospital.objects.within(scope)))
+        return rows.filter(changes_in_scope(Hospital.objects.in_scope(scope)))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Annotate each change with the values before it, and with which of the values this user may see."""
         scope = scopes.scope_for_user(request.user)
-        ids = None if scope.hospital_ids is None else Hospital.objects.within(scope).ids_ever()
+        ids = None if scope.hospital_ids is None else Hospital.objects.in_scope(scope).ids_including_merged()
         same_device = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
         last = same_device.order_by("-history_id")
         changes: QuerySet[Any] = super().get_queryset(request)
@@ -118,7 +118,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
             return queryset.filter(seen_after=True, history_request_id=text), False
         found = queryset.filter(_has_part(text, "device_name", "device_mac"), seen_after=True)
         ids = _devices_ever_called(text)
-        return (found if ids is None else found.filter(id__in=expressions.any_id(ids))), False
+        return (found if ids is None else found.filter(id__in=expressions.in_ids(ids))), False
 
     def change_view(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise Http404  # the list has all values, and only those that the user may see
@@ -143,10 +143,10 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
         """Say what was done. A device that was taken out has no page of its own, so its audit trail is linked here."""
-        if change.history_type == recording.REMOVED and change.has_trail:
+        if change.history_type == recording.DELETED and change.has_trail:
             url = reverse("admin:devices_historicaldevice_download_trail", args=[change.pk])
             link = '{}<br><a href="{}" class="underline">{}</a>'
-            return format_html(link, ACTIONS[recording.REMOVED], url, _("Audit trail"))
+            return format_html(link, ACTIONS[recording.DELETED], url, _("Audit trail"))
         return _("restored") if change.history_change_reason == recording.RESTORED else ACTIONS[change.history_type]
 
     @admin.display(description=_("before → after"))
@@ -187,7 +187,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
 
 
 def _has_part(text: str, name: str, address: str) -> Q:
-    """Do for columns of history what models.has_part does for devices: the indexes of history are in capitals."""
+    """Do for columns of history what models.contains_text does for devices: the indexes of history are in capitals."""
     found = Q(**{f"{name}__icontains": text})
     for part in {text, mac.parse_mac_fragment(text)} - {None}:
         found |= Q(**{f"{address}__icontains": part})
@@ -201,8 +201,8 @@ def _devices_ever_called(text: str) -> list[int] | None:
     """
     if connection.vendor != "postgresql":  # SQLite has no such indexes
         return None
-    now = Device.objects.filter(models.has_part(text)).values_list("pk")
-    retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=recording.REMOVED)
+    now = Device.objects.filter(models.contains_text(text)).values_list("pk")
+    retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=recording.DELETED)
     former = Change.objects.filter(_has_part(text, "history_previous_name", "history_previous_mac"))
     ids: set[int] = set()
     for rows in (now, retired.values_list("id"), former.values_list("id")):

@@ -94,7 +94,7 @@ def _registrations(scope: Scope) -> Iterator[Metric]:
 
 def _registered(scope: Scope, monday: date) -> int:
     week = midnight(monday), midnight(monday + timedelta(weeks=1))
-    return Device.objects.within(scope).filter(created_at__gte=week[0], created_at__lt=week[1]).count()
+    return Device.objects.in_scope(scope).filter(created_at__gte=week[0], created_at__lt=week[1]).count()
 
 
 def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         if problem.code != UNIQUE:
             return problem.message
         same = {str(problem.field): self.cleaned_data[str(problem.field)]}
-        other = Device.objects.within(self.actor.scope).filter(**same).exclude(pk=self.instance.pk).first()
+        other = Device.objects.in_scope(self.actor.scope).filter(**same).exclude(pk=self.instance.pk).first()
         if other is None:
             return problem.message
         url = reverse("admin:devices_device_change", args=[other.pk])
@@ -91,7 +91,7 @@ class TransferForm(forms.Form):
 
     def __init__(self, *args: Any, scope: Scope, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["device_holder"].queryset = Hospital.objects.within(scope).order_by("name")  # type: ignore[attr-defined]
+        self.fields["device_holder"].queryset = Hospital.objects.in_scope(scope).order_by("name")  # type: ignore[attr-defined]
         if scope.hospitals is not None:
             del self.fields["nobody"]
 
@@ -154,7 +154,7 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         scope = scopes.scope_for_user(request.user)
-        options = {"queryset": Hospital.objects.within(scope), "initial": scope.default_hospital}
+        options = {"queryset": Hospital.objects.in_scope(scope), "initial": scope.default_hospital}
         kwargs |= options | {"required": scope.hospitals is not None}
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
@@ -166,7 +166,7 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = actor_from_request(request, Channel.ADMIN)
         if change:
-            registry.update(Device.objects.within(by.scope).filter(pk=obj.pk), form.item(), by, form.is_as_seen)
+            registry.update(Device.objects.in_scope(by.scope).filter(pk=obj.pk), form.item(), by, form.is_as_seen)
         else:
             obj.pk = registry.register([form.item()], by).ids[0]
 
@@ -176,7 +176,7 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         by = actor_from_request(request, Channel.ADMIN)
-        registry.retire(Device.objects.within(by.scope).filter(pk=obj.pk), by)
+        registry.retire(Device.objects.in_scope(by.scope).filter(pk=obj.pk), by)
 
     @admin.action(description=_("Transfer to another hospital"), permissions=["change"])
     def transfer(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:

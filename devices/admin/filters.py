@@ -24,7 +24,7 @@ class HospitalChoiceForm(AutocompleteDropdownForm):
 
     def __init__(self, request: HttpRequest, name: str, **options: Any) -> None:
         super().__init__(request=request, name=name, **options)
-        self.fields[name].queryset = Hospital.objects.within(scopes.scope_for_user(request.user))
+        self.fields[name].queryset = Hospital.objects.in_scope(scopes.scope_for_user(request.user))
 
 
 class HospitalFilter(AutocompleteSelectFilter):

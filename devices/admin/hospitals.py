@@ -31,7 +31,7 @@ class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes
         name = device_data.clean_holder(self.cleaned_data["name"])
         if name is None:
             raise ValidationError(_("“unknown” means no hospital."))
-        other = Hospital.objects.called([hospital_names.fold_name(name)]).get(hospital_names.fold_name(name))
+        other = Hospital.objects.by_name([hospital_names.fold_name(name)]).get(hospital_names.fold_name(name))
         if other and other.pk != self.instance.pk:
             raise ValidationError(hospitals.NAME_IN_USE % {"name": other.name})
         return name

@@ -62,7 +62,7 @@ def _active_keys() -> CompiledQuery:
 
 def find_active_key(digest: str) -> ApiKey | None:
     """Return the active key with this digest, with its hospital, or None."""
-    rows = _active_keys().rows(at=timezone.now(), digest=digest)
+    rows = _active_keys().fetch(at=timezone.now(), digest=digest)
     if not rows:
         return None
     [row] = rows

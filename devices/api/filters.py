@@ -112,5 +112,5 @@ def _hospital_id(name: str, scope: Scope) -> int | None:
     """Return the id of the hospital in scope with this folded name, 0 if there is none, None for `unknown`."""
     if name == hospital_names.NO_HOSPITAL:
         return None
-    hospital = Hospital.objects.within(scope).called([name]).get(name)
+    hospital = Hospital.objects.in_scope(scope).by_name([name]).get(name)
     return hospital.pk if hospital else 0

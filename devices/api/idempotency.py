@@ -28,7 +28,7 @@ from devices.api.query_params import QueryParams
 from devices.api.schema import patterns
 from devices.db import locks
 from devices.db.compiled import CompiledQuery, Parameter
-from devices.db.transactions import in_one_transaction
+from devices.db.transactions import atomic_with_retry
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, IdempotencyRecord
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
@@ -85,7 +85,7 @@ def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], Http
     return run
 
 
-@in_one_transaction
+@atomic_with_retry
 def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> HttpResponse:
     """Return the stored response for this Idempotency-Key of the API key. If there is none, execute the action.
 
@@ -101,7 +101,7 @@ def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> H
     """
     if not locks.try_lock(f"{api_key.pk}:{key}"):
         raise RequestInProgress
-    for stored_fingerprint, status, etag, body in _stored_response().rows(
+    for stored_fingerprint, status, etag, body in _stored_response().fetch(
         api_key=api_key.pk, key=key, since=now() - STORED_FOR
     ):
         if stored_fingerprint != fingerprint:

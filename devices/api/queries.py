@@ -81,7 +81,7 @@ class Selection:
             return self._fetch_by_orm(cut, naming, position)
         names = tuple(name for name, value in self.conditions.items() if value is not None)
         without_holder = len(names) < len(self.conditions)
-        [[total, lines]] = _compiled(names, without_holder, self.ordering, cut, naming).rows(
+        [[total, lines]] = _compiled(names, without_holder, self.ordering, cut, naming).fetch(
             **self.conditions, **position
         )
         return total, lines.split("\n") if lines else []
@@ -112,7 +112,7 @@ class Selection:
 
     @cached_property
     def _devices(self) -> DeviceQuerySet:
-        devices = _select(self.conditions, self.ordering).within(self.scope)
+        devices = _select(self.conditions, self.ordering).in_scope(self.scope)
         return devices.search(self.search, self.scope) if self.search else devices
 
 

@@ -241,7 +241,7 @@ def serialize_device(device: Device, names: Mapping[str, str]) -> dict[str, Any]
 def serialize_registered(devices: registry.RegisteredDevices, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return each device as `serialize_device` does, without a model instance for each of up to 10,000 devices."""
     texts, at = map(TEXTS, devices.items), repeat(to_epoch_ms(devices.at))
-    return _serialize(names, zip(devices.ids, texts, devices.holders, at, at, strict=False))
+    return _serialize(names, zip(devices.ids, texts, devices.hospitals, at, at, strict=False))
 
 
 def _serialize(names: Mapping[str, str], rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def block_storage(key: ApiKey) -> None:
     Raises:
         TooManyRequests: the key has used up its storage of this day (UTC).
     """
-    if exceeded := limiter().refusal(f"stored:{key.pk}", STORAGE):
+    if exceeded := limiter().peek_exhausted(f"stored:{key.pk}", STORAGE):
         message = _(
             "This API key has stored too many responses today. Omit the Idempotency-Key, or retry in %(wait)d seconds."
         )
@@ -64,7 +64,7 @@ def block_storage(key: ApiKey) -> None:
 
 def consume_storage(key: ApiKey, size: int) -> None:
     """Count the bytes of a stored response. Call it outside the transaction: a rollback would undo the count."""
-    limiter().take(f"stored:{key.pk}", STORAGE, ROW + size)
+    limiter().acquire(f"stored:{key.pk}", STORAGE, ROW + size)
 
 
 def block_brute_force(request: Request, sent: str) -> None:
@@ -77,7 +77,7 @@ def block_brute_force(request: Request, sent: str) -> None:
     """
     if keys.is_legacy(sent):
         for name, rate in _failure_limits(request, sent):
-            if exceeded := limiter().refusal(name, rate):
+            if exceeded := limiter().peek_exhausted(name, rate):
                 raise _too_many_failures(request, rate, exceeded)
 
 
@@ -88,7 +88,7 @@ def record_failure(request: Request, sent: str) -> APIException:
     of the same network.
     """
     for name, rate in _failure_limits(request, sent):
-        decision = limiter().take(name, rate)
+        decision = limiter().acquire(name, rate)
         if not decision.admitted:
             return _too_many_failures(request, rate, decision)
     return AuthenticationFailed()
@@ -99,7 +99,7 @@ def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = Fal
     rate = rates.parse_rate(key.rate or settings.API_RATE)
     if rate is None:
         return None
-    decision = limiter().take(f"key:{key.pk}", rate, permits)
+    decision = limiter().acquire(f"key:{key.pk}", rate, permits)
     _set_headers(request, "default", rate, decision)
     if not decision.admitted and not is_allowed:
         message = _("Rate limit exceeded: %(rate)s for this API key. Retry in %(wait)d seconds.")

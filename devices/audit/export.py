@@ -28,7 +28,7 @@ VALUES = {  # exported columns of each history
     Hospital: ("name",),
     ApiKey: ("name", "prefix", "hospital_id", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
 }
-ACTIONS = {recording.ADDED: "added", recording.CHANGED: "changed", recording.REMOVED: "removed"}
+ACTIONS = {recording.CREATED: "added", recording.CHANGED: "changed", recording.DELETED: "removed"}
 COLUMNS = (
     *("created_at", "action", "user_id", "username", "api_key_id", "channel", "ip_address", "request_id"),
     *("object_type", "object_id", "hospital_id", "before", "after", "details"),
@@ -74,7 +74,7 @@ def export_of(obj: models.Model) -> AuditExport:
             return AuditExport(changes, Q(api_key_id=pk) | Q(object_type=ObjectType.API_KEY, object_id=pk))
         case Hospital():
             hospital = Hospital.objects.filter(pk=pk)
-            ids = hospital.ids_ever()
+            ids = hospital.ids_including_merged()
             changes = {Device: changes_in_scope(hospital), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
             return AuditExport(changes, Q(hospital_id__in=ids) | Q(object_type=ObjectType.HOSPITAL, object_id__in=ids))
         case _:
@@ -126,9 +126,9 @@ def _changes(model: Any, condition: Q) -> Iterator[Entry]:
 
 def _change_entry(model: Any, row: Any, previous: Any) -> Entry:
     """Return the entry of a change with the values that differ. A new or removed row has all its values."""
-    before = {recording.ADDED: None, recording.CHANGED: previous, recording.REMOVED: row}[row.history_type]
+    before = {recording.CREATED: None, recording.CHANGED: previous, recording.DELETED: row}[row.history_type]
     old = {name: getattr(before, name) for name in VALUES[model]} if before else {}
-    new = {name: getattr(row, name) for name in VALUES[model]} if row.history_type != recording.REMOVED else {}
+    new = {name: getattr(row, name) for name in VALUES[model]} if row.history_type != recording.DELETED else {}
     return {
         "created_at": row.history_date,
         "action": f"{OBJECT_TYPES[model]} {ACTIONS[row.history_type]}",

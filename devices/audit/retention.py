@@ -12,7 +12,7 @@ from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
 from devices.db import queries
-from devices.db.transactions import in_one_transaction
+from devices.db.transactions import atomic_with_retry
 from devices.db.triggers import append_only
 from devices.history import feed
 from devices.models import AuditEvent, AuditRetention, ChangeFeed
@@ -65,7 +65,7 @@ def _remove(rows: QuerySet[Any], before: datetime) -> None:
         _remove_batch(rows.filter(pk__range=(low, low + BATCH_SIZE - 1)), before)
 
 
-@in_one_transaction
+@atomic_with_retry
 def _remove_batch(rows: QuerySet[Any], before: datetime) -> None:
     with allow_pruning(before):
         rows.delete()
@@ -88,7 +88,7 @@ def retention_years() -> int:
 def retention_cutoff() -> datetime:
     """Return the time before which records may be removed, by the clock of the database."""
     kept = f"(SELECT {retention_years():d} AS years) AS kept"
-    [cutoff] = queries.fetch_one(f"SELECT {append_only.KEPT_SINCE[connection.vendor]} FROM {kept}")  # noqa: S608
+    [cutoff] = queries.fetch_one(f"SELECT {append_only.RETENTION_CUTOFF[connection.vendor]} FROM {kept}")  # noqa: S608
     return cutoff if isinstance(cutoff, datetime) else datetime.fromisoformat(cutoff).replace(tzinfo=UTC)
 
 

@@ -21,11 +21,11 @@ _FORM = struct.Struct(">QQQ5s")
 class Cursor(NamedTuple):
     """The client has received the changes up to the number `position`.
 
-    `floor`: changes up to this number had been pruned when the client began. `scope`: the id of its hospital, or 0.
+    `pruned_to`: changes up to this number had been pruned when the client began. `scope`: the id of its hospital, or 0.
     """
 
     position: int
-    floor: int
+    pruned_to: int
     scope: int
 
 
@@ -49,5 +49,5 @@ def decode(text: str, key: bytes) -> Cursor:
         packed = _cipher(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
     except InvalidTag as error:
         raise ValueError("This was not written with this key.") from error
-    position, floor, scope, _random = _FORM.unpack(packed)
-    return Cursor(position, floor, scope)
+    position, pruned_to, scope, _random = _FORM.unpack(packed)
+    return Cursor(position, pruned_to, scope)

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection, models
 
 from devices.db.compiled import type_of
-from devices.db.expressions import any_id, json_list
+from devices.db.expressions import in_ids, json_list
 
 
 def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]) -> list[int]:
@@ -34,7 +34,7 @@ def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, 
     assignments = ", ".join(f"{column} = {value}" for column, value in values.items())
     condition = f"{table}.id = {same_id}"
     if connection.vendor == "postgresql":  # to find the rows by the index; SQLite would read the list for each row
-        among = any_id(ids)
+        among = in_ids(ids)
         condition, params = f"{condition} AND {table}.id IN ({among.sql})", [*params, *among.params]
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {assignments} FROM {source} WHERE {condition}", params)
@@ -42,7 +42,7 @@ def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, 
 
 def delete(model: type[models.Model], ids: Sequence[int]) -> None:
     """Delete the rows without loading them for the signals, which would write their history a second time."""
-    among = any_id(ids)
+    among = in_ids(ids)
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {model._meta.db_table} WHERE id IN ({among.sql})", among.params)
 

@@ -44,16 +44,16 @@ class CompiledQuery:
     """The SQL of a `values_list` queryset, whose parameters are given by name.
 
     This is the only user of Django's undocumented compiler: no public API returns a queryset's SQL with its parameters,
-    or what converts its columns (docs/decisions/0010). `as_sent` leaves the rows unconverted: for integers and texts,
+    or what converts its columns (docs/decisions/0010). `raw` leaves the rows unconverted: for integers and texts,
     where Django would look at each of a thousand rows.
     """
 
-    def __init__(self, rows: "models.QuerySet[Any, Any]", *, as_sent: bool = False) -> None:
+    def __init__(self, rows: "models.QuerySet[Any, Any]", *, raw: bool = False) -> None:
         compiler = rows.query.get_compiler(rows.db, elide_empty=False)
         self.sql, self.params = compiler.as_sql()
-        self.converters = {} if as_sent else compiler.get_converters([column for column, *_ in compiler.select])
+        self.converters = {} if raw else compiler.get_converters([column for column, *_ in compiler.select])
 
-    def rows(self, limit: int | None = None, **values: Any) -> list[tuple[Any, ...]]:
+    def fetch(self, limit: int | None = None, **values: Any) -> list[tuple[Any, ...]]:
         sql = self.sql
         if limit is not None:
             sql = f"{sql} LIMIT {limit:d}"  # as text: PostgreSQL would plan again for each value of a parameter
@@ -83,10 +83,10 @@ JOINED = {"postgresql": r"string_agg(line, E'\n')", "sqlite": "group_concat(line
 
 def one_row(total: "models.QuerySet[Any, Any] | None", page: "models.QuerySet[Any, Any]") -> CompiledQuery:
     """Return the SQL for one row: the total (null if none is given), and the `line` of each row of the page, joined."""
-    prepared = CompiledQuery(page, as_sent=True)
+    prepared = CompiledQuery(page, raw=True)
     number, params = "NULL", ()
     if total is not None:
-        counted = CompiledQuery(total, as_sent=True)
+        counted = CompiledQuery(total, raw=True)
         number, params = f"coalesce(({counted.sql}), 0)", counted.params
     joined = JOINED[connection.vendor]
     prepared.sql = f"SELECT {number}, coalesce({joined}, '') FROM ({prepared.sql}) AS page"

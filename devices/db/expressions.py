@@ -10,13 +10,13 @@ from django.db.models.expressions import Expression, RawSQL
 from devices.db.compiled import CompiledQuery, Parameter
 
 
-def any_id(ids: Sequence[int] | Parameter) -> RawSQL:
+def in_ids(ids: Sequence[int] | Parameter) -> RawSQL:
     """Return the right side of `__in` for any number of ids, as one parameter. A Parameter is given a `json_list`."""
     return _any_of(ids, "bigint")
 
 
-def any_text(texts: Sequence[str] | Parameter) -> RawSQL:
-    """Do as `any_id` does, for texts."""
+def in_texts(texts: Sequence[str] | Parameter) -> RawSQL:
+    """Do as `in_ids` does, for texts."""
     return _any_of(texts, "text")
 
 
@@ -51,12 +51,12 @@ class NthId(Expression):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         place = Parameter("place")
-        forwards = CompiledQuery(self.ids, as_sent=True)
+        forwards = CompiledQuery(self.ids, raw=True)
         params = forwards.params
         from_start = f"({forwards.sql} LIMIT 1 OFFSET (SELECT %s))"  # without SELECT, each place would be planned again
         if self.number is None:
             return from_start, [*params, place]
-        backwards, total = CompiledQuery(self.ids.reverse(), as_sent=True), CompiledQuery(self.number, as_sent=True)
+        backwards, total = CompiledQuery(self.ids.reverse(), raw=True), CompiledQuery(self.number, raw=True)
         number, more = f"coalesce(({total.sql}), 0)", total.params
         from_end = f"({backwards.sql} LIMIT 1 OFFSET (SELECT {number} - 1 - %s))"
         return (

@@ -37,14 +37,14 @@ class _Explained(IntegrityError):
 
 @contextmanager
 def explained_by(explain: Callable[[], list[FieldError]]) -> Iterator[None]:
-    """Have `in_one_transaction` raise Refused with these problems if the database refuses a row; retry if none."""
+    """Have `atomic_with_retry` raise Refused with these problems if the database refuses a row; retry if none."""
     try:
         yield
     except IntegrityError as error:
         raise _Explained(explain) from error
 
 
-def in_one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
+def atomic_with_retry(verb: Callable[P, R]) -> Callable[P, R]:
     """Run the verb in a transaction, and retry it if another writer was in the way and may be gone by now.
 
     That is: PostgreSQL ended it to resolve a deadlock, or refused a row for another that has vanished meanwhile.

@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 def state() -> State:
     """Return the state. The first call creates it."""
-    rows = _state().rows()
+    rows = _state().fetch()
     if not rows:
         created, _new = ChangeFeed.objects.get_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})
         rows = [(created.key, created.pruned_to)]
@@ -70,7 +70,7 @@ def state() -> State:
 
 @cache
 def _state() -> CompiledQuery:
-    return CompiledQuery(ChangeFeed.objects.filter(pk=1).values_list(*State._fields), as_sent=True)
+    return CompiledQuery(ChangeFeed.objects.filter(pk=1).values_list(*State._fields), raw=True)
 
 
 class PositionInFuture(Exception):
@@ -90,7 +90,7 @@ def _ends() -> tuple[int, int]:
 
 def is_expired(cursor: Cursor, pruned_to: int) -> bool:
     """Return whether changes after the cursor have been pruned since its client began."""
-    return cursor.position < pruned_to and cursor.floor < pruned_to
+    return cursor.position < pruned_to and cursor.pruned_to < pruned_to
 
 
 def read_page(after: int, size: int, scope: Scope, representation: Representation, pruned_to: int = 0) -> Page:
@@ -111,12 +111,12 @@ def read_page(after: int, size: int, scope: Scope, representation: Representatio
         return Page([], after)
     events = [
         Event(position, _action(position, kind, reason, before, scope, pruned_to), at, device)
-        for position, kind, reason, before, at, device in _changes_in_scope(scope, representation).rows(
+        for position, kind, reason, before, at, device in _changes_in_scope(scope, representation).fetch(
             size, after=after, end=end
         )
     ]
     if scope.hospital_ids is not None:
-        departures = _departures_query(scope).rows(size, after=max(after, pruned_to), end=end)
+        departures = _departures_query(scope).fetch(size, after=max(after, pruned_to), end=end)
         events = sorted(events + _departures(departures, representation))[:size]
     return Page(events, events[-1].position if len(events) == size else end)
 
@@ -130,7 +130,7 @@ def _between() -> QuerySet[Any]:
 def _changes_in_scope(scope: Scope, representation: Representation) -> CompiledQuery:
     changes = _between() if scope.hospital_ids is None else _between().filter(device_holder__in=scope.hospital_ids)
     columns = ("history_id", "history_type", "history_change_reason", "history_previous_holder_id")
-    return CompiledQuery(changes.values_list(*columns, *representation(HOSPITAL_NAME)), as_sent=True)
+    return CompiledQuery(changes.values_list(*columns, *representation(HOSPITAL_NAME)), raw=True)
 
 
 @lru_cache(maxsize=1000)
@@ -142,7 +142,7 @@ def _departures_query(scope: Scope) -> CompiledQuery:
         .filter(DEPARTED, history_previous_holder__in=scope.hospital_ids)
         .exclude(device_holder__in=scope.hospital_ids)
     )
-    return CompiledQuery(left.values_list("history_id", Subquery(last.values("history_id")[:1])), as_sent=True)
+    return CompiledQuery(left.values_list("history_id", Subquery(last.values("history_id")[:1])), raw=True)
 
 
 def _departures(left: list[tuple[int, int]], representation: Representation) -> list[Event]:
@@ -155,10 +155,10 @@ def _departures(left: list[tuple[int, int]], representation: Representation) -> 
 
 
 def _action(position: int, kind: str, reason: str | None, before: int | None, scope: Scope, pruned_to: int) -> str:
-    if kind == recording.REMOVED:
+    if kind == recording.DELETED:
         return DELETED
     if position <= pruned_to:
         return CREATED
-    if kind == recording.ADDED:
+    if kind == recording.CREATED:
         return RESTORED if reason == recording.RESTORED else CREATED
     return UPDATED if scope.allows(before) else CREATED

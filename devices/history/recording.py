@@ -13,7 +13,7 @@ from devices.db.compiled import CompiledQuery, Parameter
 from devices.models import ApiKey, Device, Hospital, HospitalAlias, now_ms
 from devices.values.scope import Scope
 
-ADDED, CHANGED, REMOVED = "+", "~", "-"
+CREATED, CHANGED, DELETED = "+", "~", "-"
 RESTORED = "restored"  # the change reason of a device that was retired before
 
 LAST_CHANGE = Device.history.filter(id=OuterRef("pk")).order_by("-history_id")
@@ -29,7 +29,7 @@ REPLACED = {
     "history_previous_name": NullIf(_at_last_change("device_name"), F("device_name")),
     "history_previous_mac": NullIf(_at_last_change("device_mac"), F("device_mac")),
 }
-BEFORE: dict[str, dict[str, Any]] = {ADDED: {}, CHANGED: PREVIOUS_HOLDER | REPLACED, REMOVED: PREVIOUS_HOLDER}
+PREVIOUS_VALUES: dict[str, dict[str, Any]] = {CREATED: {}, CHANGED: PREVIOUS_HOLDER | REPLACED, DELETED: PREVIOUS_HOLDER}
 
 
 def record(
@@ -65,10 +65,10 @@ def _copy(model: Any, history_type: str, same: Sequence[str]) -> tuple[str, Comp
     table = model.history.model._meta
     copied = sorted({field.attname for field in table.fields} & {field.attname for field in model._meta.fields})
     given: dict[str, Any] = {name: Parameter(name, table.get_field(name)) for name in same}
-    values = given | BEFORE[history_type] if model is Device else given
-    rows = model.objects.filter(pk__in=expressions.any_id(Parameter("ids"))).order_by("pk")
+    values = given | PREVIOUS_VALUES[history_type] if model is Device else given
+    rows = model.objects.filter(pk__in=expressions.in_ids(Parameter("ids"))).order_by("pk")
     columns = f"{table.db_table} ({', '.join([*copied, *values])})"
-    return columns, CompiledQuery(rows.values_list(*copied, *values.values()), as_sent=True)
+    return columns, CompiledQuery(rows.values_list(*copied, *values.values()), raw=True)
 
 
 def retired_devices(device_ids: Sequence[int], scope: Scope) -> list[Device]:
@@ -76,10 +76,10 @@ def retired_devices(device_ids: Sequence[int], scope: Scope) -> list[Device]:
 
     Those that were never retired, are registered again or are not within the scope are omitted.
     """
-    last = Device.history.filter(id__in=expressions.any_id(device_ids)).values("id").order_by().annotate(last=Max("pk"))
-    gone = Device.history.filter(pk__in=last.values("last"), history_type=REMOVED)
+    last = Device.history.filter(id__in=expressions.in_ids(device_ids)).values("id").order_by().annotate(last=Max("pk"))
+    gone = Device.history.filter(pk__in=last.values("last"), history_type=DELETED)
     devices: dict[int, Device] = {row.id: row.instance for row in gone}
-    holders = {pk: Hospital.objects.successor(pk) for pk in {device.device_holder_id for device in devices.values()}}
+    holders = {pk: Hospital.objects.resolve(pk) for pk in {device.device_holder_id for device in devices.values()}}
     for device in devices.values():
         device.device_holder = holders[device.device_holder_id]  # None also where the hospital is gone for good
     found = [devices[pk] for pk in device_ids if pk in devices]
@@ -92,7 +92,7 @@ def was_retired(device_id: int, scope: Scope) -> bool:
     One query for every id: the time of the response does not reveal devices outside the scope.
     """
     last = Device.history.filter(id=device_id).order_by("-history_id").values("pk")[:1]
-    gone = Device.history.filter(pk=Subquery(last), history_type=REMOVED)
+    gone = Device.history.filter(pk=Subquery(last), history_type=DELETED)
     if scope.hospital_ids is not None:
         merged = HospitalAlias.objects.filter(hospital__in=scope.hospital_ids).values("former_id")
         gone = gone.filter(Q(device_holder__in=scope.hospital_ids) | Q(device_holder__in=merged))

@@ -83,7 +83,7 @@ class Replica:
 
 
 def replicate(
-    url: str, key: str, copy: Replica, out: Path | None, *, once: bool = False, tell: Callable[[str], object]
+    url: str, key: str, copy: Replica, out: Path | None, *, once: bool = False, log: Callable[[str], object]
 ) -> int:
     """Apply all changes to the copy, write it to `out` whenever it is complete, and wait for more.
 
@@ -100,11 +100,11 @@ def replicate(
         try:
             changes, cursor = _fetch(url, key, copy.cursor, 0 if once else WAIT)
         except _Expired:
-            tell("The registry has pruned what we have not seen yet: beginning again.")
+            log("The registry has pruned what we have not seen yet: beginning again.")
             copy.clear()
             continue
         except (_Unavailable, OSError, HTTPException, ValueError) as error:
-            tell(f"The registry does not answer ({error}): trying again.")
+            log(f"The registry does not answer ({error}): trying again.")
             time.sleep(PAUSE)
             continue
         if cursor != copy.cursor:

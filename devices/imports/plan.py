@@ -17,13 +17,13 @@ from devices import registry
 from devices.access.actor import Actor
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
-from devices.db.transactions import explained_by, in_one_transaction
+from devices.db.transactions import atomic_with_retry, explained_by
 from devices.imports.files.header import COLUMNS, ID
 from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.registry import device_data
 from devices.registry.device_data import DeviceData
-from devices.registry.validation import Existing, find_problems, find_repeated
+from devices.registry.validation import Existing, find_problems, find_duplicates
 from devices.values.error_codes import AdminErrorCode, ErrorCode
 from devices.values.errors import FieldError, ValidationFailed, raise_error
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
@@ -136,9 +136,9 @@ def make_plan(rows: Iterable[Row], actor: Actor, seen: Seen | None = None, *, lo
     existing = Existing([line.item for line in lines], actor)
     malformed += _match(lines, existing, lock=lock)
     _resolve_hospitals(lines, actor.scope)
-    repeated = _find_repeated(lines, Seen(dict) if seen is None else seen)
+    duplicates = _find_duplicates(lines, Seen(dict) if seen is None else seen)
     for problem in find_problems(
-        existing.items, actor, malformed=malformed, known=_ids(lines), existing=existing, repeated=repeated
+        existing.items, actor, malformed=malformed, known=_ids(lines), existing=existing, duplicates=duplicates
     ):
         line = lines[problem.index or 0]
         line.problems.append(replace(problem, index=line.row.number))
@@ -147,7 +147,7 @@ def make_plan(rows: Iterable[Row], actor: Actor, seen: Seen | None = None, *, lo
     return lines
 
 
-@in_one_transaction
+@atomic_with_retry
 def apply_plan(lines: Sequence[PlannedRow], actor: Actor, *, dry_run: bool = False) -> Outcome:
     """Do what the lines say, within the transaction in which they were planned with a lock.
 
@@ -220,7 +220,7 @@ def _ids(lines: Sequence[PlannedRow]) -> dict[int, int]:
     return {index: line.device.pk for index, line in enumerate(lines) if line.device}
 
 
-def _find_repeated(lines: Sequence[PlannedRow], seen: Seen) -> list[FieldError]:
+def _find_duplicates(lines: Sequence[PlannedRow], seen: Seen) -> list[FieldError]:
     """Return a problem for each name, MAC and device that an earlier line has, and remember all of them."""
     columns = {column: [line.item.get(column) for line in lines] for column in ("device_name", "device_mac")}
     columns[ID] = [line.device and line.device.pk for line in lines]
@@ -228,7 +228,7 @@ def _find_repeated(lines: Sequence[PlannedRow], seen: Seen) -> list[FieldError]:
     return [
         problem
         for column, values in columns.items()
-        for problem in find_repeated(column, values, numbers, seen[column], REPEATED[column])
+        for problem in find_duplicates(column, values, numbers, seen[column], REPEATED[column])
     ]
 
 
@@ -241,14 +241,14 @@ def new_hospitals(lines: Sequence[PlannedRow]) -> list[str]:
     """Return the names of hospitals that would be registered with these lines' devices, in order."""
     named = [line.item.get("device_holder") for line in lines if not line.problems]
     names = {fold_name(holder): holder for holder in reversed(named) if holder}  # as it is spelled first
-    known = Hospital.objects.called(names)
+    known = Hospital.objects.by_name(names)
     return sorted(name for folded, name in names.items() if folded not in known)
 
 
 def _resolve_hospitals(lines: list[PlannedRow], scope: Scope) -> None:
     """Use each hospital's present name, and give a new device that names none the scope's only one."""
     names = {fold_name(holder) for line in lines if (holder := line.item.get("device_holder"))}
-    known = Hospital.objects.within(scope).called(names) if names else {}
+    known = Hospital.objects.in_scope(scope).by_name(names) if names else {}
     for line in lines:
         if holder := line.item.get("device_holder"):
             line.item["device_holder"] = known[fold_name(holder)].name if fold_name(holder) in known else holder

@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 
 from devices.access.actor import Actor
 from devices.db import bulk
-from devices.db.transactions import in_one_transaction
+from devices.db.transactions import atomic_with_retry
 from devices.imports import plan
 from devices.imports.deadline import Deadline, DeadlineExceeded
 from devices.imports.files import spreadsheet
@@ -151,7 +151,7 @@ def _read(file: BinaryIO, deadline: Deadline) -> tuple[list[Row], dict[str, Any]
     return rows, {"passed_over": passed_over, "no_holders": not sheet.has_holders, "windows": sheet.is_windows}
 
 
-@in_one_transaction
+@atomic_with_retry
 def _apply(upload_id: UUID, actor: Actor) -> Outcome:
     upload = preview_of(actor).select_for_update().get(pk=upload_id)
     lines = plan.make_plan(_rows(upload), actor, lock=True)

@@ -24,7 +24,7 @@ def expired() -> dict[str, QuerySet[Any]]:
     now = timezone.now()
     return {
         "stored responses": IdempotencyRecord.objects.filter(created_at__lte=now - RESPONSE_LIFETIME),
-        "rate-limit counters": stores.past_windows(now.timestamp()),
+        "rate-limit counters": stores.expired_windows(now.timestamp()),
         "expired sessions": Session.objects.filter(expire_date__lt=now),
         "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
         "sign-ins logged by axes": AccessLog.objects.all(),

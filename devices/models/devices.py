@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import connection, models
 from django.db.models import Case, F, Q, Value, When
@@ -22,14 +22,11 @@ from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
-if TYPE_CHECKING:
-    pass
-
-INSTANT = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
+CLOCK_STEP = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
-    def within(self, scope: "Scope") -> Self:
+    def in_scope(self, scope: Scope) -> Self:
         """Return the devices within the scope."""
         if scope.hospital_ids is None:
             return self
@@ -39,20 +36,20 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             else self.filter(device_holder__in=scope.hospital_ids)
         )
 
-    def search(self, text: str, within: "Scope") -> Self:
+    def search(self, text: str, scope: Scope) -> Self:
         """Return the devices that have the text, in any case, in their name, their MAC or the name of their hospital.
 
         Only hospitals within the scope are searched. They are found first: a condition on their table would keep
         PostgreSQL from using the indexes of the devices.
         """
-        found = has_part(text)
-        if hospitals := [pk for (pk,) in _hospitals_with_part(within).rows(part=fold_name(text))]:
+        found = contains_text(text)
+        if hospitals := [pk for (pk,) in _hospitals_with_part(scope).fetch(part=fold_name(text))]:
             found |= Q(device_holder__in=hospitals)
         if fold_name(text) == NO_HOSPITAL:
             found |= Q(device_holder=None)
         return self.filter(found)
 
-    def with_holders(self, *, lock: bool) -> Self:
+    def with_hospitals(self, *, lock: bool) -> Self:
         """Return the devices with their hospitals, and lock the devices until the transaction ends.
 
         With a lock, the hospitals are read by a second statement: PostgreSQL would return the hospital of before with a
@@ -69,18 +66,18 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def assign(self, at: datetime, **value: Any) -> list[int]:
         """Give all devices the value, and return the ids of those that had another. The caller writes their history."""
         ids = self.exclude(**value).lock()
-        updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + INSTANT), default=Value(at))
-        Device.objects.filter(pk__in=expressions.any_id(ids)).update(**value, updated_at=updated_at)
+        updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + CLOCK_STEP), default=Value(at))
+        Device.objects.filter(pk__in=expressions.in_ids(ids)).update(**value, updated_at=updated_at)
         return ids
 
 
 @lru_cache(maxsize=1000)
-def _hospitals_with_part(within: "Scope") -> CompiledQuery:
-    hospitals = Hospital.objects.within(within).filter(name_folded__contains=Parameter("part"))
-    return CompiledQuery(hospitals.values_list("pk"), as_sent=True)
+def _hospitals_with_part(scope: Scope) -> CompiledQuery:
+    hospitals = Hospital.objects.in_scope(scope).filter(name_folded__contains=Parameter("part"))
+    return CompiledQuery(hospitals.values_list("pk"), raw=True)
 
 
-def has_part(text: str) -> Q:
+def contains_text(text: str) -> Q:
     """Return the condition for devices that have the text, in any case, in their name or MAC."""
     # SQLite's LIKE ignores the case of ASCII only. Its regular expressions are Python's.
     is_pattern = connection.vendor == "sqlite" and not text.isascii()
@@ -157,4 +154,4 @@ class Device(models.Model):
         return self.device_name
 
     def touch(self, at: datetime) -> None:
-        self.updated_at = max(at, self.updated_at + INSTANT)
+        self.updated_at = max(at, self.updated_at + CLOCK_STEP)

@@ -42,7 +42,7 @@ class DeviceHistoryContext(HistoryContext):
 
     `history_previous_holder` is the hospital that held the device: null if none did, and for a device that was not
     registered (`+`). Unless the device was transferred, it equals `device_holder`. The changes of a hospital are those
-    where it is the `device_holder`, and those by which a device LEFT it; an index finds both.
+    where it is the `device_holder`, and those by which a device departed from it; an index finds both.
 
     `history_previous_name` and `history_previous_mac` are null unless the change replaced them. So a search for former
     names reads few rows: devices, retirements and these.
@@ -64,10 +64,10 @@ class DeviceHistoryContext(HistoryContext):
         abstract = True
 
 
-# LEFT: a device left the hospital that held it. It is the condition of an index, which finds MOVED of one hospital too.
+# departed from: a device left the hospital that held it. It is the condition of an index, which finds HOLDER_CHANGED of one hospital too.
 PREVIOUS = F("history_previous_holder")
-MOVED = Q(device_holder__isnull=True) | Q(device_holder__lt=PREVIOUS) | Q(device_holder__gt=PREVIOUS)
-DEPARTED = Q(history_previous_holder__isnull=False) & MOVED
+HOLDER_CHANGED = Q(device_holder__isnull=True) | Q(device_holder__lt=PREVIOUS) | Q(device_holder__gt=PREVIOUS)
+DEPARTED = Q(history_previous_holder__isnull=False) & HOLDER_CHANGED
 
 
 class DeviceHistoricalRecords(HistoricalRecords):

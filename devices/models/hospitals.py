@@ -1,7 +1,7 @@
 """Hospitals, their former names and their admins."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -17,35 +17,32 @@ from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
-if TYPE_CHECKING:
-    pass
-
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
-    def called(self, names: Iterable[str]) -> dict[str, "Hospital"]:
+    def by_name(self, names: Iterable[str]) -> dict[str, "Hospital"]:
         """Return the hospitals with these folded names, by name. A former name counts if no hospital has it now."""
         wanted = set(names)
         found = {
             hospital.name_folded: hospital
-            for hospital in self.filter(name_folded__in=expressions.any_text(list(wanted)))
+            for hospital in self.filter(name_folded__in=expressions.in_texts(list(wanted)))
         }
         if missing := wanted - found.keys():
             former = HospitalAlias.objects.filter(
-                name_folded__in=expressions.any_text(list(missing)), hospital__in=self
+                name_folded__in=expressions.in_texts(list(missing)), hospital__in=self
             )
             found |= {row.name_folded: row.hospital for row in former.select_related("hospital")}
         return found
 
-    def successor(self, hospital_id: int | None) -> "Hospital | None":
+    def resolve(self, hospital_id: int | None) -> "Hospital | None":
         """Return the hospital with this id, or the one that it was merged into."""
         return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
 
-    def ids_ever(self) -> list[int]:
+    def ids_including_merged(self) -> list[int]:
         """Return the ids of these hospitals and of those merged into them. History has both."""
         former = HospitalAlias.objects.filter(hospital__in=self).values_list("former_id", flat=True)
         return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
 
-    def within(self, scope: "Scope") -> Self:
+    def in_scope(self, scope: Scope) -> Self:
         return self if scope.hospital_ids is None else self.filter(pk__in=scope.hospital_ids)
 
 
@@ -83,7 +80,7 @@ class Hospital(models.Model):
 
 def changes_in_scope(hospitals: HospitalQuerySet) -> Q:
     """Return the condition for changes of devices that these hospitals held, including those by which they left."""
-    ids = hospitals.ids_ever()
+    ids = hospitals.ids_including_merged()
     return Q(device_holder_id__in=ids) | (DEPARTED & Q(history_previous_holder_id__in=ids))
 
 

@@ -48,7 +48,7 @@ class Reservation(NamedTuple):
 class Store(Protocol):
     """Counts the used permits of a name and a window, for all processes. Both methods may raise StoreUnavailable."""
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
+    def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
         """Use up `lease_of` the permits left, in one atomic step."""
 
     def used(self, name: str, window: Window) -> int:
@@ -71,7 +71,7 @@ class _Lease:
     left: int  # to all processes, as far as this one knows
     permits: int = 0  # leased, and not used yet
     owed: int = 0  # used, and not written to the counter yet
-    items: set[int] = field(default_factory=set)  # hashes of what `take_items` has counted
+    items: set[int] = field(default_factory=set)  # hashes of what `acquire_items` has counted
 
     def use(self, permits: int, now: float) -> Decision:
         """Use permits of this process, or the rest of them."""
@@ -101,13 +101,13 @@ def batch_size(left: int, wanted: int = 1, share: int = BATCH_DIVISOR) -> int:
 class RateLimiter:
     """The permits that one process has leased. Its threads may call it at any time."""
 
-    def __init__(self, counter: Store, clock: Callable[[], float] = time.time) -> None:
-        self.counter = counter
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self.store = store
         self.clock = clock
         self.lock = threading.Lock()
         self.leases: dict[str, _Lease] = {}
 
-    def take(self, name: str, rate: Rate, permits: int = 1, *, strict: bool = False) -> Decision:
+    def acquire(self, name: str, rate: Rate, permits: int = 1, *, strict: bool = False) -> Decision:
         """Use up permits, or the rest if fewer are left. Admit the request if there was at least one.
 
         1. If this process has enough, use them. If it knows that no more are left, use what it has.
@@ -128,15 +128,15 @@ class RateLimiter:
             lease.permits += granted
             return lease.use(permits, now)
 
-    def refusal(self, name: str, rate: Rate) -> Decision | None:
+    def peek_exhausted(self, name: str, rate: Rate) -> Decision | None:
         """Return a refusal if this process knows that no permits are left, else None. Use none up."""
         now = self.clock()
         with self.lock:
             lease = self._known(name, rate, now)
             return lease.decide(False, now) if lease and not lease.permits and not lease.left else None
 
-    def take_items(self, name: str, rate: Rate, items: Sequence[Item]) -> tuple[set[Item], int | None]:
-        """Use up a permit for each item that is new in this window, in this process; `settle` reports them.
+    def acquire_items(self, name: str, rate: Rate, items: Sequence[Item]) -> tuple[set[Item], int | None]:
+        """Use up a permit for each item that is new in this window, in this process; `flush` reports them.
 
         Return the items that were admitted now or before, and after how many no permit was left (None: some are).
         """
@@ -152,14 +152,14 @@ class RateLimiter:
                 admitted.add(item)
             return admitted, None if lease.left else end
 
-    def settle(self, name: str, rate: Rate) -> None:
+    def flush(self, name: str, rate: Rate) -> None:
         """Report what this process has counted alone to the counter. If that fails, the next call tries again."""
         with self.lock:
             lease = self._known(name, rate, self.clock())
         if lease and lease.owed:
             self._ask(name, lease, 0, share=lease.window.limit + 1)  # a share of nothing
 
-    def left(self, name: str, rate: Rate) -> int:
+    def remaining(self, name: str, rate: Rate) -> int:
         """Return how many permits are left. Ask the counter only if this process does not know the window yet."""
         with self.lock:
             lease = self._known(name, rate, self.clock())
@@ -174,7 +174,7 @@ class RateLimiter:
         with self.lock:
             owed, lease.owed = lease.owed, 0
         try:
-            granted = self.counter.lease(name, lease.window, missing + owed, share)
+            granted = self.store.reserve(name, lease.window, missing + owed, share)
         except StoreUnavailable:
             with self.lock:
                 lease.owed += owed
@@ -188,7 +188,7 @@ class RateLimiter:
         with self.lock:
             lease = self._lease(name, rate, self.clock())
         with suppress(StoreUnavailable):
-            used = self.counter.used(name, lease.window)
+            used = self.store.used(name, lease.window)
             with self.lock:
                 lease.learn(used)
         return lease

@@ -23,8 +23,8 @@ from devices.ratelimit.limiter import BATCH_DIVISOR, RateLimiter, Reservation, S
 
 BREAKER_SECONDS = 5.0  # seconds without a call after a failure
 FAILURES = redis.RedisError, OSError, DatabaseError
-WINDOW_KEPT = 10 * 60  # seconds after its end that a window is kept: the clock of another machine may be late
-CLEARED_EVERY = 10 * 60  # seconds
+WINDOW_GRACE_SECONDS = 10 * 60  # seconds after its end that a window is kept: the clock of another machine may be late
+CLEANUP_SECONDS = 10 * 60  # seconds
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class RedisStore:
         redis.call('EXPIRE', KEYS[1], ARGV[2])
         return {permits, used + permits}
     """
-    place = "Redis"
+    name = "Redis"
 
     def __init__(self, url: str) -> None:
         timeouts = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}  # seconds
@@ -51,8 +51,8 @@ class RedisStore:
         self.client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **timeouts)
         self.script = self.client.register_script(self.SCRIPT)
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
-        kept = window.ends_at - window.began_at + WINDOW_KEPT
+    def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
+        kept = window.ends_at - window.began_at + WINDOW_GRACE_SECONDS
         granted: Any = self.script([_key(name, window)], [window.limit, kept, wanted, share])
         return Reservation(*granted)
 
@@ -67,7 +67,7 @@ class DatabaseStore:
     A count waits for SQLite's write lock a fifth as long as a write does: most requests that are counted only read.
     """
 
-    place = "The database"
+    name = "The database"
     LEFT = "(%(limit)s - devices_ratelimitcounter.used)"
     LEASE = f"""CASE WHEN {LEFT} <= %(wanted)s THEN {LEFT}
                 WHEN {LEFT} / %(share)s <= %(wanted)s THEN %(wanted)s ELSE {LEFT} / %(share)s END"""
@@ -84,15 +84,15 @@ class DatabaseStore:
         self.clock = clock
         self.cleared_at = clock()
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
+    def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
         first = batch_size(window.limit, wanted, share)
         values = window._asdict() | {"name": name, "wanted": wanted, "share": share, "first": first}
         with _short_lock_timeout(), connection.cursor() as cursor:
             cursor.execute(self.SQL, values)
             granted = cursor.fetchone()
-            if self.clock() - self.cleared_at > CLEARED_EVERY:
+            if self.clock() - self.cleared_at > CLEANUP_SECONDS:
                 self.cleared_at = self.clock()
-                past_windows(self.cleared_at).delete()
+                expired_windows(self.cleared_at).delete()
         return Reservation(*granted) if granted else Reservation(0, window.limit)
 
     def used(self, name: str, window: Window) -> int:
@@ -104,28 +104,28 @@ class FallbackStore:
     """The first of several counters that works. One that has failed is not called for some seconds."""
 
     def __init__(
-        self, counters: Sequence[RedisStore | DatabaseStore], clock: Callable[[], float] = time.monotonic
+        self, stores: Sequence[RedisStore | DatabaseStore], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.counters = counters
+        self.stores = stores
         self.clock = clock
-        self.paused_until = [clock()] * len(counters)
+        self.paused_until = [clock()] * len(stores)
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
-        return self._first(lambda counter: counter.lease(name, window, wanted, share))
+    def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
+        return self._first(lambda store: store.reserve(name, window, wanted, share))
 
     def used(self, name: str, window: Window) -> int:
-        return self._first(lambda counter: counter.used(name, window))
+        return self._first(lambda store: store.used(name, window))
 
     def _first(self, call: Callable[[RedisStore | DatabaseStore], T]) -> T:
-        for number, counter in enumerate(self.counters):
+        for number, store in enumerate(self.stores):
             if self.clock() < self.paused_until[number]:
                 continue
             try:
-                return call(counter)
+                return call(store)
             except FAILURES as error:
                 self.paused_until[number] = self.clock() + BREAKER_SECONDS
-                cause = f"{counter.place}: {type(error).__name__}"  # the message may have a password
-                rest = "The database counts instead." if self.counters[number + 1 :] else "Requests are admitted."
+                cause = f"{store.name}: {type(error).__name__}"  # the message may have a password
+                rest = "The database counts instead." if self.stores[number + 1 :] else "Requests are admitted."
                 logger.warning("The rates of requests cannot be counted. %s. %s", cause, rest)
         raise StoreUnavailable
 
@@ -133,12 +133,12 @@ class FallbackStore:
 @cache
 def limiter() -> RateLimiter:
     """Return the permits that this process has leased."""
-    redis_counter = [RedisStore(settings.REDIS_URL)] if settings.REDIS_URL else []
-    return RateLimiter(FallbackStore([*redis_counter, DatabaseStore()]))
+    redis_stores = [RedisStore(settings.REDIS_URL)] if settings.REDIS_URL else []
+    return RateLimiter(FallbackStore([*redis_stores, DatabaseStore()]))
 
 
-def past_windows(now: float) -> QuerySet[RateLimitCounter]:
-    return RateLimitCounter.objects.filter(ends_at__lt=int(now) - WINDOW_KEPT)
+def expired_windows(now: float) -> QuerySet[RateLimitCounter]:
+    return RateLimitCounter.objects.filter(ends_at__lt=int(now) - WINDOW_GRACE_SECONDS)
 
 
 def _key(name: str, window: Window) -> str:

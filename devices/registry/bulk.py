@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from devices import registry
 from devices.access.actor import Actor
-from devices.db.transactions import ATTEMPTS, explained_by, in_one_transaction
+from devices.db.transactions import ATTEMPTS, atomic_with_retry, explained_by
 from devices.models import Device
 from devices.registry.device_data import DeviceData
 from devices.registry.validation import Existing, find_problems
@@ -28,7 +28,7 @@ class Result:
     problems: Sequence[FieldError] = ()
 
 
-@in_one_transaction
+@atomic_with_retry
 def register_individually(
     items: Sequence[DeviceData],
     malformed: Sequence[FieldError],
@@ -64,7 +64,7 @@ def _register_individually(
     dry_run: bool,
 ) -> list[Result]:
     existing = Existing(items, actor)
-    devices = existing.match({}, lambda found: found.with_holders(lock=not dry_run).in_bulk()) if update else {}
+    devices = existing.match({}, lambda found: found.with_hospitals(lock=not dry_run).in_bulk()) if update else {}
     known = {index: device.pk for index, device in devices.items()}
     problems = find_problems(items, actor, malformed=malformed, known=known, existing=existing, is_partial=partial)
     if not partial:

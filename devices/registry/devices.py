@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.access.actor import Actor
 from devices.db import bulk
-from devices.db.transactions import explained_by, in_one_transaction
+from devices.db.transactions import atomic_with_retry, explained_by
 from devices.history import recording
 from devices.models import Device, DeviceQuerySet, Hospital, now_ms
 from devices.registry import hospitals
@@ -35,17 +35,17 @@ class RegisteredDevices:
 
     ids: Sequence[int]
     items: Sequence[DeviceData]
-    holders: Sequence[Hospital | None]
+    hospitals: Sequence[Hospital | None]
     at: datetime
 
     def devices(self) -> list[Device]:
         return [
             Device(**(item | {"id": pk, "device_holder": holder, "created_at": self.at, "updated_at": self.at}))
-            for pk, item, holder in zip(self.ids, self.items, self.holders, strict=True)
+            for pk, item, holder in zip(self.ids, self.items, self.hospitals, strict=True)
         ]
 
 
-@in_one_transaction
+@atomic_with_retry
 def register(
     items: Sequence[DeviceData], actor: Actor, malformed: Sequence[FieldError] = (), *, dry_run: bool = False
 ) -> RegisteredDevices:
@@ -75,7 +75,7 @@ def insert(items: Sequence[DeviceData], actor: Actor, *, dry_run: bool = False) 
     columns: dict[str, list[Any]] = {field: [item[field] for item in items] for field in REQUIRED_FIELDS}  # type: ignore[literal-required]
     columns["device_holder_id"] = [holder and holder.pk for holder in holders]
     ids = bulk.insert(Device, columns, {"created_at": at, "updated_at": at})
-    recording.record(Device, ids, recording.ADDED, actor)
+    recording.record(Device, ids, recording.CREATED, actor)
     return RegisteredDevices(ids, items, holders, at)
 
 
@@ -87,12 +87,12 @@ class PreconditionFailed(Exception):
         super().__init__(f"device {device.pk}")
 
 
-@in_one_transaction
+@atomic_with_retry
 def update(
     devices: DeviceQuerySet,
     item: DeviceData,
     actor: Actor,
-    expected: Callable[[Device], bool] = lambda _device: True,
+    precondition: Callable[[Device], bool] = lambda _device: True,
     malformed: Sequence[FieldError] = (),
     *,
     dry_run: bool = False,
@@ -106,7 +106,7 @@ def update(
         Outdated: the device, locked by then, is not as expected.
         Refused: with every problem of the draft.
     """
-    device = _find_one(devices, expected, lock=not dry_run)
+    device = _find_one(devices, precondition, lock=not dry_run)
 
     def problems(**options: Any) -> list[FieldError]:
         found = find_problems([item], actor, known={0: device.pk}, **options)
@@ -118,7 +118,7 @@ def update(
     return device
 
 
-@in_one_transaction
+@atomic_with_retry
 def transfer(devices: DeviceQuerySet, hospital: Hospital | None, actor: Actor) -> int:
     """Make the hospital (or nobody) the holder of these devices; return how many it did not hold before.
 
@@ -130,23 +130,23 @@ def transfer(devices: DeviceQuerySet, hospital: Hospital | None, actor: Actor) -
     return _assign(devices, actor, device_holder=hospital)
 
 
-@in_one_transaction
+@atomic_with_retry
 def change_type(devices: DeviceQuerySet, device_type: DeviceType, actor: Actor) -> int:
     """Give all of these devices the type; return how many had another."""
     return _assign(devices, actor, device_type=device_type)
 
 
-@in_one_transaction
+@atomic_with_retry
 def retire(devices: DeviceQuerySet, actor: Actor) -> int:
     """Take the devices out of the registry; return how many there were. Their history stays."""
     return _retire(devices.lock(), actor)
 
 
-@in_one_transaction
+@atomic_with_retry
 def retire_one(
     devices: DeviceQuerySet,
     actor: Actor,
-    expected: Callable[[Device], bool] = lambda _device: True,
+    precondition: Callable[[Device], bool] = lambda _device: True,
     *,
     dry_run: bool = False,
 ) -> None:
@@ -156,12 +156,12 @@ def retire_one(
         Device.DoesNotExist: the query set has none.
         Outdated: the device, locked by then, is not as expected.
     """
-    device = _find_one(devices, expected, lock=not dry_run)
+    device = _find_one(devices, precondition, lock=not dry_run)
     if not dry_run:
         _retire([device.pk], actor)
 
 
-@in_one_transaction
+@atomic_with_retry
 def restore(device_ids: Sequence[int], actor: Actor) -> list[Device]:
     """Bring retired devices back as they were, under their old ids: all of them or none.
 
@@ -193,7 +193,7 @@ def restore(device_ids: Sequence[int], actor: Actor) -> list[Device]:
     raise_error(problems())
     with explained_by(problems):
         Device.objects.bulk_create(devices)
-    recording.record(Device, device_ids, recording.ADDED, actor, history_change_reason=recording.RESTORED)
+    recording.record(Device, device_ids, recording.CREATED, actor, history_change_reason=recording.RESTORED)
     return devices
 
 
@@ -229,7 +229,7 @@ def _find_holders(items: Iterable[DeviceData], actor: Actor, *, dry_run: bool) -
 
 
 def _retire(locked: Sequence[int], actor: Actor) -> int:
-    recording.record(Device, locked, recording.REMOVED, actor)
+    recording.record(Device, locked, recording.DELETED, actor)
     bulk.delete(Device, locked)
     return len(locked)
 
@@ -257,9 +257,9 @@ def _park_swapped_values(changed: Sequence[Device], held: Mapping[str, Mapping[s
         bulk.update(Device, ids, dict.fromkeys(UNIQUE_MESSAGES, temporary))
 
 
-def _find_one(devices: DeviceQuerySet, expected: Callable[[Device], bool], *, lock: bool) -> Device:
-    device = devices.with_holders(lock=lock).get()
-    if not expected(device):
+def _find_one(devices: DeviceQuerySet, precondition: Callable[[Device], bool], *, lock: bool) -> Device:
+    device = devices.with_hospitals(lock=lock).get()
+    if not precondition(device):
         raise PreconditionFailed(device)
     return device
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from devices.access.actor import Actor
 from devices.db import bulk, expressions, locks
 from devices.db.compiled import CompiledQuery, Parameter
-from devices.db.transactions import in_one_transaction
+from devices.db.transactions import atomic_with_retry
 from devices.history import recording
 from devices.models import ApiKey, Device, Hospital, HospitalAlias, now_ms
 from devices.values.error_codes import AdminErrorCode
@@ -36,7 +36,7 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
         return {}
     known = _find_by_current_name(spellings)
     if spellings.keys() - known.keys():
-        known = Hospital.objects.called(spellings)
+        known = Hospital.objects.by_name(spellings)
     if not dry_run and spellings.keys() - known.keys():
         known = _register_missing(spellings, actor)
     known |= {
@@ -46,7 +46,7 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
     return known | {folded: row for folded, row in own.items() if folded in spellings and folded != row.name_folded}
 
 
-@in_one_transaction
+@atomic_with_retry
 def rename(hospital: Hospital, name: str, actor: Actor) -> None:
     """Give the hospital another name; the old one still finds it.
 
@@ -57,7 +57,7 @@ def rename(hospital: Hospital, name: str, actor: Actor) -> None:
     [hospital] = _lock([hospital.pk])
     if hospital.name == name:
         return
-    other = Hospital.objects.called([fold_name(name)]).get(fold_name(name))
+    other = Hospital.objects.by_name([fold_name(name)]).get(fold_name(name))
     if other and other != hospital:
         raise ValidationFailed([FieldError("name", UNIQUE, NAME_IN_USE % {"name": other.name})])
     if hospital.name_folded != fold_name(name):
@@ -69,7 +69,7 @@ def rename(hospital: Hospital, name: str, actor: Actor) -> None:
     recording.record(Device, held, recording.CHANGED, actor)  # clients that keep a copy see the name
 
 
-@in_one_transaction
+@atomic_with_retry
 def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[str, int]:
     """Move all that belongs to the hospitals into the other one, and delete them; their names find it.
 
@@ -96,7 +96,7 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[s
     for hospital in locked.values():
         hospital.admins.clear()  # with the signals that put it on record
     HospitalAlias.objects.filter(hospital__in=locked).update(hospital=into)
-    recording.record(Hospital, list(locked), recording.REMOVED, actor, history_change_reason=f"merged into {into.pk}")
+    recording.record(Hospital, list(locked), recording.DELETED, actor, history_change_reason=f"merged into {into.pk}")
     bulk.delete(Hospital, list(locked))
     for row in locked.values():
         into.former_names.create(name=row.name, name_folded=row.name_folded, former_id=row.pk)
@@ -118,19 +118,19 @@ def _spellings(names: Iterable[str | None]) -> dict[str, str]:
 
 @cache
 def _by_current_name() -> CompiledQuery:
-    rows = Hospital.objects.filter(name_folded__in=expressions.any_text(Parameter("names")))
+    rows = Hospital.objects.filter(name_folded__in=expressions.in_texts(Parameter("names")))
     return CompiledQuery(rows.values_list(*COLUMNS))
 
 
 def _find_by_current_name(names: Iterable[str]) -> dict[str, Hospital]:
-    """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.called."""
-    rows = _by_current_name().rows(names=expressions.json_list(list(names)))
+    """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.by_name."""
+    rows = _by_current_name().fetch(names=expressions.json_list(list(names)))
     return {row.name_folded: row for row in (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)}
 
 
 def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, Hospital]:
     locks.acquire_registry_lock()  # wait for a rename or merge: the name may be a former one afterwards
-    found = Hospital.objects.called(spellings)
+    found = Hospital.objects.by_name(spellings)
     if others := spellings.keys() - found.keys():
         found |= _find_by_former_name(others)
     missing, at = sorted(spellings.keys() - found.keys()), now_ms()
@@ -138,8 +138,8 @@ def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, H
         return found
     names = {"name": [spellings[folded] for folded in missing], "name_folded": missing}
     ids = bulk.insert(Hospital, names, {"created_at": at, "updated_at": at})
-    recording.record(Hospital, ids, recording.ADDED, actor)
-    return found | Hospital.objects.called(missing)
+    recording.record(Hospital, ids, recording.CREATED, actor)
+    return found | Hospital.objects.by_name(missing)
 
 
 def _find_by_former_name(names: Collection[str]) -> dict[str, Hospital]:

@@ -55,7 +55,7 @@ def find_problems(
     existing: "Existing | None" = None,
     is_write: bool = False,
     is_partial: bool = False,
-    repeated: Sequence[FieldError] | None = None,
+    duplicates: Sequence[FieldError] | None = None,
 ) -> list[FieldError]:
     """Return every problem, by index. Of one draft: fields, duplicates, scope, then registered devices.
 
@@ -65,23 +65,23 @@ def find_problems(
     is_write: the caller leaves conflicts to the database's constraints, so registered devices are looked up only if
         something else is wrong, or if the caller may be shown no more conflicts: success is an answer as well.
     is_partial: drafts with a problem are left out of the list.
-    repeated: the duplicates, if the caller numbers the drafts in another way than by index.
+    duplicates: the duplicates, if the caller numbers the drafts in another way than by index.
     """
     known = known or {}
     outside = _find_outside_scope(items, actor, known, malformed)
-    if repeated is None:
-        repeated = [] if is_partial else _find_duplicates(items)
-    if is_write and not (malformed or outside or repeated or conflict_limits.is_exhausted(actor)):
+    if duplicates is None:
+        duplicates = [] if is_partial else _find_all_duplicates(items)
+    if is_write and not (malformed or outside or duplicates or conflict_limits.is_exhausted(actor)):
         return []
     taken, given_up = (existing or Existing(items, actor)).find_conflicts(known)
     if is_partial:
         wrong = {problem.index or 0 for problem in [*malformed, *outside, *taken]}
-        repeated = _find_duplicates_of_right(items, wrong)
+        duplicates = _find_duplicates_of_valid(items, wrong)
         taken += _find_kept(given_up, wrong)
-    return sorted([*malformed, *repeated, *outside, *taken], key=lambda problem: problem.index or 0)
+    return sorted([*malformed, *duplicates, *outside, *taken], key=lambda problem: problem.index or 0)
 
 
-def find_repeated(
+def find_duplicates(
     field: str, values: Iterable[object], numbers: Iterable[int], first: dict[int, int], message: Promise
 ) -> list[FieldError]:
     """Return a problem for each value that an earlier item has. None is no value.
@@ -95,27 +95,27 @@ def find_repeated(
     ]
 
 
-def _find_duplicates(items: Sequence[DeviceData]) -> list[FieldError]:
+def _find_all_duplicates(items: Sequence[DeviceData]) -> list[FieldError]:
     problems = []
     for field, message in DUPLICATE_MESSAGES.items():
         values = [item.get(field) for item in items]
         if len(set(values)) < len(values):
-            problems += find_repeated(field, values, range(len(values)), {}, message)
+            problems += find_duplicates(field, values, range(len(values)), {}, message)
     return problems
 
 
-def _find_duplicates_of_right(items: Sequence[DeviceData], wrong: set[int]) -> list[FieldError]:
+def _find_duplicates_of_valid(items: Sequence[DeviceData], wrong: set[int]) -> list[FieldError]:
     """Of two drafts that are the same, the first one that is right stays; the other joins the wrong ones."""
     problems, first = [], dict[tuple[str, object], int]()
     for index, item in enumerate(items):
         if index in wrong:
             continue
         values = [(field, item.get(field)) for field in DUPLICATE_MESSAGES]
-        if repeated := [value for value in values if value in first]:
+        if found := [value for value in values if value in first]:
             wrong.add(index)
             problems += [
                 FieldError(value[0], DUPLICATE, DUPLICATE_MESSAGES[value[0]] % {"index": first[value]}, index)
-                for value in repeated
+                for value in found
             ]
         else:
             first |= dict.fromkeys(values, index)
@@ -152,7 +152,7 @@ def _find_outside_scope(
     folded = {name: fold_name(name or "") for name in set(named.values())}
     allowed = {fold_name(hospital.name) for hospital in scope.hospitals}
     if strange := set(folded.values()) - allowed:
-        allowed |= Hospital.objects.within(scope).called(strange).keys()
+        allowed |= Hospital.objects.in_scope(scope).by_name(strange).keys()
     problems = [out_of_scope(actor, index) for index, name in named.items() if folded[name] not in allowed]
     if scope.default_hospital is None:
         nameless = set(range(len(items))) - named.keys() - known.keys() - unreadable
@@ -160,7 +160,7 @@ def _find_outside_scope(
     return problems
 
 
-class _Holder(NamedTuple):
+class _Owner(NamedTuple):
     """The device that has a name or a MAC."""
 
     pk: int
@@ -179,16 +179,16 @@ class Existing:
         self.actor = actor
 
     @cached_property
-    def holders(self) -> Mapping[str, Mapping[object, _Holder]]:
+    def owners(self) -> Mapping[str, Mapping[object, _Owner]]:
         """The devices by field and value."""
         columns = ("pk", "device_holder_id", *UNIQUE_MESSAGES)
         by_name, by_mac = (
-            Device.objects.filter(**{f"{field}__in": expressions.any_text(_values(self.items, field))})
+            Device.objects.filter(**{f"{field}__in": expressions.in_texts(_values(self.items, field))})
             for field in UNIQUE_MESSAGES
         )
-        holders: dict[str, dict[object, _Holder]] = {field: {} for field in UNIQUE_MESSAGES}
+        holders: dict[str, dict[object, _Owner]] = {field: {} for field in UNIQUE_MESSAGES}
         for pk, hospital, *values in by_name.values_list(*columns).union(by_mac.values_list(*columns)):
-            holder = _Holder(pk, self.actor.scope.allows(hospital))
+            holder = _Owner(pk, self.actor.scope.allows(hospital))
             for field, value in zip(UNIQUE_MESSAGES, values, strict=True):
                 holders[field][value] = holder
         return holders
@@ -199,15 +199,15 @@ class Existing:
         `load` returns devices of a query set by id, locked if nobody may change them. Devices outside the scope match
         nothing.
         """
-        by_mac = self.holders["device_mac"]
+        by_mac = self.owners["device_mac"]
         wanted = {
             index: holder.pk
             for index, item in enumerate(self.items)
             if (holder := by_mac.get(item.get("device_mac"))) and holder.in_scope
         }
         wanted |= ids
-        devices = Device.objects.within(self.actor.scope).filter(
-            pk__in=expressions.any_id(sorted(set(wanted.values())))
+        devices = Device.objects.in_scope(self.actor.scope).filter(
+            pk__in=expressions.in_ids(sorted(set(wanted.values())))
         )
         loaded = load(devices.order_by("pk")) if wanted else {}
         matched = {
@@ -216,7 +216,7 @@ class Existing:
             if pk in loaded and (index in ids or loaded[pk].device_mac == self.items[index]["device_mac"])  # still
         }
         if len(matched) < len(wanted):  # another writer was faster: look the holders up again
-            del self.holders
+            del self.owners
         return matched
 
     def find_conflicts(self, known: Known) -> tuple[list[FieldError], dict[int, list[FieldError]]]:
@@ -232,7 +232,7 @@ class Existing:
             (index, field, holder)
             for index, item in enumerate(self.items)
             for field in UNIQUE_MESSAGES
-            if (holder := self.holders[field].get(item.get(field))) and owners.get(holder.pk) != index
+            if (holder := self.owners[field].get(item.get(field))) and owners.get(holder.pk) != index
         ]
         shown, end = self._show(found)
         kept, given_up = [], dict[int, list[FieldError]]()
@@ -244,7 +244,7 @@ class Existing:
                 kept.append(problem)
         return kept + self._find_not_compared({problem.index for problem in kept}, end), given_up
 
-    def _show(self, found: Sequence[tuple[int, str, _Holder]]) -> tuple[set[conflict_limits.Conflict], int]:
+    def _show(self, found: Sequence[tuple[int, str, _Owner]]) -> tuple[set[conflict_limits.Conflict], int]:
         """Return the conflicts outside the scope that may be shown, and the index from which nothing is compared."""
         if self.actor.scope.hospitals is None:
             return set(), len(self.items)
@@ -263,7 +263,7 @@ class Existing:
             undecided = [
                 field
                 for field in UNIQUE_MESSAGES
-                if field in item and not ((holder := self.holders[field].get(item.get(field))) and holder.in_scope)
+                if field in item and not ((holder := self.owners[field].get(item.get(field))) and holder.in_scope)
             ]
             if undecided and index not in refused:
                 problems.append(FieldError(undecided[0], CONFLICT_LIMIT, NOT_COMPARED % {"minutes": wait}, index))

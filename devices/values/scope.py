@@ -1,6 +1,6 @@
 """Scopes: the hospitals whose devices a key or a user may see and write.
 
-Every query of the API and of the admin is filtered by one (`DeviceQuerySet.within`), and every write is checked against
+Every query of the API and of the admin is filtered by one (`DeviceQuerySet.in_scope`), and every write is checked against
 one (registry/validation.py).
 """
 

@@ -51,7 +51,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return scopes.scope_for_key(key_of(self.request))
 
     def get_queryset(self) -> DeviceQuerySet:
-        return Device.objects.within(self.scope)
+        return Device.objects.in_scope(self.scope)
 
     def list(self, request: Request) -> HttpResponse:
         query = QueryParams(request, LIST_PARAMETERS)
@@ -65,7 +65,7 @@ class DeviceViewSet(GenericViewSet[Device]):
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         QueryParams(request, set(), ignored={"page", "size"}).raise_errors()
         key = key_of(request)
-        rows = _detail(key.naming, key.hospital_id is not None).rows(id=_int64(id_device), scope=key.hospital_id)
+        rows = _detail(key.naming, key.hospital_id is not None).fetch(id=_int64(id_device), scope=key.hospital_id)
         if not rows:
             self._raise_not_found(id_device)
         [[device]] = rows
@@ -134,11 +134,11 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     def _update(self, options: WriteOptions, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
         device = self.get_queryset().filter(**lookup)
-        expected = conditional.IfMatch(self.request)
+        precondition = conditional.IfMatch(self.request)
         item, malformed = request_bodies.parse_device(self.request, required)
         try:
             dry_run = options.dry_run or bool(malformed)
-            updated = registry.update(device, item, self._actor(), expected, malformed, dry_run=dry_run)
+            updated = registry.update(device, item, self._actor(), precondition, malformed, dry_run=dry_run)
         except Device.DoesNotExist:
             self._raise_not_found(lookup.get("pk"))
         except registry.PreconditionFailed as failed:
@@ -191,7 +191,7 @@ def _detail(naming: str, is_limited: bool) -> CompiledQuery:
     devices = Device.objects.filter(pk=Parameter("id"))
     if is_limited:
         devices = devices.filter(device_holder=Parameter("scope"))
-    return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), as_sent=True)
+    return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), raw=True)
 
 
 def _int64(number: int) -> int:

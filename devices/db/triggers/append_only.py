@@ -25,7 +25,7 @@ TABLES = [*RECORDS, RETENTION]
 APPEND_ONLY_MESSAGE = "Records are neither changed nor removed before their time."
 
 # The time before which records are past their retention, by the clock of the database.
-KEPT_SINCE = {
+RETENTION_CUTOFF = {
     "postgresql": "now() - make_interval(years => years)",
     "sqlite": "strftime('%Y-%m-%d %H:%M:%S', 'now', '-' || years || ' years')",  # as Django writes an instant
 }
@@ -36,7 +36,7 @@ RECORD_STAYS = f""" BEGIN
         IF TG_OP = 'DELETE' THEN
             PERFORM FROM {RETENTION}
             WHERE (to_jsonb(OLD) ->> TG_ARGV[0])::timestamptz < pruning_before
-            AND (to_jsonb(OLD) ->> TG_ARGV[0])::timestamptz < {KEPT_SINCE["postgresql"]};
+            AND (to_jsonb(OLD) ->> TG_ARGV[0])::timestamptz < {RETENTION_CUTOFF["postgresql"]};
             IF FOUND THEN
                 RETURN OLD;
             END IF;
@@ -81,7 +81,7 @@ def _on_sqlite() -> dict[str, str]:
         (RETENTION, "insert"): f"WHEN EXISTS (SELECT 1 FROM {RETENTION})",
     }
     for table, (key, at) in RECORDS.items():
-        past = f"OLD.{at} < pruning_before AND OLD.{at} < {KEPT_SINCE['sqlite']}"
+        past = f"OLD.{at} < pruning_before AND OLD.{at} < {RETENTION_CUTOFF['sqlite']}"
         when[table, "update"] = ""
         when[table, "delete"] = f"WHEN NOT EXISTS (SELECT 1 FROM {RETENTION} WHERE {past})"
         when[table, "insert"] = f"WHEN NEW.{key} > 0 AND EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"

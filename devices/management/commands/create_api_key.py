@@ -72,7 +72,7 @@ class Command(RegistryCommand):
         )
 
     def _find_or_register(self, name: str) -> Hospital:
-        if not Hospital.objects.called([fold_name(name)]):
+        if not Hospital.objects.by_name([fold_name(name)]):
             self.stderr.write(f"Hospital {name} does not exist yet, and is created.")
         [hospital] = hospitals.get_or_create([name], SYSTEM).values()
         return hospital

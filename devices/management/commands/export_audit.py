@@ -65,7 +65,7 @@ def _find_device(number: str) -> Device:
 
 @argument
 def _find_hospital(name: str) -> Hospital:
-    hospital = Hospital.objects.called([fold_name(name)]).get(fold_name(name))
+    hospital = Hospital.objects.by_name([fold_name(name)]).get(fold_name(name))
     if hospital is None:
         raise ValidationError(f"Hospital {name} does not exist.")
     return hospital

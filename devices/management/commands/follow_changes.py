@@ -39,7 +39,7 @@ class Command(BaseCommand):
         try:
             key = key_file.read_text().strip()
             with closing(replica.Replica(state)) as copy:
-                count = replica.replicate(url, key, copy, options["out"], once=once, tell=self.stderr.write)
+                count = replica.replicate(url, key, copy, options["out"], once=once, log=self.stderr.write)
         except OSError as error:
             raise CommandError(f"{error.filename or url}: {error.strerror or error}.") from error
         except replica.Stopped as error:

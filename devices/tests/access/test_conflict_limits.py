@@ -267,7 +267,7 @@ def test_request_without_conflicts_costs_one_query_per_process(api_a: Api, forei
     assert recorded() == []
 
 
-@pytest.mark.parametrize("broken", ["lease", "used"])
+@pytest.mark.parametrize("broken", ["reserve", "used"])
 def test_each_process_counts_separately_if_the_counter_fails(
     api_a: Api, foreign: list[Device], monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

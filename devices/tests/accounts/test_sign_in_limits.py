@@ -33,7 +33,7 @@ def no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise DatabaseError("busy")
 
-    monkeypatch.setattr(stores.DatabaseStore, "lease", fail)
+    monkeypatch.setattr(stores.DatabaseStore, "reserve", fail)
 
 
 @pytest.fixture

@@ -372,7 +372,7 @@ def test_a_download_has_what_it_was_given_and_takes_one_query(
     rs_a: Hospital, devices: dict[str, Device], ending: str
 ) -> None:
     with CaptureQueriesContext(connection) as queries:
-        answer = exports.download(Device.objects.within(Scope((rs_a,))), ending)
+        answer = exports.download(Device.objects.in_scope(Scope((rs_a,))), ending)
         content = b"".join(answer)
     assert len(queries) == 1
     assert answer["content-type"] == exports.CONTENT_TYPES[ending]

@@ -45,7 +45,7 @@ def test_json_of_the_database_equals_json_of_the_serializer(naming: str) -> None
         Device.objects.filter(pk=device.pk).update(**timestamps)
     devices = Device.objects.order_by("pk")
     written = [
-        orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).rows()
+        orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).fetch()
     ]
     assert written == [serialize_device(device, FIELD_CASES[naming]) for device in devices]
 

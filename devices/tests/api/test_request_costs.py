@@ -15,7 +15,7 @@ from devices.ratelimit.stores import DatabaseStore, RedisStore
 from devices.tests.support.client import Api, issue
 from devices.tests.support.clock import MINUTE, Clock
 from devices.tests.support.factories import device_payload
-from devices.tests.support.limits import Shared
+from devices.tests.support.limits import MemoryStore
 from devices.tests.support.redis import (
     needs_redis,
     redis_server,  # noqa: F401  (a fixture)
@@ -42,48 +42,48 @@ def items(first: int, last: int) -> list[dict[str, Any]]:
 
 
 def test_several_permits_can_be_consumed_together() -> None:
-    leases = RateLimiter(Shared(), Clock())
+    leases = RateLimiter(MemoryStore(), Clock())
     rate = Rate(100, "min")
-    assert leases.take("a", rate, 30) == (True, 70, 45)
-    assert leases.take("a", rate) == (True, 69, 45)
+    assert leases.acquire("a", rate, 30) == (True, 70, 45)
+    assert leases.acquire("a", rate) == (True, 69, 45)
 
 
 def test_all_remaining_permits_are_consumed_if_too_few_are_left() -> None:
-    leases = RateLimiter(Shared(), Clock())
+    leases = RateLimiter(MemoryStore(), Clock())
     rate = Rate(100, "min")
-    assert leases.take("a", rate, 10_000) == (True, 0, 45)
-    assert leases.take("a", rate) == leases.take("a", rate, 5) == (False, 0, 45)
+    assert leases.acquire("a", rate, 10_000) == (True, 0, 45)
+    assert leases.acquire("a", rate) == leases.acquire("a", rate, 5) == (False, 0, 45)
 
 
 def test_leased_permits_are_consumed_before_more_are_leased() -> None:
-    shared = Shared()
+    shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     rate = Rate(6400, "min")
-    leases.take("a", rate)  # a lease of 100
-    assert leases.take("a", rate, 99).admitted
-    assert shared.asked == 1
-    assert leases.take("a", rate, 1000) == (True, 6400 - 100 - 1000, 45)
+    leases.acquire("a", rate)  # a lease of 100
+    assert leases.acquire("a", rate, 99).admitted
+    assert shared.calls == 1
+    assert leases.acquire("a", rate, 1000) == (True, 6400 - 100 - 1000, 45)
 
 
 def test_single_permits_after_arrays_never_exceed_the_limit() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     processes = [RateLimiter(shared, clock) for _ in range(3)]
     rate = Rate(1000, "min")
     for leases in processes:
-        leases.take("a", rate, 150)
-    singles = sum(leases.take("a", rate).admitted for _ in range(400) for leases in processes)
+        leases.acquire("a", rate, 150)
+    singles = sum(leases.acquire("a", rate).admitted for _ in range(400) for leases in processes)
     assert singles == 1000 - 3 * 150
 
 
 @pytest.mark.django_db
 def test_database_leases_the_wanted_permits_up_to_the_limit() -> None:
     counter = DatabaseStore()
-    assert counter.lease("a", WINDOW, 30) == Reservation(30, 30)
-    assert counter.lease("a", WINDOW, 69) == Reservation(69, 99)
-    assert counter.lease("a", WINDOW, 5) == Reservation(1, 100)
-    assert counter.lease("a", WINDOW, 5) == Reservation(0, 100)
-    assert counter.lease("b", WINDOW, 10_000) == Reservation(100, 100)
-    assert counter.lease("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Reservation(100, 100)  # a batch is larger
+    assert counter.reserve("a", WINDOW, 30) == Reservation(30, 30)
+    assert counter.reserve("a", WINDOW, 69) == Reservation(69, 99)
+    assert counter.reserve("a", WINDOW, 5) == Reservation(1, 100)
+    assert counter.reserve("a", WINDOW, 5) == Reservation(0, 100)
+    assert counter.reserve("b", WINDOW, 10_000) == Reservation(100, 100)
+    assert counter.reserve("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Reservation(100, 100)  # a batch is larger
 
 
 @needs_redis
@@ -91,12 +91,12 @@ def test_redis_leases_the_wanted_permits_up_to_the_limit(
     redis_server: tuple[subprocess.Popen[bytes], str],  # noqa: F811
 ) -> None:
     counter = RedisStore(redis_server[1])
-    assert counter.lease("a", WINDOW, 30) == Reservation(30, 30)
-    assert counter.lease("a", WINDOW, 69) == Reservation(69, 99)
-    assert counter.lease("a", WINDOW, 5) == Reservation(1, 100)
-    assert counter.lease("a", WINDOW, 5) == Reservation(0, 100)
-    assert counter.lease("b", WINDOW, 10_000) == Reservation(100, 100)
-    assert counter.lease("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Reservation(100, 100)
+    assert counter.reserve("a", WINDOW, 30) == Reservation(30, 30)
+    assert counter.reserve("a", WINDOW, 69) == Reservation(69, 99)
+    assert counter.reserve("a", WINDOW, 5) == Reservation(1, 100)
+    assert counter.reserve("a", WINDOW, 5) == Reservation(0, 100)
+    assert counter.reserve("b", WINDOW, 10_000) == Reservation(100, 100)
+    assert counter.reserve("c", Window(MINUTE, MINUTE + 60, 6400), 20) == Reservation(100, 100)
 
 
 # --- A POST
@@ -154,7 +154,7 @@ def test_array_without_permits_after_authentication_writes_nothing(
 
     def consume_all(key: Any) -> None:
         touch(key)
-        stores.limiter().take(f"key:{issued.key.pk}", Rate(10, "min"), 100)
+        stores.limiter().acquire(f"key:{issued.key.pk}", Rate(10, "min"), 100)
 
     monkeypatch.setattr(authentication, "touch_last_used", consume_all)
     response = api.post(DEVICES, items(1, 5))
@@ -217,7 +217,7 @@ def test_failing_counter_fails_no_request(
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(DatabaseStore, "lease", fail)
+    monkeypatch.setattr(DatabaseStore, "reserve", fail)
     monkeypatch.setattr(throttling, "STORAGE", Rate(1, "d"))
     assert [api.post(DEVICES, device_payload(number), **once(number)).status_code for number in (1, 2)] == [201, 201]
     assert "cannot be counted" in caplog.text

@@ -22,7 +22,7 @@ from devices.ratelimit import stores
 from devices.ratelimit.limiter import BATCH_DIVISOR, Reservation, StoreUnavailable, Window
 from devices.ratelimit.stores import (
     BREAKER_SECONDS,
-    WINDOW_KEPT,
+    WINDOW_GRACE_SECONDS,
     DatabaseStore,
     FallbackStore,
     RedisStore,
@@ -193,23 +193,23 @@ def window(limit: int, began_at: int = MINUTE) -> Window:
 
 def test_database_leases_shrink_and_never_exceed_the_limit() -> None:
     counter = DatabaseStore()
-    granted = [counter.lease("a", window(1000)) for _ in range(1000)]
+    granted = [counter.reserve("a", window(1000)) for _ in range(1000)]
     assert granted[0] == Reservation(15, 15)
     assert granted[1] == Reservation(15, 30)
     assert sum(each.permits for each in granted) == 1000
     assert [each for each in granted if each.permits][-100:] == [Reservation(1, 901 + n) for n in range(100)]
     assert granted[-1] == Reservation(0, 1000)
-    assert counter.lease("b", window(1)) == Reservation(1, 1)
-    assert counter.lease("b", window(1)) == Reservation(0, 1)
-    assert counter.lease("a", window(1_000_000_000, MINUTE + 60)) == Reservation(15_625_000, 15_625_000)
+    assert counter.reserve("b", window(1)) == Reservation(1, 1)
+    assert counter.reserve("b", window(1)) == Reservation(0, 1)
+    assert counter.reserve("a", window(1_000_000_000, MINUTE + 60)) == Reservation(15_625_000, 15_625_000)
 
 
 def test_past_windows_are_deleted_by_the_counter_and_by_prune() -> None:
     clock = Clock()
     counter = DatabaseStore(clock)
-    counter.lease("old", window(1))
-    clock.at += WINDOW_KEPT + 61
-    counter.lease("new", window(1, MINUTE + WINDOW_KEPT + 60))
+    counter.reserve("old", window(1))
+    clock.at += WINDOW_GRACE_SECONDS + 61
+    counter.reserve("new", window(1, MINUTE + WINDOW_GRACE_SECONDS + 60))
     assert list(RateLimitCounter.objects.values_list("name", flat=True)) == ["new"]
     call_command("prune", "--dry-run", verbosity=0)
     assert RateLimitCounter.objects.exists()
@@ -218,33 +218,33 @@ def test_past_windows_are_deleted_by_the_counter_and_by_prune() -> None:
 
 
 class Broken:
-    place = "Redis"
+    name = "Redis"
 
     def __init__(self, reservation: Reservation | None = None) -> None:
         self.reservation, self.calls = reservation, 0
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
+    def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
         self.calls += 1
         if self.reservation is None:
             raise redis.ConnectionError("redis://:geheim@cache.example.org")
         return self.reservation
 
     def used(self, name: str, window: Window) -> int:
-        return self.lease(name, window).used
+        return self.reserve(name, window).used
 
 
 def test_failing_counter_is_skipped_for_some_seconds(caplog: pytest.LogCaptureFixture) -> None:
     clock, broken, second = Clock(), Broken(), Broken(Reservation(1, 1))
     counters: list[Any] = [broken, second]
     chain = FallbackStore(counters, clock)
-    assert [chain.lease("a", window(5)) for _ in range(10)] == [Reservation(1, 1)] * 10
+    assert [chain.reserve("a", window(5)) for _ in range(10)] == [Reservation(1, 1)] * 10
     assert (broken.calls, second.calls) == (1, 10)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().endswith("Redis: ConnectionError. The database counts instead.")
     clock.at += BREAKER_SECONDS
     broken.reservation = Reservation(2, 2)
-    assert chain.lease("a", window(5)) == Reservation(2, 2)
+    assert chain.reserve("a", window(5)) == Reservation(2, 2)
 
 
 def test_requests_are_admitted_without_a_working_counter(
@@ -257,7 +257,7 @@ def test_requests_are_admitted_without_a_working_counter(
     with transaction.atomic():
         savepoint = transaction.savepoint()
         with pytest.raises(StoreUnavailable):
-            stores.limiter().counter.lease("a", window(1))
+            stores.limiter().store.reserve("a", window(1))
         transaction.savepoint_rollback(savepoint)
     assert statuses(api, 5) == [200] * 5
     [record] = caplog.records
@@ -282,7 +282,7 @@ def test_redis_failure_is_logged_without_the_password(caplog: pytest.LogCaptureF
     chain = FallbackStore([RedisStore("redis://:geheim@127.0.0.1:1/0")])
     begin = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        chain.lease("a", window(1))
+        chain.reserve("a", window(1))
     assert "Redis: ConnectionError. " in caplog.text
     assert "geheim" not in caplog.text
     assert time.monotonic() - begin < 10
@@ -291,7 +291,7 @@ def test_redis_failure_is_logged_without_the_password(caplog: pytest.LogCaptureF
 def test_counter_does_not_change_the_busy_timeout_of_sqlite(db: None) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL waits in another way")
-    DatabaseStore().lease("a", window(1))
+    DatabaseStore().reserve("a", window(1))
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         assert cursor.fetchone() == (5000,)

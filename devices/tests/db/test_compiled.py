@@ -27,10 +27,10 @@ def test_same_sql_runs_with_other_values() -> None:
         Device.objects.filter(pk__gt=Parameter("after")).order_by("pk").values_list("device_name", "created_at")
     )
     expected = [(device.device_name, device.created_at) for device in devices]
-    assert after.rows(after=0) == expected
-    assert after.rows(after=devices[1].pk) == expected[2:]
-    assert after.rows(2, after=devices[1].pk) == expected[2:4]
-    assert CompiledQuery(Device.objects.none().values_list("pk")).rows() == []
+    assert after.fetch(after=0) == expected
+    assert after.fetch(after=devices[1].pk) == expected[2:]
+    assert after.fetch(2, after=devices[1].pk) == expected[2:4]
+    assert CompiledQuery(Device.objects.none().values_list("pk")).fetch() == []
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_compiled_sql_and_rows_are_those_of_the_orm(rows: QuerySet[Any]) -> None
     prepared = CompiledQuery(rows)
     with CaptureQueriesContext(connection) as queries:
         expected = list(rows)
-        assert prepared.rows() == expected
+        assert prepared.fetch() == expected
     assert len(expected) > 0
     assert queries[0]["sql"] == queries[1]["sql"]
 
@@ -60,8 +60,8 @@ def test_value_is_stored_as_its_column_is() -> None:
     since = CompiledQuery(Device.objects.filter(created_at__gt=at).values_list(at, "pk"))
     [device] = register(device_payload(1))
     before = device.created_at - timedelta(seconds=1)
-    assert since.rows(at=before) == [(before, device.pk)]
-    assert since.rows(at=device.created_at) == []
+    assert since.fetch(at=before) == [(before, device.pk)]
+    assert since.fetch(at=device.created_at) == []
 
 
 def test_too_long_value_is_not_cut_on_its_way_into_the_history() -> None:

@@ -28,7 +28,7 @@ from devices.values.device_types import DeviceType
 pytestmark = pytest.mark.django_db(transaction=True)  # PostgreSQL vacuums in no transaction
 
 MANY, SOME = 3_000, 200
-TAKE_LISTS = {bulk: ("insert", "update", "delete"), expressions: ("any_id", "any_text")}
+TAKE_LISTS = {bulk: ("insert", "update", "delete"), expressions: ("in_ids", "in_texts")}
 CALLS = {(module.__name__.rpartition(".")[2], name) for module, names in TAKE_LISTS.items() for name in names}
 
 

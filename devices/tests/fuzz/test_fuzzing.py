@@ -100,8 +100,8 @@ def test_cursor_parser() -> None:
     key, cursor = b"of this registry".ljust(32), Cursor(4711, 7, 1)
     written = cursors.encode(cursor, key)
 
-    def check(text: str, position: int, floor: int, scope: int) -> None:
-        other = Cursor(position, floor, scope)
+    def check(text: str, position: int, pruned_to: int, scope: int) -> None:
+        other = Cursor(position, pruned_to, scope)
         assert cursors.decode(cursors.encode(other, key), key) == other
         try:
             assert cursors.decode(text, key) == cursor

@@ -175,5 +175,5 @@ def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital,
     assert [event.position for event in first] == [event.position for event in second] == history
     for seen, scope in ((first, UNRESTRICTED), (of_a, Scope((rs_a,)))):
         assert seen == read_all(scope=scope)
-        registered = Device.objects.within(scope).select_related("device_holder")
+        registered = Device.objects.in_scope(scope).select_related("device_holder")
         assert copy(seen) == {device.pk: serialize_device(device, {}) for device in registered}

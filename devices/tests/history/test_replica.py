@@ -257,7 +257,7 @@ def listening(redirect_to: str | None = None, status: int = 302) -> Iterator[Lis
 
 def once(url: str, folder: Path, key: str = KEY) -> int:
     with closing(replica.Replica(folder / "state.sqlite3")) as copy:
-        return replica.replicate(url, key, copy, None, once=True, tell=print)
+        return replica.replicate(url, key, copy, None, once=True, log=print)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

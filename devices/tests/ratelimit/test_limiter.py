@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from devices.ratelimit.limiter import RateLimiter
-from devices.tests.support.limits import Shared
+from devices.tests.support.limits import MemoryStore
 from devices.values import rates
 from devices.values.rates import Rate
 
@@ -20,21 +20,21 @@ class Clock:
 
 
 def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
-    leases = RateLimiter(Shared(), Clock())
-    verdicts = [leases.take("a", PER_MINUTE) for _ in range(103)]
+    leases = RateLimiter(MemoryStore(), Clock())
+    verdicts = [leases.acquire("a", PER_MINUTE) for _ in range(103)]
     assert [verdict.admitted for verdict in verdicts] == [True] * 100 + [False] * 3
     assert [verdict.remaining for verdict in verdicts] == [*range(99, -1, -1), 0, 0, 0]
-    assert leases.take("b", PER_MINUTE).admitted
+    assert leases.acquire("b", PER_MINUTE).admitted
 
 
 def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     processes = [RateLimiter(shared, clock) for _ in range(8)]
     admitted: list[bool] = []
 
     def ask(leases: RateLimiter) -> None:
         for _ in range(50):
-            admitted.append(leases.take("a", PER_MINUTE).admitted)  # list.append is atomic  # noqa: PERF401
+            admitted.append(leases.acquire("a", PER_MINUTE).admitted)  # list.append is atomic  # noqa: PERF401
 
     threads = [threading.Thread(target=ask, args=[leases]) for leases in processes for _ in range(4)]
     for thread in threads:
@@ -45,114 +45,114 @@ def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() 
 
 
 def test_most_requests_ask_nobody() -> None:
-    shared = Shared()
+    shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     rate = Rate(1_000_000, "min")
-    assert all(leases.take("a", rate).admitted for _ in range(10_000))
-    assert shared.asked == 1
+    assert all(leases.acquire("a", rate).admitted for _ in range(10_000))
+    assert shared.calls == 1
 
 
 def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     quiet, busy = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(6400, "min")
-    assert quiet.take("a", rate).admitted
-    assert sum(busy.take("a", rate).admitted for _ in range(6500)) == 6300
+    assert quiet.acquire("a", rate).admitted
+    assert sum(busy.acquire("a", rate).admitted for _ in range(6500)) == 6300
 
 
 def test_who_is_refused_is_told_when_to_come_back_and_asks_nobody_until_then() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
     clock.at += 20.5
     for _ in range(100):
-        leases.take("a", PER_MINUTE)
-    assert not leases.take("a", PER_MINUTE).admitted
-    asked = shared.asked
-    verdict = leases.take("a", PER_MINUTE)
-    assert (verdict, shared.asked) == ((False, 0, 40), asked)
+        leases.acquire("a", PER_MINUTE)
+    assert not leases.acquire("a", PER_MINUTE).admitted
+    asked = shared.calls
+    verdict = leases.acquire("a", PER_MINUTE)
+    assert (verdict, shared.calls) == ((False, 0, 40), asked)
     clock.at += 39
-    assert leases.take("a", PER_MINUTE) == (False, 0, 1)
+    assert leases.acquire("a", PER_MINUTE) == (False, 0, 1)
     clock.at += 0.5
-    assert leases.take("a", PER_MINUTE) == (True, 99, 60)
+    assert leases.acquire("a", PER_MINUTE) == (True, 99, 60)
 
 
 def test_a_clock_that_is_set_back_begins_another_window_and_admits_no_more_in_the_old_one() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
-    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
     clock.at -= 3600
-    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
     clock.at += 3600
-    assert not leases.take("a", PER_MINUTE).admitted
+    assert not leases.acquire("a", PER_MINUTE).admitted
 
 
 def test_whom_nobody_can_count_is_admitted() -> None:
-    shared = Shared()
+    shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     shared.is_down = True
-    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 150
+    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 150
     shared.is_down = False
-    assert sum(leases.take("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
 
 
 def test_strict_caller_is_counted_by_the_process_if_the_counter_fails() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
     rate = Rate(5, "min")
-    leases.take("a", rate, strict=True)
+    leases.acquire("a", rate, strict=True)
     shared.is_down = True
-    assert [leases.take("a", rate, strict=True).admitted for _ in range(6)] == [True] * 4 + [False] * 2
-    assert leases.refusal("a", rate) is not None
+    assert [leases.acquire("a", rate, strict=True).admitted for _ in range(6)] == [True] * 4 + [False] * 2
+    assert leases.peek_exhausted("a", rate) is not None
     clock.at += 60
-    assert leases.take("a", rate, strict=True).admitted
+    assert leases.acquire("a", rate, strict=True).admitted
 
 
 def test_attempts_counted_alone_are_reported_when_the_counter_recovers() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(5, "min")
     shared.is_down = True
-    assert [leases.take("a", rate, strict=True).admitted for _ in range(3)] == [True] * 3
+    assert [leases.acquire("a", rate, strict=True).admitted for _ in range(3)] == [True] * 3
     shared.is_down = False
-    assert leases.take("a", rate, strict=True) == (True, 1, 60)
-    assert [other.take("a", rate, strict=True).admitted for _ in range(2)] == [True, False]
+    assert leases.acquire("a", rate, strict=True) == (True, 1, 60)
+    assert [other.acquire("a", rate, strict=True).admitted for _ in range(2)] == [True, False]
 
 
 def test_attempts_counted_alone_are_not_forgotten_for_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 3)
-    shared = Shared()
+    shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     shared.is_down = True
-    leases.take("a", Rate(1, "min"), strict=True)
+    leases.acquire("a", Rate(1, "min"), strict=True)
     for n in range(10):
-        leases.take(f"other {n}", PER_MINUTE)
-    assert not leases.take("a", Rate(1, "min"), strict=True).admitted
+        leases.acquire(f"other {n}", PER_MINUTE)
+    assert not leases.acquire("a", Rate(1, "min"), strict=True).admitted
 
 
 def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
     for _ in range(100):
-        assert leases.refusal("a", PER_MINUTE) is None
-        leases.take("a", PER_MINUTE)
-    assert leases.refusal("a", PER_MINUTE) == (False, 0, 60)
+        assert leases.peek_exhausted("a", PER_MINUTE) is None
+        leases.acquire("a", PER_MINUTE)
+    assert leases.peek_exhausted("a", PER_MINUTE) == (False, 0, 60)
     clock.at += 60
-    assert leases.refusal("a", PER_MINUTE) is None
+    assert leases.peek_exhausted("a", PER_MINUTE) is None
 
 
 def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
     clock = Clock()
-    leases = RateLimiter(Shared(), clock)
+    leases = RateLimiter(MemoryStore(), clock)
     for number in range(100):
         clock.at += number % 7 * 10
-        assert leases.take(f"name {number}", PER_MINUTE).admitted
+        assert leases.acquire(f"name {number}", PER_MINUTE).admitted
         assert len(leases.leases) <= 10
     for _ in range(100):
-        leases.take("busy", PER_MINUTE)
+        leases.acquire("busy", PER_MINUTE)
     for number in range(20):
-        leases.take(f"another {number}", PER_MINUTE)
-    assert not leases.take("busy", PER_MINUTE).admitted  # forgotten here, the counter knows
+        leases.acquire(f"another {number}", PER_MINUTE)
+    assert not leases.acquire("busy", PER_MINUTE).admitted  # forgotten here, the counter knows
 
 
 # --- Items, which are counted once in a window
@@ -162,12 +162,12 @@ A_DAY = Rate(100, "d")
 
 
 def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
-    leases, admitted = RateLimiter(Shared(), Clock()), list[int]()
+    leases, admitted = RateLimiter(MemoryStore(), Clock()), list[int]()
 
     def take_some(start: int) -> None:
-        items, _end = leases.take_items("a", A_DAY, range(start, start + 50))
+        items, _end = leases.acquire_items("a", A_DAY, range(start, start + 50))
         admitted.append(len(items))  # list.append is atomic
-        leases.settle("a", A_DAY)
+        leases.flush("a", A_DAY)
 
     threads = [threading.Thread(target=take_some, args=[1000 * number]) for number in range(16)]
     for thread in threads:
@@ -175,68 +175,68 @@ def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
     for thread in threads:
         thread.join()
     assert sum(admitted) == 100
-    assert RateLimiter(leases.counter, leases.clock).left("a", A_DAY) == 0
+    assert RateLimiter(leases.store, leases.clock).remaining("a", A_DAY) == 0
 
 
 def test_items_are_admitted_in_order_and_once() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     leases, rate = RateLimiter(shared, clock), Rate(3, "d")
-    assert leases.take_items("a", rate, "xyx") == ({"x", "y"}, None)
-    assert leases.take_items("a", rate, "yvw") == ({"y", "v"}, 2)
-    assert leases.take_items("a", rate, "wx") == ({"x"}, 0)
+    assert leases.acquire_items("a", rate, "xyx") == ({"x", "y"}, None)
+    assert leases.acquire_items("a", rate, "yvw") == ({"y", "v"}, 2)
+    assert leases.acquire_items("a", rate, "wx") == ({"x"}, 0)
     clock.at += 86_400
-    assert leases.take_items("a", rate, "w") == ({"w"}, None)
+    assert leases.acquire_items("a", rate, "w") == ({"w"}, None)
 
 
 def test_other_processes_know_of_items_when_they_are_settled() -> None:
-    shared, clock = Shared(), Clock()
+    shared, clock = MemoryStore(), Clock()
     leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
-    leases.take_items("a", A_DAY, "xyz")
-    assert (leases.left("a", A_DAY), other.left("a", A_DAY)) == (97, 100)
-    leases.settle("a", A_DAY)
-    leases.settle("a", A_DAY)
-    assert other.take_items("a", A_DAY, "v") == ({"v"}, None)
-    assert other.left("a", A_DAY) == 96
+    leases.acquire_items("a", A_DAY, "xyz")
+    assert (leases.remaining("a", A_DAY), other.remaining("a", A_DAY)) == (97, 100)
+    leases.flush("a", A_DAY)
+    leases.flush("a", A_DAY)
+    assert other.acquire_items("a", A_DAY, "v") == ({"v"}, None)
+    assert other.remaining("a", A_DAY) == 96
 
 
 def test_items_are_settled_without_a_lease() -> None:
-    shared, rate = Shared(), Rate(100_000, "d")
+    shared, rate = MemoryStore(), Rate(100_000, "d")
     leases = RateLimiter(shared, Clock())
-    leases.take_items("a", rate, "xy")
-    leases.settle("a", rate)
+    leases.acquire_items("a", rate, "xy")
+    leases.flush("a", rate)
     assert list(shared.counts.values()) == [2]
 
 
 def test_items_that_could_not_be_settled_are_settled_with_the_next() -> None:
-    shared = Shared()
+    shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     shared.is_down = True
-    leases.take_items("a", A_DAY, "x")
-    leases.settle("a", A_DAY)
-    assert (leases.left("a", A_DAY), shared.counts) == (99, {})
+    leases.acquire_items("a", A_DAY, "x")
+    leases.flush("a", A_DAY)
+    assert (leases.remaining("a", A_DAY), shared.counts) == (99, {})
     shared.is_down = False
-    leases.take_items("a", A_DAY, "y")
-    leases.settle("a", A_DAY)
-    assert (leases.left("a", A_DAY), list(shared.counts.values())) == (98, [2])
+    leases.acquire_items("a", A_DAY, "y")
+    leases.flush("a", A_DAY)
+    assert (leases.remaining("a", A_DAY), list(shared.counts.values())) == (98, [2])
 
 
 def test_a_process_remembers_so_many_items_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
-    leases, rate = RateLimiter(Shared(), Clock()), Rate(1000, "d")
-    leases.take_items("a", rate, range(100))
-    assert (len(leases.leases["a"].items), leases.left("a", rate)) == (10, 900)
+    leases, rate = RateLimiter(MemoryStore(), Clock()), Rate(1000, "d")
+    leases.acquire_items("a", rate, range(100))
+    assert (len(leases.leases["a"].items), leases.remaining("a", rate)) == (10, 900)
 
 
 def test_items_are_remembered_while_others_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
-    leases = RateLimiter(Shared(), Clock())
-    leases.take_items("a", A_DAY, "xyz")
-    leases.settle("a", A_DAY)
+    leases = RateLimiter(MemoryStore(), Clock())
+    leases.acquire_items("a", A_DAY, "xyz")
+    leases.flush("a", A_DAY)
     for number in range(50):
-        leases.take(f"other {number}", PER_MINUTE)
-    leases.take_items("a", A_DAY, "xyz")
-    leases.settle("a", A_DAY)
-    assert leases.left("a", A_DAY) == 97
+        leases.acquire(f"other {number}", PER_MINUTE)
+    leases.acquire_items("a", A_DAY, "xyz")
+    leases.flush("a", A_DAY)
+    assert leases.remaining("a", A_DAY) == 97
 
 
 # --- Rates

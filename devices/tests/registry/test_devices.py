@@ -11,7 +11,7 @@ from devices.access.actor import SYSTEM, Actor
 from devices.accounts import api_keys
 from devices.db import bulk
 from devices.db.compiled import CompiledQuery
-from devices.models import DEPARTED, MOVED, ApiKey, Channel, Device, Hospital
+from devices.models import DEPARTED, HOLDER_CHANGED, ApiKey, Channel, Device, Hospital
 from devices.tests.support.client import Api, issue
 from devices.tests.support.clock import set_clock
 from devices.tests.support.factories import device_payload, register
@@ -97,7 +97,7 @@ def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
     [
         ("change_by_holder", Q()),
         ("change_by_departure", DEPARTED),
-        ("change_by_departure", MOVED),
+        ("change_by_departure", HOLDER_CHANGED),
         ("change_by_device", Q()),
     ],
 )

@@ -86,7 +86,7 @@ def test_merged_and_merged_again_the_first_name_means_the_last_hospital(
     hospitals.merge([rs_a, rs_b], rs_b, SYSTEM)
     [device] = register(device_payload(1, device_holder="RS Harapn"))
     assert holder(device) == "RS Sehat"
-    assert Hospital.objects.successor(misspelt.pk) == rs_b
+    assert Hospital.objects.resolve(misspelt.pk) == rs_b
 
 
 def test_a_device_retired_before_the_merge_is_restored_to_where_its_hospital_went(

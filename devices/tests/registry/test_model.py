@@ -206,7 +206,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(holder=HOLDERS, device_type=TYPES)
     def transfer(self, holder: str, device_type: str) -> None:
-        hospital = Hospital.objects.called([holder.lower()]).get(holder.lower())
+        hospital = Hospital.objects.by_name([holder.lower()]).get(holder.lower())
         registry.transfer(Device.objects.filter(device_type=device_type), hospital, SYSTEM)
         for pk, device in self.devices.items():
             if device["device_type"] == device_type:
@@ -215,7 +215,7 @@ class Model(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["RSUD Harapan", "RS Harapan"]))
     def rename(self, name: str) -> None:
         """Hospital A answers to both of its names; what it is called now, all of its devices tell."""
-        hospital = Hospital.objects.called(["rs harapan"])["rs harapan"]
+        hospital = Hospital.objects.by_name(["rs harapan"])["rs harapan"]
         hospitals.rename(hospital, name, SYSTEM)
         hospitals.rename(hospital, "RS Harapan", SYSTEM)
 

@@ -93,7 +93,7 @@ def test_item_matches_the_device_with_its_id_or_else_its_mac(devices: dict[str, 
 def test_device_retired_before_it_is_locked_is_not_a_conflict(devices: dict[str, Device]) -> None:
     items: list[Any] = [device_payload(1)]
     existing = Existing(items, SYSTEM)
-    assert existing.holders["device_mac"]
+    assert existing.owners["device_mac"]
 
     def load(found: Any) -> dict[int, Device]:
         found.delete()  # by another writer, while this one waits for the lock

@@ -5,16 +5,16 @@ import threading
 from devices.ratelimit.limiter import BATCH_DIVISOR, Reservation, StoreUnavailable, Window, batch_size
 
 
-class Shared:
+class MemoryStore:
     """A counter in memory. Counts how often it was called, and fails while it is down."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, Window], int] = {}
-        self.asked = 0
+        self.calls = 0
         self.lock = threading.Lock()
         self.is_down = False
 
-    def lease(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
+    def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
         with self.lock:
             used = self.used(name, window)
             permits = batch_size(window.limit - used, wanted, share)
@@ -22,7 +22,7 @@ class Shared:
             return Reservation(permits, used + permits)
 
     def used(self, name: str, window: Window) -> int:
-        self.asked += 1
+        self.calls += 1
         if self.is_down:
             raise StoreUnavailable
         return self.counts.get((name, window), 0)
