@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from devices.admin.base import OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin, is_id, is_operator
-from devices.admin.filters import WhenFilter
+from devices.admin.filters import TimeFilter
 from devices.audit import export
 from devices.audit.audit_log import ObjectType
 from devices.models import AuditEvent, StaffUser
@@ -54,7 +54,7 @@ class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin):
     list_display = ("created_at", "action", "who", "channel", "ip_address", "it_is_about", "shown_details")
     list_filter = (
         *(("action", ChoicesDropdownFilter), UserFilter),
-        *(("channel", ChoicesDropdownFilter), ("created_at", WhenFilter)),
+        *(("channel", ChoicesDropdownFilter), ("created_at", TimeFilter)),
     )
     lookups = ("action__exact", "user", "channel__exact", "at_from", "at_to")
     list_filter_submit = True

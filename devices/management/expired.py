@@ -28,5 +28,5 @@ def expired() -> dict[str, QuerySet[Any]]:
         "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
         "rows of the old list of sign-ins": AccessLog.objects.all(),
         "rows of the old list of failed sign-ins": AccessFailureLog.objects.all(),
-        "files chosen for an import": ImportPreview.objects.filter(created_at__lt=now - preview.KEPT_FOR),
+        "files chosen for an import": ImportPreview.objects.filter(created_at__lt=now - preview.LIFETIME),
     }

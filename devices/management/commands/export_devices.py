@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE", help="a path that ends in .csv or .xlsx; - for CSV on stdout")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
-        rows = tqdm(plan.exported(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
+        rows = tqdm(plan.export_rows(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
         ending = ".csv" if file == "-" else Path(file).suffix.lower()
         if ending not in spreadsheet.ENDINGS:
             raise CommandError(f"{file} ends neither in .csv nor in .xlsx.")

@@ -85,7 +85,7 @@ def shown(client: Client, **query: Any) -> dict[str, tuple[str, str]]:
     """Return who and which address the list of changes shows, by the name that the device was given."""
     response = client.get(CHANGES, query)
     return {
-        row.device_name: (str(shown_actors.who(row)), shown_actors.address(row))
+        row.device_name: (str(shown_actors.user(row)), shown_actors.ip_address(row))
         for row in response.context["cl"].result_list
         if row.history_type == "~"
     }

@@ -45,7 +45,7 @@ def test_a_devices_history_tells_who_and_from_where_with_both_values(operator: C
 def test_changes_are_found_by_what_the_device_was_called_then(
     operator: Client, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_history, "MANY", many)  # 0: none are looked for by their ids
+    monkeypatch.setattr(changes, "MAX_IDS", max_ids)  # 0: none are looked for by their ids
     renamed, removed, other = register(device_payload(1), device_payload(2), device_payload(3))
     registry.update(Device.objects.filter(pk=renamed.pk), {"device_name": "Timbangan"}, SYSTEM)
     registry.retire(Device.objects.filter(pk=removed.pk), SYSTEM)

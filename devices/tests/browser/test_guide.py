@@ -114,7 +114,7 @@ def import_a_file(page: Page, shoot: Shoot) -> None:
     chosen = {"name": "alat.xlsx", "mimeType": "application/octet-stream", "buffer": file.getvalue()}
     page.locator("#file").set_input_files(chosen)
     page.locator("form[data-working] button").click()
-    page.locator(".import-lines").wait_for()
+    page.locator(".import-rows").wait_for()
     shoot("preview")
 
 
@@ -124,7 +124,7 @@ def look_back(page: Page, shoot: Shoot) -> None:
 
 
 def restore(page: Page, shoot: Shoot) -> None:
-    page.goto(f"{CHANGES}?action=taken_out")
+    page.goto(f"{CHANGES}?action=retired")
     page.locator("#result_list tbody input.action-select").first.check()
     page.locator("select[name=action]").select_option("restore")
     shoot("restore")

@@ -48,7 +48,7 @@ def test_a_file_is_corrected_looked_at_and_imported(
     page.get_by_role("link", name="Choose another file").click()
     choose(page, workbook(changed, ["Cuff 9", "000000000009", "CONSUMER", None]))
     page.get_by_role("link", name="Changed 1").click()
-    line = page.locator(".import-lines tbody tr")
+    line = page.locator(".import-rows tbody tr")
     expect(line).to_have_count(1)
     expect(line.locator("del").first).to_contain_text("Cuff 1")
     expect(line.locator("ins").first).to_have_text("Cuff of ward 3")

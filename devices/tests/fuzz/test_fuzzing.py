@@ -329,7 +329,7 @@ def test_what_is_exported_is_read_as_it_was(ending: str) -> None:
         spreadsheet.write(file, ending, rows, header.COLUMNS)
         read = read_all(file.getvalue())
         assert [(row.cells["device_name"], row.cells["device_holder"]) for row in read] == [(n, n) for n in names]
-        assert not any(row.spoilt for row in read)
+        assert not any(row.conversions for row in read)
 
     fuzz(check, st.lists(names, min_size=1, max_size=5), examples=50)
 
@@ -338,7 +338,7 @@ def test_a_cell_is_unescaped_to_what_it_was() -> None:
     def check(text: str) -> None:
         assert csv_escaping.unescape(csv_escaping.escape(text)) == text
         for column in ("id", *header.COLUMNS):
-            read, _spoilt = cells.read_cell(column, text)
+            read, _conversion = cells.read_cell(column, text)
             assert isinstance(read, str)
 
     fuzz(

@@ -153,7 +153,7 @@ def test_import_that_comes_while_one_is_read_does_not_wait(operator: Client, mon
 
 @pytest.mark.parametrize("content", [ONE, workbook(["ID", "MAC", "TYPE", "HOLDER"], LINE)])
 def test_file_that_takes_too_long_is_refused(operator: Client, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "READING_SECONDS", -1)
+    monkeypatch.setattr(preview, "CPU_SECONDS", -1)
     assert "The file takes too long to read." in choose(operator, content).content.decode()
     assert not ImportTurn.objects.exists()
 
@@ -173,8 +173,8 @@ def test_planning_that_takes_too_long_is_stopped(operator: Client, monkeypatch: 
 
 def test_deadline_counts_the_processor_and_not_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     deadline = Deadline(5)
-    monkeypatch.setattr(time, "monotonic", lambda: deadline.began + 1_000)
-    monkeypatch.setattr(time, "time", lambda: deadline.began + 1_000)
+    monkeypatch.setattr(time, "monotonic", lambda: deadline.started + 1_000)
+    monkeypatch.setattr(time, "time", lambda: deadline.started + 1_000)
     deadline.check()
     now = time.thread_time()
     monkeypatch.setattr(time, "thread_time", lambda: now + 6)
@@ -241,7 +241,7 @@ def numbers(rows: int) -> bytes:
 
 
 def test_reading_a_workbook_is_ended_after_so_much_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xlsx_file, "SECONDS", 1)
+    monkeypatch.setattr(xlsx_file, "MAX_CPU_SECONDS", 1)
     with pytest.raises(header.UnreadableFile, match="too large"), spreadsheet.open_sheet(io.BytesIO(numbers(140_000))):
         pass
 
@@ -253,7 +253,7 @@ def test_reading_a_workbook_is_ended_beyond_so_much_memory(monkeypatch: pytest.M
         spreadsheet.open_sheet(io.BytesIO(content)),
     ):
         pass
-    monkeypatch.setattr(xlsx_file, "MEMORY", 64 * 2**20)
+    monkeypatch.setattr(xlsx_file, "MAX_MEMORY", 64 * 2**20)
     with pytest.raises(header.UnreadableFile, match="too large"), spreadsheet.open_sheet(io.BytesIO(content)):
         pass
 
@@ -321,5 +321,5 @@ def test_memory_is_bounded_whatever_a_file_is_made_of_and_is_given_back(tmp_path
     output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     peak, reader, *after = map(int, output.split())
     assert peak < 100  # MiB more than before, in the process that imports
-    assert reader < xlsx_file.MEMORY // 2**20  # in the one that reads workbooks
+    assert reader < xlsx_file.MAX_MEMORY // 2**20  # in the one that reads workbooks
     assert after[1] - after[0] < 50

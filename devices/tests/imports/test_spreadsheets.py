@@ -124,7 +124,7 @@ def test_id_is_the_registrys_where_there_is_a_name_and_else_the_name() -> None:
 
 def test_columns_with_unknown_headings_are_ignored() -> None:
     with spreadsheet.open_sheet(io.BytesIO(b"device_name,Ward,MAC,TYPE,NOTE\nCuff,?,x,y,z")) as sheet:
-        assert sheet.passed_over == ["Ward", "NOTE"]
+        assert sheet.ignored_columns == ["Ward", "NOTE"]
         assert not sheet.has_holders
         assert next(sheet.rows).cells["device_name"] == "Cuff"
 
@@ -132,7 +132,7 @@ def test_columns_with_unknown_headings_are_ignored() -> None:
 def test_a_heading_is_passed_over_without_its_nul_which_postgresql_keeps_nowhere() -> None:
     content = b"device_name,device_mac,device_type,no\0te\nCuff,D061AED45894,CONSUMER,x\n"
     with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
-        assert sheet.passed_over == ["note"]
+        assert sheet.ignored_columns == ["note"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_mac_is_read_where_it_can_have_been_one_only(cell: Any, mac: str) -> N
 )
 def test_a_mac_that_excel_has_spoilt_is_told_and_not_guessed(cell: Any, spoilt: ExcelConversion) -> None:
     [row] = read(workbook(["ID", "MAC", "TYPE"], ["a", cell, "b"]))
-    assert row.spoilt == {"device_mac": spoilt}
+    assert row.conversions == {"device_mac": spoilt}
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_mac_that_excel_has_spoilt_is_told_and_not_guessed(cell: Any, spoilt: 
 )
 def test_the_same_is_seen_in_a_text_file(text: str, spoilt: ExcelConversion | None) -> None:
     [row] = read(f"ID;MAC;TYPE\na;{text};b".encode())
-    assert row.spoilt.get("device_mac") == spoilt
+    assert row.conversions.get("device_mac") == spoilt
 
 
 def test_a_makers_code_of_digits_is_no_number_where_such_codes_are_allowed(settings: Any) -> None:
@@ -215,7 +215,7 @@ def test_a_makers_code_of_digits_is_no_number_where_such_codes_are_allowed(setti
 def test_names_that_are_numbers_are_read_as_they_were_typed() -> None:
     rows = read(workbook(["ID", "MAC", "TYPE"], *([name, "x", "y"] for name in (1001, 1002.0, 1.5, 10**15, True))))
     assert [row.cells["device_name"] for row in rows] == ["1001", "1002", "1.5", str(10**15), "TRUE"]
-    assert [row.number for row in rows if row.spoilt] == [5]  # Excel keeps 15 digits
+    assert [row.number for row in rows if row.conversions] == [5]  # Excel keeps 15 digits
 
 
 # --- What is written, and read back
@@ -295,7 +295,7 @@ def test_untouched_export_of_any_names_is_read_back_as_it_was(ending: str, names
     for row, sent in zip(read(file.getvalue()), rows, strict=True):
         item, problems = device_data.validate(row.cells)
         assert not problems
-        assert not row.spoilt
+        assert not row.conversions
         assert (item["device_name"], item["device_holder"]) == (sent[1], device_data.clean_holder(sent[4]))
 
 
@@ -323,7 +323,7 @@ def test_a_written_workbook_keeps_what_is_typed_into_it_as_text() -> None:
 
 def test_a_csv_is_given_in_pieces_whatever_its_length() -> None:
     pieces = list(spreadsheet.csv_chunks(["1", *LINE] for _ in range(5_000)))
-    assert max(map(len, pieces)) < 100 * spreadsheet.ROWS_AT_ONCE
+    assert max(map(len, pieces)) < 100 * spreadsheet.ROWS_PER_CHUNK
     assert len(read(b"".join(pieces))) == 5_000
 
 
@@ -482,7 +482,7 @@ def test_number_that_is_not_finite_is_reported(number: str) -> None:
     row = f"<row>{headings}</row><row><c><v>{number}</v></c></row>"
     sheet = f'<worksheet xmlns="{NS}"><sheetData>{row}</sheetData></worksheet>'
     [line] = read(repacked(MADE, SHEET, sheet.encode()))
-    assert line.spoilt == {"device_name": ExcelConversion.NUMBER}
+    assert line.conversions == {"device_name": ExcelConversion.NUMBER}
 
 
 class FullOnce(io.BytesIO):
@@ -522,7 +522,7 @@ def test_date_or_time_in_any_column_is_reported(value: Any, shown: str, text: st
         book.active["A2"].number_format = shown
     book.save(file)
     [row] = read(file.getvalue())
-    assert (row.cells["device_name"], row.spoilt) == (text, {"device_name": ExcelConversion.DATE})
+    assert (row.cells["device_name"], row.conversions) == (text, {"device_name": ExcelConversion.DATE})
 
 
 def test_number_is_read_without_its_format_and_a_text_with_its_zeros() -> None:

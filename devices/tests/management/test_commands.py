@@ -180,7 +180,7 @@ def test_the_fields_own_spreadsheets_are_known(tmp_path: Path, lines: str) -> No
 
 
 def test_every_wrong_line_is_named_and_nothing_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "LINES_AT_ONCE", 3)
+    monkeypatch.setattr(plan, "BATCH_SIZE", 3)
     register(device_payload(9))
     lines = HEADINGS + (
         "Cuff 1,000000000001,CONSUMER,RS Baru\n"
