@@ -34,9 +34,7 @@ def everything(**answers: Any) -> dict[str, Any]:
         ("retire", {}, "2 devices will be taken out of the registry"),
     ],
 )
-def test_nothing_is_done_before_the_page_is_answered(
-    operator: Client, action: str, answers: dict[str, str], text: str
-) -> None:
+def test_action_requires_confirmation(operator: Client, action: str, answers: dict[str, str], text: str) -> None:
     devices = register(*map(device_payload, range(3)))
     page = act(operator, action, *devices[:2], **answers).content.decode()
     assert text in page
@@ -44,7 +42,7 @@ def test_nothing_is_done_before_the_page_is_answered(
     assert Device.history.count() == Device.objects.count() == 3
 
 
-def test_devices_are_transferred(operator: Client, rs_a: Hospital) -> None:
+def test_transfer_changes_the_hospital_of_selected_devices(operator: Client, rs_a: Hospital) -> None:
     devices = register(device_payload(1), device_payload(2, device_holder=rs_a.name), device_payload(3))
     page = act(operator, "transfer", *devices[:2], confirmed="2", device_holder=rs_a.pk).content.decode()
     assert "1 device was transferred." in page  # the other one was there
@@ -53,7 +51,7 @@ def test_devices_are_transferred(operator: Client, rs_a: Hospital) -> None:
     assert (change.id, change.history_user.username, change.history_channel) == (devices[0].pk, "operator", "admin")
 
 
-def test_devices_are_transferred_to_nobody_only_if_that_is_said(operator: Client, devices: dict[str, Device]) -> None:
+def test_transfer_to_no_hospital_must_be_explicit(operator: Client, devices: dict[str, Device]) -> None:
     page = act(operator, "transfer", devices["a"], confirmed="1").content.decode()
     assert "Choose where the devices go." in page
     assert devices["a"].device_holder
@@ -61,7 +59,7 @@ def test_devices_are_transferred_to_nobody_only_if_that_is_said(operator: Client
     assert Device.objects.get(pk=devices["a"].pk).device_holder is None
 
 
-def test_a_hospital_admin_transfers_to_nobody_and_to_no_other_hospital(
+def test_hospital_admin_can_transfer_only_to_own_hospitals(
     ratna: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
 ) -> None:
     page = act(ratna, "transfer", devices["a"]).content.decode()
@@ -71,7 +69,7 @@ def test_a_hospital_admin_transfers_to_nobody_and_to_no_other_hospital(
     assert Device.objects.get(pk=devices["a"].pk).device_holder == rs_a
 
 
-def test_the_type_of_devices_is_changed(operator: Client) -> None:
+def test_change_type_updates_selected_devices(operator: Client) -> None:
     devices = register(device_payload(1), device_payload(2, device_type="CORPORATE"))
     page = act(operator, "change_type", *devices, confirmed="2", device_type="CORPORATE").content.decode()
     assert "1 device was changed." in page
@@ -80,9 +78,7 @@ def test_the_type_of_devices_is_changed(operator: Client) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
-def test_a_selection_is_exported_as_a_file_that_imports_again(
-    operator: Client, devices: dict[str, Device], ending: str
-) -> None:
+def test_export_of_a_selection_can_be_imported(operator: Client, devices: dict[str, Device], ending: str) -> None:
     chosen = (devices["a"], devices["b"])
     assert "2 devices will be written to a file" in act(operator, "export", *chosen).content.decode()
     response = act(operator, "export", *chosen, confirmed="2", ending=ending)
@@ -96,19 +92,19 @@ def test_a_selection_is_exported_as_a_file_that_imports_again(
     ]
 
 
-def test_a_hospital_admin_exports_nothing_of_others(ratna: Client, devices: dict[str, Device]) -> None:
+def test_export_of_a_hospital_admin_is_limited_to_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
     response = act(ratna, "export", *devices.values(), confirmed="1", ending=".csv")
     assert b"".join(response).decode().count("Cuff") == 1
 
 
-def test_devices_are_taken_out(operator: Client) -> None:
+def test_retire_removes_selected_devices_and_keeps_their_history(operator: Client) -> None:
     devices = register(*map(device_payload, range(3)))
     assert "2 devices were taken out" in act(operator, "retire", *devices[:2], confirmed="2").content.decode()
     assert list(Device.objects.all()) == devices[2:]
     assert Device.history.filter(history_type="-").count() == 2
 
 
-def test_all_that_a_search_finds_is_taken_and_nothing_else(operator: Client) -> None:
+def test_selecting_all_includes_exactly_the_search_results(operator: Client) -> None:
     register(*map(device_payload, range(30)), device_payload(31, device_name="Thermometer"))
     first = Device.objects.filter(device_name="Cuff 0").get()
     page = act(operator, "retire", first, query="?q=cuff", **everything()).content.decode()
@@ -118,7 +114,7 @@ def test_all_that_a_search_finds_is_taken_and_nothing_else(operator: Client) -> 
     assert Device.objects.get().device_name == "Thermometer"
 
 
-def test_what_came_in_between_is_not_swept_along(operator: Client) -> None:
+def test_action_is_not_run_if_the_number_of_objects_has_changed(operator: Client) -> None:
     [first] = register(device_payload(1))
     page = act(operator, "retire", first, **everything()).content.decode()
     assert "1 device will be taken out" in page
@@ -128,7 +124,7 @@ def test_what_came_in_between_is_not_swept_along(operator: Client) -> None:
     assert Device.objects.count() == 2
 
 
-def test_the_number_of_queries_does_not_grow_with_the_devices(operator: Client) -> None:
+def test_action_query_count_does_not_depend_on_the_number_of_devices(operator: Client) -> None:
     devices, counts = register(*map(device_payload, range(200))), set()
     for chosen in (devices[:5], devices[50:100]):
         with CaptureQueriesContext(connection) as queries:

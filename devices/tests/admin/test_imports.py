@@ -27,7 +27,7 @@ def shown(client: Client, url: str) -> list[tuple[int, str]]:
 # --- The whole of it
 
 
-def test_a_file_is_chosen_looked_at_and_imported(operator: Client, devices: dict[str, Device]) -> None:
+def test_file_is_uploaded_previewed_and_imported(operator: Client, devices: dict[str, Device]) -> None:
     url = upload(
         operator,
         device_payload(1, device_name="Renamed", device_holder="RS Baru"),
@@ -58,7 +58,7 @@ def test_a_file_is_chosen_looked_at_and_imported(operator: Client, devices: dict
     assert not ImportPreviewRow.objects.exists()
 
 
-def test_the_same_file_again_has_nothing_to_import(operator: Client) -> None:
+def test_second_import_of_the_same_file_changes_nothing(operator: Client) -> None:
     lines = [device_payload(number) for number in range(5)]
     confirm(operator, upload(operator, *lines))
     page = operator.get(upload(operator, *lines)).content.decode()
@@ -66,7 +66,7 @@ def test_the_same_file_again_has_nothing_to_import(operator: Client) -> None:
     assert "confirm" not in page
 
 
-def test_what_was_imported_is_not_imported_twice(operator: Client) -> None:
+def test_preview_can_be_confirmed_only_once(operator: Client) -> None:
     url = upload(operator, device_payload(1))
     confirm(operator, url)
     again = confirm(operator, url)
@@ -75,7 +75,7 @@ def test_what_was_imported_is_not_imported_twice(operator: Client) -> None:
     assert Device.objects.count() == 1
 
 
-def test_a_workbook_is_imported_too(operator: Client) -> None:
+def test_workbook_is_imported(operator: Client) -> None:
     book, file = openpyxl.Workbook(), io.BytesIO()
     book.active.append(["Daftar alat"])
     book.active.merge_cells("A1:D1")
@@ -88,7 +88,7 @@ def test_a_workbook_is_imported_too(operator: Client) -> None:
     assert Device.objects.get().device_mac == "11:22:33:44:55:66"
 
 
-def test_what_was_exported_and_edited_changes_what_was_edited(operator: Client, devices: dict[str, Device]) -> None:
+def test_edited_export_changes_only_the_edited_values(operator: Client, devices: dict[str, Device]) -> None:
     for ending in (".xlsx", ".csv"):
         registry.update(Device.objects.filter(pk=devices["free"].pk), {"device_name": "=1+1"}, SYSTEM)
         exported = b"".join(exports.download(Device.objects.all(), ending))
@@ -110,7 +110,7 @@ def test_what_was_exported_and_edited_changes_what_was_edited(operator: Client, 
 # --- Looking at it
 
 
-def test_a_wrong_line_is_told_in_plain_words_and_keeps_all_from_being_imported(operator: Client) -> None:
+def test_invalid_row_is_explained_and_prevents_the_import(operator: Client) -> None:
     url = upload(
         operator, device_payload(1), device_payload(2, device_mac="1.0E+11"), device_payload(3, device_type="PHONE")
     )
@@ -124,7 +124,7 @@ def test_a_wrong_line_is_told_in_plain_words_and_keeps_all_from_being_imported(o
     assert not Device.objects.exists()
 
 
-def test_lines_are_filtered_by_kind_and_shown_page_by_page(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_filtered_by_action_and_paginated(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "LINES_A_PAGE", 2)
     register(device_payload(1), device_payload(2))
     url = upload(operator, *(device_payload(number) for number in range(1, 6)), device_payload(2, device_name="x"))
@@ -143,7 +143,7 @@ def test_lines_are_filtered_by_kind_and_shown_page_by_page(operator: Client, mon
     assert shown(operator, url) == [(7, "Wrong")]  # what must be corrected comes first
 
 
-def test_a_long_file_makes_neither_a_long_page_nor_many_queries(operator: Client) -> None:
+def test_page_size_and_query_count_do_not_depend_on_the_file(operator: Client) -> None:
     counts = []
     upload(operator, device_payload(1))  # which the next file takes the place of
     for number in (1, 1_000):
@@ -158,20 +158,20 @@ def test_a_long_file_makes_neither_a_long_page_nor_many_queries(operator: Client
     assert len(page.context["lines"]) == 100
 
 
-def test_what_stands_in_a_cell_is_shown_and_not_run(operator: Client) -> None:
+def test_cell_content_is_escaped_in_the_preview(operator: Client) -> None:
     page = operator.get(upload(operator, device_payload(1, device_name="<script>alert(1)</script>"))).content.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
 
 
-def test_names_of_new_hospitals_are_escaped_and_cut_short(operator: Client) -> None:
+def test_names_of_new_hospitals_are_escaped_and_truncated(operator: Client) -> None:
     url = upload(operator, *(device_payload(n, device_holder=f"<i>RS {n}</i>") for n in range(1, 101)))
     page = operator.get(f"{url}?action=invalid").content.decode()
     assert "100 hospitals that are not known yet will be registered: &lt;i&gt;RS " in page
     assert ("<i>RS" in page, "RS 99" in page, "…" in page) == (False, False, True)
 
 
-def test_what_is_to_be_known_of_the_file_is_said(operator: Client) -> None:
+def test_preview_shows_notes_about_the_file(operator: Client) -> None:
     text = "device_name;device_mac;device_type;Catatan\nCuff Müller;000000000001;CONSUMER;x".encode("cp1252")
     page = operator.get(choose(operator, text)["location"]).content.decode()
     assert "Columns that are passed over: Catatan." in page
@@ -180,7 +180,7 @@ def test_what_is_to_be_known_of_the_file_is_said(operator: Client) -> None:
     assert "Cuff Müller" in page
 
 
-def test_lines_are_told_in_the_language_of_whoever_looks(operator: Client) -> None:
+def test_row_errors_are_shown_in_the_language_of_the_viewer(operator: Client) -> None:
     url = upload(operator, device_payload(1, device_mac="12/05/2026"))
     assert "Excel has turned this into a date" in operator.get(url).content.decode()
     page = operator.get(url, headers={"accept-language": "id"}).content.decode()
@@ -192,9 +192,7 @@ def test_lines_are_told_in_the_language_of_whoever_looks(operator: Client) -> No
 # --- Between the first click and the second
 
 
-def test_if_the_registry_has_changed_nothing_is_written_and_the_new_preview_is_shown(
-    operator: Client, devices: dict[str, Device]
-) -> None:
+def test_outdated_preview_is_refreshed_and_not_imported(operator: Client, devices: dict[str, Device]) -> None:
     url = upload(operator, device_payload(1, device_name="Renamed"), device_payload(9))
     registry.update(Device.objects.filter(pk=devices["a"].pk), {"device_type": "CORPORATE"}, SYSTEM)
     answer = confirm(operator, url)
@@ -207,7 +205,7 @@ def test_if_the_registry_has_changed_nothing_is_written_and_the_new_preview_is_s
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_if_somebody_registers_the_device_meanwhile_it_is_no_longer_new(operator: Client, number: int) -> None:
+def test_device_registered_since_the_preview_is_not_registered_again(operator: Client, number: int) -> None:
     url = upload(operator, device_payload(1))
     register(device_payload(1, device_mac=device_payload(number)["device_mac"]))
     page = confirm(operator, url).content.decode()
@@ -215,7 +213,7 @@ def test_if_somebody_registers_the_device_meanwhile_it_is_no_longer_new(operator
     assert Device.objects.count() == 1
 
 
-def test_a_hospital_that_is_merged_meanwhile_is_not_registered_anew(
+def test_hospital_merged_since_the_preview_is_not_registered_again(
     operator: Client, rs_a: Hospital, rs_b: Hospital
 ) -> None:
     url = upload(operator, device_payload(1, device_holder="RS Sehat"))
@@ -226,7 +224,7 @@ def test_a_hospital_that_is_merged_meanwhile_is_not_registered_anew(
     assert Device.objects.get().device_holder == rs_a
 
 
-def test_a_file_that_is_given_up_is_forgotten(operator: Client) -> None:
+def test_canceled_import_is_deleted(operator: Client) -> None:
     url = upload(operator, device_payload(1))
     assert operator.post(url, {"forget": "yes"})["location"] == IMPORT
     assert operator.get(url).status_code == 404
@@ -234,14 +232,14 @@ def test_a_file_that_is_given_up_is_forgotten(operator: Client) -> None:
     assert not Device.objects.exists()
 
 
-def test_another_file_takes_the_place_of_the_first(operator: Client, ratna: Client) -> None:
+def test_new_file_replaces_the_previous_preview_of_the_user(operator: Client, ratna: Client) -> None:
     first, hers = upload(operator, device_payload(1)), upload(ratna, device_payload(3))
     second = upload(operator, device_payload(2))
     assert [operator.get(url).status_code for url in (first, second)] == [404, 200]
     assert ratna.get(hers).status_code == 200
 
 
-def test_after_an_hour_it_is_gone_and_the_next_file_clears_it_away(operator: Client, ratna: Client) -> None:
+def test_preview_expires_after_an_hour_and_the_next_upload_deletes_it(operator: Client, ratna: Client) -> None:
     url = upload(operator, device_payload(1))
     ImportPreview.objects.update(created_at=preview.now_ms() - timedelta(minutes=61))
     assert operator.get(url).status_code == confirm(operator, url).status_code == 404
@@ -252,7 +250,7 @@ def test_after_an_hour_it_is_gone_and_the_next_file_clears_it_away(operator: Cli
 # --- Who may, and how far
 
 
-def test_anothers_file_is_not_there(operator: Client, ratna: Client) -> None:
+def test_preview_of_another_user_is_not_found(operator: Client, ratna: Client) -> None:
     url = upload(operator, device_payload(1, device_name="Secret"))
     missing = ratna.get(f"{IMPORT}00000000-0000-4000-8000-000000000000/")
     for answer in (ratna.get(url), confirm(ratna, url), ratna.post(url, {"forget": "yes"})):
@@ -263,9 +261,7 @@ def test_anothers_file_is_not_there(operator: Client, ratna: Client) -> None:
 
 
 @pytest.mark.parametrize("path", [IMPORT, f"{IMPORT}template.csv", f"{IMPORT}00000000-0000-4000-8000-000000000000/"])
-def test_it_is_for_those_who_may_register_and_change_devices(
-    path: str, ratna: Client, rs_a: Hospital, client: Client
-) -> None:
+def test_import_requires_permissions_and_a_hospital(path: str, ratna: Client, rs_a: Hospital, client: Client) -> None:
     assert client.get(path).status_code == 302
     nobody = User.objects.create_user("nobody", is_staff=True)
     client.force_login(nobody)
@@ -275,9 +271,7 @@ def test_it_is_for_those_who_may_register_and_change_devices(
     assert ratna.get(path).status_code in (200, 404)
 
 
-def test_a_hospital_admin_imports_into_their_own_hospital_and_learns_of_no_other(
-    ratna: Client, devices: dict[str, Device]
-) -> None:
+def test_import_of_a_hospital_admin_discloses_no_other_hospital(ratna: Client, devices: dict[str, Device]) -> None:
     url = upload(
         ratna,
         device_payload(2, device_name="Mine"),
@@ -302,7 +296,7 @@ def test_a_hospital_admin_imports_into_their_own_hospital_and_learns_of_no_other
     assert page.content.decode().count("RS Sehat") == 1  # as she wrote it herself
 
 
-def test_who_has_lost_the_hospital_meanwhile_imports_nothing(ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+def test_confirmation_uses_the_current_hospitals_of_the_user(ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
     url = upload(ratna, device_payload(1))
     rs_a.admins.clear()
     assert confirm(ratna, url).status_code == 403
@@ -311,7 +305,7 @@ def test_who_has_lost_the_hospital_meanwhile_imports_nothing(ratna: Client, rs_a
     assert not Device.objects.exists()
 
 
-def test_the_button_is_shown_to_those_who_may(ratna: Client, operator: Client) -> None:
+def test_device_list_has_an_import_button(ratna: Client, operator: Client) -> None:
     for client in (ratna, operator):
         assert f'href="{IMPORT}"' in client.get(LIST).content.decode()
 
@@ -329,26 +323,26 @@ def test_the_button_is_shown_to_those_who_may(ratna: Client, operator: Client) -
         (b"PK\x03\x04 and no more", "no XLSX workbook, or a damaged one"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_on_the_page(operator: Client, content: bytes, told: str) -> None:
+def test_unreadable_file_is_explained_on_the_page(operator: Client, content: bytes, told: str) -> None:
     answer = choose(operator, content)
     assert answer.status_code == 200
     assert told in answer.content.decode()
     assert not ImportPreview.objects.exists()
 
 
-def test_without_a_file_the_page_asks_for_one(operator: Client) -> None:
+def test_upload_without_a_file_is_rejected(operator: Client) -> None:
     assert "Choose a file first." in operator.post(IMPORT).content.decode()
 
 
 @pytest.mark.parametrize("times", [2, 12])
-def test_a_file_that_is_too_large_is_not_taken(operator: Client, settings: Any, times: int) -> None:
+def test_too_large_file_is_rejected(operator: Client, settings: Any, times: int) -> None:
     settings.IMPORT_MAX_BYTES = 2**20
     answer = choose(operator, b"x" * times * 2**20)
     assert answer.status_code == 200
     assert "The file is larger than 1 MB." in answer.content.decode()
 
 
-def test_a_file_with_too_many_lines_is_refused(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_with_too_many_rows_is_rejected(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "MAX_ROWS", 2)
     assert (
         "more than 2 devices"
@@ -360,7 +354,7 @@ def test_a_file_with_too_many_lines_is_refused(operator: Client, monkeypatch: py
 
 
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
-def test_a_template_has_the_headings_and_is_read_back(ratna: Client, ending: str) -> None:
+def test_template_has_the_column_headers_of_the_language_and_can_be_read(ratna: Client, ending: str) -> None:
     answer = ratna.get(f"{IMPORT}template{ending}")
     assert answer["content-disposition"] == f'attachment; filename="devices{ending}"'
     assert "no device beneath them" in choose(ratna, answer.content, f"x{ending}").content.decode()
@@ -368,7 +362,7 @@ def test_a_template_has_the_headings_and_is_read_back(ratna: Client, ending: str
 
 
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
-def test_a_download_has_what_it_was_given_and_takes_one_query(
+def test_download_contains_the_given_devices_and_needs_one_query(
     rs_a: Hospital, devices: dict[str, Device], ending: str
 ) -> None:
     with CaptureQueriesContext(connection) as queries:

@@ -15,7 +15,7 @@ def form(**fields: Any) -> dict[str, Any]:
     return {**device_payload(1, device_mac="d061aed45894"), "device_holder": "", **fields}
 
 
-def test_a_device_is_registered_changed_and_retired_through_the_registry(operator: Client, rs_a: Hospital) -> None:
+def test_device_pages_write_through_the_registry(operator: Client, rs_a: Hospital) -> None:
     assert operator.post(f"{LIST}add/", form()).status_code == 302
     device = Device.objects.get()
     assert device.device_mac == "D0:61:AE:D4:58:94"
@@ -34,7 +34,7 @@ def test_a_device_is_registered_changed_and_retired_through_the_registry(operato
         ({"device_name": "Cuff 7"}, "device_name"),
     ],
 )
-def test_what_is_wrong_is_told_beside_its_field(operator: Client, fields: dict[str, str], field: str) -> None:
+def test_device_error_is_reported_at_its_field(operator: Client, fields: dict[str, str], field: str) -> None:
     register(device_payload(7))
     response = operator.post(f"{LIST}add/", form(**fields))
     assert response.status_code == 200
@@ -42,14 +42,14 @@ def test_what_is_wrong_is_told_beside_its_field(operator: Client, fields: dict[s
     assert Device.objects.count() == 1
 
 
-def test_a_mac_is_found_in_any_notation(operator: Client) -> None:
+def test_search_finds_a_mac_in_any_notation(operator: Client) -> None:
     register(device_payload(1, device_mac="D0:61:AE:D4:58:94"), device_payload(2))
     page = operator.get(f"{LIST}?q=d061.aed4").content.decode()
     assert "Cuff 1" in page
     assert "Cuff 2" not in page
 
 
-def test_hospitals_and_keys_are_shown_and_not_changed(operator: Client, rs_a: Hospital) -> None:
+def test_hospital_and_api_key_pages_show_no_digest_and_keys_are_read_only(operator: Client, rs_a: Hospital) -> None:
     issued = issue("ward app", hospital=rs_a)
     for path in ("apikey/", f"apikey/{issued.key.pk}/change/", "hospital/", f"hospital/{rs_a.pk}/change/"):
         response = operator.get(f"/admin/devices/{path}")
@@ -59,7 +59,7 @@ def test_hospitals_and_keys_are_shown_and_not_changed(operator: Client, rs_a: Ho
     assert ApiKey.objects.get().name == "ward app"
 
 
-def test_staff_without_rights_see_no_device(db: None, client: Client) -> None:
+def test_staff_without_permissions_see_no_devices(db: None, client: Client) -> None:
     client.force_login(get_user_model().objects.create_user("nurse", is_staff=True))
     for path in (LIST, f"{LIST}add/", "/admin/devices/apikey/", "/admin/devices/hospital/"):
         assert client.get(path).status_code == 403
