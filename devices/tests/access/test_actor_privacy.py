@@ -194,7 +194,7 @@ def test_an_order_of_a_url_does_not_sort_by_actor(ratna: Client, device: Device)
 def test_the_dashboard_shows_actors_as_the_changes_do(ratna: Client, device: Device, actors: dict[str, Cast]) -> None:
     latest = ratna.get("/admin/").context["changes"]
     seen = [*(actor.seen_as for actor in actors.values()), "operator"]  # who renamed the hospital
-    assert [str(change["who"]) for change in latest] == seen[::-1][: len(latest)]
+    assert [str(change["user"]) for change in latest] == seen[::-1][: len(latest)]
 
 
 def test_the_labels_are_translated(ratna: Client, device: Device) -> None:

@@ -12,9 +12,9 @@ from devices.tests.support.factories import device_payload, register
 HOSPITALS = "/admin/devices/hospital/"
 
 
-def act(client: Client, *hospitals: Hospital, **answers: Any) -> Any:
+def act(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
     chosen = {"action": "merge", "_selected_action": [hospital.pk for hospital in hospitals]}
-    return client.post(HOSPITALS, chosen | answers, follow=True)
+    return client.post(HOSPITALS, chosen | fields, follow=True)
 
 
 def test_list_shows_the_numbers_of_devices_and_admins(operator: Client, ratna: Client, rs_a: Hospital) -> None:
@@ -22,15 +22,15 @@ def test_list_shows_the_numbers_of_devices_and_admins(operator: Client, ratna: C
     [row] = operator.get(HOSPITALS).context["cl"].result_list
     assert (row.number_of_devices, row.number_of_admins) == (2, 1)
     page = operator.get(HOSPITALS).content.decode()
-    assert re.search(r"field-people[^>]*>\s*1\s*<", page)
+    assert re.search(r"field-hospital_admins[^>]*>\s*1\s*<", page)
     assert f"/admin/devices/device/?device_holder__id__exact={rs_a.pk}" in page
 
 
 def test_a_hospital_is_renamed(operator: Client, rs_a: Hospital) -> None:
     assert operator.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": " RSUD Harapan "}).status_code == 302
     assert Hospital.objects.get().name == "RSUD Harapan"
-    told = Hospital.history.filter(history_type="~").get()
-    assert (told.history_user.username, told.history_channel) == ("operator", "admin")
+    change = Hospital.history.filter(history_type="~").get()
+    assert (change.history_user.username, change.history_channel) == ("operator", "admin")
     assert "RS Harapan" in operator.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
 
 
@@ -68,8 +68,8 @@ def test_merge_shows_the_moved_objects_and_requires_confirmation(
 
 
 def test_merge_requires_another_hospital_as_its_target(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
-    for answers in ({}, {"into": rs_a.pk}):
-        assert act(operator, rs_a, confirmed="1", **answers).context["form"].errors
+    for fields in ({}, {"into": rs_a.pk}):
+        assert act(operator, rs_a, confirmed="1", **fields).context["form"].errors
     assert Hospital.objects.count() == 2
 
 

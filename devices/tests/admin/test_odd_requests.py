@@ -1,4 +1,4 @@
-"""What no page sends, a person may type all the same: it is refused in words, and never an error of ours."""
+"""Requests that no page sends: they get a message, never a server error."""
 
 import threading
 from datetime import timedelta
@@ -57,8 +57,8 @@ def test_invalid_query_is_not_a_server_error(operator: Client, query: str) -> No
 @pytest.mark.parametrize("action", ["transfer", "change_type", "export", "retire", "restore", "merge", "revoke"])
 def test_invalid_selection_is_not_a_server_error(operator: Client, action: str, chosen: str) -> None:
     for page in PAGES:
-        answer = operator.post(page, {"action": action, "_selected_action": chosen, "confirmed": "x"})
-        assert answer.status_code in (200, 302, 400, 403), page
+        response = operator.post(page, {"action": action, "_selected_action": chosen, "confirmed": "x"})
+        assert response.status_code in (200, 302, 400, 403), page
 
 
 @pytest.mark.parametrize("holder", ["abc", HUGE, "-1", "0"])
@@ -75,16 +75,16 @@ def test_invalid_hospital_is_reported_at_its_field(operator: Client, holder: str
     [(f"{LIST}999/change/", 404), ("/admin/devices/apikey/", 403), (f"{LIST}?x=1", 400)],
 )
 def test_error_page_uses_the_language_and_links_to_the_overview(ratna: Client, path: str, code: int) -> None:
-    answer = ratna.get(path, headers={"accept-language": "id"})
-    page = answer.content.decode()
-    assert (answer.status_code, "Ke halaman pertama" in page, 'href="/admin/"' in page) == (code, True, True)
+    response = ratna.get(path, headers={"accept-language": "id"})
+    page = response.content.decode()
+    assert (response.status_code, "Kembali ke ringkasan" in page, 'href="/admin/"' in page) == (code, True, True)
 
 
 def test_missing_csrf_token_is_explained(rs_a: Hospital) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(users.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
-    answer = client.post(f"{LIST}add/", device_payload(1))
-    assert (answer.status_code, "reload it and try again" in answer.content.decode()) == (403, True)
+    response = client.post(f"{LIST}add/", device_payload(1))
+    assert (response.status_code, "reload the page and try again" in response.content.decode()) == (403, True)
 
 
 def test_form_with_an_outdated_version_is_rejected(operator: Client) -> None:
@@ -94,8 +94,8 @@ def test_form_with_an_outdated_version_is_rejected(operator: Client) -> None:
     Device.objects.update(updated_at=device.updated_at - timedelta(seconds=1))
     registry.update(Device.objects.all(), {"device_name": "Renamed"}, SYSTEM)
     form = {**device_payload(1, device_type="CORPORATE"), "seen": seen}
-    answer = operator.post(f"{LIST}{device.pk}/change/", form, follow=True)
-    assert "Somebody has changed this meanwhile" in answer.content.decode()
+    response = operator.post(f"{LIST}{device.pk}/change/", form, follow=True)
+    assert "Another user has changed this record." in response.content.decode()
     assert Device.objects.get().device_name == "Renamed"
     assert Device.objects.get().device_type == "CONSUMER"
 
@@ -108,8 +108,8 @@ def test_form_of_a_removed_device_is_rejected(
 
     [device] = register(device_payload(1))
     monkeypatch.setattr(registry, "update", gone)
-    answer = operator.post(f"{LIST}{device.pk}/change/", device_payload(1, device_type="CORPORATE"), follow=True)
-    assert "not there any more" in answer.content.decode()
+    response = operator.post(f"{LIST}{device.pk}/change/", device_payload(1, device_type="CORPORATE"), follow=True)
+    assert "This record no longer exists." in response.content.decode()
 
 
 def test_merged_hospital_can_be_neither_renamed_nor_a_merge_target(rs_a: Hospital, rs_b: Hospital) -> None:

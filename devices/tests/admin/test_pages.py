@@ -1,3 +1,5 @@
+"""The pages of devices, hospitals and API keys."""
+
 from typing import Any
 
 import pytest
@@ -21,9 +23,29 @@ def test_device_pages_write_through_the_registry(operator: Client, rs_a: Hospita
     assert device.device_mac == "D0:61:AE:D4:58:94"
     assert operator.post(f"{LIST}{device.pk}/change/", form(device_holder=rs_a.pk)).status_code == 302
     assert operator.post(f"{LIST}{device.pk}/delete/", {"post": "yes"}).status_code == 302
-    told = Device.history.order_by("history_id")
-    assert [(row.history_type, row.device_holder_id) for row in told] == [("+", None), ("~", rs_a.pk), ("-", rs_a.pk)]
-    assert {(row.history_user.username, row.history_channel) for row in told} == {("operator", Channel.ADMIN)}
+    changes = Device.history.order_by("history_id")
+    assert [(row.history_type, row.device_holder_id) for row in changes] == [
+        ("+", None),
+        ("~", rs_a.pk),
+        ("-", rs_a.pk),
+    ]
+    assert {(row.history_user.username, row.history_channel) for row in changes} == {("operator", Channel.ADMIN)}
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "Retire device"), ("id", "Nonaktifkan perangkat")])
+def test_device_is_retired_after_a_confirmation_page(operator: Client, language: str, words: str) -> None:
+    [device] = register(device_payload(1))
+    headers = {"accept-language": language}
+    form_page = operator.get(f"{LIST}{device.pk}/change/", headers=headers).content.decode()
+    assert f'href="{LIST}{device.pk}/delete/"' in form_page
+    assert words in form_page
+    page = operator.get(f"{LIST}{device.pk}/delete/", headers=headers).content.decode()
+    assert (words in page, "Cuff 1" in page, f'href="{LIST}{device.pk}/change/"' in page) == (True, True, True)
+    assert Device.objects.exists()
+    response = operator.post(f"{LIST}{device.pk}/delete/", {"post": "yes"}, follow=True)
+    assert response.redirect_chain == [(LIST, 302)]
+    assert "1 device was retired." in response.content.decode()
+    assert not Device.objects.exists()
 
 
 @pytest.mark.parametrize(

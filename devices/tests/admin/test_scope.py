@@ -1,4 +1,4 @@
-"""A hospital admin: each page of the admin, seen from the hospital and from its neighbour."""
+"""The scope of a hospital admin on each page of the admin."""
 
 from typing import Any
 
@@ -40,19 +40,19 @@ def test_hospital_filter_does_not_show_names_outside_the_scope(ratna: Client, de
         assert "RS Sehat" not in response.content.decode()
 
 
-@pytest.mark.parametrize("whose", ["b", "free"])
+@pytest.mark.parametrize("other", ["b", "free"])
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_device_outside_the_scope_is_not_found(
-    ratna: Client, devices: dict[str, Device], whose: str, page: str, method: str
+    ratna: Client, devices: dict[str, Device], other: str, page: str, method: str
 ) -> None:
-    path = f"{LIST}{devices[whose].pk}/{page}/"
-    response = getattr(ratna, method)(path, form(devices[whose]) | {"post": "yes"})
+    path = f"{LIST}{devices[other].pk}/{page}/"
+    response = getattr(ratna, method)(path, form(devices[other]) | {"post": "yes"})
     assert response.status_code == 404
     assert Device.objects.count() == 3
-    nowhere = path.replace(f"/{devices[whose].pk}/", "/999999/")
-    missing = getattr(ratna, method)(nowhere)
-    assert missing.content.replace(nowhere.encode(), b"") == response.content.replace(path.encode(), b"")
+    missing_path = path.replace(f"/{devices[other].pk}/", "/999999/")
+    missing = getattr(ratna, method)(missing_path)
+    assert missing.content.replace(missing_path.encode(), b"") == response.content.replace(path.encode(), b"")
 
 
 @pytest.mark.parametrize("action", ["retire", "export", "transfer", "change_type"])
@@ -92,9 +92,9 @@ def test_choices_are_limited_to_the_scope(ratna: Client, devices: dict[str, Devi
 def test_history_begins_when_the_device_enters_the_scope(
     ratna: Client, devices: dict[str, Device], rs_a: Hospital
 ) -> None:
-    came = Device.objects.filter(pk=devices["b"].pk)
-    registry.update(came, {"device_name": "Secret of Sehat"}, SYSTEM)
-    registry.update(came, {"device_name": "Cuff of Harapan", "device_holder": rs_a.name}, SYSTEM)
+    device = Device.objects.filter(pk=devices["b"].pk)
+    registry.update(device, {"device_name": "Secret of Sehat"}, SYSTEM)
+    registry.update(device, {"device_name": "Cuff of Harapan", "device_holder": rs_a.name}, SYSTEM)
     page = ratna.get(CHANGES).content.decode()
     assert "Cuff of Harapan" in page
     assert "came from elsewhere" in page
@@ -116,9 +116,9 @@ def test_history_ends_when_the_device_leaves_the_scope(
     secrets = ["Secret of Sehat", MAC, "RS Sehat"]
     for row in Device.history.all():
         for view in ("change", "history", "delete"):
-            answer = ratna.get(f"{CHANGES}{row.pk}/{view}/")
-            assert answer.status_code in (403, 404)
-            page += answer.content.decode()
+            response = ratna.get(f"{CHANGES}{row.pk}/{view}/")
+            assert response.status_code in (403, 404)
+            page += response.content.decode()
     page += ratna.post(
         CHANGES, {"action": "restore", "_selected_action": [row.pk for row in Device.history.all()]}, follow=True
     ).content.decode()
@@ -153,18 +153,18 @@ def test_admin_of_two_hospitals_can_transfer_between_them(
 
 
 def test_staff_without_a_hospital_see_nothing_even_with_permissions(client: Client, devices: dict[str, Device]) -> None:
-    nobody = User.objects.create_user("nobody", is_staff=True)
-    client.force_login(nobody)
+    user = User.objects.create_user("nurse", is_staff=True)
+    client.force_login(user)
     assert client.get(LIST).status_code == 403
-    nobody.user_permissions.set(Permission.objects.all())
+    user.user_permissions.set(Permission.objects.all())
     assert not client.get(LIST).context["cl"].result_list
     assert not client.get(CHANGES).context["cl"].result_list
 
 
 def test_hospital_admin_who_is_not_staff_has_no_permissions(rs_a: Hospital) -> None:
-    gone = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
-    gone.is_staff = False
-    assert not gone.has_perm("devices.view_device")
+    user = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    user.is_staff = False
+    assert not user.has_perm("devices.view_device")
 
 
 def test_each_page_is_operator_only_or_scoped() -> None:
@@ -188,9 +188,9 @@ def test_each_page_is_operator_only_or_scoped() -> None:
 def test_url_can_use_only_the_offered_filters(
     ratna: Client, operator: Client, devices: dict[str, Device], condition: str
 ) -> None:
-    for someone in (ratna, operator):
+    for client in (ratna, operator):
         for path in (LIST, CHANGES, "/admin/devices/hospital/"):
-            assert someone.get(f"{path}?{condition}").status_code == 400
+            assert client.get(f"{path}?{condition}").status_code == 400
 
 
 def test_filter_does_not_disclose_the_new_hospital_of_a_device(
@@ -206,5 +206,5 @@ def test_filter_does_not_disclose_the_new_hospital_of_a_device(
 )
 def test_autocomplete_rejects_other_relations(ratna: Client, operator: Client, model: str, field: str) -> None:
     query = f"app_label=devices&model_name={model}&field_name={field}&term="
-    for someone in (ratna, operator):
-        assert someone.get(f"/admin/autocomplete/?{query}").status_code == 403
+    for client in (ratna, operator):
+        assert client.get(f"/admin/autocomplete/?{query}").status_code == 403
