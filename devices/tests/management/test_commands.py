@@ -216,11 +216,11 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(tmp_path: Path) -> None:
     ("name", "lines", "message"),
     [
         ("fleet.csv", "", "The file is empty."),
-        ("fleet.csv", "name,address\n", "These headings are missing: device_mac, device_type."),
-        ("fleet.csv", "MAC,TYPE,device_mac,ID\n", "More than one heading stands for device_mac: MAC, device_mac."),
+        ("fleet.csv", "name,address\n", "Missing columns: MAC address, Type."),
+        ("fleet.csv", "MAC,TYPE,device_mac,ID\n", "More than one column is “MAC address”: MAC, device_mac."),
         ("fleet.csv", HEADINGS.encode() + b"\x81,1,2,3\n", "neither XLSX nor text in a known encoding."),
-        ("fleet.csv", HEADINGS + '"Cuff 1,00\n', "The file is no CSV"),
-        ("fleet.xlsx", "PK\x03\x04 no workbook", "The file is no XLSX workbook, or a damaged one."),
+        ("fleet.csv", HEADINGS + '"Cuff 1,00\n', "The file is not valid CSV"),
+        ("fleet.xlsx", "PK\x03\x04 no workbook", "The file is not a valid XLSX workbook."),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, lines: str | bytes, message: str) -> None:
