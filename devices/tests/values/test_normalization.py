@@ -194,7 +194,7 @@ def test_import_finds_names_that_look_the_same(operator: Client) -> None:
 def test_name_padded_with_invisible_characters_is_not_cut(operator: Client) -> None:
     name = "".join(f"{letter}\u200b" for letter in "x" * 255)
     url = choose(operator, csv(device_payload(1, device_name=name, device_holder="")))["location"]
-    assert operator.get(url).context["lines"][0]["fields"][0]["new"] == "x" * 255
+    assert operator.get(url).context["rows"][0]["fields"][0]["new"] == "x" * 255
 
 
 def test_new_hospital_with_letters_of_another_alphabet_is_named_before_it_is_registered(
