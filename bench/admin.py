@@ -62,7 +62,7 @@ PAGES = {
     "changes, page 100": f"{LISTS}/historicaldevice/?p=100",
     "changes, search": f"{LISTS}/historicaldevice/?q={{name}}",
     "changes of a hospital": f"{LISTS}/historicaldevice/?device_holder__id__exact={{hospital}}",
-    "changes, retired": f"{LISTS}/historicaldevice/?action=taken_out",
+    "changes, retired": f"{LISTS}/historicaldevice/?action=retired",
     "hospitals": f"{LISTS}/hospital/",
     "a hospital": f"{LISTS}/hospital/{{hospital}}/change/",
     "hospitals to choose from": f"{CHOICES}&term=1",

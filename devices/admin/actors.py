@@ -1,11 +1,11 @@
-"""Decide what a viewer of the admin may see of who made a change. Every page that shows an actor uses this module.
+"""Decide which details of an actor a viewer of the admin can see. Every page that shows an actor uses this module.
 
 An operator sees everything. A hospital admin sees:
 
-- the names of people who are admins of one of the viewer's hospitals, and of API keys of these hospitals;
-- of anybody else only what they are: an operator, or an administrator or application of another hospital;
-- the IP address of such a key, and of such a person if all hospitals of that person are the viewer's. The address of
-  a person who works for another hospital too may be an address of that hospital.
+- the names of users who are admins of one of the viewer's hospitals, and of the API keys of these hospitals;
+- only the role of other actors: an operator, or an administrator or application of another hospital;
+- the IP addresses of such keys, and of such users if all of their hospitals are in the viewer's scope. The IP address
+  of a user who also works for another hospital can belong to that hospital.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from devices.values.scope import Scope
 
 
 def for_viewer(changes: QuerySet[Any], viewer: Scope) -> QuerySet[Any]:
-    """Annotate rows of history with what this viewer may see of their actors, for `who` and `address`."""
+    """Annotate changes with the details of their actors that this viewer can see, for `user` and `ip_address`."""
     sees_name: Expression = Value(True)
     sees_address: Expression = Value(True)
     if viewer.hospital_ids is not None:
@@ -36,21 +36,21 @@ def for_viewer(changes: QuerySet[Any], viewer: Scope) -> QuerySet[Any]:
     return annotated.select_related("history_user", "history_api_key")
 
 
-@admin.display(description=_("who"))
-def who(change: Any) -> Any:
-    """Return the actor of a change as its viewer may see it; "–" for a command."""
+@admin.display(description=_("user"))
+def user(change: Any) -> Any:
+    """Return the actor of a change as the viewer can see it, or "–" for a command."""
     if change.history_api_key_id:
         key = change.history_api_key
         if change.sees_name:
             return format_lazy("{} {}", _("API key"), key or change.history_api_key_id)
         return _("application of another hospital") if key and key.hospital_id else _("operator's application")
-    user = change.history_user
-    if user is None or change.sees_name:
-        return user or "–"
-    return _("operator") if user.is_superuser else _("administrator of another hospital")
+    actor = change.history_user
+    if actor is None or change.sees_name:
+        return actor or "–"
+    return _("operator") if actor.is_superuser else _("administrator of another hospital")
 
 
-@admin.display(description=_("address"))
-def address(change: Any) -> str:
-    """Return the IP address of a change as its viewer may see it."""
+@admin.display(description=_("IP address"))
+def ip_address(change: Any) -> str:
+    """Return the IP address of a change if the viewer can see it, otherwise "–"."""
     return (change.history_ip_address if change.sees_address else None) or "–"

@@ -138,7 +138,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
 
     @admin.action(description=_("Revoke"), permissions=["operator"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        if page := confirmation.ask(self, request, "revoke", queryset):
+        if page := confirmation.render_confirmation(self, request, "revoke", queryset):
             return page
         by = actor.actor_from_request(request, Channel.ADMIN)
         count = sum(api_keys.revoke(key, by) for key in queryset)
@@ -153,7 +153,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
             messages.error(request, _("Select exactly one key to rotate. The new key is shown only once."))
             return None
         form = RotateForm(confirmation.form_data(request))
-        if page := confirmation.ask(self, request, "rotate", queryset, form):
+        if page := confirmation.render_confirmation(self, request, "rotate", queryset, form):
             return page
         overlap = timedelta(hours=form.cleaned_data["overlap"])
         issued = api_keys.rotate(queryset.get(), actor.actor_from_request(request, Channel.ADMIN), overlap)

@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from devices.admin import audit_details
 from devices.admin.base import OperatorOnlyMixin, ReadOnlyMixin, RegistryModelAdmin, is_id, is_operator
-from devices.admin.filters import WhenFilter
+from devices.admin.filters import TimeFilter
 from devices.audit import export
 from devices.audit.audit_log import ObjectType
 from devices.models import AuditEvent, StaffUser
@@ -55,7 +55,7 @@ class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin):
     list_display = ("created_at", "action", "actor", "channel", "ip_address", "object_name", "details_in_words")
     list_filter = (
         *(("action", ChoicesDropdownFilter), UserFilter),
-        *(("channel", ChoicesDropdownFilter), ("created_at", WhenFilter)),
+        *(("channel", ChoicesDropdownFilter), ("created_at", TimeFilter)),
     )
     lookups = ("action__exact", "user", "channel__exact", "at_from", "at_to")
     list_filter_submit = True

@@ -1,4 +1,4 @@
-"""What all pages of the admin share, and who may open them."""
+"""Base classes of all admin pages, and their permissions."""
 
 from collections.abc import Collection
 from typing import Any, NoReturn
@@ -27,7 +27,7 @@ from devices.values.errors import ValidationFailed
 from devices.values.normalization import normalize
 from devices.values.scope import Scope
 
-COUNTED = 10_000  # rows: a greater number tells nobody more, and takes a second to find out
+MAX_COUNT = 10_000  # rows; an exact larger number is of no use, and counting takes a second
 AUTOCOMPLETE_FIELDS = {("devices", "device", "device_holder"), ("devices", "apikey", "hospital")}
 
 
@@ -36,7 +36,7 @@ def is_operator(request: HttpRequest) -> bool:
 
 
 def autocomplete_view(request: HttpRequest) -> HttpResponse:
-    """Return the choices of the fields that our forms and filters have, and of no other relation."""
+    """Return the choices of the fields in our forms and filters. Reject all other relations."""
     if tuple(request.GET.get(name) for name in ("app_label", "model_name", "field_name")) not in AUTOCOMPLETE_FIELDS:
         raise PermissionDenied
     return admin.site.autocomplete_view(request)
@@ -47,9 +47,9 @@ def is_id(text: str) -> bool:
 
 
 class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
-    """Show the exact number of rows where it is known or small, otherwise that there are more."""
+    """Show the exact number of rows if it is known or at most MAX_COUNT; otherwise “more than MAX_COUNT”."""
 
-    known: int | None = None  # the number, if the page knows it without counting
+    known: int | None = None  # the number of rows, if the page knows it without counting
     has_more = False
     object_list: QuerySet[Any]
     template_name = "admin/pagination_large.html"
@@ -58,12 +58,12 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
     def count(self) -> int:
         if self.known is not None:
             return self.known
-        counted = self.object_list.order_by().values("pk")[: COUNTED + 1].count()
-        self.has_more = counted > COUNTED
-        return min(counted, COUNTED)
+        counted = self.object_list.order_by().values("pk")[: MAX_COUNT + 1].count()
+        self.has_more = counted > MAX_COUNT
+        return min(counted, MAX_COUNT)
 
     def page(self, number: Any) -> Page[Any]:
-        """Find the page by its ids alone, which an index has, and only then read its rows."""
+        """Find the ids of the page, which needs only an index, then read its rows."""
         page = super().page(number)
         rows: QuerySet[Any] = page.object_list  # type: ignore[assignment]
         page.object_list = self.object_list.filter(pk__in=list(rows.values_list("pk", flat=True)))
@@ -72,22 +72,22 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no 
 
 class LargeChangeList(ChangeList):
     def get_ordering_field(self, field_name: Any) -> Any:
-        """Sort by nothing that has no index, also if the URL asks for it."""
+        """Ignore a column that cannot be sorted, even if the URL contains it: it has no index."""
         is_sortable = self.sortable_by is None or field_name in self.sortable_by
         return super().get_ordering_field(field_name) if is_sortable else None
 
     def get_results(self, request: HttpRequest) -> None:
-        """Where nothing filters the list, the number of all rows is the paginator's."""
+        """Use the paginator's number as the total number of rows if no filter is active."""
         super().get_results(request)
         if not self.has_active_filters and not self.query:
             self.full_result_count = self.result_count
 
 
 class RegistryModelAdmin(ModelAdmin):
-    """The base of every page. A form and an action show why a write was refused."""
+    """The base class of every page. Forms and actions show the errors of a rejected write."""
 
-    # A URL filters a list by these only. Django would take any condition on any column: values that are not shown could
-    # be guessed, and a regular expression could keep the server busy.
+    # A URL can filter a list by these only. Django would allow any condition on any column: a user could then guess
+    # hidden values, or keep the server busy with a regular expression.
     lookups: Collection[str] = ()
     list_per_page = 50
     empty_value_display = "–"
@@ -103,64 +103,64 @@ class RegistryModelAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Normalize the text like the names it is compared with."""
+        """Normalize the search text like the names in the database."""
         return super().get_search_results(request, queryset, normalize(search_term))  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show why an action was refused. Render the list here: its template runs the search."""
+        """Show the errors of a rejected action. Render the list here, because its template runs the search."""
         try:
             with queries.plan_each_time():
                 response: HttpResponse = super().changelist_view(request, extra_context)
                 return response.render() if isinstance(response, SimpleTemplateResponse) else response
-        except ValidationFailed as refused:
-            _show_errors(request, refused)
+        except ValidationFailed as failure:
+            _show_errors(request, failure)
         return redirect(request.get_full_path())
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show why a write was refused. Another write may come between this form's check and its own."""
-        sent = request.POST.copy()
+        """Show the errors of a rejected write. Another write can happen between this form's check and its write."""
+        data = request.POST.copy()
         for field in self.autocomplete_fields:
-            if sent.get(field) and not is_id(str(sent[field])):
-                sent[field] = "0"  # no object has it: Django would pass what is no id on to the database
-        request.POST = sent  # type: ignore[assignment]
+            if data.get(field) and not is_id(str(data[field])):
+                data[field] = "0"  # no object has this id; Django would send an invalid id to the database
+        request.POST = data  # type: ignore[assignment]
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
-        except ValidationFailed as refused:
-            _show_errors(request, refused)
+        except ValidationFailed as failure:
+            _show_errors(request, failure)
         except ValidationError as error:
             messages.error(request, error.messages[0])
         except registry.PreconditionFailed:
-            text = _("Somebody has changed this meanwhile, and nothing was saved. Here is what it is now.")
+            text = _("Another user has changed this record. Your changes were not saved. The current values are shown.")
             messages.error(request, text)
         except ObjectDoesNotExist:
-            messages.error(request, _("This is not there any more: somebody was faster. Nothing was saved."))
+            messages.error(request, _("This record no longer exists. Another user has removed it. Nothing was saved."))
             return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         return redirect(request.get_full_path())
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Show Django's log of an object to operators only: it has the user names of all who changed the object.
+        """Show Django's log of an object to operators only. The log has the names of all users who changed the object.
 
-        Reject the request before Django looks for the object, so that the response does not show which exist.
+        Reject other users before Django searches for the object, so that the response does not show whether it exists.
         """
         if not is_operator(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)  # type: ignore[no-any-return]
 
     def render_page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-        """Render a page that is neither a list nor a form of Django's."""
+        """Render a page that is neither Django's list nor Django's form."""
         return render(request, template, {**self.admin_site.each_context(request), "opts": self.opts, **context})
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Reject what is no id: Django would pass it on to the database."""
+        """Reject invalid ids, which Django would send to the database."""
         if not all(map(is_id, request.POST.getlist(ACTION_CHECKBOX_NAME))):
             raise BadRequest
         return super().response_action(request, queryset)  # type: ignore[no-any-return]
 
     @property
     def media(self) -> forms.Media:
-        """Add the translations of select2, which unfold leaves out."""
+        """Add the translations of select2, which unfold does not include."""
         vendor, language = "admin/js/vendor", get_language()
         translations = [f"{vendor}/select2/i18n/{language}.js"] if language != "en" else []
         libraries = [f"{vendor}/jquery/jquery.min.js", f"{vendor}/select2/select2.full.js"]
@@ -168,7 +168,7 @@ class RegistryModelAdmin(ModelAdmin):
 
 
 class OperatorOnlyMixin(RegistryModelAdmin):
-    """Pages for operators only, whatever permissions a user has in the database."""
+    """Pages for operators only. Permissions in the database do not matter."""
 
     def has_module_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
@@ -177,7 +177,7 @@ class OperatorOnlyMixin(RegistryModelAdmin):
 
 
 class ReadOnlyMixin(RegistryModelAdmin):
-    """Tables that are not changed on their pages."""
+    """Pages on which nothing can be added, changed or deleted."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -186,10 +186,10 @@ class ReadOnlyMixin(RegistryModelAdmin):
 
 
 class ScopedMixin(RegistryModelAdmin):
-    """Pages for hospital admins too. Objects outside their scope are 404, as if they had never existed."""
+    """Pages for operators and hospital admins. Objects outside the scope are 404, like objects that never existed."""
 
-    scope_field = "device_holder"  # has the hospital's id
-    changes_filter = "id"  # of the page of changes: what finds those of one object
+    scope_field = "device_holder"  # the field with the hospital's id
+    changes_filter = "id"  # the filter of the page Changes that finds the changes of one object
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -200,7 +200,7 @@ class ScopedMixin(RegistryModelAdmin):
         return rows.filter(**{f"{self.scope_field}__in": scope.hospital_ids})
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Redirect to the changes. Django's log has only those made in the admin, and names all actors."""
+        """Redirect to the page Changes. Django's log has only the changes of the admin, and names all actors."""
         if self.get_object(request, object_id) is None:
             raise Http404
         changes = reverse("admin:devices_historicaldevice_changelist", query={self.changes_filter: object_id})
@@ -210,6 +210,6 @@ class ScopedMixin(RegistryModelAdmin):
         raise Http404
 
 
-def _show_errors(request: HttpRequest, refused: ValidationFailed) -> None:
-    for problem in refused.problems:
+def _show_errors(request: HttpRequest, failure: ValidationFailed) -> None:
+    for problem in failure.problems:
         messages.error(request, str(problem.message))

@@ -1,4 +1,4 @@
-"""The page of all changes of devices: who, when, through what, from where, and the values before and after."""
+"""The page of all changes of devices: time, user, source, IP address, and the values before and after."""
 
 import re
 from collections.abc import Collection
@@ -20,7 +20,7 @@ from devices.access import actor, scopes
 from devices.admin import actors, confirmation
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ReadOnlyMixin, ScopedMixin, is_operator
-from devices.admin.filters import HospitalFilter, WhenFilter
+from devices.admin.filters import HospitalFilter, TimeFilter
 from devices.db import expressions
 from devices.history import recording
 from devices.models import Channel, Device, Hospital, HospitalAlias, changes_in_scope
@@ -32,14 +32,16 @@ from devices.values.scope import Scope
 
 Change = Device.history.model
 
-REQUEST_ID = re.compile("[0-9a-f]{32}")  # as the registry makes them; a client's own may look like a name
+REQUEST_ID = re.compile(
+    "[0-9a-f]{32}"
+)  # the form that the registry generates; an id from a client can look like a name
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
-MANY = 1000  # devices whose changes are searched by their ids
-ACTIONS = {recording.CREATED: _("registered"), recording.CHANGED: _("changed"), recording.DELETED: _("taken out")}
+MAX_IDS = 1000  # the largest number of devices whose changes are searched by device id
+ACTIONS = {recording.CREATED: _("registered"), recording.CHANGED: _("changed"), recording.DELETED: _("retired")}
 
 
 class PastHospitalFilter(HospitalFilter):
-    """Changes of devices while a hospital held them. One outside the scope has none here, wherever its devices went."""
+    """Changes of devices that a hospital had at that time. A hospital outside the scope finds no changes."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         filtered = super().queryset(request, queryset)
@@ -52,7 +54,7 @@ class PastHospitalFilter(HospitalFilter):
 class ActionFilter(DropdownFilter):
     title = _("change")
     parameter_name = "action"
-    types = {"registered": recording.CREATED, "changed": recording.CHANGED, "taken_out": recording.DELETED}
+    types = {"registered": recording.CREATED, "changed": recording.CHANGED, "retired": recording.DELETED}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [(name, ACTIONS[kind]) for name, kind in self.types.items()]
@@ -64,14 +66,14 @@ class ActionFilter(DropdownFilter):
 @admin.register(Change)
 class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     list_display = (
-        *("at", "device", "device_address", "action", "changes"),
-        *(actors.who, "history_channel", actors.address),
+        *("at", "device", "mac_address", "action", "changes"),
+        *(actors.user, "history_channel", actors.ip_address),
     )
     list_filter = (
         ("device_holder", PastHospitalFilter),
         ActionFilter,
         ("history_channel", ChoicesDropdownFilter),
-        ("history_date", WhenFilter),
+        ("history_date", TimeFilter),
     )
     lookups = (
         *("id", "device_holder__id__exact", "action", "history_channel__exact"),
@@ -88,7 +90,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         return rows.filter(changes_in_scope(Hospital.objects.in_scope(scope)))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Annotate each change with the values before it, and with which of the values this user may see."""
+        """Annotate each change with the values before it, and whether this user can see the values before and after."""
         scope = scopes.scope_for_user(request.user)
         ids = None if scope.hospital_ids is None else Hospital.objects.in_scope(scope).ids_including_merged()
         same_device = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
@@ -98,8 +100,8 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
             has_trail=Value(is_operator(request)),
             seen_before=_is_any("history_previous_holder_id", ids),
             seen_after=_is_any("device_holder_id", ids),
-            holder=_name_of("device_holder"),
-            before_holder=_name_of("history_previous_holder"),
+            hospital_name=_name_of("device_holder"),
+            hospital_name_before=_name_of("history_previous_holder"),
             **{f"before_{field}": Subquery(last.values(field)[:1]) for field in FIELDS},
         )
         return annotated
@@ -107,9 +109,9 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Find a part of a name, a MAC in any notation, or a request by its id.
+        """Find changes by a part of the name, by a MAC in any notation, or by the id of the request.
 
-        A hospital does not find a device by the name that it was given after it left, since it does not see that name.
+        A hospital cannot find a device by a name that the device got after it left, because it cannot see that name.
         """
         text = normalize(search_term)
         if not text:
@@ -117,18 +119,18 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         if REQUEST_ID.fullmatch(text):
             return queryset.filter(seen_after=True, history_request_id=text), False
         found = queryset.filter(_has_part(text, "device_name", "device_mac"), seen_after=True)
-        ids = _devices_ever_called(text)
+        ids = _devices_with_past_value(text)
         return (found if ids is None else found.filter(id__in=expressions.in_ids(ids))), False
 
     def change_view(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise Http404  # the list has all values, and only those that the user may see
+        raise Http404  # the list shows all values that the user can see
 
     history_view = change_view
 
     def trail_object(self, obj: Any) -> Device:
         return Device(pk=obj.id, device_name=obj.device_name)
 
-    @admin.display(description=_("when"))
+    @admin.display(description=_("time"))
     def at(self, change: Any) -> Any:
         return change.history_date
 
@@ -137,12 +139,12 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         return change.device_name if change.seen_after else change.before_device_name
 
     @admin.display(description=_("MAC address"))
-    def device_address(self, change: Any) -> Any:
+    def mac_address(self, change: Any) -> Any:
         return change.device_mac if change.seen_after else change.before_device_mac
 
     @admin.display(description=_("change"))
     def action(self, change: Any) -> Any:
-        """Say what was done. A device that was taken out has no page of its own, so its audit trail is linked here."""
+        """Return the action. A retired device has no page, so the link to its audit trail is here."""
         if change.history_type == recording.DELETED and change.has_trail:
             url = reverse("admin:devices_historicaldevice_download_trail", args=[change.pk])
             link = '{}<br><a href="{}" class="underline">{}</a>'
@@ -155,12 +157,12 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
             return None
         if not change.seen_after:
             return _("went to another hospital")
-        if not change.seen_before and change.holder != change.before_holder:
+        if not change.seen_before and change.hospital_name != change.hospital_name_before:
             return _("came from elsewhere")
         if change.before_device_name is None:  # the row before has been pruned
             return None
         rows = [(label, *_values(change, field)) for field, label in FIELDS.items()]
-        rows.append((_("hospital"), change.before_holder or NO_HOSPITAL, change.holder or NO_HOSPITAL))
+        rows.append((_("hospital"), change.hospital_name_before or NO_HOSPITAL, change.hospital_name or NO_HOSPITAL))
         different = [row for row in rows if row[1] != row[2]]
         if not different:
             return _("its hospital was renamed")
@@ -169,15 +171,16 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("devices.add_device"))
 
-    @admin.action(description=_("Restore the devices that were taken out"), permissions=["restore"])
+    @admin.action(description=_("Restore devices"), permissions=["restore"])
     def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         registered = Device.objects.filter(pk=OuterRef("id"))
         gone = queryset.filter(~Exists(registered), seen_after=True).order_by().values("id").annotate(last=Max("pk"))
         chosen = self.get_queryset(request).filter(pk__in=gone.values("last"))
         if not chosen.exists():
-            messages.warning(request, _("None of these can be restored: they are registered, or were taken elsewhere."))
+            text = _("None of these devices can be restored. They are registered, or they left your hospitals.")
+            messages.warning(request, text)
             return None
-        if page := confirmation.ask(self, request, "restore", chosen):
+        if page := confirmation.render_confirmation(self, request, "restore", chosen):
             return page
         by = actor.actor_from_request(request, Channel.ADMIN)
         count = len(registry.restore([change.id for change in chosen], by))
@@ -187,17 +190,17 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
 
 
 def _has_part(text: str, name: str, address: str) -> Q:
-    """Do for columns of history what models.contains_text does for devices: the indexes of history are in capitals."""
+    """Return the condition of models.contains_text for columns of the history, whose indexes are in capital letters."""
     found = Q(**{f"{name}__icontains": text})
     for part in {text, mac.parse_mac_fragment(text)} - {None}:
         found |= Q(**{f"{address}__icontains": part})
     return found
 
 
-def _devices_ever_called(text: str) -> list[int] | None:
-    """Return the ids of the devices that have, or once had, the text in their name or MAC; None if they are very many.
+def _devices_with_past_value(text: str) -> list[int] | None:
+    """Return the ids of the devices that have, or once had, the text in their name or MAC; None if there are too many.
 
-    Indexes find them (trigrams.py). If they are very many, a scan of the changes fills a page of the list soon.
+    Indexes find them (db/trigrams.py). If there are more than MAX_IDS, a scan of the changes fills a page quickly.
     """
     if connection.vendor != "postgresql":  # SQLite has no such indexes
         return None
@@ -206,8 +209,8 @@ def _devices_ever_called(text: str) -> list[int] | None:
     former = Change.objects.filter(_has_part(text, "history_previous_name", "history_previous_mac"))
     ids: set[int] = set()
     for rows in (now, retired.values_list("id"), former.values_list("id")):
-        ids.update(pk for (pk,) in rows.order_by()[: MANY + 1])
-    return list(ids) if len(ids) <= MANY else None
+        ids.update(pk for (pk,) in rows.order_by()[: MAX_IDS + 1])
+    return list(ids) if len(ids) <= MAX_IDS else None
 
 
 def _is_any(column: str, ids: Collection[int] | None) -> Expression:
@@ -215,13 +218,13 @@ def _is_any(column: str, ids: Collection[int] | None) -> Expression:
 
 
 def _name_of(column: str) -> Coalesce:
-    """Return the name of the hospital in the column, also if it was merged into another one since."""
+    """Return the name of the hospital in the column, even if it has been merged into another hospital since then."""
     merged = HospitalAlias.objects.filter(former_id=OuterRef(f"{column}_id"))
     return Coalesce(f"{column}__name", Subquery(merged.values("name")[:1]))
 
 
 def _values(change: Any, field: str) -> tuple[Any, Any]:
-    """Return the field's value before and after, as the page shows it."""
+    """Return the displayed values of the field before and after the change."""
     before, after = getattr(change, f"before_{field}"), getattr(change, field)
     if field == "device_type":
         return DeviceType(before).label, DeviceType(after).label

@@ -1,9 +1,9 @@
-"""The page that asks before an action: how many objects it will change, which ones, and what else it must know.
+"""The confirmation page of an action: the number and names of the objects, and the form of the action.
 
-The sentences of an action are in templates/admin/confirm_<action>.html. An action begins like this:
+The text of an action is in templates/admin/confirm_<action>.html. An action begins like this:
 
     form = TransferForm(form_data(request))
-    if page := ask(self, request, "transfer", queryset, form):
+    if page := render_confirmation(self, request, "transfer", queryset, form):
         return page
 """
 
@@ -18,15 +18,15 @@ from django.utils.translation import gettext as _
 
 from devices.admin.base import RegistryModelAdmin
 
-SHOWN = 20  # of the chosen objects, by name
+NAMES_SHOWN = 20
 
 
 def form_data(request: HttpRequest) -> Any:
-    """Return the data for the page's form: None before the page was shown."""
+    """Return the data for the form of the page, or None if the page has not been shown yet."""
     return request.POST if "confirmed" in request.POST else None
 
 
-def ask(
+def render_confirmation(
     page: RegistryModelAdmin,
     request: HttpRequest,
     action: str,
@@ -34,24 +34,25 @@ def ask(
     form: forms.Form | None = None,
     **context: Any,
 ) -> HttpResponse | None:
-    """Return the page, or None if the user confirmed this number of objects and the form is valid.
+    """Return the page, or None if the user has confirmed this number of objects and the form is valid.
 
-    A user who chose all that a filter finds confirms a number: objects that were added meanwhile are not included.
+    The number matters if a user has selected everything that a filter finds: an object could be added before the
+    confirmation.
     """
     count = chosen.count()
     confirmed = request.POST.get("confirmed", "")
     if confirmed == str(count) and (form is None or form.is_valid()):
         return None
     if confirmed not in ("", str(count)):
-        messages.warning(request, _("The number has changed meanwhile. Please look again."))
+        messages.warning(request, _("The number of selected objects has changed. Please check the selection again."))
     return page.render_page(
         request,
         f"admin/confirm_{action}.html",
         title=page.get_action(action)[2],
         action=action,
         count=count,
-        shown=chosen[:SHOWN],
-        rest=max(count - SHOWN, 0),
+        shown=chosen[:NAMES_SHOWN],
+        rest=max(count - NAMES_SHOWN, 0),
         form=form,
         media=page.media + form.media if form else page.media,
         selected=request.POST.getlist(ACTION_CHECKBOX_NAME),

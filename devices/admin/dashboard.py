@@ -1,7 +1,7 @@
-"""The first page, and the side bar.
+"""The overview, and the sidebar.
 
-The page shows how many devices there are, where, of which type, since when; API keys to check; the latest changes. Each
-number links to the list that it counts, and is of the hospitals in the user's scope.
+The overview shows the numbers of devices by hospital, type and week of registration, API keys to check, and the latest
+changes. Each number links to the list that it counts. It includes only hospitals in the user's scope.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ from devices.values.device_types import DeviceType
 from devices.values.scope import Scope
 
 WEEKS = 12
-CACHED_FOR = 300  # seconds: after a large import, it takes long to count a week off the index
+CACHE_SECONDS = 300  # counting a week in the index takes long after a large import
 HOSPITALS = 10
 CHANGES = 8
 
@@ -36,11 +36,11 @@ CHANGES = 8
 class Metric:
     label: Any
     number: int
-    url: str  # of the list of what it counts
+    url: str  # of the list that the number counts
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add to the context of the admin's index what `templates/admin/index.html` shows."""
+    """Add the numbers and changes that `templates/admin/index.html` shows to the context of the admin's index."""
     scope = scopes.scope_for_user(request.user)
     by_hospital, by_type = Counter[int | None](), Counter[str]()
     for (hospital, device_type), number in DeviceCount.objects.by_holder_and_type(scope.hospital_ids).items():
@@ -79,14 +79,14 @@ def _largest_hospitals(by_hospital: Counter[int | None]) -> Iterator[Metric]:
 
 
 def _registrations(scope: Scope) -> Iterator[Metric]:
-    """Return the registrations of each of the last weeks, including this one, from Monday in the admin's time zone."""
+    """Return the registrations of each of the last weeks, including this one. Weeks begin on Monday in local time."""
     today = timezone.localdate()
     this_week = today - timedelta(days=today.weekday())
     mondays = [this_week - timedelta(weeks=weeks) for weeks in reversed(range(WEEKS))]
     key = f"registrations:{this_week}:{'all' if scope.hospital_ids is None else sorted(scope.hospital_ids)}".replace(
         " ", ""
     )
-    numbers: Any = cache.get_or_set(key, lambda: [_registered(scope, monday) for monday in mondays], CACHED_FOR)
+    numbers: Any = cache.get_or_set(key, lambda: [_registered(scope, monday) for monday in mondays], CACHE_SECONDS)
     for monday, number in zip(mondays, numbers, strict=True):
         days = {"created_at_from": monday, "created_at_to": monday + timedelta(days=6)}
         yield Metric(date_format(monday, "j M"), number, _list("device", **days))
@@ -103,8 +103,8 @@ def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {
             **{column: getattr(page, column)(change) for column in ("at", "device", "action", "changes")},
-            "who": actors.who(change) if change.history_user_id or change.history_api_key_id else "",
-            "through": change.get_history_channel_display(),
+            "user": actors.user(change) if change.history_user_id or change.history_api_key_id else "",
+            "channel": change.get_history_channel_display(),
             "url": _list("historicaldevice", id=change.id),
         }
         for change in changes
@@ -127,7 +127,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     access = [
         _item(_("Users"), "group", "devices_staffuser_changelist"),
         _item(_("API keys"), "key", "devices_apikey_changelist"),
-        _item(_("Audit"), "policy", "devices_auditevent_changelist"),
+        _item(_("Audit log"), "policy", "devices_auditevent_changelist"),
     ]
     return [{"items": devices}, {"title": _("Access"), "separator": True, "items": access}]
 

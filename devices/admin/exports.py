@@ -1,4 +1,4 @@
-"""Return devices as a file that an import can read."""
+"""Download devices as a file that an import can read."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -18,12 +18,12 @@ CONTENT_TYPES = {
 
 
 def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
-    """Return the devices, which must be within the user's scope, as `.csv` (streamed) or `.xlsx`.
+    """Return the devices as `.csv` (streamed) or `.xlsx`. The caller limits them to the user's scope.
 
     Raises:
-        UnreadableFile: there are more of them than a worksheet has rows.
+        UnreadableFile: there are more devices than a worksheet has rows.
     """
-    name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", plan.exported(devices)
+    name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", plan.export_rows(devices)
     if ending == ".csv":
         return StreamingHttpResponse(spreadsheet.csv_chunks(rows), headers=_headers(name, ending))
     return attachment(name, ending, rows)
@@ -32,7 +32,7 @@ def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
 def attachment(
     name: str, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = spreadsheet.EXPORTED
 ) -> HttpResponse:
-    file = io.BytesIO()  # some 30 bytes a device
+    file = io.BytesIO()  # about 30 bytes per device
     spreadsheet.write(file, ending, rows, columns)
     return HttpResponse(file.getvalue(), headers=_headers(name, ending))
 

@@ -1,4 +1,4 @@
-"""Filters of the admin's lists."""
+"""Filters of the lists."""
 
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from devices.models import Hospital
 
 
 class HospitalChoiceForm(AutocompleteDropdownForm):
-    """Choose a hospital by a part of its name. One outside the scope is not named, even if a URL chooses it."""
+    """Choose a hospital by part of its name. Hospitals outside the scope are not shown, even if the URL has the id."""
 
     def __init__(self, request: HttpRequest, name: str, **options: Any) -> None:
         super().__init__(request=request, name=name, **options)
@@ -28,7 +28,7 @@ class HospitalChoiceForm(AutocompleteDropdownForm):
 
 
 class HospitalFilter(AutocompleteSelectFilter):
-    """Objects of one hospital, or, by `__isnull`, of none."""
+    """Objects of one hospital, or of no hospital with `__isnull`."""
 
     form_class = HospitalChoiceForm
     used_parameters: dict[str, Any]
@@ -51,10 +51,10 @@ class DateRangeFilter(RangeDateFilter):
         return queryset
 
 
-class WhenFilter(DateRangeFilter):
+class TimeFilter(DateRangeFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.title = _("when")
+        self.title = _("time")
 
 
 def midnight(day: date) -> datetime:
@@ -66,6 +66,6 @@ def _day(text: str) -> date:
         day: date = forms.DateField().clean(text)
     except ValidationError as error:
         raise IncorrectLookupParameters(text) from error
-    if not 1900 <= day.year < 9999:  # beyond, another time zone's day has no date
+    if not 1900 <= day.year < 9999:  # other years can be invalid dates in another time zone
         raise IncorrectLookupParameters(text)
     return day

@@ -1,4 +1,4 @@
-"""Hospitals in the admin: operators rename and merge them, hospital admins see their own."""
+"""The pages of the hospitals. Operators rename and merge them; hospital admins see their own."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes
 
 
 class MergeForm(forms.Form):
-    into = forms.ModelChoiceField(Hospital.objects.none(), label=_("Into"), widget=UnfoldAdminSelect2Widget)
+    into = forms.ModelChoiceField(Hospital.objects.none(), label=_("Merge into"), widget=UnfoldAdminSelect2Widget)
 
     def __init__(self, *args: Any, chosen: list[Hospital], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,8 +51,8 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
     form = HospitalForm
     scope_field = "pk"
     changes_filter = "device_holder__id__exact"
-    list_display = ("name", "devices", "people", "created_at")
-    fields = ("name", "earlier_names", "devices", "people")
+    list_display = ("name", "devices", "hospital_admins", "created_at")
+    fields = ("name", "earlier_names", "devices", "hospital_admins")
     readonly_fields = fields[1:]
     search_fields = ("name", "former_names__name")
     ordering = ("name",)
@@ -62,8 +62,8 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
         counts = DeviceCount.objects.filter(device_holder=OuterRef("pk"), is_total=False).order_by()
         devices = counts.values("device_holder").annotate(sum=Sum("number")).values("sum")
         rows: QuerySet[Hospital] = super().get_queryset(request)
-        people = Count("admins", distinct=True)
-        return rows.annotate(number_of_devices=Coalesce(Subquery(devices), 0), number_of_admins=people)
+        admins = Count("admins", distinct=True)
+        return rows.annotate(number_of_devices=Coalesce(Subquery(devices), 0), number_of_admins=admins)
 
     def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> Any:
         return self.fields if obj else ("name",)
@@ -74,7 +74,7 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
         return format_html('<a href="{}" class="underline">{}</a>', url, hospital.number_of_devices)
 
     @admin.display(description=_("hospital admins"), ordering="number_of_admins")
-    def people(self, hospital: Any) -> Any:
+    def hospital_admins(self, hospital: Any) -> Any:
         return hospital.number_of_admins
 
     @admin.display(description=_("former names"))
@@ -87,7 +87,7 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
     has_change_permission = has_add_permission
 
     def has_delete_permission(self, request: HttpRequest, obj: Hospital | None = None) -> bool:
-        return False  # it is merged into another one: the history of its devices names it
+        return False  # it can only be merged: the history of its devices refers to it
 
     def save_model(self, request: HttpRequest, obj: Hospital, form: HospitalForm, change: bool) -> None:
         by = actor.actor_from_request(request, Channel.ADMIN)
@@ -98,7 +98,7 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
             obj.pk = hospitals.get_or_create([name], by)[hospital_names.fold_name(name)].pk
 
     @admin.action(description=_("Merge into another hospital"), permissions=["change"])
-    @step_up.required(*step_up.ACTION)  # admins and keys move along
+    @step_up.required(*step_up.ACTION)  # admins and API keys move, too
     def merge(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> HttpResponse | None:
         chosen: list[Any] = list(queryset)
         form = MergeForm(confirmation.form_data(request), chosen=chosen)
@@ -107,7 +107,7 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
             "admins": sum(hospital.number_of_admins for hospital in chosen),
             "keys": ApiKey.objects.filter(hospital__in=chosen).count(),
         }
-        if page := confirmation.ask(self, request, "merge", queryset, form, **numbers):
+        if page := confirmation.render_confirmation(self, request, "merge", queryset, form, **numbers):
             return page
         into = form.cleaned_data["into"]
         moved = hospitals.merge(chosen, into, actor.actor_from_request(request, Channel.ADMIN))

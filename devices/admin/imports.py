@@ -1,4 +1,4 @@
-"""Import a file of devices: choose it, see line by line what it would do, then do all of it or nothing."""
+"""Import a file of devices: choose it, check a preview of each row, then import all rows or none."""
 
 from http import HTTPStatus
 from typing import Any
@@ -19,26 +19,26 @@ from devices.access import actor, scopes
 from devices.admin.base import RegistryModelAdmin
 from devices.admin.exports import attachment
 from devices.imports import plan, preview
-from devices.imports.files import spreadsheet
+from devices.imports.files import header, spreadsheet
 from devices.imports.files.header import COLUMNS, ID, UnreadableFile
 from devices.imports.plan import RowAction
-from devices.models import Channel, Device, ImportPreview, ImportPreviewRow
+from devices.models import Channel, ImportPreview, ImportPreviewRow
 from devices.values.device_types import DeviceType
 from devices.values.errors import ValidationFailed
 from devices.values.hospital_names import NO_HOSPITAL
 
-LINES_A_PAGE = 100
-RETRY_AFTER = 10  # seconds, in which most imports are done
+ROWS_PER_PAGE = 100
+RETRY_AFTER = 10  # seconds; most imports take less
 PERMISSIONS = ("devices.add_device", "devices.change_device")
 PREVIEW = "admin:devices_device_import_preview"
 VARIANTS = {RowAction.NEW: "success", RowAction.CHANGED: "info", RowAction.INVALID: "danger"}  # of unfold's label
 TYPES: dict[str, object] = dict(DeviceType.choices)
 
-TOO_LARGE = _("The file is larger than %(limit)d MB. Divide it, or delete columns and pictures that are not needed.")
-BUSY = _("Another import is being read. Try again in a moment.")
-CHANGED = _(
-    "The registry has changed since you saw this: something else would be imported by now. Nothing was imported. "
-    "Please look again."
+TOO_LARGE = _("The file is larger than %(limit)d MB. Divide it, or delete unneeded columns and pictures.")
+BUSY = _("Another import is in progress. Try again in a moment.")
+OUTDATED = _(
+    "The registry has changed since this preview, so the result would be different. Nothing was imported. Please check "
+    "the rows again."
 )
 
 
@@ -71,27 +71,27 @@ class ImportsMixin(RegistryModelAdmin):
             return _busy(self._form(request, str(BUSY)))
 
     def template(self, request: HttpRequest, ending: str) -> HttpResponse:
-        """Return a file that has the headings only."""
+        """Return a file that has only the column headers, in the user's language."""
         if not self.has_import_permission(request):
             raise PermissionDenied
         if ending not in spreadsheet.ENDINGS:
             raise Http404
-        return attachment(f"devices{ending}", ending, [], COLUMNS)
+        return attachment(f"devices{ending}", ending, [], [header.label(column) for column in COLUMNS])
 
     def preview(self, request: HttpRequest, upload_id: UUID) -> HttpResponse:
-        """Show what the lines would do. A POST imports or deletes them."""
+        """Show the effect of each row. A POST imports the rows or cancels the import."""
         if not self.has_import_permission(request):
             raise PermissionDenied
         by = actor.actor_from_request(request, Channel.IMPORT)
         try:
             upload = preview.preview_of(by).get(pk=upload_id)
             if request.method == "POST":
-                return self._answer(request, upload, by)
+                return self._confirm_or_cancel(request, upload, by)
             if upload.language != get_language() and preview.refresh_preview(upload, by):
-                messages.warning(request, str(CHANGED))
+                messages.warning(request, str(OUTDATED))
         except ImportPreview.DoesNotExist:
-            title = _("There is nothing to import here")
-            page = self.render_page(request, "admin/import_gone.html", title=title)
+            title = _("This preview no longer exists")
+            page = self.render_page(request, "admin/import_not_found.html", title=title)
             page.status_code = HTTPStatus.NOT_FOUND
             return page
         except preview.ImportBusy:
@@ -109,17 +109,18 @@ class ImportsMixin(RegistryModelAdmin):
             max_megabytes=settings.IMPORT_MAX_BYTES // 2**20,
             too_large=_too_large(),
             endings=reversed(spreadsheet.ENDINGS),
+            headers={column: header.label(column) for column in COLUMNS},
         )
 
-    def _answer(self, request: HttpRequest, upload: ImportPreview, by: actor.Actor) -> HttpResponse:
-        if "forget" in request.POST:
+    def _confirm_or_cancel(self, request: HttpRequest, upload: ImportPreview, by: actor.Actor) -> HttpResponse:
+        if "cancel" in request.POST:
             upload.delete()
             return redirect("admin:devices_device_import_file")
         try:
             outcome = preview.confirm(upload.pk, by)
         except (preview.PreviewOutdated, ValidationFailed):
             preview.refresh_preview(upload, by)
-            messages.warning(request, str(CHANGED))
+            messages.warning(request, str(OUTDATED))
             return redirect(PREVIEW, upload.pk)
         done = _("Imported: %(registered)d registered, %(changed)d changed, %(unchanged)d unchanged.")
         messages.success(request, done % plan.totals(outcome))
@@ -127,12 +128,12 @@ class ImportsMixin(RegistryModelAdmin):
 
     def _show(self, request: HttpRequest, upload: ImportPreview) -> HttpResponse:
         counts = {action: upload.counts.get(action, 0) for action in RowAction}
-        wrong, total = counts[RowAction.INVALID], sum(counts.values())
-        chosen = request.GET.get("action") or (RowAction.INVALID if wrong else "all")
-        lines = upload.rows.order_by("number")
+        invalid, total = counts[RowAction.INVALID], sum(counts.values())
+        chosen = request.GET.get("action") or (RowAction.INVALID if invalid else "all")
+        rows = upload.rows.order_by("number")
         if chosen in counts:
-            lines = lines.filter(action=chosen)
-        page = Paginator(lines, LINES_A_PAGE).get_page(request.GET.get("page"))
+            rows = rows.filter(action=chosen)
+        page = Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
         tabs = [(action.value, action.label, count, chosen == action) for action, count in counts.items()]
         return self.render_page(
             request,
@@ -140,18 +141,18 @@ class ImportsMixin(RegistryModelAdmin):
             title=_("Import %(name)s") % {"name": upload.name},
             notes=upload.notes,
             total=total,
-            wrong=wrong,
-            effects=counts[RowAction.NEW] + counts[RowAction.CHANGED],
+            invalid=invalid,
+            effective=counts[RowAction.NEW] + counts[RowAction.CHANGED],
             tabs=[("all", _("All"), total, chosen not in counts), *tabs],
             chosen=chosen,
             page=page,
-            lines=[_shown(line) for line in page],
-            headings=_headings().values(),
+            rows=[_row_context(row) for row in page],
+            headers=[header.label(column) for column in COLUMNS],
         )
 
 
 def _receive(request: HttpRequest) -> ImportPreview:
-    if getattr(request, "upload_too_large", False):  # set by upload_limit.py
+    if getattr(request, "upload_too_large", False):  # set by upload_handlers.py
         raise UnreadableFile(_too_large())
     file = request.FILES.get("file")
     if file is None:
@@ -168,34 +169,30 @@ def _busy(response: HttpResponse) -> HttpResponse:
     return response
 
 
-def _headings() -> dict[str, str]:
-    return {column: str(Device._meta.get_field(column).verbose_name) for column in COLUMNS}  # type: ignore[union-attr]
-
-
-def _shown(line: ImportPreviewRow) -> dict[str, Any]:
-    """Return a line for the page: of each column the value, the value before if it differs, and what is wrong."""
-    kept, action = preview.content(line), RowAction(line.action)
-    old = kept["old"]
-    new = {"device_holder": NO_HOSPITAL, **old, **kept["cells"], **kept["new"]}
+def _row_context(row: ImportPreviewRow) -> dict[str, Any]:
+    """Return the row for the template: of each column the value, the old value if it differs, and the errors."""
+    stored, action = preview.content(row), RowAction(row.action)
+    old = stored["old"]
+    new = {"device_holder": NO_HOSPITAL, **old, **stored["cells"], **stored["new"]}
     for values in (old, new):
         values["device_type"] = TYPES.get(values.get("device_type", ""), values.get("device_type"))
-    wrong: dict[str, list[str]] = {}
-    for field, _code, text in kept["problems"]:
-        wrong.setdefault(field, []).append(text)
+    errors: dict[str, list[str]] = {}
+    for field, _code, text in stored["problems"]:
+        errors.setdefault(field, []).append(text)
     fields = [
         {
-            "label": label,
+            "label": header.label(column),
             "old": old[column] if action == RowAction.CHANGED and old[column] != new[column] else None,
             "new": new.get(column),
-            "wrong": wrong.get(column),
+            "errors": errors.get(column),
         }
-        for column, label in _headings().items()
+        for column in COLUMNS
     ]
     return {
-        "number": line.number,
+        "number": row.number,
         "action": action.label,
         "variant": VARIANTS.get(action, "default"),
-        "id": kept["cells"].get(ID),
-        "wrong": wrong.get(ID),
+        "id": stored["cells"].get(ID),
+        "errors": errors.get(ID),
         "fields": fields,
     }

@@ -1,27 +1,27 @@
-"""Refuse uploads that are too large, before they are on this machine's disk."""
+"""Reject uploads that are too large before they are written to disk."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 
-FORM = 64 * 1024  # bytes that a form may have besides its file
-READ_PAST = 10  # times the limit, up to which the request is read: a response before its end is lost
+FORM_BYTES = 64 * 1024  # for the other fields of the form
+READ_UP_TO = 10  # times the limit: a client that still sends does not read a response, so such a request is read
 
 
 class LimitedUpload(FileUploadHandler):
-    """Take no file of a request that is larger than the settings allow, and set `upload_too_large` on the request.
+    """Discard the file of a request that is larger than the settings allow, and set `upload_too_large` on the request.
 
-    Comes before the handlers that store files.
+    This handler must come before the handlers that store files.
     """
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         request: Any = self.request
-        excess = int(request.META.get("CONTENT_LENGTH") or 0) / (settings.IMPORT_MAX_BYTES + FORM)
+        excess = int(request.META.get("CONTENT_LENGTH") or 0) / (settings.IMPORT_MAX_BYTES + FORM_BYTES)
         if excess > 1:
             request.upload_too_large = True
-            raise StopUpload(connection_reset=excess > READ_PAST)
+            raise StopUpload(connection_reset=excess > READ_UP_TO)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         return raw_data

@@ -166,7 +166,7 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
     def reset_two_factor(self, request: HttpRequest, queryset: QuerySet[StaffUser]) -> HttpResponse | None:
         if self._is_protected(request, queryset):
             return None
-        if page := confirmation.ask(self, request, "reset_two_factor", queryset):
+        if page := confirmation.render_confirmation(self, request, "reset_two_factor", queryset):
             return page
         with transaction.atomic():
             for user in queryset:
@@ -181,7 +181,7 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
 
     @admin.action(description=_("End all sessions"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[StaffUser]) -> HttpResponse | None:
-        if page := confirmation.ask(self, request, "end_sessions", queryset):
+        if page := confirmation.render_confirmation(self, request, "end_sessions", queryset):
             return page
         with transaction.atomic():
             counts = {user: sessions.end_others(user) for user in queryset}

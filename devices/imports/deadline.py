@@ -17,15 +17,15 @@ class Deadline:
     """A limit in seconds of CPU time, for the thread that creates it. Waiting for a busy CPU does not count."""
 
     seconds: float
-    began: float = field(default_factory=time.thread_time)
+    started: float = field(default_factory=time.thread_time)
 
     def check(self) -> None:
-        if time.thread_time() - self.began > self.seconds:
+        if time.thread_time() - self.started > self.seconds:
             raise DeadlineExceeded
 
-    def during(self, things: Iterable[T]) -> Iterator[T]:
-        """Yield the things, and check before every hundredth."""
-        for count, thing in enumerate(things):
+    def during(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items, and check before each hundredth one."""
+        for count, item in enumerate(items):
             if not count % 100:
                 self.check()
-            yield thing
+            yield item

@@ -29,5 +29,5 @@ def expired() -> dict[str, QuerySet[Any]]:
         "failed sign-ins": AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME),
         "sign-ins logged by axes": AccessLog.objects.all(),
         "failed sign-ins logged by axes": AccessFailureLog.objects.all(),
-        "import previews": ImportPreview.objects.filter(created_at__lt=now - preview.KEPT_FOR),
+        "import previews": ImportPreview.objects.filter(created_at__lt=now - preview.LIFETIME),
     }

@@ -1,7 +1,7 @@
 """Scopes: the hospitals whose devices a key or a user may see and write.
 
-Every query of the API and of the admin is filtered by one (`DeviceQuerySet.in_scope`), and every write is checked against
-one (registry/validation.py).
+Every query of the API and of the admin is filtered by one (`DeviceQuerySet.in_scope`), and every write is checked
+against one (registry/validation.py).
 """
 
 from collections.abc import Collection

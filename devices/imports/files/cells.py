@@ -1,8 +1,8 @@
-"""Read a cell of a spreadsheet, and escape a text for one.
+"""Read a cell of a spreadsheet, and detect values that Excel has converted.
 
-Excel interprets what is typed: a MAC address of digits becomes a number, a name such as `1-2` a date, and a text that
-begins like a formula is run. So cells are written with an apostrophe before what Excel would run or change, and read
-without it. https://owasp.org/www-community/attacks/CSV_Injection
+Excel converts typed text: a MAC address of digits becomes a number, a name such as `1-2` a date, and a text that begins
+like a formula is executed. An export writes an apostrophe before such texts (values/csv_escaping.py); reading removes
+it. https://owasp.org/www-community/attacks/CSV_Injection
 """
 
 import re
@@ -17,30 +17,33 @@ from devices.values.normalization import normalize
 
 
 class ExcelConversion(models.TextChoices):
-    """What Excel stored instead of what was typed, which cannot be recovered. The label is for the user."""
+    """A conversion by Excel. The typed text cannot be recovered. The label is for the user."""
 
     NUMBER = (
         "number",
         _(
-            "Excel has turned this into a number, and nobody can tell any more what it was. Format the column as text, "
-            "type it again, and choose the file again."
+            "Converted by Excel to a number; the original text is lost. Format the column as text, type the value "
+            "again, and choose the file again."
         ),
     )
     DATE = (
         "date",
-        _("Excel has turned this into a date. Format the column as text, type it again, and choose the file again."),
+        _(
+            "Converted by Excel to a date or time. Format the column as text, type the value again, and choose the "
+            "file again."
+        ),
     )
-    ERROR = "error", _("This cell has an error of Excel in it. Type the value again, and choose the file again.")
+    ERROR = "error", _("This cell contains an Excel error. Type the value again, and choose the file again.")
 
 
 class Date(str):
-    """A cell that is a date, a time or a duration for Excel."""
+    """The text of a cell that Excel stores as a date, time or duration."""
 
     __slots__ = ()
 
 
-MAX_TEXT = 2**15  # characters of a cell that are normalized: as many as Excel's may have
-MAX_EXACT_INTEGER = 10**15  # from here on Excel keeps the first 15 digits of a number only
+MAX_TEXT = 2**15  # characters of a cell that are read: Excel's limit
+MAX_EXACT_INTEGER = 10**15  # from here on, Excel stores only the first 15 digits of a number
 
 _SCIENTIFIC_NOTATION = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]?\d+", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?:[ T]\d.*)?|\d{1,2}[- ][A-Z]{3,9}[- ]\d{2,4}", re.IGNORECASE)
@@ -48,7 +51,7 @@ _FEW_DIGITS = re.compile(r"\d{6,11}")
 
 
 def read_cell(column: str, cell: object) -> tuple[str, ExcelConversion | None]:
-    """Return the cell's text, normalized, and what Excel made of it if that is not what was typed."""
+    """Return the cell's text, normalized, and the conversion if Excel has changed the typed text."""
     if isinstance(cell, Date):
         return str(cell), ExcelConversion.DATE
     if isinstance(cell, str):
@@ -59,7 +62,7 @@ def read_cell(column: str, cell: object) -> tuple[str, ExcelConversion | None]:
 
 
 def text_of(cell: object) -> str:
-    """Return the cell as it looks in Excel, where each number is a float: 7.0 is 7."""
+    """Return the cell as Excel shows it. Excel stores each number as a float: 7.0 is 7."""
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
@@ -71,23 +74,23 @@ def _read_text(column: str, text: str) -> tuple[str, ExcelConversion | None]:
         return text, ExcelConversion.ERROR
     if column == "device_mac":
         return plain, None if _is_mac(plain) else _converted_mac(plain)
-    is_power = column == "device_name" and _SCIENTIFIC_NOTATION.fullmatch(plain)  # a name may be any other text
-    return plain, ExcelConversion.NUMBER if is_power else None
+    is_number = column == "device_name" and _SCIENTIFIC_NOTATION.fullmatch(plain)  # a name can be any other text
+    return plain, ExcelConversion.NUMBER if is_number else None
 
 
 def _converted_mac(text: str) -> ExcelConversion | None:
     if _DATE.fullmatch(text):
         return ExcelConversion.DATE
-    # A MAC of few digits began with zeros, which are lost.
+    # A MAC with too few digits has lost its leading zeros.
     return ExcelConversion.NUMBER if _SCIENTIFIC_NOTATION.fullmatch(text) or _FEW_DIGITS.fullmatch(text) else None
 
 
 def _read_number(column: str, number: float) -> tuple[str, ExcelConversion | None]:
     text = text_of(number)
-    certain = abs(number) < MAX_EXACT_INTEGER
+    is_exact = abs(number) < MAX_EXACT_INTEGER
     if column == "device_mac":  # 112233445500 may have been 1122334455E2, which is a MAC too
-        certain = len(text) == 12 and text.isdigit() and not text.endswith("00")
-    return text, None if certain else ExcelConversion.NUMBER
+        is_exact = len(text) == 12 and text.isdigit() and not text.endswith("00")
+    return text, None if is_exact else ExcelConversion.NUMBER
 
 
 def _is_mac(text: str) -> bool:

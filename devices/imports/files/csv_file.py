@@ -1,4 +1,4 @@
-"""Read a text file of cells, with any usual delimiter and in any encoding in which Excel saves it."""
+"""Read a CSV file, with any common delimiter and in any encoding in which Excel saves it."""
 
 import codecs
 import csv
@@ -15,16 +15,16 @@ from devices.imports.files.xlsx_reader import MAX_COLUMNS
 
 DELIMITERS = ",;\t|"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-CP1252 = "cp1252"  # what Excel writes for “CSV” on a PC in Western Europe or Indonesia
+CP1252 = "cp1252"  # Excel writes it for “CSV” on a PC in Western Europe or Indonesia
 CHUNK_SIZE = 64 * 1024  # bytes, or characters
-MAX_RECORD = 2**20  # characters of one record, whose cells are in memory together
+MAX_RECORD = 2**20  # characters; all cells of a record are in memory at the same time
 
 
 def encoding_of(file: BinaryIO) -> str:
-    """Return the encoding of the byte-order mark; without one UTF-8, or else Windows-1252.
+    """Return the encoding of the byte-order mark. Without one, return UTF-8 if the file is valid, else Windows-1252.
 
     Raises:
-        UnreadableFile: it is none of them.
+        UnreadableFile: the file is not valid in any of them.
     """
     file.seek(0)
     head = file.read(CHUNK_SIZE)
@@ -40,44 +40,44 @@ def encoding_of(file: BinaryIO) -> str:
     )
 
 
-def lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
-    """Give each record's cells with the number of the line on which it begins, from 1.
+def records(file: BinaryIO, encoding: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each record, with the number of the line on which it begins, from 1.
 
     Raises:
-        UnreadableFile: the file is no CSV, or a record is too long.
+        UnreadableFile: the file is not valid CSV, or a record is too long.
     """
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
     begins, length = 1, 0
 
-    def counted() -> Iterator[str]:
+    def limited_lines() -> Iterator[str]:
         nonlocal length
         while line := text.readline(MAX_RECORD + 1):
             length += len(line)
             if length > MAX_RECORD:
-                raise UnreadableFile(_("The file is no list of devices: line %(line)d is too long.") % {"line": begins})
+                raise UnreadableFile(_("The file is not a list of devices: row %(row)d is too long.") % {"row": begins})
             yield line
 
     try:
         delimiter = delimiter_of(text.read(CHUNK_SIZE).splitlines(keepends=True))
         text.seek(0)
-        reader = csv.reader(counted(), delimiter=delimiter, strict=True)
+        reader = csv.reader(limited_lines(), delimiter=delimiter, strict=True)
         for cells in reader:
             yield begins, cells
             begins, length = reader.line_num + 1, 0
     except csv.Error as error:
         raise UnreadableFile(
-            _("The file is no CSV: %(error)s, near line %(line)d.") % {"error": error, "line": begins}
+            _("The file is not valid CSV: %(error)s, near row %(row)d.") % {"error": error, "row": begins}
         ) from error
     finally:
         text.detach()
 
 
 def delimiter_of(first: Sequence[str]) -> str:
-    """Return the delimiter with which most headings are found in one of the first lines."""
+    """Return the delimiter that finds the most known columns in one of the first lines."""
 
-    def found(delimiter: str) -> int:
-        records = csv.reader(first[: header.LINES_SEARCHED], delimiter=delimiter)
-        return header.count_known_columns([record[:MAX_COLUMNS] for record in records])
+    def known_columns(delimiter: str) -> int:
+        rows = csv.reader(first[: header.ROWS_SEARCHED], delimiter=delimiter)
+        return header.count_known_columns([row[:MAX_COLUMNS] for row in rows])
 
-    return max(DELIMITERS, key=found)
+    return max(DELIMITERS, key=known_columns)

@@ -1,6 +1,6 @@
 """Read and write lists of devices as CSV (csv_file.py) or XLSX (xlsx_file.py), row by row.
 
-The content of a file decides what it is, not its name.
+The content of a file determines its format; the name does not matter.
 """
 
 import codecs
@@ -18,143 +18,143 @@ from devices.imports.deadline import Deadline
 from devices.imports.files import cells, csv_file, header, xlsx_file
 from devices.imports.files.cells import MAX_TEXT, ExcelConversion
 from devices.imports.files.header import COLUMNS, ID, Columns, UnreadableFile
-from devices.imports.files.xlsx_file import Line, Lines
+from devices.imports.files.xlsx_file import SheetRow, SheetRows
 from devices.imports.files.xlsx_reader import MAX_COLUMNS
 from devices.values import csv_escaping
 
 ENDINGS = (".csv", ".xlsx")
 EXPORTED = (ID, *COLUMNS)
-ROWS_AT_ONCE = 500  # of a CSV that is written
+ROWS_PER_CHUNK = 500  # when a CSV is written
 NEVER = Deadline(math.inf)
 
 
 class Row(NamedTuple):
-    """A line of the file: its number, from 1; its cells that are not empty, by column; what Excel spoilt of them."""
+    """A row of the file."""
 
-    number: int
-    cells: dict[str, str]
-    spoilt: dict[str, ExcelConversion]
+    number: int  # from 1
+    cells: dict[str, str]  # the cells that are not empty, by column
+    conversions: dict[str, ExcelConversion]  # the cells that Excel has converted, by column
 
 
 @dataclass
 class Sheet:
-    """An open file: its rows, which can be read once while it is open, and notes about it."""
+    """An open file. Its rows can be read once, while it is open."""
 
     rows: Iterator[Row]
-    passed_over: list[str]  # unknown headings
-    has_holders: bool
-    is_windows: bool = False  # a text file in Windows-1252
+    ignored_columns: list[str]
+    has_hospitals: bool
+    is_windows_1252: bool = False  # the encoding of a text file
 
 
 @contextmanager
 def open_sheet(file: BinaryIO, deadline: Deadline = NEVER) -> Iterator[Sheet]:
-    """Open a seekable file and find its headings. Lines that are blank or repeat the headings are left out.
+    """Open a seekable file and find its header. Skip blank rows and rows that repeat the header.
 
     Raises:
-        UnreadableFile: also while rows are read: the format is unknown, or a heading is missing.
-        Overdue: also while rows are read.
+        UnreadableFile: the format is unknown, or a column is missing. Also raised while rows are read.
+        DeadlineExceeded: also raised while rows are read.
     """
     if xlsx_file.is_workbook(file):
         with xlsx_file.worksheets(file) as worksheets:
-            yield _first_with_headings(map(deadline.during, worksheets))
+            yield _first_with_header(map(deadline.during, worksheets))
     else:
         encoding = csv_file.encoding_of(file)
-        sheet = _sheet(deadline.during(csv_file.lines(file, encoding)))
-        sheet.is_windows = encoding == csv_file.CP1252
+        sheet = _sheet(deadline.during(csv_file.records(file, encoding)))
+        sheet.is_windows_1252 = encoding == csv_file.CP1252
         yield sheet
 
 
 def write(file: BinaryIO, ending: str, rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> int:
-    """Write the headings and the rows, escaped; return how many rows there were.
+    """Write the column headers and the rows, escaped. Return the number of rows.
 
     Raises:
-        UnreadableFile: there are more rows than a worksheet has.
+        UnreadableFile: there are more rows than a worksheet can have.
     """
     if ending == ".xlsx":
         return xlsx_file.write(file, columns, rows)
-    counted = itertools.count()
-    file.writelines(csv_chunks((row for row, _place in zip(rows, counted, strict=False)), columns))
-    return next(counted)
+    counter = itertools.count()
+    file.writelines(csv_chunks((row for row, _index in zip(rows, counter, strict=False)), columns))
+    return next(counter)
 
 
 class _Echo:
-    """A file for csv.writer, whose `writerow` returns what `write` returns."""
+    """A file for csv.writer, whose `writerow` returns the result of `write`."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def csv_chunks(rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED) -> Iterator[bytes]:
-    """Give a CSV in pieces. It begins with a byte-order mark: without one, Excel reads Windows-1252."""
+    """Yield a CSV in chunks. It begins with a byte-order mark, because without one Excel reads Windows-1252."""
     writer = csv.writer(_Echo())
     lines = (writer.writerow(map(csv_escaping.escape, row)) for row in itertools.chain([columns], rows))
     yield codecs.BOM_UTF8
-    while chunk := "".join(itertools.islice(lines, ROWS_AT_ONCE)):
+    while chunk := "".join(itertools.islice(lines, ROWS_PER_CHUNK)):
         yield chunk.encode()
 
 
-def _first_with_headings(worksheets: Iterable[Lines]) -> Sheet:
-    """Return the first worksheet that has the headings; a cover sheet may come before it.
+def _first_with_header(worksheets: Iterable[SheetRows]) -> Sheet:
+    """Return the first worksheet that has the required columns. A cover sheet can come before it.
 
     Raises:
-        UnreadableFile: none has them; the message is about the first worksheet.
+        UnreadableFile: no worksheet has them. The message is about the first worksheet.
     """
     first: UnreadableFile | None = None
-    for lines in worksheets:
+    for rows in worksheets:
         try:
-            return _sheet(lines)
+            return _sheet(rows)
         except UnreadableFile as error:
             first = first or error
     raise first or UnreadableFile(_("The workbook has no worksheet."))
 
 
-def _sheet(lines: Lines) -> Sheet:
-    cut = ((number, line[:MAX_COLUMNS]) for number, line in lines)
-    filled: Lines = (line for line in cut if any(str(cell).replace("\0", "").strip() for cell in line[1]))
-    first = list(itertools.islice(filled, header.LINES_SEARCHED))
+def _sheet(sheet_rows: SheetRows) -> Sheet:
+    limited = ((number, row[:MAX_COLUMNS]) for number, row in sheet_rows)
+    filled: SheetRows = (row for row in limited if any(str(cell).replace("\0", "").strip() for cell in row[1]))
+    first = list(itertools.islice(filled, header.ROWS_SEARCHED))
     if header.count_known_columns(_texts(first)) < 2:
         first, filled = _split_cells(first, filled)
     texts = _texts(first)
     index, columns = header.find_header(texts)
-    above = {tuple(line) for _number, line in first[: index + 1]}
+    above = {tuple(row) for _number, row in first[: index + 1]}
     below = itertools.chain(first[index + 1 :], filled)
-    rows = _rows((line for line in below if tuple(line[1]) not in above), columns)
-    passed_over = [text for text, column in zip(texts[index], columns, strict=True) if text and not column]
-    return Sheet(rows, passed_over, "device_holder" in columns)
+    ignored = [text for text, column in zip(texts[index], columns, strict=True) if text and not column]
+    rows = _rows((row for row in below if tuple(row[1]) not in above), columns)
+    return Sheet(rows, ignored, "device_holder" in columns)
 
 
-def _split_cells(first: list[Line], rest: Lines) -> tuple[list[Line], Lines]:
-    """Divide lines that stand in one cell each, if that gives headings; else return them unchanged.
+def _split_cells(first: list[SheetRow], rest: SheetRows) -> tuple[list[SheetRow], SheetRows]:
+    """Split rows that have all of their text in one cell, if the result has a header; otherwise return them unchanged.
 
-    Such is a CSV with commas that was saved by an Excel whose delimiter is a semicolon, as in Indonesia.
+    Excel makes such a file from a CSV with commas if its delimiter is a semicolon, as in Indonesia.
     """
-    delimiter = csv_file.delimiter_of([_whole(line) for _number, line in first])
+    delimiter = csv_file.delimiter_of([_joined(row) for _number, row in first])
 
-    def divide(line: Line) -> Line:
-        return line[0], next(csv.reader([_whole(line[1])], delimiter=delimiter), [])[:MAX_COLUMNS]
+    def split(row: SheetRow) -> SheetRow:
+        return row[0], next(csv.reader([_joined(row[1])], delimiter=delimiter), [])[:MAX_COLUMNS]
 
-    divided = list(map(divide, first))
-    return (divided, map(divide, rest)) if header.count_known_columns(_texts(divided)) >= 2 else (first, rest)
-
-
-def _whole(line: Sequence[object]) -> str:
-    """Return the line as it was before Excel divided it at semicolons."""
-    return " ".join(";".join(map(cells.text_of, line)).rstrip(";")[:MAX_TEXT].splitlines())
+    split_first = list(map(split, first))
+    return (split_first, map(split, rest)) if header.count_known_columns(_texts(split_first)) >= 2 else (first, rest)
 
 
-def _texts(lines: Iterable[Line]) -> list[list[str]]:
+def _joined(row: Sequence[object]) -> str:
+    """Return the row as it was before Excel split it at semicolons."""
+    return " ".join(";".join(map(cells.text_of, row)).rstrip(";")[:MAX_TEXT].splitlines())
+
+
+def _texts(rows: Iterable[SheetRow]) -> list[list[str]]:
     """Return the texts of the cells without NUL, which PostgreSQL does not store."""
-    return [[cells.text_of(cell)[:MAX_TEXT].replace("\0", "").strip() for cell in line] for _number, line in lines]
+    return [[cells.text_of(cell)[:MAX_TEXT].replace("\0", "").strip() for cell in row] for _number, row in rows]
 
 
-def _rows(lines: Lines, columns: Columns) -> Iterator[Row]:
-    places = [(place, column) for place, column in enumerate(columns) if column]
-    for number, line in lines:
+def _rows(rows: SheetRows, columns: Columns) -> Iterator[Row]:
+    fields = [(index, column) for index, column in enumerate(columns) if column]
+    for number, values in rows:
         row = Row(number, {}, {})
-        for place, column in places:
-            text, spoilt = cells.read_cell(column, line[place] if place < len(line) else "")
+        for index, column in fields:
+            text, conversion = cells.read_cell(column, values[index] if index < len(values) else "")
             if text:
                 row.cells[column] = text
-            if spoilt:
-                row.spoilt[column] = spoilt
+            if conversion:
+                row.conversions[column] = conversion
         yield row

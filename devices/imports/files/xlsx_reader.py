@@ -1,12 +1,12 @@
-"""Read an XLSX workbook in a process of its own: `python -I xlsx_reader.py BYTES SECONDS < workbook`.
+"""Read an XLSX workbook in a separate process: `python -I xlsx_reader.py BYTES SECONDS < workbook`.
 
-A workbook is a ZIP of XML, small in transit and of any size when unpacked, and calamine holds a whole worksheet in
-memory: two cells far apart make it fill the rectangle between them. So the kernel limits this process, to BYTES of
-address space and SECONDS of the processor, and xlsx_file.py, which starts it, gives it no environment. It imports
-nothing of the registry.
+A workbook is a ZIP of XML. It is small in transit and can have any size when unpacked. calamine holds a whole worksheet
+in memory, and two cells far apart make it fill the rectangle between them. So the kernel limits this process to BYTES
+of address space and SECONDS of CPU time. xlsx_file.py starts it, without an environment. It imports no other module of
+the project.
 
-Each line of the output is a JSON array of a row that is not empty: [worksheet, row, cells]. A date, time or duration is
-{"date": its text}. Row 0 begins a worksheet. The exit status says why a workbook was refused.
+Each line of the output is a row that is not empty, as a JSON array: [worksheet, row, cells]. A date, time or duration
+is {"date": its text}. Row 0 begins a worksheet. The exit status is the reason if a workbook is rejected.
 """
 
 import io
@@ -19,17 +19,17 @@ from collections.abc import Iterator, Sequence
 import orjson
 from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-DAMAGED, TOO_LARGE, PROTECTED, OLD = range(10, 14)  # the exit status if the workbook is refused
+DAMAGED, TOO_LARGE, PROTECTED, OLD = range(10, 14)  # exit statuses of a rejected workbook
 
-MAX_ROWS = 1_048_576  # Excel's own
+MAX_ROWS = 1_048_576  # Excel's limit
 MAX_PARTS = 1_000
 MAX_UNPACKED = 96 * 2**20  # bytes of all XML
 MAX_ROW = 4 * 2**20  # bytes of JSON
-MAX_COLUMNS = 50  # that are read: more than any list of devices has
+MAX_COLUMNS = 50  # further columns are ignored; no list of devices has more
 
 OLE = bytes.fromhex("D0CF11E0A1B11AE1")
-ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # the stream of an Office file that a password opens
-# calamine has no text for a cell with an error, such as #N/A. As a formula's text it has one.
+ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # a stream in each Office file with a password
+# calamine returns no text for a cell with an error, such as #N/A. It does if the cell has the type of a formula's text.
 ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\b[^<>]*?\st=)(["'])e\2""")
 OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_APPEND_NEWLINE
 
@@ -41,8 +41,8 @@ def main(memory: int, seconds: int) -> None:
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
     }
-    for limit, most in limits.items():
-        resource.setrlimit(limit, (most, most))
+    for limit, maximum in limits.items():
+        resource.setrlimit(limit, (maximum, maximum))
     try:
         for row in rows(sys.stdin.buffer.read()):
             sys.stdout.buffer.write(row)
@@ -50,34 +50,34 @@ def main(memory: int, seconds: int) -> None:
         raise
     except MemoryError:
         sys.exit(TOO_LARGE)
-    except BaseException:  # noqa: BLE001  (of Rust too, whose panics are no Exception)
+    except BaseException:  # noqa: BLE001  (a panic of Rust is not an Exception)
         sys.exit(DAMAGED)
 
 
 def rows(content: bytes) -> Iterator[bytes]:
     book = CalamineWorkbook.from_filelike(unpacked(content))
-    for place, sheet in enumerate(book.sheets_metadata):
-        if sheet.typ == SheetTypeEnum.WorkSheet and sheet.visible == SheetVisibleEnum.Visible:
-            yield line(place, 0, [])
-            opened = book.get_sheet_by_index(place)
-            if opened.end and opened.end[0] >= MAX_ROWS:  # from 0
+    for index, metadata in enumerate(book.sheets_metadata):
+        if metadata.typ == SheetTypeEnum.WorkSheet and metadata.visible == SheetVisibleEnum.Visible:
+            yield line(index, 0, [])
+            sheet = book.get_sheet_by_index(index)
+            if sheet.end and sheet.end[0] >= MAX_ROWS:  # from 0
                 sys.exit(DAMAGED)
-            for number, cells in enumerate(opened.iter_rows(), start=1):
+            for number, cells in enumerate(sheet.iter_rows(), start=1):
                 if any(cell != "" for cell in cells):
-                    yield line(place, number, cells[:MAX_COLUMNS])
+                    yield line(index, number, cells[:MAX_COLUMNS])
 
 
-def line(place: int, number: int, cells: Sequence[object]) -> bytes:
-    text = orjson.dumps([place, number, cells], default=lambda date: {"date": str(date)}, option=OPTIONS)
+def line(sheet: int, number: int, cells: Sequence[object]) -> bytes:
+    text = orjson.dumps([sheet, number, cells], default=lambda date: {"date": str(date)}, option=OPTIONS)
     if len(text) > MAX_ROW:
         sys.exit(TOO_LARGE)
     return text
 
 
 def unpacked(content: bytes) -> io.BytesIO:
-    """Return a workbook that has the XML of this one, not compressed: calamine trusts what a ZIP says of its sizes.
+    """Return a copy of the workbook with its XML parts only, not compressed. calamine trusts the sizes in a ZIP.
 
-    Without its other parts, an XLSB or ODS is none that calamine knows.
+    The copy has no other parts, so calamine rejects an XLSB or ODS.
     """
     if content.startswith(OLE):
         sys.exit(PROTECTED if ENCRYPTED in content else OLD)
@@ -90,7 +90,7 @@ def unpacked(content: bytes) -> io.BytesIO:
         if len(parts) > MAX_PARTS or sum(part.file_size for part in xml) > MAX_UNPACKED:
             sys.exit(TOO_LARGE)
         for part in xml:
-            text = packed.read(part)  # never more than the directory says
+            text = packed.read(part)  # at most the size in the directory
             if b"\0" in text or b"<!DOCTYPE" in text:  # UTF-16, or a DTD, which OOXML forbids
                 sys.exit(DAMAGED)
             plain.writestr(part.filename, ERROR_CELL.sub(rb"\1\2str\2", text))

@@ -31,9 +31,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, file: str, dry_run: bool, **options: Any) -> None:
         try:
             with _open(file) as stream, spreadsheet.open_sheet(stream) as sheet:
-                if sheet.passed_over:
-                    self.stderr.write(f"Ignored columns: {', '.join(sheet.passed_over)}.")
-                if sheet.is_windows:
+                if sheet.ignored_columns:
+                    self.stderr.write(f"Ignored columns: {', '.join(sheet.ignored_columns)}.")
+                if sheet.is_windows_1252:
                     self.stderr.write("The file is not UTF-8. It was read as Windows-1252.")
                 rows = tqdm(sheet.rows, unit=" rows", unit_scale=True, disable=None)
                 outcome = plan.import_devices(rows, IMPORT, dry_run=dry_run)

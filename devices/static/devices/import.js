@@ -1,44 +1,44 @@
-// Lets a file be dropped, tells at once if it is too large, and shows that something is going on. Without this script
-// the same form works: the browser shows its own signs of going on.
+// Accepts a dropped file, shows at once that a file is too large, and shows progress. The form also works without this
+// script: the browser then shows its own progress.
 document.querySelectorAll("form[data-working]").forEach((form) => {
   const working = document.getElementById(form.dataset.working);
   const file = form.querySelector("input[type=file]");
   const drop = form.querySelector("[data-drop]");
-  const wrong = document.getElementById("wrong");
+  const error = document.getElementById("error");
 
-  const rest = (busy) => {
+  const setBusy = (busy) => {
     working.hidden = !busy;
-    form.querySelectorAll("button").forEach((button) => button.classList.toggle("at-work", busy));
+    form.querySelectorAll("button").forEach((button) => button.classList.toggle("is-busy", busy));
     form.dataset.busy = busy ? "yes" : "";
   };
 
-  const fits = () => {
+  const checkSize = () => {
     const tooLarge = file && file.files[0] && file.files[0].size > Number(form.dataset.limit);
     if (tooLarge) {
-      wrong.textContent = wrong.dataset.tooLarge;
+      error.textContent = error.dataset.tooLarge;
       file.value = "";
     }
-    if (wrong) wrong.hidden = !tooLarge;
+    if (error) error.hidden = !tooLarge;
     return !tooLarge;
   };
 
   form.addEventListener("submit", (event) => {
-    if (form.dataset.busy || !fits()) {
-      event.preventDefault(); // a second click while the first is at work
+    if (form.dataset.busy || !checkSize()) {
+      event.preventDefault(); // a second click while the first one is in progress
       return;
     }
-    rest(true);
+    setBusy(true);
   });
-  // Whoever comes back by the browser's button finds a form that works.
-  window.addEventListener("pageshow", (event) => event.persisted && rest(false));
+  // A user who comes back with the browser's button can use the form again.
+  window.addEventListener("pageshow", (event) => event.persisted && setBusy(false));
 
   if (!drop) return;
   const name = drop.querySelector("[data-name]");
   const choose = () => {
-    fits();
+    checkSize();
     name.textContent = file.files[0] ? file.files[0].name : "";
   };
-  drop.classList.add("is-enhanced"); // the browser's own words are in its language, not in the page's
+  drop.classList.add("is-enhanced"); // hides the browser's own text, which is not in the language of the page
   file.addEventListener("change", choose);
   ["dragenter", "dragover"].forEach((name) =>
     drop.addEventListener(name, (event) => {

@@ -1,14 +1,14 @@
-// What the admin's library leaves out for people who use a keyboard or a screen reader: it draws icons with words that
-// are read aloud ("unfold_more"), gives links and boxes no name, and makes buttons of what no key reaches.
+// Accessibility of the admin's library for keyboards and screen readers. The library draws icons with words that are
+// read aloud ("unfold_more"), has links and boxes without a name, and has buttons that the keyboard cannot use.
 (() => {
   const NAMES = {
     add: { en: "Add", id: "Tambah" },
     arrow_back: { en: "Back", id: "Kembali" },
-    computer: { en: "Colours", id: "Warna" },
-    dark_mode: { en: "Colours", id: "Warna" },
+    computer: { en: "Theme", id: "Tema" },
+    dark_mode: { en: "Theme", id: "Tema" },
     dock_to_right: { en: "Show or hide the menu", id: "Tampilkan atau sembunyikan menu" },
-    ecg_heart: { en: "Overview", id: "Ikhtisar" },
-    light_mode: { en: "Colours", id: "Warna" },
+    ecg_heart: { en: "Overview", id: "Ringkasan" },
+    light_mode: { en: "Theme", id: "Tema" },
     more_horiz: { en: "More", id: "Lainnya" },
     more_vert: { en: "More", id: "Lainnya" },
     search: { en: "Search", id: "Cari" },
@@ -17,8 +17,8 @@
   const BOXES = ".select2-selection, .select2-selection [role=textbox], .select2-selection [role=searchbox]";
   const language = document.documentElement.lang;
 
-  const silence = (icon) => {
-    if (!icon.textContent.trim()) return; // it is drawn later
+  const labelIcon = (icon) => {
+    if (!icon.textContent.trim()) return; // not drawn yet
     const control = icon.closest(`a, button, ${CLICKED}`);
     const name = NAMES[icon.textContent.trim()];
     if (control && name && control.textContent.trim() === icon.textContent.trim()) {
@@ -45,7 +45,7 @@
   };
 
   const complete = () => {
-    document.querySelectorAll(".material-symbols-outlined:not([aria-hidden])").forEach(silence);
+    document.querySelectorAll(".material-symbols-outlined:not([aria-hidden])").forEach(labelIcon);
     document.querySelectorAll(`${CLICKED}:not([role]):not(:empty)`).forEach(makeButton);
     document.querySelectorAll(BOXES).forEach(nameBox);
   };

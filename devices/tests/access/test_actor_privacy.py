@@ -91,7 +91,7 @@ def shown(client: Client, **query: Any) -> dict[str, tuple[str, str]]:
     """Return the actor and address in the list of changes, by the device name that the change set."""
     response = client.get(CHANGES, query)
     return {
-        row.device_name: (str(shown_actors.who(row)), shown_actors.address(row))
+        row.device_name: (str(shown_actors.user(row)), shown_actors.ip_address(row))
         for row in response.context["cl"].result_list
         if row.history_type == "~"
     }
@@ -209,7 +209,7 @@ def test_the_dashboard_shows_actors_as_the_changes_do(
 ) -> None:
     latest = ratna.get("/admin/").context["changes"]
     seen = [*(actor.shown_name for actor in actors.values()), "operator"]  # renamed the hospital
-    assert [str(change["who"]) for change in latest] == seen[::-1][: len(latest)]
+    assert [str(change["user"]) for change in latest] == seen[::-1][: len(latest)]
 
 
 def test_the_labels_are_translated(ratna: Client, device: Device) -> None:

@@ -337,9 +337,9 @@ def test_an_import_preview_is_limited(ratna: Client, rs_a: Hospital, foreign: li
     lines = ["ID,MAC,TYPE", *(",".join(str(value) for value in row.values()) for row in rows)]
     file = SimpleUploadedFile("devices.csv", "\n".join(lines).encode())
     preview = ratna.post(f"{ADMIN}import/", {"file": file})["location"]
-    shown = ratna.get(preview).context["lines"]
+    shown = ratna.get(preview).context["rows"]
     assert [line["number"] for line in shown] == [2, 4, 5, 6, 7]
-    texts = ["".join(str(field["wrong"]) for field in line["fields"]) for line in shown]
+    texts = ["".join(str(field["errors"]) for field in row["fields"]) for row in shown]
     assert ["already registered" in text for text in texts] == [True] * 3 + [False] * 2
     assert ["not compared" in text for text in texts] == [False] * 3 + [True] * 2
     assert [(event.username, event.details) for event in recorded()] == [

@@ -1,4 +1,4 @@
-"""What is done to many devices at once: a page that says to how many, then one transaction with its history."""
+"""Actions on many devices: a confirmation page with the number, then one transaction with the history."""
 
 import io
 from typing import Any
@@ -17,61 +17,59 @@ from devices.tests.support.factories import device_payload, register
 LIST = "/admin/devices/device/"
 
 
-def act(client: Client, action: str, *devices: Device, query: str = "", **answers: Any) -> Any:
+def act(client: Client, action: str, *devices: Device, query: str = "", **fields: Any) -> Any:
     chosen = {"action": action, "_selected_action": [device.pk for device in devices]}
-    return client.post(f"{LIST}{query}", chosen | answers, follow=True)
+    return client.post(f"{LIST}{query}", chosen | fields, follow=True)
 
 
-def everything(**answers: Any) -> dict[str, Any]:
-    return {"select_across": "1", **answers}
+def select_all(**fields: Any) -> dict[str, Any]:
+    return {"select_across": "1", **fields}
 
 
 @pytest.mark.parametrize(
-    ("action", "answers", "text"),
+    ("action", "fields", "text"),
     [
-        ("transfer", {}, "2 devices will go to the hospital that you choose here."),
-        ("change_type", {"device_type": "CORPORATE"}, "2 devices will have the type that you choose here."),
-        ("retire", {}, "2 devices will be taken out of the registry"),
+        ("transfer", {}, "2 devices will be transferred to the hospital that you choose here."),
+        ("change_type", {"device_type": "CORPORATE"}, "The type of 2 devices will be changed to your choice."),
+        ("retire", {}, "2 devices will be retired."),
     ],
 )
-def test_nothing_is_done_before_the_page_is_answered(
-    operator: Client, action: str, answers: dict[str, str], text: str
-) -> None:
+def test_action_requires_confirmation(operator: Client, action: str, fields: dict[str, str], text: str) -> None:
     devices = register(*map(device_payload, range(3)))
-    page = act(operator, action, *devices[:2], **answers).content.decode()
+    page = act(operator, action, *devices[:2], **fields).content.decode()
     assert text in page
     assert ("Cuff 0" in page, "Cuff 1" in page, "Cuff 2" in page) == (True, True, False)
     assert Device.history.count() == Device.objects.count() == 3
 
 
-def test_devices_are_transferred(operator: Client, rs_a: Hospital) -> None:
+def test_transfer_changes_the_hospital_of_selected_devices(operator: Client, rs_a: Hospital) -> None:
     devices = register(device_payload(1), device_payload(2, device_holder=rs_a.name), device_payload(3))
     page = act(operator, "transfer", *devices[:2], confirmed="2", device_holder=rs_a.pk).content.decode()
-    assert "1 device was transferred." in page  # the other one was there
+    assert "1 device was transferred." in page  # the other one already has this hospital
     assert set(rs_a.devices.all()) == set(devices[:2])
     [change] = Device.history.filter(history_type="~")
     assert (change.id, change.history_user.username, change.history_channel) == (devices[0].pk, "operator", "admin")
 
 
-def test_devices_are_transferred_to_nobody_only_if_that_is_said(operator: Client, devices: dict[str, Device]) -> None:
+def test_transfer_to_no_hospital_must_be_explicit(operator: Client, devices: dict[str, Device]) -> None:
     page = act(operator, "transfer", devices["a"], confirmed="1").content.decode()
-    assert "Choose where the devices go." in page
+    assert "Choose the new hospital of the devices." in page
     assert devices["a"].device_holder
-    act(operator, "transfer", devices["a"], confirmed="1", nobody="on")
+    act(operator, "transfer", devices["a"], confirmed="1", no_hospital="on")
     assert Device.objects.get(pk=devices["a"].pk).device_holder is None
 
 
-def test_a_hospital_admin_transfers_to_nobody_and_to_no_other_hospital(
+def test_hospital_admin_can_transfer_only_to_own_hospitals(
     ratna: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
 ) -> None:
     page = act(ratna, "transfer", devices["a"]).content.decode()
-    assert ("RS Harapan" in page, "RS Sehat" in page, "nobody" in page) == (True, False, False)
-    for answers in ({"device_holder": rs_b.pk}, {"nobody": "on"}):
-        act(ratna, "transfer", devices["a"], confirmed="1", **answers)
+    assert ("RS Harapan" in page, "RS Sehat" in page, "no_hospital" in page) == (True, False, False)
+    for fields in ({"device_holder": rs_b.pk}, {"no_hospital": "on"}):
+        act(ratna, "transfer", devices["a"], confirmed="1", **fields)
     assert Device.objects.get(pk=devices["a"].pk).device_holder == rs_a
 
 
-def test_the_type_of_devices_is_changed(operator: Client) -> None:
+def test_change_type_updates_selected_devices(operator: Client) -> None:
     devices = register(device_payload(1), device_payload(2, device_type="CORPORATE"))
     page = act(operator, "change_type", *devices, confirmed="2", device_type="CORPORATE").content.decode()
     assert "1 device was changed." in page
@@ -80,55 +78,53 @@ def test_the_type_of_devices_is_changed(operator: Client) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
-def test_a_selection_is_exported_as_a_file_that_imports_again(
-    operator: Client, devices: dict[str, Device], ending: str
-) -> None:
+def test_export_of_a_selection_can_be_imported(operator: Client, devices: dict[str, Device], ending: str) -> None:
     chosen = (devices["a"], devices["b"])
-    assert "2 devices will be written to a file" in act(operator, "export", *chosen).content.decode()
+    assert "2 devices will be exported to a file" in act(operator, "export", *chosen).content.decode()
     response = act(operator, "export", *chosen, confirmed="2", ending=ending)
     assert response["Content-Disposition"].endswith(f'{ending}"')
     file = io.BytesIO(b"".join(response))
     with spreadsheet.open_sheet(file) as sheet:
-        lines = plan.make_plan(sheet.rows, SYSTEM)
-    assert [(line.action, line.item["device_name"]) for line in lines] == [
+        planned = plan.make_plan(sheet.rows, SYSTEM)
+    assert [(row.action, row.item["device_name"]) for row in planned] == [
         (plan.RowAction.UNCHANGED, "Cuff 1"),
         (plan.RowAction.UNCHANGED, "Cuff 2"),
     ]
 
 
-def test_a_hospital_admin_exports_nothing_of_others(ratna: Client, devices: dict[str, Device]) -> None:
+def test_export_of_a_hospital_admin_is_limited_to_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
     response = act(ratna, "export", *devices.values(), confirmed="1", ending=".csv")
     assert b"".join(response).decode().count("Cuff") == 1
 
 
-def test_devices_are_taken_out(operator: Client) -> None:
+def test_retire_removes_selected_devices_and_keeps_their_history(operator: Client) -> None:
     devices = register(*map(device_payload, range(3)))
-    assert "2 devices were taken out" in act(operator, "retire", *devices[:2], confirmed="2").content.decode()
+    assert "2 devices were retired." in act(operator, "retire", *devices[:2], confirmed="2").content.decode()
     assert list(Device.objects.all()) == devices[2:]
     assert Device.history.filter(history_type="-").count() == 2
 
 
-def test_all_that_a_search_finds_is_taken_and_nothing_else(operator: Client) -> None:
+def test_selecting_all_includes_exactly_the_search_results(operator: Client) -> None:
     register(*map(device_payload, range(30)), device_payload(31, device_name="Thermometer"))
     first = Device.objects.filter(device_name="Cuff 0").get()
-    page = act(operator, "retire", first, query="?q=cuff", **everything()).content.decode()
-    assert "30 devices will be taken out" in page
+    page = act(operator, "retire", first, query="?q=cuff", **select_all()).content.decode()
+    assert "30 devices will be retired." in page
     assert "and 10 more" in page
-    act(operator, "retire", first, query="?q=cuff", **everything(confirmed="30"))
+    act(operator, "retire", first, query="?q=cuff", **select_all(confirmed="30"))
     assert Device.objects.get().device_name == "Thermometer"
 
 
-def test_what_came_in_between_is_not_swept_along(operator: Client) -> None:
+def test_action_is_not_run_if_the_number_of_objects_has_changed(operator: Client) -> None:
     [first] = register(device_payload(1))
-    page = act(operator, "retire", first, **everything()).content.decode()
-    assert "1 device will be taken out" in page
+    page = act(operator, "retire", first, **select_all()).content.decode()
+    assert "1 device will be retired." in page
     register(device_payload(2))
-    page = act(operator, "retire", first, **everything(confirmed="1")).content.decode()
-    assert "The number has changed meanwhile." in page
+    page = act(operator, "retire", first, **select_all(confirmed="1")).content.decode()
+    assert "The number of selected objects has changed." in page
     assert Device.objects.count() == 2
 
 
-def test_the_number_of_queries_does_not_grow_with_the_devices(operator: Client) -> None:
+def test_action_query_count_does_not_depend_on_the_number_of_devices(operator: Client) -> None:
     devices, counts = register(*map(device_payload, range(200))), set()
     for chosen in (devices[:5], devices[50:100]):
         with CaptureQueriesContext(connection) as queries:

@@ -1,14 +1,17 @@
+"""The page of changes: values, actors, search, filters, and restoring devices."""
+
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from devices import registry
 from devices.access.actor import SYSTEM
-from devices.admin import changes as admin_history
+from devices.admin import changes
 from devices.models import Device, Hospital
 from devices.registry import hospitals
 from devices.tests.support.client import Api, issue
@@ -17,9 +20,9 @@ from devices.tests.support.factories import device_payload, register
 CHANGES = "/admin/devices/historicaldevice/"
 
 
-def restore(client: Client, *changes: Any) -> str:
-    chosen = [change.history_id for change in changes]
-    form = {"action": "restore", "_selected_action": chosen, "confirmed": len(changes)}
+def restore(client: Client, *rows: Any) -> str:
+    chosen = [row.history_id for row in rows]
+    form = {"action": "restore", "_selected_action": chosen, "confirmed": len(rows)}
     return client.post(CHANGES, form, follow=True).content.decode()
 
 
@@ -27,7 +30,7 @@ def last_change(device_id: int) -> Any:
     return Device.history.filter(id=device_id).latest("history_id")
 
 
-def test_a_devices_history_tells_who_and_from_where_with_both_values(operator: Client) -> None:
+def test_history_shows_user_ip_address_and_values_before_and_after(operator: Client) -> None:
     [device] = register(device_payload(1), device_payload(2))[:1]
     Api(issue("ward app").text).patch(
         f"/api/device/{device.pk}", {"device_name": "<b>New", "device_holder": "RS Harapan"}
@@ -41,11 +44,11 @@ def test_a_devices_history_tells_who_and_from_where_with_both_values(operator: C
     assert "Cuff 2" not in page
 
 
-@pytest.mark.parametrize("many", [1000, 0])
-def test_changes_are_found_by_what_the_device_was_called_then(
-    operator: Client, many: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("max_ids", [1000, 0])
+def test_search_finds_changes_by_past_names_and_macs(
+    operator: Client, max_ids: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_history, "MANY", many)  # 0: none are looked for by their ids
+    monkeypatch.setattr(changes, "MAX_IDS", max_ids)  # 0: never search by ids
     renamed, removed, other = register(device_payload(1), device_payload(2), device_payload(3))
     registry.update(Device.objects.filter(pk=renamed.pk), {"device_name": "Timbangan"}, SYSTEM)
     registry.retire(Device.objects.filter(pk=removed.pk), SYSTEM)
@@ -57,12 +60,12 @@ def test_changes_are_found_by_what_the_device_was_called_then(
         "cuff": {(renamed.pk, "+"), (removed.pk, "+"), (removed.pk, "-"), (other.pk, "+")},
         "nothing like it": set(),
     }
-    for text, changes in found.items():
+    for text, expected in found.items():
         rows = operator.get(CHANGES, {"q": text}).context["cl"].result_list
-        assert {(row.id, row.history_type) for row in rows} == changes, text
+        assert {(row.id, row.history_type) for row in rows} == expected, text
 
 
-def test_the_number_of_queries_does_not_grow_with_the_changes(operator: Client) -> None:
+def test_list_query_count_does_not_depend_on_the_number_of_changes(operator: Client) -> None:
     counts = set()
     for start in (0, 50):
         devices = register(*map(device_payload, range(start + 1, start + 21)))
@@ -73,16 +76,16 @@ def test_the_number_of_queries_does_not_grow_with_the_changes(operator: Client) 
     assert len(counts) == 1
 
 
-def test_a_device_that_was_taken_out_is_restored_under_its_old_id(operator: Client) -> None:
+def test_retired_device_is_restored_with_the_same_id(operator: Client) -> None:
     [device] = register(device_payload(1))
     registry.retire(Device.objects.all(), SYSTEM)
     assert "1 device was restored." in restore(operator, last_change(device.pk))
     assert Device.objects.get().pk == device.pk
     assert last_change(device.pk).history_user.username == "operator"
-    assert "None of these can be restored" in restore(operator, last_change(device.pk))
+    assert "None of these devices can be restored." in restore(operator, last_change(device.pk))
 
 
-def test_of_a_selection_all_are_restored_or_none_after_a_page_that_says_so(operator: Client) -> None:
+def test_restore_requires_confirmation_and_restores_all_or_none(operator: Client) -> None:
     devices = register(device_payload(1), device_payload(2), device_payload(3))
     registry.retire(Device.objects.all(), SYSTEM)
     chosen = {"action": "restore", "select_across": "1", "_selected_action": "1"}
@@ -101,7 +104,7 @@ def test_of_a_selection_all_are_restored_or_none_after_a_page_that_says_so(opera
     assert list(Device.objects.order_by("pk")) == list(devices)
 
 
-def test_what_has_been_taken_meanwhile_is_told(operator: Client) -> None:
+def test_restore_reports_a_name_that_another_device_now_has(operator: Client) -> None:
     [device] = register(device_payload(1))
     registry.retire(Device.objects.all(), SYSTEM)
     register(device_payload(1))
@@ -110,9 +113,7 @@ def test_what_has_been_taken_meanwhile_is_told(operator: Client) -> None:
     assert Device.objects.count() == 1
 
 
-def test_staff_without_rights_neither_see_nor_restore(db: None, client: Client) -> None:
-    from django.contrib.auth.models import Permission
-
+def test_user_without_permissions_can_neither_view_nor_restore(db: None, client: Client) -> None:
     [device] = register(device_payload(1))
     registry.retire(Device.objects.all(), SYSTEM)
     nurse = get_user_model().objects.create_user("nurse", is_staff=True)
@@ -123,7 +124,7 @@ def test_staff_without_rights_neither_see_nor_restore(db: None, client: Client) 
     assert not Device.objects.exists()
 
 
-def test_the_changes_of_one_hospital_are_found_and_its_merged_names_told(
+def test_hospital_filter_finds_changes_and_shows_merged_names(
     operator: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
 ) -> None:
     registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, SYSTEM)
@@ -139,10 +140,20 @@ def test_the_changes_of_one_hospital_are_found_and_its_merged_names_told(
     assert "hospital: RS Sehat → RS Harapan" in page.content.decode()
 
 
-def test_a_change_is_found_by_a_part_of_a_name_a_mac_and_its_request(operator: Client) -> None:
+def test_search_finds_a_change_by_name_mac_and_request_id(operator: Client) -> None:
     [device] = register(device_payload(1, device_mac="D0:61:AE:D4:58:94"), device_payload(2))[:1]
     Api(issue("ward app").text).patch(f"/api/device/{device.pk}", {"device_type": "CORPORATE"})
     request_id = last_change(device.pk).history_request_id
     for text, types in {"uff 1": ["~", "+"], "d061.aed4": ["~", "+"], request_id: ["~"], "zzz": []}.items():
         found = operator.get(CHANGES, {"q": text}).context["cl"].result_list
         assert [(row.id, row.history_type) for row in found] == [(device.pk, kind) for kind in types]
+
+
+@pytest.mark.parametrize(
+    ("action", "types"), [("registered", ["+", "+"]), ("retired", ["-"]), ("taken_out", ["-", "+", "+"])]
+)
+def test_filter_finds_changes_by_action(operator: Client, action: str, types: list[str]) -> None:
+    register(device_payload(1), device_payload(2))
+    registry.retire(Device.objects.filter(device_name="Cuff 1"), SYSTEM)
+    rows = operator.get(CHANGES, {"action": action}).context["cl"].result_list
+    assert [row.history_type for row in rows] == types

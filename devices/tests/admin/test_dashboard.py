@@ -1,4 +1,4 @@
-"""The first page: each number is right, within reach, and leads to the list that it counts."""
+"""The overview: each number is correct, limited to the scope, and linked to the list that it counts."""
 
 from datetime import timedelta
 from typing import Any
@@ -20,41 +20,41 @@ def _nothing_cached() -> None:
     cache.clear()
 
 
-def figures(client: Client, name: str) -> dict[str, tuple[int, str]]:
-    return {str(figure.label): (figure.number, figure.url) for figure in client.get("/admin/").context[name]}
+def metrics(client: Client, name: str) -> dict[str, tuple[int, str]]:
+    return {str(metric.label): (metric.number, metric.url) for metric in client.get("/admin/").context[name]}
 
 
 def listed(client: Client, url: str) -> int:
     return int(client.get(url).context["cl"].result_count)
 
 
-def test_each_number_is_that_of_the_list_it_leads_to(operator: Client, devices: dict[str, Device]) -> None:
+def test_each_number_equals_the_count_of_the_linked_list(operator: Client, devices: dict[str, Device]) -> None:
     ApiKey.objects.filter(pk=issue("ward app").key.pk).update(expires_at=timezone.now() + timedelta(days=3))
     Device.objects.filter(pk=devices["a"].pk).update(created_at=timezone.now() - timedelta(weeks=3))
-    told = [pair for name in ("figures", "hospitals", "types", "weeks") for pair in figures(operator, name).items()]
-    assert len(told) == 6 + 2 + 2 + 12
-    for label, (number, url) in told:
+    links = [pair for name in ("figures", "hospitals", "types", "weeks") for pair in metrics(operator, name).items()]
+    assert len(links) == 6 + 2 + 2 + 12
+    for label, (number, url) in links:
         assert listed(operator, url) == number, label
-    assert sorted(number for number, _url in figures(operator, "weeks").values()) == [0] * 10 + [1, 2]
+    assert sorted(number for number, _url in metrics(operator, "weeks").values()) == [0] * 10 + [1, 2]
 
 
-def test_a_hospital_admin_is_told_of_their_hospital_only(
+def test_overview_of_a_hospital_admin_is_limited_to_the_scope(
     ratna: Client, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
     issue("ward app", hospital=rs_b)
-    assert {label: number for label, (number, _url) in figures(ratna, "figures").items()} == {"devices": 1}
-    assert {label: number for label, (number, _url) in figures(ratna, "hospitals").items()} == {"RS Harapan": 1}
-    assert sum(number for number, _url in figures(ratna, "weeks").values()) == 1
+    assert {label: number for label, (number, _url) in metrics(ratna, "figures").items()} == {"devices": 1}
+    assert {label: number for label, (number, _url) in metrics(ratna, "hospitals").items()} == {"RS Harapan": 1}
+    assert sum(number for number, _url in metrics(ratna, "weeks").values()) == 1
     page = ratna.get("/admin/").content.decode()
     assert [text for text in ("Cuff 1", "Cuff 2", "Cuff 3", "RS Sehat", "keys") if text in page] == ["Cuff 1"]
 
 
-def test_who_shares_a_cache_does_not_share_the_weeks(operator: Client, ratna: Client, devices: Any) -> None:
-    assert sum(number for number, _url in figures(operator, "weeks").values()) == 3
-    assert sum(number for number, _url in figures(ratna, "weeks").values()) == 1
+def test_cached_weeks_are_separate_for_each_scope(operator: Client, ratna: Client, devices: Any) -> None:
+    assert sum(number for number, _url in metrics(operator, "weeks").values()) == 3
+    assert sum(number for number, _url in metrics(ratna, "weeks").values()) == 1
 
 
-def test_the_number_of_queries_grows_neither_with_devices_nor_with_hospitals(operator: Client) -> None:
+def test_overview_query_count_does_not_depend_on_devices_or_hospitals(operator: Client) -> None:
     counts = set()
     for start in (1, 101):
         register(*(device_payload(n, device_holder=f"RS {n}") for n in range(start, start + 100)))
@@ -64,30 +64,41 @@ def test_the_number_of_queries_grows_neither_with_devices_nor_with_hospitals(ope
     assert len(counts) == 1
 
 
-def test_numbers_and_dates_are_in_the_form_of_the_language(operator: Client) -> None:
+def test_numbers_and_dates_use_the_format_of_the_language(operator: Client) -> None:
     register(*map(device_payload, range(1200)))
     assert "1,200" in operator.get("/admin/", headers={"accept-language": "en"}).content.decode()
     assert "1.200" in operator.get("/admin/", headers={"accept-language": "id"}).content.decode()
 
 
-def test_an_empty_registry_has_a_first_page(operator: Client) -> None:
+def test_overview_of_an_empty_registry(operator: Client) -> None:
     assert "Nothing yet." in operator.get("/admin/").content.decode()
 
 
-def test_the_root_leads_to_it(operator: Client) -> None:
+def test_latest_changes_show_the_user_or_the_channel(operator: Client) -> None:
+    [device] = register(device_payload(1))  # by a command
+    operator.post(
+        f"/admin/devices/device/{device.pk}/change/",
+        {**device_payload(1, device_type="CORPORATE"), "device_holder": ""},
+    )
+    changes = operator.get("/admin/").context["changes"]
+    assert [(str(change["user"]), change["channel"]) for change in changes] == [("operator", "Admin"), ("", "Command")]
+    assert "· Command" in operator.get("/admin/").content.decode()
+
+
+def test_root_redirects_to_the_overview(operator: Client) -> None:
     assert operator.get("/", follow=True).redirect_chain == [("/admin/", 302)]
 
 
-def test_the_language_is_switched_before_and_after_signing_in(client: Client, operator: Client) -> None:
-    for someone, page in ((client, "/admin/login/"), (operator, "/admin/")):
-        answer = someone.post("/language", {"language": "id", "next": page}, follow=True)
-        assert 'lang="id"' in answer.content.decode()
+def test_language_can_be_changed_before_and_after_sign_in(client: Client, operator: Client) -> None:
+    for browser, page in ((client, "/admin/login/"), (operator, "/admin/")):
+        response = browser.post("/language", {"language": "id", "next": page}, follow=True)
+        assert 'lang="id"' in response.content.decode()
 
 
 @pytest.mark.parametrize(
     ("path", "evaluates"), [("/admin/", True), ("/admin/login/", True), ("/api/docs", False), ("/api/devices", False)]
 )
-def test_pages_run_no_script_that_stands_in_them(operator: Client, path: str, evaluates: bool) -> None:
+def test_content_security_policy_allows_no_inline_scripts(operator: Client, path: str, evaluates: bool) -> None:
     policy = operator.get(path, follow=True)["Content-Security-Policy"]
     [scripts] = [part for part in policy.split("; ") if part.startswith("script-src")]
     assert scripts == "script-src 'self'" + (" 'unsafe-eval'" if evaluates else "")

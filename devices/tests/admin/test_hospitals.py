@@ -12,31 +12,31 @@ from devices.tests.support.factories import device_payload, register
 HOSPITALS = "/admin/devices/hospital/"
 
 
-def act(client: Client, *hospitals: Hospital, **answers: Any) -> Any:
+def act(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
     chosen = {"action": "merge", "_selected_action": [hospital.pk for hospital in hospitals]}
-    return client.post(HOSPITALS, chosen | answers, follow=True)
+    return client.post(HOSPITALS, chosen | fields, follow=True)
 
 
-def test_the_list_tells_how_much_belongs_to_each(operator: Client, ratna: Client, rs_a: Hospital) -> None:
+def test_list_shows_the_numbers_of_devices_and_admins(operator: Client, ratna: Client, rs_a: Hospital) -> None:
     register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_a.name))
     [row] = operator.get(HOSPITALS).context["cl"].result_list
     assert (row.number_of_devices, row.number_of_admins) == (2, 1)
     page = operator.get(HOSPITALS).content.decode()
-    assert re.search(r"field-people[^>]*>\s*1\s*<", page)
+    assert re.search(r"field-hospital_admins[^>]*>\s*1\s*<", page)
     assert f"/admin/devices/device/?device_holder__id__exact={rs_a.pk}" in page
 
 
 def test_a_hospital_is_renamed(operator: Client, rs_a: Hospital) -> None:
     assert operator.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": " RSUD Harapan "}).status_code == 302
     assert Hospital.objects.get().name == "RSUD Harapan"
-    told = Hospital.history.filter(history_type="~").get()
-    assert (told.history_user.username, told.history_channel) == ("operator", "admin")
+    change = Hospital.history.filter(history_type="~").get()
+    assert (change.history_user.username, change.history_channel) == ("operator", "admin")
     assert "RS Harapan" in operator.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
 
 
 @pytest.mark.parametrize("name", [" ", "rs SEHAT", "Unknown"])
 @pytest.mark.parametrize("page", ["add", "change"])
-def test_what_is_wrong_with_a_name_is_told_beside_it(
+def test_invalid_hospital_name_is_reported_at_its_field(
     operator: Client, rs_a: Hospital, rs_b: Hospital, page: str, name: str
 ) -> None:
     path = f"{HOSPITALS}add/" if page == "add" else f"{HOSPITALS}{rs_a.pk}/change/"
@@ -50,7 +50,7 @@ def test_a_hospital_is_added(operator: Client) -> None:
     assert Hospital.history.get().history_user.username == "operator"
 
 
-def test_hospitals_are_merged_after_a_page_that_says_what_moves(
+def test_merge_shows_the_moved_objects_and_requires_confirmation(
     operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
 ) -> None:
     register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name))
@@ -67,13 +67,13 @@ def test_hospitals_are_merged_after_a_page_that_says_what_moves(
     }
 
 
-def test_a_hospital_is_not_merged_into_itself_or_nothing(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
-    for answers in ({}, {"into": rs_a.pk}):
-        assert act(operator, rs_a, confirmed="1", **answers).context["form"].errors
+def test_merge_requires_another_hospital_as_its_target(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+    for fields in ({}, {"into": rs_a.pk}):
+        assert act(operator, rs_a, confirmed="1", **fields).context["form"].errors
     assert Hospital.objects.count() == 2
 
 
-def test_a_hospital_admin_changes_no_hospital(ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+def test_hospital_admin_cannot_change_hospitals(ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:
     assert ratna.post(f"{HOSPITALS}add/", {"name": "RS Baru"}).status_code == 403
     assert ratna.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": "RS Baru"}).status_code == 403
     assert ratna.post(f"{HOSPITALS}{rs_a.pk}/delete/", {"post": "yes"}).status_code == 403

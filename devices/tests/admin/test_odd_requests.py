@@ -1,4 +1,4 @@
-"""What no page sends, a person may type all the same: it is refused in words, and never an error of ours."""
+"""Requests that no page sends: they get a message, never a server error."""
 
 import threading
 from datetime import timedelta
@@ -48,21 +48,21 @@ HUGE = "9" * 23
         "e=1&_facets=1&all=",
     ],
 )
-def test_an_odd_address_is_no_error_of_ours(operator: Client, query: str) -> None:
+def test_invalid_query_is_not_a_server_error(operator: Client, query: str) -> None:
     for page in PAGES:
         assert operator.get(f"{page}?{query}").status_code in (200, 302, 400), page
 
 
 @pytest.mark.parametrize("chosen", ["abc", "\0", HUGE, "-1"])
 @pytest.mark.parametrize("action", ["transfer", "change_type", "export", "retire", "restore", "merge", "revoke"])
-def test_an_odd_selection_is_no_error_of_ours(operator: Client, action: str, chosen: str) -> None:
+def test_invalid_selection_is_not_a_server_error(operator: Client, action: str, chosen: str) -> None:
     for page in PAGES:
-        answer = operator.post(page, {"action": action, "_selected_action": chosen, "confirmed": "x"})
-        assert answer.status_code in (200, 302, 400, 403), page
+        response = operator.post(page, {"action": action, "_selected_action": chosen, "confirmed": "x"})
+        assert response.status_code in (200, 302, 400, 403), page
 
 
 @pytest.mark.parametrize("holder", ["abc", HUGE, "-1", "0"])
-def test_an_odd_hospital_is_told_beside_its_field(operator: Client, holder: str) -> None:
+def test_invalid_hospital_is_reported_at_its_field(operator: Client, holder: str) -> None:
     response = operator.post(f"{LIST}add/", {**device_payload(1), "device_holder": holder})
     assert list(response.context["adminform"].form.errors) == ["device_holder"]
     key = {"name": "app", "naming": "snake_case", "hospital": holder}
@@ -74,45 +74,45 @@ def test_an_odd_hospital_is_told_beside_its_field(operator: Client, holder: str)
     ("path", "code"),
     [(f"{LIST}999/change/", 404), ("/admin/devices/apikey/", 403), (f"{LIST}?x=1", 400)],
 )
-def test_an_error_has_a_page_in_the_readers_language_that_leads_back(ratna: Client, path: str, code: int) -> None:
-    answer = ratna.get(path, headers={"accept-language": "id"})
-    page = answer.content.decode()
-    assert (answer.status_code, "Ke halaman pertama" in page, 'href="/admin/"' in page) == (code, True, True)
+def test_error_page_uses_the_language_and_links_to_the_overview(ratna: Client, path: str, code: int) -> None:
+    response = ratna.get(path, headers={"accept-language": "id"})
+    page = response.content.decode()
+    assert (response.status_code, "Kembali ke ringkasan" in page, 'href="/admin/"' in page) == (code, True, True)
 
 
-def test_a_form_that_lost_its_token_is_answered_in_words(rs_a: Hospital) -> None:
+def test_missing_csrf_token_is_explained(rs_a: Hospital) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(users.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
-    answer = client.post(f"{LIST}add/", device_payload(1))
-    assert (answer.status_code, "reload it and try again" in answer.content.decode()) == (403, True)
+    response = client.post(f"{LIST}add/", device_payload(1))
+    assert (response.status_code, "reload the page and try again" in response.content.decode()) == (403, True)
 
 
-def test_a_form_that_shows_an_old_version_overwrites_nothing(operator: Client) -> None:
+def test_form_with_an_outdated_version_is_rejected(operator: Client) -> None:
     [device] = register(device_payload(1))
     page = operator.get(f"{LIST}{device.pk}/change/")
     seen = page.context["adminform"].form["seen"].value()
     Device.objects.update(updated_at=device.updated_at - timedelta(seconds=1))
     registry.update(Device.objects.all(), {"device_name": "Renamed"}, SYSTEM)
     form = {**device_payload(1, device_type="CORPORATE"), "seen": seen}
-    answer = operator.post(f"{LIST}{device.pk}/change/", form, follow=True)
-    assert "Somebody has changed this meanwhile" in answer.content.decode()
+    response = operator.post(f"{LIST}{device.pk}/change/", form, follow=True)
+    assert "Another user has changed this record." in response.content.decode()
     assert Device.objects.get().device_name == "Renamed"
     assert Device.objects.get().device_type == "CONSUMER"
 
 
-def test_what_has_gone_meanwhile_is_told(operator: Client, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_form_of_a_removed_device_is_rejected(
+    operator: Client, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def gone(*_args: Any) -> None:
         raise Device.DoesNotExist
 
     [device] = register(device_payload(1))
     monkeypatch.setattr(registry, "update", gone)
-    answer = operator.post(f"{LIST}{device.pk}/change/", device_payload(1, device_type="CORPORATE"), follow=True)
-    assert "not there any more" in answer.content.decode()
+    response = operator.post(f"{LIST}{device.pk}/change/", device_payload(1, device_type="CORPORATE"), follow=True)
+    assert "This record no longer exists." in response.content.decode()
 
 
-def test_a_hospital_that_was_merged_meanwhile_is_neither_renamed_nor_merged_into(
-    rs_a: Hospital, rs_b: Hospital
-) -> None:
+def test_merged_hospital_can_be_neither_renamed_nor_a_merge_target(rs_a: Hospital, rs_b: Hospital) -> None:
     hospitals.merge([rs_b], rs_a, SYSTEM)
     for act in (lambda: hospitals.rename(rs_b, "RS Baru", SYSTEM), lambda: hospitals.merge([rs_a], rs_b, SYSTEM)):
         with pytest.raises(ValidationFailed):
@@ -120,21 +120,21 @@ def test_a_hospital_that_was_merged_meanwhile_is_neither_renamed_nor_merged_into
     assert list(Hospital.objects.all()) == [rs_a]
 
 
-def test_two_who_invite_the_same_person_are_told(rs_a: Hospital) -> None:
+def test_second_invitation_of_an_email_address_is_rejected(rs_a: Hospital) -> None:
     users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
     with pytest.raises(ValidationFailed):
         users.invite("Ratna", "RATNA@rs.example", [rs_a])
     assert User.objects.count() == 1
 
 
-def test_a_search_counts_each_admin_once(operator: Client, ratna: Client, rs_a: Hospital) -> None:
+def test_hospital_search_counts_each_admin_once(operator: Client, ratna: Client, rs_a: Hospital) -> None:
     for name in ("RSUD Harapan", "RS Harapan Baru"):
         hospitals.rename(rs_a, name, SYSTEM)
     [row] = operator.get("/admin/devices/hospital/?q=RS").context["cl"].result_list
     assert row.number_of_admins == 1
 
 
-def test_an_operator_does_not_lock_themselves_out(operator: Client) -> None:
+def test_operator_cannot_deactivate_their_own_account(operator: Client) -> None:
     boss = User.objects.get(username="operator")
     form = {"first_name": "Boss", "email": "boss@cexup.example"}
     response = operator.post(f"/admin/devices/staffuser/{boss.pk}/change/", form)
@@ -143,17 +143,17 @@ def test_an_operator_does_not_lock_themselves_out(operator: Client) -> None:
     assert boss.is_active
 
 
-def test_a_wrong_two_factor_is_in_the_audit_log(ratna: Client) -> None:
+def test_invalid_two_factor_code_is_recorded_in_the_audit_log(ratna: Client) -> None:
     ratna.post("/admin/two-factor/set-up/", {"code": "000000", "password": PASSWORD})
     assert AuditEvent.objects.get(action="code_rejected").username == "ratna@rs.example"
 
 
-def test_secrets_are_kept_in_no_cache(ratna: Client) -> None:
+def test_page_with_a_secret_is_not_cached(ratna: Client) -> None:
     assert "no-store" in ratna.get("/admin/two-factor/set-up/")["Cache-Control"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_two_factor_set_up_in_two_windows_at_once_is_one() -> None:
+def test_concurrent_two_factor_enrollments_share_one_secret() -> None:
     user, start = User.objects.create_superuser("operator"), threading.Barrier(4)
     secrets = []
 

@@ -1,4 +1,4 @@
-"""A hospital admin: each page of the admin, seen from the hospital and from its neighbour."""
+"""The scope of a hospital admin on each page of the admin."""
 
 from typing import Any
 
@@ -25,16 +25,14 @@ def form(device: Device, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("query", ["", "q=cuff", "q=sehat", "q=Cuff+2", "device_holder__isnull=True", "o=1", "all="])
-def test_lists_and_their_counts_have_the_own_hospitals_devices_only(
-    ratna: Client, devices: dict[str, Device], query: str
-) -> None:
+def test_lists_and_counts_are_limited_to_the_scope(ratna: Client, devices: dict[str, Device], query: str) -> None:
     response = ratna.get(f"{LIST}?{query}")
     assert set(response.context["cl"].result_list) <= {devices["a"]}
     assert response.context["cl"].result_count <= 1
     assert not {"RS Sehat", "Cuff 2", "Cuff 3"} & set(response.content.decode().replace(">", "<").split("<"))
 
 
-def test_a_hospital_chosen_in_the_url_is_not_named(ratna: Client, devices: dict[str, Device]) -> None:
+def test_hospital_filter_does_not_show_names_outside_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
     other = devices["b"].device_holder_id
     for path in (LIST, CHANGES):
         response = ratna.get(f"{path}?device_holder__id__exact={other}")
@@ -42,30 +40,30 @@ def test_a_hospital_chosen_in_the_url_is_not_named(ratna: Client, devices: dict[
         assert "RS Sehat" not in response.content.decode()
 
 
-@pytest.mark.parametrize("whose", ["b", "free"])
+@pytest.mark.parametrize("other", ["b", "free"])
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_anothers_device_is_not_found(
-    ratna: Client, devices: dict[str, Device], whose: str, page: str, method: str
+def test_device_outside_the_scope_is_not_found(
+    ratna: Client, devices: dict[str, Device], other: str, page: str, method: str
 ) -> None:
-    path = f"{LIST}{devices[whose].pk}/{page}/"
-    response = getattr(ratna, method)(path, form(devices[whose]) | {"post": "yes"})
+    path = f"{LIST}{devices[other].pk}/{page}/"
+    response = getattr(ratna, method)(path, form(devices[other]) | {"post": "yes"})
     assert response.status_code == 404
     assert Device.objects.count() == 3
-    nowhere = path.replace(f"/{devices[whose].pk}/", "/999999/")
-    missing = getattr(ratna, method)(nowhere)
-    assert missing.content.replace(nowhere.encode(), b"") == response.content.replace(path.encode(), b"")
+    missing_path = path.replace(f"/{devices[other].pk}/", "/999999/")
+    missing = getattr(ratna, method)(missing_path)
+    assert missing.content.replace(missing_path.encode(), b"") == response.content.replace(path.encode(), b"")
 
 
 @pytest.mark.parametrize("action", ["retire", "export", "transfer", "change_type"])
-def test_no_action_takes_in_anothers_devices(ratna: Client, devices: dict[str, Device], action: str) -> None:
+def test_actions_ignore_devices_outside_the_scope(ratna: Client, devices: dict[str, Device], action: str) -> None:
     chosen = {"action": action, "_selected_action": [device.pk for device in devices.values()], "confirmed": "3"}
     response = ratna.post(LIST, chosen | {"device_type": "CORPORATE"}, follow=True)
     assert "Cuff 2" not in response.content.decode()
     assert Device.objects.filter(pk=devices["b"].pk, device_type="CONSUMER").exists()
 
 
-def test_a_device_goes_to_no_other_hospital(ratna: Client, devices: dict[str, Device]) -> None:
+def test_form_rejects_a_hospital_outside_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
     foreign = devices["b"].device_holder_id
     for path, holder in ((f"{LIST}{devices['a'].pk}/change/", foreign), (f"{LIST}add/", foreign), (f"{LIST}add/", "")):
         response = ratna.post(path, form(devices["a"], device_holder=holder, device_name="New", device_mac=MAC))
@@ -73,7 +71,7 @@ def test_a_device_goes_to_no_other_hospital(ratna: Client, devices: dict[str, De
     assert not Device.objects.filter(device_name="New").exists()
 
 
-def test_a_taken_name_tells_not_whose_it_is(ratna: Client, devices: dict[str, Device]) -> None:
+def test_conflict_does_not_disclose_a_device_outside_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
     own = ratna.post(f"{LIST}add/", form(devices["a"])).content.decode()
     assert f'<a href="{LIST}{devices["a"].pk}/change/"' in own
     holder = devices["a"].device_holder_id
@@ -82,7 +80,7 @@ def test_a_taken_name_tells_not_whose_it_is(ratna: Client, devices: dict[str, De
     assert f"{LIST}{devices['b'].pk}/change/" not in foreign
 
 
-def test_choices_have_the_own_hospitals_only(ratna: Client, devices: dict[str, Device]) -> None:
+def test_choices_are_limited_to_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
     query = "app_label=devices&model_name=device&field_name=device_holder"
     found = ratna.get(f"/admin/autocomplete/?{query}&term=RS").json()["results"]
     assert [choice["text"] for choice in found] == ["RS Harapan"]
@@ -91,19 +89,19 @@ def test_choices_have_the_own_hospitals_only(ratna: Client, devices: dict[str, D
     assert ratna.get(f"/admin/devices/hospital/{devices['b'].device_holder_id}/change/").status_code == 404
 
 
-def test_history_begins_when_the_device_came_and_tells_nothing_of_before(
+def test_history_begins_when_the_device_enters_the_scope(
     ratna: Client, devices: dict[str, Device], rs_a: Hospital
 ) -> None:
-    came = Device.objects.filter(pk=devices["b"].pk)
-    registry.update(came, {"device_name": "Secret of Sehat"}, SYSTEM)
-    registry.update(came, {"device_name": "Cuff of Harapan", "device_holder": rs_a.name}, SYSTEM)
+    device = Device.objects.filter(pk=devices["b"].pk)
+    registry.update(device, {"device_name": "Secret of Sehat"}, SYSTEM)
+    registry.update(device, {"device_name": "Cuff of Harapan", "device_holder": rs_a.name}, SYSTEM)
     page = ratna.get(CHANGES).content.decode()
     assert "Cuff of Harapan" in page
     assert "came from elsewhere" in page
     assert not [secret for secret in ("Secret of Sehat", "RS Sehat", "Cuff 2", "Cuff 3") if secret in page]
 
 
-def test_history_tells_that_a_device_left_and_nothing_of_what_it_became(
+def test_history_ends_when_the_device_leaves_the_scope(
     ratna: Client, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
     new = {"device_name": "Secret of Sehat", "device_mac": MAC, "device_holder": rs_b.name}
@@ -118,16 +116,16 @@ def test_history_tells_that_a_device_left_and_nothing_of_what_it_became(
     secrets = ["Secret of Sehat", MAC, "RS Sehat"]
     for row in Device.history.all():
         for view in ("change", "history", "delete"):
-            answer = ratna.get(f"{CHANGES}{row.pk}/{view}/")
-            assert answer.status_code in (403, 404)
-            page += answer.content.decode()
+            response = ratna.get(f"{CHANGES}{row.pk}/{view}/")
+            assert response.status_code in (403, 404)
+            page += response.content.decode()
     page += ratna.post(
         CHANGES, {"action": "restore", "_selected_action": [row.pk for row in Device.history.all()]}, follow=True
     ).content.decode()
     assert not [secret for secret in secrets if secret in page]
 
 
-def test_history_of_a_hospital_has_that_of_those_merged_into_it(
+def test_history_of_a_hospital_includes_merged_hospitals(
     ratna: Client, operator: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
 ) -> None:
     registry.retire(Device.objects.filter(pk=devices["b"].pk), SYSTEM)
@@ -138,14 +136,14 @@ def test_history_of_a_hospital_has_that_of_those_merged_into_it(
     assert list(chosen) == list(found)
 
 
-def test_a_retired_device_is_restored_by_its_own_hospital_only(ratna: Client, devices: dict[str, Device]) -> None:
+def test_retired_device_can_be_restored_only_by_its_hospital(ratna: Client, devices: dict[str, Device]) -> None:
     registry.retire(Device.objects.all(), SYSTEM)
     last = [Device.history.filter(id=device.pk).latest("history_id").pk for device in devices.values()]
     ratna.post(CHANGES, {"action": "restore", "_selected_action": last, "confirmed": "1"})
     assert list(Device.objects.all()) == [devices["a"]]
 
 
-def test_an_admin_of_two_hospitals_has_both_and_moves_devices_between_them(
+def test_admin_of_two_hospitals_can_transfer_between_them(
     ratna: Client, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
     rs_b.admins.add(User.objects.get(first_name="Ibu Ratna"))
@@ -154,22 +152,22 @@ def test_an_admin_of_two_hospitals_has_both_and_moves_devices_between_them(
     assert Device.objects.get(pk=devices["a"].pk).device_holder == rs_b
 
 
-def test_staff_of_no_hospital_see_nothing_whatever_was_ticked(client: Client, devices: dict[str, Device]) -> None:
-    nobody = User.objects.create_user("nobody", is_staff=True)
-    client.force_login(nobody)
+def test_staff_without_a_hospital_see_nothing_even_with_permissions(client: Client, devices: dict[str, Device]) -> None:
+    user = User.objects.create_user("nurse", is_staff=True)
+    client.force_login(user)
     assert client.get(LIST).status_code == 403
-    nobody.user_permissions.set(Permission.objects.all())
+    user.user_permissions.set(Permission.objects.all())
     assert not client.get(LIST).context["cl"].result_list
     assert not client.get(CHANGES).context["cl"].result_list
 
 
-def test_who_is_not_staff_has_no_rights_even_of_their_hospital(rs_a: Hospital) -> None:
-    gone = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
-    gone.is_staff = False
-    assert not gone.has_perm("devices.view_device")
+def test_hospital_admin_who_is_not_staff_has_no_permissions(rs_a: Hospital) -> None:
+    user = users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
+    user.is_staff = False
+    assert not user.has_perm("devices.view_device")
 
 
-def test_each_page_of_the_admin_is_for_operators_or_narrowed() -> None:
+def test_each_page_is_operator_only_or_scoped() -> None:
     for model, page in admin.site._registry.items():
         assert isinstance(page, OperatorOnlyMixin | ScopedMixin), model
 
@@ -187,15 +185,15 @@ def test_each_page_of_the_admin_is_for_operators_or_narrowed() -> None:
         "id__in=99999999999999999999999",
     ],
 )
-def test_a_url_narrows_by_what_the_filters_offer_and_by_nothing_else(
+def test_url_can_use_only_the_offered_filters(
     ratna: Client, operator: Client, devices: dict[str, Device], condition: str
 ) -> None:
-    for someone in (ratna, operator):
+    for client in (ratna, operator):
         for path in (LIST, CHANGES, "/admin/devices/hospital/"):
-            assert someone.get(f"{path}?{condition}").status_code == 400
+            assert client.get(f"{path}?{condition}").status_code == 400
 
 
-def test_where_a_device_went_is_not_found_by_the_filter(
+def test_filter_does_not_disclose_the_new_hospital_of_a_device(
     ratna: Client, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
     registry.transfer(Device.objects.filter(pk=devices["a"].pk), rs_b, SYSTEM)
@@ -206,7 +204,7 @@ def test_where_a_device_went_is_not_found_by_the_filter(
 @pytest.mark.parametrize(
     ("model", "field"), [("hospital", "devices"), ("hospital", "admins"), ("staffuser", "hospitals")]
 )
-def test_other_relations_give_no_choices(ratna: Client, operator: Client, model: str, field: str) -> None:
+def test_autocomplete_rejects_other_relations(ratna: Client, operator: Client, model: str, field: str) -> None:
     query = f"app_label=devices&model_name={model}&field_name={field}&term="
-    for someone in (ratna, operator):
-        assert someone.get(f"/admin/autocomplete/?{query}").status_code == 403
+    for client in (ratna, operator):
+        assert client.get(f"/admin/autocomplete/?{query}").status_code == 403

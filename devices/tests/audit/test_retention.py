@@ -85,7 +85,9 @@ def test_last_old_change_of_each_device_is_kept(api: Api, monkeypatch: pytest.Mo
         registry.retire(rows_of(gone), SYSTEM)
     registry.update(rows_of(b), {"device_name": "young"}, SYSTEM)
     lines = ["0 stored responses deleted.", *REST, "4 changes deleted."]
-    assert prune(*CHANGES, "--dry-run") == [f"[dry run] {line.replace('deleted', 'would be deleted')}" for line in lines]
+    assert prune(*CHANGES, "--dry-run") == [
+        f"[dry run] {line.replace('deleted', 'would be deleted')}" for line in lines
+    ]
     assert prune(*CHANGES)[-1] == "4 changes deleted."
     remaining = Device.history.order_by("history_id").values_list("history_type", "device_name")
     assert list(remaining) == [("+", "Cuff 2"), ("~", "z"), ("-", "Cuff 3"), ("~", "young")]

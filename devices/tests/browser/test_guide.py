@@ -93,7 +93,7 @@ def transfer(page: Page, shoot: Shoot) -> None:
     page.goto(DEVICES)
     for row in range(3):
         page.locator("#result_list tbody input.action-select").nth(row).check()
-    page.locator("select[name=action]").select_option("transfer")
+    page.locator("#changelist-form select[name=action]").select_option("transfer")
     shoot("select")
     page.get_by_role("button", name=re.compile("Run|Jalankan")).click()
     page.locator("[name=device_holder] + .select2").click()
@@ -126,7 +126,7 @@ def show_history(page: Page, shoot: Shoot) -> None:
 def restore(page: Page, shoot: Shoot) -> None:
     page.goto(f"{CHANGES}?action=retired")
     page.locator("#result_list tbody input.action-select").first.check()
-    page.locator("select[name=action]").select_option("restore")
+    page.locator("#changelist-form select[name=action]").select_option("restore")
     shoot("restore")
 
 

@@ -334,7 +334,7 @@ def test_exported_files_are_read_with_the_same_values(ending: str) -> None:
         spreadsheet.write(file, ending, rows, header.COLUMNS)
         read = read_all(file.getvalue())
         assert [(row.cells["device_name"], row.cells["device_holder"]) for row in read] == [(n, n) for n in names]
-        assert not any(row.spoilt for row in read)
+        assert not any(row.conversions for row in read)
 
     fuzz(check, st.lists(names, min_size=1, max_size=5), examples=50)
 
@@ -343,7 +343,7 @@ def test_escaped_cells_are_unescaped_to_the_same_text() -> None:
     def check(text: str) -> None:
         assert csv_escaping.unescape(csv_escaping.escape(text)) == text
         for column in ("id", *header.COLUMNS):
-            read, _spoilt = cells.read_cell(column, text)
+            read, _conversion = cells.read_cell(column, text)
             assert isinstance(read, str)
 
     fuzz(

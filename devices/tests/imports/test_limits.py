@@ -1,4 +1,4 @@
-"""One import at a time, and each within so much memory and time, whatever the file is made of."""
+"""One import at a time, with limited memory and time for any file."""
 
 import io
 import resource
@@ -23,13 +23,13 @@ from devices.models import Device, ImportPreview, ImportTurn
 from devices.tests.support.factories import device_payload
 from devices.tests.support.imports import choose, confirm, csv, upload
 from devices.tests.support.server import ROOT
-from devices.tests.support.workbooks import LINE, MADE, NS, PARTS, SHEET, repacked, with_shared_texts, workbook
+from devices.tests.support.workbooks import MADE, NS, PARTS, SHEET, repacked, with_shared_texts
 
 ONE = csv(device_payload(1, device_holder=""))
-BUSY = "Another import is being read. Try again in a moment."
+BUSY = "Another import is in progress. Try again in a moment."
 
 
-# --- One at a time
+# --- One import at a time
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def process_is_busy() -> Any:
 
 
 def turn_elsewhere(user: str, seconds: int = 60) -> ImportTurn:
-    """Let the user have an import in another process."""
+    """Create a turn of the user in another process."""
     pk = User.objects.get(username=user).pk
     return ImportTurn.objects.create(user_id=pk, token="elsewhere", ends_at=int(time.time()) + seconds)
 
@@ -50,34 +50,34 @@ def assert_busy(response: Any) -> None:
     assert BUSY in response.content.decode()
 
 
-def test_second_import_of_a_process_gets_the_form_back(operator: Client, process_is_busy: None) -> None:
+def test_second_import_in_a_process_is_rejected(operator: Client, process_is_busy: None) -> None:
     response = choose(operator, ONE)
     assert_busy(response)
     assert 'type="file"' in response.content.decode()
     assert not ImportPreview.objects.exists()
 
 
-def test_second_import_of_a_user_in_another_process_gets_the_form_back(operator: Client, ratna: Client) -> None:
+def test_second_import_of_a_user_in_another_process_is_rejected(operator: Client, ratna: Client) -> None:
     turn_elsewhere("operator")
     assert_busy(choose(operator, ONE))
     assert choose(ratna, ONE).status_code == 302
     assert ImportTurn.objects.get().token == "elsewhere"
 
 
-def test_turn_of_a_process_that_died_ends(operator: Client) -> None:
+def test_turn_of_a_dead_process_expires(operator: Client) -> None:
     turn_elsewhere("operator", seconds=0)
     assert choose(operator, ONE).status_code == 302
     assert not ImportTurn.objects.exists()
 
 
-@pytest.mark.parametrize("content", [ONE, b"no list", xlsx_file.ZIP])
-def test_turn_is_given_back_also_after_a_file_that_is_refused(operator: Client, content: bytes) -> None:
+@pytest.mark.parametrize("content", [ONE, b"not a list", xlsx_file.ZIP])
+def test_turn_is_released_after_any_file(operator: Client, content: bytes) -> None:
     choose(operator, content)
     assert not ImportTurn.objects.exists()
     assert choose(operator, ONE).status_code == 302
 
 
-def test_turn_is_given_back_after_a_failure(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turn_is_released_after_a_failure(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     operator.raise_request_exception = False
     with monkeypatch.context() as patch:
         patch.setattr(preview.plan, "make_plan", None)
@@ -85,14 +85,14 @@ def test_turn_is_given_back_after_a_failure(operator: Client, monkeypatch: pytes
     assert choose(operator, ONE).status_code == 302
 
 
-def test_turn_that_has_gone_to_another_process_stays_there(operator: Client) -> None:
+def test_turn_of_another_process_is_not_released(operator: Client) -> None:
     user = User.objects.get(username="operator")
     with preview.one_import(user.pk):
         ImportTurn.objects.update(token="elsewhere")
     assert ImportTurn.objects.get().token == "elsewhere"
 
 
-def test_nothing_is_imported_while_another_import_is_read(operator: Client) -> None:
+def test_confirmation_is_rejected_while_another_import_runs(operator: Client) -> None:
     url = upload(operator, device_payload(1))
     with preview._process:
         assert_busy(operator.post(url, {"confirm": "yes"}))
@@ -104,13 +104,13 @@ def test_nothing_is_imported_while_another_import_is_read(operator: Client) -> N
     assert Device.objects.count() == 1
 
 
-def test_preview_in_another_language_is_shown_as_it_is_while_another_import_is_read(operator: Client) -> None:
+def test_stored_preview_is_shown_while_another_import_runs(operator: Client) -> None:
     url = upload(operator, device_payload(1))
     with preview._process:
         assert operator.get(url).status_code == 200
         response = operator.get(url, headers={"accept-language": "id"})
         assert response.status_code == 429
-        assert len(response.context["lines"]) == 1
+        assert len(response.context["rows"]) == 1
     assert operator.get(url, headers={"accept-language": "id"}).status_code == 200
 
 
@@ -121,40 +121,42 @@ def test_import_by_a_command_needs_no_turn(db: None, tmp_path: Path, process_is_
 
 
 @pytest.mark.django_db(transaction=True)
-def test_import_that_comes_while_one_is_read_does_not_wait(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads, goes_on, answers = threading.Event(), threading.Event(), []
+def test_concurrent_import_is_rejected_without_waiting(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, released, statuses = threading.Event(), threading.Event(), []
     read = preview._read
 
     def read_slowly(*args: Any) -> Any:
-        reads.set()
-        assert goes_on.wait(60)
+        started.set()
+        assert released.wait(60)
         return read(*args)
 
     def upload() -> None:
-        answers.append(choose(operator, ONE).status_code)
+        statuses.append(choose(operator, ONE).status_code)
         connection.close()
 
     monkeypatch.setattr(preview, "_read", read_slowly)
     first = threading.Thread(target=upload)
     first.start()
     try:
-        assert reads.wait(60)
+        assert started.wait(60)
         second = Client()
         second.cookies = operator.cookies
         assert_busy(choose(second, ONE))
     finally:
-        goes_on.set()
+        released.set()
         first.join(60)
-    assert answers == [302]
+    assert statuses == [302]
 
 
 # --- Time
 
 
-@pytest.mark.parametrize("content", [ONE, workbook(["ID", "MAC", "TYPE", "HOLDER"], LINE)])
-def test_file_that_takes_too_long_is_refused(operator: Client, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "READING_SECONDS", -1)
-    assert "The file takes too long to read." in choose(operator, content).content.decode()
+@pytest.mark.parametrize("content", [ONE, MADE])
+def test_file_that_takes_too_long_is_rejected(
+    operator: Client, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "CPU_SECONDS", -1)
+    assert "Reading the file takes too long." in choose(operator, content).content.decode()
     assert not ImportTurn.objects.exists()
 
 
@@ -168,13 +170,13 @@ def test_planning_that_takes_too_long_is_stopped(operator: Client, monkeypatch: 
                 raise DeadlineExceeded
 
     monkeypatch.setattr(preview, "Deadline", Planning)
-    assert "The file takes too long to read." in choose(operator, ONE).content.decode()
+    assert "Reading the file takes too long." in choose(operator, ONE).content.decode()
 
 
-def test_deadline_counts_the_processor_and_not_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadline_counts_cpu_time_and_not_wall_time(monkeypatch: pytest.MonkeyPatch) -> None:
     deadline = Deadline(5)
-    monkeypatch.setattr(time, "monotonic", lambda: deadline.began + 1_000)
-    monkeypatch.setattr(time, "time", lambda: deadline.began + 1_000)
+    monkeypatch.setattr(time, "monotonic", lambda: deadline.started + 1_000)
+    monkeypatch.setattr(time, "time", lambda: deadline.started + 1_000)
     deadline.check()
     now = time.thread_time()
     monkeypatch.setattr(time, "thread_time", lambda: now + 6)
@@ -182,7 +184,7 @@ def test_deadline_counts_the_processor_and_not_the_clock(monkeypatch: pytest.Mon
         deadline.check()
 
 
-# --- What a file is made of
+# --- Hostile files
 
 
 def worksheet(rows: str, after: str = "") -> bytes:
@@ -194,14 +196,14 @@ SMALL = {
     "cells in one row": repacked(MADE, SHEET, worksheet(f"<row>{'<c/>' * MANY}</row>")),
     "empty rows": repacked(MADE, SHEET, worksheet("<row/>" * MANY)),
     "rows of empty cells": repacked(MADE, SHEET, worksheet(f"<row>{'<c/>' * 50}</row>" * (MANY // 50))),
-    "elements behind the rows": repacked(MADE, SHEET, worksheet("", "<x/>" * MANY)),
+    "elements after the rows": repacked(MADE, SHEET, worksheet("", "<x/>" * MANY)),
     "shared texts": with_shared_texts(f'<sst xmlns="{NS}">{"<si><t>x</t></si>" * (MANY // 2)}</sst>'.encode()),
     **{part: repacked(MADE, part, f"<x>{'<a/>' * MANY}</x>".encode()) for part in PARTS[:-1]},
 }
 
 
-def read_or_refused(content: bytes) -> float:
-    """Read a file, and return how much of the processor the process took that read it."""
+def cpu_seconds_to_read(content: bytes) -> float:
+    """Read a file, and return the CPU time of the process that reads workbooks."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
@@ -213,9 +215,9 @@ def read_or_refused(content: bytes) -> float:
 
 
 @pytest.mark.parametrize("content", SMALL.values(), ids=SMALL)
-def test_small_file_of_very_many_elements_takes_little_time(content: bytes) -> None:
+def test_small_file_with_many_elements_takes_little_time(content: bytes) -> None:
     assert len(content) < 30_000
-    assert 0 < read_or_refused(content) < 3
+    assert 0 < cpu_seconds_to_read(content) < 3
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_small_file_of_very_many_elements_takes_little_time(content: bytes) -> N
     ],
     ids=["one text", "texts of a row"],
 )
-def test_text_in_memory_is_bounded(sheet: bytes) -> None:
+def test_text_in_memory_is_limited(sheet: bytes) -> None:
     with (
         pytest.raises(header.UnreadableFile, match="too large"),
         spreadsheet.open_sheet(io.BytesIO(repacked(MADE, SHEET, sheet))) as opened,
@@ -235,25 +237,25 @@ def test_text_in_memory_is_bounded(sheet: bytes) -> None:
 
 
 def numbers(rows: int) -> bytes:
-    """A workbook of so many rows of 26 numbers."""
+    """Return a workbook with this number of rows of 26 numbers."""
     row = "".join(f"<c><v>{number}</v></c>" for number in range(26))
     return repacked(MADE, SHEET, worksheet(f"<row>{row}</row>" * rows))
 
 
-def test_reading_a_workbook_is_ended_after_so_much_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xlsx_file, "SECONDS", 1)
+def test_reading_a_workbook_stops_at_the_cpu_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xlsx_file, "MAX_CPU_SECONDS", 1)
     with pytest.raises(header.UnreadableFile, match="too large"), spreadsheet.open_sheet(io.BytesIO(numbers(140_000))):
         pass
 
 
-def test_reading_a_workbook_is_ended_beyond_so_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_workbook_stops_at_the_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     content = numbers(40_000)
     with (
-        pytest.raises(header.UnreadableFile, match="headings are missing"),
+        pytest.raises(header.UnreadableFile, match="Missing columns"),
         spreadsheet.open_sheet(io.BytesIO(content)),
     ):
         pass
-    monkeypatch.setattr(xlsx_file, "MEMORY", 64 * 2**20)
+    monkeypatch.setattr(xlsx_file, "MAX_MEMORY", 64 * 2**20)
     with pytest.raises(header.UnreadableFile, match="too large"), spreadsheet.open_sheet(io.BytesIO(content)):
         pass
 
@@ -277,7 +279,7 @@ def test_largest_worksheet_that_excel_writes_is_within_the_limits() -> None:
 
 
 @pytest.mark.parametrize("line", ["ab," * 400_000, '"\n",' * 300_000, "," * 1_100_000])
-def test_record_of_a_text_file_is_bounded(line: str) -> None:
+def test_size_of_a_csv_record_is_limited(line: str) -> None:
     for content in (f"{line}\n", f"ID,MAC,TYPE\nx,y,z\n{line}\n"):
         with (
             pytest.raises(header.UnreadableFile, match="is too long"),
@@ -286,7 +288,7 @@ def test_record_of_a_text_file_is_bounded(line: str) -> None:
             list(sheet.rows)
 
 
-def test_headings_are_compared_in_so_many_columns_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_compared_column_headers_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
     monkeypatch.setattr(header, "get_close_matches", lambda text, *args, **options: compared.append(text) or [])
     many = ",".join(f"note {number}" for number in range(50_000))
@@ -297,7 +299,7 @@ def test_headings_are_compared_in_so_many_columns_only(monkeypatch: pytest.Monke
     assert len(compared) <= 2 * xlsx_reader.MAX_COLUMNS
 
 
-def test_memory_is_bounded_whatever_a_file_is_made_of_and_is_given_back(tmp_path: Path) -> None:
+def test_memory_for_hostile_files_is_limited_and_released(tmp_path: Path) -> None:
     attributes = "".join(f'<c a="{number:016}"/>' for number in range(950_000))
     hostile = {
         **SMALL,
@@ -321,5 +323,5 @@ def test_memory_is_bounded_whatever_a_file_is_made_of_and_is_given_back(tmp_path
     output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     peak, reader, *after = map(int, output.split())
     assert peak < 100  # MiB more than before, in the process that imports
-    assert reader < xlsx_file.MEMORY // 2**20  # in the one that reads workbooks
+    assert reader < xlsx_file.MAX_MEMORY // 2**20  # in the process that reads workbooks
     assert after[1] - after[0] < 50

@@ -1,4 +1,4 @@
-"""What the lines of a file do to the registry, and who may let them do it."""
+"""The effects of the rows of a file on the registry, and the permissions for them."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ from devices.values.scope import UNRESTRICTED, Scope
 pytestmark = pytest.mark.django_db
 
 
-def planned(scope: Scope, *lines: dict[str, Any]) -> list[PlannedRow]:
-    return plan.make_plan(rows(*lines), Actor(Channel.IMPORT, scope=scope))
+def planned(scope: Scope, *values: dict[str, Any]) -> list[PlannedRow]:
+    return plan.make_plan(rows(*values), Actor(Channel.IMPORT, scope=scope))
 
 
-def wrong(line: PlannedRow) -> list[tuple[str | None, str]]:
-    return [(problem.field, problem.code) for problem in line.problems]
+def errors(row: PlannedRow) -> list[tuple[str | None, str]]:
+    return [(problem.field, problem.code) for problem in row.problems]
 
 
 def devices_now() -> list[tuple[str, str]]:
@@ -46,7 +46,7 @@ def of_both(rs_a: Hospital, rs_b: Hospital) -> Scope:
     return Scope((rs_a, rs_b))
 
 
-def test_a_line_is_new_changed_unchanged_or_wrong(devices: dict[str, Device]) -> None:
+def test_row_is_new_changed_unchanged_or_invalid(devices: dict[str, Device]) -> None:
     lines = planned(
         UNRESTRICTED,
         device_payload(1, device_holder="rs harapan "),
@@ -60,72 +60,66 @@ def test_a_line_is_new_changed_unchanged_or_wrong(devices: dict[str, Device]) ->
     assert not Hospital.objects.filter(name="RS Baru").exists()
 
 
-def test_a_device_named_by_its_id_may_change_its_name_and_its_mac(devices: dict[str, Device]) -> None:
+def test_row_with_an_id_can_change_name_and_mac(devices: dict[str, Device]) -> None:
     line = {"id": devices["a"].pk, **device_payload(9)}
     assert plan.import_devices(rows(line), IMPORT) == Outcome(changed=1)
     assert devices_now()[0] == ("Cuff 9", mac(9))
 
 
-def test_a_line_with_an_empty_id_is_matched_by_its_mac_or_registers(devices: dict[str, Device]) -> None:
+def test_row_without_an_id_is_matched_by_mac_or_registers(devices: dict[str, Device]) -> None:
     lines = planned(UNRESTRICTED, {"id": None, **device_payload(1)}, {"id": None, **device_payload(9)})
     assert [(line.device, line.action) for line in lines] == [(devices["a"], "unchanged"), (None, "new")]
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "seven", "7.5", "9" * 30, "0123456789012345678901", "٧"])
-def test_what_is_no_id_is_wrong(devices: dict[str, Device], text: str) -> None:
-    assert wrong(planned(UNRESTRICTED, {"id": text, **device_payload(9)})[0]) == [("id", "invalid_id")]
+def test_invalid_id_is_an_error(devices: dict[str, Device], text: str) -> None:
+    assert errors(planned(UNRESTRICTED, {"id": text, **device_payload(9)})[0]) == [("id", "invalid_id")]
 
 
-def test_an_id_beyond_reach_is_answered_like_one_that_is_not_there(devices: dict[str, Device], of_a: Scope) -> None:
-    [beyond, missing] = planned(of_a, {"id": devices["b"].pk, **device_payload(8)}, {"id": 2**40, **device_payload(9)})
-    assert [problem.message for problem in beyond.problems] == [problem.message for problem in missing.problems]
-    assert (wrong(beyond), beyond.old) == ([("id", "unknown_id")], {})
+def test_id_outside_the_scope_gets_the_error_of_an_unknown_id(devices: dict[str, Device], of_a: Scope) -> None:
+    [outside, missing] = planned(of_a, {"id": devices["b"].pk, **device_payload(8)}, {"id": 2**40, **device_payload(9)})
+    assert [problem.message for problem in outside.problems] == [problem.message for problem in missing.problems]
+    assert (errors(outside), outside.old) == ([("id", "unknown_id")], {})
 
 
-def test_another_hospitals_name_and_mac_are_taken_and_nothing_tells_whose(
-    devices: dict[str, Device], of_a: Scope
-) -> None:
+def test_conflict_outside_the_scope_discloses_no_hospital(devices: dict[str, Device], of_a: Scope) -> None:
     register(device_payload(4, device_name="Theirs"))
     renamed = {"id": devices["a"].pk, **device_payload(1, device_name="Theirs")}
     lines = planned(of_a, device_payload(2), device_payload(3, device_name="New"), renamed)
-    assert [sorted(wrong(line)) for line in lines] == [
+    assert [sorted(errors(line)) for line in lines] == [
         [("device_mac", "unique"), ("device_name", "unique")],
         [("device_mac", "unique")],
         [("device_name", "unique")],
     ]
-    told = " ".join(str(problem.message) for line in lines for problem in line.problems)
-    assert "Sehat" not in told
+    text = " ".join(str(problem.message) for line in lines for problem in line.problems)
+    assert "Sehat" not in text
     assert [line.old for line in lines[:2]] == [{}, {}]
 
 
-def test_a_new_device_of_a_hospital_admin_is_their_only_hospitals(of_a: Scope, rs_a: Hospital) -> None:
+def test_new_device_gets_the_only_hospital_of_the_scope(of_a: Scope, rs_a: Hospital) -> None:
     plan.import_devices(rows(device_payload(1)), Actor(Channel.IMPORT, scope=of_a))
     assert Device.objects.get().device_holder == rs_a
 
 
-def test_of_several_hospitals_one_must_be_named_and_what_is_known_stays(
-    devices: dict[str, Device], of_both: Scope
-) -> None:
+def test_new_device_needs_a_hospital_if_the_scope_has_several(devices: dict[str, Device], of_both: Scope) -> None:
     lines = planned(
         of_both,
         device_payload(9),
         device_payload(1, device_type="CORPORATE"),
         device_payload(8, device_holder="RS Sehat"),
     )
-    assert [wrong(line) for line in lines] == [[("device_holder", "required")], [], []]
+    assert [errors(line) for line in lines] == [[("device_holder", "required")], [], []]
     assert "device_holder" not in lines[1].item
 
 
 @pytest.mark.parametrize("holder", ["RS Sehat", "RS Baru", "unknown"])
-def test_a_hospital_admin_names_no_other_hospital_be_it_there_or_not(
-    devices: dict[str, Device], of_a: Scope, holder: str
-) -> None:
+def test_hospital_outside_the_scope_is_forbidden(devices: dict[str, Device], of_a: Scope, holder: str) -> None:
     lines = planned(of_a, device_payload(9, device_holder=holder), device_payload(1, device_holder=holder))
-    assert [wrong(line) for line in lines] == [[("device_holder", "forbidden")]] * 2
+    assert [errors(line) for line in lines] == [[("device_holder", "forbidden")]] * 2
     assert {str(problem.message) for line in lines for problem in line.problems} == {str(OTHER_HOSPITAL_OF_USER)}
 
 
-def test_lines_about_one_device_name_each_other(devices: dict[str, Device]) -> None:
+def test_rows_for_the_same_device_are_duplicates(devices: dict[str, Device]) -> None:
     pk = devices["a"].pk
     lines = planned(
         UNRESTRICTED,
@@ -135,11 +129,11 @@ def test_lines_about_one_device_name_each_other(devices: dict[str, Device]) -> N
         device_payload(9, device_name="x"),
         device_payload(7),
     )
-    assert [wrong(line) for line in lines] == [[], [("id", "duplicate")], [], [("device_mac", "duplicate")], []]
-    assert lines[1].problems[0].message == "Line 2 of the file is about the same device."
+    assert [errors(line) for line in lines] == [[], [("id", "duplicate")], [], [("device_mac", "duplicate")], []]
+    assert lines[1].problems[0].message == "Row 2 of the file is about the same device."
 
 
-def test_devices_take_names_and_macs_from_each_other(devices: dict[str, Device]) -> None:
+def test_devices_can_exchange_names_and_macs(devices: dict[str, Device]) -> None:
     a, b, free = (devices[name].pk for name in ("a", "b", "free"))
     lines = (
         {"id": a, **device_payload(2)},
@@ -152,27 +146,27 @@ def test_devices_take_names_and_macs_from_each_other(devices: dict[str, Device])
     assert not Device.history.filter(device_name__startswith="~").exists()
 
 
-def test_a_new_device_takes_what_a_known_one_gives_up(devices: dict[str, Device]) -> None:
+def test_new_device_can_use_a_released_name(devices: dict[str, Device]) -> None:
     lines = (device_payload(9, device_name="Cuff 1"), device_payload(1, device_name="Retired cuff"))
     assert plan.import_devices(rows(*lines), IMPORT) == Outcome(new=1, changed=1)
 
 
-def test_what_a_known_device_keeps_is_taken(devices: dict[str, Device]) -> None:
+def test_value_that_a_device_keeps_is_a_conflict(devices: dict[str, Device]) -> None:
     lines = planned(
         UNRESTRICTED,
         {"id": devices["a"].pk, **device_payload(3, device_name="Cuff 2")},
         device_payload(2, device_type="CORPORATE"),
     )
-    assert [sorted(wrong(line)) for line in lines] == [[("device_mac", "unique")], [("device_name", "duplicate")]]
+    assert [sorted(errors(line)) for line in lines] == [[("device_mac", "unique")], [("device_name", "duplicate")]]
 
 
-def test_a_wrong_line_keeps_all_from_being_imported(devices: dict[str, Device]) -> None:
+def test_invalid_row_prevents_the_import(devices: dict[str, Device]) -> None:
     with pytest.raises(ValidationFailed):
         plan.import_devices(rows(device_payload(7), device_payload(8, device_mac="x")), IMPORT)
     assert Device.objects.count() == 3
 
 
-def test_planning_writes_nothing_and_takes_as_many_queries_for_any_number_of_lines(devices: dict[str, Device]) -> None:
+def test_planning_writes_nothing_and_needs_a_constant_number_of_queries(devices: dict[str, Device]) -> None:
     counts = []
     for number in (1, 300):
         lines = [{"id": devices["a"].pk, **device_payload(1)}, *(device_payload(n + 10) for n in range(number))]
@@ -185,14 +179,14 @@ def test_planning_writes_nothing_and_takes_as_many_queries_for_any_number_of_lin
     assert counts[0] == counts[1] == 3
 
 
-def test_a_former_name_means_the_hospital_and_changes_nothing(devices: dict[str, Device], rs_a: Hospital) -> None:
+def test_former_name_of_a_hospital_changes_nothing(devices: dict[str, Device], rs_a: Hospital) -> None:
     hospitals.rename(rs_a, "RS Harapan Kita", SYSTEM)
     [line] = lines = planned(UNRESTRICTED, device_payload(1, device_holder="RS Harapan"))
     assert (line.action, line.new["device_holder"]) == (RowAction.UNCHANGED, "RS Harapan Kita")
     assert plan.new_hospitals(lines) == []
 
 
-def test_hospitals_that_an_import_would_register_are_known_before(devices: dict[str, Device]) -> None:
+def test_plan_lists_new_hospitals(devices: dict[str, Device]) -> None:
     lines = planned(
         UNRESTRICTED,
         device_payload(7, device_holder="RS Baru"),

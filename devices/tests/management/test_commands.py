@@ -186,7 +186,7 @@ def test_import_reads_each_form_of_header_and_delimiter(tmp_path: Path, lines: s
 
 
 def test_import_reports_each_invalid_row_and_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "LINES_AT_ONCE", 3)
+    monkeypatch.setattr(plan, "BATCH_SIZE", 3)
     register(device_payload(9))
     lines = HEADINGS + (
         "Cuff 1,000000000001,CONSUMER,RS Baru\n"
@@ -225,11 +225,11 @@ def test_dry_run_of_an_import_reports_the_result_and_writes_nothing(tmp_path: Pa
     ("name", "lines", "message"),
     [
         ("devices.csv", "", "The file is empty."),
-        ("devices.csv", "name,address\n", "These headings are missing: device_mac, device_type."),
-        ("devices.csv", "MAC,TYPE,device_mac,ID\n", "More than one heading stands for device_mac: MAC, device_mac."),
+        ("devices.csv", "name,address\n", "Missing columns: MAC address, Type."),
+        ("devices.csv", "MAC,TYPE,device_mac,ID\n", "More than one column is “MAC address”: MAC, device_mac."),
         ("devices.csv", HEADINGS.encode() + b"\x81,1,2,3\n", "neither XLSX nor text in a known encoding."),
-        ("devices.csv", HEADINGS + '"Cuff 1,00\n', "The file is no CSV"),
-        ("devices.xlsx", "PK\x03\x04 no workbook", "The file is no XLSX workbook, or a damaged one."),
+        ("devices.csv", HEADINGS + '"Cuff 1,00\n', "The file is not valid CSV"),
+        ("devices.xlsx", "PK\x03\x04 no workbook", "The file is not a valid XLSX workbook."),
     ],
 )
 def test_unreadable_file_is_an_error(tmp_path: Path, name: str, lines: str | bytes, message: str) -> None:

@@ -147,7 +147,7 @@ def test_a_dry_run_of_an_import_succeeds_while_another_connection_holds_all_lock
 
 
 def test_a_dry_run_of_an_import_finds_a_name_that_stands_far_before(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "LINES_AT_ONCE", 2)
+    monkeypatch.setattr(plan, "BATCH_SIZE", 2)
     lines = rows(*(device_payload(n) for n in range(1, 5)), device_payload(5, device_name="Cuff 1"))
     for dry_run in (True, False):
         with pytest.raises(ValidationFailed) as refused:

@@ -95,7 +95,7 @@ Visit = Callable[..., Page]
 def act(page: Page, action: str, *chosen: str) -> None:
     for name in chosen:
         page.get_by_role("row", name=name).get_by_role("checkbox").check()
-    page.locator("select[name=action]").select_option(label=action)
+    page.locator("#changelist-form select[name=action]").select_option(label=action)
     page.get_by_role("button", name="Run").click()
 
 

@@ -1,12 +1,32 @@
-"""Workbooks that tests make by hand."""
+"""Workbooks and other spreadsheet files for tests."""
 
 import io
 import zipfile
 from typing import Any
 
 import openpyxl
+import pytest
 
+from devices.imports.files import header, spreadsheet
+from devices.imports.files.spreadsheet import Row
+
+HEADER = ["ID", "MAC", "TYPE", "HOLDER"]
 LINE = ["Cuff 1", "D0:61:AE:D4:58:94", "CONSUMER", "RS Müller"]
+CELLS = dict(zip(header.COLUMNS, LINE, strict=True))  # of LINE, as they are read
+SHEET = "xl/worksheets/sheet1.xml"
+NS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+
+
+def read_rows(content: bytes) -> list[Row]:
+    with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
+        return list(sheet.rows)
+
+
+def read_error(content: bytes) -> str:
+    """Return the message for a file that cannot be read."""
+    with pytest.raises(header.UnreadableFile) as caught:
+        read_rows(content)
+    return str(caught.value)
 
 
 def workbook(*rows: Any, cover: bool = False) -> bytes:
@@ -21,7 +41,7 @@ def workbook(*rows: Any, cover: bool = False) -> bytes:
 
 
 def repacked(content: bytes, part: str, text: bytes) -> bytes:
-    """The workbook with another text in one of its parts."""
+    """Return the workbook with another text in one of its parts."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
@@ -29,24 +49,27 @@ def repacked(content: bytes, part: str, text: bytes) -> bytes:
     return file.getvalue()
 
 
-SHEET = "xl/worksheets/sheet1.xml"
+MADE = workbook(HEADER, LINE)
+PARTS = [
+    "[Content_Types].xml",
+    "xl/workbook.xml",
+    "xl/_rels/workbook.xml.rels",
+    "xl/styles.xml",
+    SHEET,
+]  # the parts that are read
 
 
-NS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-
-
-MADE = workbook(["ID", "MAC", "TYPE", "HOLDER"], LINE)
-
-
-PARTS = ["[Content_Types].xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/styles.xml", SHEET]  # what is read
+def sheet_of(*rows: str) -> bytes:
+    """Return the workbook with these rows, as XML, in its worksheet."""
+    return repacked(MADE, SHEET, f'<worksheet xmlns="{NS}"><sheetData>{"".join(rows)}</sheetData></worksheet>'.encode())
 
 
 def with_shared_texts(text: bytes) -> bytes:
-    """The workbook, with a part of texts that cells refer to."""
+    """Return the workbook with a part of shared strings, to which cells refer."""
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
     types = zipfile.ZipFile(io.BytesIO(MADE)).read("[Content_Types].xml")
-    told = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'.encode()
-    file = io.BytesIO(repacked(MADE, "[Content_Types].xml", types.replace(b"</Types>", told)))
+    override = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'.encode()
+    file = io.BytesIO(repacked(MADE, "[Content_Types].xml", types.replace(b"</Types>", override)))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as book:
         book.writestr("xl/sharedStrings.xml", text)
     return file.getvalue()

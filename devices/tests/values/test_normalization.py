@@ -177,7 +177,7 @@ def test_admin_search_normalizes_its_text(operator: Client, sent: str) -> None:
 def test_import_with_other_spellings_of_a_hospital_names_no_new_one(operator: Client, rs_a: Hospital) -> None:
     lines = [device_payload(1, device_holder="RS\u00a0Harapan"), device_payload(2, device_holder="rs\u200b harapan")]
     url = choose(operator, csv(*lines))["location"]
-    assert "not known yet" not in operator.get(url).content.decode()
+    assert "will be registered" not in operator.get(url).content.decode()
     confirm(operator, url)
     assert {device.device_holder for device in Device.objects.select_related("device_holder")} == {rs_a}
 
@@ -188,13 +188,13 @@ def test_import_finds_names_that_look_the_same(operator: Client) -> None:
         device_payload(2, device_name="Caf\u00e9", device_holder=""),
     ]
     url = choose(operator, csv(*lines))["location"]
-    assert "Line 2 of the file has the same name." in operator.get(url).content.decode()
+    assert "Row 2 of the file has the same name." in operator.get(url).content.decode()
 
 
 def test_name_padded_with_invisible_characters_is_not_cut(operator: Client) -> None:
     name = "".join(f"{letter}\u200b" for letter in "x" * 255)
     url = choose(operator, csv(device_payload(1, device_name=name, device_holder="")))["location"]
-    assert operator.get(url).context["lines"][0]["fields"][0]["new"] == "x" * 255
+    assert operator.get(url).context["rows"][0]["fields"][0]["new"] == "x" * 255
 
 
 def test_new_hospital_with_letters_of_another_alphabet_is_named_before_it_is_registered(
