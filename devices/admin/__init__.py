@@ -1,4 +1,4 @@
-"""The admin: Django admin pages over the same tables. Every change of a device goes through devices/registry."""
+"""The back office: Django admin pages over the same tables. Every change of a device goes through devices/registry."""
 
 from devices.admin import api_keys, audit_log, changes, devices, hospitals, two_factor, users
 

@@ -15,7 +15,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.admin import exports, imports
 from devices.imports import preview
-from devices.models import Channel, Device, Hospital, ImportPreview, ImportPreviewRow
+from devices.models import Channel, Device, Hospital, ImportPreview, ImportPreviewRow, now_ms
 from devices.registry import hospitals
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.imports import COLUMNS, IMPORT, LIST, choose, confirm, csv, upload
@@ -103,7 +103,8 @@ def test_edited_export_changes_only_the_edited_values(operator: Client, devices:
             edited = exported.replace(b"Cuff 1", b"Ward 3").replace(b"00:00:00:00:00:01", b"D061AED45894")
         else:
             book, file = openpyxl.load_workbook(io.BytesIO(exported)), io.BytesIO()
-            book.active["B2"], book.active["C2"] = "Ward 3", "D061AED45894"
+            sheet: Any = book.active
+            sheet["B2"], sheet["C2"] = "Ward 3", "D061AED45894"
             book.save(file)
             edited = file.getvalue()
         url = choose(operator, edited, f"x{ending}")["location"]
@@ -248,7 +249,7 @@ def test_new_file_replaces_the_previous_preview_of_the_user(operator: Client, ra
 
 def test_preview_expires_after_an_hour_and_the_next_upload_deletes_it(operator: Client, ratna: Client) -> None:
     url = upload(operator, device_payload(1))
-    ImportPreview.objects.update(created_at=preview.now_ms() - timedelta(minutes=61))
+    ImportPreview.objects.update(created_at=now_ms() - timedelta(minutes=61))
     assert operator.get(url).status_code == confirm(operator, url).status_code == 404
     upload(ratna, device_payload(2))
     assert ImportPreviewRow.objects.count() == 1
