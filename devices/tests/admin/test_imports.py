@@ -66,9 +66,9 @@ def test_file_is_uploaded_previewed_and_imported(operator: Client, devices: dict
 
 
 def test_second_import_of_the_same_file_changes_nothing(operator: Client) -> None:
-    lines = [device_payload(number) for number in range(5)]
-    confirm(operator, upload(operator, *lines))
-    page = operator.get(upload(operator, *lines)).content.decode()
+    devices = [device_payload(number) for number in range(5)]
+    confirm(operator, upload(operator, *devices))
+    page = operator.get(upload(operator, *devices)).content.decode()
     assert "There is nothing to import." in page
     assert "confirm" not in page
 
@@ -271,10 +271,10 @@ def test_preview_of_another_user_is_not_found(operator: Client, ratna: Client) -
 @pytest.mark.parametrize("path", [IMPORT, f"{IMPORT}template.csv", f"{IMPORT}00000000-0000-4000-8000-000000000000/"])
 def test_import_requires_permissions_and_a_hospital(path: str, ratna: Client, rs_a: Hospital, client: Client) -> None:
     assert client.get(path).status_code == 302
-    nobody = User.objects.create_user("nobody", is_staff=True)
-    client.force_login(nobody)
+    user = User.objects.create_user("nurse", is_staff=True)
+    client.force_login(user)
     assert client.get(path).status_code == client.post(path).status_code == 403
-    nobody.user_permissions.set(Permission.objects.all())
+    user.user_permissions.set(Permission.objects.all())
     assert client.get(path).status_code == 403
     assert ratna.get(path).status_code in (200, 404)
 

@@ -103,11 +103,11 @@ def test_form_with_an_outdated_version_is_rejected(operator: Client) -> None:
 def test_form_of_a_removed_device_is_rejected(
     operator: Client, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(*_args: Any) -> None:
+    def fail(*_args: Any) -> None:
         raise Device.DoesNotExist
 
     [device] = register(device_payload(1))
-    monkeypatch.setattr(registry, "update", gone)
+    monkeypatch.setattr(registry, "update", fail)
     response = operator.post(f"{LIST}{device.pk}/change/", device_payload(1, device_type="CORPORATE"), follow=True)
     assert "This record no longer exists." in response.content.decode()
 

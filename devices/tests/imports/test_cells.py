@@ -100,8 +100,8 @@ def test_number_that_is_not_finite_is_reported(number: str) -> None:
     header = "".join(f"<c t='inlineStr'><is><t>{text}</t></is></c>" for text in HEADER)
     row = f"<row>{header}</row><row><c><v>{number}</v></c></row>"
     sheet = f'<worksheet xmlns="{NS}"><sheetData>{row}</sheetData></worksheet>'
-    [line] = read_rows(repacked(MADE, SHEET, sheet.encode()))
-    assert line.conversions == {"device_name": ExcelConversion.NUMBER}
+    [result] = read_rows(repacked(MADE, SHEET, sheet.encode()))
+    assert result.conversions == {"device_name": ExcelConversion.NUMBER}
 
 
 @pytest.mark.parametrize(
