@@ -174,8 +174,8 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     @admin.action(description=_("Restore devices"), permissions=["restore"])
     def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         registered = Device.objects.filter(pk=OuterRef("id"))
-        gone = queryset.filter(~Exists(registered), seen_after=True).order_by().values("id").annotate(last=Max("pk"))
-        chosen = self.get_queryset(request).filter(pk__in=gone.values("last"))
+        retired = queryset.filter(~Exists(registered), seen_after=True).order_by().values("id").annotate(last=Max("pk"))
+        chosen = self.get_queryset(request).filter(pk__in=retired.values("last"))
         if not chosen.exists():
             text = _("None of these devices can be restored. They are registered, or they left your hospitals.")
             messages.warning(request, text)
@@ -189,11 +189,11 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         return None
 
 
-def _has_part(text: str, name: str, address: str) -> Q:
+def _has_part(text: str, name_column: str, mac_column: str) -> Q:
     """Return the condition of models.contains_text for columns of the history, whose indexes are in capital letters."""
-    found = Q(**{f"{name}__icontains": text})
+    found = Q(**{f"{name_column}__icontains": text})
     for part in {text, mac.parse_mac_fragment(text)} - {None}:
-        found |= Q(**{f"{address}__icontains": part})
+        found |= Q(**{f"{mac_column}__icontains": part})
     return found
 
 
@@ -204,11 +204,11 @@ def _devices_with_past_value(text: str) -> list[int] | None:
     """
     if connection.vendor != "postgresql":  # SQLite has no such indexes
         return None
-    now = Device.objects.filter(models.contains_text(text)).values_list("pk")
+    current = Device.objects.filter(models.contains_text(text)).values_list("pk")
     retired = Change.objects.filter(_has_part(text, "device_name", "device_mac"), history_type=recording.DELETED)
     former = Change.objects.filter(_has_part(text, "history_previous_name", "history_previous_mac"))
     ids: set[int] = set()
-    for rows in (now, retired.values_list("id"), former.values_list("id")):
+    for rows in (current, retired.values_list("id"), former.values_list("id")):
         ids.update(pk for (pk,) in rows.order_by()[: MAX_IDS + 1])
     return list(ids) if len(ids) <= MAX_IDS else None
 

@@ -41,7 +41,7 @@ admin.site.disable_action("delete_selected")  # it loads every device; `retire` 
 
 class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
     actor = Actor(Channel.ADMIN, scope=Scope())  # the user's; DeviceAdmin sets it
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)  # the version that the form shows
+    version = forms.CharField(required=False, widget=forms.HiddenInput)  # of the device that the form shows
 
     class Meta:
         model = Device
@@ -50,7 +50,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.fields["seen"].initial = self.instance.updated_at.isoformat()
+            self.fields["version"].initial = self.instance.updated_at.isoformat()
 
     def clean_device_name(self) -> str | None:
         return CLEANERS["device_name"](self.cleaned_data["device_name"])
@@ -76,7 +76,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes n
         return format_html('{} <a href="{}" class="underline">{}</a>', problem.message, url, other)
 
     def is_unchanged(self, device: Device) -> bool:
-        return self.cleaned_data["seen"] in ("", device.updated_at.isoformat())
+        return self.cleaned_data["version"] in ("", device.updated_at.isoformat())
 
     def item(self) -> DeviceData:
         """Return the valid fields."""

@@ -20,7 +20,7 @@ from devices.models import Hospital
 
 
 class HospitalChoiceForm(AutocompleteDropdownForm):
-    """Choose a hospital by part of its name. Hospitals outside the scope are not shown, even if the URL has the id."""
+    """Choose a hospital by part of its name. A hospital outside the scope is not shown, even if the URL has its id."""
 
     def __init__(self, request: HttpRequest, name: str, **options: Any) -> None:
         super().__init__(request=request, name=name, **options)

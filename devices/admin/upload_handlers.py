@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 
 FORM_BYTES = 64 * 1024  # for the other fields of the form
-READ_UP_TO = 10  # times the limit: a client that still sends does not read a response, so such a request is read
+READ_UP_TO = 10  # times the limit: such a request is read to its end, because otherwise the response is lost
 
 
 class LimitedUpload(FileUploadHandler):

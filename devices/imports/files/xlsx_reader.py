@@ -29,7 +29,7 @@ MAX_COLUMNS = 50  # further columns are ignored; no list of devices has more
 
 OLE = bytes.fromhex("D0CF11E0A1B11AE1")
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # a stream in each Office file with a password
-# calamine returns no text for a cell with an error, such as #N/A. It does if the cell has the type of a formula's text.
+# calamine returns no text for a cell with an error, such as #N/A, unless its type is the text of a formula.
 ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\b[^<>]*?\st=)(["'])e\2""")
 OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_APPEND_NEWLINE
 

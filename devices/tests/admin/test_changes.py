@@ -88,7 +88,7 @@ def test_retired_device_is_restored_with_the_same_id(operator: Client) -> None:
 def test_restore_requires_confirmation_and_restores_all_or_none(operator: Client) -> None:
     devices = register(device_payload(1), device_payload(2), device_payload(3))
     registry.retire(Device.objects.all(), SYSTEM)
-    chosen = {"action": "restore", "select_across": "1", "_selected_action": "1"}
+    chosen: dict[str, Any] = {"action": "restore", "select_across": "1", "_selected_action": "1"}
     page = operator.post(CHANGES, chosen).content.decode()
     assert "3 devices will be registered again" in page
     assert not Device.objects.exists()

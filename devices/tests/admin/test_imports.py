@@ -15,7 +15,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.admin import exports, imports
 from devices.imports import preview
-from devices.models import Channel, Device, Hospital, ImportPreview, ImportPreviewRow
+from devices.models import Channel, Device, Hospital, ImportPreview, ImportPreviewRow, now_ms
 from devices.registry import hospitals
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.imports import COLUMNS, IMPORT, LIST, choose, confirm, csv, upload
@@ -66,9 +66,9 @@ def test_file_is_uploaded_previewed_and_imported(operator: Client, devices: dict
 
 
 def test_second_import_of_the_same_file_changes_nothing(operator: Client) -> None:
-    lines = [device_payload(number) for number in range(5)]
-    confirm(operator, upload(operator, *lines))
-    page = operator.get(upload(operator, *lines)).content.decode()
+    devices = [device_payload(number) for number in range(5)]
+    confirm(operator, upload(operator, *devices))
+    page = operator.get(upload(operator, *devices)).content.decode()
     assert "There is nothing to import." in page
     assert "confirm" not in page
 
@@ -103,7 +103,8 @@ def test_edited_export_changes_only_the_edited_values(operator: Client, devices:
             edited = exported.replace(b"Cuff 1", b"Ward 3").replace(b"00:00:00:00:00:01", b"D061AED45894")
         else:
             book, file = openpyxl.load_workbook(io.BytesIO(exported)), io.BytesIO()
-            book.active["B2"], book.active["C2"] = "Ward 3", "D061AED45894"
+            sheet: Any = book.active
+            sheet["B2"], sheet["C2"] = "Ward 3", "D061AED45894"
             book.save(file)
             edited = file.getvalue()
         url = choose(operator, edited, f"x{ending}")["location"]
@@ -248,7 +249,7 @@ def test_new_file_replaces_the_previous_preview_of_the_user(operator: Client, ra
 
 def test_preview_expires_after_an_hour_and_the_next_upload_deletes_it(operator: Client, ratna: Client) -> None:
     url = upload(operator, device_payload(1))
-    ImportPreview.objects.update(created_at=preview.now_ms() - timedelta(minutes=61))
+    ImportPreview.objects.update(created_at=now_ms() - timedelta(minutes=61))
     assert operator.get(url).status_code == confirm(operator, url).status_code == 404
     upload(ratna, device_payload(2))
     assert ImportPreviewRow.objects.count() == 1
@@ -270,10 +271,10 @@ def test_preview_of_another_user_is_not_found(operator: Client, ratna: Client) -
 @pytest.mark.parametrize("path", [IMPORT, f"{IMPORT}template.csv", f"{IMPORT}00000000-0000-4000-8000-000000000000/"])
 def test_import_requires_permissions_and_a_hospital(path: str, ratna: Client, rs_a: Hospital, client: Client) -> None:
     assert client.get(path).status_code == 302
-    nobody = User.objects.create_user("nobody", is_staff=True)
-    client.force_login(nobody)
+    user = User.objects.create_user("nurse", is_staff=True)
+    client.force_login(user)
     assert client.get(path).status_code == client.post(path).status_code == 403
-    nobody.user_permissions.set(Permission.objects.all())
+    user.user_permissions.set(Permission.objects.all())
     assert client.get(path).status_code == 403
     assert ratna.get(path).status_code in (200, 404)
 

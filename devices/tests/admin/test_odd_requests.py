@@ -90,10 +90,10 @@ def test_missing_csrf_token_is_explained(rs_a: Hospital) -> None:
 def test_form_with_an_outdated_version_is_rejected(operator: Client) -> None:
     [device] = register(device_payload(1))
     page = operator.get(f"{LIST}{device.pk}/change/")
-    seen = page.context["adminform"].form["seen"].value()
+    version = page.context["adminform"].form["version"].value()
     Device.objects.update(updated_at=device.updated_at - timedelta(seconds=1))
     registry.update(Device.objects.all(), {"device_name": "Renamed"}, SYSTEM)
-    form = {**device_payload(1, device_type="CORPORATE"), "seen": seen}
+    form = {**device_payload(1, device_type="CORPORATE"), "version": version}
     response = operator.post(f"{LIST}{device.pk}/change/", form, follow=True)
     assert "Another user has changed this record." in response.content.decode()
     assert Device.objects.get().device_name == "Renamed"
@@ -103,11 +103,11 @@ def test_form_with_an_outdated_version_is_rejected(operator: Client) -> None:
 def test_form_of_a_removed_device_is_rejected(
     operator: Client, rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(*_args: Any) -> None:
+    def fail(*_args: Any) -> None:
         raise Device.DoesNotExist
 
     [device] = register(device_payload(1))
-    monkeypatch.setattr(registry, "update", gone)
+    monkeypatch.setattr(registry, "update", fail)
     response = operator.post(f"{LIST}{device.pk}/change/", device_payload(1, device_type="CORPORATE"), follow=True)
     assert "This record no longer exists." in response.content.decode()
 

@@ -100,8 +100,8 @@ def test_number_that_is_not_finite_is_reported(number: str) -> None:
     header = "".join(f"<c t='inlineStr'><is><t>{text}</t></is></c>" for text in HEADER)
     row = f"<row>{header}</row><row><c><v>{number}</v></c></row>"
     sheet = f'<worksheet xmlns="{NS}"><sheetData>{row}</sheetData></worksheet>'
-    [line] = read_rows(repacked(MADE, SHEET, sheet.encode()))
-    assert line.conversions == {"device_name": ExcelConversion.NUMBER}
+    [result] = read_rows(repacked(MADE, SHEET, sheet.encode()))
+    assert result.conversions == {"device_name": ExcelConversion.NUMBER}
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,11 @@ def test_number_that_is_not_finite_is_reported(number: str) -> None:
 )
 def test_date_or_time_in_any_column_is_reported(value: Any, shown: str, text: str) -> None:
     book, file = openpyxl.Workbook(), io.BytesIO()
-    book.active.append(HEADER)
-    book.active.append([value, *LINE[1:]])
+    sheet: Any = book.active
+    sheet.append(HEADER)
+    sheet.append([value, *LINE[1:]])
     if shown != "General":
-        book.active["A2"].number_format = shown
+        sheet["A2"].number_format = shown
     book.save(file)
     [row] = read_rows(file.getvalue())
     assert (row.cells["device_name"], row.conversions) == (text, {"device_name": ExcelConversion.DATE})
@@ -127,9 +128,10 @@ def test_date_or_time_in_any_column_is_reported(value: Any, shown: str, text: st
 
 def test_number_is_read_without_its_format_and_a_text_with_its_zeros() -> None:
     book, file = openpyxl.Workbook(), io.BytesIO()
+    sheet: Any = book.active
     for row in (HEADER, [12, *LINE[1:]], ["00012", *LINE[1:]]):
-        book.active.append(row)
-    book.active["A2"].number_format, book.active["A3"].number_format = "00000", "@"
+        sheet.append(row)
+    sheet["A2"].number_format, sheet["A3"].number_format = "00000", "@"
     book.save(file)
     assert [row.cells["device_name"] for row in read_rows(file.getvalue())] == ["12", "00012"]
 

@@ -159,12 +159,16 @@ def test_too_many_rows_for_a_worksheet_are_rejected(monkeypatch: pytest.MonkeyPa
 class FullOnce(io.BytesIO):
     """A file whose first write fails."""
 
+    is_full = True
+
     def write(self, content: Any) -> int:
-        self.write = super().write  # type: ignore[method-assign]
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.is_full:
+            self.is_full = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(content)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of zipfile, when it is collected
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from zipfile, when it is deleted
 def test_export_that_cannot_be_written_leaves_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

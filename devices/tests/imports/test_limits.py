@@ -16,7 +16,7 @@ from django.db import connection
 from django.test import Client
 
 from devices.admin import imports
-from devices.imports import preview
+from devices.imports import plan, preview
 from devices.imports.deadline import Deadline, DeadlineExceeded
 from devices.imports.files import header, spreadsheet, xlsx_file, xlsx_reader
 from devices.models import Device, ImportPreview, ImportTurn
@@ -80,7 +80,7 @@ def test_turn_is_released_after_any_file(operator: Client, content: bytes) -> No
 def test_turn_is_released_after_a_failure(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     operator.raise_request_exception = False
     with monkeypatch.context() as patch:
-        patch.setattr(preview.plan, "make_plan", None)
+        patch.setattr(plan, "make_plan", None)
         assert choose(operator, ONE).status_code == 500
     assert choose(operator, ONE).status_code == 302
 

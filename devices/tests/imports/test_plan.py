@@ -47,28 +47,33 @@ def of_both(rs_a: Hospital, rs_b: Hospital) -> Scope:
 
 
 def test_row_is_new_changed_unchanged_or_invalid(devices: dict[str, Device]) -> None:
-    lines = planned(
+    planned_rows = planned(
         UNRESTRICTED,
         device_payload(1, device_holder="rs harapan "),
         device_payload(2, device_name="Renamed"),
         device_payload(4, device_holder="RS Baru"),
         device_payload(5, device_type="PHONE"),
     )
-    assert [line.action for line in lines] == [RowAction.UNCHANGED, RowAction.CHANGED, RowAction.NEW, RowAction.INVALID]
-    assert (lines[1].old["device_name"], lines[1].new["device_name"]) == ("Cuff 2", "Renamed")
-    assert [problem.index for problem in lines[3].problems] == [5]
+    assert [row.action for row in planned_rows] == [
+        RowAction.UNCHANGED,
+        RowAction.CHANGED,
+        RowAction.NEW,
+        RowAction.INVALID,
+    ]
+    assert (planned_rows[1].old["device_name"], planned_rows[1].new["device_name"]) == ("Cuff 2", "Renamed")
+    assert [problem.index for problem in planned_rows[3].problems] == [5]
     assert not Hospital.objects.filter(name="RS Baru").exists()
 
 
 def test_row_with_an_id_can_change_name_and_mac(devices: dict[str, Device]) -> None:
-    line = {"id": devices["a"].pk, **device_payload(9)}
-    assert plan.import_devices(rows(line), IMPORT) == Outcome(changed=1)
+    values = {"id": devices["a"].pk, **device_payload(9)}
+    assert plan.import_devices(rows(values), IMPORT) == Outcome(changed=1)
     assert devices_now()[0] == ("Cuff 9", mac(9))
 
 
 def test_row_without_an_id_is_matched_by_mac_or_registers(devices: dict[str, Device]) -> None:
-    lines = planned(UNRESTRICTED, {"id": None, **device_payload(1)}, {"id": None, **device_payload(9)})
-    assert [(line.device, line.action) for line in lines] == [(devices["a"], "unchanged"), (None, "new")]
+    planned_rows = planned(UNRESTRICTED, {"id": None, **device_payload(1)}, {"id": None, **device_payload(9)})
+    assert [(row.device, row.action) for row in planned_rows] == [(devices["a"], "unchanged"), (None, "new")]
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "seven", "7.5", "9" * 30, "0123456789012345678901", "٧"])
@@ -85,15 +90,15 @@ def test_id_outside_the_scope_gets_the_error_of_an_unknown_id(devices: dict[str,
 def test_conflict_outside_the_scope_discloses_no_hospital(devices: dict[str, Device], of_a: Scope) -> None:
     register(device_payload(4, device_name="Theirs"))
     renamed = {"id": devices["a"].pk, **device_payload(1, device_name="Theirs")}
-    lines = planned(of_a, device_payload(2), device_payload(3, device_name="New"), renamed)
-    assert [sorted(errors(line)) for line in lines] == [
+    planned_rows = planned(of_a, device_payload(2), device_payload(3, device_name="New"), renamed)
+    assert [sorted(errors(row)) for row in planned_rows] == [
         [("device_mac", "unique"), ("device_name", "unique")],
         [("device_mac", "unique")],
         [("device_name", "unique")],
     ]
-    text = " ".join(str(problem.message) for line in lines for problem in line.problems)
+    text = " ".join(str(problem.message) for row in planned_rows for problem in row.problems)
     assert "Sehat" not in text
-    assert [line.old for line in lines[:2]] == [{}, {}]
+    assert [row.old for row in planned_rows[:2]] == [{}, {}]
 
 
 def test_new_device_gets_the_only_hospital_of_the_scope(of_a: Scope, rs_a: Hospital) -> None:
@@ -102,26 +107,26 @@ def test_new_device_gets_the_only_hospital_of_the_scope(of_a: Scope, rs_a: Hospi
 
 
 def test_new_device_needs_a_hospital_if_the_scope_has_several(devices: dict[str, Device], of_both: Scope) -> None:
-    lines = planned(
+    planned_rows = planned(
         of_both,
         device_payload(9),
         device_payload(1, device_type="CORPORATE"),
         device_payload(8, device_holder="RS Sehat"),
     )
-    assert [errors(line) for line in lines] == [[("device_holder", "required")], [], []]
-    assert "device_holder" not in lines[1].item
+    assert [errors(row) for row in planned_rows] == [[("device_holder", "required")], [], []]
+    assert "device_holder" not in planned_rows[1].item
 
 
 @pytest.mark.parametrize("holder", ["RS Sehat", "RS Baru", "unknown"])
 def test_hospital_outside_the_scope_is_forbidden(devices: dict[str, Device], of_a: Scope, holder: str) -> None:
-    lines = planned(of_a, device_payload(9, device_holder=holder), device_payload(1, device_holder=holder))
-    assert [errors(line) for line in lines] == [[("device_holder", "forbidden")]] * 2
-    assert {str(problem.message) for line in lines for problem in line.problems} == {str(OTHER_HOSPITAL_OF_USER)}
+    planned_rows = planned(of_a, device_payload(9, device_holder=holder), device_payload(1, device_holder=holder))
+    assert [errors(row) for row in planned_rows] == [[("device_holder", "forbidden")]] * 2
+    assert {str(problem.message) for row in planned_rows for problem in row.problems} == {str(OTHER_HOSPITAL_OF_USER)}
 
 
 def test_rows_for_the_same_device_are_duplicates(devices: dict[str, Device]) -> None:
     pk = devices["a"].pk
-    lines = planned(
+    planned_rows = planned(
         UNRESTRICTED,
         device_payload(1),
         {"id": pk, **device_payload(8)},
@@ -129,35 +134,35 @@ def test_rows_for_the_same_device_are_duplicates(devices: dict[str, Device]) -> 
         device_payload(9, device_name="x"),
         device_payload(7),
     )
-    assert [errors(line) for line in lines] == [[], [("id", "duplicate")], [], [("device_mac", "duplicate")], []]
-    assert lines[1].problems[0].message == "Row 2 of the file is about the same device."
+    assert [errors(row) for row in planned_rows] == [[], [("id", "duplicate")], [], [("device_mac", "duplicate")], []]
+    assert planned_rows[1].problems[0].message == "Row 2 of the file is about the same device."
 
 
 def test_devices_can_exchange_names_and_macs(devices: dict[str, Device]) -> None:
     a, b, free = (devices[name].pk for name in ("a", "b", "free"))
-    lines = (
+    values = (
         {"id": a, **device_payload(2)},
         {"id": b, **device_payload(1, device_name="Cuff 3")},
         {"id": free, **device_payload(3, device_name="Cuff 1")},
     )
-    assert plan.import_devices(rows(*lines), IMPORT) == Outcome(changed=3)
+    assert plan.import_devices(rows(*values), IMPORT) == Outcome(changed=3)
     assert devices_now() == [("Cuff 2", mac(2)), ("Cuff 3", mac(1)), ("Cuff 1", mac(3))]
     assert Device.history.filter(history_type="~").count() == 3
     assert not Device.history.filter(device_name__startswith="~").exists()
 
 
 def test_new_device_can_use_a_released_name(devices: dict[str, Device]) -> None:
-    lines = (device_payload(9, device_name="Cuff 1"), device_payload(1, device_name="Retired cuff"))
-    assert plan.import_devices(rows(*lines), IMPORT) == Outcome(new=1, changed=1)
+    values = (device_payload(9, device_name="Cuff 1"), device_payload(1, device_name="Retired cuff"))
+    assert plan.import_devices(rows(*values), IMPORT) == Outcome(new=1, changed=1)
 
 
 def test_value_that_a_device_keeps_is_a_conflict(devices: dict[str, Device]) -> None:
-    lines = planned(
+    planned_rows = planned(
         UNRESTRICTED,
         {"id": devices["a"].pk, **device_payload(3, device_name="Cuff 2")},
         device_payload(2, device_type="CORPORATE"),
     )
-    assert [sorted(errors(line)) for line in lines] == [[("device_mac", "unique")], [("device_name", "duplicate")]]
+    assert [sorted(errors(row)) for row in planned_rows] == [[("device_mac", "unique")], [("device_name", "duplicate")]]
 
 
 def test_invalid_row_prevents_the_import(devices: dict[str, Device]) -> None:
@@ -169,11 +174,11 @@ def test_invalid_row_prevents_the_import(devices: dict[str, Device]) -> None:
 def test_planning_writes_nothing_and_needs_a_constant_number_of_queries(devices: dict[str, Device]) -> None:
     counts = []
     for number in (1, 300):
-        lines = [{"id": devices["a"].pk, **device_payload(1)}, *(device_payload(n + 10) for n in range(number))]
+        values = [{"id": devices["a"].pk, **device_payload(1)}, *(device_payload(n + 10) for n in range(number))]
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            planned(UNRESTRICTED, *lines)
+            planned(UNRESTRICTED, *values)
         assert {query["sql"].split()[0].strip("(") for query in queries.captured_queries} == {"SELECT"}
         counts.append(len(queries))
     assert counts[0] == counts[1] == 3
@@ -181,13 +186,13 @@ def test_planning_writes_nothing_and_needs_a_constant_number_of_queries(devices:
 
 def test_former_name_of_a_hospital_changes_nothing(devices: dict[str, Device], rs_a: Hospital) -> None:
     hospitals.rename(rs_a, "RS Harapan Kita", SYSTEM)
-    [line] = lines = planned(UNRESTRICTED, device_payload(1, device_holder="RS Harapan"))
-    assert (line.action, line.new["device_holder"]) == (RowAction.UNCHANGED, "RS Harapan Kita")
-    assert plan.new_hospitals(lines) == []
+    [row] = planned_rows = planned(UNRESTRICTED, device_payload(1, device_holder="RS Harapan"))
+    assert (row.action, row.new["device_holder"]) == (RowAction.UNCHANGED, "RS Harapan Kita")
+    assert plan.new_hospitals(planned_rows) == []
 
 
 def test_plan_lists_new_hospitals(devices: dict[str, Device]) -> None:
-    lines = planned(
+    planned_rows = planned(
         UNRESTRICTED,
         device_payload(7, device_holder="RS Baru"),
         device_payload(8, device_holder="rs baru"),
@@ -195,4 +200,4 @@ def test_plan_lists_new_hospitals(devices: dict[str, Device]) -> None:
         device_payload(10, device_holder="RS Salah", device_type="PHONE"),
         device_payload(11, device_holder="unknown"),
     )
-    assert plan.new_hospitals(lines) == ["RS Baru"]
+    assert plan.new_hospitals(planned_rows) == ["RS Baru"]
