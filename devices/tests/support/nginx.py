@@ -22,6 +22,7 @@ http {{
     access_log {log};
     client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/responses;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    lingering_timeout 200ms;
     include registry/nginx.conf;
 }}
 """
