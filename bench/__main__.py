@@ -74,8 +74,8 @@ def _medians(readings: list[Reading]) -> list[str]:
 
 def _ratios(case: str, name: str, own: list[Reading], others: list[Reading]) -> list[str]:
     pairs = list(zip(own, others, strict=True))
-    rate = _median(mine.rate / (other.rate or math.nan) for mine, other in pairs)
-    cpu = _median(mine.total / (other.total or math.nan) for mine, other in pairs)
+    rate = _median(registry.rate / (other.rate or math.nan) for registry, other in pairs)
+    cpu = _median(registry.total / (other.total or math.nan) for registry, other in pairs)
     return [f"{rate:.2f}", str(cases.TARGETS.get((case, name), "")), f"{cpu:.2f}"]
 
 
@@ -104,7 +104,7 @@ def walk(server: Server) -> str:
 def files(server: Server, devices: int) -> Iterator[str]:
     """Export all devices, and import the same number of new ones."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "fleet.csv")
+        path = Path(folder, "devices.csv")
         yield _command(server, devices, "export_devices", path)
         with path.open("w") as file:
             file.write("device_name,device_mac,device_type,device_holder\n")

@@ -42,6 +42,23 @@ WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same datab
     "ratelimit/test_shared_limits.py",
     "project/test_client_examples.py",
 )
+SLOW = (  # modules with tests that take more than five seconds
+    "api/test_conformance.py",
+    "browser/test_guide.py",
+    "browser/test_pages.py",
+    "faults/test_clock.py",
+    "faults/test_disk.py",
+    "faults/test_migration.py",
+    "faults/test_postgres.py",
+    "faults/test_server.py",
+    "faults/test_sqlite.py",
+    "fuzz/test_fuzzing.py",
+    "history/test_replica.py",
+    "imports/test_limits.py",
+    "ratelimit/test_shared_limits.py",
+    "registry/test_model.py",
+    "server/test_request_limits.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,13 +68,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(name)
         if does_not_depend_on_the_database(item):
             item.add_marker("any_database")
+        if module_of(item) in SLOW:
+            item.add_marker("slow")
+
+
+def module_of(item: pytest.Item) -> str:
+    """Return the folder and name of the test module."""
+    return f"{item.path.parent.name}/{item.path.name}"
 
 
 def does_not_depend_on_the_database(item: pytest.Item) -> bool:
-    folder, name = item.path.parent.name, item.path.name
     fixtures: list[str] = item.fixturenames  # type: ignore[attr-defined]
     uses_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(fixtures)
-    return f"{folder}/{name}" in WITH_THEIR_DATABASE or (folder in WITHOUT_DATABASE and not uses_database)
+    return module_of(item) in WITH_THEIR_DATABASE or (item.path.parent.name in WITHOUT_DATABASE and not uses_database)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +113,7 @@ def records_give_way_to_a_flush() -> Iterator[None]:
     `flush` sends post_migrate, which puts them back in place, as in production. Django has no public hook before the
     flush: where a version has no `_fixture_teardown`, this fails.
     """
-    flush = TransactionTestCase._fixture_teardown
+    flush = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
     def remove_and_flush(case: TransactionTestCase) -> None:
         append_only.remove(connection)

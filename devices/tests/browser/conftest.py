@@ -4,6 +4,7 @@ The server is gunicorn as `make run` starts it. It uses the database of the test
 functions of the registry, and read what a page has written.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from playwright.sync_api import (
     Browser,
@@ -23,6 +26,7 @@ from playwright.sync_api import (
 from devices.accounts import users
 from devices.models import Hospital
 from devices.tests.support.browser import PASSWORD, WIDE, Visit, Watch
+from devices.tests.support.server import served_from, serving
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 AS_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not work as root
@@ -45,6 +49,21 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*AS_ROOT, "--disable-quic"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def address(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the server."""
+    with (tmp_path_factory.getbasetemp().parent / "static.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the test processes share the folder of static files
+        call_command("collectstatic", verbosity=0, interactive=False)
+    with django_db_blocker.unblock():
+        name = str(connection.settings_dict["NAME"])
+    url = f"sqlite:///{name}"
+    if connection.vendor == "postgresql":
+        url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    with serving(served_from(url)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(autouse=True)

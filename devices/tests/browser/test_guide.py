@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import openpyxl
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from playwright.sync_api import Page
+from playwright.sync_api import FilePayload, Page
 
 from devices import registry
 from devices.access import scopes
@@ -44,13 +45,13 @@ def melati_admin(committed: None, django_db_reset_sequences: None, monkeypatch: 
     """Create the data of twelve weeks in six hospitals; return the admin of two of them."""
     for week, count in enumerate(WEEKS):
         at = datetime.now(UTC) - timedelta(weeks=len(WEEKS) - 1 - week)
-        set_clock(monkeypatch, lambda at=at: at)
+        set_clock(monkeypatch, partial(datetime.fromtimestamp, at.timestamp(), UTC))
         call_command("seed_devices", count, hospitals=len(NAMES), stdout=io.StringIO())
     monkeypatch.undo()
     for hospital, name in zip(Hospital.objects.order_by("name"), NAMES, strict=True):
         hospitals.rename(hospital, name, SYSTEM)
     ratna = users.invite("Ibu Ratna", "ratna@melati.example", Hospital.objects.filter(name__endswith="Melati"))
-    actor = Actor(Channel.ADMIN, user_id=ratna.pk, address="10.20.3.14", scope=scopes.scope_for_user(ratna))
+    actor = Actor(Channel.ADMIN, user_id=ratna.pk, ip_address="10.20.3.14", scope=scopes.scope_for_user(ratna))
     for number, device in enumerate(_own(6)):
         kind, _number = device.device_name.split()
         name = f"{kind} {WARDS[number]} {number + 1}"
@@ -111,7 +112,7 @@ def import_a_file(page: Page, shoot: Shoot) -> None:
         book.active.append([device.pk, f"Oximeter Dahlia {number + 1}", device.device_mac, "CORPORATE", holder])
     book.active.append([None, "Cuff Dahlia 5", "D0:61:AE:D4:58:94", "CORPORATE", "RSUD Melati"])
     book.save(file)
-    chosen = {"name": "alat.xlsx", "mimeType": "application/octet-stream", "buffer": file.getvalue()}
+    chosen: FilePayload = {"name": "alat.xlsx", "mimeType": "application/octet-stream", "buffer": file.getvalue()}
     page.locator("#file").set_input_files(chosen)
     page.locator("form[data-working] button").click()
     page.locator(".import-rows").wait_for()

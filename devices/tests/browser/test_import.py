@@ -6,7 +6,7 @@ from typing import Any
 import openpyxl
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from devices.models import Device
 from devices.tests.support.browser import NARROW, WIDE, Visit
@@ -20,7 +20,7 @@ DROP = """([text, name]) => {
 }"""
 
 
-def workbook(*rows: list[Any]) -> dict[str, Any]:
+def workbook(*rows: list[Any]) -> FilePayload:
     book, file = openpyxl.Workbook(), io.BytesIO()
     for row in (["Daftar alat, November 2026"], [], HEADERS, *rows):
         book.active.append(row)
@@ -28,7 +28,7 @@ def workbook(*rows: list[Any]) -> dict[str, Any]:
     return {"name": "alat.xlsx", "mimeType": "application/octet-stream", "buffer": file.getvalue()}
 
 
-def choose(page: Page, file: dict[str, Any]) -> None:
+def choose(page: Page, file: FilePayload) -> None:
     page.locator("#file").set_input_files(file)
     page.locator("form[data-working] button").click()
 

@@ -127,7 +127,8 @@ def names(patterns: Iterable[Any]) -> Iterator[str]:
 
 
 def test_all_admin_pages_are_listed() -> None:
-    others = [pattern for pattern in urlpatterns if str(pattern.pattern).startswith(("admin/", "language"))]
+    routes: list[Any] = urlpatterns
+    others = [pattern for pattern in routes if str(pattern.pattern).startswith(("admin/", "language"))]
     found = {*names(admin.site.get_urls()), *names(others)}
     assert found == {*PAGES, *SIGNED_OUT, *OTHER_TESTS, *NO_PAGES, *FORBIDDEN}
 

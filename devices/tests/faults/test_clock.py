@@ -82,8 +82,8 @@ def test_changes_stay_in_order_when_the_clock_is_set_back(shifted_registry: Regi
     [device] = registry.send("POST", "/api/devices", device_payload(1, device_holder="RS Harapan")).body["data"]
     start = registry.send("GET", "/api/devices/changes?since=now").body["pagination"]["next"]
     cursor = start.partition(str(registry.port))[2]
-    key = {"idempotency-key": "before"}
-    assert registry.send("POST", "/api/devices", device_payload(2), **key).status == 201
+    key = "before"
+    assert registry.send("POST", "/api/devices", device_payload(2), idempotency_key=key).status == 201
     used_at = _last_used(registry)
     with Writers(registry) as writers:
         writers.wait_for(5)
@@ -99,7 +99,7 @@ def test_changes_stay_in_order_when_the_clock_is_set_back(shifted_registry: Regi
             before = data["updated_at"]
         since = registry.send("GET", f"/api/devices?updated_since={before}").body["data"]
         assert device["id"] in {row["id"] for row in since}
-        again = registry.send("POST", "/api/devices", device_payload(2), **key)
+        again = registry.send("POST", "/api/devices", device_payload(2), idempotency_key=key)
         assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
         assert _last_used(registry) >= used_at  # the last use of a key does not become earlier
         assert registry.is_ready()
@@ -120,7 +120,7 @@ def _server_time(registry: Registry) -> int:
 
 def _follow(registry: Registry, cursor: str, pk: int) -> list[str]:
     """Return the names of the device in the changes after the cursor."""
-    names = []
+    names: list[str] = []
     while True:
         page = registry.send("GET", cursor).body
         if not page["data"]:

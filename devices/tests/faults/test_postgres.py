@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -51,7 +52,7 @@ def test_registry_recovers_from_a_killed_postgresql(server: Cluster, registry: R
             assert registry.send("GET", "/healthz").status == 200
             server.start()
             accepting = time.monotonic()
-            eventually(lambda accepting=accepting: writers.acknowledged[-1] > accepting)
+            eventually(partial(has_written_since, writers, accepting))
             waited.append(time.monotonic() - accepting)
             assert registry.is_ready()
     writers.check()
@@ -120,6 +121,10 @@ def test_lock_wait_is_bounded_by_statement_timeout(server: Cluster, registry: Re
         other.rollback()
         writers.wait_for(3)
     writers.check()
+
+
+def has_written_since(writers: Writers, time_: float) -> bool:
+    return writers.acknowledged[-1] > time_
 
 
 def settled(writers: Writers) -> int:

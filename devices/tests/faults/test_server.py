@@ -10,13 +10,23 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devices.tests.support.factories import device_payload
-from devices.tests.support.faults import CONNECTION_ERRORS, Registry, Writers, eventually, is_alive, is_retryable, times
+from devices.tests.support.faults import (
+    CONNECTION_ERRORS,
+    Registry,
+    Writers,
+    eventually,
+    have_ended,
+    is_alive,
+    is_retryable,
+    times,
+)
 from devices.tests.support.server import ROOT, children
 
 
@@ -47,7 +57,7 @@ def test_workers_of_a_killed_master_end_and_a_new_start_serves(registry: Registr
             assert registry.process
             registry.process.wait(30)
             registry.start()
-            eventually(lambda orphans=orphans: not any(is_alive(pid) for pid in orphans), 30)
+            eventually(partial(have_ended, orphans), 30)
             waiting.join(40)
     writers.check()
 
@@ -120,7 +130,7 @@ def test_reload_under_load_drops_no_request(registry: Registry) -> None:
             before = eventually(lambda: len(found := registry.workers()) == 2 and found)
             writers.wait_for(5)
             os.kill(registry.pid, signal.SIGHUP)
-            eventually(lambda before=before: not any(is_alive(pid) for pid in before))
+            eventually(partial(have_ended, before))
             writers.wait_for(5)
     writers.check()
     assert (readers.dropped, readers.refused) == ([], 0)
@@ -195,7 +205,7 @@ def test_one_of_two_masters_stops_and_the_other_serves(registry: Registry, ended
 
 def test_retried_post_without_a_response_is_executed_once(registry: Registry) -> None:
     for turn in range(times(20, 2)):
-        key = {"idempotency-key": uuid.uuid4().hex}
+        key = {"idempotency_key": uuid.uuid4().hex}
         posted = [device_payload(600_000 + turn * 1000 + i, device_name=f"Once {turn}/{i}") for i in range(200)]
 
         def post(posted: Any = posted, key: Any = key) -> Any:
@@ -210,7 +220,12 @@ def test_retried_post_without_a_response_is_executed_once(registry: Registry) ->
         for pid in registry.workers():
             os.kill(pid, signal.SIGKILL)
         first.join(60)
-        again = eventually(lambda post=post: (response := post()) and not is_retryable(response) and response)
+
+        def post_again(post: Callable[[], Any] = post) -> Any:
+            response = post()
+            return response and not is_retryable(response) and response
+
+        again = eventually(post_again)
         assert again.status == 201, again
         returned = {row["id"]: row for row in again.body["data"]}
         names = {row["device_name"] for row in posted}

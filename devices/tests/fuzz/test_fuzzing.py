@@ -1,4 +1,4 @@
-"""What reads bytes from outside reads whatever comes: it refuses in its own way, or gives what has a normal form."""
+"""Parsers of external bytes accept or reject every input without other exceptions, and return normalized values."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from devices.tests.support.formats import FORMATS
 from devices.tests.support.fuzzing import fuzz, mutated, mutated_text
 from devices.values import csv_escaping, hospital_names, mac, normalization
 
-LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60)  # what a header can have
+LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60)  # of a header
 MACS = ["D0:61:AE:D4:58:94", "d0-61-ae-d4-58-94", "D061.AED4.5894", "d061aed45894", "D0:61:AE:FF:FE:D4:58:94"]
 WORDS = ["\0", "\ufb00", "\u017f", "\u00df", "\u0130", "\u3000", "\x1c", "\u2028", "\ufeff", "::", "-", ".", "E+11"]
 NOTATION = st.from_regex(mac.NOTATION, fullmatch=True)
@@ -76,8 +76,8 @@ def test_normalized_fields_are_unchanged_by_normalization(column: str) -> None:
     def check(text: str) -> None:
         row, problems = device_data.validate({column: text}, ())
         if not problems:
-            kept = row[column] or hospital_names.NO_HOSPITAL  # type: ignore[literal-required]
-            assert device_data.validate({column: kept}, ()) == (row, [])
+            stored = row[column] or hospital_names.NO_HOSPITAL  # type: ignore[literal-required]
+            assert device_data.validate({column: stored}, ()) == (row, [])
         assert hospital_names.fold_name(hospital_names.fold_name(text)) == hospital_names.fold_name(text)
 
     fuzz(check, TEXTS)
@@ -88,7 +88,7 @@ def test_key_parser() -> None:
 
     def check(text: str) -> None:
         if keys.is_well_formed(text) and text.startswith("cxp_"):
-            assert text in issued  # that another fits its checksum has a chance of 1 in 2^32
+            assert text in issued  # a random key has a valid checksum with a probability of 1 in 2^32
         assert len(keys.digest(text)) == 64
 
     examples = [*issued, "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"]
@@ -97,7 +97,7 @@ def test_key_parser() -> None:
 
 def test_cursor_parser() -> None:
     number = st.integers(0, 2**64 - 1)
-    key, cursor = b"of this registry".ljust(32), Cursor(4711, 7, 1)
+    key, cursor = b"key of this registry".ljust(32), Cursor(4711, 7, 1)
     written = cursors.encode(cursor, key)
 
     def check(text: str, position: int, pruned_to: int, scope: int) -> None:
@@ -164,8 +164,8 @@ WRITES = st.sampled_from(
 )
 
 
-def answered(response: Any) -> None:
-    """Look whether this is an answer: the envelope, and no fault of ours."""
+def assert_envelope(response: Any) -> None:
+    """Check that the response is not a server error, and has the envelope."""
     assert response.status_code < 500, response.content
     if response.status_code != 304:
         assert response.json()["code"] == response.status_code
@@ -173,7 +173,7 @@ def answered(response: Any) -> None:
 
 def test_bodies(devices: None, camel: Api) -> None:
     def check(route: tuple[str, str], body: bytes) -> None:
-        answered(camel(*route, body))
+        assert_envelope(camel(*route, body))
 
     fuzz(check, WRITES, JSON | mutated(BODIES, JSON_WORDS))
 
@@ -193,7 +193,7 @@ HEADERS = st.fixed_dictionaries(
         "x-api-key": LATIN,
         "origin": LATIN | mutated_text(["https://app.example.org"]),
     },
-).map(lambda sent: {name: re.sub("[\0\r\n]|[^\0-\xff]", "", value) for name, value in sent.items()})
+).map(lambda headers: {name: re.sub("[\0\r\n]|[^\0-\xff]", "", value) for name, value in headers.items()})
 
 
 def test_headers(devices: None, api: Api, settings: Any) -> None:
@@ -202,7 +202,7 @@ def test_headers(devices: None, api: Api, settings: Any) -> None:
 
     def check(route: tuple[str, str], headers: dict[str, str], number: int) -> None:
         body = {"device_name": f"Name {number}"} if route[0] == "PATCH" else device_payload(number)
-        answered(api(*route, None if route[0] in ("GET", "DELETE") else body, **headers))
+        assert_envelope(api(*route, None if route[0] in ("GET", "DELETE") else body, **headers))
 
     fuzz(check, WRITES | read, HEADERS, st.integers(1, 9))
 
@@ -265,7 +265,7 @@ def test_query_strings(devices: None, api: Api, monkeypatch: pytest.MonkeyPatch)
 
     def check(path: str, query: bytes) -> None:
         text = query.decode("latin-1").replace("#", "")
-        answered(api.client.get(path, QUERY_STRING=text, headers=api.headers))
+        assert_envelope(api.client.get(path, QUERY_STRING=text, headers=api.headers))
 
     fuzz(check, paths, queries)
 
@@ -297,7 +297,7 @@ CSV_WORDS = [
 
 
 def read_all(data: bytes) -> list[spreadsheet.Row]:
-    """Read a file through, as far as it can be; everything in it has been refused or is text."""
+    """Return all rows of a file, or none if it is rejected. Each cell must be text without surrounding spaces."""
     try:
         with spreadsheet.open_sheet(BytesIO(data)) as sheet:
             rows = list(sheet.rows)
@@ -320,13 +320,13 @@ def test_csv_files() -> None:
 def test_exported_files_are_read_with_the_same_values(ending: str) -> None:
     text = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20) | TEXTS
 
-    def keepable(value: str) -> str | None:
+    def clean_or_none(value: str) -> str | None:
         try:
             return device_data.clean_text(value)
         except ValidationError:
             return None
 
-    names = text.map(keepable).filter(bool)
+    names = text.map(clean_or_none).filter(bool)
 
     def check(names: list[str]) -> None:
         rows = [(name, f"00:00:00:00:00:{n:02X}", "CONSUMER", name) for n, name in enumerate(names)]
@@ -410,7 +410,7 @@ XML_WORDS = [
 
 @st.composite
 def damaged_workbook(draw: st.DrawFn) -> bytes:
-    """A workbook of which some parts were changed, taken away or put in another's place, or else some of its bytes."""
+    """Return a workbook with changed bytes, or with parts that were changed, removed, renamed or overwritten."""
     data = draw(st.sampled_from(BOOKS))
     if draw(st.booleans()):
         return draw(mutated([data], [b"PK\x01\x02", b"PK\x05\x06", b"\xff\xff\xff\xff", b"\0\0\0\0"]))
@@ -418,12 +418,12 @@ def damaged_workbook(draw: st.DrawFn) -> bytes:
         parts = {name: archive.read(name) for name in archive.namelist()}
     names = sorted(parts)
     for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=2)):
-        what = draw(st.sampled_from(["change", "change", "change", "take away", "put in place", "rename"]))
-        if what == "take away":
+        edit = draw(st.sampled_from(["change", "change", "change", "remove", "copy", "rename"]))
+        if edit == "remove":
             parts.pop(name, None)
-        elif what == "put in place":
+        elif edit == "copy":
             parts[name] = parts.get(draw(st.sampled_from(names)), b"")
-        elif what == "rename":
+        elif edit == "rename":
             parts[name.upper()] = parts.pop(name, b"")
         else:
             parts[name] = draw(mutated([parts.get(name, b"<a/>")], XML_WORDS))
@@ -434,7 +434,7 @@ def damaged_workbook(draw: st.DrawFn) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # openpyxl tells of styles and extensions that it does not know
+@pytest.mark.filterwarnings("ignore::UserWarning")  # openpyxl warns about unknown styles and extensions
 def test_workbooks() -> None:
     def check(data: bytes) -> None:
         read_all(data)
@@ -445,14 +445,14 @@ def test_workbooks() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_previews_of_imported_files(devices: None) -> None:
     user = get_user_model().objects.create_superuser("operator")
-    who = Actor(Channel.ADMIN, user_id=user.pk, scope=scopes.scope_for_user(user))
+    actor = Actor(Channel.ADMIN, user_id=user.pk, scope=scopes.scope_for_user(user))
 
     def check(data: bytes) -> None:
         try:
-            upload = preview.create_preview(BytesIO(data), "fleet.csv", who)
+            upload = preview.create_preview(BytesIO(data), "devices.csv", actor)
         except header.UnreadableFile:
             return
-        assert preview.refresh_preview(upload, who) is False
+        assert preview.refresh_preview(upload, actor) is False
 
     fuzz(check, mutated(CSVS, CSV_WORDS) | damaged_workbook(), examples=60)
 

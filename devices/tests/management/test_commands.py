@@ -246,16 +246,17 @@ def test_missing_file_or_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_numbers_in_a_workbook_are_read_as_text_without_loss(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
+    sheet: Any = book.active
     for row in (
         ["ID", "MAC", "TYPE", "HOLDER"],
         [1001, 112233445566, "CONSUMER", None],
         [1002.0, 1.1e9, "CONSUMER", ""],
     ):
-        book.active.append(row)
+        sheet.append(row)
     book.save(tmp_path / "devices.xlsx")
     with pytest.raises(CommandError):
         run("import_devices", str(tmp_path / "devices.xlsx"))
-    book.active["B3"] = "00:00:00:00:00:02"
+    sheet["B3"] = "00:00:00:00:00:02"
     book.save(tmp_path / "devices.xlsx")
     run("import_devices", str(tmp_path / "devices.xlsx"))
     assert set(Device.objects.values_list("device_name", "device_mac")) == {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cexup import __version__
+from devices.tests import conftest
 from devices.tests.support.server import ROOT
 
 TESTS = list((ROOT / "devices/tests").rglob("test_*.py"))
@@ -17,7 +18,6 @@ VERIFIED = "security", "security-inventory", "asvs", "reliability", "performance
 DOCUMENTS = [ROOT / "docs" / f"{name}.md" for name in VERIFIED]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench/results").glob("*.md")])
 CURRENT = [page for page in PAGES if not re.match(r"\d", page.name)]  # others name the files of their date
-MISSING = {ROOT / "docs/errors.md"}  # a page that may be missing
 SECTIONS = ["Context", "Decision", "Consequences"]
 REQUIREMENTS = 253  # of OWASP ASVS 5.0.0, levels 1 and 2
 
@@ -26,6 +26,11 @@ def test_pytest_collects_every_test_file(pytestconfig: pytest.Config) -> None:
     roots = [ROOT / path for path in pytestconfig.getini("testpaths")]
     files = [path for name in ("bench", "cexup", "devices") for path in (ROOT / name).rglob("test_*.py")]
     assert [path for path in files if not any(root in path.parents for root in roots)] == []
+
+
+def test_modules_that_get_markers_exist() -> None:
+    modules = {*conftest.SLOW, *conftest.WITH_THEIR_DATABASE}
+    assert {name for name in modules if not (ROOT / "devices/tests" / name).exists()} == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -48,7 +53,7 @@ def test_each_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
         name, _hash, anchor = link.partition("#")
         target = page.parent / name if name else page
         if not re.match(r"(https?|mailto):", link):
-            assert target.exists() or target.resolve() in MISSING, link
+            assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
 
 

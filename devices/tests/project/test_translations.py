@@ -30,7 +30,8 @@ def test_users_see_our_translation_of_a_string_that_another_app_translates_too()
             if isinstance(message.id, str):
                 shown: tuple[str, ...] | str = translation.gettext(message.id)
             else:
-                shown = tuple(translation.ngettext(*message.id, number) for number in (1, 2))
+                singular, plural = message.id
+                shown = tuple(translation.ngettext(singular, plural, number) for number in (1, 2))
             assert shown == message.string
 
 

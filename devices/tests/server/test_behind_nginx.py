@@ -198,8 +198,9 @@ def test_requests_above_max_conns_get_503_at_once(tmp_path: Path) -> None:
         response = connection.getresponse()
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
         assert json.loads(response.read())["errors"][0]["code"] == "unavailable"
-        for each in (*waiting, *taken, connection):
-            each.close()
+        for client in (*waiting, *taken):
+            client.close()
+        connection.close()
 
 
 @pytest.mark.parametrize(

@@ -148,8 +148,8 @@ with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
     assert client.post("/admin/login/", form, secure=True).status_code == 302
     client.post("/language", {"language": "id"}, secure=True)
     client.post("/admin/devices/device/", {"action": "retire", "index": "0"}, secure=True)  # a message: none selected
-kept = ("secure", "httponly", "samesite", "path", "domain")
-flags = {name: [found[flag] for flag in kept] for name, found in client.cookies.items()}
+attributes = ("secure", "httponly", "samesite", "path", "domain")
+flags = {name: [found[flag] for flag in attributes] for name, found in client.cookies.items()}
 print(json.dumps(flags))
 """
 

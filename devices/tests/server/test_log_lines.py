@@ -91,7 +91,8 @@ def test_gunicorn_logs_in_the_same_format() -> None:
 
 
 def test_django_has_no_other_log_handlers() -> None:
-    assert [handler["formatter"] for handler in django_settings.LOGGING["handlers"].values()] == ["line"]
+    logging_settings: dict[str, Any] = django_settings.LOGGING
+    assert [handler["formatter"] for handler in logging_settings["handlers"].values()] == ["line"]
     for name in ("django", "django.server", "django.request", "django.security.DisallowedHost"):
         assert logging.getLogger(name).handlers == []
         assert logging.getLogger(name).propagate

@@ -104,12 +104,13 @@ def send(sock: socket.socket, request: bytes) -> bytes:
 def get(
     port: int, path: str, method: str = "GET", *, secure: bool = False, address: str = "", **headers: str
 ) -> Response:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    source = (address, 0) if address else None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=source)
     if secure:
         connection.sock = tls(port)
-    elif address:
-        connection.source_address = address, 0
-    connection.request(method, path, headers={"Host": NAME, **headers})
+    connection.request(
+        method, path, headers={"Host": NAME, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    )
     response = connection.getresponse()
     received = Response(response.status, response.getheaders(), response.read())
     connection.close()
@@ -140,7 +141,7 @@ def test_unknown_server_name_gets_no_certificate(ports: Ports, name: str | None)
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_api_rejects_plain_http(ports: Ports, path: str, method: str) -> None:
-    response = get(ports.redirecting, path, method, **{"x-api-key": "x"})
+    response = get(ports.redirecting, path, method, x_api_key="x")
     assert response.status == json.loads(response.body)["code"] == 403
     assert json.loads(response.body)["errors"][0]["code"] == "https_required"
     assert response.all("Content-Type") == ["application/json"]
@@ -249,10 +250,10 @@ def test_error_pages_of_nginx_send_no_referrer(ports: Ports, tmp_path: Path) -> 
 
 
 def test_responses_of_nginx_have_the_headers(ports: Ports) -> None:
-    too_large = {"Content-Length": str(1024**3)}
+    too_large = str(1024**3)
     for response, status in (
-        (get(ports.secure, "/api/devices", "POST", secure=True, **too_large), 413),
-        (get(ports.secure, "/admin/", "POST", secure=True, **too_large), 413),
+        (get(ports.secure, "/api/devices", "POST", secure=True, content_length=too_large), 413),
+        (get(ports.secure, "/admin/", "POST", secure=True, content_length=too_large), 413),
         (get(ports.secure, "/api/devices?" + "x" * 20_000, secure=True), 414),
         (get(ports.secure, "/api/devices", secure=True, a="x" * 20_000), 431),
         (get(ports.secure, "/api/devices", "TRACE", secure=True), 405),

@@ -20,6 +20,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.views.debug import get_exception_reporter_class
 
+from cexup import __version__
 from cexup.logs import LineFormatter, redacted
 from devices import registry
 from devices.access.actor import SYSTEM, Actor
@@ -166,7 +167,8 @@ def test_error_report_has_no_headers_forms_or_variables(how: str, settings: Any)
     try:
         _fails_with(LEGACY, PASSWORD)
     except ValueError:
-        report = getattr(get_exception_reporter_class(request)(request, *sys.exc_info()), how)()
+        reporter_class: Any = get_exception_reporter_class(request)
+        report = getattr(reporter_class(request, *sys.exc_info()), how)()
     assert "_fails_with" in report
     for secret in (text, LEGACY, PASSWORD, CODE, EMAIL, SESSION, LINK, settings.SECRET_KEY):
         assert secret not in report, secret
@@ -265,6 +267,7 @@ def test_server_log_has_no_secrets(logs_of_the_server: tuple[str, list[str]]) ->
     assert re.search(r'"GET /cxp_…/…@… HTTP', log)
     assert re.search(r'"GET /api/devices\?key=…', log)  # the access log of gunicorn
     assert "OperationalError" in log
+    assert f"The version of the registry is {__version__}." in log
     for secret in secrets:
         assert secret not in log, secret
 

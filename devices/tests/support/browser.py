@@ -1,16 +1,12 @@
 """Open pages in a browser, and record what they must not do."""
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-from django.core.management import call_command
-from django.db import connection
 from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
@@ -18,8 +14,6 @@ from playwright.sync_api import (
     Request,
     Response,
 )
-
-from devices.tests.support.server import served_from, serving
 
 NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 PASSWORD = "pagi-cerah-7"
@@ -72,21 +66,6 @@ class Watch:
     def _on_response(self, response: Response) -> None:
         if response.status >= 400 and response.status not in self.expected:
             self.seen.append(f"{response.status}: {response.request.method} {response.url}")
-
-
-@pytest.fixture(scope="session")
-def address(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the server."""
-    with (tmp_path_factory.getbasetemp().parent / "static.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the test processes share the folder of static files
-        call_command("collectstatic", verbosity=0, interactive=False)
-    with django_db_blocker.unblock():
-        name = str(connection.settings_dict["NAME"])
-    url = f"sqlite:///{name}"
-    if connection.vendor == "postgresql":
-        url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-    with serving(served_from(url)) as port:
-        yield f"http://127.0.0.1:{port}"
 
 
 Visit = Callable[..., Page]

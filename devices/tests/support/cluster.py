@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 import psycopg
 
-from devices.tests.support.faults import children, eventually
+from devices.tests.support.faults import eventually
 from devices.tests.support.postgres import installed_binaries, other_user
+from devices.tests.support.server import children
 
 SMALL = ("-c", "max_connections=60", "-c", "shared_buffers=16MB", "-c", "max_wal_size=32MB", "-c", "min_wal_size=2MB")
 
@@ -48,9 +49,9 @@ class Cluster:
         eventually(accepts)
 
     def _run(self) -> None:
-        postgres = [binaries() / "postgres", "-D", self.data, "-k", self.folder, "-c", "listen_addresses=", *SMALL]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(postgres, user=self.user, cwd=self.folder, stdout=quiet, stderr=quiet)
+        options = ["-D", str(self.data), "-k", str(self.folder), "-c", "listen_addresses=", *SMALL]
+        command, quiet = [str(binaries() / "postgres"), *options], subprocess.DEVNULL
+        self.process = subprocess.Popen(command, user=self.user, cwd=self.folder, stdout=quiet, stderr=quiet)
         time.sleep(0.2)
 
     def accepts(self) -> bool:

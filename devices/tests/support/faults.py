@@ -14,9 +14,10 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ class Registry:
 
     def _run(self) -> None:
         # On SIGUSR2 gunicorn runs its command again. It cannot do that with `python -m gunicorn`.
-        gunicorn = [Path(sys.executable).with_name("gunicorn"), "-c", "gunicorn.conf.py", "--log-level", "error"]
+        gunicorn = [str(Path(sys.executable).with_name("gunicorn")), "-c", "gunicorn.conf.py", "--log-level", "error"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 gunicorn, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -118,8 +119,7 @@ class Registry:
                     self.process.wait(40)
                 except subprocess.TimeoutExpired:
                     continue
-        for pid in pids:
-            eventually(lambda pid=pid: not is_alive(pid))
+        eventually(partial(have_ended, pids))
 
     def send(self, method: str, path: str, body: Any = None, timeout: float = TIMEOUT, **headers: str) -> Response:
         """Send one request.
@@ -130,8 +130,8 @@ class Registry:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             data = None if body is None else json.dumps(body)
-            headers = {"x-api-key": self.key, "content-type": "application/json", **headers}
-            connection.request(method, path, data, headers)
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, data, {"x-api-key": self.key, "content-type": "application/json", **sent})
             response = connection.getresponse()
             content = response.read()
             is_json = response.headers.get_content_type() == "application/json"
@@ -240,7 +240,7 @@ class Writers:
         key, end = uuid.uuid4().hex, time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             try:
-                response = self.registry.send(method, path, body, **{"idempotency-key": key})
+                response = self.registry.send(method, path, body, idempotency_key=key)
             except CONNECTION_ERRORS as error:
                 self.seen[type(error).__name__] += 1
                 time.sleep(0.05)
@@ -317,6 +317,10 @@ def probing(registry: Registry) -> Iterator[list[tuple[float, str, int]]]:
     finally:
         ended.set()
         thread.join(60)
+
+
+def have_ended(pids: Iterable[int]) -> bool:
+    return not any(is_alive(pid) for pid in pids)
 
 
 def is_alive(pid: int) -> bool:

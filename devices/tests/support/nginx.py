@@ -22,6 +22,7 @@ http {{
     access_log {log};
     client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/responses;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    lingering_timeout 200ms;
     include registry/nginx.conf;
 }}
 """
@@ -77,8 +78,9 @@ def install_configuration(folder: Path, upstream: int, places: str = "max_conns=
 
 def _sign(certificate: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    files = ["-subj", "/CN=registry.example.org", "-keyout", certificate, "-out", certificate.with_suffix(".crt")]
-    subprocess.run([*command, *files], check=True, capture_output=True)
+    subject = ["-subj", "/CN=registry.example.org"]
+    files = ["-keyout", str(certificate), "-out", str(certificate.with_suffix(".crt"))]
+    subprocess.run([*command, *subject, *files], check=True, capture_output=True)
     with certificate.open("a") as both:
         both.write(certificate.with_suffix(".crt").read_text())
 

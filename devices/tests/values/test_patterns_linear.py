@@ -25,8 +25,8 @@ SETTINGS = {"CORS_URLS_REGEX": "match", "SECURE_REDIRECT_EXEMPT": "search", "DIS
 
 ENTRY_POINTS = {"cexup.wsgi"}  # to import it sets up a server
 
-LENGTHS = (2_048, 8_192, 16_384, 32_768, 65_536)
-MOST = 4  # times the time per character of the shortest text; 32 times is quadratic
+LENGTHS = (2_048, 16_384, 32_768)
+MOST = 4  # times the time per character of the shortest text; 16 times is quadratic
 NEGLIGIBLE = 0.0002  # seconds for the shortest text: less is not measured exactly
 
 
