@@ -29,7 +29,11 @@ REPLACED = {
     "history_previous_name": NullIf(_at_last_change("device_name"), F("device_name")),
     "history_previous_mac": NullIf(_at_last_change("device_mac"), F("device_mac")),
 }
-PREVIOUS_VALUES: dict[str, dict[str, Any]] = {CREATED: {}, CHANGED: PREVIOUS_HOLDER | REPLACED, DELETED: PREVIOUS_HOLDER}
+PREVIOUS_VALUES: dict[str, dict[str, Any]] = {
+    CREATED: {},
+    CHANGED: PREVIOUS_HOLDER | REPLACED,
+    DELETED: PREVIOUS_HOLDER,
+}
 
 
 def record(

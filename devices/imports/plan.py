@@ -23,7 +23,7 @@ from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.registry import device_data
 from devices.registry.device_data import DeviceData
-from devices.registry.validation import Existing, find_problems, find_duplicates
+from devices.registry.validation import Existing, find_duplicates, find_problems
 from devices.values.errors import FieldError, ValidationFailed, raise_error
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.scope import Scope

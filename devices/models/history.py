@@ -42,7 +42,7 @@ class DeviceHistoryContext(HistoryContext):
 
     `history_previous_holder` is the hospital that held the device: null if none did, and for a device that was not
     registered (`+`). Unless the device was transferred, it equals `device_holder`. The changes of a hospital are those
-    where it is the `device_holder`, and those by which a device departed from it; an index finds both.
+    where it is the `device_holder`, and those by which a device left it (DEPARTED); an index finds both.
 
     `history_previous_name` and `history_previous_mac` are null unless the change replaced them. So a search for former
     names reads few rows: devices, retirements and these.
@@ -64,7 +64,8 @@ class DeviceHistoryContext(HistoryContext):
         abstract = True
 
 
-# departed from: a device left the hospital that held it. It is the condition of an index, which finds HOLDER_CHANGED of one hospital too.
+# DEPARTED: the change moved a device away from a hospital. It is the condition of an index; a query by
+# `history_previous_holder` and HOLDER_CHANGED uses that index too.
 PREVIOUS = F("history_previous_holder")
 HOLDER_CHANGED = Q(device_holder__isnull=True) | Q(device_holder__lt=PREVIOUS) | Q(device_holder__gt=PREVIOUS)
 DEPARTED = Q(history_previous_holder__isnull=False) & HOLDER_CHANGED

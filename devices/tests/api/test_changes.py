@@ -46,7 +46,10 @@ def test_a_follower_gets_every_change_once_and_next_goes_on_from_the_end(api: Ap
     assert read_events(api.get(end)) == []
     register(device_payload(8))
     assert read_events(api.get(end)) == [("created", "Cuff 8")]
-    assert read_events(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [("created", "Cuff 5"), ("created", "Cuff 6")]
+    assert read_events(api.get(f"{PATH}?since={events[4]['cursor']}&size=2")) == [
+        ("created", "Cuff 5"),
+        ("created", "Cuff 6"),
+    ]
 
 
 def test_since_now_is_only_what_comes(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Requests that wait for a change: read_events as soon as there is one, and in nobody's way."""
+"""Requests that wait for a change: they return as soon as there is one, and block no other request."""
 
 import json
 import signal
@@ -126,7 +126,9 @@ def test_one_too_many_is_answered_at_once(asleep: threading.Semaphore, monkeypat
 
     first, second = at_once(2, act)
     assert (read_events(first), read_events(second)) == ([("created", "Cuff 1")], [])
-    assert read_events(Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))) == read_events(first)
+    assert read_events(
+        Api(key).get(second.json()["pagination"]["next"].removeprefix("http://testserver"))
+    ) == read_events(first)
 
 
 @pytest.mark.django_db(transaction=True)

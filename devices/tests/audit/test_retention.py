@@ -112,8 +112,8 @@ def test_a_hospital_that_begins_again_hears_nothing_of_what_left_it_long_ago(api
     register(device_payload(4, device_holder="RS Harapan"))
     registry.transfer(Device.objects.filter(device_name="Cuff 4"), rs_b, SYSTEM)
     prune(*TIME)
-    read_events = [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]]
-    assert read_events == [("created", "Cuff 4"), ("deleted", "Cuff 4")]
+    events = [(event["action"], event["device"]["device_name"]) for event in follow(api_a)[0]]
+    assert events == [("created", "Cuff 4"), ("deleted", "Cuff 4")]
 
 
 def test_what_is_pruned_while_somebody_reads_is_not_passed_over(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
