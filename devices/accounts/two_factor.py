@@ -27,6 +27,7 @@ from devices.crypto import encryption
 from devices.models import AuthenticatorApp, Session
 from devices.values.rates import Limit, Rate
 
+HASH_SALT = "devices.second_factor"  # stored recovery codes depend on it: another value would invalidate them
 RECOVERY_CODES = 10
 DIGITS = 6
 WRONG_CODES = Rate(5, "15min")  # of a user in a network
@@ -127,7 +128,7 @@ def _lock(user: User) -> None:
 
 def _digest(code: str, key: str | None = None) -> str:
     """Return the digest of a recovery code: 80 bits, for which django-otp has room. Default: by the SECRET_KEY."""
-    return b32encode(salted_hmac(__name__, code, secret=key, algorithm="sha256").digest()[:10]).decode().lower()
+    return b32encode(salted_hmac(HASH_SALT, code, secret=key, algorithm="sha256").digest()[:10]).decode().lower()
 
 
 def _stored(user: User, code: str) -> str:
@@ -164,6 +165,6 @@ def _limits(user: User) -> list[Limit]:
         is_known = audit_log.was_done_from(
             network, Action.CODE_ACCEPTED, object_type=ObjectType.USER, object_id=user.pk
         )
-        account = f"{user.pk}:{salted_hmac(__name__, user.password).hexdigest()[:12]}"
+        account = f"{user.pk}:{salted_hmac(HASH_SALT, user.password).hexdigest()[:12]}"
         whose, place = f"{account}:{network}", f"{account}:{network if is_known else 'new'}"
     return [(f"code:{whose}", WRONG_CODES), (f"day-code:{place}", WRONG_CODES_PER_DAY)]

@@ -205,6 +205,6 @@ def test_any_character_changed_it_does_not_open() -> None:
 @pytest.mark.parametrize("text", ["v1.", "v1.AAAA", "v1." + "A" * 64, "v1.é", "v1.\0", "no hex", "v2." + "A" * 64])
 def test_what_is_no_seal_is_unreadable_and_is_not_told(text: str) -> None:
     assert not is_sealed_by_todays_key(text, 7)
-    with pytest.raises(encryption.DecryptionError, match=r"^No key opens the second factor of user 7: ") as error:
+    with pytest.raises(encryption.DecryptionError, match=r"^No key decrypts the TOTP secret of user 7\. ") as error:
         encryption.decrypt_totp_secret(text, 7)
     assert text not in str(error.value)
