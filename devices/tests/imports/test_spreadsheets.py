@@ -250,7 +250,7 @@ UNSEEN = ["", "\ufeff", "\u200b", "\u00a0", "\u00ad", "\x01", "\x85", "\u3000", 
 
 @pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
 def test_formula_in_any_form_behind_anything_unseen_is_escaped(unseen: str) -> None:
-    for begin in ["\t", "\r", *csv_escaping.FORMULA]:
+    for begin in ["\t", "\r", *csv_escaping.FORMULA_STARTS]:
         for text in (f"{unseen}{begin}1", f"{begin}{unseen}1"):
             assert csv_escaping.escape(text) == f"'{text}", ascii(text)
             assert csv_escaping.unescape(csv_escaping.escape(text)) == text
@@ -259,7 +259,7 @@ def test_formula_in_any_form_behind_anything_unseen_is_escaped(unseen: str) -> N
 @pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
 @pytest.mark.parametrize("delimiter", [";", "|", '; "'])
 def test_formula_in_any_form_behind_a_delimiter_is_escaped(unseen: str, delimiter: str) -> None:
-    for begin in csv_escaping.FORMULA:
+    for begin in csv_escaping.FORMULA_STARTS:
         text = f"x{delimiter}{unseen}{begin}1"
         assert csv_escaping.escape(text) == f"x{delimiter}{unseen}'{begin}1", ascii(text)
         assert csv_escaping.unescape(csv_escaping.escape(text)) == text
@@ -269,7 +269,7 @@ def test_forms_of_formula_characters_are_all_known() -> None:
     forms = {
         character for character in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", character)[:1] in "=+@-"
     }
-    assert forms == set(csv_escaping.FORMULA)
+    assert forms == set(csv_escaping.FORMULA_STARTS)
 
 
 def _is_name(text: str) -> bool:

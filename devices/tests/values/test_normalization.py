@@ -78,7 +78,7 @@ def test_folded_name_fits_its_column_and_stays_as_it_is() -> None:
 
 def test_longest_decomposition_is_known() -> None:
     longest = max(len(unicodedata.normalize("NFD", character)) for character in EVERY_CHARACTER)
-    assert longest == normalization.LONGEST_DECOMPOSITION
+    assert longest == normalization.MAX_DECOMPOSITION
 
 
 def test_length_is_counted_after_normalization() -> None:
