@@ -15,7 +15,7 @@ EXCEL_ERRORS = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM
 
 # Texts that a spreadsheet program would run, or convert to a number, date, time or boolean, in English or Indonesian;
 # and texts that begin like an escaped one. Two kinds are excluded: a number of up to 11 digits, which programs keep,
-# and a MAC address, which has three or more colons. This is a single expression because an export has millions of cells.
+# and a MAC address, which has three or more colons. One expression checks all, because an export has millions of cells.
 _CONVERTIBLE = re.compile(
     rf"""
       [=+@'\t\r-]

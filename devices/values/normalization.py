@@ -63,5 +63,5 @@ def _may_be_shorter(text: str) -> bool:
 
 
 def is_rejected(text: str) -> bool:
-    """Return whether a normalized text has control, directional, private-use or other characters not allowed in names."""
+    """Return whether a normalized text has characters that names must not have: control, directional, private use …"""
     return bool(_rejected.search(text))

@@ -152,7 +152,7 @@ def test_without_the_older_key_a_code_is_wrong_and_the_log_says_what_to_do(
     assert (answer.status_code, "This code is wrong" in answer.content.decode()) == (200, True)
     assert again.get(LIST).status_code == 302
     [line] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert re.search(rf"user {person.pk}: put .* into SECRET_KEY_FALLBACKS, or reset", line)
+    assert re.search(rf"user {person.pk}\. Add .* to SECRET_KEY_FALLBACKS, or reset", line)
     assert not [secret for secret in secrets if secret in caplog.text]
     assert TOTPDevice.objects.get(user=person).throttling_failure_count == 1
     assert key_of(person) == before

@@ -23,7 +23,7 @@ def indexes() -> set[str]:
 
 def has_extension() -> bool:
     with connection.cursor() as cursor:
-        return trigrams._is(cursor, trigrams.USABLE)
+        return trigrams._is_true(cursor, trigrams.EXTENSION_IS_USABLE)
 
 
 def test_the_indexes_are_there_where_the_extension_is() -> None:
