@@ -1,7 +1,7 @@
 """Insert, update and delete any number of rows in one statement.
 
-The values are sent as JSON: PostgreSQL gets one parameter for each column, SQLite one for all. Decision 1 has the reason
-and the measurements.
+The values are sent as JSON: PostgreSQL gets one parameter for each column, SQLite one for all. Decision 1 has the
+reason and the measurements.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from devices.db.expressions import in_ids, json_list
 def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]) -> list[int]:
     """Insert rows, and return their ids in the order of the rows.
 
-    columns: the values by the name of their column (attname, such as `device_holder_id`). All lists have the same length.
-    constants: the values that are the same in all rows.
+    columns: the values by the attname of their field, such as `device_holder_id`. All lists have the same length.
+    constants: the values that are the same in all rows, by the attname of their field.
 
     Both databases assign ids in the order of the SELECT, but may return them in another order. So they are sorted.
     """
@@ -34,7 +34,7 @@ def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], cons
 def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> None:
     """Set the columns of each row to its own new values.
 
-    columns: the new values by the name of their column. Each list has a value for each id.
+    columns: the new values by the attname of their field. Each list has a value for each id.
     """
     source, values, params = _new_rows(model, {"id": ids, **columns}, {})
     table, same_id = model._meta.db_table, values.pop("id")
@@ -59,8 +59,8 @@ def _new_rows(
 ) -> tuple[str, dict[str, str], list[Any]]:
     """Return a FROM clause of the new rows, the SQL of each value by its column, and the parameters.
 
-    The FROM clause has the position of each row as `place`. PostgreSQL gets a JSON list for each column, because psycopg
-    takes four times as long to send an array.
+    The FROM clause has the position of each row as `place`. PostgreSQL gets a JSON list for each column, because
+    psycopg takes four times as long to send an array.
     """
     is_postgresql = connection.vendor == "postgresql"
     fields: list[Any] = [model._meta.get_field(name) for name in columns]

@@ -66,7 +66,7 @@ def _on_postgresql() -> dict[str, str]:
             name = f"{table}_stays_{event}"
             shipped[f"TRIGGER {name} ON {table}"] = (
                 f"CREATE TRIGGER {name} BEFORE {event.upper()} ON {table} FOR EACH {each} EXECUTE FUNCTION {function}; "
-                f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"  # otherwise it does not fire if session_replication_role is `replica`
+                f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"  # also if session_replication_role = replica
             )
     return shipped
 

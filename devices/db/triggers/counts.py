@@ -1,4 +1,4 @@
-"""Triggers that maintain the counts of devices, for every writer and in the same transaction. Decision 7 has the reasons.
+"""Triggers that maintain the counts of devices, for every writer and in the same transaction. See decision 7.
 
 - PostgreSQL: each statement that writes devices appends the differences as new rows. No row is updated, so writers do
   not wait for each other. After every COMPACT_EVERY rows, a statement compacts them: it replaces the rows of a count by

@@ -67,7 +67,7 @@ def changed(connection: Any, shipped: Shipped) -> list[str]:
 
 
 def install(connection: Any, shipped: Shipped) -> bool:
-    """Drop and create all objects if at least one is missing, disabled or different. Return whether that was the case."""
+    """Recreate all objects if at least one is missing, disabled or different. Return whether that was the case."""
     if not changed(connection, shipped):
         return False
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
