@@ -23,7 +23,7 @@ class Channel(models.TextChoices):
 class HistoryContext(models.Model):
     """The context of a change: its channel, API key, IP address and request id. simple_history adds user and time."""
 
-    history_channel = models.CharField(_("through"), max_length=8, choices=Channel, blank=True)
+    history_channel = models.CharField(_("source"), max_length=8, choices=Channel, blank=True)
     history_api_key = models.ForeignKey(
         "devices.ApiKey",
         verbose_name=_("API key"),
@@ -32,8 +32,8 @@ class HistoryContext(models.Model):
         db_constraint=False,
         related_name="+",
     )
-    history_ip_address = models.GenericIPAddressField(_("address"), null=True)
-    history_request_id = models.CharField(_("request"), max_length=128, blank=True)
+    history_ip_address = models.GenericIPAddressField(_("IP address"), null=True)
+    history_request_id = models.CharField(_("request ID"), max_length=128, blank=True)
 
     class Meta:
         abstract = True
@@ -52,15 +52,15 @@ class DeviceHistoryContext(HistoryContext):
 
     history_previous_holder = models.ForeignKey(
         "devices.Hospital",
-        verbose_name=_("hospital before"),
+        verbose_name=_("previous hospital"),
         null=True,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
         db_index=False,
         related_name="+",
     )
-    history_previous_name = models.CharField(_("name before"), max_length=MAX_LENGTH, null=True)  # noqa: DJ001
-    history_previous_mac = models.CharField(_("MAC address before"), max_length=64, null=True)  # noqa: DJ001
+    history_previous_name = models.CharField(_("previous name"), max_length=MAX_LENGTH, null=True)  # noqa: DJ001
+    history_previous_mac = models.CharField(_("previous MAC address"), max_length=64, null=True)  # noqa: DJ001
 
     class Meta:
         abstract = True

@@ -11,7 +11,7 @@ IDEMPOTENCY_KEY_LENGTH = 255
 class IdempotencyRecord(models.Model):
     """The first response to a request with an Idempotency-Key. It is stored in the transaction of the request."""
 
-    # API keys are never deleted, so a foreign key constraint is not necessary: it would cost a look-up for each request.
+    # API keys are never deleted, so a foreign key constraint is not necessary. It would cost a look-up per request.
     # The unique constraint has an index that begins with this column. `prune` reads the whole table.
     api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False)
     key = models.CharField(max_length=IDEMPOTENCY_KEY_LENGTH)

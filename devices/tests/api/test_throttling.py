@@ -259,7 +259,7 @@ def test_where_no_counter_counts_requests_are_admitted(
         transaction.savepoint_rollback(savepoint)
     assert statuses(api, 5) == [200] * 5
     [record] = caplog.records
-    assert record.getMessage().endswith("Requests are admitted.")
+    assert record.getMessage().endswith("Requests are allowed.")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -273,7 +273,7 @@ def test_a_database_that_takes_no_writes_admits_whoever_reads(caplog: pytest.Log
     connection.close()
     assert not Device.objects.exists()
     [told] = [record.getMessage() for record in caplog.records if record.name == "devices.ratelimit.stores"]
-    assert told.endswith("Requests are admitted.")
+    assert told.endswith("Requests are allowed.")
 
 
 def test_a_dead_redis_is_logged_without_its_password(caplog: pytest.LogCaptureFixture) -> None:
