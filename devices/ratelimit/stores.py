@@ -126,7 +126,7 @@ class FallbackStore:
                 self.paused_until[number] = self.clock() + BREAKER_SECONDS
                 cause = f"{store.name}: {type(error).__name__}"  # the message may have a password
                 result = "The database counts instead." if self.stores[number + 1 :] else "Requests are allowed."
-                logger.warning("The rate limit store failed. %s. %s", cause, result)
+                logger.warning("Requests cannot be counted. %s. %s", cause, result)
         raise StoreUnavailable
 
 
