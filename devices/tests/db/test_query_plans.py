@@ -136,7 +136,7 @@ def test_each_use_of_a_list_is_among_the_statements_that_are_explained(
         for name in names:
             monkeypatch.setattr(module, name, noted(getattr(module, name)))
     hospitals._by_current_name.cache_clear()
-    recording._copy.cache_clear()
+    recording._copy_query.cache_clear()
     run_everything()
     postgresql_only = set() if connection.vendor == "postgresql" else {("changes.py", "get_search_results")}
     assert set(_uses()) - callers == postgresql_only
