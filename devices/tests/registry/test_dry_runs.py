@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from devices import registry
 from devices.access.actor import IMPORT, SYSTEM, Actor
 from devices.api import authentication
-from devices.audit import denials
+from devices.audit import middleware as audit_middleware
 from devices.imports import plan, preview
 from devices.models import Channel, Device, Hospital
 from devices.registry import hospitals
@@ -57,7 +57,7 @@ def ids(devices: dict[str, Device], clients: dict[str, Api], monkeypatch: pytest
     """Ids of devices that are registered, of one that is retired, and of one that never was."""
     # What any request may write, a read too: that a key was used, and that a request was refused.
     monkeypatch.setattr(authentication, "touch_last_used", lambda _key: None)
-    monkeypatch.setattr(denials, "record_denial", lambda *_args, **_more: None)
+    monkeypatch.setattr(audit_middleware, "record_denial", lambda *_args, **_more: None)
     [gone] = register(device_payload(4, device_holder="RS Lama"))
     hospitals.rename(Hospital.objects.get(name="RS Sehat"), "RS Tetap", SYSTEM)
     registry.retire(Device.objects.filter(pk=gone.pk), SYSTEM)
