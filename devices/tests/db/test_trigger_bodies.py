@@ -136,7 +136,7 @@ def test_check_names_a_trigger_that_the_release_does_not_ship() -> None:
     else:
         run(f"CREATE TRIGGER quiet {rest} BEGIN SELECT 1; END")
     name = "TRIGGER quiet ON devices_auditevent" if POSTGRESQL else "TRIGGER quiet"
-    assert problems() == {"devices.W005": f"This release does not ship: {name}."}
+    assert problems() == {"devices.W005": f"These triggers are not part of this release: {name}."}
 
 
 @pytest.mark.django_db
