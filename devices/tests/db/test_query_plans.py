@@ -102,7 +102,7 @@ def test_no_statement_scans_a_list_or_a_table_once_per_row(run_everything: Calla
     ],
 )
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="The statements are SQLite's.")
-def test_a_quadratic_plan_is_recognized_on_sqlite(statement: str, ids: list[int]) -> None:
+def test_quadratic_plan_is_recognized_on_sqlite(statement: str, ids: list[int]) -> None:
     assert list(repeated_scans(statement, ["[1]"]))
 
 
@@ -114,11 +114,11 @@ def test_a_quadratic_plan_is_recognized_on_sqlite(statement: str, ids: list[int]
     ],
 )
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="The statements are PostgreSQL's.")
-def test_a_quadratic_plan_is_recognized_on_postgresql(condition: str, ids: list[int]) -> None:
+def test_quadratic_plan_is_recognized_on_postgresql(condition: str, ids: list[int]) -> None:
     assert list(repeated_scans(f"SELECT id FROM devices_device AS d WHERE {condition}", ["[1]"]))
 
 
-def test_each_use_of_a_list_is_among_the_statements_that_are_explained(
+def test_every_statement_with_a_list_is_explained(
     run_everything: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     callers = set()

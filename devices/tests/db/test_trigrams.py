@@ -26,11 +26,11 @@ def has_extension() -> bool:
         return trigrams._is_true(cursor, trigrams.EXTENSION_IS_USABLE)
 
 
-def test_the_indexes_are_there_where_the_extension_is() -> None:
+def test_trigram_indexes_exist_if_the_extension_exists() -> None:
     assert indexes() == (set(trigrams.INDEXES) if has_extension() else set())
 
 
-def test_a_server_without_the_extension_migrates_and_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrate_and_search_work_without_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP EXTENSION IF EXISTS pg_trgm CASCADE")
     monkeypatch.setattr(trigrams, "CAN_CREATE_EXTENSION", "SELECT false")
@@ -40,7 +40,7 @@ def test_a_server_without_the_extension_migrates_and_searches(monkeypatch: pytes
     assert Device.objects.search("uff", UNRESTRICTED).count() == 1
 
 
-def test_a_search_reads_the_indexes_and_not_the_table() -> None:
+def test_search_uses_the_trigram_indexes() -> None:
     if not has_extension():
         pytest.skip("This server has no pg_trgm.")
     with connection.cursor() as cursor:

@@ -37,7 +37,7 @@ def read_all(after: int = 0, size: int = 100, scope: Scope = UNRESTRICTED) -> li
     return events
 
 
-def test_what_commits_late_is_told_in_its_place_and_nothing_is_told_before_it() -> None:
+def test_late_commit_keeps_its_position_and_holds_back_later_changes() -> None:
     """The trap of serial numbers: the first change is written first and commits last."""
     first_written, second_committed, followed = (threading.Event() for _ in range(3))
     told: list[list[str]] = []
@@ -65,7 +65,7 @@ def test_what_commits_late_is_told_in_its_place_and_nothing_is_told_before_it() 
     assert names(read_all()) == ["Cuff 1", "Cuff 2"]
 
 
-def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
+def test_open_transaction_without_changes_does_not_hold_back_the_feed() -> None:
     began, told = threading.Event(), threading.Event()
 
     def act(number: int) -> None:
@@ -86,7 +86,7 @@ def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
     assert names(read_all())[-1] == "Cuff 2"
 
 
-def test_what_was_rolled_back_is_never_told_and_holds_up_nobody() -> None:
+def test_rolled_back_changes_are_not_returned_and_hold_back_no_others() -> None:
     with transaction.atomic():
         with transaction.atomic():
             register(device_payload(1))
@@ -97,7 +97,7 @@ def test_what_was_rolled_back_is_never_told_and_holds_up_nobody() -> None:
     assert names(read_all()) == ["Cuff 3"]
 
 
-def test_a_transaction_of_many_statements_takes_one_lock() -> None:
+def test_transaction_with_many_statements_takes_one_lock() -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite's writers stand in one line")
     with transaction.atomic():
@@ -149,7 +149,7 @@ def copy(events: list[feed.Event]) -> dict[int, Any]:
     return devices
 
 
-def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital, rs_b: Hospital) -> None:
+def test_readers_see_every_change_of_eight_writers_in_the_same_order(rs_a: Hospital, rs_b: Hospital) -> None:
     """Each change once, in the one order, for whoever reads while it is written; and the copies are the registry."""
     ids = [device.pk for device in register(*(device_payload(n) for n in range(12)))]
     reaches = [UNRESTRICTED, UNRESTRICTED, Scope((rs_a,))]

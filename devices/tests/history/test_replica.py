@@ -147,7 +147,7 @@ def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
         done.append(device["device_mac"])
 
 
-def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) -> None:
+def test_copy_equals_the_registry_after_kills_of_client_and_server(stage: Stage) -> None:
     for which in ("server", "follower"):
         stage.start(which)
     stage.ask("GET", "/api/devices")
@@ -177,7 +177,7 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
     assert killed > SECONDS / 3
 
 
-def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Stage) -> None:
+def test_client_starts_again_if_unseen_changes_were_pruned(stage: Stage) -> None:
     code = (
         "from devices import registry; from devices.history import recording; from devices.access.actor import SYSTEM;"
         "from devices.models import Device;"
@@ -196,7 +196,7 @@ def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Sta
     assert stage.copied() == stage.devices()
 
 
-def test_a_key_that_opens_nothing_stops_the_follower(stage: Stage) -> None:
+def test_invalid_key_stops_the_client(stage: Stage) -> None:
     stage.start("server")
     stage.ask("GET", "/api/devices")
     stage.key_file.write_text("cxp_nothing")
@@ -261,7 +261,7 @@ def once(url: str, folder: Path, key: str = KEY) -> int:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_key_does_not_follow_a_redirect(tmp_path: Path, status: int) -> None:
+def test_key_is_not_sent_to_the_target_of_a_redirect(tmp_path: Path, status: int) -> None:
     with listening() as other, listening(other.url("localhost") + "/stolen", status) as registry:
         with pytest.raises(replica.Stopped, match=r"redirects to localhost\. Redirects are not followed"):
             once(registry.url(), tmp_path)
@@ -269,7 +269,7 @@ def test_the_key_does_not_follow_a_redirect(tmp_path: Path, status: int) -> None
         assert other.received == []
 
 
-def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> None:
+def test_redirect_to_the_same_host_is_not_followed(tmp_path: Path) -> None:
     with listening("/elsewhere") as registry:
         with pytest.raises(replica.Stopped, match="redirects to another path"):
             once(registry.url(), tmp_path)
@@ -280,7 +280,7 @@ def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> No
     "url",
     ["http://registry.example.org", "http://192.0.2.7:8000", "http://127.0.0.1.example.org", "ftp://127.0.0.1", "x"],
 )
-def test_a_url_that_is_not_encrypted_is_rejected_before_a_request(tmp_path: Path, url: str) -> None:
+def test_url_without_encryption_is_rejected_before_a_request(tmp_path: Path, url: str) -> None:
     with pytest.raises(replica.Stopped, match="is not encrypted"):
         once(url, tmp_path)
 
@@ -293,7 +293,7 @@ def test_no_proxy_receives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert (len(registry.received), proxy.received) == (1, [])
 
 
-def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Path) -> None:
+def test_error_contains_the_host_of_the_redirect_but_not_the_key(tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     key_file.write_text(KEY)
     with listening("https://other.example/?x=1") as registry:
@@ -304,7 +304,7 @@ def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Pa
 
 
 @pytest.mark.parametrize("key", ["", f"# key of the ward\n{KEY}", f"\ufeff{KEY}", f"{KEY}\n"])
-def test_a_malformed_key_is_neither_sent_nor_printed(tmp_path: Path, key: str) -> None:
+def test_malformed_key_is_neither_sent_nor_printed(tmp_path: Path, key: str) -> None:
     with listening() as registry:
         with pytest.raises(replica.Stopped) as stopped:
             once(registry.url(), tmp_path, key)

@@ -19,7 +19,7 @@ class Clock:
         return self.at
 
 
-def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
+def test_limiter_allows_exactly_the_limit() -> None:
     leases = RateLimiter(MemoryStore(), Clock())
     verdicts = [leases.acquire("a", PER_MINUTE) for _ in range(103)]
     assert [verdict.admitted for verdict in verdicts] == [True] * 100 + [False] * 3
@@ -27,7 +27,7 @@ def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
     assert leases.acquire("b", PER_MINUTE).admitted
 
 
-def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() -> None:
+def test_processes_with_a_shared_store_together_allow_exactly_the_limit() -> None:
     shared, clock = MemoryStore(), Clock()
     processes = [RateLimiter(shared, clock) for _ in range(8)]
     admitted: list[bool] = []
@@ -44,7 +44,7 @@ def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() 
     assert (len(admitted), sum(admitted)) == (8 * 4 * 50, 100)
 
 
-def test_most_requests_ask_nobody() -> None:
+def test_most_requests_do_not_call_the_store() -> None:
     shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     rate = Rate(1_000_000, "min")
@@ -52,7 +52,7 @@ def test_most_requests_ask_nobody() -> None:
     assert shared.calls == 1
 
 
-def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
+def test_lease_withholds_at_most_a_64th_from_other_processes() -> None:
     shared, clock = MemoryStore(), Clock()
     quiet, busy = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(6400, "min")
@@ -60,7 +60,7 @@ def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
     assert sum(busy.acquire("a", rate).admitted for _ in range(6500)) == 6300
 
 
-def test_who_is_refused_is_told_when_to_come_back_and_asks_nobody_until_then() -> None:
+def test_exhausted_limit_returns_the_wait_without_calling_the_store() -> None:
     shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
     clock.at += 20.5
@@ -76,7 +76,7 @@ def test_who_is_refused_is_told_when_to_come_back_and_asks_nobody_until_then() -
     assert leases.acquire("a", PER_MINUTE) == (True, 99, 60)
 
 
-def test_a_clock_that_is_set_back_begins_another_window_and_admits_no_more_in_the_old_one() -> None:
+def test_clock_that_is_set_back_does_not_extend_an_exhausted_window() -> None:
     shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
     assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
@@ -86,7 +86,7 @@ def test_a_clock_that_is_set_back_begins_another_window_and_admits_no_more_in_th
     assert not leases.acquire("a", PER_MINUTE).admitted
 
 
-def test_whom_nobody_can_count_is_admitted() -> None:
+def test_requests_are_allowed_while_the_store_is_unavailable() -> None:
     shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     shared.is_down = True
@@ -95,7 +95,7 @@ def test_whom_nobody_can_count_is_admitted() -> None:
     assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
 
 
-def test_strict_caller_is_counted_by_the_process_if_the_counter_fails() -> None:
+def test_strict_limit_is_counted_in_the_process_if_the_store_fails() -> None:
     shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
     rate = Rate(5, "min")
@@ -107,7 +107,7 @@ def test_strict_caller_is_counted_by_the_process_if_the_counter_fails() -> None:
     assert leases.acquire("a", rate, strict=True).admitted
 
 
-def test_attempts_counted_alone_are_reported_when_the_counter_recovers() -> None:
+def test_unreported_permits_are_reported_when_the_store_recovers() -> None:
     shared, clock = MemoryStore(), Clock()
     leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(5, "min")
@@ -118,7 +118,7 @@ def test_attempts_counted_alone_are_reported_when_the_counter_recovers() -> None
     assert [other.acquire("a", rate, strict=True).admitted for _ in range(2)] == [True, False]
 
 
-def test_attempts_counted_alone_are_not_forgotten_for_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_with_unreported_permits_is_not_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 3)
     shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
@@ -129,7 +129,7 @@ def test_attempts_counted_alone_are_not_forgotten_for_other_names(monkeypatch: p
     assert not leases.acquire("a", Rate(1, "min"), strict=True).admitted
 
 
-def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
+def test_peek_exhausted_uses_no_permit() -> None:
     shared, clock = MemoryStore(), Clock()
     leases = RateLimiter(shared, clock)
     for _ in range(100):
@@ -140,7 +140,7 @@ def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
     assert leases.peek_exhausted("a", PER_MINUTE) is None
 
 
-def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_leases_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
     clock = Clock()
     leases = RateLimiter(MemoryStore(), clock)
@@ -161,7 +161,7 @@ def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.Monke
 A_DAY = Rate(100, "d")
 
 
-def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
+def test_threads_that_acquire_items_share_the_limit() -> None:
     leases, admitted = RateLimiter(MemoryStore(), Clock()), list[int]()
 
     def take_some(start: int) -> None:
@@ -178,7 +178,7 @@ def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
     assert RateLimiter(leases.store, leases.clock).remaining("a", A_DAY) == 0
 
 
-def test_items_are_admitted_in_order_and_once() -> None:
+def test_items_are_counted_once_and_in_order() -> None:
     shared, clock = MemoryStore(), Clock()
     leases, rate = RateLimiter(shared, clock), Rate(3, "d")
     assert leases.acquire_items("a", rate, "xyx") == ({"x", "y"}, None)
@@ -188,7 +188,7 @@ def test_items_are_admitted_in_order_and_once() -> None:
     assert leases.acquire_items("a", rate, "w") == ({"w"}, None)
 
 
-def test_other_processes_know_of_items_when_they_are_settled() -> None:
+def test_other_processes_see_items_after_a_flush() -> None:
     shared, clock = MemoryStore(), Clock()
     leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
     leases.acquire_items("a", A_DAY, "xyz")
@@ -199,7 +199,7 @@ def test_other_processes_know_of_items_when_they_are_settled() -> None:
     assert other.remaining("a", A_DAY) == 96
 
 
-def test_items_are_settled_without_a_lease() -> None:
+def test_flush_reserves_no_further_permits() -> None:
     shared, rate = MemoryStore(), Rate(100_000, "d")
     leases = RateLimiter(shared, Clock())
     leases.acquire_items("a", rate, "xy")
@@ -207,7 +207,7 @@ def test_items_are_settled_without_a_lease() -> None:
     assert list(shared.counts.values()) == [2]
 
 
-def test_items_that_could_not_be_settled_are_settled_with_the_next() -> None:
+def test_failed_flush_is_repeated_by_the_next() -> None:
     shared = MemoryStore()
     leases = RateLimiter(shared, Clock())
     shared.is_down = True
@@ -220,14 +220,14 @@ def test_items_that_could_not_be_settled_are_settled_with_the_next() -> None:
     assert (leases.remaining("a", A_DAY), list(shared.counts.values())) == (98, [2])
 
 
-def test_a_process_remembers_so_many_items_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_items_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
     leases, rate = RateLimiter(MemoryStore(), Clock()), Rate(1000, "d")
     leases.acquire_items("a", rate, range(100))
     assert (len(leases.leases["a"].items), leases.remaining("a", rate)) == (10, 900)
 
 
-def test_items_are_remembered_while_others_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_with_items_is_not_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
     leases = RateLimiter(MemoryStore(), Clock())
     leases.acquire_items("a", A_DAY, "xyz")
@@ -252,12 +252,12 @@ def test_items_are_remembered_while_others_come_and_go(monkeypatch: pytest.Monke
         ("unlimited", None),
     ],
 )
-def test_a_rate_is_read_and_written(text: str, rate: Rate | None) -> None:
+def test_rate_is_parsed_and_formatted(text: str, rate: Rate | None) -> None:
     assert rates.parse_rate(text) == rate
     assert rates.parse_rate(rates.format_rate(rate)) == rate
 
 
 @pytest.mark.parametrize("text", ["", "600", "0/min", "1/w", "1000000001/h", "9" * 100 + "/s", "٣/min", "1/m"])
-def test_what_is_no_rate_is_refused(text: Any) -> None:
+def test_invalid_rate_is_rejected(text: Any) -> None:
     with pytest.raises(ValueError, match="This is not a valid rate"):
         rates.parse_rate(text)

@@ -42,7 +42,7 @@ def served_by_two(url: str, **more: str) -> dict[str, str]:
     return {**served_from(url), "WEB_CONCURRENCY": "2", "DATABASE_LOCK_TIMEOUT": "300", **more}
 
 
-def test_of_a_limit_of_100_requests_and_100_failed_keys_exactly_100_pass_counted_by_the_database(database: str) -> None:
+def test_two_workers_with_the_database_allow_exactly_the_limit(database: str) -> None:
     environment = served_by_two(database, API_FAILED_RATE=f"{LIMIT}/h")
     key = manage(environment, "create_api_key", "app", "--rate", f"{LIMIT}/h")
     with serving(environment) as port:
@@ -51,7 +51,7 @@ def test_of_a_limit_of_100_requests_and_100_failed_keys_exactly_100_pass_counted
 
 
 @needs_redis
-def test_of_a_limit_of_100_exactly_100_are_admitted_counted_by_redis(
+def test_two_servers_with_redis_allow_exactly_the_limit(
     database: str, redis_server: tuple[subprocess.Popen[bytes], str]
 ) -> None:
     environment = served_by_two(database, REDIS_URL=redis_server[1])
@@ -63,7 +63,7 @@ def test_of_a_limit_of_100_exactly_100_are_admitted_counted_by_redis(
 
 
 @needs_redis
-def test_a_redis_that_dies_fails_no_request_and_the_database_counts_on(
+def test_database_counts_and_no_request_fails_if_redis_dies(
     database: str, redis_server: tuple[subprocess.Popen[bytes], str]
 ) -> None:
     process, url = redis_server

@@ -73,7 +73,7 @@ WRITES = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_whatever_is_written_the_counts_are_the_devices(write: Callable[[], object]) -> None:
+def test_counts_equal_the_devices_after_every_kind_of_write(write: Callable[[], object]) -> None:
     fleet()
     write()
     assert DeviceCount.objects.by_holder_and_type(None) == counted()
@@ -82,7 +82,7 @@ def test_whatever_is_written_the_counts_are_the_devices(write: Callable[[], obje
 
 
 @pytest.mark.django_db
-def test_what_is_taken_back_was_never_counted() -> None:
+def test_rolled_back_writes_are_not_counted() -> None:
     fleet()
     with transaction.atomic():
         register(device_payload(50))
@@ -93,7 +93,7 @@ def test_what_is_taken_back_was_never_counted() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no TRUNCATE")
-def test_an_emptied_table_counts_nothing() -> None:
+def test_counts_are_zero_after_truncate() -> None:
     fleet()
     write_in_sql("TRUNCATE devices_device")()
     assert DeviceCount.objects.by_holder_and_type(None) == {}
@@ -122,7 +122,7 @@ def test_totals_by_scope_hospital_and_type_are_read_from_the_counts(rs_a: Hospit
 
 
 @pytest.mark.django_db
-def test_counts_of_some_hospitals_are_theirs_alone(
+def test_counts_can_be_limited_to_hospitals(
     rs_a: Hospital, rs_b: Hospital, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     fleet()
@@ -137,7 +137,7 @@ def test_counts_of_some_hospitals_are_theirs_alone(
 
 
 @pytest.mark.django_db
-def test_a_count_has_few_rows_however_much_is_written() -> None:
+def test_number_of_count_rows_is_bounded() -> None:
     for n in range(300):
         register(device_payload(n, device_holder="RS Harapan"))
     assert DeviceCount.objects.count() <= counts.COMPACT_EVERY + 3
@@ -148,7 +148,7 @@ def test_a_count_has_few_rows_however_much_is_written() -> None:
 
 
 @pytest.mark.django_db
-def test_wrong_counts_are_told_and_repaired() -> None:
+def test_wrong_counts_are_reported_and_repaired() -> None:
     fleet()
     out, err = io.StringIO(), io.StringIO()
     call_command("check_counts", stdout=out)
@@ -164,7 +164,7 @@ def test_wrong_counts_are_told_and_repaired() -> None:
 
 
 @pytest.mark.django_db
-def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
+def test_migrate_restores_missing_count_triggers() -> None:
     fleet()
     counts.remove(connection)
     assert definitions.changed(connection, counts.SHIPPED)
@@ -180,7 +180,7 @@ def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_total_lies_between_what_was_committed_before_and_after_and_is_right_in_the_end(rs_a: Hospital) -> None:
+def test_total_during_concurrent_writes_is_between_committed_totals(rs_a: Hospital) -> None:
     key = issue("app").text
     lock, writing = threading.Lock(), threading.Semaphore(0)
     begun, done = {"+": 0, "-": 0}, {"+": 0, "-": 0}
@@ -227,7 +227,7 @@ def test_a_total_lies_between_what_was_committed_before_and_after_and_is_right_i
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one writer at a time, and no rows to fold")
-def test_nobody_waits_for_a_fold() -> None:
+def test_writers_do_not_wait_for_a_compaction() -> None:
     for n in range(20):
         register(device_payload(n))
 
@@ -255,7 +255,7 @@ def test_nobody_waits_for_a_fold() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_repairing_while_others_write_leaves_the_counts_right() -> None:
+def test_counts_are_right_after_a_repair_during_writes() -> None:
     fleet()
     DeviceCount.objects.filter(is_total=False).delete()
 

@@ -29,7 +29,7 @@ def history(device: Device) -> list[Any]:
     return list(Device.history.filter(id=device.pk).order_by("history_id"))
 
 
-def test_every_verb_writes_its_history_with_the_values_as_they_were(rs_b: Hospital) -> None:
+def test_every_change_records_the_values_of_its_time(rs_b: Hospital) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     registry.update(one(device), {"device_name": "Renamed"}, SYSTEM)
     registry.transfer(one(device), rs_b, SYSTEM)
@@ -48,7 +48,7 @@ def test_every_verb_writes_its_history_with_the_values_as_they_were(rs_b: Hospit
     ]
 
 
-def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Hospital) -> None:
+def test_history_has_the_previous_hospital(rs_b: Hospital) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     registry.update(one(device), {"device_name": "Renamed"}, SYSTEM)
     registry.update(one(device), {"device_holder": "RS Sehat"}, SYSTEM)
@@ -75,7 +75,7 @@ def test_history_tells_which_hospital_held_the_device_before_the_change(rs_b: Ho
     assert list(left) == ["RS Harapan", "RS Sehat"]
 
 
-def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
+def test_history_has_the_replaced_name_and_mac() -> None:
     [device] = register(device_payload(1))
     registry.update(one(device), {"device_name": "Renamed"}, SYSTEM)
     registry.update(one(device), {"device_type": "CORPORATE"}, SYSTEM)
@@ -101,7 +101,7 @@ def test_history_tells_the_name_and_the_mac_that_a_change_replaced() -> None:
         ("change_by_device", Q()),
     ],
 )
-def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: str, which: Q) -> None:
+def test_changes_of_a_hospital_or_device_are_read_in_order_from_an_index(index: str, which: Q) -> None:
     devices = register(*(device_payload(n, device_holder=f"RS {n % 100}") for n in range(1000)))
     registry.transfer(Device.objects.filter(pk__in=[device.pk for device in devices[::2]]), None, SYSTEM)
     hospital = devices[500].device_holder_id
@@ -120,7 +120,7 @@ def test_the_changes_of_a_hospital_or_a_device_are_found_in_their_order(index: s
     assert "Sort" not in plan
 
 
-def test_history_tells_who_through_what_from_where_and_in_which_request() -> None:
+def test_history_has_user_key_channel_address_and_request() -> None:
     key = issue("ward app")
     Api(key.text).post("/api/devices", device_payload(1), **{"x-request-id": "request-7"})
     [row] = Device.history.all()
@@ -136,7 +136,7 @@ def test_history_tells_who_through_what_from_where_and_in_which_request() -> Non
     assert (last.history_ip_address, last.history_request_id) == ("2001:db8::1", "request-8")
 
 
-def test_the_address_behind_proxies_is_the_one_that_ours_saw(api: Api, settings: Any) -> None:
+def test_recorded_address_is_that_of_the_trusted_proxies(api: Api, settings: Any) -> None:
     settings.TRUSTED_PROXIES = 2
     api.post("/api/devices", device_payload(1), **{"x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.1"})
     api.post("/api/devices", device_payload(2), **{"x-forwarded-for": "6.6.6.6"})
@@ -147,13 +147,13 @@ def test_the_address_behind_proxies_is_the_one_that_ours_saw(api: Api, settings:
     assert list(addresses) == ["192.0.2.7", "127.0.0.1", None, "127.0.0.1"]
 
 
-def test_a_list_of_devices_and_a_new_hospital_have_their_history_too() -> None:
+def test_list_of_devices_and_new_hospital_are_recorded() -> None:
     register(device_payload(1, device_holder="RS Baru"), device_payload(2), device_payload(3, device_holder="RS Baru"))
     assert Device.history.filter(history_type="+").count() == 3
     assert [row.name for row in Hospital.history.all()] == ["RS Baru"]
 
 
-def test_a_change_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_change_is_rolled_back_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise RuntimeError("the history cannot be written")
 
@@ -179,7 +179,7 @@ def test_changing_nothing_writes_nothing() -> None:
     assert len(history(device)) == 1
 
 
-def test_each_device_gets_its_own_values_and_only_what_differs_counts() -> None:
+def test_each_device_gets_its_own_values_and_only_differences_count() -> None:
     a, b, c = register(device_payload(1), device_payload(2), device_payload(3))
     changed = registry.apply_changes(
         [
@@ -201,7 +201,7 @@ def test_each_device_gets_its_own_values_and_only_what_differs_counts() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("failure", ["a deadlock", "a row that has gone meanwhile"])
-def test_what_another_writer_broke_is_tried_again(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conflict_with_another_writer_is_retried(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Deadlock(Exception):
         sqlstate = "40P01"
 
@@ -220,7 +220,7 @@ def test_what_another_writer_broke_is_tried_again(failure: str, monkeypatch: pyt
     assert list(Device.objects.order_by("pk").values_list("device_name", flat=True)) == ["Renamed", "Cuff 2"]
 
 
-def test_any_other_failure_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_database_errors_are_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
     def fail(*_args: Any, **_kwargs: Any) -> None:
@@ -233,7 +233,7 @@ def test_any_other_failure_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -
     assert len(tries) == 1
 
 
-def test_a_restored_device_has_its_old_id_and_its_registration_date() -> None:
+def test_restored_device_has_its_old_id_and_registration_date() -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     registry.retire(one(device), SYSTEM)
     [restored] = registry.restore([device.pk], SYSTEM)
@@ -243,7 +243,7 @@ def test_a_restored_device_has_its_old_id_and_its_registration_date() -> None:
     assert register(device_payload(2))[0].pk > device.pk
 
 
-def test_what_was_never_retired_cannot_be_restored() -> None:
+def test_device_that_was_never_retired_cannot_be_restored() -> None:
     [device] = register(device_payload(1))
     for pk in (device.pk, 4711):
         with pytest.raises(ValidationFailed) as refused:
@@ -251,7 +251,7 @@ def test_what_was_never_retired_cannot_be_restored() -> None:
         assert [problem.code for problem in refused.value.problems] == ["gone"]
 
 
-def test_a_device_whose_mac_has_been_taken_meanwhile_is_not_restored() -> None:
+def test_device_whose_mac_is_in_use_again_is_not_restored() -> None:
     [device] = register(device_payload(1))
     registry.retire(one(device), SYSTEM)
     register(device_payload(2, device_mac=device_payload(1)["device_mac"]))
@@ -260,7 +260,7 @@ def test_a_device_whose_mac_has_been_taken_meanwhile_is_not_restored() -> None:
     assert [(problem.field, problem.code) for problem in refused.value.problems] == [("device_mac", "unique")]
 
 
-def test_of_two_retired_devices_with_one_name_neither_is_restored() -> None:
+def test_retired_devices_with_the_same_name_are_not_restored_together() -> None:
     devices = register(device_payload(1))
     registry.retire(one(devices[0]), SYSTEM)
     devices += register(device_payload(2, device_name=device_payload(1)["device_name"]))
@@ -273,7 +273,7 @@ def test_of_two_retired_devices_with_one_name_neither_is_restored() -> None:
     assert not Device.objects.exists()
 
 
-def test_the_history_of_keys_has_every_change_but_no_digest() -> None:
+def test_history_of_keys_has_every_change_but_no_digest() -> None:
     issued = issue("app")
     api_keys.rotate(issued.key, SYSTEM)
     api_keys.revoke(issued.key, SYSTEM)
@@ -299,38 +299,38 @@ def test_the_history_of_keys_has_every_change_but_no_digest() -> None:
         {"device_type": "consumer"},
     ],
 )
-def test_the_database_refuses_what_breaks_a_rule(wrong: dict[str, str]) -> None:
+def test_database_rejects_invalid_fields(wrong: dict[str, str]) -> None:
     register(device_payload(1))
     with pytest.raises(IntegrityError), transaction.atomic():
         Device.objects.update(**wrong)
 
 
 @pytest.mark.parametrize("field", ["device_name", "device_mac"])
-def test_the_database_refuses_a_second_device_of_one_name_or_mac(field: str) -> None:
+def test_database_rejects_a_second_device_with_the_same_name_or_mac(field: str) -> None:
     a, b = register(device_payload(1), device_payload(2))
     with pytest.raises(IntegrityError), transaction.atomic():
         one(b).update(**{field: getattr(a, field)})
 
 
 @pytest.mark.parametrize("name", ["", " RS A", "RS A ", "unknown", "UNKNOWN", "rs harapan"])
-def test_the_database_refuses_a_hospital_that_is_none_or_twice(rs_a: Hospital, name: str) -> None:
+def test_database_rejects_an_invalid_or_duplicate_hospital(rs_a: Hospital, name: str) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         Hospital.objects.create(name=name)
 
 
-def test_the_database_refuses_a_key_that_is_neither_issued_nor_legacy() -> None:
+def test_database_rejects_a_key_that_is_neither_generated_nor_legacy() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         ApiKey.objects.create(name="x", digest="0" * 64)
 
 
-def test_a_hospital_that_holds_a_device_cannot_be_deleted(rs_a: Hospital) -> None:
+def test_hospital_with_devices_cannot_be_deleted(rs_a: Hospital) -> None:
     register(device_payload(1, device_holder=rs_a.name))
     with pytest.raises(IntegrityError), transaction.atomic():
         rs_a.delete()
 
 
 @pytest.mark.parametrize("change", ["update", "transfer", "change_type", "restore"])
-def test_updated_at_grows_with_every_change_also_when_the_clock_was_set_back(
+def test_updated_at_increases_even_if_the_clock_is_set_back(
     change: str, devices: dict[str, Device], rs_a: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = one(devices["free"])

@@ -66,7 +66,7 @@ def ids(devices: dict[str, Device], clients: dict[str, Api], monkeypatch: pytest
 
 @given(request=REQUESTS, who=CLIENTS)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_dry_run_gives_the_answer_of_the_real_request_and_sends_only_selects(
+def test_dry_run_returns_the_real_response_and_only_reads(
     request: Any, who: str, ids: list[int], clients: dict[str, Api]
 ) -> None:
     method, path, body, where, headers = request
@@ -125,7 +125,7 @@ def all_locked() -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dry_run_succeeds_while_another_connection_holds_all_locks(ids: list[int], api: Api) -> None:
+def test_dry_run_succeeds_while_another_connection_has_all_locks(ids: list[int], api: Api) -> None:
     path, posted = (
         f"/api/device/{ids[0]}",
         [device_payload(1, device_type="CORPORATE"), device_payload(5, device_holder="RS Baru")],
@@ -139,14 +139,14 @@ def test_a_dry_run_succeeds_while_another_connection_holds_all_locks(ids: list[i
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dry_run_of_an_import_succeeds_while_another_connection_holds_all_locks(devices: dict[str, Device]) -> None:
+def test_dry_run_of_an_import_succeeds_while_another_connection_has_all_locks(devices: dict[str, Device]) -> None:
     lines = rows(device_payload(1, device_type="CORPORATE"), device_payload(2), device_payload(5))
     with all_locked():
         dry = plan.import_devices(lines, IMPORT, dry_run=True)
     assert dry == plan.import_devices(lines, IMPORT)
 
 
-def test_a_dry_run_of_an_import_finds_a_name_that_stands_far_before(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_of_an_import_finds_a_duplicate_in_an_earlier_part(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "LINES_AT_ONCE", 2)
     lines = rows(*(device_payload(n) for n in range(1, 5)), device_payload(5, device_name="Cuff 1"))
     for dry_run in (True, False):
@@ -157,7 +157,7 @@ def test_a_dry_run_of_an_import_finds_a_name_that_stands_far_before(db: None, mo
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("again", [False, True])
-def test_a_preview_is_planned_before_the_write_lock_is_taken(
+def test_preview_is_planned_before_the_write_lock_is_taken(
     again: bool, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actor = Actor(Channel.IMPORT, django_user_model.objects.create_superuser("operator").pk)

@@ -24,7 +24,7 @@ def holder(device: Device) -> str | None:
     return current.name if current else None
 
 
-def test_a_renamed_hospital_keeps_its_devices_and_answers_to_both_names(rs_a: Hospital) -> None:
+def test_renamed_hospital_keeps_its_devices_and_is_found_by_both_names(rs_a: Hospital) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     hospitals.rename(rs_a, "RSUD Harapan", SYSTEM)
     later = register(device_payload(2, device_holder=" rs HARAPAN "), device_payload(3, device_holder="RSUD Harapan"))
@@ -32,7 +32,7 @@ def test_a_renamed_hospital_keeps_its_devices_and_answers_to_both_names(rs_a: Ho
     assert Hospital.history.filter(history_type="~").get().name == "RSUD Harapan"
 
 
-def test_a_hospitals_key_may_go_on_sending_the_former_name(rs_a: Hospital, api_a: Api) -> None:
+def test_key_of_a_hospital_can_still_send_the_former_name(rs_a: Hospital, api_a: Api) -> None:
     hospitals.rename(rs_a, "RSUD Harapan", SYSTEM)
     assert api_a.post("/api/devices", device_payload(1, device_holder="RS Harapan")).status_code == 201
     for name in ("RS%20Harapan", "RSUD%20Harapan"):
@@ -40,14 +40,14 @@ def test_a_hospitals_key_may_go_on_sending_the_former_name(rs_a: Hospital, api_a
     assert api_a.post("/api/devices", device_payload(2, device_holder="RS Sehat")).status_code == 403
 
 
-def test_a_hospital_takes_its_former_name_back(rs_a: Hospital) -> None:
+def test_hospital_can_be_renamed_to_its_former_name(rs_a: Hospital) -> None:
     for name in ("RSUD Harapan", "RS Harapan", "RS HARAPAN"):
         hospitals.rename(rs_a, name, SYSTEM)
     assert Hospital.objects.get().name == "RS HARAPAN"
     assert [row.name for row in HospitalAlias.objects.all()] == ["RSUD Harapan"]
 
 
-def test_a_name_that_means_another_hospital_is_refused(rs_a: Hospital, rs_b: Hospital) -> None:
+def test_name_or_alias_of_another_hospital_is_rejected(rs_a: Hospital, rs_b: Hospital) -> None:
     hospitals.rename(rs_b, "RS Sehat Baru", SYSTEM)
     for name in ("rs sehat", "RS SEHAT BARU"):
         with pytest.raises(ValidationFailed) as refused:
@@ -56,7 +56,7 @@ def test_a_name_that_means_another_hospital_is_refused(rs_a: Hospital, rs_b: Hos
     assert Hospital.history.filter(history_type="~").count() == 1
 
 
-def test_a_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelt: Hospital, ratna: Any) -> None:
+def test_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelt: Hospital, ratna: Any) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapn"))
     issued = issue("ward app", hospital=misspelt)
     siti = User.objects.create_user("siti")
@@ -71,7 +71,7 @@ def test_a_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelt: Hospita
     assert Hospital.history.latest("history_id").history_change_reason == f"merged into {rs_a.pk}"
 
 
-def test_the_name_of_a_merged_hospital_does_not_come_back(rs_a: Hospital, misspelt: Hospital, api: Api) -> None:
+def test_name_of_a_merged_hospital_creates_no_new_hospital(rs_a: Hospital, misspelt: Hospital, api: Api) -> None:
     hospitals.merge([misspelt], rs_a, SYSTEM)
     answer = api.post("/api/devices", device_payload(1, device_holder="rs harapn")).json()
     assert answer["data"][0]["device_holder"] == "RS Harapan"
@@ -79,7 +79,7 @@ def test_the_name_of_a_merged_hospital_does_not_come_back(rs_a: Hospital, misspe
     assert Hospital.objects.count() == 1
 
 
-def test_merged_and_merged_again_the_first_name_means_the_last_hospital(
+def test_alias_survives_a_second_merge(
     rs_a: Hospital, rs_b: Hospital, misspelt: Hospital
 ) -> None:
     hospitals.merge([misspelt], rs_a, SYSTEM)
@@ -89,7 +89,7 @@ def test_merged_and_merged_again_the_first_name_means_the_last_hospital(
     assert Hospital.objects.resolve(misspelt.pk) == rs_b
 
 
-def test_a_device_retired_before_the_merge_is_restored_to_where_its_hospital_went(
+def test_device_retired_before_a_merge_is_restored_to_the_remaining_hospital(
     rs_a: Hospital, misspelt: Hospital, api_a: Api, api_b: Api
 ) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapn"))
@@ -101,7 +101,7 @@ def test_a_device_retired_before_the_merge_is_restored_to_where_its_hospital_wen
     assert holder(device) == "RS Harapan"
 
 
-def test_a_device_whose_hospital_is_gone_for_good_is_restored_without_one(rs_a: Hospital) -> None:
+def test_device_of_a_deleted_hospital_is_restored_without_a_hospital(rs_a: Hospital) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     registry.retire(Device.objects.all(), SYSTEM)
     Hospital.objects.all().delete()

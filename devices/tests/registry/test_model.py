@@ -285,7 +285,7 @@ class Model(RuleBasedStateMachine):
         assert counts.find_drift() == []
 
 
-def test_the_registry_is_its_model(db: None) -> None:
+def test_registry_behaves_like_the_model(db: None) -> None:
     run_state_machine_as_test(
         Model,
         settings=settings(

@@ -23,12 +23,12 @@ EUI64 = "D0:61:AE:FF:FE:D4:58:94"
         "  d061aed45894\t",
     ],
 )
-def test_every_usual_notation_of_48_bits_is_read(text: str) -> None:
+def test_48_bits_are_parsed_in_every_usual_notation(text: str) -> None:
     assert mac.parse_mac(text) == EUI48
 
 
 @pytest.mark.parametrize("text", ["D0:61:AE:FF:FE:D4:58:94", "d061.aeff.fed4.5894", "d061aefffed45894"])
-def test_every_usual_notation_of_64_bits_is_read(text: str) -> None:
+def test_64_bits_are_parsed_in_every_usual_notation(text: str) -> None:
     assert mac.parse_mac(text) == EUI64
 
 
@@ -52,25 +52,25 @@ def test_every_usual_notation_of_64_bits_is_read(text: str) -> None:
         "001-20210101-0001",
     ],
 )
-def test_anything_else_is_none(text: str) -> None:
+def test_other_texts_are_not_mac_addresses(text: str) -> None:
     assert mac.parse_mac(text) is None
 
 
 @pytest.mark.parametrize("text", ["stra\u00dfe", "\ufb00\ufb00", "pre\u017ft"])
-def test_a_letter_whose_capitals_are_ascii_is_in_no_makers_code_and_no_part(text: str) -> None:
+def test_letters_with_ascii_capitals_are_rejected(text: str) -> None:
     assert mac.parse_manufacturer_id(text) is None
     assert mac.parse_mac_fragment(text) is None
 
 
 @given(st.binary(min_size=6, max_size=6) | st.binary(min_size=8, max_size=8), st.sampled_from(["", ":", "-", "."]))
-def test_writing_what_was_read_changes_nothing(octets: bytes, separator: str) -> None:
+def test_canonical_form_is_parsed_to_itself(octets: bytes, separator: str) -> None:
     written = mac.parse_mac(octets.hex(separator) if separator else octets.hex())
     assert written == octets.hex(":").upper()
     assert mac.parse_mac(written) == written
 
 
 @given(st.text(max_size=40))
-def test_no_text_breaks_the_reader(text: str) -> None:
+def test_parsers_accept_any_text_without_an_error(text: str) -> None:
     for read in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
         result = read(text)
         assert result is None or result == result.upper()

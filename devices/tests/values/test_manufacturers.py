@@ -13,5 +13,5 @@ from devices.values.mac import manufacturer
         ("ABPM-0042", None),  # a maker's code
     ],
 )
-def test_a_maker_is_read_off_the_address(address: str, company: str | None) -> None:
+def test_manufacturer_is_found_by_the_address(address: str, company: str | None) -> None:
     assert manufacturer(address) == company

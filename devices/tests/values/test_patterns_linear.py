@@ -225,7 +225,7 @@ def slow(use: Use) -> str | None:
 # --- The tests
 
 
-def test_the_search_finds_the_patterns_that_there_are() -> None:
+def test_search_finds_patterns_in_all_kinds_of_places() -> None:
     places = {use.where.partition(":")[0] for use in uses()}
     assert {
         "cexup.logs",
@@ -244,7 +244,7 @@ def test_the_search_finds_the_patterns_that_there_are() -> None:
     assert len(uses()) > 40
 
 
-def test_every_compiled_pattern_was_found() -> None:
+def test_search_finds_every_compiled_pattern() -> None:
     found = {(use.pattern.pattern, use.pattern.flags) for use in uses()}
     seen: set[int] = set()
     for module, _tree in sources():
@@ -258,7 +258,7 @@ def test_every_compiled_pattern_was_found() -> None:
     "code",
     ["def f(word):\n    return re.search(word + 'x', word)", "from re import sub", "re.compile(pattern=UNKNOWN)"],
 )
-def test_a_pattern_that_the_search_cannot_evaluate_fails(code: str) -> None:
+def test_pattern_that_cannot_be_evaluated_raises_an_error(code: str) -> None:
     with pytest.raises(LookupError):
         list(made("cexup.logs", ast.parse(code)))
 
@@ -273,10 +273,10 @@ def test_a_pattern_that_the_search_cannot_evaluate_fails(code: str) -> None:
         (r"<p>.*</p>", "search"),
     ],
 )
-def test_the_measurement_finds_quadratic_patterns(pattern: str, method: str) -> None:
+def test_measurement_finds_quadratic_patterns(pattern: str, method: str) -> None:
     assert slow(Use("here", re.compile(pattern), method))
 
 
 @pytest.mark.parametrize("use", uses(), ids=lambda use: f"{use.where}-{use.method}")
-def test_the_work_of_every_pattern_grows_linearly(use: Use) -> None:
+def test_time_of_every_pattern_grows_linearly(use: Use) -> None:
     assert slow(use) is None
