@@ -1,3 +1,5 @@
+"""The form of API keys, and their hashes."""
+
 import re
 import zlib
 

@@ -1,4 +1,4 @@
-"""Querysets that are compiled once: the only use of Django's undocumented compiler, in the version that is pinned."""
+"""Query sets that are compiled once. Only this module uses Django's undocumented compiler, in a pinned version."""
 
 import re
 from datetime import timedelta
@@ -47,10 +47,10 @@ def test_compiled_query_has_the_sql_and_rows_of_the_orm(rows: QuerySet[Any]) -> 
     register(device_payload(1, device_holder="RS Harapan"), device_payload(2, device_name="50% Cuff"))
     issue("app")
     ChangeFeed.objects.get_or_create(pk=1, defaults={"key": b"k"})
-    prepared = CompiledQuery(rows)
+    compiled = CompiledQuery(rows)
     with CaptureQueriesContext(connection) as queries:
         expected = list(rows)
-        assert prepared.fetch() == expected
+        assert compiled.fetch() == expected
     assert len(expected) > 0
     assert queries[0]["sql"] == queries[1]["sql"]
 

@@ -1,4 +1,4 @@
-"""Connections that cross a network are encrypted and verified; secrets may be read from files."""
+"""Checks of the connections to other machines, and secrets that are read from files."""
 
 import os
 import subprocess
@@ -68,7 +68,7 @@ def check(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_secrets_are_read_from_files(tmp_path: Path) -> None:
-    """As systemd's LoadCredential= provides them."""
+    """systemd provides secrets as files with LoadCredential=."""
     key, url = tmp_path / "secret_key", tmp_path / "database_url"
     key.write_text("k" * 50 + "\n")
     url.write_text("nonsense://registry:hunter2@localhost/x\n")

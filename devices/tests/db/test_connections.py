@@ -1,7 +1,8 @@
-"""Connections to PostgreSQL that are kept from one request to the next."""
+"""Persistent connections to PostgreSQL."""
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -14,7 +15,7 @@ from devices.tests.support.factories import device_payload, register
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no server"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server"),
 ]
 
 
@@ -36,7 +37,8 @@ def test_connection_closed_by_the_server_is_replaced() -> None:
         if not connection.is_usable():
             break
         time.sleep(0.05)
-    connection.health_check_enabled, connection.health_check_done = True, False  # as when a request begins
+    state: Any = connection
+    state.health_check_enabled, state.health_check_done = True, False  # as at the start of a request
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         assert cursor.fetchone()[0] != backend

@@ -1,4 +1,4 @@
-"""The role that serves requests can do what the registry does, and cannot change what protects the records."""
+"""The database role of the application can do its work, but cannot change records or the triggers that protect them."""
 
 import json
 import os
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.skipif(not URL, reason="SQLite has no roles")
 
 
 class Roles:
-    """A database with both roles, under names that no other test uses."""
+    """A database with both roles. Their names are unique, so other tests do not use them."""
 
     def __init__(self, suffix: str) -> None:
         self.suffix, self.database = suffix, f"roles_{suffix}"
         self.sql = SQL.replace("registry_owner", f"owner_{suffix}").replace("registry_app", f"app_{suffix}")
 
     def url(self, role: str | None = None, database: str = "") -> str:
-        """Return the address of the database, as a superuser or as one of the roles."""
+        """Return the URL of the database for the superuser or for one of the roles."""
         server, _slash, _name = URL.rpartition("/")
         if role:
             host = urlsplit(URL).netloc.rpartition("@")[2]
@@ -125,7 +125,7 @@ def use_the_api(server: str, key: str) -> None:
     assert urlopen(f"{server}/readyz", timeout=30).status == 200
 
 
-# In a process of its own, by Django's test client: it asks for no collected static files.
+# It runs in a separate process with Django's test client, and needs no collected static files.
 ADMIN = """
 from django.conf import settings
 from django.test import Client, override_settings

@@ -1,4 +1,4 @@
-"""A SQLite statement of a request ends when its time is over, and its transaction is rolled back."""
+"""On SQLite, a statement of a request is aborted after its time limit, and its transaction is rolled back."""
 
 import itertools
 import sqlite3
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has its statement_timeout")
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
-LONG = ENDLESS.replace("FROM n)", "FROM n WHERE x < 8000)")  # looks once or twice at the clock
+LONG = ENDLESS.replace("FROM n)", "FROM n WHERE x < 8000)")  # reads the clock once or twice
 
 
 @pytest.fixture
 def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ten seconds pass between two looks at the clock."""
+    """Advance the clock by ten seconds with each reading."""
     monkeypatch.setattr(middleware, "monotonic", itertools.count(step=10).__next__)
 
 
@@ -88,12 +88,12 @@ def test_each_statement_of_a_request_has_the_full_time(
 @on_sqlite
 def test_typical_list_does_not_read_the_clock_during_a_statement(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     register(*(device_payload(n) for n in range(1_000)))
-    api.get("/api/devices")  # notes the use of the key
+    api.get("/api/devices")  # records the use of the key
     clock = itertools.count()
     monkeypatch.setattr(middleware, "monotonic", clock.__next__)
     with CaptureQueriesContext(connection) as queries:
         assert api.get("/api/devices").status_code == 200
-    assert next(clock) == len(queries)  # once for the end of each statement
+    assert next(clock) == len(queries)  # each statement reads it once for its deadline
 
 
 @pytest.mark.parametrize("seconds", [0, 30])

@@ -1,4 +1,4 @@
-"""A trigger or a trigger's function that somebody has replaced is reported by `check` and restored by `migrate`."""
+"""`check` reports a changed trigger or trigger function, and `migrate` restores it."""
 
 import pytest
 from django.core import checks
@@ -16,7 +16,7 @@ FUNCTION = """
 """
 OTHER = "CREATE FUNCTION devices_other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
 
-# What somebody may do, by what `check` then names.
+# Changes of triggers: the id of the warning, the object that it mentions, and the SQL of the change.
 ON_POSTGRESQL = {
     "body of a records function": (
         "devices.W001",

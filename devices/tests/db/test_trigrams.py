@@ -1,4 +1,4 @@
-"""A part of a name is found with pg_trgm and without it; with it, by an index."""
+"""Searches for a part of a name work with and without pg_trgm. With it, they use an index."""
 
 import pytest
 from django.core.management import call_command
@@ -49,7 +49,7 @@ def test_search_uses_the_trigram_indexes() -> None:
     plan = Device.objects.search("58:94", UNRESTRICTED).order_by("-updated_at").explain()
     assert plan.count("Bitmap Index Scan on device_by_part") >= 2, plan
     with connection.cursor() as cursor:
-        cursor.execute("DROP INDEX change_by_type")  # of a table with next to nothing in it the planner likes any
+        cursor.execute("DROP INDEX change_by_type")  # in an almost empty table, the planner may use any index
     changes = Device.history.order_by("-history_date")
     former = changes.filter(history_previous_name__icontains="5894").explain()
     assert "Bitmap Index Scan on former_by_part" in former, former

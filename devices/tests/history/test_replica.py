@@ -1,4 +1,4 @@
-"""A copy of the registry that is kept over its API, however often its keeper and the server are killed."""
+"""The replica of the registry stays correct if the client or the server is killed."""
 
 import json
 import os
@@ -27,12 +27,12 @@ from devices.history import replica
 from devices.tests.support.factories import device_payload
 from devices.tests.support.server import ROOT
 
-SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # the longer, the more is killed
+SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # a longer time has more kills
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[str]:
-    """A database of its own, of the kind that is tested."""
+    """The URL of a separate database, on the vendor that is tested."""
     url = os.environ.get("TEST_DATABASE_URL")
     if not url:
         yield f"sqlite:///{tmp_path / 'registry.sqlite3'}"
@@ -45,7 +45,7 @@ def database(tmp_path: Path) -> Iterator[str]:
 
 
 class Stage:
-    """A server, a follower, and what they are started with: both can be killed at any time."""
+    """A server and a client (`follow_changes`). Both can be killed and started again."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment, self.folder = environment, folder
@@ -63,7 +63,7 @@ class Stage:
     def start(self, which: str) -> None:
         command = {
             "server": ["-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"],
-            "follower": ["manage.py", "follow_changes", *self.arguments()],
+            "client": ["manage.py", "follow_changes", *self.arguments()],
         }[which]
         quiet = subprocess.DEVNULL
         self.running[which] = subprocess.Popen(
@@ -85,7 +85,7 @@ class Stage:
         return [self.address, *(str(part) for pair in files.items() for part in pair)]
 
     def ask(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        """Send a request until it is answered; a write always with the same Idempotency-Key."""
+        """Send a request until it succeeds. A write has the same Idempotency-Key in every attempt."""
         headers = {"x-api-key": self.key_file.read_text().strip(), "content-type": "application/json"}
         headers |= {"idempotency-key": key} if key else {}
         data = None if body is None else json.dumps(body).encode()
@@ -94,13 +94,13 @@ class Stage:
                 with urlopen(Request(self.address + path, data, headers, method=method), timeout=10) as response:
                     return json.load(response)
             except HTTPError as error:
-                refused = error
+                failed = error
             except (OSError, HTTPException, ValueError):
-                time.sleep(0.05)  # killed before it had answered
+                time.sleep(0.05)  # the server was killed before it sent the response
                 continue
             with suppress(HTTPException, OSError):
-                told = refused.read()
-                assert b"still_running" in told or b"unavailable" in told, (method, path, told)
+                body_of_error = failed.read()
+                assert b"still_running" in body_of_error or b"unavailable" in body_of_error, (method, path)
             time.sleep(0.05)
 
     def devices(self) -> list[dict[str, Any]]:
@@ -127,8 +127,8 @@ def stage(database: str, server_environment: dict[str, str], tmp_path: Path, unu
 
 
 def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
-    """Register, change, transfer and retire devices, each exactly once, whoever is killed."""
-    chance = random.Random(number)  # noqa: S311  (what a writer does, no secret)
+    """Register, change, transfer and retire devices. Each write takes effect exactly once, despite the kills."""
+    chance = random.Random(number)  # noqa: S311  (test data, not a secret)
     turn = 0
     while time.monotonic() < until:
         turn += 1
@@ -148,7 +148,7 @@ def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
 
 
 def test_copy_equals_the_registry_after_kills_of_client_and_server(stage: Stage) -> None:
-    for which in ("server", "follower"):
+    for which in ("server", "client"):
         stage.start(which)
     stage.ask("GET", "/api/devices")
     until = time.monotonic() + SECONDS
@@ -159,8 +159,8 @@ def test_copy_equals_the_registry_after_kills_of_client_and_server(stage: Stage)
     chance, killed = random.Random(7), 0  # noqa: S311
     while time.monotonic() < until:
         time.sleep(0.5 + chance.random())
-        for which in chance.sample(["server", "follower", "both"], 1):
-            names = ["server", "follower"] if which == "both" else [which]
+        for which in chance.sample(["server", "client", "both"], 1):
+            names = ["server", "client"] if which == "both" else [which]
             for name in names:
                 stage.kill(name)
             for name in names:
@@ -169,7 +169,7 @@ def test_copy_equals_the_registry_after_kills_of_client_and_server(stage: Stage)
     for writer in writers:
         writer.join(120)
     assert not any(writer.is_alive() for writer in writers)
-    stage.kill("follower")
+    stage.kill("client")
     stage.manage("follow_changes", *stage.arguments(), "--once")
     devices = stage.devices()
     assert stage.copied() == devices
@@ -206,13 +206,13 @@ def test_invalid_key_stops_the_client(stage: Stage) -> None:
     assert "Traceback" not in failed.value.stderr
 
 
-# --- The key goes to no other host
+# --- The key is sent to no other host
 
 KEY = "cxp_a-secret"
 
 
 class Listener(ThreadingHTTPServer):
-    """A server on loopback that keeps what it receives, and redirects where it is told to."""
+    """A server on loopback that stores the requests that it receives, and optionally redirects them."""
 
     def __init__(self, redirect_to: str | None = None, status: int = 302) -> None:
         self.redirect_to, self.status = redirect_to, status

@@ -1,3 +1,5 @@
+"""The functions that write devices, their history, and the constraints of the database."""
+
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +16,7 @@ from devices.db.compiled import CompiledQuery
 from devices.models import DEPARTED, HOLDER_CHANGED, ApiKey, Channel, Device, Hospital
 from devices.tests.support.client import Api, issue
 from devices.tests.support.clock import set_clock
-from devices.tests.support.factories import device_payload, register
+from devices.tests.support.factories import device_item, device_payload, register
 from devices.values.device_types import DeviceType
 from devices.values.errors import ValidationFailed
 
@@ -35,11 +37,11 @@ def test_every_change_records_the_values_of_its_time(rs_b: Hospital) -> None:
     registry.transfer(one(device), rs_b, SYSTEM)
     registry.retire(one(device), SYSTEM)
     registry.restore([device.pk], SYSTEM)
-    told = [
+    recorded = [
         (row.history_type, row.device_name, row.device_holder.name, row.history_change_reason)
         for row in history(device)
     ]
-    assert told == [
+    assert recorded == [
         ("+", "Cuff 1", "RS Harapan", None),
         ("~", "Renamed", "RS Harapan", None),
         ("~", "Renamed", "RS Sehat", None),
@@ -56,11 +58,11 @@ def test_history_has_the_previous_hospital(rs_b: Hospital) -> None:
     registry.update(one(device), {"device_holder": "RS Baru"}, SYSTEM)
     registry.retire(one(device), SYSTEM)
     registry.restore([device.pk], SYSTEM)
-    told = [
+    recorded = [
         (row.history_type, getattr(row.history_previous_holder, "name", None), getattr(row.device_holder, "name", None))
         for row in history(device)
     ]
-    assert told == [
+    assert recorded == [
         ("+", None, "RS Harapan"),
         ("~", "RS Harapan", "RS Harapan"),
         ("~", "RS Harapan", "RS Sehat"),
@@ -69,10 +71,10 @@ def test_history_has_the_previous_hospital(rs_b: Hospital) -> None:
         ("-", "RS Baru", "RS Baru"),
         ("+", None, "RS Baru"),
     ]
-    left = (
+    departures = (
         Device.history.filter(DEPARTED).order_by("history_id").values_list("history_previous_holder__name", flat=True)
     )
-    assert list(left) == ["RS Harapan", "RS Sehat"]
+    assert list(departures) == ["RS Harapan", "RS Sehat"]
 
 
 def test_history_has_the_replaced_name_and_mac() -> None:
@@ -111,7 +113,7 @@ def test_changes_of_a_hospital_or_device_are_read_in_order_from_an_index(index: 
         "change_by_device": Q(id=devices[500].pk),
     }[index]
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE devices_historicaldevice")  # else the planner takes it for an empty table
+        cursor.execute("ANALYZE devices_historicaldevice")  # otherwise the planner assumes an empty table
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
     plan = Device.history.filter(condition, history_id__gt=3).order_by("history_id")[:20].explain()
@@ -160,20 +162,20 @@ def test_failed_change_is_rolled_back_completely(monkeypatch: pytest.MonkeyPatch
     [device] = register(device_payload(1))
     monkeypatch.setattr(CompiledQuery, "insert_into", fail)
     for change in (
-        lambda: registry.register([device_payload(2, device_holder="RS Baru")], SYSTEM),
+        lambda: registry.register([device_item(2, device_holder="RS Baru")], SYSTEM),
         lambda: registry.update(one(device), {"device_name": "x"}, SYSTEM),
         lambda: registry.transfer(one(device), Hospital.objects.create(name="RS C"), SYSTEM),
         lambda: registry.retire(one(device), SYSTEM),
     ):
         with pytest.raises(RuntimeError, match="the history cannot be written"):
             change()
-    assert list(Device.objects.values_list("device_name", "device_holder")) == [("Cuff 1", None)]
+    assert [(row.device_name, row.device_holder) for row in Device.objects.all()] == [("Cuff 1", None)]
     assert not Hospital.objects.filter(name="RS Baru").exists()
 
 
 def test_changing_nothing_writes_nothing() -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
-    same = registry.update(one(device), device_payload(1, device_holder="rs harapan"), SYSTEM)
+    same = registry.update(one(device), device_item(1, device_holder="rs harapan"), SYSTEM)
     assert same.updated_at == device.updated_at
     assert registry.transfer(one(device), device.device_holder, SYSTEM) == 0
     assert len(history(device)) == 1
@@ -184,7 +186,7 @@ def test_each_device_gets_its_own_values_and_only_differences_count() -> None:
     changed = registry.apply_changes(
         [
             (a, {"device_name": "A"}),
-            (b, device_payload(2)),
+            (b, device_item(2)),
             (c, {"device_holder": "RS Baru", "device_type": "CORPORATE"}),
         ],
         SYSTEM,
@@ -200,7 +202,7 @@ def test_each_device_gets_its_own_values_and_only_differences_count() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("failure", ["a deadlock", "a row that has gone meanwhile"])
+@pytest.mark.parametrize("failure", ["a deadlock", "a row that no longer exists"])
 def test_conflict_with_another_writer_is_retried(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Deadlock(Exception):
         sqlstate = "40P01"
@@ -212,7 +214,7 @@ def test_conflict_with_another_writer_is_retried(failure: str, monkeypatch: pyte
     failures = [OperationalError("deadlock") if failure == "a deadlock" else IntegrityError("unique")] * 2
     insert, update = bulk.insert, bulk.update
     monkeypatch.setattr(bulk, "insert", lambda *a, **k: fail(failures.pop()) if failures else insert(*a, **k))
-    registry.register([device_payload(2)], SYSTEM)
+    registry.register([device_item(2)], SYSTEM)
     assert not failures
     failures = [OperationalError("deadlock") if failure == "a deadlock" else IntegrityError("unique")] * 2
     monkeypatch.setattr(bulk, "update", lambda *a, **k: fail(failures.pop()) if failures else update(*a, **k))
@@ -221,24 +223,24 @@ def test_conflict_with_another_writer_is_retried(failure: str, monkeypatch: pyte
 
 
 def test_other_database_errors_are_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    tries = []
+    attempts = []
 
     def fail(*_args: Any, **_kwargs: Any) -> None:
-        tries.append(1)
+        attempts.append(1)
         raise OperationalError("disk full")
 
     monkeypatch.setattr(bulk, "insert", fail)
     with pytest.raises(OperationalError, match="disk full"):
-        registry.register([device_payload(1)], SYSTEM)
-    assert len(tries) == 1
+        registry.register([device_item(1)], SYSTEM)
+    assert len(attempts) == 1
 
 
 def test_restored_device_has_its_old_id_and_registration_date() -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     registry.retire(one(device), SYSTEM)
     [restored] = registry.restore([device.pk], SYSTEM)
-    kept = Device.objects.get()
-    assert (kept.pk, kept.created_at, kept.device_holder) == (device.pk, device.created_at, device.device_holder)
+    stored = Device.objects.get()
+    assert (stored.pk, stored.created_at, stored.device_holder) == (device.pk, device.created_at, device.device_holder)
     assert restored.updated_at >= device.updated_at
     assert register(device_payload(2))[0].pk > device.pk
 
@@ -246,18 +248,18 @@ def test_restored_device_has_its_old_id_and_registration_date() -> None:
 def test_device_that_was_never_retired_cannot_be_restored() -> None:
     [device] = register(device_payload(1))
     for pk in (device.pk, 4711):
-        with pytest.raises(ValidationFailed) as refused:
+        with pytest.raises(ValidationFailed) as rejected:
             registry.restore([pk], SYSTEM)
-        assert [problem.code for problem in refused.value.problems] == ["gone"]
+        assert [problem.code for problem in rejected.value.problems] == ["gone"]
 
 
 def test_device_whose_mac_is_in_use_again_is_not_restored() -> None:
     [device] = register(device_payload(1))
     registry.retire(one(device), SYSTEM)
     register(device_payload(2, device_mac=device_payload(1)["device_mac"]))
-    with pytest.raises(ValidationFailed) as refused:
+    with pytest.raises(ValidationFailed) as rejected:
         registry.restore([device.pk], SYSTEM)
-    assert [(problem.field, problem.code) for problem in refused.value.problems] == [("device_mac", "unique")]
+    assert [(problem.field, problem.code) for problem in rejected.value.problems] == [("device_mac", "unique")]
 
 
 def test_retired_devices_with_the_same_name_are_not_restored_together() -> None:
@@ -265,9 +267,9 @@ def test_retired_devices_with_the_same_name_are_not_restored_together() -> None:
     registry.retire(one(devices[0]), SYSTEM)
     devices += register(device_payload(2, device_name=device_payload(1)["device_name"]))
     registry.retire(one(devices[1]), SYSTEM)
-    with pytest.raises(ValidationFailed) as refused:
+    with pytest.raises(ValidationFailed) as rejected:
         registry.restore([device.pk for device in devices], SYSTEM)
-    assert [str(problem.message) for problem in refused.value.problems] == [
+    assert [str(problem.message) for problem in rejected.value.problems] == [
         "Cuff 1: A device with this name is already registered."
     ]
     assert not Device.objects.exists()
@@ -285,11 +287,11 @@ def test_history_of_keys_has_every_change_but_no_digest() -> None:
     ]
 
 
-# --- The database keeps the rules by itself, whoever writes
+# --- Constraints of the database, for every writer
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"device_name": " Cuff"},
         {"device_name": ""},
@@ -299,10 +301,10 @@ def test_history_of_keys_has_every_change_but_no_digest() -> None:
         {"device_type": "consumer"},
     ],
 )
-def test_database_rejects_invalid_fields(wrong: dict[str, str]) -> None:
+def test_database_rejects_invalid_fields(invalid: dict[str, str]) -> None:
     register(device_payload(1))
     with pytest.raises(IntegrityError), transaction.atomic():
-        Device.objects.update(**wrong)
+        Device.objects.update(**invalid)
 
 
 @pytest.mark.parametrize("field", ["device_name", "device_mac"])

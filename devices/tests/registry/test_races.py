@@ -1,4 +1,4 @@
-"""Clients that write at the same time: threads with connections of their own, on a database that commits."""
+"""Concurrent clients: threads with separate connections, on a database that commits."""
 
 import threading
 from collections import Counter
@@ -52,9 +52,9 @@ def test_concurrent_updates_of_a_device_are_all_recorded() -> None:
     path = f"/api/device/{device.pk}"
     responses = at_once(12, lambda n: Api(key).patch(path, {"device_name": f"Name {n}"}))
     assert Counter(response.status_code for response in responses) == {200: 12}
-    told = list(Device.history.filter(id=device.pk).order_by("history_id").values_list("device_name", flat=True))
-    assert sorted(told) == sorted(["Cuff 1", *(f"Name {n}" for n in range(12))])
-    assert told[-1] == Device.objects.get().device_name
+    recorded = list(Device.history.filter(id=device.pk).order_by("history_id").values_list("device_name", flat=True))
+    assert sorted(recorded) == sorted(["Cuff 1", *(f"Name {n}" for n in range(12))])
+    assert recorded[-1] == Device.objects.get().device_name
 
 
 def test_concurrent_updates_of_different_fields_are_all_applied() -> None:
@@ -63,8 +63,8 @@ def test_concurrent_updates_of_different_fields_are_all_applied() -> None:
     changes = [{"device_name": "New"}, {"device_type": "CORPORATE"}, {"device_mac": MAC}, {"device_holder": "RS Baru"}]
     responses = at_once(4, lambda n: Api(key).patch(f"/api/device/{device.pk}", changes[n]))
     assert Counter(response.status_code for response in responses) == {200: 4}
-    kept = Device.objects.get()
-    assert (kept.device_name, kept.device_type, kept.device_mac, kept.device_holder.name) == (  # type: ignore[union-attr]
+    stored = Device.objects.get()
+    assert (stored.device_name, stored.device_type, stored.device_mac, stored.device_holder.name) == (
         "New",
         "CORPORATE",
         MAC,
@@ -115,12 +115,12 @@ def test_devices_registered_during_a_merge_get_the_remaining_hospital() -> None:
     key = issue("app").text
     stays = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
     for turn in range(5):
-        misspelt = hospitals.get_or_create([f"RS Harapn {turn}"], SYSTEM)[f"rs harapn {turn}"]
+        misspelled = hospitals.get_or_create([f"RS Harapn {turn}"], SYSTEM)[f"rs harapn {turn}"]
 
-        def act(number: int, turn: int = turn, misspelt: Hospital = misspelt) -> int:
+        def act(number: int, turn: int = turn, misspelled: Hospital = misspelled) -> int:
             if number == 0:
-                return int(hospitals.merge([misspelt], stays, SYSTEM) is None)
-            posted = device_payload(turn * 100 + number, device_holder=misspelt.name)
+                return int(hospitals.merge([misspelled], stays, SYSTEM) is None)
+            posted = device_payload(turn * 100 + number, device_holder=misspelled.name)
             return int(Api(key).post("/api/devices", posted).status_code)
 
         assert Counter(at_once(8, act)) == {0: 1, 201: 7}

@@ -1,4 +1,4 @@
-"""All errors of a list are found in one place, in one order."""
+"""One function finds all problems of a list, in a fixed order."""
 
 from typing import Any
 
@@ -69,8 +69,8 @@ def test_device_can_keep_its_values_or_release_them_to_another_item(devices: dic
     a, b = devices["a"], devices["b"]
     swapped: list[Any] = [device_payload(1, device_name=b.device_name), device_payload(2, device_name=a.device_name)]
     assert find_problems(swapped, SYSTEM, known={0: a.pk, 1: b.pk}) == []
-    kept: list[Any] = [device_payload(1, device_name=b.device_name), {"device_type": "CORPORATE"}]
-    assert found(find_problems(kept, SYSTEM, known={0: a.pk, 1: b.pk})) == [(0, "device_name", "unique")]
+    unreleased: list[Any] = [device_payload(1, device_name=b.device_name), {"device_type": "CORPORATE"}]
+    assert found(find_problems(unreleased, SYSTEM, known={0: a.pk, 1: b.pk})) == [(0, "device_name", "unique")]
 
 
 def test_item_matches_the_device_with_its_id_or_else_its_mac(devices: dict[str, Device], rs_a: Hospital) -> None:

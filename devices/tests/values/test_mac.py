@@ -1,3 +1,5 @@
+"""The notations of MAC addresses and manufacturer IDs."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +49,7 @@ def test_64_bits_are_parsed_in_every_usual_notation(text: str) -> None:
         ":D0:61:AE:D4:58:94",
         "D0 61 AE D4 58 94",
         "٠٠٠٠٠٠٠٠٠٠٠٠",
-        "\ufb00D061AED4589",  # the ligature of two letters f, whose capitals are FF
+        "\ufb00D061AED4589",  # a ligature of two letters f; its capitals are FF
         "1.0E+11",
         "001-20210101-0001",
     ],
@@ -64,13 +66,13 @@ def test_letters_with_ascii_capitals_are_rejected(text: str) -> None:
 
 @given(st.binary(min_size=6, max_size=6) | st.binary(min_size=8, max_size=8), st.sampled_from(["", ":", "-", "."]))
 def test_canonical_form_is_parsed_to_itself(octets: bytes, separator: str) -> None:
-    written = mac.parse_mac(octets.hex(separator) if separator else octets.hex())
-    assert written == octets.hex(":").upper()
-    assert mac.parse_mac(written) == written
+    parsed = mac.parse_mac(octets.hex(separator) if separator else octets.hex())
+    assert parsed == octets.hex(":").upper()
+    assert mac.parse_mac(parsed) == parsed
 
 
 @given(st.text(max_size=40))
 def test_parsers_accept_any_text_without_an_error(text: str) -> None:
-    for read in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
-        result = read(text)
+    for parse in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
+        result = parse(text)
         assert result is None or result == result.upper()
