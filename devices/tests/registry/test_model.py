@@ -200,9 +200,9 @@ class Model(RuleBasedStateMachine):
         try:
             registry.restore([pk], SYSTEM)
         except ValidationFailed:
-            assert self.taken(self.retired[pk])
+            assert self.conflicts(self.retired[pk])
         else:
-            assert not self.taken(self.retired[pk])
+            assert not self.conflicts(self.retired[pk])
             self.devices[pk] = self.retired.pop(pk)
             self.versions[pk] += 1
 
