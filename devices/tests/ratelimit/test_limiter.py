@@ -1,13 +1,11 @@
-"""The rate limiter with a store in memory, and the parsing of rates."""
+"""The rate limiter with a store in memory."""
 
 import threading
-from typing import Any
 
 import pytest
 
 from devices.ratelimit.limiter import RateLimiter
 from devices.tests.support.limits import MemoryStore
-from devices.values import rates
 from devices.values.rates import Rate
 
 PER_MINUTE = Rate(100, "min")
@@ -238,27 +236,3 @@ def test_lease_with_items_is_not_discarded(monkeypatch: pytest.MonkeyPatch) -> N
     limiter.acquire_items("a", A_DAY, "xyz")
     limiter.flush("a", A_DAY)
     assert limiter.remaining("a", A_DAY) == 97
-
-
-# --- Rates
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("600/min", Rate(600, "min")),
-        (" 5 / s ", Rate(5, "s")),
-        ("1000000000/h", Rate(1_000_000_000, "h")),
-        ("100/d", Rate(100, "d")),
-        ("unlimited", None),
-    ],
-)
-def test_rate_is_parsed_and_formatted(text: str, rate: Rate | None) -> None:
-    assert rates.parse_rate(text) == rate
-    assert rates.parse_rate(rates.format_rate(rate)) == rate
-
-
-@pytest.mark.parametrize("text", ["", "600", "0/min", "1/w", "1000000001/h", "9" * 100 + "/s", "٣/min", "1/m"])
-def test_invalid_rate_is_rejected(text: Any) -> None:
-    with pytest.raises(ValueError, match="This is not a valid rate"):
-        rates.parse_rate(text)

@@ -1,4 +1,4 @@
-"""The notations of MAC addresses and manufacturer IDs."""
+"""Notations and manufacturers of MAC addresses, and manufacturer IDs."""
 
 import pytest
 from hypothesis import given
@@ -76,3 +76,17 @@ def test_parsers_accept_any_text_without_an_error(text: str) -> None:
     for parse in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
         result = parse(text)
         assert result is None or result == result.upper()
+
+
+@pytest.mark.parametrize(
+    ("address", "company"),
+    [
+        ("00:1B:63:84:45:E6", "Apple, Inc."),
+        ("00:1B:63:FF:FE:84:45:E6", "Apple, Inc."),
+        ("02:1B:63:84:45:E6", None),  # locally administered: phones generate such addresses
+        ("FC:FF:FF:00:00:01", None),  # not assigned
+        ("ABPM-0042", None),  # a manufacturer ID
+    ],
+)
+def test_manufacturer_is_found_by_the_address(address: str, company: str | None) -> None:
+    assert mac.manufacturer(address) == company
