@@ -73,7 +73,7 @@ class _Lease:
     """The state of a window in this process. The caller of a method must hold the limiter's lock."""
 
     window: Window
-    left: int  # remaining permits of all processes, as far as this process knows
+    remaining: int  # permits of all processes, as far as this process knows
     permits: int = 0  # leased by this process, but not used yet
     unreported: int = 0  # used by this process, but not reserved in the store yet
     items: set[int] = field(default_factory=set)  # hashes of the items that `acquire_items` has counted
@@ -86,22 +86,23 @@ class _Lease:
 
     def use_unreported(self, permits: int) -> bool:
         """Use this number of permits, or all if there are fewer, without the store. Return whether there was one."""
-        used = min(self.left, permits)
-        self.left -= used
+        used = min(self.remaining, permits)
+        self.remaining -= used
         self.unreported += used
         return used > 0
 
     def decide(self, admitted: bool, now: float) -> Decision:
-        return Decision(admitted, self.left + self.permits, self.window.ends_in(now))
+        """Return the decision with the current number of remaining permits."""
+        return Decision(admitted, self.remaining + self.permits, self.window.ends_in(now))
 
     def update(self, used: int) -> None:
         """Update the remaining permits after the store has returned the number of used ones."""
-        self.left = min(self.left, max(0, self.window.limit - used - self.unreported))
+        self.remaining = min(self.remaining, max(0, self.window.limit - used - self.unreported))
 
 
-def batch_size(left: int, wanted: int = 1, share: int = BATCH_DIVISOR) -> int:
+def batch_size(remaining: int, wanted: int = 1, share: int = BATCH_DIVISOR) -> int:
     """Return the size of a lease: the share of the remaining permits, at least `wanted`, at most all that remain."""
-    return min(left, max(wanted, left // share))
+    return min(remaining, max(wanted, remaining // share))
 
 
 class RateLimiter:
@@ -124,7 +125,7 @@ class RateLimiter:
         now = self.clock()
         with self.lock:
             lease = self._lease(name, rate, now)
-            if lease.permits >= permits or not lease.left:
+            if lease.permits >= permits or not lease.remaining:
                 return lease.use(permits, now)
             missing = permits - lease.permits
         reserved = self._reserve(name, lease, missing)
@@ -139,7 +140,7 @@ class RateLimiter:
         now = self.clock()
         with self.lock:
             lease = self._find(name, rate, now)
-            return lease.decide(False, now) if lease and not lease.permits and not lease.left else None
+            return lease.decide(False, now) if lease and not lease.permits and not lease.remaining else None
 
     def acquire_items(self, name: str, rate: Rate, items: Sequence[Item]) -> tuple[set[Item], int | None]:
         """Use a permit for each item that is new in this window, in this process. `flush` reports them to the store.
@@ -157,7 +158,7 @@ class RateLimiter:
                     if len(lease.items) < MAX_NAMES:
                         lease.items.add(hash(item))
                 admitted.add(item)
-            return admitted, None if lease.left else end
+            return admitted, None if lease.remaining else end
 
     def flush(self, name: str, rate: Rate) -> None:
         """Report permits that this process has used without the store. If the store fails, the next call retries."""
@@ -170,7 +171,7 @@ class RateLimiter:
         """Return the number of remaining permits. Call the store only if this process does not know the window yet."""
         with self.lock:
             lease = self._find(name, rate, self.clock())
-        return (lease or self._read(name, rate)).left
+        return (lease or self._read(name, rate)).remaining
 
     def ends_in(self, rate: Rate) -> int:
         """Return the whole seconds until the current window of the rate ends, at least 1."""
@@ -202,6 +203,7 @@ class RateLimiter:
         return lease
 
     def _find(self, name: str, rate: Rate, now: float) -> _Lease | None:
+        """Return the lease of the current window if there is one."""
         lease = self.leases.get(name)
         return lease if lease and lease.window == _window(rate, now) else None
 
@@ -218,5 +220,6 @@ class RateLimiter:
 
 
 def _window(rate: Rate, now: float) -> Window:
+    """Return the current window of the rate."""
     began_at = int(now // rate.seconds) * rate.seconds
     return Window(began_at, began_at + rate.seconds, rate.number)
