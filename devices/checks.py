@@ -12,13 +12,14 @@ from devices.db import triggers
 from devices.db.triggers import definitions
 from devices.values.loopback import is_loopback
 
-MIN_SQLITE = (3, 35)  # RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
+MIN_SQLITE = (3, 35)  # for RETURNING: https://www.sqlite.org/releaselog/3_35_0.html
 MIN_POSTGRESQL = 15
-VERIFIED = {"verify-full", "verify-ca"}  # https://www.postgresql.org/docs/current/libpq-ssl.html
+VERIFIED_SSLMODES = {"verify-full", "verify-ca"}  # https://www.postgresql.org/docs/current/libpq-ssl.html
 
 
 @register(Tags.database)
 def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Check the vendor and version of each database, and its triggers."""
     found: list[CheckMessage] = []
     for alias in databases or []:
         connection: Any = connections[alias]
@@ -28,53 +29,59 @@ def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any
         elif connection.vendor == "postgresql" and connection.pg_version // 10_000 < MIN_POSTGRESQL:
             found.append(Error("PostgreSQL is too old.", hint="Use PostgreSQL 15 or later.", id="devices.E002"))
         elif connection.vendor not in ("sqlite", "postgresql"):
-            hint = "Let DATABASE_URL begin with sqlite:// or postgres://."
+            hint = "DATABASE_URL must begin with sqlite:// or postgres://."
             found.append(Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003"))
         else:
             found += _check_triggers(connection)
     return found
 
 
+# The id of the warning and its first words, by the keys of `triggers.KINDS`.
 RISKS = {
-    "devices_auditretention": ("devices.W001", "Audit records could be changed or removed"),
+    "devices_auditretention": ("devices.W001", "Audit records can be changed or deleted"),
     "devices_devicecount": ("devices.W002", "The counts of devices may be wrong"),
     "devices_changefeed": ("devices.W004", "The change feed may omit changes"),
 }
 
 
 def _check_triggers(connection: Any) -> list[CheckMessage]:
-    """Compare the triggers with those that this release ships, as far as their tables exist."""
+    """Compare the triggers of the existing tables with those that this release ships."""
     tables = connection.introspection.table_names()
-    hint = "Run manage.py migrate, which recreates them. Unless this is an upgrade, find out who changed them."
+    hint = "Run manage.py migrate, which recreates them. If this is not an upgrade, find out who has changed them."
     found: list[CheckMessage] = []
     for table, kind in triggers.KINDS.items():
         if table in tables and (keys := definitions.changed(connection, kind.SHIPPED)):
             id_, risk = RISKS[table]
             found.append(Warning(f"{risk}: missing, disabled or changed: {', '.join(keys)}.", hint=hint, id=id_))
     if keys := triggers.unknown(connection):
-        hint = "Find out who created them, and drop those that nobody needs."
-        found.append(Warning(f"This release does not ship: {', '.join(keys)}.", hint=hint, id="devices.W005"))
+        hint = "Find out who has created them, and drop those that are not needed."
+        message = f"These triggers are not part of this release: {', '.join(keys)}."
+        found.append(Warning(message, hint=hint, id="devices.W005"))
     return found
 
 
 @register(Tags.security, deploy=True)
 def connections_are_encrypted(**_kwargs: Any) -> list[CheckMessage]:
-    """With HTTPS, warn of a database or Redis on another machine whose certificate is not verified."""
+    """If HTTPS is on, warn if the connection to a database or Redis on another machine is not secure.
+
+    A connection to PostgreSQL must verify the server's certificate, and a connection to Redis must be encrypted.
+    """
     found: list[CheckMessage] = []
     if settings.HTTPS and not _database_is_verified(settings.DATABASES["default"]):
         hint = "Add ?sslmode=verify-full&sslrootcert=/path/to/ca.pem to DATABASE_URL."
-        message = "The connection to the database is not protected against others on the network."
+        message = "The certificate of the database server is not verified."
         found.append(Warning(message, hint=hint, id="devices.W003"))
     redis = urlsplit(settings.REDIS_URL)
     if settings.HTTPS and redis.scheme == "redis" and not is_loopback(redis.hostname or "localhost"):
         message = "The connection to Redis is not encrypted."
-        found.append(Warning(message, hint="Let REDIS_URL begin with rediss://.", id="devices.W006"))
+        found.append(Warning(message, hint="Use a REDIS_URL that begins with rediss://.", id="devices.W006"))
     return found
 
 
 def _database_is_verified(database: dict[str, Any]) -> bool:
+    """Return whether the server's certificate is verified, or the database is on this machine."""
     options = database.get("OPTIONS", {})
-    if not str(database["ENGINE"]).endswith("postgresql") or options.get("sslmode") in VERIFIED:
+    if not str(database["ENGINE"]).endswith("postgresql") or options.get("sslmode") in VERIFIED_SSLMODES:
         return True
     hosts = str(options.get("hostaddr") or options.get("host") or database.get("HOST") or "")
     return all(is_loopback(host) for host in hosts.split(",") if host and not host.startswith("/"))

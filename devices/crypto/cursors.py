@@ -1,8 +1,8 @@
-"""Encrypt and decrypt the cursors of the change feed. No ORM, no request.
+"""Encrypt and decrypt the cursors of the change feed. The module uses no ORM and no request.
 
-A position counts the changes of all hospitals. A cursor is therefore encrypted with AES-SIV (RFC 5297), with a key that
-each registry creates. Because of random bytes, two cursors for the same position differ: a client cannot see whether
-anything happened in between.
+A position counts the changes of all hospitals. So a cursor is encrypted with AES-SIV (RFC 5297) and a key that each
+registry creates. Random bytes make two cursors of the same position different. A client therefore cannot see whether
+other hospitals had changes in between.
 """
 
 import base64
@@ -14,14 +14,16 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-TEXT_LENGTH = 60  # of 16 bytes for the tag, 24 for the numbers and 5 at random: base64 without padding
-_FORM = struct.Struct(">QQQ5s")
+TEXT_LENGTH = 60  # base64 of 45 bytes, without padding: a tag of 16, numbers of 24, and 5 random bytes
+_LAYOUT = struct.Struct(">QQQ5s")
 
 
 class Cursor(NamedTuple):
-    """The client has received the changes up to the number `position`.
+    """The state of a client of the change feed.
 
-    `pruned_to`: changes up to this number had been pruned when the client began. `scope`: the id of its hospital, or 0.
+    position: the number of the last change that the client has received.
+    pruned_to: the number up to which changes had been pruned when the client began to read the feed.
+    scope: the id of the hospital of its key; 0 for a key of all hospitals.
     """
 
     position: int
@@ -33,21 +35,22 @@ _cipher = lru_cache(maxsize=1)(AESSIV)  # a registry has one key
 
 
 def encode(cursor: Cursor, key: bytes) -> str:
-    encrypted = _cipher(key).encrypt(_FORM.pack(*cursor, token_bytes(5)), None)
+    """Return the cursor as encrypted text of TEXT_LENGTH characters: letters, digits, `-` and `_`."""
+    encrypted = _cipher(key).encrypt(_LAYOUT.pack(*cursor, token_bytes(5)), None)
     return base64.urlsafe_b64encode(encrypted).decode()
 
 
 def decode(text: str, key: bytes) -> Cursor:
-    """Decrypt a cursor.
+    """Return the cursor that was encrypted with this key.
 
     Raises:
-        ValueError: it was not written with this key.
+        ValueError: the text is not a cursor, or was encrypted with another key.
     """
     if len(text) != TEXT_LENGTH:
-        raise ValueError("This has not the length of a cursor.")
+        raise ValueError("The text does not have the length of a cursor.")
     try:
         packed = _cipher(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
     except InvalidTag as error:
-        raise ValueError("This was not written with this key.") from error
-    position, pruned_to, scope, _random = _FORM.unpack(packed)
+        raise ValueError("The text was not encrypted with this key.") from error
+    position, pruned_to, scope, _random = _LAYOUT.unpack(packed)
     return Cursor(position, pruned_to, scope)

@@ -1,11 +1,11 @@
-"""Generate, hash and check API keys. Pure: uses no ORM and no request.
+"""Generate, hash and check API keys. The module uses no ORM and no request.
 
 A key is `cxp_` + 8 characters of prefix + `_` + 40 random characters + 6 characters of checksum, all base62.
 
-- The prefix identifies the key, and `cxp_` lets a scanner find a leaked one. The checksum (CRC-32 of everything before
-  it) rejects a mistyped or invented key without a query. None of these is a secret.
-- The secret has 40 × log2(62) = 238 random bits. Nobody can try that many, so a plain SHA-256 is enough: slow,
-  salted hashes protect passwords, which people choose and reuse, and would slow down every request.
+- The prefix identifies the key. `cxp_` allows scanners to find a leaked key. The checksum is the CRC-32 of everything
+  before it: a mistyped or invented key is rejected without a query. None of these is secret.
+- The secret has 40 × log2(62) = 238 random bits, too many to guess. So an unsalted SHA-256 is enough. Slow, salted
+  hashes are for passwords, which users choose and reuse. They would slow down every request.
 """
 
 import hashlib
@@ -23,28 +23,33 @@ _LEGACY = re.compile(r"(?!cxp_)[!-~]{16,255}")
 
 
 def generate() -> str:
+    """Return a new key as text."""
     text = f"cxp_{get_random_string(8, BASE62)}_{get_random_string(40, BASE62)}"
     return text + _checksum(text)
 
 
 def prefix(issued: str) -> str:
+    """Return the prefix of a key that `generate` has returned: 8 characters."""
     return issued[4:12]
 
 
 def digest(text: str) -> str:
-    """Return what is stored of a key: its SHA-256, 64 hexadecimal digits."""
+    """Return the SHA-256 of a key in 64 hexadecimal digits. The database stores this instead of the key."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_well_formed(text: str) -> bool:
-    """Return whether this can be a key: one with a valid checksum, or a legacy key."""
+    """Return whether the text can be a key: a generated one with a valid checksum, or a legacy key."""
     if issued := _ISSUED.fullmatch(text):
         return secrets.compare_digest(issued[2], _checksum(issued[1]))
     return is_legacy(text)
 
 
 def is_legacy(text: str) -> bool:
-    """Return whether this can be a key from before the registry: visible ASCII, and not of the form issued here."""
+    """Return whether the text can be a key that an older system has issued: 16–255 visible ASCII characters.
+
+    A text that begins with `cxp_` is not a legacy key.
+    """
     return bool(_LEGACY.fullmatch(text))
 
 

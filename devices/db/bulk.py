@@ -1,6 +1,7 @@
-"""SQL that Django's ORM does not write: lists of any length in one statement, the id at a place, locks.
+"""Insert, update and delete any number of rows in one statement.
 
-The database gets a list as JSON, in one parameter for each column. docs/decisions/0001 has the reason and the figures.
+The values are sent as JSON: PostgreSQL gets one parameter for each column, SQLite one for all. Decision 1 has the
+reason and the measurements.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,12 @@ from devices.db.expressions import in_ids, json_list
 
 
 def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]) -> list[int]:
-    """Insert a row for each place of the columns, all with the constants; return the ids in the order of the rows.
+    """Insert rows, and return their ids in the order of the rows.
 
-    Both databases number the rows in the order of the SELECT, but may return them in another.
+    columns: the values by the attname of their field, such as `device_holder_id`. All lists have the same length.
+    constants: the values that are the same in all rows, by the attname of their field.
+
+    Both databases assign ids in the order of the SELECT, but may return them in another order. So they are sorted.
     """
     source, values, params = _new_rows(model, columns, constants)
     with connection.cursor() as cursor:
@@ -28,12 +32,15 @@ def insert(model: type[models.Model], columns: Mapping[str, Sequence[Any]], cons
 
 
 def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> None:
-    """Give each row its own new values."""
+    """Set the columns of each row to its own new values.
+
+    columns: the new values by the attname of their field. Each list has a value for each id.
+    """
     source, values, params = _new_rows(model, {"id": ids, **columns}, {})
     table, same_id = model._meta.db_table, values.pop("id")
     assignments = ", ".join(f"{column} = {value}" for column, value in values.items())
     condition = f"{table}.id = {same_id}"
-    if connection.vendor == "postgresql":  # to find the rows by the index; SQLite would read the list for each row
+    if connection.vendor == "postgresql":  # it then uses the index; SQLite would read the list once for each row
         among = in_ids(ids)
         condition, params = f"{condition} AND {table}.id IN ({among.sql})", [*params, *among.params]
     with connection.cursor() as cursor:
@@ -41,7 +48,7 @@ def update(model: type[models.Model], ids: Sequence[int], columns: Mapping[str, 
 
 
 def delete(model: type[models.Model], ids: Sequence[int]) -> None:
-    """Delete the rows without loading them for the signals, which would write their history a second time."""
+    """Delete the rows, and send no signals: Django would load the rows, and their history would be written twice."""
     among = in_ids(ids)
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {model._meta.db_table} WHERE id IN ({among.sql})", among.params)
@@ -50,9 +57,10 @@ def delete(model: type[models.Model], ids: Sequence[int]) -> None:
 def _new_rows(
     model: type[models.Model], columns: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]
 ) -> tuple[str, dict[str, str], list[Any]]:
-    """Return a FROM clause of new rows with their `place`, the SQL of each value by its column, and the parameters.
+    """Return a FROM clause of the new rows, the SQL of each value by its column, and the parameters.
 
-    PostgreSQL gets a JSON list for each column: psycopg takes four times as long to send an array.
+    The FROM clause has the position of each row as `place`. PostgreSQL gets a JSON list for each column, because
+    psycopg takes four times as long to send an array.
     """
     is_postgresql = connection.vendor == "postgresql"
     fields: list[Any] = [model._meta.get_field(name) for name in columns]

@@ -1,4 +1,4 @@
-"""Expressions that Django's ORM does not have."""
+"""Query expressions that Django's ORM does not have."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,20 +11,23 @@ from devices.db.compiled import CompiledQuery, Parameter
 
 
 def in_ids(ids: Sequence[int] | Parameter) -> RawSQL:
-    """Return the right side of `__in` for any number of ids, as one parameter. A Parameter is given a `json_list`."""
+    """Return the right side of `__in` for any number of ids, in one SQL parameter.
+
+    For a Parameter, the caller of `fetch` passes a `json_list`.
+    """
     return _any_of(ids, "bigint")
 
 
 def in_texts(texts: Sequence[str] | Parameter) -> RawSQL:
-    """Do as `in_ids` does, for texts."""
+    """Return the right side of `__in` for any number of texts: see `in_ids`."""
     return _any_of(texts, "text")
 
 
 def _any_of(values: Sequence[Any] | Parameter, kind: str) -> RawSQL:
     """Return a subquery of the values.
 
-    PostgreSQL estimates that an array has ten values, and looks each up in the index. It estimates a hundred for a
-    list, and reads a table of 20,000 devices as a whole.
+    On PostgreSQL it is an array, for which the planner estimates ten values and uses the index. For a list it would
+    estimate a hundred values, and read all of a table with 20,000 devices.
     """
     params = [values if isinstance(values, Parameter) else json_list(values)]
     text = "SELECT value FROM json_each(%s)"
@@ -34,14 +37,15 @@ def _any_of(values: Sequence[Any] | Parameter, kind: str) -> RawSQL:
 
 
 def json_list(values: Sequence[Any]) -> str:
+    """Return the values as a JSON array, the parameter of `in_ids` and `in_texts`."""
     return orjson.dumps(list(values)).decode()
 
 
 class NthId(Expression):
-    """The id at a place, from 0, in the order of ids; null beyond the end. The place is the parameter `place`.
+    """The id at a position, counted from 0 in the order of ids; null after the last row.
 
-    The index alone is read, from the nearer end if the number of rows is known: `number` is a queryset of one row with
-    that number, or of no row for 0.
+    The position is the value of the parameter `place`. Only the index is read, from the nearer end if the number of
+    rows is known. `number` is a query set of one row with that number, or of no row for 0.
     """
 
     def __init__(self, rows: "models.QuerySet[Any]", number: "models.QuerySet[Any, Any] | None") -> None:
@@ -53,7 +57,7 @@ class NthId(Expression):
         place = Parameter("place")
         forwards = CompiledQuery(self.ids, raw=True)
         params = forwards.params
-        from_start = f"({forwards.sql} LIMIT 1 OFFSET (SELECT %s))"  # without SELECT, each place would be planned again
+        from_start = f"({forwards.sql} LIMIT 1 OFFSET (SELECT %s))"  # without SELECT, PostgreSQL plans each place again
         if self.number is None:
             return from_start, [*params, place]
         backwards, total = CompiledQuery(self.ids.reverse(), raw=True), CompiledQuery(self.number, raw=True)

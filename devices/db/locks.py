@@ -1,4 +1,4 @@
-"""Advisory locks of PostgreSQL."""
+"""Advisory locks of PostgreSQL. https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS"""
 
 from hashlib import blake2b
 
@@ -8,21 +8,23 @@ from devices.db.queries import fetch_one
 
 REGISTRY_LOCK = 7_316_001  # an arbitrary number
 
-
-# The upper 16 bits of the advisory locks of requests with an Idempotency-Key. The lower 48 are a digest of the key.
+# The upper 16 bits of the locks of `try_lock`. The lower 48 bits are a digest of the name.
 IDEMPOTENCY_LOCKS = 7317
 
 
 def acquire_registry_lock() -> None:
-    """Wait for the lock of the registry, and keep it until the transaction ends. SQLite has one writer at a time."""
+    """Wait for the lock of the whole registry, and keep it until the transaction ends.
+
+    On SQLite this does nothing, because SQLite allows only one writer at a time.
+    """
     if connection.vendor == "postgresql":
         fetch_one("SELECT pg_advisory_xact_lock(%s)", [REGISTRY_LOCK])
 
 
 def try_lock(name: str) -> bool:
-    """Take the lock of this name until the transaction ends; return whether it was free.
+    """Take the lock with this name until the transaction ends. Return False at once if another transaction has it.
 
-    On SQLite a transaction that writes has the only lock there is.
+    On SQLite the result is always True: the transaction already has the only write lock.
     """
     if connection.vendor != "postgresql":
         return True

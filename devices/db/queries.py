@@ -1,4 +1,4 @@
-"""Run one statement."""
+"""Helpers that run a single statement."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from django.db import connection
 
 @contextmanager
 def plan_each_time() -> Iterator[None]:
-    """Have PostgreSQL plan each statement for its values.
+    """Make PostgreSQL plan each statement of the block for its own values.
 
-    psycopg prepares a repeated statement, and PostgreSQL may then use one plan for all values. For a search that plan
-    is wrong: it reads every device in the order of ids, or the whole table, whatever the text is.
+    psycopg prepares a repeated statement. PostgreSQL may then use the same plan for all values. Such a plan is slow for
+    a search: it reads all devices in the order of ids, or the whole table, for every text.
     """
     if connection.vendor != "postgresql":
         yield
@@ -27,6 +27,7 @@ def plan_each_time() -> Iterator[None]:
 
 
 def fetch_one(query: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Run a query that returns at least one row, and return the first."""
     with connection.cursor() as cursor:
         cursor.execute(query, params)
         return tuple(cursor.fetchone())

@@ -1,4 +1,4 @@
-"""Run a verb in one transaction, retry it if another writer was in the way, and recognize outages of the database."""
+"""Run a function in a transaction with retries, and recognize outages of the database."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,60 +13,65 @@ from devices.values.errors import FieldError, ValidationFailed
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 DEADLOCK = "40P01"
 # SQLSTATEs of outages that psycopg does not count as operational errors.
-PASSING = {
-    "0A000",  # a migration has changed the result of a prepared statement; nothing else unsupported is requested
-    "25006",  # read-only: a standby that becomes the primary, or set by an operator
-    "25P02",  # the transaction failed before
-    "25P03",  # it was idle for too long
-    "25P04",  # it took too long
-    "26000",  # the prepared statement does not exist: a pooler gave us another connection
+TRANSIENT_SQLSTATES = {
+    "0A000",  # feature_not_supported: a migration has changed the result of a prepared statement
+    "25006",  # read_only_sql_transaction: a standby becomes the primary, or an operator has set the mode
+    "25P02",  # in_failed_sql_transaction: an earlier statement failed
+    "25P03",  # idle_in_transaction_session_timeout
+    "25P04",  # transaction_timeout
+    "26000",  # invalid_sql_statement_name: after a pooler has switched the connection
 }
-ATTEMPTS = 5
+ATTEMPTS = 5  # the first and up to four retries
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class _Explained(IntegrityError):
-    """The database refused a row; `explain` finds the reason once the transaction is rolled back."""
+    """The database rejected a row. `explain` returns the reasons after the rollback."""
 
     def __init__(self, explain: Callable[[], list[FieldError]]) -> None:
         self.explain = explain
-        super().__init__("The database refused a row.")
+        super().__init__("The database rejected a row.")
 
 
 @contextmanager
 def explained_by(explain: Callable[[], list[FieldError]]) -> Iterator[None]:
-    """Have `atomic_with_retry` raise Refused with these problems if the database refuses a row; retry if none."""
+    """Explain an IntegrityError of the block: `atomic_with_retry` calls `explain` after the rollback.
+
+    It raises ValidationFailed with the returned problems. If there are none, it retries the function.
+    """
     try:
         yield
     except IntegrityError as error:
         raise _Explained(explain) from error
 
 
-def atomic_with_retry(verb: Callable[P, R]) -> Callable[P, R]:
-    """Run the verb in a transaction, and retry it if another writer was in the way and may be gone by now.
+def atomic_with_retry(function: Callable[P, R]) -> Callable[P, R]:
+    """Run the function in a transaction, and retry it up to four times after a conflict with another writer.
 
-    That is: PostgreSQL ended it to resolve a deadlock, or refused a row for another that has vanished meanwhile.
-    A retry waits for other retries, or lists that overlap would go on ending each other. Within a transaction of the
-    caller it is a part of that: the caller's transaction has failed, and the caller may retry it. A verb with
-    `dry_run=True` writes nothing, and gets no transaction: on SQLite that would be a lock.
+    - A conflict is a deadlock that PostgreSQL resolved by ending this transaction, or a row that was rejected because
+      of another row that no longer exists.
+    - A retry first waits for the registry's lock. Otherwise overlapping lists could end each other again and again.
+    - Inside a transaction of the caller there is no retry: that transaction has failed, and the caller can retry it.
+    - With the argument `dry_run=True`, the function writes nothing and runs without a transaction, which would take the
+      write lock of SQLite.
 
     Raises:
-        Refused: the database refused a row, and `explained_by` found problems.
+        ValidationFailed: the database rejected a row, and the function of `explained_by` returned problems.
     """
 
-    @wraps(verb)
+    @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if kwargs.get("dry_run"):
-            return verb(*args, **kwargs)
+            return function(*args, **kwargs)
         attempts = 1 if connection.in_atomic_block else ATTEMPTS
         for attempt in range(1, attempts + 1):
             try:
                 with transaction.atomic():
                     if attempt > 1:
                         locks.acquire_registry_lock()
-                    return verb(*args, **kwargs)
+                    return function(*args, **kwargs)
             except IntegrityError as error:
                 if isinstance(error, _Explained) and (problems := error.explain()):
                     raise ValidationFailed(problems) from error
@@ -81,13 +86,13 @@ def atomic_with_retry(verb: Callable[P, R]) -> Callable[P, R]:
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Return whether the database was unreachable, full, read-only, locked or too slow.
+    """Return whether the error means that the database was unreachable, full, read-only, locked or too slow.
 
-    The client may retry the request (503 with Retry-After). Other errors are ours (500).
+    The API then returns 503 with Retry-After, so the client can retry. For other database errors it returns 500.
     """
     if isinstance(error, (OperationalError, InterfaceError)):
         return True
-    return isinstance(error, Error) and _sqlstate(error) in PASSING
+    return isinstance(error, Error) and _sqlstate(error) in TRANSIENT_SQLSTATES
 
 
 def _sqlstate(error: Error) -> str | None:

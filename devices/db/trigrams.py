@@ -1,7 +1,7 @@
-"""Indexes that find a part of a name or MAC address, on a PostgreSQL with pg_trgm (of its contrib package).
+"""Trigram indexes of PostgreSQL, which find parts of names and MAC addresses. They need the extension pg_trgm.
 
-A server without the extension, or without the right to create it, reads the table instead. Every `migrate` creates the
-indexes that are missing, so they appear once the server has the extension.
+If the server does not have the extension, or the user must not create it, a search reads the whole table. Every
+`migrate` creates missing indexes, so they are created as soon as the server has the extension.
 https://www.postgresql.org/docs/current/pgtrgm.html#PGTRGM-INDEX
 """
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import transaction
 
-# The expressions are those that Django makes of `icontains` and `contains`. In history, only former values and retired
-# devices are indexed: so the history of a new device, which is most of it, costs nothing.
+# Django creates these expressions for `icontains` and `contains`. Of the history, only replaced values and retired
+# devices are indexed. So the history of new devices, which is most of the table, does not grow the indexes.
 INDEXES = {
     "device_by_part": "devices_device USING gin (upper(device_name::text) gin_trgm_ops, device_mac gin_trgm_ops)",
     "former_by_part": (
@@ -24,27 +24,29 @@ INDEXES = {
     ),
 }
 
-# Django creates these for `LIKE 'x%'`, one for each unique text column. No query needs them, and each write would pay.
+# Django creates these for `LIKE 'x%'`, one per unique text column. No query uses them, but each write updates them.
 UNUSED = "devices_device_device_name_df4612ac_like", "devices_device_device_mac_511ac646_like"
 
-MISSING = "SELECT to_regclass(%s) IS NULL"
+INDEX_IS_MISSING = "SELECT to_regclass(%s) IS NULL"
 CAN_CREATE_EXTENSION = """
     SELECT has_database_privilege(current_database(), 'CREATE')
     AND EXISTS (SELECT FROM pg_available_extension_versions WHERE name = 'pg_trgm' AND trusted)
 """
-USABLE = "SELECT EXISTS (SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid))"
+EXTENSION_IS_USABLE = (
+    "SELECT EXISTS (SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid))"
+)
 
 
 def install(connection: Any) -> None:
-    """Create the indexes that are missing, if the server can, and drop the unused ones."""
+    """Create the missing indexes if the server can, and drop the unused ones. SQLite has neither."""
     if connection.vendor != "postgresql":
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(f"DROP INDEX IF EXISTS {', '.join(UNUSED)}")
-        missing = [name for name in INDEXES if _is(cursor, MISSING, name)]
-        if missing and _is(cursor, CAN_CREATE_EXTENSION):
+        missing = [name for name in INDEXES if _is_true(cursor, INDEX_IS_MISSING, name)]
+        if missing and _is_true(cursor, CAN_CREATE_EXTENSION):
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-        if missing and _is(cursor, USABLE):
+        if missing and _is_true(cursor, EXTENSION_IS_USABLE):
             for name in missing:
                 cursor.execute(f"CREATE INDEX {name} ON {INDEXES[name]}")
 
@@ -55,6 +57,6 @@ def remove(connection: Any) -> None:
             cursor.execute(f"DROP INDEX IF EXISTS {', '.join(INDEXES)}")
 
 
-def _is(cursor: Any, question: str, *params: str) -> bool:
-    cursor.execute(question, params)
+def _is_true(cursor: Any, query: str, *params: str) -> bool:
+    cursor.execute(query, params)
     return bool(cursor.fetchone()[0])

@@ -1,7 +1,7 @@
-"""The change feed: what happened to the devices, in an order that never changes, without gaps.
+"""The change feed: the changes of devices, in an order that never changes, without gaps.
 
-The feed is the history of devices (docs/decisions/0009). A change is returned once no open transaction can still write
-an earlier one.
+The feed reads the history of devices (decision 9). It returns a change only when no open transaction can still write an
+earlier one.
 """
 
 import secrets
@@ -26,18 +26,19 @@ Change = Device.history.model
 
 CREATED, UPDATED, DELETED, RESTORED = ACTIONS = ("created", "updated", "deleted", "restored")
 
-# The name of the holder. Of a hospital that was merged into another, only the other's name is left.
+# The name of the device's hospital. After a merge, it is the name of the hospital that is left.
 HOSPITAL_NAME = Coalesce(
     "device_holder__name",
     Subquery(HospitalAlias.objects.filter(former_id=OuterRef("device_holder_id")).values("hospital__name")[:1]),
 )
 
-# Returns expressions of a change, given that of its holder's name: its time and the device, as the API writes them.
+# Takes the expression of the hospital's name, and returns two expressions of a change: its time and its device, in the
+# form in which the API returns them.
 Representation = Callable[[Any], tuple[Any, Any]]
 
 
 class Event(NamedTuple):
-    """What happened, as seen from a scope. A deleted device is represented as it was before."""
+    """A change as it appears in a scope. A deleted device has the values from before the change."""
 
     position: int
     action: str
@@ -47,12 +48,14 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """Events in order, and the position after which the next page begins."""
+
     events: list[Event]
-    end: int  # the position to continue from
+    end: int
 
 
 class State(NamedTuple):
-    """What cursors depend on: their key, and the change up to which older ones may have been pruned."""
+    """The key that encrypts cursors, and the position up to which changes may have been pruned."""
 
     key: bytes
     pruned_to: int
@@ -74,37 +77,39 @@ def _state() -> CompiledQuery:
 
 
 class PositionInFuture(Exception):
-    """The position is after the last change: an older backup was restored."""
+    """The position is after the last change: the database was restored from an older backup."""
 
 
 def stable_watermark() -> int:
     """Return the position up to which no change can be added any more."""
-    return _ends()[1]
+    return _last_and_stable()[1]
 
 
-def _ends() -> tuple[int, int]:
-    """Return the position of the last change, and that up to which no change can be added any more."""
-    last, written_from = queries.fetch_one(LAST_CHANGE[connection.vendor])
-    return last, last if written_from is None else min(last, written_from)
+def _last_and_stable() -> tuple[int, int]:
+    """Return the position of the last change, and the position up to which no change can be added any more."""
+    last, before_open = queries.fetch_one(LAST_CHANGE[connection.vendor])
+    return last, last if before_open is None else min(last, before_open)
 
 
 def is_expired(cursor: Cursor, pruned_to: int) -> bool:
-    """Return whether changes after the cursor have been pruned since its client began."""
+    """Return whether changes after the cursor's position have been pruned since its client began to read the feed."""
     return cursor.position < pruned_to and cursor.pruned_to < pruned_to
 
 
 def read_page(after: int, size: int, scope: Scope, representation: Representation, pruned_to: int = 0) -> Page:
-    """Return the next events after a position. The cost depends neither on it nor on the number of changes.
+    """Return up to `size` events after the position `after`.
 
-    1. Find the position up to which changes are settled. Then, in another statement, read up to there: every
-       transaction that was open at the first is after that position, and all others committed before the second.
-    2. For a hospital, also read the changes by which devices left it, and merge the two.
-    3. Of a device whose changes were pruned, one is left. It is returned as its creation.
+    The cost depends neither on the position nor on the number of changes.
+
+    1. The first statement finds the position up to which the feed is stable. The second reads the changes up to there:
+       transactions that were open at the first statement write after that position, and all others have committed.
+    2. For the scope of a hospital, a third statement reads the changes by which devices left it. Both are merged.
+    3. Of a device whose changes were pruned, only the last is left. It is returned as `created`.
 
     Raises:
-        Ahead: the position is after the last change.
+        PositionInFuture: the position is after the last change.
     """
-    last, end = _ends()
+    last, end = _last_and_stable()
     if after > last:
         raise PositionInFuture
     if end <= after:
@@ -122,6 +127,7 @@ def read_page(after: int, size: int, scope: Scope, representation: Representatio
 
 
 def _between() -> QuerySet[Any]:
+    """Return the changes after the position `after` up to the position `end`, in order."""
     changes: QuerySet[Any] = Change.objects.order_by("history_id")
     return changes.filter(history_id__gt=Parameter("after"), history_id__lte=Parameter("end"))
 
@@ -135,26 +141,30 @@ def _changes_in_scope(scope: Scope, representation: Representation) -> CompiledQ
 
 @lru_cache(maxsize=1000)
 def _departures_query(scope: Scope) -> CompiledQuery:
-    """Return the changes by which devices left the scope, each with the device's change before it."""
-    last = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
-    left = (
+    """Return a query of the changes by which devices left the scope: the number of each, and of the change before."""
+    before = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
+    departures = (
         _between()
         .filter(DEPARTED, history_previous_holder__in=scope.hospital_ids)
         .exclude(device_holder__in=scope.hospital_ids)
     )
-    return CompiledQuery(left.values_list("history_id", Subquery(last.values("history_id")[:1])), raw=True)
+    return CompiledQuery(departures.values_list("history_id", Subquery(before.values("history_id")[:1])), raw=True)
 
 
-def _departures(left: list[tuple[int, int]], representation: Representation) -> list[Event]:
-    """Return the events with the devices as they were before: the new holder's data is out of scope."""
-    if not left:
+def _departures(rows: list[tuple[int, int]], representation: Representation) -> list[Event]:
+    """Return the `deleted` events of `_departures_query`.
+
+    They have the values from before the change, because the values at the new hospital are out of scope.
+    """
+    if not rows:
         return []
-    changes = Change.objects.filter(pk__in=[pk for pair in left for pk in pair])
+    changes = Change.objects.filter(pk__in=[pk for pair in rows for pk in pair])
     found = {pk: (at, device) for pk, at, device in changes.values_list("history_id", *representation(HOSPITAL_NAME))}
-    return [Event(position, DELETED, found[position][0], found[before][1]) for position, before in left]
+    return [Event(position, DELETED, found[position][0], found[before][1]) for position, before in rows]
 
 
 def _action(position: int, kind: str, reason: str | None, before: int | None, scope: Scope, pruned_to: int) -> str:
+    """Return the action of a change in the scope. `before` is the device's hospital before the change."""
     if kind == recording.DELETED:
         return DELETED
     if position <= pruned_to:

@@ -1,7 +1,7 @@
-"""Keep a copy of a registry's devices by following its changes over the API: an example of a client.
+"""Keep a copy of a registry's devices with the change feed of its API. This is an example of a client.
 
-The devices and the cursor are written in one transaction. So it may be killed at any time, and continues with the first
-change that it has not applied. It connects to the registry's host only, without a proxy, and follows no redirect.
+It writes the devices and the cursor in one transaction. So it can be killed at any time, and continues with the first
+change that it has not applied. It connects only to the registry's host, without a proxy, and follows no redirects.
 """
 
 import json
@@ -19,22 +19,23 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from devices.values.loopback import is_loopback
 
 PATH = "/api/devices/changes"
-SIZE, WAIT = 500, 30
-PAUSE = 1.0  # seconds, after an error, and if the registry does not let us wait
-TIMEOUT = WAIT + 30.0
-TRY_AGAIN = {429, 500, 502, 503, 504}
+SIZE = 500  # changes of a page
+WAIT = 30  # seconds that the registry waits for a change
+PAUSE = 1.0  # seconds after an error, or after an empty page that the registry returned without waiting
+TIMEOUT = WAIT + 30.0  # seconds
+RETRIED_STATUSES = {429, 500, 502, 503, 504}
 
 
 class Stopped(Exception):
-    """The registry refuses the request, and would refuse the next. The message says why."""
+    """The registry rejects the request, so a retry is useless. The message has the reason."""
 
 
 class _Expired(Exception):
-    """The cursor is too old."""
+    """The cursor has expired: changes after it have been pruned."""
 
 
 class _Unavailable(Exception):
-    """The registry does not answer now."""
+    """The registry is temporarily unavailable."""
 
 
 class Replica:
@@ -51,6 +52,7 @@ class Replica:
 
     @property
     def cursor(self) -> str | None:
+        """The cursor of the last applied page; None for an empty replica."""
         row = self.database.execute("SELECT cursor FROM progress").fetchone()
         return row[0] if row else None
 
@@ -58,7 +60,8 @@ class Replica:
         return int(self.database.execute("SELECT count(*) FROM devices").fetchone()[0])
 
     def apply(self, changes: list[dict[str, Any]], cursor: str) -> None:
-        with self.database:  # a transaction
+        """Apply the changes of a page, and store its cursor, in one transaction."""
+        with self.database:
             for change in changes:
                 device = change["device"]
                 if change["action"] == "deleted":
@@ -69,12 +72,13 @@ class Replica:
             self.database.execute("INSERT OR REPLACE INTO progress VALUES (1, ?)", [cursor])
 
     def clear(self) -> None:
+        """Delete all devices and the cursor."""
         with self.database:
             self.database.execute("DELETE FROM devices")
             self.database.execute("DELETE FROM progress")
 
     def write(self, path: Path) -> None:
-        """Write the devices as JSON lines. The file is replaced as a whole."""
+        """Write the devices as JSON lines, ordered by id. The file is replaced atomically."""
         new = path.with_name(f"{path.name}.new")
         with new.open("w", encoding="utf-8") as file:
             for (device,) in self.database.execute("SELECT device FROM devices ORDER BY id"):
@@ -85,34 +89,35 @@ class Replica:
 def replicate(
     url: str, key: str, copy: Replica, out: Path | None, *, once: bool = False, log: Callable[[str], object]
 ) -> int:
-    """Apply all changes to the copy, write it to `out` whenever it is complete, and wait for more.
+    """Apply all changes to the copy, and wait for more. Write the copy to `out` whenever it is complete.
 
-    With `once`, return the number of devices as soon as there is nothing new.
+    With `once`, return the number of devices as soon as there are no further changes. Otherwise continue forever.
 
     Raises:
-        Stopped: the key is malformed, the URL is plain HTTP to another machine, or the registry refuses or redirects.
+        Stopped: the key is malformed, the URL uses plain HTTP to another machine, or the registry rejects the request
+            or redirects it.
     """
     if not re.fullmatch("[!-~]+", key):
-        raise Stopped("The key file must contain an API key alone: visible ASCII characters.")
-    written = False
+        raise Stopped("The key file must contain only an API key, in visible ASCII characters.")
+    is_written = False
     while True:
         started = time.monotonic()
         try:
             changes, cursor = _fetch(url, key, copy.cursor, 0 if once else WAIT)
         except _Expired:
-            log("The registry has pruned what we have not seen yet: beginning again.")
+            log("The registry has pruned changes that this copy does not have. Starting again from the beginning.")
             copy.clear()
             continue
         except (_Unavailable, OSError, HTTPException, ValueError) as error:
-            log(f"The registry does not answer ({error}): trying again.")
+            log(f"The registry is not available ({error}). Retrying.")
             time.sleep(PAUSE)
             continue
         if cursor != copy.cursor:
             copy.apply(changes, cursor)
-            written = written and not changes
-        if out and not written and len(changes) < SIZE:
+            is_written = is_written and not changes
+        if out and not is_written and len(changes) < SIZE:
             copy.write(out)
-            written = True
+            is_written = True
         if not changes:
             if once:
                 return len(copy)
@@ -120,7 +125,13 @@ def replicate(
 
 
 def _fetch(url: str, key: str, cursor: str | None, wait: int) -> tuple[list[dict[str, Any]], str]:
-    """Return the changes after a cursor, and the next cursor."""
+    """Return the changes after a cursor, and the next cursor. Without a cursor, start at the beginning.
+
+    Raises:
+        _Expired, _Unavailable, Stopped: by the status of the response.
+        OSError, HTTPException: the connection failed.
+        ValueError: the response is not valid JSON.
+    """
     query = {"size": SIZE, "wait": wait} | ({"since": cursor} if cursor else {})
     with closing(_connection(url)) as connection:
         path = f"{urlsplit(url).path.rstrip('/')}{PATH}?{urlencode(query)}"
@@ -129,13 +140,13 @@ def _fetch(url: str, key: str, cursor: str | None, wait: int) -> tuple[list[dict
         body = response.read()
     if response.status == HTTPStatus.GONE:
         raise _Expired
-    if response.status in TRY_AGAIN:
+    if response.status in RETRIED_STATUSES:
         raise _Unavailable(f"{response.status} {response.reason}")
     if response.status != HTTPStatus.OK:
-        raise Stopped(f"{url} {_refusal(response, body)}")
+        raise Stopped(f"{url} {_describe_error(response, body)}")
     page = json.loads(body)
-    [following] = parse_qs(urlsplit(page["pagination"]["next"]).query)["since"]
-    return page["data"], following
+    [next_cursor] = parse_qs(urlsplit(page["pagination"]["next"]).query)["since"]
+    return page["data"], next_cursor
 
 
 def _connection(url: str) -> HTTPConnection:
@@ -144,13 +155,14 @@ def _connection(url: str) -> HTTPConnection:
         return HTTPSConnection(parts.netloc, timeout=TIMEOUT)
     if parts.scheme == "http" and is_loopback(parts.hostname or ""):
         return HTTPConnection(parts.netloc, timeout=TIMEOUT)
-    raise Stopped(f"{url} is not encrypted: use https://, so that nobody on the way can read the key.")
+    raise Stopped(f"{url} is not encrypted, so others on the network could read the key. Use https://.")
 
 
-def _refusal(response: HTTPResponse, body: bytes) -> str:
+def _describe_error(response: HTTPResponse, body: bytes) -> str:
+    """Return the end of a sentence that begins with the registry's URL."""
     if location := response.getheader("Location"):
-        return f"redirects to {urlsplit(location).hostname or 'another path'}, which is not followed."
+        return f"redirects to {urlsplit(location).hostname or 'another path'}. Redirects are not followed."
     try:
-        return f"answers {response.status}: {json.loads(body)['message']}"
+        return f"returned {response.status}: {json.loads(body)['message']}"
     except (ValueError, KeyError, TypeError):
-        return f"answers {response.status}: this is not the response of a registry."
+        return f"returned {response.status}. This is not the response of a registry."

@@ -1,4 +1,4 @@
-"""Collect the strings to translate and compile the translations: `make messages`. GNU gettext is not needed."""
+"""Collect the translatable strings, and compile the translations: `make messages`. GNU gettext is not necessary."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -20,14 +20,14 @@ from unfold.contrib import filters
 ROOT = Path(__file__).resolve().parents[2]
 PO = ROOT / "devices/locale/id/LC_MESSAGES/django.po"
 MO = PO.with_suffix(".mo")
-FIXED = datetime(2026, 11, 23, tzinfo=UTC)
-HEADER = "# Indonesian translations of the device registry. `make messages` collects and compiles."
+FIXED_DATE = datetime(2026, 11, 23, tzinfo=UTC)
+HEADER = "# Indonesian translations of the device registry. `make messages` updates and compiles this file."
 
 KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_lazy": None, "ngettext_lazy": (1, 2)}
 METHODS = [("**.py", "python"), ("**.html", f"{__package__}.messages:extract_template")]
 OWN = [ROOT / folder for folder in ("devices", "cexup", "templates")]
 
-# Libraries whose strings the admin shows. What Django and axes translate to Indonesian themselves is left out.
+# Libraries whose strings the admin shows. Strings that Django and axes translate to Indonesian are omitted.
 LIBRARIES = [Path(str(package.__file__)).parent for package in (unfold, filters, axes)]
 TRANSLATED = [Path(str(package.__file__)).parent / "locale" for package in (admin, auth, axes)]
 TRANSLATED += [Path(django.__file__).parent / "conf/locale"]
@@ -60,14 +60,14 @@ OVERRIDDEN: list[str | tuple[str, str]] = [
     ("%(size)d byte", "%(size)d bytes"),
     ("Please correct the error below.", "Please correct the errors below."),
 ]
-SKIPPED = {"tests", "migrations", "locale", "contrib", "unfold_crispy"}  # below a folder that is named
+SKIPPED = {"tests", "migrations", "locale", "contrib", "unfold_crispy"}  # subfolders with these names
 
 
 def collect() -> Catalog:
-    """Return a catalog of all strings that the code marks, without translations."""
-    # With the present date, the file would differ after each run.
-    catalog = Catalog("id", header_comment=HEADER, project="cexup device registry", creation_date=FIXED, fuzzy=False)
-    catalog.revision_date = FIXED
+    """Return a catalog of all marked strings, without translations."""
+    options: dict[str, Any] = {"header_comment": HEADER, "project": "cexup device registry", "fuzzy": False}
+    catalog = Catalog("id", creation_date=FIXED_DATE, **options)  # the current date would change the file with each run
+    catalog.revision_date = FIXED_DATE
     for message, context in _marked(OWN):
         catalog.add(message, context=context)
     for overridden in OVERRIDDEN:
@@ -90,12 +90,13 @@ def _marked(folders: Iterable[Path]) -> Iterator[tuple[Any, str | None]]:
 
 
 def extract_template(file: BinaryIO, keywords: Any, comment_tags: Any, options: Any) -> Iterator[Any]:
-    """Extract the strings of a Django template, for Babel: as Python that calls gettext, without indentation."""
+    """Extract the strings of a Django template for Babel: Django converts it to Python that calls gettext."""
     lines = templatize(file.read().decode()).splitlines()
     return extract_python(BytesIO("\n".join(map(str.strip, lines)).encode()), keywords, comment_tags, options)
 
 
 def translated_by_libraries() -> set[str]:
+    """Return the strings that Django and axes translate to Indonesian."""
     catalogs = (_read(folder / "id/LC_MESSAGES/django.po") for folder in TRANSLATED)
     return {_singular(message.id) for catalog in catalogs for message in catalog if message.string}
 
@@ -105,10 +106,12 @@ def _singular(message: Any) -> str:
 
 
 def is_translated(message: Message) -> bool:
+    """Return whether the message and its plural have a translation."""
     return all(message.string if isinstance(message.string, tuple) else [message.string])
 
 
 def translations() -> Catalog:
+    """Return the catalog of django.po."""
     return _read(PO)
 
 
@@ -118,12 +121,14 @@ def _read(path: Path) -> Catalog:
 
 
 def compiled(catalog: Catalog) -> bytes:
+    """Return the content of django.mo."""
     file = BytesIO()
     write_mo(file, catalog)
     return file.getvalue()
 
 
 def main() -> None:
+    """Update django.po and django.mo, and print the strings without a translation."""
     catalog = translations()
     catalog.update(collect(), no_fuzzy_matching=True)
     with PO.open("wb") as file:

@@ -1,7 +1,7 @@
-"""The tables, in a module for each concept. The rest of the project imports them from here.
+"""The tables, with a module for each concept. Other packages import the models from here.
 
-The rules of a field are written twice on purpose: registry/device_data.py explains an error to the user, and the
-constraints hold for every writer.
+The rules of a device's fields are in two places on purpose: registry/device_data.py returns error messages, and the
+database's constraints apply to every writer.
 """
 
 from devices.models.api_keys import ApiKey, ApiKeyQuerySet, clean_rate, validate_rate

@@ -1,7 +1,7 @@
-"""The numbers of devices."""
+"""The counts of devices by hospital and type."""
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q, Sum
@@ -10,35 +10,35 @@ from django.db.models.functions import Cast
 from devices.models.hospitals import Hospital
 from devices.values.scope import Scope
 
-if TYPE_CHECKING:
-    pass
-
 
 class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
     def having(self, conditions: Mapping[str, Any]) -> Self:
-        """Return the rows whose sum is the number of devices for which the conditions hold.
+        """Return the rows whose sum is the number of devices that meet the conditions.
 
-        `scope` and `device_holder` are ids of hospitals, None for no hospital; `device_type` is a type.
+        The keys are `scope` and `device_holder` (the id of a hospital, None: no hospital) and `device_type`.
         """
-        met = [Q(**{"device_holder" if name == "scope" else name: value}) for name, value in conditions.items()]
-        return self.filter(*met, is_total=conditions.keys() <= {"device_type"})
+        filters = [Q(**{"device_holder" if name == "scope" else name: value}) for name, value in conditions.items()]
+        return self.filter(*filters, is_total=conditions.keys() <= {"device_type"})
 
     def as_total(self) -> Any:
-        """Return a queryset of the sum alone, for compiled SQL. It has no row if there are no devices."""
+        """Return a `values_list` query set of the sum, for compiled SQL. It has no row if there are no devices."""
         total = Cast(Sum("number"), models.BigIntegerField())
         return self.order_by().values("is_total").annotate(total=total).values_list("total")
 
     def sum(self) -> int:
+        """Return the sum of the rows, 0 if there are none."""
         return self.aggregate(total=Sum("number"))["total"] or 0
 
-    def total(self, scope: "Scope", **conditions: Any) -> int:
-        """Return the number of devices within the scope for which the conditions hold."""
+    def total(self, scope: Scope, **conditions: Any) -> int:
+        """Return the number of devices in the scope that meet the conditions (see `having`)."""
         if scope.hospital_ids is not None:
             conditions["device_holder__in"] = scope.hospital_ids
         return self.having(conditions).sum()
 
     def by_holder_and_type(self, hospital_ids: Collection[int] | None) -> dict[tuple[int | None, str], int]:
-        """Return the number of devices by hospital (None: no hospital) and type, of these hospitals or of all.
+        """Return the number of devices by hospital id (None: no hospital) and type.
+
+        hospital_ids: count only the devices of these hospitals; None counts all devices.
 
         Combinations without devices are omitted.
         """
@@ -50,9 +50,9 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
 
 
 class DeviceCount(models.Model):
-    """The number of devices of a type: of a hospital (or of none), or of all of them (`is_total`).
+    """The number of devices of a type: in a hospital, without a hospital (null), or in total (`is_total`).
 
-    Triggers maintain the rows (db/triggers/counts.py). On PostgreSQL a count is the sum of several rows.
+    Triggers maintain the rows (db/triggers/counts.py). On PostgreSQL, a count is the sum of several rows.
     """
 
     is_total = models.BooleanField(default=False)

@@ -22,12 +22,12 @@ from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
-CLOCK_STEP = timedelta(milliseconds=1)  # `updated_at` grows with every change, also when the clock was set back
+CLOCK_STEP = timedelta(milliseconds=1)  # `updated_at` increases with every change, even if the clock is set back
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
     def in_scope(self, scope: Scope) -> Self:
-        """Return the devices within the scope."""
+        """Return the devices of the scope's hospitals; all devices if the scope is unrestricted."""
         if scope.hospital_ids is None:
             return self
         return (
@@ -37,10 +37,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         )
 
     def search(self, text: str, scope: Scope) -> Self:
-        """Return the devices that have the text, in any case, in their name, their MAC or the name of their hospital.
+        """Return the devices whose name, MAC address or hospital name contains the text. Case is ignored.
 
-        Only hospitals within the scope are searched. They are found first: a condition on their table would keep
-        PostgreSQL from using the indexes of the devices.
+        Only hospitals in the scope are searched. A separate query finds them first: with a condition on their table,
+        PostgreSQL would not use the indexes of the devices.
         """
         found = contains_text(text)
         if hospitals := [pk for (pk,) in _hospitals_with_part(scope).fetch(part=fold_name(text))]:
@@ -50,21 +50,24 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         return self.filter(found)
 
     def with_hospitals(self, *, lock: bool) -> Self:
-        """Return the devices with their hospitals, and lock the devices until the transaction ends.
+        """Return the devices with their hospitals. With `lock`, the devices are locked until the transaction ends.
 
-        With a lock, the hospitals are read by a second statement: PostgreSQL would return the hospital of before with a
-        device that it had to wait for. Without, by the same: the hospital may be merged before a second one.
+        With a lock, a second statement reads the hospitals: after a wait, PostgreSQL would return the new device with
+        its old hospital. Without a lock, one statement reads both: a merge could delete the hospital before a second.
         """
         if lock:
             return self.select_for_update(of=("self",)).prefetch_related("device_holder")
         return self.select_related("device_holder")
 
     def lock(self) -> list[int]:
-        """Lock the devices until the transaction ends; return their ids."""
+        """Lock the devices until the transaction ends, and return their ids in ascending order."""
         return list(self.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
 
     def assign(self, at: datetime, **value: Any) -> list[int]:
-        """Give all devices the value, and return the ids of those that had another. The caller writes their history."""
+        """Set a field of all devices to the value, and return the ids of the devices that had another value.
+
+        The caller must record their history.
+        """
         ids = self.exclude(**value).lock()
         updated_at = Case(When(updated_at__gte=at, then=F("updated_at") + CLOCK_STEP), default=Value(at))
         Device.objects.filter(pk__in=expressions.in_ids(ids)).update(**value, updated_at=updated_at)
@@ -78,8 +81,8 @@ def _hospitals_with_part(scope: Scope) -> CompiledQuery:
 
 
 def contains_text(text: str) -> Q:
-    """Return the condition for devices that have the text, in any case, in their name or MAC."""
-    # SQLite's LIKE ignores the case of ASCII only. Its regular expressions are Python's.
+    """Return the condition for devices whose name or MAC address contains the text. Case is ignored."""
+    # SQLite's LIKE ignores case for ASCII only. Its regular expressions are those of Python.
     is_pattern = connection.vendor == "sqlite" and not text.isascii()
     found = Q(device_name__iregex=re.escape(text)) if is_pattern else Q(device_name__icontains=text)
     for part in dict.fromkeys([text.upper(), mac.parse_mac_fragment(text) or text.upper()]):
@@ -88,7 +91,10 @@ def contains_text(text: str) -> Q:
 
 
 class Device(models.Model):
-    """A device that may send vital signs. Only registry/devices.py and hospitals.py write it, with its history."""
+    """A device that can send vital signs.
+
+    Only registry/devices.py and registry/hospitals.py write devices. They record the history of each change.
+    """
 
     device_name = models.CharField(_("name"), max_length=MAX_LENGTH, unique=True)
     device_mac = models.CharField(_("MAC address"), max_length=64, unique=True)
@@ -100,7 +106,7 @@ class Device(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="devices",
-        db_index=False,  # it begins two others
+        db_index=False,  # two other indexes begin with it
     )
     created_at = models.DateTimeField(_("registered at"), default=now_ms, editable=False)
     updated_at = models.DateTimeField(_("changed at"), default=now_ms, editable=False)
@@ -110,14 +116,14 @@ class Device(models.Model):
         bases=[DeviceHistoryContext],
         verbose_name=_("change of a device"),
         verbose_name_plural=_("changes of devices"),
-        no_db_index=["id", "device_holder", "device_name", "device_mac"],  # the first two begin these
+        no_db_index=["id", "device_holder", "device_name", "device_mac"],  # indexes below begin with the first two
         indexes=[
             models.Index(fields=["id", "history_id"], name="change_by_device"),
             models.Index(fields=["device_holder", "history_id"], name="change_by_holder"),
             models.Index(
                 fields=["history_previous_holder", "history_id"], name="change_by_departure", condition=DEPARTED
             ),
-            # What the admin filters by, but for what is most of the table: reading that backwards finds it at once.
+            # For the filters of the admin. The most frequent value is excluded: reading the table backwards finds it.
             models.Index(fields=["history_type", "history_id"], name="change_by_type", condition=~Q(history_type="+")),
             models.Index(
                 fields=["history_channel", "history_id"], name="change_by_channel", condition=~Q(history_channel="api")
@@ -154,4 +160,5 @@ class Device(models.Model):
         return self.device_name
 
     def touch(self, at: datetime) -> None:
+        """Set `updated_at` to this time, or to a later one if the clock was set back."""
         self.updated_at = max(at, self.updated_at + CLOCK_STEP)

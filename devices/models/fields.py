@@ -1,4 +1,4 @@
-"""The largest id, and the current time as precise as the API returns it."""
+"""Values that several models use: the largest id, and the current time in the API's precision."""
 
 from datetime import datetime
 
@@ -8,6 +8,6 @@ MAX_ID = 2**63 - 1
 
 
 def now_ms() -> datetime:
-    """Return the current time in whole milliseconds, so that what is stored is what a client sees."""
-    instant = timezone.now()
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+    """Return the current time in whole milliseconds, so that the database stores exactly what the API returns."""
+    now = timezone.now()
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -1,4 +1,4 @@
-"""The history of a table, its columns in addition to those of the table, and the change feed's state."""
+"""History tables, their additional columns, and the state of the change feed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +12,8 @@ from devices.values.normalization import MAX_LENGTH
 
 
 class Channel(models.TextChoices):
+    """The part of the registry through which a change came."""
+
     API = "api", _("API")
     ADMIN = "admin", _("Admin")
     IMPORT = "import", _("Import")
@@ -19,9 +21,9 @@ class Channel(models.TextChoices):
 
 
 class HistoryContext(models.Model):
-    """The context of a change: through what, by which API key, from which address, in which request."""
+    """The context of a change: its channel, API key, IP address and request id. simple_history adds user and time."""
 
-    history_channel = models.CharField(_("through"), max_length=8, choices=Channel, blank=True)
+    history_channel = models.CharField(_("source"), max_length=8, choices=Channel, blank=True)
     history_api_key = models.ForeignKey(
         "devices.ApiKey",
         verbose_name=_("API key"),
@@ -30,35 +32,35 @@ class HistoryContext(models.Model):
         db_constraint=False,
         related_name="+",
     )
-    history_ip_address = models.GenericIPAddressField(_("address"), null=True)
-    history_request_id = models.CharField(_("request"), max_length=128, blank=True)
+    history_ip_address = models.GenericIPAddressField(_("IP address"), null=True)
+    history_request_id = models.CharField(_("request ID"), max_length=128, blank=True)
 
     class Meta:
         abstract = True
 
 
 class DeviceHistoryContext(HistoryContext):
-    """The context of a change of a device, and what the device was before.
+    """The context of a change of a device, and the values before the change.
 
-    `history_previous_holder` is the hospital that held the device: null if none did, and for a device that was not
-    registered (`+`). Unless the device was transferred, it equals `device_holder`. The changes of a hospital are those
-    where it is the `device_holder`, and those by which a device departed from it; an index finds both.
+    `history_previous_holder` is the device's hospital before the change. It is null if there was none, and for a new
+    or restored device (`+`). Unless the device was transferred, it equals `device_holder`. The changes of a hospital
+    are those with the hospital as `device_holder`, and those by which a device left it (DEPARTED). An index finds both.
 
-    `history_previous_name` and `history_previous_mac` are null unless the change replaced them. So a search for former
-    names reads few rows: devices, retirements and these.
+    `history_previous_name` and `history_previous_mac` are null unless the change replaced the value. So a search for
+    former names reads few rows of history: retirements and replaced values.
     """
 
     history_previous_holder = models.ForeignKey(
         "devices.Hospital",
-        verbose_name=_("hospital before"),
+        verbose_name=_("previous hospital"),
         null=True,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
         db_index=False,
         related_name="+",
     )
-    history_previous_name = models.CharField(_("name before"), max_length=MAX_LENGTH, null=True)  # noqa: DJ001
-    history_previous_mac = models.CharField(_("MAC address before"), max_length=64, null=True)  # noqa: DJ001
+    history_previous_name = models.CharField(_("previous name"), max_length=MAX_LENGTH, null=True)  # noqa: DJ001
+    history_previous_mac = models.CharField(_("previous MAC address"), max_length=64, null=True)  # noqa: DJ001
 
     class Meta:
         abstract = True
@@ -72,7 +74,7 @@ DEPARTED = Q(history_previous_holder__isnull=False) & HOLDER_CHANGED
 
 
 class DeviceHistoricalRecords(HistoricalRecords):
-    """The history of a table, with the columns of ChangeRecord, and indexes: simple_history has no option for them."""
+    """The history of a table with the columns of `bases` and with indexes, for which simple_history has no option."""
 
     def __init__(
         self,
@@ -94,10 +96,10 @@ class DeviceHistoricalRecords(HistoricalRecords):
 
 
 class ChangeFeed(models.Model):
-    """What cursors depend on: one row, created when it is first needed."""
+    """The state of the change feed: a single row, which is created when it is first needed."""
 
-    key = models.BinaryField()  # encrypts the cursors; SECRET_KEY may change at any time
-    pruned_to = models.BigIntegerField(default=0)  # up to this change, all but the last of each device may be gone
+    key = models.BinaryField()  # encrypts the cursors, independently of SECRET_KEY, which can be rotated
+    pruned_to = models.BigIntegerField(default=0)  # of changes up to this, only the last of each device may be left
 
     class Meta:
         default_permissions = ()

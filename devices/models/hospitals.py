@@ -1,4 +1,4 @@
-"""Hospitals, their former names and their admins."""
+"""Hospitals, their aliases (former names) and their admins."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -20,7 +20,10 @@ from devices.values.scope import Scope
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
     def by_name(self, names: Iterable[str]) -> dict[str, "Hospital"]:
-        """Return the hospitals with these folded names, by name. A former name counts if no hospital has it now."""
+        """Return the hospitals with these folded names, by folded name.
+
+        An alias finds its hospital, unless another hospital now has the name. Unknown names are omitted.
+        """
         wanted = set(names)
         found = {
             hospital.name_folded: hospital
@@ -34,11 +37,11 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
         return found
 
     def resolve(self, hospital_id: int | None) -> "Hospital | None":
-        """Return the hospital with this id, or the one that it was merged into."""
+        """Return the hospital with this id, or the hospital into which it was merged. None if there is neither."""
         return self.filter(Q(pk=hospital_id) | Q(former_names__former_id=hospital_id)).first() if hospital_id else None
 
     def ids_including_merged(self) -> list[int]:
-        """Return the ids of these hospitals and of those merged into them. History has both."""
+        """Return the ids of these hospitals and of the hospitals merged into them. The history contains both."""
         former = HospitalAlias.objects.filter(hospital__in=self).values_list("former_id", flat=True)
         return [*self.values_list("pk", flat=True), *(former_id for former_id in former if former_id)]
 
@@ -47,10 +50,10 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
 
 
 class Hospital(models.Model):
-    """A hospital. Names that differ only in case, or are equal after normalization, are the same hospital."""
+    """A hospital. Two names that differ only in case, or are equal after normalization, mean the same hospital."""
 
     name = models.CharField(_("name"), max_length=MAX_LENGTH)
-    # Python folds it, since SQLite folds ASCII only. A character becomes at most three.
+    # Python folds the name, because SQLite folds ASCII only. Folding makes at most three characters of one.
     name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True, editable=False)
     admins = models.ManyToManyField(
         settings.AUTH_USER_MODEL, verbose_name=_("hospital admins"), related_name="hospitals", blank=True
@@ -79,15 +82,19 @@ class Hospital(models.Model):
 
 
 def changes_in_scope(hospitals: HospitalQuerySet) -> Q:
-    """Return the condition for changes of devices that these hospitals held, including those by which they left."""
+    """Return the condition for changes of devices of these hospitals.
+
+    It includes the changes by which a device left one of them.
+    """
     ids = hospitals.ids_including_merged()
     return Q(device_holder_id__in=ids) | (DEPARTED & Q(history_previous_holder_id__in=ids))
 
 
 class HospitalAlias(models.Model):
-    """The name of a hospital before it was renamed, or of another that was merged into it.
+    """An alias of a hospital: its name before a rename, or the name of a hospital that was merged into it.
 
-    Existing clients still send it. `former_id` is the id of the other hospital, which history still has.
+    Existing clients still send such names. After a merge, `former_id` is the id of the deleted hospital, which the
+    history still contains.
     """
 
     hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="former_names")

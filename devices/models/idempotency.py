@@ -1,4 +1,4 @@
-"""The answers that are given again to a request that is sent again."""
+"""Stored responses, which the API returns again for a retry with the same Idempotency-Key."""
 
 from django.db import models
 from django.utils import timezone
@@ -9,9 +9,10 @@ IDEMPOTENCY_KEY_LENGTH = 255
 
 
 class IdempotencyRecord(models.Model):
-    """The first answer to a request that came with an Idempotency-Key, written in the transaction of the request."""
+    """The first response to a request with an Idempotency-Key. It is stored in the transaction of the request."""
 
-    # No key is ever deleted, so no constraint has to look for it each time, and `prune` may walk through them all.
+    # API keys are never deleted, so a foreign key constraint is not necessary. It would cost a look-up per request.
+    # The unique constraint has an index that begins with this column. `prune` reads the whole table.
     api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False)
     key = models.CharField(max_length=IDEMPOTENCY_KEY_LENGTH)
     fingerprint = models.CharField(max_length=64)

@@ -1,4 +1,4 @@
-"""Uploaded files between preview and import, and who is importing."""
+"""Uploaded files between preview and import, and the imports in progress."""
 
 from uuid import uuid4
 
@@ -10,16 +10,16 @@ from devices.values.normalization import MAX_LENGTH
 
 
 class ImportPreview(models.Model):
-    """A file that a user uploaded, until it is imported. Written by devices/imports/preview.py only."""
+    """A file that a user has uploaded but not yet imported. Only devices/imports/preview.py writes it."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)  # 122 random bits
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(max_length=MAX_LENGTH)  # of the file, to show it
+    name = models.CharField(max_length=MAX_LENGTH)  # the file's name, as the page shows it
     created_at = models.DateTimeField(default=now_ms, db_index=True)
-    language = models.CharField(max_length=8)  # of the messages about its lines
-    notes = models.JSONField(default=dict)  # about the file as a whole
-    counts = models.JSONField(default=dict)  # of its lines, by kind
-    digest = models.CharField(max_length=64)  # of all that the preview showed
+    language = models.CharField(max_length=8)  # the language of the stored messages
+    notes = models.JSONField(default=dict)  # messages about the file as a whole
+    counts = models.JSONField(default=dict)  # the number of rows by action
+    digest = models.CharField(max_length=64)  # covers everything that the preview shows
 
     class Meta:
         default_permissions = ()
@@ -29,7 +29,7 @@ class ImportPreview(models.Model):
 
 
 class ImportPreviewRow(models.Model):
-    """A line of such a file: its cells, and what it would do."""
+    """A row of an uploaded file: its cells, and the action that the import would take."""
 
     preview = models.ForeignKey(ImportPreview, on_delete=models.CASCADE, related_name="rows", db_index=False)
     number = models.PositiveIntegerField()
@@ -48,11 +48,11 @@ class ImportPreviewRow(models.Model):
 
 
 class ImportTurn(models.Model):
-    """A user has an import in progress, in some process. Written by devices/imports/preview.py only."""
+    """An import in progress: each user can have one at a time. Only devices/imports/preview.py writes it."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="+")
-    token = models.CharField(max_length=16)  # of the process that holds the turn
-    ends_at = models.BigIntegerField()  # seconds since 1970 UTC, should the process die
+    token = models.CharField(max_length=16)  # identifies the process that runs the import
+    ends_at = models.BigIntegerField()  # seconds since 1970 UTC; later the process is considered dead
 
     class Meta:
         default_permissions = ()

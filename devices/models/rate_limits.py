@@ -1,16 +1,16 @@
-"""How much of each rate is used up."""
+"""Shared counters of the rate limits."""
 
 from django.db import models
 
 
 class RateLimitCounter(models.Model):
-    """How many permits of a name have been used up in a window of time: see limiter.py. Written by stores.py alone."""
+    """The number of used permits of a name in a time window (ratelimit/limiter.py). Only stores.py writes it."""
 
     name = models.CharField(max_length=80)
     began_at = models.BigIntegerField()  # seconds since 1970 UTC
     ends_at = models.BigIntegerField(db_index=True)
     used = models.BigIntegerField()
-    leased = models.BigIntegerField()  # of these by whoever asked last
+    leased = models.BigIntegerField()  # the part of `used` that the last reservation took
 
     class Meta:
         default_permissions = ()

@@ -1,7 +1,7 @@
-"""Count the permits of limiter.py for all processes: in Redis if there is one, else in the database.
+"""Stores that count the permits of limiter.py for all processes: Redis if it is configured, else the database.
 
-A counter that fails must not stop the registry: it is not called for some seconds, and the next one counts. Without
-one, requests are admitted (decision 13).
+A failing store must not make requests fail. It is not called for some seconds, and the next store counts. If all stores
+fail, requests are allowed (decision 13).
 """
 
 import logging
@@ -21,10 +21,10 @@ from redis.retry import Retry
 from devices.models import RateLimitCounter
 from devices.ratelimit.limiter import BATCH_DIVISOR, RateLimiter, Reservation, StoreUnavailable, Window, batch_size
 
-BREAKER_SECONDS = 5.0  # seconds without a call after a failure
+BREAKER_SECONDS = 5.0  # after a failure, the store is not called for this time
 FAILURES = redis.RedisError, OSError, DatabaseError
-WINDOW_GRACE_SECONDS = 10 * 60  # seconds after its end that a window is kept: the clock of another machine may be late
-CLEANUP_SECONDS = 10 * 60  # seconds
+WINDOW_GRACE_SECONDS = 10 * 60  # a window is kept for this time after its end: another machine's clock may be late
+CLEANUP_SECONDS = 10 * 60  # a process deletes expired windows at most once in this time
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class RedisStore:
-    """Counts in Redis, by a script, which Redis runs as one step. A window's key expires some time after the window."""
+    """Counts in Redis with a script, which Redis runs atomically. A window expires some time after its end."""
 
     SCRIPT = """
         local used = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -47,14 +47,14 @@ class RedisStore:
 
     def __init__(self, url: str) -> None:
         timeouts = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}  # seconds
-        # One retry, since an idle connection may have been closed.
+        # One retry, because the server may have closed an idle connection.
         self.client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **timeouts)
         self.script = self.client.register_script(self.SCRIPT)
 
     def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
-        kept = window.ends_at - window.began_at + WINDOW_GRACE_SECONDS
-        granted: Any = self.script([_key(name, window)], [window.limit, kept, wanted, share])
-        return Reservation(*granted)
+        expires_in = window.ends_at - window.began_at + WINDOW_GRACE_SECONDS
+        reservation: Any = self.script([_key(name, window)], [window.limit, expires_in, wanted, share])
+        return Reservation(*reservation)
 
     def used(self, name: str, window: Window) -> int:
         used: Any = self.client.get(_key(name, window))
@@ -62,9 +62,9 @@ class RedisStore:
 
 
 class DatabaseStore:
-    """Counts in the database, in one statement.
+    """Counts in the database with a single statement.
 
-    A count waits for SQLite's write lock a fifth as long as a write does: most requests that are counted only read.
+    On SQLite, it waits for the write lock for a fifth of the usual time: most counted requests only read.
     """
 
     name = "The database"
@@ -89,11 +89,11 @@ class DatabaseStore:
         values = window._asdict() | {"name": name, "wanted": wanted, "share": share, "first": first}
         with _short_lock_timeout(), connection.cursor() as cursor:
             cursor.execute(self.SQL, values)
-            granted = cursor.fetchone()
+            reservation = cursor.fetchone()
             if self.clock() - self.cleared_at > CLEANUP_SECONDS:
                 self.cleared_at = self.clock()
                 expired_windows(self.cleared_at).delete()
-        return Reservation(*granted) if granted else Reservation(0, window.limit)
+        return Reservation(*reservation) if reservation else Reservation(0, window.limit)
 
     def used(self, name: str, window: Window) -> int:
         counts = RateLimitCounter.objects.filter(name=name, began_at=window.began_at, ends_at=window.ends_at)
@@ -101,7 +101,7 @@ class DatabaseStore:
 
 
 class FallbackStore:
-    """The first of several counters that works. One that has failed is not called for some seconds."""
+    """Uses the first store that works. A store that has failed is not called for BREAKER_SECONDS."""
 
     def __init__(
         self, stores: Sequence[RedisStore | DatabaseStore], clock: Callable[[], float] = time.monotonic
@@ -111,12 +111,12 @@ class FallbackStore:
         self.paused_until = [clock()] * len(stores)
 
     def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
-        return self._first(lambda store: store.reserve(name, window, wanted, share))
+        return self._call(lambda store: store.reserve(name, window, wanted, share))
 
     def used(self, name: str, window: Window) -> int:
-        return self._first(lambda store: store.used(name, window))
+        return self._call(lambda store: store.used(name, window))
 
-    def _first(self, call: Callable[[RedisStore | DatabaseStore], T]) -> T:
+    def _call(self, call: Callable[[RedisStore | DatabaseStore], T]) -> T:
         for number, store in enumerate(self.stores):
             if self.clock() < self.paused_until[number]:
                 continue
@@ -125,19 +125,20 @@ class FallbackStore:
             except FAILURES as error:
                 self.paused_until[number] = self.clock() + BREAKER_SECONDS
                 cause = f"{store.name}: {type(error).__name__}"  # the message may have a password
-                rest = "The database counts instead." if self.stores[number + 1 :] else "Requests are admitted."
-                logger.warning("The rates of requests cannot be counted. %s. %s", cause, rest)
+                result = "The database counts instead." if self.stores[number + 1 :] else "Requests are allowed."
+                logger.warning("Requests cannot be counted. %s. %s", cause, result)
         raise StoreUnavailable
 
 
 @cache
 def limiter() -> RateLimiter:
-    """Return the permits that this process has leased."""
+    """Return the rate limiter of this process."""
     redis_stores = [RedisStore(settings.REDIS_URL)] if settings.REDIS_URL else []
     return RateLimiter(FallbackStore([*redis_stores, DatabaseStore()]))
 
 
 def expired_windows(now: float) -> QuerySet[RateLimitCounter]:
+    """Return the counters that can be deleted at this time, in seconds since 1970 UTC."""
     return RateLimitCounter.objects.filter(ends_at__lt=int(now) - WINDOW_GRACE_SECONDS)
 
 
@@ -147,6 +148,7 @@ def _key(name: str, window: Window) -> str:
 
 @contextmanager
 def _short_lock_timeout() -> Iterator[None]:
+    """Shorten the time that SQLite waits for the write lock. On PostgreSQL this does nothing."""
     if connection.vendor != "sqlite":
         yield
         return

@@ -1,4 +1,4 @@
-"""The functions that change devices, each with its history. The API, the admin, imports and commands call these."""
+"""The functions that change devices and record their history, for the API, the admin, imports and commands."""
 
 from devices.registry.devices import (
     NO_ID,

@@ -1,4 +1,4 @@
-"""Register a list of devices item by item (mode=partial), and update those that are known by their MAC (upsert)."""
+"""Register a list of devices item by item (`mode=partial`), or update known devices (`on_conflict=update`, upsert)."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
@@ -21,7 +21,7 @@ STATUSES = (CREATED, UPDATED, UNCHANGED, CONFLICT, INVALID, LIMITED)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one item: the device, or the problems for which there is none."""
+    """The result of one item: one of STATUSES, with the device, or the problems because of which there is none."""
 
     status: str
     device: Device | None = None
@@ -38,18 +38,20 @@ def register_individually(
     update: bool,
     dry_run: bool = False,
 ) -> list[Result]:
-    """Register the devices, and return what became of each in the order of the drafts.
+    """Register the devices, and return a result for each item, in order.
 
-    With `update`, a draft whose MAC is that of a device in scope gives that device its values. With `partial`, items
-    that are wrong are left out: of two that are the same, the first that is right stays. Without, one that is wrong
-    refuses all.
+    malformed: the problems that `device_data.validate` has found in the items.
+    update: if a device in scope has the MAC address of an item, update that device.
+    partial: skip invalid items. Of two items with the same name or MAC address, the first valid one is registered.
+        Without `partial`, one invalid item is enough to reject all.
+    dry_run: return the same results, but write and lock nothing.
 
     Raises:
-        Refused: something is wrong (not `partial`), or other writers were faster each time.
+        ValidationFailed: an item is invalid (without `partial`), or other writers were faster in all attempts.
     """
     modes = {"partial": partial, "update": update, "dry_run": dry_run}
     for _attempts in range(ATTEMPTS - 1):
-        with suppress(IntegrityError):  # another writer was faster: the next attempt knows what it wrote
+        with suppress(IntegrityError):  # another writer was faster: the next attempt sees its rows
             return _register_individually(items, malformed, actor, **modes)
     return _register_individually(items, malformed, actor, **modes)
 
@@ -69,22 +71,23 @@ def _register_individually(
     problems = find_problems(items, actor, malformed=malformed, known=known, existing=existing, is_partial=partial)
     if not partial:
         raise_error(problems)
-    wrong: dict[int, list[FieldError]] = {}
+    invalid: dict[int, list[FieldError]] = {}
     for problem in problems:
-        wrong.setdefault(problem.index or 0, []).append(problem)
-    changes = [(devices[index], items[index]) for index in devices if index not in wrong]
-    new = [index for index in range(len(items)) if index not in devices and index not in wrong]
+        invalid.setdefault(problem.index or 0, []).append(problem)
+    changes = [(devices[index], items[index]) for index in devices if index not in invalid]
+    new = [index for index in range(len(items)) if index not in devices and index not in invalid]
     explained = explained_by(lambda: find_problems(items, actor, malformed=malformed, known=known))
     with explained, nullcontext() if dry_run else transaction.atomic():
         changed = {device.pk for device in registry.apply_changes(changes, actor, dry_run=dry_run)}
         added = registry.insert([items[index] for index in new], actor, dry_run=dry_run).devices() if new else []
     results = {index: Result(UPDATED if row.pk in changed else UNCHANGED, row) for index, row in devices.items()}
     results |= {index: Result(CREATED, row) for index, row in zip(new, added, strict=True)}
-    results |= {index: Result(_status(problems), problems=problems) for index, problems in wrong.items()}
+    results |= {index: Result(_status(problems), problems=problems) for index, problems in invalid.items()}
     return [results[index] for index in range(len(items))]
 
 
 def _status(problems: Iterable[FieldError]) -> str:
+    """Return the status of an item with these problems."""
     codes = {problem.code for problem in problems}
     if codes == {CONFLICT_LIMIT}:
         return LIMITED

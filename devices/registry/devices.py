@@ -1,8 +1,8 @@
-"""The verbs of the registry: register, update, transfer, retire, restore.
+"""The functions that write devices: register, update, transfer, retire, restore.
 
-Every write of a device goes through here, from the API, the admin, an import or a command: in one transaction with
-its history, within the caller's scope, and with every problem named if it is refused (validation.py). With `dry_run`
-a verb returns or refuses the same, and neither writes nor locks anything.
+The API, the admin, imports and commands write devices only with these functions. Each function writes the devices and
+their history in one transaction, and only in the actor's scope. If it rejects something, it raises ValidationFailed
+with every problem (validation.py). With `dry_run` it returns or raises the same, but writes and locks nothing.
 """
 
 import secrets
@@ -26,12 +26,12 @@ from devices.values.error_codes import AdminErrorCode
 from devices.values.errors import DUPLICATE, FieldError, ValidationFailed, raise_error
 from devices.values.hospital_names import fold_name
 
-NO_ID = 0  # of a device that a dry run would register
+NO_ID = 0  # the id of a device that a dry run would register
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredDevices:
-    """New devices by column: they may be 10,000."""
+    """New devices, stored by column because there can be 10,000 of them. All sequences have the same order."""
 
     ids: Sequence[int]
     items: Sequence[DeviceData]
@@ -39,9 +39,10 @@ class RegisteredDevices:
     at: datetime
 
     def devices(self) -> list[Device]:
+        """Return the devices as model instances."""
         return [
-            Device(**(item | {"id": pk, "device_holder": holder, "created_at": self.at, "updated_at": self.at}))
-            for pk, item, holder in zip(self.ids, self.items, self.hospitals, strict=True)
+            Device(**(item | {"id": pk, "device_holder": hospital, "created_at": self.at, "updated_at": self.at}))
+            for pk, item, hospital in zip(self.ids, self.items, self.hospitals, strict=True)
         ]
 
 
@@ -49,13 +50,15 @@ class RegisteredDevices:
 def register(
     items: Sequence[DeviceData], actor: Actor, malformed: Sequence[FieldError] = (), *, dry_run: bool = False
 ) -> RegisteredDevices:
-    """Register all of the devices or none.
+    """Register all devices of the list, or none.
 
-    `malformed` is what reading the drafts has found (drafts.read). A device without a hospital is of the key's own, or
-    of none. The number of queries does not grow with the number of drafts.
+    malformed: the problems that `device_data.validate` has found in the items. If there are any, nothing is registered.
+
+    A device without `device_holder` gets the only hospital of the scope, or no hospital. The number of queries does not
+    depend on the number of items.
 
     Raises:
-        Refused: with every problem of the list.
+        ValidationFailed: with every problem of the list.
     """
     raise_error(find_problems(items, actor, malformed=malformed, is_write=not dry_run))
     with explained_by(lambda: find_problems(items, actor)):
@@ -63,24 +66,24 @@ def register(
 
 
 def insert(items: Sequence[DeviceData], actor: Actor, *, dry_run: bool = False) -> RegisteredDevices:
-    """Insert devices that have no problems, with their history, and the hospitals that are named for the first time.
+    """Insert valid devices, their history, and hospitals with new names.
 
     Raises:
         IntegrityError: another writer was faster.
     """
-    by_name, own, at = _find_holders(items, actor, dry_run=dry_run), actor.scope.default_hospital, now_ms()
-    holders = [own or by_name[item.get("device_holder")] for item in items]
+    by_name, default, at = _get_hospitals(items, actor, dry_run=dry_run), actor.scope.default_hospital, now_ms()
+    of_devices = [default or by_name[item.get("device_holder")] for item in items]
     if dry_run:
-        return RegisteredDevices([NO_ID] * len(items), items, holders, at)
+        return RegisteredDevices([NO_ID] * len(items), items, of_devices, at)
     columns: dict[str, list[Any]] = {field: [item[field] for item in items] for field in REQUIRED_FIELDS}  # type: ignore[literal-required]
-    columns["device_holder_id"] = [holder and holder.pk for holder in holders]
+    columns["device_holder_id"] = [hospital and hospital.pk for hospital in of_devices]
     ids = bulk.insert(Device, columns, {"created_at": at, "updated_at": at})
     recording.record(Device, ids, recording.CREATED, actor)
-    return RegisteredDevices(ids, items, holders, at)
+    return RegisteredDevices(ids, items, of_devices, at)
 
 
 class PreconditionFailed(Exception):
-    """The device is not the version that the caller has seen; nothing was written."""
+    """The device does not meet the caller's precondition, so nothing was written. `device` is the current version."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -97,14 +100,14 @@ def update(
     *,
     dry_run: bool = False,
 ) -> Device:
-    """Give the one device of the query set the values of the draft; what the draft leaves out stays.
+    """Set the fields of the only device of the query set to the values of the item. Other fields stay the same.
 
-    A draft that changes nothing leaves no trace: no history, and `updated_at` stays.
+    If nothing changes, no history is written, and `updated_at` stays the same.
 
     Raises:
-        Device.DoesNotExist: the query set has none.
-        Outdated: the device, locked by then, is not as expected.
-        Refused: with every problem of the draft.
+        Device.DoesNotExist: the query set is empty.
+        PreconditionFailed: `precondition` returned False for the locked device.
+        ValidationFailed: with every problem of the item.
     """
     device = _find_one(devices, precondition, lock=not dry_run)
 
@@ -120,10 +123,10 @@ def update(
 
 @atomic_with_retry
 def transfer(devices: DeviceQuerySet, hospital: Hospital | None, actor: Actor) -> int:
-    """Make the hospital (or nobody) the holder of these devices; return how many it did not hold before.
+    """Transfer the devices to the hospital (None: to no hospital). Return how many devices were not there before.
 
     Raises:
-        Refused: the hospital is outside the scope.
+        ValidationFailed: the hospital is out of scope.
     """
     if not actor.scope.allows(hospital.pk if hospital else None):
         raise ValidationFailed([out_of_scope(actor)])
@@ -132,13 +135,13 @@ def transfer(devices: DeviceQuerySet, hospital: Hospital | None, actor: Actor) -
 
 @atomic_with_retry
 def change_type(devices: DeviceQuerySet, device_type: DeviceType, actor: Actor) -> int:
-    """Give all of these devices the type; return how many had another."""
+    """Set the type of the devices. Return how many devices had another type before."""
     return _assign(devices, actor, device_type=device_type)
 
 
 @atomic_with_retry
 def retire(devices: DeviceQuerySet, actor: Actor) -> int:
-    """Take the devices out of the registry; return how many there were. Their history stays."""
+    """Retire the devices, and return their number. Their history stays."""
     return _retire(devices.lock(), actor)
 
 
@@ -150,11 +153,11 @@ def retire_one(
     *,
     dry_run: bool = False,
 ) -> None:
-    """Take the one device of the query set out of the registry. Its history stays.
+    """Retire the only device of the query set. Its history stays.
 
     Raises:
-        Device.DoesNotExist: the query set has none.
-        Outdated: the device, locked by then, is not as expected.
+        Device.DoesNotExist: the query set is empty.
+        PreconditionFailed: `precondition` returned False for the locked device.
     """
     device = _find_one(devices, precondition, lock=not dry_run)
     if not dry_run:
@@ -163,11 +166,11 @@ def retire_one(
 
 @atomic_with_retry
 def restore(device_ids: Sequence[int], actor: Actor) -> list[Device]:
-    """Bring retired devices back as they were, under their old ids: all of them or none.
+    """Restore retired devices with their old ids and values: all of them, or none.
 
     Raises:
-        Refused: one was not retired, or not within the scope; or another device has its name or MAC by now. The message
-            names the device.
+        ValidationFailed: a device is not retired or not in scope, or another device now has its name or MAC address.
+            The message then contains the name of the device.
     """
     devices, at = recording.retired_devices(device_ids, actor.scope), now_ms()
     if len(devices) < len(device_ids):
@@ -198,22 +201,22 @@ def restore(device_ids: Sequence[int], actor: Actor) -> list[Device]:
 
 
 def apply_changes(changes: Sequence[tuple[Device, DeviceData]], actor: Actor, *, dry_run: bool = False) -> list[Device]:
-    """Give each device, which the caller has locked, its own new values, and return those that differed.
+    """Set the fields of each device to the values of its item. Return the devices that have changed.
 
-    The drafts have no problems. Devices of the sequence may take names and MACs from each other.
+    The caller has validated the items and locked the devices. Devices of the list can exchange names and MAC addresses.
 
     Raises:
         IntegrityError: another writer was faster.
     """
-    by_name = _find_holders([item for _device, item in changes], actor, dry_run=dry_run)
-    held = {field: {getattr(device, field): device.pk for device, _draft in changes} for field in UNIQUE_MESSAGES}
+    by_name = _get_hospitals([item for _device, item in changes], actor, dry_run=dry_run)
+    owners = {field: {getattr(device, field): device.pk for device, _item in changes} for field in UNIQUE_MESSAGES}
     changed = [device for device, item in changes if _apply(device, item, by_name)]
     at = now_ms()
     for device in changed:
         device.touch(at)
     if not changed or dry_run:
         return changed
-    _park_swapped_values(changed, held)
+    _free_exchanged_values(changed, owners)
     columns = ("device_name", "device_mac", "device_type", "device_holder_id", "updated_at")
     ids = [device.pk for device in changed]
     bulk.update(Device, ids, {column: [getattr(device, column) for device in changed] for column in columns})
@@ -221,43 +224,47 @@ def apply_changes(changes: Sequence[tuple[Device, DeviceData]], actor: Actor, *,
     return changed
 
 
-def _find_holders(items: Iterable[DeviceData], actor: Actor, *, dry_run: bool) -> dict[str | None, Hospital | None]:
-    """Return the hospital of each name that the drafts have; register those that are named for the first time."""
+def _get_hospitals(items: Iterable[DeviceData], actor: Actor, *, dry_run: bool) -> dict[str | None, Hospital | None]:
+    """Return the hospital of each `device_holder` of the items. Register hospitals with new names."""
     names = dict.fromkeys(item.get("device_holder") for item in items)
     found = hospitals.get_or_create(names, actor, dry_run=dry_run)
     return {name: None if name is None else found[fold_name(name)] for name in names}
 
 
 def _retire(locked: Sequence[int], actor: Actor) -> int:
+    """Retire the devices with these ids, which the caller has locked, and return their number."""
     recording.record(Device, locked, recording.DELETED, actor)
     bulk.delete(Device, locked)
     return len(locked)
 
 
 def _assign(devices: DeviceQuerySet, actor: Actor, **value: Hospital | DeviceType | None) -> int:
+    """Set a field of all devices to the value. Return how many devices had another value."""
     changed = devices.assign(now_ms(), **value)
     recording.record(Device, changed, recording.CHANGED, actor)
     return len(changed)
 
 
-def _park_swapped_values(changed: Sequence[Device], held: Mapping[str, Mapping[str, int]]) -> None:
-    """Give devices whose name or MAC another one takes temporary values: databases check uniqueness row by row.
+def _free_exchanged_values(changed: Sequence[Device], owners: Mapping[str, Mapping[str, int]]) -> None:
+    """Write temporary values to the devices whose name or MAC address another device of the list will get.
 
-    `held` has the id of the device that had a value before, for each field.
+    This is necessary because databases check uniqueness row by row. `owners` has, for each field, the id of the device
+    that had a value before.
     """
-    taken_from = {
+    previous_owners = {
         pk
         for device in changed
         for field in UNIQUE_MESSAGES
-        if (pk := held[field].get(getattr(device, field), device.pk)) != device.pk
+        if (pk := owners[field].get(getattr(device, field), device.pk)) != device.pk
     }
-    ids = sorted(taken_from & {device.pk for device in changed})
+    ids = sorted(previous_owners & {device.pk for device in changed})
     if ids:
         temporary = [f"~{pk}~{secrets.token_hex(8).upper()}" for pk in ids]
         bulk.update(Device, ids, dict.fromkeys(UNIQUE_MESSAGES, temporary))
 
 
 def _find_one(devices: DeviceQuerySet, precondition: Callable[[Device], bool], *, lock: bool) -> Device:
+    """Return the only device of the query set with its hospital, after the check of the precondition."""
     device = devices.with_hospitals(lock=lock).get()
     if not precondition(device):
         raise PreconditionFailed(device)
@@ -265,7 +272,7 @@ def _find_one(devices: DeviceQuerySet, precondition: Callable[[Device], bool], *
 
 
 def _apply(device: Device, item: DeviceData, by_name: Mapping[str | None, Hospital | None]) -> bool:
-    """Set on the device what the draft says; return whether anything differed."""
+    """Set the attributes of the device to the values of the item. Return whether there was a difference."""
     new: dict[str, Any] = {**item}
     if "device_holder" in item:
         new["device_holder"] = by_name[item["device_holder"]]

@@ -1,7 +1,7 @@
-"""The verbs of hospitals: find or register, rename, merge. A hospital's former names lead to it for good.
+"""Find, register, rename and merge hospitals. The former names of a hospital stay valid as aliases (decision 8).
 
-Applications in the field send the names that they know. Without the former names, the first device that is registered
-after a rename or a merge would bring the old name back as a new hospital.
+Existing clients continue to send the old names. Without aliases, the first device that they register after a rename or
+a merge would create a new hospital with the old name.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -20,16 +20,18 @@ from devices.values.error_codes import AdminErrorCode
 from devices.values.errors import UNIQUE, FieldError, ValidationFailed
 from devices.values.hospital_names import fold_name
 
-HOSPITAL_GONE = _("This hospital has been merged into another meanwhile.")
-NAME_IN_USE = _("This is %(name)s, or was a name of it. Merge the two instead.")
+HOSPITAL_MERGED = _("This hospital has been merged into another hospital in the meantime.")
+NAME_IN_USE = _("This name belongs, or used to belong, to %(name)s. Merge the two hospitals instead.")
 COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 
 
 def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = False) -> dict[str, Hospital]:
-    """Return the hospitals of these names by folded name; register those that are named for the first time.
+    """Return the hospitals of these names by folded name. Register hospitals with new names. None is ignored.
 
-    A dry run writes nothing: a new hospital has no id. A caller within a hospital that was stored before names were
-    normalized means that one, also if another has the normalized name.
+    In a dry run nothing is written, and a new hospital has no id.
+
+    A hospital of the actor's scope takes precedence if it was stored before names were normalized, and another hospital
+    has the normalized name.
     """
     spellings = _spellings(names)
     if not spellings:
@@ -48,10 +50,12 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
 
 @atomic_with_retry
 def rename(hospital: Hospital, name: str, actor: Actor) -> None:
-    """Give the hospital another name; the old one still finds it.
+    """Rename the hospital. The old name becomes an alias.
+
+    The history of its devices gets an entry too, so that clients of the change feed receive the new name.
 
     Raises:
-        Refused: another hospital has or had the name, or the hospital has been merged meanwhile.
+        ValidationFailed: another hospital has or had the name, or the hospital has been merged in the meantime.
     """
     locks.acquire_registry_lock()
     [hospital] = _lock([hospital.pk])
@@ -65,26 +69,26 @@ def rename(hospital: Hospital, name: str, actor: Actor) -> None:
         hospital.former_names.create(name=hospital.name, name_folded=hospital.name_folded)
     Hospital.objects.filter(pk=hospital.pk).update(name=name, name_folded=fold_name(name), updated_at=now_ms())
     recording.record(Hospital, [hospital.pk], recording.CHANGED, actor)
-    held = Device.objects.filter(device_holder=hospital).lock()
-    recording.record(Device, held, recording.CHANGED, actor)  # clients that keep a copy see the name
+    device_ids = Device.objects.filter(device_holder=hospital).lock()
+    recording.record(Device, device_ids, recording.CHANGED, actor)
 
 
 @atomic_with_retry
 def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[str, int]:
-    """Move all that belongs to the hospitals into the other one, and delete them; their names find it.
+    """Merge the hospitals into another one, and delete them. Their names become aliases of it.
 
-    1. Lock them all, in the order of their ids: nobody registers a device of theirs meanwhile.
-    2. Move devices and keys, each with its history; admins, and former names.
-    3. Keep the name and id of each as former ones of the other, and delete it.
+    1. Lock all of them in the order of their ids, so that no other transaction registers devices of them.
+    2. Move the devices and API keys, and record their history. Move the admins and aliases.
+    3. Delete each hospital. Its name becomes an alias with its id.
 
-    Return how many devices, admins and keys were moved.
+    Return the numbers of moved `devices`, `admins` and `keys`.
 
     Raises:
-        Refused: one of them has been merged meanwhile.
+        ValidationFailed: one of the hospitals has been merged in the meantime.
     """
     locks.acquire_registry_lock()
-    gone = [hospital.pk for hospital in hospitals if hospital.pk != into.pk]
-    locked = {row.pk: row for row in _lock([*gone, into.pk])}
+    ids = [hospital.pk for hospital in hospitals if hospital.pk != into.pk]
+    locked = {row.pk: row for row in _lock([*ids, into.pk])}
     into = locked.pop(into.pk)
     devices = Device.objects.filter(device_holder__in=locked).assign(now_ms(), device_holder=into)
     recording.record(Device, devices, recording.CHANGED, actor)
@@ -94,7 +98,7 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[s
     admins = [admin for hospital in locked.values() for admin in hospital.admins.all()]
     into.admins.add(*admins)
     for hospital in locked.values():
-        hospital.admins.clear()  # with the signals that put it on record
+        hospital.admins.clear()  # sends the signals that record it in the audit log
     HospitalAlias.objects.filter(hospital__in=locked).update(hospital=into)
     recording.record(Hospital, list(locked), recording.DELETED, actor, history_change_reason=f"merged into {into.pk}")
     bulk.delete(Hospital, list(locked))
@@ -104,15 +108,20 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[s
 
 
 def _lock(ids: list[int]) -> list[Hospital]:
+    """Lock the hospitals with these ids, and return them in the order of their ids.
+
+    Raises:
+        ValidationFailed: one of them no longer exists.
+    """
     found = list(Hospital.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
     if len(found) < len(set(ids)):
-        raise ValidationFailed([FieldError(None, AdminErrorCode.GONE, HOSPITAL_GONE)])
+        raise ValidationFailed([FieldError(None, AdminErrorCode.GONE, HOSPITAL_MERGED)])
     return found
 
 
 def _spellings(names: Iterable[str | None]) -> dict[str, str]:
-    """Return the first spelling of each folded name."""
-    distinct = [name for name in dict.fromkeys(names) if name is not None]  # most of a thousand devices have the same
+    """Return the first spelling of each name, by folded name."""
+    distinct = [name for name in dict.fromkeys(names) if name is not None]  # most devices of a list have the same
     return {fold_name(name): name for name in reversed(distinct)}
 
 
@@ -123,16 +132,17 @@ def _by_current_name() -> CompiledQuery:
 
 
 def _find_by_current_name(names: Iterable[str]) -> dict[str, Hospital]:
-    """Return the hospitals whose present folded names are these. It costs less than HospitalQuerySet.by_name."""
+    """Return the hospitals whose current folded name is one of these. This is faster than HospitalQuerySet.by_name."""
     rows = _by_current_name().fetch(names=expressions.json_list(list(names)))
     return {row.name_folded: row for row in (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)}
 
 
 def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, Hospital]:
-    locks.acquire_registry_lock()  # wait for a rename or merge: the name may be a former one afterwards
+    """Return the hospitals of these names by folded name. Register those that do not exist."""
+    locks.acquire_registry_lock()  # wait for concurrent renames and merges, after which a name may be an alias
     found = Hospital.objects.by_name(spellings)
     if others := spellings.keys() - found.keys():
-        found |= _find_by_former_name(others)
+        found |= _find_unnormalized(others)
     missing, at = sorted(spellings.keys() - found.keys()), now_ms()
     if not missing:
         return found
@@ -142,11 +152,12 @@ def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, H
     return found | Hospital.objects.by_name(missing)
 
 
-def _find_by_former_name(names: Collection[str]) -> dict[str, Hospital]:
+def _find_unnormalized(names: Collection[str]) -> dict[str, Hospital]:
     """Return the hospitals of these folded names that were stored before names were normalized.
 
-    `fold` returns another text for their names now: without this they would be registered a second time.
+    Their stored folded name differs from the result of `fold_name`, so a look-up by folded name does not find them.
+    Without this function, they would be registered a second time.
     """
-    former = [(row.name, row.hospital) for row in HospitalAlias.objects.select_related("hospital")]
-    rows = former + [(row.name, row) for row in Hospital.objects.all()]
+    aliases = [(row.name, row.hospital) for row in HospitalAlias.objects.select_related("hospital")]
+    rows = aliases + [(row.name, row) for row in Hospital.objects.all()]
     return {folded: hospital for name, hospital in rows if (folded := fold_name(name)) in names}

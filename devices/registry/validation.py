@@ -1,10 +1,10 @@
-"""Find every error of a list of devices.
+"""Find all problems of a list of devices.
 
-POST in all modes, PUT, PATCH, dry runs, the admin's form and the import all call `find_problems`.
+`find_problems` validates every write: POST in all modes, PUT, PATCH, dry runs, the form of the admin, and imports.
 
-Conflicts with devices outside the scope are limited here (conflict_limits.py). When the limit is reached, no further
-name or MAC is compared with devices outside, in the order of the list. Otherwise 429 for what conflicts and success for
-what is free would show the same as a conflict.
+This module also applies the limit of conflicts with devices out of scope (conflict_limits.py). When the limit is
+reached, the following items of the list are not compared with devices out of scope. They all get the same error.
+Otherwise an error for a conflict, and success without one, would disclose the same as the conflict.
 """
 
 import math
@@ -43,7 +43,7 @@ OTHER_HOSPITAL_OF_KEY = _(
 )
 OTHER_HOSPITAL_OF_USER = _("You can manage devices of your own hospitals only.")
 
-Known = Mapping[int, int]  # the id of the registered device that a draft is about, by the draft's index
+Known = Mapping[int, int]  # the id of the registered device that an item updates, by the index of the item
 
 
 def find_problems(
@@ -57,36 +57,39 @@ def find_problems(
     is_partial: bool = False,
     duplicates: Sequence[FieldError] | None = None,
 ) -> list[FieldError]:
-    """Return every problem, by index. Of one draft: fields, duplicates, scope, then registered devices.
+    """Return every problem, sorted by index. The order within an item is: fields, duplicates, scope, conflicts.
 
-    malformed: what reading the drafts has found.
-    known: these devices may keep their name and MAC, or give them up to another draft of the list.
-    existing: the devices that have a name or a MAC of the drafts, if the caller has them.
-    is_write: the caller leaves conflicts to the database's constraints, so registered devices are looked up only if
-        something else is wrong, or if the caller may be shown no more conflicts: success is an answer as well.
-    is_partial: drafts with a problem are left out of the list.
-    duplicates: the duplicates, if the caller numbers the drafts in another way than by index.
+    malformed: the problems that `device_data.validate` has found in the items.
+    known: the devices that items update. They can keep their name and MAC address, or release them to another item.
+    existing: the registered devices with a name or MAC address of the items, if the caller has looked them up.
+    is_write: the database's constraints will find conflicts. So devices are looked up only if there are other problems,
+        or if no more conflicts may be shown to the actor, because success also discloses that there is no conflict.
+    is_partial: items with a problem will be skipped.
+    duplicates: the duplicates of the list, if the caller has found them with other numbers than the indexes.
     """
     known = known or {}
-    outside = _find_outside_scope(items, actor, known, malformed)
+    forbidden = _find_out_of_scope(items, actor, known, malformed)
     if duplicates is None:
         duplicates = [] if is_partial else _find_all_duplicates(items)
-    if is_write and not (malformed or outside or duplicates or conflict_limits.is_exhausted(actor)):
+    if is_write and not (malformed or forbidden or duplicates or conflict_limits.is_exhausted(actor)):
         return []
-    taken, given_up = (existing or Existing(items, actor)).find_conflicts(known)
+    conflicts, released = (existing or Existing(items, actor)).find_conflicts(known)
     if is_partial:
-        wrong = {problem.index or 0 for problem in [*malformed, *outside, *taken]}
-        duplicates = _find_duplicates_of_valid(items, wrong)
-        taken += _find_kept(given_up, wrong)
-    return sorted([*malformed, *duplicates, *outside, *taken], key=lambda problem: problem.index or 0)
+        invalid = {problem.index or 0 for problem in [*malformed, *forbidden, *conflicts]}
+        duplicates = _find_duplicates_of_valid(items, invalid)
+        conflicts += _find_not_released(released, invalid)
+    return sorted([*malformed, *duplicates, *forbidden, *conflicts], key=lambda problem: problem.index or 0)
 
 
 def find_duplicates(
     field: str, values: Iterable[object], numbers: Iterable[int], first: dict[int, int], message: Promise
 ) -> list[FieldError]:
-    """Return a problem for each value that an earlier item has. None is no value.
+    """Return a problem for each value that an earlier item has. None is ignored.
 
-    `first` maps a value's hash to the number of the item that had it first, in earlier parts of a long list too.
+    field, message: the field of the problems, and their text with the placeholder `index` or `line`.
+    numbers: the number of each item in the message.
+    first: the number of the first item with a value, by the hash of the value. The function adds new values, so a long
+        list can be checked in several parts.
     """
     return [
         FieldError(field, DUPLICATE, message % {"index": earlier, "line": earlier}, index)
@@ -96,6 +99,7 @@ def find_duplicates(
 
 
 def _find_all_duplicates(items: Sequence[DeviceData]) -> list[FieldError]:
+    """Return a problem for each name and MAC address that an earlier item has."""
     problems = []
     for field, message in DUPLICATE_MESSAGES.items():
         values = [item.get(field) for item in items]
@@ -104,15 +108,15 @@ def _find_all_duplicates(items: Sequence[DeviceData]) -> list[FieldError]:
     return problems
 
 
-def _find_duplicates_of_valid(items: Sequence[DeviceData], wrong: set[int]) -> list[FieldError]:
-    """Of two drafts that are the same, the first one that is right stays; the other joins the wrong ones."""
+def _find_duplicates_of_valid(items: Sequence[DeviceData], invalid: set[int]) -> list[FieldError]:
+    """Return a problem for each name and MAC address that an earlier valid item has. Add the items to `invalid`."""
     problems, first = [], dict[tuple[str, object], int]()
     for index, item in enumerate(items):
-        if index in wrong:
+        if index in invalid:
             continue
         values = [(field, item.get(field)) for field in DUPLICATE_MESSAGES]
         if found := [value for value in values if value in first]:
-            wrong.add(index)
+            invalid.add(index)
             problems += [
                 FieldError(value[0], DUPLICATE, DUPLICATE_MESSAGES[value[0]] % {"index": first[value]}, index)
                 for value in found
@@ -122,46 +126,53 @@ def _find_duplicates_of_valid(items: Sequence[DeviceData], wrong: set[int]) -> l
     return problems
 
 
-def _find_kept(given_up: Mapping[int, Sequence[FieldError]], wrong: set[int]) -> list[FieldError]:
-    """Return the conflicts with what the wrong drafts would have given up. A draft with one is wrong, too."""
-    problems, pending = [], list(wrong)
+def _find_not_released(released: Mapping[int, Sequence[FieldError]], invalid: set[int]) -> list[FieldError]:
+    """Return the conflicts with names and MAC addresses that invalid items will not release.
+
+    released: the conflicts that exist only if an item is invalid, by the index of that item.
+    invalid: the indexes of invalid items. An item with a returned conflict is added, and then releases nothing either.
+    """
+    problems, pending = [], list(invalid)
     while pending:
-        for problem in given_up.get(pending.pop(), ()):
-            if problem.index not in wrong:
-                wrong.add(problem.index or 0)
+        for problem in released.get(pending.pop(), ()):
+            if problem.index not in invalid:
+                invalid.add(problem.index or 0)
                 pending.append(problem.index or 0)
                 problems.append(problem)
     return problems
 
 
 def out_of_scope(actor: Actor, index: int | None = None) -> FieldError:
-    """Return the error of a device for a hospital that is not in the actor's scope."""
+    """Return the problem of a device whose hospital is not in the actor's scope."""
     message = OTHER_HOSPITAL_OF_KEY if actor.api_key else OTHER_HOSPITAL_OF_USER
     return FieldError("device_holder", FORBIDDEN, message, index)
 
 
-def _find_outside_scope(
+def _find_out_of_scope(
     items: Sequence[DeviceData], actor: Actor, known: Known, malformed: Sequence[FieldError]
 ) -> list[FieldError]:
-    """Return a problem for each draft whose hospital is outside the scope, or which must name one of several."""
+    """Return a problem for each item whose hospital is out of scope.
+
+    A new device also needs a `device_holder` if the scope has several hospitals.
+    """
     scope = actor.scope
     if scope.hospitals is None:
         return []
-    unreadable = {problem.index for problem in malformed if problem.field == "device_holder"}
+    malformed_holders = {problem.index for problem in malformed if problem.field == "device_holder"}
     named = {index: item["device_holder"] for index, item in enumerate(items) if "device_holder" in item}
     folded = {name: fold_name(name or "") for name in set(named.values())}
     allowed = {fold_name(hospital.name) for hospital in scope.hospitals}
-    if strange := set(folded.values()) - allowed:
-        allowed |= Hospital.objects.in_scope(scope).by_name(strange).keys()
+    if others := set(folded.values()) - allowed:
+        allowed |= Hospital.objects.in_scope(scope).by_name(others).keys()  # aliases
     problems = [out_of_scope(actor, index) for index, name in named.items() if folded[name] not in allowed]
     if scope.default_hospital is None:
-        nameless = set(range(len(items))) - named.keys() - known.keys() - unreadable
-        problems += [FieldError("device_holder", ErrorCode.REQUIRED, AMBIGUOUS_HOSPITAL, index) for index in nameless]
+        unnamed = set(range(len(items))) - named.keys() - known.keys() - malformed_holders
+        problems += [FieldError("device_holder", ErrorCode.REQUIRED, AMBIGUOUS_HOSPITAL, index) for index in unnamed]
     return problems
 
 
 class _Owner(NamedTuple):
-    """The device that has a name or a MAC."""
+    """The registered device that has a certain name or MAC address."""
 
     pk: int
     in_scope: bool
@@ -172,7 +183,7 @@ def _values(items: Sequence[DeviceData], field: str) -> list[str]:
 
 
 class Existing:
-    """The registered devices that have a name or a MAC of these drafts. They are looked up when they are needed."""
+    """The registered devices that have a name or MAC address of these items. The look-up is lazy."""
 
     def __init__(self, items: Sequence[DeviceData], actor: Actor) -> None:
         self.items = items
@@ -180,30 +191,32 @@ class Existing:
 
     @cached_property
     def owners(self) -> Mapping[str, Mapping[object, _Owner]]:
-        """The devices by field and value."""
+        """The registered devices, by field and then by value. One query finds them."""
         columns = ("pk", "device_holder_id", *UNIQUE_MESSAGES)
         by_name, by_mac = (
             Device.objects.filter(**{f"{field}__in": expressions.in_texts(_values(self.items, field))})
             for field in UNIQUE_MESSAGES
         )
-        holders: dict[str, dict[object, _Owner]] = {field: {} for field in UNIQUE_MESSAGES}
+        owners: dict[str, dict[object, _Owner]] = {field: {} for field in UNIQUE_MESSAGES}
         for pk, hospital, *values in by_name.values_list(*columns).union(by_mac.values_list(*columns)):
-            holder = _Owner(pk, self.actor.scope.allows(hospital))
+            owner = _Owner(pk, self.actor.scope.allows(hospital))
             for field, value in zip(UNIQUE_MESSAGES, values, strict=True):
-                holders[field][value] = holder
-        return holders
+                owners[field][value] = owner
+        return owners
 
     def match(self, ids: Mapping[int, int], load: Callable[[DeviceQuerySet], Mapping[int, Any]]) -> dict[int, Any]:
-        """Return the device that each draft is about: the one whose id is given for its index, else that of its MAC.
+        """Return the registered device that each item updates, by the index of the item. New devices are omitted.
 
-        `load` returns devices of a query set by id, locked if nobody may change them. Devices outside the scope match
-        nothing.
+        ids: the ids of devices, by index. An item without an id is matched by its MAC address.
+        load: returns the devices of a query set by id, and locks them if the caller will write them.
+
+        Devices out of scope are not matched.
         """
         by_mac = self.owners["device_mac"]
         wanted = {
-            index: holder.pk
+            index: owner.pk
             for index, item in enumerate(self.items)
-            if (holder := by_mac.get(item.get("device_mac"))) and holder.in_scope
+            if (owner := by_mac.get(item.get("device_mac"))) and owner.in_scope
         }
         wanted |= ids
         devices = Device.objects.in_scope(self.actor.scope).filter(
@@ -213,59 +226,63 @@ class Existing:
         matched = {
             index: loaded[pk]
             for index, pk in sorted(wanted.items())
-            if pk in loaded and (index in ids or loaded[pk].device_mac == self.items[index]["device_mac"])  # still
+            if pk in loaded and (index in ids or loaded[pk].device_mac == self.items[index]["device_mac"])
         }
-        if len(matched) < len(wanted):  # another writer was faster: look the holders up again
+        if len(matched) < len(wanted):  # another writer has changed a device in the meantime: look them up again
             del self.owners
         return matched
 
     def find_conflicts(self, known: Known) -> tuple[list[FieldError], dict[int, list[FieldError]]]:
-        """Return a problem for each name and MAC that a device has and keeps. None tells which device it is.
+        """Return the conflicts with registered devices, in two parts. No problem discloses the other device.
 
-        If the caller may be shown no more conflicts, a draft that was not compared has a problem too. The second result
-        has the conflicts with what another draft gives up, by the index of that draft.
+        1. A problem for each name and MAC address that another device has and keeps. If the actor's limit of conflicts
+           is reached, this includes a problem for each item that was not compared.
+        2. The conflicts with a name or MAC address that another item releases, by the index of that item.
         """
-        owners: dict[int, int] = {}
+        updates: dict[int, int] = {}  # the index of the item that updates a device, by the device's id
         for index, pk in known.items():
-            owners.setdefault(pk, index)
+            updates.setdefault(pk, index)
         found = [
-            (index, field, holder)
+            (index, field, owner)
             for index, item in enumerate(self.items)
             for field in UNIQUE_MESSAGES
-            if (holder := self.owners[field].get(item.get(field))) and owners.get(holder.pk) != index
+            if (owner := self.owners[field].get(item.get(field))) and updates.get(owner.pk) != index
         ]
-        shown, end = self._show(found)
-        kept, given_up = [], dict[int, list[FieldError]]()
-        for index, field, holder in found:
-            problem, owner = FieldError(field, UNIQUE, UNIQUE_MESSAGES[field], index), owners.get(holder.pk)
-            if owner is not None and field in self.items[owner]:
-                given_up.setdefault(owner, []).append(problem)
-            elif holder.in_scope or (field, self.items[index].get(field)) in shown:
-                kept.append(problem)
-        return kept + self._find_not_compared({problem.index for problem in kept}, end), given_up
+        shown, end = self._reveal(found)
+        conflicts, released = [], dict[int, list[FieldError]]()
+        for index, field, owner in found:
+            problem, other = FieldError(field, UNIQUE, UNIQUE_MESSAGES[field], index), updates.get(owner.pk)
+            if other is not None and field in self.items[other]:
+                released.setdefault(other, []).append(problem)
+            elif owner.in_scope or (field, self.items[index].get(field)) in shown:
+                conflicts.append(problem)
+        return conflicts + self._find_not_compared({problem.index for problem in conflicts}, end), released
 
-    def _show(self, found: Sequence[tuple[int, str, _Owner]]) -> tuple[set[conflict_limits.Conflict], int]:
-        """Return the conflicts outside the scope that may be shown, and the index from which nothing is compared."""
+    def _reveal(self, found: Sequence[tuple[int, str, _Owner]]) -> tuple[set[conflict_limits.Conflict], int]:
+        """Return the conflicts out of scope that may be shown, and the index from which items are not compared."""
         if self.actor.scope.hospitals is None:
             return set(), len(self.items)
-        outside = [(index, field) for index, field, holder in found if not holder.in_scope]
+        outside = [(index, field) for index, field, owner in found if not owner.in_scope]
         conflicts = [(field, self.items[index].get(field)) for index, field in outside]
         shown, end = conflict_limits.reveal(self.actor, conflicts)
         if end is None:
             return shown, len(self.items)
         return shown, outside[end - 1][0] + 1 if end else 0
 
-    def _find_not_compared(self, refused: set[int | None], first: int) -> list[FieldError]:
-        """Return a problem for each draft from the first on whose name or MAC no device in scope has."""
+    def _find_not_compared(self, rejected: set[int | None], first: int) -> list[FieldError]:
+        """Return a problem for each item from the index `first` on that must not be compared with devices out of scope.
+
+        Items in `rejected` have a problem already. Values of devices in scope need no comparison.
+        """
         wait = math.ceil(conflict_limits.retry_after() / 60)
         problems = []
         for index, item in enumerate(self.items[first:], start=first):
             undecided = [
                 field
                 for field in UNIQUE_MESSAGES
-                if field in item and not ((holder := self.owners[field].get(item.get(field))) and holder.in_scope)
+                if field in item and not ((owner := self.owners[field].get(item.get(field))) and owner.in_scope)
             ]
-            if undecided and index not in refused:
+            if undecided and index not in rejected:
                 problems.append(FieldError(undecided[0], CONFLICT_LIMIT, NOT_COMPARED % {"minutes": wait}, index))
         if problems:
             conflict_limits.count_unchecked(len(problems))

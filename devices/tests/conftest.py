@@ -1,4 +1,4 @@
-"""The cast: two hospitals with a key each, an unbound key, a read-only one, an outsider without any."""
+"""Fixtures: hospitals and their API keys, users of the admin, devices, and servers."""
 
 import os
 import socket
@@ -25,6 +25,7 @@ from devices.ratelimit import stores
 from devices.registry import hospitals
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
+from devices.tests.support.redis import redis_server  # noqa: F401  (a fixture)
 from devices.tests.support.server import ROOT, children, served_from, serving
 from devices.tests.support.users import password_hash
 
@@ -87,7 +88,7 @@ def does_not_depend_on_the_database(item: pytest.Item) -> bool:
 def django_db_modify_db_settings(
     tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings_parallel_suffix: None
 ) -> None:
-    """Keep SQLite's test database in a file, as in production: in memory, locks work in another way."""
+    """Keep the test database of SQLite in a file, as in production. Locks work differently in memory."""
     database = django_settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "registry.sqlite3")
@@ -100,27 +101,28 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _plain_static_files(settings: Any, static_root: Path) -> None:
-    """Ask for no collected static files: a fresh clone that is only tested has none."""
+    """Use static files without a manifest: a fresh clone has no collected files."""
     settings.STATIC_ROOT = static_root
     backend = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": backend}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def records_give_way_to_a_flush() -> Iterator[None]:
-    """Take the triggers away before the database is emptied after a test: they would refuse it, as they should.
+def _allow_flush() -> Iterator[None]:
+    """Remove the append-only triggers before the `flush` at the end of a test, which they would reject.
 
-    `flush` sends post_migrate, which puts them back in place, as in production. Django has no public hook before the
-    flush: where a version has no `_fixture_teardown`, this fails.
+    `flush` sends post_migrate, which installs them again. Django has no public hook before the flush. If a version has
+    no `_fixture_teardown`, this fixture fails.
     """
-    flush = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+    test_case: Any = TransactionTestCase
+    flush = test_case._fixture_teardown
 
     def remove_and_flush(case: TransactionTestCase) -> None:
         append_only.remove(connection)
         flush(case)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", remove_and_flush)
+        patch.setattr(test_case, "_fixture_teardown", remove_and_flush)
         yield
 
 
@@ -132,7 +134,8 @@ def _fast_password_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 
 @pytest.fixture(autouse=True)
-def _nothing_noted_yet() -> Iterator[None]:
+def _reset_process_state() -> Iterator[None]:
+    """Discard the state that a process keeps between requests."""
     yield
     authentication._paused_until = 0.0
     stores.limiter.cache_clear()
@@ -151,12 +154,13 @@ def rs_b(db: None) -> Hospital:
 
 @pytest.fixture
 def api(db: None) -> Api:
-    """Unbound, read-write."""
+    """A client with a key of all hospitals."""
     return Api(issue("unbound").text)
 
 
 @pytest.fixture
 def reader(db: None) -> Api:
+    """A client with a read-only key of all hospitals."""
     return Api(issue("reader", read_only=True).text)
 
 
@@ -172,23 +176,25 @@ def api_b(rs_b: Hospital) -> Api:
 
 @pytest.fixture
 def camel(db: None) -> Api:
+    """A client whose fields are in camelCase."""
     return Api(issue("web", naming=ApiKey.Naming.CAMEL_CASE).text)
 
 
 @pytest.fixture
 def outsider(db: None) -> Api:
+    """A client without a key."""
     return Api(None)
 
 
 @pytest.fixture
 def operator(db: None) -> Client:
-    """Signed in to the admin, for the vendor."""
+    """A browser in which an operator is signed in to the admin."""
     return _signed_in(get_user_model().objects.create_superuser("operator"))
 
 
 @pytest.fixture
 def ratna(rs_a: Hospital) -> Client:
-    """Signed in to the admin, for RS Harapan."""
+    """A browser in which a hospital admin of RS Harapan is signed in to the admin."""
     return _signed_in(users.invite("Ibu Ratna", "ratna@rs.example", [rs_a]))
 
 
@@ -202,7 +208,7 @@ def _signed_in(user: Any) -> Client:
 
 @pytest.fixture
 def devices(rs_a: Hospital, rs_b: Hospital) -> dict[str, Device]:
-    """One device of each hospital, and one that no hospital holds."""
+    """One device of each hospital, and one without a hospital."""
     a, b, free = register(
         device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name), device_payload(3)
     )
@@ -218,13 +224,13 @@ def unused_port() -> str:
 
 @pytest.fixture(scope="session")
 def server_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a server of its own, on an SQLite of its own, and of the commands that go with it."""
+    """The environment variables of a server with its own SQLite database, also for commands."""
     return served_from(f"sqlite:///{tmp_path_factory.mktemp('server') / 'registry.sqlite3'}")
 
 
 @pytest.fixture(scope="session")
 def server(server_environment: dict[str, str]) -> Iterator[int]:
-    """The port of a gunicorn that serves as `make run` does."""
+    """The port of a gunicorn with the configuration of `make run`."""
     run = [sys.executable, "manage.py", "migrate", "-v0"]
     subprocess.run(run, cwd=ROOT, env=server_environment, check=True)
     with serving(server_environment) as port:
@@ -240,7 +246,7 @@ def server_key(server: int, server_environment: dict[str, str]) -> str:
 
 @pytest.fixture(scope="session", name="registry")
 def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Registry]":
-    """A server that tests may kill and start again, on a database of its own of the kind that is tested."""
+    """A server that tests can kill and start again, with its own database on the vendor that is tested."""
     from devices.tests.support.faults import (
         new_database,
         served,  # which import this module
@@ -252,7 +258,7 @@ def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Regis
 
 
 def workers(port: int) -> list[int]:
-    """Return the process ids of the workers of the server on this port, which a fixture has started."""
-    mothers = children(os.getpid())
-    [mother] = [pid for pid in mothers if f"PORT={port}\0" in Path(f"/proc/{pid}/environ").read_text()]
-    return children(mother)
+    """Return the process ids of the workers of the server on this port. A fixture has started the server."""
+    masters = children(os.getpid())
+    [master] = [pid for pid in masters if f"PORT={port}\0" in Path(f"/proc/{pid}/environ").read_text()]
+    return children(master)

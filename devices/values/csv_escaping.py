@@ -1,20 +1,22 @@
-"""Escape a text for a spreadsheet file, so that no program runs or changes it."""
+"""Escape texts for CSV and XLSX files, so that a spreadsheet program neither runs nor converts them.
+
+An escaped text begins with an apostrophe. `unescape` removes what `escape` has added, so an exported file can be
+imported again. The risk: https://owasp.org/www-community/attacks/CSV_Injection
+"""
 
 import re
 import unicodedata
 
 from devices.values import normalization
 
-MAX_CELL_LENGTH = 300  # characters of a cell that are read, after normalization: more than any field may have
-
+MAX_CELL_LENGTH = 300  # characters of a cell that are read, after normalization: more than any field allows
 
 EXCEL_ERRORS = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
 
-
-# What a spreadsheet program would run, or read as a number, date, time or truth value, in English or Indonesian; and
-# what begins like an escaped text. Not a short number, which it keeps, nor a MAC, which has colons. One expression,
-# because an export has millions of cells.
-_CHANGEABLE = re.compile(
+# Texts that a spreadsheet program would run, or convert to a number, date, time or boolean, in English or Indonesian;
+# and texts that begin like an escaped one. Two kinds are excluded: a number of up to 11 digits, which programs keep,
+# and a MAC address, which has three or more colons. One expression checks all, because an export has millions of cells.
+_CONVERTIBLE = re.compile(
     rf"""
       [=+@'\t\r-]
     | (?: {"|".join(map(re.escape, sorted(EXCEL_ERRORS)))} ) \Z
@@ -29,50 +31,44 @@ _CHANGEABLE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+# Characters that a program may ignore before a formula.
+_IGNORED = rf"{normalization.SPACE}{normalization.INVISIBLE}{normalization.REJECTED}"
+_IGNORED_START = re.compile(f"[{_IGNORED}]*")
 
-# What a program may ignore before a formula.
-_UNSEEN = rf"{normalization.SPACE}{normalization.INVISIBLE}{normalization.REJECTED}"
+# The characters that begin a formula, and all characters that NFKC normalizes to one of them.
+FORMULA_STARTS = "=+@-\u207a\u207c\u208a\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
 
-
-_unseen = re.compile(f"[{_UNSEEN}]*")
-
-
-# What begins a formula, and all that NFKC makes such a character of.
-FORMULA = "=+@-\u207a\u207c\u208a\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
-
-
-# What begins like a formula for a program whose delimiter is `;` (Excel in Indonesia) or `|`.
-_BEHIND_DELIMITER = rf"""([;|][{_UNSEEN}"]*)"""
-
-
-_FORMULA_WITHIN = re.compile(rf"""{_BEHIND_DELIMITER}('*[{re.escape(FORMULA)}])""")
-
-
-_ESCAPED_WITHIN = re.compile(rf"""{_BEHIND_DELIMITER}'('*[{re.escape(FORMULA)}])""")
+# The start of a cell inside the text, for a program whose delimiter is `;` (Excel in Indonesia) or `|`.
+_AFTER_DELIMITER = rf"""([;|][{_IGNORED}"]*)"""
+_INNER_FORMULA = re.compile(rf"""{_AFTER_DELIMITER}('*[{re.escape(FORMULA_STARTS)}])""")
+_ESCAPED_INNER_FORMULA = re.compile(rf"""{_AFTER_DELIMITER}'('*[{re.escape(FORMULA_STARTS)}])""")
 
 
 def escape(text: str) -> str:
-    """Return the text for a file, with an apostrophe before what a program would run or change."""
+    """Return the text for a file, with an apostrophe before each part that a program would run or convert."""
     if ";" in text or "|" in text:
-        text = _FORMULA_WITHIN.sub(r"\1'\2", text)
-    return f"'{text}" if _would_change(text) else text
+        text = _INNER_FORMULA.sub(r"\1'\2", text)
+    return f"'{text}" if _needs_escaping(text) else text
 
 
 def unescape(text: str) -> str:
-    """Return the text of which `escaped` made this one."""
-    if text.startswith("'") and _would_change(text[1:]):
+    """Return the text for which `escape` returned this one."""
+    if text.startswith("'") and _needs_escaping(text[1:]):
         text = text[1:]
-    return _ESCAPED_WITHIN.sub(r"\1\2", text) if ";" in text or "|" in text else text
+    return _ESCAPED_INNER_FORMULA.sub(r"\1\2", text) if ";" in text or "|" in text else text
 
 
-def _would_change(text: str) -> bool:
-    """Return whether a program would run or change the text, as it is or without invisible characters and in NFKC."""
-    if _CHANGEABLE.match(text):
+def _needs_escaping(text: str) -> bool:
+    """Return whether a program would run or convert the text.
+
+    Both the text itself and its NFKC form without ignored characters at the start are checked.
+    """
+    if _CONVERTIBLE.match(text):
         return True
     if text.isascii() and text[:1] > " ":
         return False
-    unseen = _unseen.match(text)[0]  # type: ignore[index]  # it matches any text
-    if "\t" in unseen or "\r" in unseen:
+    ignored = _IGNORED_START.match(text)[0]  # type: ignore[index]  # it matches any text
+    if "\t" in ignored or "\r" in ignored:
         return True
-    seen = text[len(unseen) :][:MAX_CELL_LENGTH]
-    return bool(_CHANGEABLE.match(unicodedata.normalize("NFKC", seen)))
+    visible = text[len(ignored) :][:MAX_CELL_LENGTH]
+    return bool(_CONVERTIBLE.match(unicodedata.normalize("NFKC", visible)))

@@ -9,4 +9,4 @@ class DeviceType(models.TextChoices):
     CORPORATE = "CORPORATE", _("Corporate")
 
 
-DEVICE_TYPES = tuple(DeviceType.values)  # made once: a file may have a million
+DEVICE_TYPES = tuple(DeviceType.values)  # computed once: an import compares it with up to a million rows

@@ -1,13 +1,13 @@
-"""The names of hospitals: what makes two spellings one name."""
+"""Compare the names of hospitals. Decision 8 has the reasons."""
 
 import unicodedata
 
 from devices.values.normalization import normalize
 
-NO_HOSPITAL = "unknown"  # the holder of a device that no hospital holds
+NO_HOSPITAL = "unknown"  # the `device_holder` of a device without a hospital
 
 
 def fold_name(name: str) -> str:
-    """Return the name normalized and without case: all spellings of one hospital's name are equal then."""
+    """Return the normalized name without differences of case: two names of one hospital have the same result."""
     folded = normalize(name).casefold()
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)

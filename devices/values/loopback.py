@@ -1,9 +1,10 @@
-"""Which hosts are this machine, so that nobody on a network can read what is sent to them."""
+"""Recognize the hosts for which a connection does not leave this machine."""
 
 import ipaddress
 
 
 def is_loopback(host: str) -> bool:
+    """Return whether the host is `localhost` or a loopback address. Host names are not resolved."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""How often something may happen: `600/min`. Pure."""
+"""Rates, such as `600/min`: how many permits each time window has. Without ORM, request and settings."""
 
 import re
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 UNLIMITED = "unlimited"
-HIGHEST = 1_000_000_000
-SECONDS = {"s": 1, "min": 60, "15min": 900, "h": 3600, "d": 86_400}  # `read` does not accept 15min
+MAX_NUMBER = 1_000_000_000
+SECONDS = {"s": 1, "min": 60, "15min": 900, "h": 3600, "d": 86_400}  # `parse_rate` does not accept 15min
 
 _RATE = re.compile(r"\s*([0-9]{1,10})\s*/\s*(s|min|h|d)\s*")
 
 
 class Rate(NamedTuple):
-    """So many permits in each window of so many seconds."""
+    """`number` permits in each window of one `unit`, which is a key of SECONDS."""
 
     number: int
     unit: str
@@ -26,30 +26,34 @@ class Rate(NamedTuple):
         return f"{self.number}/{self.unit}"
 
 
-Limit = tuple[str, Rate]  # the name that permits are counted under, and their rate
+Limit = tuple[str, Rate]  # the name under which permits are counted, and their rate
 
 
 @lru_cache(maxsize=1000)
 def parse_rate(text: str) -> Rate | None:
-    """Return the rate, None for `unlimited`.
+    """Return the rate, or None for `unlimited`.
 
     Raises:
-        ValueError: it is neither that nor a number from 1 to 1,000,000,000 and one of /s, /min, /h, /d.
+        ValueError: the text is neither `unlimited` nor a number from 1 to 1,000,000,000 with /s, /min, /h or /d.
     """
     if text.strip() == UNLIMITED:
         return None
     match = _RATE.fullmatch(text)
-    if not match or not 1 <= int(match[1]) <= HIGHEST:
-        raise ValueError(f"This is no rate: {text!r}.")
+    if not match or not 1 <= int(match[1]) <= MAX_NUMBER:
+        raise ValueError(f"This is not a valid rate: {text!r}.")
     return Rate(int(match[1]), match[2])
 
 
 def format_rate(rate: Rate | None) -> str:
+    """Return the text from which `parse_rate` returns this rate."""
     return str(rate) if rate else UNLIMITED
 
 
 def by_network(name: str, rate: Rate | None, networks: Sequence[str | None], factor: int) -> list[Limit]:
-    """Return the limits of a network and its site (`origin.client_networks`), whose rate is `factor` times as high."""
+    """Return the limits of a client's networks, the smallest network first (`client_ip.client_networks`).
+
+    The smallest has the rate, a larger one `factor` times the rate. If the rate is None, the list is empty.
+    """
     if rate is None:
         return []
     wide = Rate(rate.number * factor, rate.unit)

@@ -1,7 +1,7 @@
-"""Scopes: the hospitals whose devices a key or a user may see and write.
+"""The scope of an API key or a user: the hospitals whose devices it can read and write.
 
-Every query of the API and of the admin is filtered by one (`DeviceQuerySet.in_scope`), and every write is checked
-against one (registry/validation.py).
+`DeviceQuerySet.in_scope` filters every query of the API and the admin by a scope. registry/validation.py checks every
+write against one.
 """
 
 from collections.abc import Collection
@@ -11,17 +11,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The hospitals of a scope. None means all of them, and the devices without a hospital."""
+    """The hospitals of a scope. None means all hospitals, and the devices without a hospital."""
 
-    hospitals: tuple[Any, ...] | None = ()  # rows of devices.models.Hospital, which this package may not import
+    hospitals: tuple[Any, ...] | None = ()  # rows of devices.models.Hospital, which this package must not import
 
     @property
     def hospital_ids(self) -> Collection[int] | None:
+        """The ids of the hospitals; None for an unrestricted scope."""
         return None if self.hospitals is None else [hospital.pk for hospital in self.hospitals]
 
     @property
     def default_hospital(self) -> Any:
-        """The hospital of a device that is registered without naming one; None if there is not exactly one."""
+        """The only hospital of the scope, which a device gets if the client sends none. Otherwise None."""
         return self.hospitals[0] if self.hospitals and len(self.hospitals) == 1 else None
 
     def allows(self, hospital_id: int | None) -> bool:

@@ -1,10 +1,12 @@
-"""Triggers that make history and audit events append-only, for every writer. Decision 14 has the reasons and limits.
+"""Triggers that make the history and the audit log append-only for every writer. Decision 14 has the reasons.
 
-UPDATE and TRUNCATE are rejected. So is DELETE, except of rows past their retention while `prune` runs: it writes a
-timestamp to `devices_auditretention`, and clears it in the same transaction. The same row has the years of retention,
-which can be raised only; the owner of the database can drop a trigger.
+- UPDATE and TRUNCATE are rejected.
+- DELETE is rejected, except for rows past their retention while `prune` runs. `prune` writes a timestamp to
+  `devices_auditretention`, and clears it in the same transaction.
+- The same row has the years of retention, which can only be increased.
+- Limit: the owner of the database can drop a trigger.
 
-A migration that alters `devices_auditretention` or writes to history must `remove` the triggers first.
+A migration that alters `devices_auditretention` or writes to history must call `remove` first.
 """
 
 from typing import Any
@@ -14,6 +16,7 @@ from django.db import transaction
 
 from devices.db.triggers import definitions
 
+# The primary key and the time of each table.
 RECORDS = {
     "devices_auditevent": ("id", "created_at"),
     "devices_historicaldevice": ("history_id", "history_date"),
@@ -22,15 +25,15 @@ RECORDS = {
 }
 RETENTION = "devices_auditretention"
 TABLES = [*RECORDS, RETENTION]
-APPEND_ONLY_MESSAGE = "Records are neither changed nor removed before their time."
+APPEND_ONLY_MESSAGE = "Records cannot be changed, and cannot be deleted before the end of their retention."
 
-# The time before which records are past their retention, by the clock of the database.
+# SQL for the time before which records are past their retention. It uses the clock of the database.
 RETENTION_CUTOFF = {
     "postgresql": "now() - make_interval(years => years)",
-    "sqlite": "strftime('%Y-%m-%d %H:%M:%S', 'now', '-' || years || ' years')",  # as Django writes an instant
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%S', 'now', '-' || years || ' years')",  # Django's text format of a time
 }
 
-# --- PostgreSQL. An integrity error, as SQLite's is.
+# --- PostgreSQL. The SQLSTATE makes the exception an IntegrityError, as on SQLite.
 
 RECORD_STAYS = f""" BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -63,7 +66,7 @@ def _on_postgresql() -> dict[str, str]:
             name = f"{table}_stays_{event}"
             shipped[f"TRIGGER {name} ON {table}"] = (
                 f"CREATE TRIGGER {name} BEFORE {event.upper()} ON {table} FOR EACH {each} EXECUTE FUNCTION {function}; "
-                f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"  # also in a session that claims to replicate
+                f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"  # also if session_replication_role = replica
             )
     return shipped
 
@@ -74,7 +77,7 @@ REJECT = f"BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY_MESSAGE}'); END"
 
 
 def _on_sqlite() -> dict[str, str]:
-    """Return the triggers. REPLACE removes a row without firing those of DELETE, so it is rejected itself."""
+    """Return the triggers by their key. INSERT OR REPLACE fires no DELETE trigger, so it has its own."""
     when = {
         (RETENTION, "update"): "WHEN NEW.years < OLD.years",
         (RETENTION, "delete"): "",
@@ -96,13 +99,16 @@ SHIPPED = {"postgresql": _on_postgresql(), "sqlite": _on_sqlite()}
 
 
 def install(connection: Any) -> bool:
-    """Install the triggers, and set AUDIT_YEARS the first time; return whether the triggers had to be created."""
+    """Install missing and changed triggers. Return whether there were any.
+
+    The first call also stores AUDIT_YEARS as the retention.
+    """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        first = f"SELECT 1, CAST(%s AS integer) WHERE NOT EXISTS (SELECT 1 FROM {RETENTION})"
-        cursor.execute(f"INSERT INTO {RETENTION} (id, years) {first}", [settings.AUDIT_YEARS])
+        first_row = f"SELECT 1, CAST(%s AS integer) WHERE NOT EXISTS (SELECT 1 FROM {RETENTION})"
+        cursor.execute(f"INSERT INTO {RETENTION} (id, years) {first_row}", [settings.AUDIT_YEARS])
         return definitions.install(connection, SHIPPED)
 
 
 def remove(connection: Any) -> None:
-    """Drop the triggers, and keep the years."""
+    """Drop the triggers. The retention is kept."""
     definitions.drop(connection, SHIPPED)

@@ -1,9 +1,9 @@
-"""Triggers that keep the counts of devices, for every writer and in the same transaction. Decision 7 has the reasons.
+"""Triggers that maintain the counts of devices, for every writer and in the same transaction. See decision 7.
 
-- PostgreSQL: each statement that writes devices appends its differences as new rows. Nothing is updated, so writers
-  never wait for each other. Now and then a statement folds the rows: those of one count become a single row. It skips
-  rows that another fold has locked. Readers see the rows before or the row after.
-- SQLite, which has one writer at a time, keeps one row for each count.
+- PostgreSQL: each statement that writes devices appends the differences as new rows. No row is updated, so writers do
+  not wait for each other. After every COMPACT_EVERY rows, a statement compacts them: it replaces the rows of a count by
+  one row. It skips rows that another transaction has locked. A reader sees either the old rows or the new row.
+- SQLite has one writer at a time, and one row for each count.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from django.db import connection, transaction
 from devices.db import locks
 from devices.db.triggers import definitions
 
-COMPACT_EVERY = 256  # rows that are appended between two folds
+COMPACT_EVERY = 256  # appended rows between two compactions
 
 COLUMNS = "is_total, device_holder_id, device_type, number"
 
-# What the counts lack. One statement sees the devices and their counts at the same time.
+# The differences between the counts and the devices. A single statement reads both at the same point in time.
 DIFFERENCES = """
     SELECT is_total, device_holder_id, device_type, CAST(sum(number) AS bigint) AS number
     FROM (
@@ -53,7 +53,7 @@ COMPACT = f"""
         GROUP BY is_total, device_holder_id, device_type HAVING sum(number) <> 0
     """
 
-KEEP = """ DECLARE
+APPEND = """ DECLARE
         due boolean;
     BEGIN
         WITH appended AS (
@@ -70,7 +70,7 @@ KEEP = """ DECLARE
         RETURN NULL;
     END """
 
-KEEP_TRUNCATED = f""" BEGIN
+APPEND_TRUNCATED = f""" BEGIN
         INSERT INTO devices_devicecount ({COLUMNS})
         SELECT is_total, device_holder_id, device_type, -sum(number) FROM devices_devicecount
         GROUP BY is_total, device_holder_id, device_type;
@@ -82,7 +82,7 @@ TRIGGER = """
     FOR EACH STATEMENT EXECUTE FUNCTION {name}()
 """
 
-# Folding leaves dead rows. They are removed while there are few.
+# Compaction leaves dead rows. Autovacuum must remove them while they are few.
 VACUUM = """
     ALTER TABLE devices_devicecount SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)
 """
@@ -92,7 +92,7 @@ def _on_postgresql() -> dict[str, str]:
     shipped = definitions.function("devices_fold_counts", COMPACT, returns="void", language="sql")
     for event, (tables, changes) in {**EVENTS, "truncate": ("", "")}.items():
         name, referencing = f"devices_count_{event}", f"REFERENCING {tables}" if tables else ""
-        body = KEEP.format(columns=COLUMNS, changes=changes, every=COMPACT_EVERY) if changes else KEEP_TRUNCATED
+        body = APPEND.format(columns=COLUMNS, changes=changes, every=COMPACT_EVERY) if changes else APPEND_TRUNCATED
         shipped |= definitions.function(name, body)
         trigger = TRIGGER.format(name=name, event=event.upper(), referencing=referencing)
         shipped[f"TRIGGER {name} ON devices_device"] = trigger
@@ -114,13 +114,12 @@ COUNT_OUT = f"""
     WHERE {ONE} = (false, ifnull(OLD.device_holder_id, 0), OLD.device_type);
     UPDATE devices_devicecount SET number = number - 1 WHERE {ONE} = (true, 0, OLD.device_type);
 """
-MOVED = "OLD.device_holder_id IS NOT NEW.device_holder_id OR OLD.device_type <> NEW.device_type"
-
+COUNT_CHANGED = "OLD.device_holder_id IS NOT NEW.device_holder_id OR OLD.device_type <> NEW.device_type"
 
 ACTIONS = {
     "insert": f"BEGIN {COUNT_IN} END",
     "delete": f"BEGIN {COUNT_OUT} END",
-    "update": f"WHEN {MOVED} BEGIN {COUNT_OUT} {COUNT_IN} END",
+    "update": f"WHEN {COUNT_CHANGED} BEGIN {COUNT_OUT} {COUNT_IN} END",
 }
 ON_SQLITE = {
     f"TRIGGER devices_count_{event}": f"CREATE TRIGGER devices_count_{event} AFTER {event} ON devices_device {action}"
@@ -131,11 +130,11 @@ SHIPPED = {"postgresql": _on_postgresql(), "sqlite": ON_SQLITE}
 
 
 def install(connection: Any) -> bool:
-    """Install the triggers, and correct the counts if that was necessary; return whether it was."""
+    """Install missing and changed triggers, and then correct the counts. Return whether there were any."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         if is_changed := definitions.install(connection, SHIPPED):
             cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
-            _reconcile(connection)  # PostgreSQL has locked the devices to create the triggers, SQLite the database
+            _reconcile(connection)  # to create triggers, PostgreSQL has locked the devices and SQLite the database
     return is_changed
 
 
@@ -144,22 +143,22 @@ def remove(connection: Any) -> None:
 
 
 def find_drift() -> list[tuple[bool, int | None, str, int]]:
-    """Return the counts that are wrong: is_total, holder, type, and what has to be added."""
+    """Return the wrong counts as tuples: is_total, id of the hospital, device type, and the number that is missing."""
     with connection.cursor() as cursor:
         cursor.execute(DIFFERENCES)
         return [(bool(is_total), *rest) for is_total, *rest in cursor.fetchall()]
 
 
 def repair() -> None:
-    """Install missing triggers and correct the counts, even while others write."""
+    """Install missing triggers and correct the counts. Other transactions can write in the meantime."""
     with transaction.atomic():
-        locks.acquire_registry_lock()  # two repairs at once would both add what is missing
+        locks.acquire_registry_lock()  # two concurrent repairs would both add the differences
         install(connection)
         _reconcile(connection)
 
 
 def _reconcile(connection: Any) -> None:
-    """Add to the counts what they lack."""
+    """Add the differences to the counts."""
     conflict = "" if connection.vendor == "postgresql" else ADD
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO devices_devicecount ({COLUMNS}) {DIFFERENCES} {conflict}")

@@ -1,7 +1,8 @@
-"""Compare the triggers in a database with those that this release ships, and recreate them.
+"""Compare the triggers of a database with those that this release ships, and recreate them.
 
-A kind of trigger ships a mapping, for each kind of database, from what `DROP` needs to identify an object to the SQL
-that creates it, as the database itself shows it. So a changed body, event, search_path or state is a difference.
+Each module of triggers has a mapping `SHIPPED` for each database vendor. A key is the text that DROP needs, such as
+`TRIGGER name ON table`. The value is the SQL that creates the object, in the form in which the database returns it. So
+a changed body, event, search_path or state is found.
 """
 
 from collections.abc import Mapping
@@ -27,8 +28,8 @@ INSTALLED = {
     """,
 }
 
-# A function looks in the schema of its tables before a session's temporary tables, which PostgreSQL would search first.
-HEAD = """
+# Without this search_path, PostgreSQL would look for tables in the temporary schema of the session first.
+FUNCTION = """
     CREATE OR REPLACE FUNCTION <schema>.{name}() RETURNS {returns} LANGUAGE {language}
     SET search_path TO <schema literal>, 'pg_temp' AS $function${body}$function$
 """
@@ -37,12 +38,12 @@ Shipped = Mapping[str, Mapping[str, str]]
 
 
 def function(name: str, body: str, *, returns: str = "trigger", language: str = "plpgsql") -> dict[str, str]:
-    """Return a function of PostgreSQL, in the schema that is the connection's."""
-    return {f"FUNCTION {name}()": HEAD.format(name=name, body=body, returns=returns, language=language)}
+    """Return a PostgreSQL function by its key. `<schema>` in its SQL is a placeholder for the current schema."""
+    return {f"FUNCTION {name}()": FUNCTION.format(name=name, body=body, returns=returns, language=language)}
 
 
-def of(connection: Any, shipped: Shipped) -> dict[str, str]:
-    """Return the objects for this database."""
+def for_connection(connection: Any, shipped: Shipped) -> dict[str, str]:
+    """Return the SQL of the shipped objects for the vendor and the current schema of the connection."""
     objects = shipped[connection.vendor]
     if connection.vendor != "postgresql":
         return dict(objects)
@@ -53,6 +54,7 @@ def of(connection: Any, shipped: Shipped) -> dict[str, str]:
 
 
 def installed(connection: Any) -> dict[str, str]:
+    """Return the SQL of the installed triggers and functions by their key."""
     with connection.cursor() as cursor:
         cursor.execute(INSTALLED[connection.vendor])
         return dict(cursor.fetchall())
@@ -60,24 +62,23 @@ def installed(connection: Any) -> dict[str, str]:
 
 def changed(connection: Any, shipped: Shipped) -> list[str]:
     """Return the keys of the objects that are missing, disabled or different."""
-    present = installed(connection)
-    return [
-        key for key, sql in of(connection, shipped).items() if _normalized(present.get(key, "")) != _normalized(sql)
-    ]
+    present, expected = installed(connection), for_connection(connection, shipped)
+    return [key for key, sql in expected.items() if _normalize(present.get(key, "")) != _normalize(sql)]
 
 
 def install(connection: Any, shipped: Shipped) -> bool:
-    """Create all objects again unless they are as shipped; return whether they were not."""
+    """Recreate all objects if at least one is missing, disabled or different. Return whether that was the case."""
     if not changed(connection, shipped):
         return False
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         drop(connection, shipped)
-        for sql in of(connection, shipped).values():
+        for sql in for_connection(connection, shipped).values():
             cursor.execute(sql)
     return True
 
 
 def drop(connection: Any, shipped: Shipped) -> None:
+    """Drop the objects that exist."""
     cascade = " CASCADE" if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         for key in shipped[connection.vendor]:
@@ -85,6 +86,6 @@ def drop(connection: Any, shipped: Shipped) -> None:
             cursor.execute(f"DROP {kind} IF EXISTS {name}{cascade}")
 
 
-def _normalized(sql: str) -> str:
-    """Collapse whitespace. No shipped SQL has a comment or a literal in which whitespace would matter."""
+def _normalize(sql: str) -> str:
+    """Collapse white space. Shipped SQL has no comment, and no literal in which white space matters."""
     return " ".join(sql.split())

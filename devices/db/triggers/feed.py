@@ -1,9 +1,9 @@
-"""The trigger by which the change feed knows of open transactions that write changes, and the statement that reads it.
+"""The trigger that marks open transactions with changes, and the query that finds them. Decision 9 has the reasons.
 
-Decision 9 has the reasons. Changes get their numbers in the order in which they are written, and become visible in the
-order of the commits. Before the first row of a transaction gets its number, the trigger takes a shared advisory lock
-with the last number before it; the upper 16 bits of the lock say what it is for. No transaction waits for the lock, and
-it ends with the transaction. SQLite has one writer at a time, and no such trigger. Migration 0008 creates it too.
+Changes get their numbers in the order of the writes, and become visible in the order of the commits. Before the first
+change of a transaction gets its number, the trigger takes a shared advisory lock. The number of the lock contains the
+last number before that change; its upper 16 bits are WRITING. No transaction waits for the lock. It is released at the
+end of the transaction. SQLite has one writer at a time, so it needs no such trigger. Migration 0008 also creates it.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ FIRST_OPEN = (
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"
 )
 
-# The last change, and the number after which another transaction is still writing (NULL: none is). A statement of
-# PostgreSQL takes its snapshot first, and reads the locks afterwards. So every number up to the last that it sees is
-# either visible, or behind a lock that it sees.
+# The number of the last change, and the number after which open transactions write (NULL if there are none). PostgreSQL
+# takes the snapshot of a statement before the statement reads the locks. So each number up to the last visible one is
+# either visible itself, or after the number of a lock that the statement sees.
 LAST_CHANGE = {
     vendor: f"SELECT coalesce((SELECT max(history_id) FROM devices_historicaldevice), 0), ({first_open})"
     for vendor, first_open in {"postgresql": FIRST_OPEN, "sqlite": "NULL"}.items()
@@ -49,4 +49,5 @@ SHIPPED = {
 
 
 def install(connection: Any) -> bool:
+    """Install the trigger if it is missing or changed. Return whether that was the case."""
     return definitions.install(connection, SHIPPED)

@@ -261,7 +261,7 @@ def test_requests_are_admitted_without_a_working_counter(
         transaction.savepoint_rollback(savepoint)
     assert statuses(api, 5) == [200] * 5
     [record] = caplog.records
-    assert record.getMessage().endswith("Requests are admitted.")
+    assert record.getMessage().endswith("Requests are allowed.")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -275,7 +275,7 @@ def test_read_only_database_admits_reads(caplog: pytest.LogCaptureFixture) -> No
     connection.close()
     assert not Device.objects.exists()
     [message] = [record.getMessage() for record in caplog.records if record.name == "devices.ratelimit.stores"]
-    assert message.endswith("Requests are admitted.")
+    assert message.endswith("Requests are allowed.")
 
 
 def test_redis_failure_is_logged_without_the_password(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,3 +1,5 @@
+"""The form of API keys, and their hashes."""
+
 import re
 import zlib
 
@@ -6,7 +8,7 @@ import pytest
 from devices.crypto import keys
 
 
-def test_an_issued_key_has_the_documented_form() -> None:
+def test_generated_key_has_the_documented_form() -> None:
     text = keys.generate()
     assert re.fullmatch(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]{46}", text)
     assert keys.prefix(text) == text[4:12]
@@ -14,7 +16,7 @@ def test_an_issued_key_has_the_documented_form() -> None:
     assert len({keys.generate() for _ in range(100)}) == 100
 
 
-def test_the_checksum_is_crc32_in_base62() -> None:
+def test_checksum_is_crc32_in_base62() -> None:
     text = "cxp_AAAAAAAA_" + "A" * 40
     number = 0
     for character in keys._checksum(text):
@@ -22,7 +24,7 @@ def test_the_checksum_is_crc32_in_base62() -> None:
     assert number == zlib.crc32(text.encode())
 
 
-def test_every_single_mistyped_character_is_noticed() -> None:
+def test_every_single_mistyped_character_is_detected() -> None:
     text = keys.generate()
     for place in range(len("cxp_"), len(text)):
         for other in "0aZ":
@@ -33,9 +35,9 @@ def test_every_single_mistyped_character_is_noticed() -> None:
 @pytest.mark.parametrize(
     "text", ["", "cxp_", "cxp_short", "x" * 15, "x" * 256, "cxp_" + "x" * 100, "with space in the key", "kunci-é" * 3]
 )
-def test_what_cannot_be_a_key_is_told_without_a_query(text: str) -> None:
+def test_malformed_key_is_rejected_without_a_query(text: str) -> None:
     assert not keys.is_well_formed(text)
 
 
-def test_a_digest_is_sha256() -> None:
+def test_digest_is_sha256() -> None:
     assert keys.digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,4 +1,4 @@
-"""Querysets that are compiled once: the only use of Django's undocumented compiler, in the version that is pinned."""
+"""Query sets that are compiled once. Only this module uses Django's undocumented compiler, in a pinned version."""
 
 import re
 from datetime import timedelta
@@ -43,19 +43,19 @@ def test_same_sql_runs_with_other_values() -> None:
         DeviceCount.objects.having({"device_type": "CONSUMER"}).as_total(),
     ],
 )
-def test_compiled_sql_and_rows_are_those_of_the_orm(rows: QuerySet[Any]) -> None:
+def test_compiled_query_has_the_sql_and_rows_of_the_orm(rows: QuerySet[Any]) -> None:
     register(device_payload(1, device_holder="RS Harapan"), device_payload(2, device_name="50% Cuff"))
     issue("app")
     ChangeFeed.objects.get_or_create(pk=1, defaults={"key": b"k"})
-    prepared = CompiledQuery(rows)
+    compiled = CompiledQuery(rows)
     with CaptureQueriesContext(connection) as queries:
         expected = list(rows)
-        assert prepared.fetch() == expected
+        assert compiled.fetch() == expected
     assert len(expected) > 0
     assert queries[0]["sql"] == queries[1]["sql"]
 
 
-def test_value_is_stored_as_its_column_is() -> None:
+def test_parameter_is_converted_to_the_type_of_its_field() -> None:
     at = Parameter("at", DateTimeField())
     since = CompiledQuery(Device.objects.filter(created_at__gt=at).values_list(at, "pk"))
     [device] = register(device_payload(1))
@@ -64,7 +64,7 @@ def test_value_is_stored_as_its_column_is() -> None:
     assert since.fetch(at=device.created_at) == []
 
 
-def test_too_long_value_is_not_cut_on_its_way_into_the_history() -> None:
+def test_too_long_value_is_not_truncated_in_the_history() -> None:
     [device] = register(device_payload(1))
     reason = "x" * 300
     try:
@@ -82,6 +82,6 @@ def test_no_other_module_uses_the_compiler() -> None:
     assert found == {"compiled.py"}
 
 
-def test_django_is_the_version_whose_compiler_these_tests_know() -> None:
+def test_django_has_the_version_that_these_tests_cover() -> None:
     assert f"django=={django.__version__}" in (ROOT / "requirements.in").read_text().splitlines()
     assert django.VERSION[:2] == (5, 2)

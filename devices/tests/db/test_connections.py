@@ -1,7 +1,8 @@
-"""Connections to PostgreSQL that are kept from one request to the next."""
+"""Persistent connections to PostgreSQL."""
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -14,11 +15,11 @@ from devices.tests.support.factories import device_payload, register
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no server"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server"),
 ]
 
 
-def test_a_connection_that_the_server_ended_is_replaced() -> None:
+def test_connection_closed_by_the_server_is_replaced() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         [[backend]] = cursor.fetchall()
@@ -36,14 +37,15 @@ def test_a_connection_that_the_server_ended_is_replaced() -> None:
         if not connection.is_usable():
             break
         time.sleep(0.05)
-    connection.health_check_enabled, connection.health_check_done = True, False  # as when a request begins
+    state: Any = connection
+    state.health_check_enabled, state.health_check_done = True, False  # as at the start of a request
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         assert cursor.fetchone()[0] != backend
     assert connection.is_usable()
 
 
-def test_a_failed_statement_leaves_the_connection_usable() -> None:
+def test_connection_stays_usable_after_a_failed_statement() -> None:
     with pytest.raises(Exception, match="division by zero"), connection.cursor() as cursor:
         cursor.execute("SELECT 1 / 0")
     assert connection.is_usable()
@@ -67,7 +69,7 @@ def test_repeated_statements_are_prepared_and_searches_are_not(api: Api) -> None
     assert not [statement for statement in statements if 'ORDER BY "devices_device"."device_name"' in statement]
 
 
-def test_the_rows_of_a_list_of_ids_are_found_along_the_index() -> None:
+def test_list_of_ids_uses_the_index() -> None:
     register(*(device_payload(n) for n in range(1, 20_001)))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE devices_device")

@@ -1,4 +1,4 @@
-"""The role that serves requests can do what the registry does, and cannot change what protects the records."""
+"""The database role of the application can do its work, but cannot change records or the triggers that protect them."""
 
 import json
 import os
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.skipif(not URL, reason="SQLite has no roles")
 
 
 class Roles:
-    """A database with both roles, under names that no other test uses."""
+    """A database with both roles. Their names are unique, so other tests do not use them."""
 
     def __init__(self, suffix: str) -> None:
         self.suffix, self.database = suffix, f"roles_{suffix}"
         self.sql = SQL.replace("registry_owner", f"owner_{suffix}").replace("registry_app", f"app_{suffix}")
 
     def url(self, role: str | None = None, database: str = "") -> str:
-        """Return the address of the database, as a superuser or as one of the roles."""
+        """Return the URL of the database for the superuser or for one of the roles."""
         server, _slash, _name = URL.rpartition("/")
         if role:
             host = urlsplit(URL).netloc.rpartition("@")[2]
@@ -86,12 +86,12 @@ def roles() -> Iterator[Roles]:
         roles.drop()
 
 
-def test_each_table_of_records_is_protected() -> None:
+def test_roles_protect_every_append_only_table() -> None:
     named = set(re.findall(r"'(devices_\w+)'", SQL))
     assert named == set(append_only.TABLES)
 
 
-def test_the_application_role_serves_the_api_and_the_admin(roles: Roles) -> None:
+def test_application_role_serves_the_api_and_the_admin(roles: Roles) -> None:
     key = roles.manage("app", "create_api_key", "tests").stdout.strip()
     password = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD, "DATABASE_URL": roles.url("app")}
     create = [sys.executable, "manage.py", "createsuperuser", "--no-input", "--username=op", "--email="]
@@ -104,7 +104,7 @@ def test_the_application_role_serves_the_api_and_the_admin(roles: Roles) -> None
     assert used.returncode == 0, used.stderr
     with roles.connection() as connection:
         changes = connection.execute("SELECT history_type FROM devices_historicaldevice ORDER BY history_id").fetchall()
-        signed_in = connection.execute("SELECT count(*) FROM devices_auditevent WHERE what = 'signed_in'").fetchone()
+        signed_in = connection.execute("SELECT count(*) FROM devices_auditevent WHERE action = 'signed_in'").fetchone()
     assert [kind for (kind,) in changes] == ["+", "~", "-", "+"]
     assert signed_in == (1,)
 
@@ -125,7 +125,7 @@ def use_the_api(server: str, key: str) -> None:
     assert urlopen(f"{server}/readyz", timeout=30).status == 200
 
 
-# In a process of its own, by Django's test client: it asks for no collected static files.
+# It runs in a separate process with Django's test client, and needs no collected static files.
 ADMIN = """
 from django.conf import settings
 from django.test import Client, override_settings
@@ -175,14 +175,14 @@ REFUSED = [
 ]
 
 
-def test_the_application_role_can_neither_change_records_nor_what_protects_them(roles: Roles) -> None:
+def test_application_role_cannot_change_records_or_triggers(roles: Roles) -> None:
     with roles.connection("app") as connection:
         for statement in REFUSED:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.replace("SET ROLE owner", f"SET ROLE owner_{roles.suffix}").encode())
 
 
-def test_prune_is_the_owners(roles: Roles) -> None:
+def test_only_the_owner_can_prune(roles: Roles) -> None:
     with roles.connection() as connection:
         connection.execute(
             "INSERT INTO devices_auditevent (created_at, action, channel, username, request_id, object_type, details)"
@@ -194,7 +194,7 @@ def test_prune_is_the_owners(roles: Roles) -> None:
     assert "1 audit log events deleted." in roles.manage("owner", "prune").stdout
 
 
-def test_the_sql_may_run_again(roles: Roles) -> None:
+def test_sql_of_the_roles_can_be_run_again(roles: Roles) -> None:
     roles.apply()
     with roles.connection("app") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("DELETE FROM devices_auditevent")

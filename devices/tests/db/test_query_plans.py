@@ -1,4 +1,4 @@
-"""No bulk statement reads a whole list or table once per row: its time grows with the list, not with the square."""
+"""No statement reads a whole list or table once per row: its time grows linearly with the list."""
 
 import ast
 import inspect
@@ -25,16 +25,16 @@ from devices.tests.support.plans import explained, repeated_scans
 from devices.tests.support.server import ROOT
 from devices.values.device_types import DeviceType
 
-pytestmark = pytest.mark.django_db(transaction=True)  # PostgreSQL vacuums in no transaction
+pytestmark = pytest.mark.django_db(transaction=True)  # VACUUM of PostgreSQL cannot run in a transaction
 
 MANY, SOME = 3_000, 200
-TAKE_LISTS = {bulk: ("insert", "update", "delete"), expressions: ("in_ids", "in_texts")}
-CALLS = {(module.__name__.rpartition(".")[2], name) for module, names in TAKE_LISTS.items() for name in names}
+LIST_FUNCTIONS = {bulk: ("insert", "update", "delete"), expressions: ("in_ids", "in_texts")}
+CALLS = {(module.__name__.rpartition(".")[2], name) for module, names in LIST_FUNCTIONS.items() for name in names}
 
 
 @pytest.fixture
 def ids(rs_a: Hospital) -> list[int]:
-    """Register many devices, half of them of RS Harapan, and vacuum PostgreSQL as it does itself now and then."""
+    """Register many devices, half of them in RS Harapan, and vacuum PostgreSQL, as autovacuum does in production."""
     holders = [rs_a.name, *(f"RS {n}" for n in range(MANY // 10))]
     devices = [device_payload(n, device_holder=holders[n % 2 and n % len(holders)]) for n in range(1, MANY + 1)]
     ids = list(registry.register(devices, SYSTEM).ids)  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def ids(rs_a: Hospital) -> list[int]:
 def run_everything(
     api: Api, api_a: Api, operator: Client, rs_a: Hospital, rs_b: Hospital, ids: list[int]
 ) -> Callable[[], None]:
-    """Return a function that runs each verb that takes a list or a query set, with many devices."""
+    """Return a function that calls every registry function that takes a list or a query set, with many devices."""
 
     def run() -> None:
         new = [device_payload(n, device_holder=f"Hospital {n}") for n in range(10_000, 10_000 + SOME)]
@@ -71,7 +71,7 @@ def run_everything(
 
 
 def changed(start: int) -> list[dict[str, Any]]:
-    """Drafts of registered devices that take their names from each other."""
+    """Return changes of registered devices that exchange their names."""
     return [
         device_payload(n, device_name=f"Cuff {n ^ 1}", device_type="CORPORATE") for n in range(start + 2, start + SOME)
     ]
@@ -79,7 +79,7 @@ def changed(start: int) -> list[dict[str, Any]]:
 
 def _import(operator: Client, ids: list[int]) -> None:
     by_id = [{**line, "id": str(pk)} for line, pk in zip(changed(1_000), ids[1_001:], strict=False)]
-    new = [device_payload(n, device_holder=f"Holder {n}") for n in range(20_000, 20_000 + SOME)]
+    new = [device_payload(n, device_holder=f"RS Baru {n}") for n in range(20_000, 20_000 + SOME)]
     rows = [Row(number, cells, {}) for number, cells in enumerate([*by_id, *changed(1_400), *new], start=2)]
     plan.import_devices(rows, IMPORT)
     url = upload(operator, *changed(1_800), *(device_payload(n) for n in range(40_000, 40_000 + SOME)))
@@ -102,7 +102,7 @@ def test_no_statement_scans_a_list_or_a_table_once_per_row(run_everything: Calla
     ],
 )
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="The statements are SQLite's.")
-def test_a_quadratic_plan_is_recognized_on_sqlite(statement: str, ids: list[int]) -> None:
+def test_quadratic_plan_is_recognized_on_sqlite(statement: str, ids: list[int]) -> None:
     assert list(repeated_scans(statement, ["[1]"]))
 
 
@@ -114,36 +114,36 @@ def test_a_quadratic_plan_is_recognized_on_sqlite(statement: str, ids: list[int]
     ],
 )
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="The statements are PostgreSQL's.")
-def test_a_quadratic_plan_is_recognized_on_postgresql(condition: str, ids: list[int]) -> None:
+def test_quadratic_plan_is_recognized_on_postgresql(condition: str, ids: list[int]) -> None:
     assert list(repeated_scans(f"SELECT id FROM devices_device AS d WHERE {condition}", ["[1]"]))
 
 
-def test_each_use_of_a_list_is_among_the_statements_that_are_explained(
+def test_every_statement_with_a_list_is_explained(
     run_everything: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     callers = set()
 
-    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def note(*args: Any, **kwargs: Any) -> Any:
+    def tracked(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
             frames = (frame for frame in inspect.stack(0)[1:] if not frame.function.startswith("<"))
             caller = next(frames)
             callers.add((Path(caller.filename).name, caller.function))
             return function(*args, **kwargs)
 
-        return note
+        return call
 
-    for module, names in TAKE_LISTS.items():
+    for module, names in LIST_FUNCTIONS.items():
         for name in names:
-            monkeypatch.setattr(module, name, noted(getattr(module, name)))
+            monkeypatch.setattr(module, name, tracked(getattr(module, name)))
     hospitals._by_current_name.cache_clear()
-    recording._copy.cache_clear()
+    recording._copy_query.cache_clear()
     run_everything()
     postgresql_only = set() if connection.vendor == "postgresql" else {("changes.py", "get_search_results")}
     assert set(_uses()) - callers == postgresql_only
 
 
 def _uses() -> Iterator[tuple[str, str]]:
-    """Give each function outside of db/ that calls one of those of db/ which take lists."""
+    """Yield the file and name of each function outside db/ that calls a function of db/ with a list."""
     for path in (ROOT / "devices").rglob("*.py"):
         if "tests" in path.parts or path.parent.name == "db":
             continue

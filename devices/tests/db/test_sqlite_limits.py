@@ -1,4 +1,4 @@
-"""A SQLite statement of a request ends when its time is over, and its transaction is rolled back."""
+"""On SQLite, a statement of a request is aborted after its time limit, and its transaction is rolled back."""
 
 import itertools
 import sqlite3
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has its statement_timeout")
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
-LONG = ENDLESS.replace("FROM n)", "FROM n WHERE x < 8000)")  # looks once or twice at the clock
+LONG = ENDLESS.replace("FROM n)", "FROM n WHERE x < 8000)")  # reads the clock once or twice
 
 
 @pytest.fixture
 def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ten seconds pass between two looks at the clock."""
+    """Advance the clock by ten seconds with each reading."""
     monkeypatch.setattr(middleware, "monotonic", itertools.count(step=10).__next__)
 
 
@@ -39,7 +39,7 @@ def run(statement: str = ENDLESS) -> list[Any]:
 
 @on_sqlite
 @pytest.mark.parametrize("query", ["", "?mode=partial"])
-def test_an_endless_write_returns_503_and_frees_the_write_lock(
+def test_endless_write_returns_503_and_releases_the_write_lock(
     api: Api, query: str, fast_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -54,7 +54,7 @@ def test_an_endless_write_returns_503_and_frees_the_write_lock(
 
 
 @on_sqlite
-def test_an_endless_read_returns_503(api: Api, fast_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_read_returns_503(api: Api, fast_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(feed, "read_page", lambda *_args, **_more: run())
         assert_unavailable(api.get("/api/devices/changes"))
@@ -62,7 +62,7 @@ def test_an_endless_read_returns_503(api: Api, fast_clock: None, monkeypatch: py
 
 
 @on_sqlite
-def test_an_endless_page_of_the_admin_returns_503(
+def test_endless_page_of_the_admin_returns_503(
     operator: Client, fast_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator.raise_request_exception = False
@@ -72,13 +72,13 @@ def test_an_endless_page_of_the_admin_returns_503(
 
 
 @on_sqlite
-def test_a_command_has_no_limit(api: Api, fast_clock: None) -> None:
+def test_command_has_no_statement_limit(api: Api, fast_clock: None) -> None:
     api.get("/api/devices")
     assert run(ENDLESS.replace("FROM n)", "FROM n WHERE x < 200000)")) == [(200_000,)]
 
 
 @on_sqlite
-def test_each_statement_of_a_request_has_the_whole_time(
+def test_each_statement_of_a_request_has_the_full_time(
     api: Api, fast_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording, "record", lambda *_args: [run(LONG) for _ in range(20)])
@@ -86,18 +86,18 @@ def test_each_statement_of_a_request_has_the_whole_time(
 
 
 @on_sqlite
-def test_a_usual_list_never_looks_at_the_clock(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_typical_list_does_not_read_the_clock_during_a_statement(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     register(*(device_payload(n) for n in range(1_000)))
-    api.get("/api/devices")  # notes the use of the key
+    api.get("/api/devices")  # records the use of the key
     clock = itertools.count()
     monkeypatch.setattr(middleware, "monotonic", clock.__next__)
     with CaptureQueriesContext(connection) as queries:
         assert api.get("/api/devices").status_code == 200
-    assert next(clock) == len(queries)  # once for the end of each statement
+    assert next(clock) == len(queries)  # each statement reads it once for its deadline
 
 
 @pytest.mark.parametrize("seconds", [0, 30])
-def test_the_middleware_is_left_out_where_there_is_nothing_to_limit(settings: Any, seconds: int) -> None:
+def test_statement_limit_middleware_is_only_used_on_sqlite_with_a_limit(settings: Any, seconds: int) -> None:
     settings.DATABASE_STATEMENT_TIMEOUT = seconds
     if connection.vendor == "sqlite" and seconds:
         middleware.SQLiteStatementLimitMiddleware(lambda _request: HttpResponse())

@@ -1,4 +1,4 @@
-"""A part of a name is found with pg_trgm and without it; with it, by an index."""
+"""Searches for a part of a name work with and without pg_trgm. With it, they use an index."""
 
 import pytest
 from django.core.management import call_command
@@ -23,14 +23,14 @@ def indexes() -> set[str]:
 
 def has_extension() -> bool:
     with connection.cursor() as cursor:
-        return trigrams._is(cursor, trigrams.USABLE)
+        return trigrams._is_true(cursor, trigrams.EXTENSION_IS_USABLE)
 
 
-def test_the_indexes_are_there_where_the_extension_is() -> None:
+def test_trigram_indexes_exist_if_the_extension_exists() -> None:
     assert indexes() == (set(trigrams.INDEXES) if has_extension() else set())
 
 
-def test_no_index_serves_a_prefix_search_that_nothing_sends() -> None:
+def test_devices_have_no_index_for_prefix_searches() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT indexname FROM pg_indexes WHERE tablename = 'devices_device' AND indexname LIKE '%%_like'"
@@ -38,7 +38,7 @@ def test_no_index_serves_a_prefix_search_that_nothing_sends() -> None:
         assert cursor.fetchall() == []
 
 
-def test_a_server_without_the_extension_migrates_and_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrate_and_search_work_without_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP EXTENSION IF EXISTS pg_trgm CASCADE")
     monkeypatch.setattr(trigrams, "CAN_CREATE_EXTENSION", "SELECT false")
@@ -48,7 +48,7 @@ def test_a_server_without_the_extension_migrates_and_searches(monkeypatch: pytes
     assert Device.objects.search("uff", UNRESTRICTED).count() == 1
 
 
-def test_a_search_reads_the_indexes_and_not_the_table() -> None:
+def test_search_uses_the_trigram_indexes() -> None:
     if not has_extension():
         pytest.skip("This server has no pg_trgm.")
     with connection.cursor() as cursor:
@@ -57,7 +57,7 @@ def test_a_search_reads_the_indexes_and_not_the_table() -> None:
     plan = Device.objects.search("58:94", UNRESTRICTED).order_by("-updated_at").explain()
     assert plan.count("Bitmap Index Scan on device_by_part") >= 2, plan
     with connection.cursor() as cursor:
-        cursor.execute("DROP INDEX change_by_type")  # of a table with next to nothing in it the planner likes any
+        cursor.execute("DROP INDEX change_by_type")  # in an almost empty table, the planner may use any index
     changes = Device.history.order_by("-history_date")
     former = changes.filter(history_previous_name__icontains="5894").explain()
     assert "Bitmap Index Scan on former_by_part" in former, former

@@ -1,4 +1,4 @@
-"""Following the changes while others write: PostgreSQL commits in another order than transactions begin."""
+"""Reading the change feed during writes: PostgreSQL can commit transactions in another order than they begin."""
 
 import json
 import random
@@ -37,36 +37,36 @@ def read_all(after: int = 0, size: int = 100, scope: Scope = UNRESTRICTED) -> li
     return events
 
 
-def test_what_commits_late_is_told_in_its_place_and_nothing_is_told_before_it() -> None:
-    """The trap of serial numbers: the first change is written first and commits last."""
-    first_written, second_committed, followed = (threading.Event() for _ in range(3))
-    told: list[list[str]] = []
+def test_late_commit_keeps_its_position_and_holds_back_later_changes() -> None:
+    """The first change gets the first number, but is committed last."""
+    first_written, second_committed, is_read = (threading.Event() for _ in range(3))
+    results: list[list[str]] = []
 
     def act(number: int) -> None:
         if number == 0:
             with transaction.atomic():
                 register(device_payload(1))
                 first_written.set()
-                assert followed.wait(20)
+                assert is_read.wait(20)
         elif number == 1:
             assert first_written.wait(20)
-            register(device_payload(2))  # on SQLite it waits for the first
+            register(device_payload(2))  # on SQLite, this waits for the first writer
             second_committed.set()
         else:
             assert first_written.wait(20)
             if connection.vendor == "postgresql":
                 assert second_committed.wait(20)
                 assert list(Device.objects.values_list("device_name", flat=True)) == ["Cuff 2"]
-            told.append(names(read_all()))
-            followed.set()
+            results.append(names(read_all()))
+            is_read.set()
 
     at_once(3, act)
-    assert told == [[]]
+    assert results == [[]]
     assert names(read_all()) == ["Cuff 1", "Cuff 2"]
 
 
-def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
-    began, told = threading.Event(), threading.Event()
+def test_open_transaction_without_changes_does_not_hold_back_the_feed() -> None:
+    began, is_read = threading.Event(), threading.Event()
 
     def act(number: int) -> None:
         if number == 0:
@@ -74,19 +74,19 @@ def test_whoever_began_earlier_but_wrote_later_holds_up_nobody() -> None:
             if connection.vendor == "postgresql":
                 register(device_payload(1))
                 assert names(read_all()) == ["Cuff 1"]
-            told.set()
+            is_read.set()
         else:
             with transaction.atomic():
                 Hospital.objects.create(name="RS Baru")
                 began.set()
-                assert told.wait(20)
+                assert is_read.wait(20)
                 register(device_payload(2))
 
     at_once(2, act)
     assert names(read_all())[-1] == "Cuff 2"
 
 
-def test_what_was_rolled_back_is_never_told_and_holds_up_nobody() -> None:
+def test_rolled_back_changes_are_not_returned_and_hold_back_no_others() -> None:
     with transaction.atomic():
         with transaction.atomic():
             register(device_payload(1))
@@ -97,9 +97,9 @@ def test_what_was_rolled_back_is_never_told_and_holds_up_nobody() -> None:
     assert names(read_all()) == ["Cuff 3"]
 
 
-def test_a_transaction_of_many_statements_takes_one_lock() -> None:
+def test_transaction_with_many_statements_takes_one_lock() -> None:
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite's writers stand in one line")
+        pytest.skip("SQLite has one writer at a time")
     with transaction.atomic():
         for number in range(20):
             register(device_payload(number))
@@ -112,10 +112,10 @@ WRITERS, ROUNDS = 8, 25
 
 
 def write(number: int, ids: list[int], hospitals: list[Hospital]) -> None:
-    """Register, rename, transfer, retire and restore at random, more than one thing in a transaction."""
-    chance = random.Random(number)  # noqa: S311  (what a writer does, no secret)
+    """Register, rename, transfer, retire and restore devices at random, with several writes in a transaction."""
+    chance = random.Random(number)  # noqa: S311  (test data, not a secret)
     for turn in range(ROUNDS):
-        # Another writer had the same device: what was not written is not told.
+        # The errors are conflicts with other writers. Nothing was written, so the feed has no change.
         with suppress(Device.DoesNotExist, ValidationFailed, OperationalError, IntegrityError), transaction.atomic():
             pk = chance.choice(ids)
             device = Device.objects.filter(pk=pk)
@@ -132,12 +132,12 @@ def write(number: int, ids: list[int], hospitals: list[Hospital]) -> None:
 
 
 def pause(chance: random.Random) -> None:
-    if connection.vendor == "postgresql":  # whoever pauses on SQLite holds up all others
+    if connection.vendor == "postgresql":  # on SQLite, a pause would block all other writers
         time.sleep(chance.random() * 0.01)
 
 
 def copy(events: list[feed.Event]) -> dict[int, Any]:
-    """What somebody has who does as the events say."""
+    """Return the devices of a client that applies the events, by id."""
     devices: dict[int, Any] = {}
     for event in events:
         device = json.loads(event.device)
@@ -149,27 +149,27 @@ def copy(events: list[feed.Event]) -> dict[int, Any]:
     return devices
 
 
-def test_eight_writers_and_their_followers_agree_on_every_change(rs_a: Hospital, rs_b: Hospital) -> None:
-    """Each change once, in the one order, for whoever reads while it is written; and the copies are the registry."""
+def test_readers_see_every_change_of_eight_writers_in_the_same_order(rs_a: Hospital, rs_b: Hospital) -> None:
+    """Each reader gets each change once, in the same order. The resulting copies equal the registry."""
     ids = [device.pk for device in register(*(device_payload(n) for n in range(12)))]
-    reaches = [UNRESTRICTED, UNRESTRICTED, Scope((rs_a,))]
+    scopes = [UNRESTRICTED, UNRESTRICTED, Scope((rs_a,))]
     finished: list[int] = []
 
     def act(number: int) -> list[feed.Event]:
-        if number >= len(reaches):
+        if number >= len(scopes):
             try:
                 write(number, ids, [rs_a, rs_b])
             finally:
                 finished.append(number)
             return []
-        after, seen, last = 0, [], False
+        after, last, seen = 0, False, list[feed.Event]()
         while not last:
             last = len(finished) == WRITERS
-            while (page := feed.read_page(after, 1 + number * 3, reaches[number], JSON)).events:
+            while (page := feed.read_page(after, 1 + number * 3, scopes[number], JSON)).events:
                 seen, after = seen + page.events, page.end
         return seen
 
-    first, second, of_a = at_once(len(reaches) + WRITERS, act)[: len(reaches)]
+    first, second, of_a = at_once(len(scopes) + WRITERS, act)[: len(scopes)]
     history = list(Device.history.order_by("history_id").values_list("history_id", flat=True))
     assert len(history) > WRITERS * ROUNDS / 2
     assert [event.position for event in first] == [event.position for event in second] == history

@@ -1,4 +1,4 @@
-"""A copy of the registry that is kept over its API, however often its keeper and the server are killed."""
+"""The replica of the registry stays correct if the client or the server is killed."""
 
 import json
 import os
@@ -27,12 +27,12 @@ from devices.history import replica
 from devices.tests.support.factories import device_payload
 from devices.tests.support.server import ROOT
 
-SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # the longer, the more is killed
+SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # a longer time has more kills
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[str]:
-    """A database of its own, of the kind that is tested."""
+    """The URL of a separate database, on the vendor that is tested."""
     url = os.environ.get("TEST_DATABASE_URL")
     if not url:
         yield f"sqlite:///{tmp_path / 'registry.sqlite3'}"
@@ -45,7 +45,7 @@ def database(tmp_path: Path) -> Iterator[str]:
 
 
 class Stage:
-    """A server, a follower, and what they are started with: both can be killed at any time."""
+    """A server and a client (`follow_changes`). Both can be killed and started again."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment, self.folder = environment, folder
@@ -63,7 +63,7 @@ class Stage:
     def start(self, which: str) -> None:
         command = {
             "server": ["-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"],
-            "follower": ["manage.py", "follow_changes", *self.arguments()],
+            "client": ["manage.py", "follow_changes", *self.arguments()],
         }[which]
         quiet = subprocess.DEVNULL
         self.running[which] = subprocess.Popen(
@@ -85,7 +85,7 @@ class Stage:
         return [self.address, *(str(part) for pair in files.items() for part in pair)]
 
     def ask(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        """Send a request until it is answered; a write always with the same Idempotency-Key."""
+        """Send a request until it succeeds. A write has the same Idempotency-Key in every attempt."""
         headers = {"x-api-key": self.key_file.read_text().strip(), "content-type": "application/json"}
         headers |= {"idempotency-key": key} if key else {}
         data = None if body is None else json.dumps(body).encode()
@@ -94,13 +94,13 @@ class Stage:
                 with urlopen(Request(self.address + path, data, headers, method=method), timeout=10) as response:
                     return json.load(response)
             except HTTPError as error:
-                refused = error
+                failed = error
             except (OSError, HTTPException, ValueError):
-                time.sleep(0.05)  # killed before it had answered
+                time.sleep(0.05)  # the server was killed before it sent the response
                 continue
             with suppress(HTTPException, OSError):
-                told = refused.read()
-                assert b"still_running" in told or b"unavailable" in told, (method, path, told)
+                body_of_error = failed.read()
+                assert b"still_running" in body_of_error or b"unavailable" in body_of_error, (method, path)
             time.sleep(0.05)
 
     def devices(self) -> list[dict[str, Any]]:
@@ -127,8 +127,8 @@ def stage(database: str, server_environment: dict[str, str], tmp_path: Path, unu
 
 
 def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
-    """Register, change, transfer and retire devices, each exactly once, whoever is killed."""
-    chance = random.Random(number)  # noqa: S311  (what a writer does, no secret)
+    """Register, change, transfer and retire devices. Each write takes effect exactly once, despite the kills."""
+    chance = random.Random(number)  # noqa: S311  (test data, not a secret)
     turn = 0
     while time.monotonic() < until:
         turn += 1
@@ -147,8 +147,8 @@ def write(stage: Stage, number: int, until: float, done: list[str]) -> None:
         done.append(device["device_mac"])
 
 
-def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) -> None:
-    for which in ("server", "follower"):
+def test_copy_equals_the_registry_after_kills_of_client_and_server(stage: Stage) -> None:
+    for which in ("server", "client"):
         stage.start(which)
     stage.ask("GET", "/api/devices")
     until = time.monotonic() + SECONDS
@@ -159,8 +159,8 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
     chance, killed = random.Random(7), 0  # noqa: S311
     while time.monotonic() < until:
         time.sleep(0.5 + chance.random())
-        for which in chance.sample(["server", "follower", "both"], 1):
-            names = ["server", "follower"] if which == "both" else [which]
+        for which in chance.sample(["server", "client", "both"], 1):
+            names = ["server", "client"] if which == "both" else [which]
             for name in names:
                 stage.kill(name)
             for name in names:
@@ -169,7 +169,7 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
     for writer in writers:
         writer.join(120)
     assert not any(writer.is_alive() for writer in writers)
-    stage.kill("follower")
+    stage.kill("client")
     stage.manage("follow_changes", *stage.arguments(), "--once")
     devices = stage.devices()
     assert stage.copied() == devices
@@ -177,7 +177,7 @@ def test_the_copy_is_the_registry_however_often_both_are_killed(stage: Stage) ->
     assert killed > SECONDS / 3
 
 
-def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Stage) -> None:
+def test_client_starts_again_if_unseen_changes_were_pruned(stage: Stage) -> None:
     code = (
         "from devices import registry; from devices.history import recording; from devices.access.actor import SYSTEM;"
         "from devices.models import Device;"
@@ -191,28 +191,28 @@ def test_a_follower_begins_again_when_what_it_has_not_seen_was_pruned(stage: Sta
     stage.manage("shell", "-v0", "-c", f"{code} registry.retire(Device.objects.filter(device_name='Cuff 1'), SYSTEM)")
     stage.manage("prune", "--changes", "2299")
     result = stage.manage("follow_changes", *stage.arguments(), "--once")
-    assert "beginning again" in result.stderr
+    assert "Starting again" in result.stderr
     assert result.stdout == "1 devices.\n"
     assert stage.copied() == stage.devices()
 
 
-def test_a_key_that_opens_nothing_stops_the_follower(stage: Stage) -> None:
+def test_invalid_key_stops_the_client(stage: Stage) -> None:
     stage.start("server")
     stage.ask("GET", "/api/devices")
     stage.key_file.write_text("cxp_nothing")
     with pytest.raises(subprocess.CalledProcessError) as failed:
         stage.manage("follow_changes", *stage.arguments(), "--once")
-    assert "answers 401: The x-api-key header is missing" in failed.value.stderr
+    assert "returned 401: The x-api-key header is missing" in failed.value.stderr
     assert "Traceback" not in failed.value.stderr
 
 
-# --- The key goes to no other host
+# --- The key is sent to no other host
 
 KEY = "cxp_a-secret"
 
 
 class Listener(ThreadingHTTPServer):
-    """A server on loopback that keeps what it receives, and redirects where it is told to."""
+    """A server on loopback that stores the requests that it receives, and optionally redirects them."""
 
     def __init__(self, redirect_to: str | None = None, status: int = 302) -> None:
         self.redirect_to, self.status = redirect_to, status
@@ -261,15 +261,15 @@ def once(url: str, folder: Path, key: str = KEY) -> int:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_key_does_not_follow_a_redirect(tmp_path: Path, status: int) -> None:
+def test_key_is_not_sent_to_the_target_of_a_redirect(tmp_path: Path, status: int) -> None:
     with listening() as other, listening(other.url("localhost") + "/stolen", status) as registry:
-        with pytest.raises(replica.Stopped, match="redirects to localhost, which is not followed"):
+        with pytest.raises(replica.Stopped, match=r"redirects to localhost\. Redirects are not followed"):
             once(registry.url(), tmp_path)
         assert [key for _path, key in registry.received] == [KEY]
         assert other.received == []
 
 
-def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> None:
+def test_redirect_to_the_same_host_is_not_followed(tmp_path: Path) -> None:
     with listening("/elsewhere") as registry:
         with pytest.raises(replica.Stopped, match="redirects to another path"):
             once(registry.url(), tmp_path)
@@ -280,7 +280,7 @@ def test_a_redirect_within_the_host_is_not_followed_either(tmp_path: Path) -> No
     "url",
     ["http://registry.example.org", "http://192.0.2.7:8000", "http://127.0.0.1.example.org", "ftp://127.0.0.1", "x"],
 )
-def test_a_url_that_is_not_encrypted_is_rejected_before_a_request(tmp_path: Path, url: str) -> None:
+def test_url_without_encryption_is_rejected_before_a_request(tmp_path: Path, url: str) -> None:
     with pytest.raises(replica.Stopped, match="is not encrypted"):
         once(url, tmp_path)
 
@@ -293,7 +293,7 @@ def test_no_proxy_receives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert (len(registry.received), proxy.received) == (1, [])
 
 
-def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Path) -> None:
+def test_error_contains_the_host_of_the_redirect_but_not_the_key(tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     key_file.write_text(KEY)
     with listening("https://other.example/?x=1") as registry:
@@ -304,7 +304,7 @@ def test_the_command_names_the_host_of_the_redirect_and_not_the_key(tmp_path: Pa
 
 
 @pytest.mark.parametrize("key", ["", f"# key of the ward\n{KEY}", f"\ufeff{KEY}", f"{KEY}\n"])
-def test_a_malformed_key_is_neither_sent_nor_printed(tmp_path: Path, key: str) -> None:
+def test_malformed_key_is_neither_sent_nor_printed(tmp_path: Path, key: str) -> None:
     with listening() as registry:
         with pytest.raises(replica.Stopped) as stopped:
             once(registry.url(), tmp_path, key)

@@ -70,7 +70,7 @@ INVISIBLE = [
 
 @pytest.mark.parametrize("invisible", INVISIBLE, ids=ascii)
 def test_formula_after_invisible_characters_is_escaped(invisible: str) -> None:
-    for begin in ["\t", "\r", *csv_escaping.FORMULA]:
+    for begin in ["\t", "\r", *csv_escaping.FORMULA_STARTS]:
         for text in (f"{invisible}{begin}1", f"{begin}{invisible}1"):
             assert csv_escaping.escape(text) == f"'{text}", ascii(text)
             assert csv_escaping.unescape(csv_escaping.escape(text)) == text
@@ -79,7 +79,7 @@ def test_formula_after_invisible_characters_is_escaped(invisible: str) -> None:
 @pytest.mark.parametrize("invisible", INVISIBLE, ids=ascii)
 @pytest.mark.parametrize("delimiter", [";", "|", '; "'])
 def test_formula_after_a_delimiter_is_escaped(invisible: str, delimiter: str) -> None:
-    for begin in csv_escaping.FORMULA:
+    for begin in csv_escaping.FORMULA_STARTS:
         text = f"x{delimiter}{invisible}{begin}1"
         assert csv_escaping.escape(text) == f"x{delimiter}{invisible}'{begin}1", ascii(text)
         assert csv_escaping.unescape(csv_escaping.escape(text)) == text
@@ -89,7 +89,7 @@ def test_all_unicode_forms_of_formula_characters_are_known() -> None:
     forms = {
         character for character in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", character)[:1] in "=+@-"
     }
-    assert forms == set(csv_escaping.FORMULA)
+    assert forms == set(csv_escaping.FORMULA_STARTS)
 
 
 def _is_name(text: str) -> bool:

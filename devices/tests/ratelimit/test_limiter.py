@@ -1,11 +1,11 @@
+"""The rate limiter with a store in memory."""
+
 import threading
-from typing import Any
 
 import pytest
 
 from devices.ratelimit.limiter import RateLimiter
 from devices.tests.support.limits import MemoryStore
-from devices.values import rates
 from devices.values.rates import Rate
 
 PER_MINUTE = Rate(100, "min")
@@ -19,24 +19,24 @@ class Clock:
         return self.at
 
 
-def test_of_as_many_as_the_limit_all_are_admitted_and_then_none() -> None:
-    leases = RateLimiter(MemoryStore(), Clock())
-    verdicts = [leases.acquire("a", PER_MINUTE) for _ in range(103)]
-    assert [verdict.admitted for verdict in verdicts] == [True] * 100 + [False] * 3
-    assert [verdict.remaining for verdict in verdicts] == [*range(99, -1, -1), 0, 0, 0]
-    assert leases.acquire("b", PER_MINUTE).admitted
+def test_limiter_allows_exactly_the_limit() -> None:
+    limiter = RateLimiter(MemoryStore(), Clock())
+    decisions = [limiter.acquire("a", PER_MINUTE) for _ in range(103)]
+    assert [decision.admitted for decision in decisions] == [True] * 100 + [False] * 3
+    assert [decision.remaining for decision in decisions] == [*range(99, -1, -1), 0, 0, 0]
+    assert limiter.acquire("b", PER_MINUTE).admitted
 
 
-def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() -> None:
+def test_processes_with_a_shared_store_together_allow_exactly_the_limit() -> None:
     shared, clock = MemoryStore(), Clock()
     processes = [RateLimiter(shared, clock) for _ in range(8)]
     admitted: list[bool] = []
 
-    def ask(leases: RateLimiter) -> None:
+    def acquire_many(limiter: RateLimiter) -> None:
         for _ in range(50):
-            admitted.append(leases.acquire("a", PER_MINUTE).admitted)  # list.append is atomic  # noqa: PERF401
+            admitted.append(limiter.acquire("a", PER_MINUTE).admitted)  # list.append is atomic  # noqa: PERF401
 
-    threads = [threading.Thread(target=ask, args=[leases]) for leases in processes for _ in range(4)]
+    threads = [threading.Thread(target=acquire_many, args=[limiter]) for limiter in processes for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -44,15 +44,15 @@ def test_processes_that_share_a_counter_admit_together_no_more_than_the_limit() 
     assert (len(admitted), sum(admitted)) == (8 * 4 * 50, 100)
 
 
-def test_most_requests_ask_nobody() -> None:
+def test_most_requests_do_not_call_the_store() -> None:
     shared = MemoryStore()
-    leases = RateLimiter(shared, Clock())
+    limiter = RateLimiter(shared, Clock())
     rate = Rate(1_000_000, "min")
-    assert all(leases.acquire("a", rate).admitted for _ in range(10_000))
+    assert all(limiter.acquire("a", rate).admitted for _ in range(10_000))
     assert shared.calls == 1
 
 
-def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
+def test_lease_withholds_at_most_a_64th_from_other_processes() -> None:
     shared, clock = MemoryStore(), Clock()
     quiet, busy = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(6400, "min")
@@ -60,204 +60,179 @@ def test_what_a_process_may_lose_by_its_lease_is_a_64th() -> None:
     assert sum(busy.acquire("a", rate).admitted for _ in range(6500)) == 6300
 
 
-def test_who_is_refused_is_told_when_to_come_back_and_asks_nobody_until_then() -> None:
+def test_exhausted_limit_returns_the_wait_without_calling_the_store() -> None:
     shared, clock = MemoryStore(), Clock()
-    leases = RateLimiter(shared, clock)
+    limiter = RateLimiter(shared, clock)
     clock.at += 20.5
     for _ in range(100):
-        leases.acquire("a", PER_MINUTE)
-    assert not leases.acquire("a", PER_MINUTE).admitted
-    asked = shared.calls
-    verdict = leases.acquire("a", PER_MINUTE)
-    assert (verdict, shared.calls) == ((False, 0, 40), asked)
+        limiter.acquire("a", PER_MINUTE)
+    assert not limiter.acquire("a", PER_MINUTE).admitted
+    calls = shared.calls
+    decision = limiter.acquire("a", PER_MINUTE)
+    assert (decision, shared.calls) == ((False, 0, 40), calls)
     clock.at += 39
-    assert leases.acquire("a", PER_MINUTE) == (False, 0, 1)
+    assert limiter.acquire("a", PER_MINUTE) == (False, 0, 1)
     clock.at += 0.5
-    assert leases.acquire("a", PER_MINUTE) == (True, 99, 60)
+    assert limiter.acquire("a", PER_MINUTE) == (True, 99, 60)
 
 
-def test_a_clock_that_is_set_back_begins_another_window_and_admits_no_more_in_the_old_one() -> None:
+def test_clock_that_is_set_back_does_not_extend_an_exhausted_window() -> None:
     shared, clock = MemoryStore(), Clock()
-    leases = RateLimiter(shared, clock)
-    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    limiter = RateLimiter(shared, clock)
+    assert sum(limiter.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
     clock.at -= 3600
-    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    assert sum(limiter.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
     clock.at += 3600
-    assert not leases.acquire("a", PER_MINUTE).admitted
+    assert not limiter.acquire("a", PER_MINUTE).admitted
 
 
-def test_whom_nobody_can_count_is_admitted() -> None:
+def test_requests_are_allowed_while_the_store_is_unavailable() -> None:
     shared = MemoryStore()
-    leases = RateLimiter(shared, Clock())
+    limiter = RateLimiter(shared, Clock())
     shared.is_down = True
-    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 150
+    assert sum(limiter.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 150
     shared.is_down = False
-    assert sum(leases.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
+    assert sum(limiter.acquire("a", PER_MINUTE).admitted for _ in range(150)) == 100
 
 
-def test_strict_caller_is_counted_by_the_process_if_the_counter_fails() -> None:
+def test_strict_limit_is_counted_in_the_process_if_the_store_fails() -> None:
     shared, clock = MemoryStore(), Clock()
-    leases = RateLimiter(shared, clock)
+    limiter = RateLimiter(shared, clock)
     rate = Rate(5, "min")
-    leases.acquire("a", rate, strict=True)
+    limiter.acquire("a", rate, strict=True)
     shared.is_down = True
-    assert [leases.acquire("a", rate, strict=True).admitted for _ in range(6)] == [True] * 4 + [False] * 2
-    assert leases.peek_exhausted("a", rate) is not None
+    assert [limiter.acquire("a", rate, strict=True).admitted for _ in range(6)] == [True] * 4 + [False] * 2
+    assert limiter.peek_exhausted("a", rate) is not None
     clock.at += 60
-    assert leases.acquire("a", rate, strict=True).admitted
+    assert limiter.acquire("a", rate, strict=True).admitted
 
 
-def test_attempts_counted_alone_are_reported_when_the_counter_recovers() -> None:
+def test_unreported_permits_are_reported_when_the_store_recovers() -> None:
     shared, clock = MemoryStore(), Clock()
-    leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
+    limiter, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
     rate = Rate(5, "min")
     shared.is_down = True
-    assert [leases.acquire("a", rate, strict=True).admitted for _ in range(3)] == [True] * 3
+    assert [limiter.acquire("a", rate, strict=True).admitted for _ in range(3)] == [True] * 3
     shared.is_down = False
-    assert leases.acquire("a", rate, strict=True) == (True, 1, 60)
+    assert limiter.acquire("a", rate, strict=True) == (True, 1, 60)
     assert [other.acquire("a", rate, strict=True).admitted for _ in range(2)] == [True, False]
 
 
-def test_attempts_counted_alone_are_not_forgotten_for_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_with_unreported_permits_is_not_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 3)
     shared = MemoryStore()
-    leases = RateLimiter(shared, Clock())
+    limiter = RateLimiter(shared, Clock())
     shared.is_down = True
-    leases.acquire("a", Rate(1, "min"), strict=True)
+    limiter.acquire("a", Rate(1, "min"), strict=True)
     for n in range(10):
-        leases.acquire(f"other {n}", PER_MINUTE)
-    assert not leases.acquire("a", Rate(1, "min"), strict=True).admitted
+        limiter.acquire(f"other {n}", PER_MINUTE)
+    assert not limiter.acquire("a", Rate(1, "min"), strict=True).admitted
 
 
-def test_to_look_whether_all_is_used_up_uses_nothing_up() -> None:
+def test_peek_exhausted_uses_no_permit() -> None:
     shared, clock = MemoryStore(), Clock()
-    leases = RateLimiter(shared, clock)
+    limiter = RateLimiter(shared, clock)
     for _ in range(100):
-        assert leases.peek_exhausted("a", PER_MINUTE) is None
-        leases.acquire("a", PER_MINUTE)
-    assert leases.peek_exhausted("a", PER_MINUTE) == (False, 0, 60)
+        assert limiter.peek_exhausted("a", PER_MINUTE) is None
+        limiter.acquire("a", PER_MINUTE)
+    assert limiter.peek_exhausted("a", PER_MINUTE) == (False, 0, 60)
     clock.at += 60
-    assert leases.peek_exhausted("a", PER_MINUTE) is None
+    assert limiter.peek_exhausted("a", PER_MINUTE) is None
 
 
-def test_a_process_remembers_so_many_names_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_leases_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
     clock = Clock()
-    leases = RateLimiter(MemoryStore(), clock)
+    limiter = RateLimiter(MemoryStore(), clock)
     for number in range(100):
         clock.at += number % 7 * 10
-        assert leases.acquire(f"name {number}", PER_MINUTE).admitted
-        assert len(leases.leases) <= 10
+        assert limiter.acquire(f"name {number}", PER_MINUTE).admitted
+        assert len(limiter.leases) <= 10
     for _ in range(100):
-        leases.acquire("busy", PER_MINUTE)
+        limiter.acquire("busy", PER_MINUTE)
     for number in range(20):
-        leases.acquire(f"another {number}", PER_MINUTE)
-    assert not leases.acquire("busy", PER_MINUTE).admitted  # forgotten here, the counter knows
+        limiter.acquire(f"another {number}", PER_MINUTE)
+    assert not limiter.acquire("busy", PER_MINUTE).admitted  # its lease was discarded, but the store has the number
 
 
-# --- Items, which are counted once in a window
-
+# --- Items: each is counted once in a window
 
 A_DAY = Rate(100, "d")
 
 
-def test_threads_that_take_items_share_the_limit_of_their_process() -> None:
-    leases, admitted = RateLimiter(MemoryStore(), Clock()), list[int]()
+def test_threads_that_acquire_items_share_the_limit() -> None:
+    limiter, admitted = RateLimiter(MemoryStore(), Clock()), list[int]()
 
-    def take_some(start: int) -> None:
-        items, _end = leases.acquire_items("a", A_DAY, range(start, start + 50))
+    def acquire_some(start: int) -> None:
+        items, _end = limiter.acquire_items("a", A_DAY, range(start, start + 50))
         admitted.append(len(items))  # list.append is atomic
-        leases.flush("a", A_DAY)
+        limiter.flush("a", A_DAY)
 
-    threads = [threading.Thread(target=take_some, args=[1000 * number]) for number in range(16)]
+    threads = [threading.Thread(target=acquire_some, args=[1000 * number]) for number in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sum(admitted) == 100
-    assert RateLimiter(leases.store, leases.clock).remaining("a", A_DAY) == 0
+    assert RateLimiter(limiter.store, limiter.clock).remaining("a", A_DAY) == 0
 
 
-def test_items_are_admitted_in_order_and_once() -> None:
+def test_items_are_counted_once_and_in_order() -> None:
     shared, clock = MemoryStore(), Clock()
-    leases, rate = RateLimiter(shared, clock), Rate(3, "d")
-    assert leases.acquire_items("a", rate, "xyx") == ({"x", "y"}, None)
-    assert leases.acquire_items("a", rate, "yvw") == ({"y", "v"}, 2)
-    assert leases.acquire_items("a", rate, "wx") == ({"x"}, 0)
+    limiter, rate = RateLimiter(shared, clock), Rate(3, "d")
+    assert limiter.acquire_items("a", rate, "xyx") == ({"x", "y"}, None)
+    assert limiter.acquire_items("a", rate, "yvw") == ({"y", "v"}, 2)
+    assert limiter.acquire_items("a", rate, "wx") == ({"x"}, 0)
     clock.at += 86_400
-    assert leases.acquire_items("a", rate, "w") == ({"w"}, None)
+    assert limiter.acquire_items("a", rate, "w") == ({"w"}, None)
 
 
-def test_other_processes_know_of_items_when_they_are_settled() -> None:
+def test_other_processes_see_items_after_a_flush() -> None:
     shared, clock = MemoryStore(), Clock()
-    leases, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
-    leases.acquire_items("a", A_DAY, "xyz")
-    assert (leases.remaining("a", A_DAY), other.remaining("a", A_DAY)) == (97, 100)
-    leases.flush("a", A_DAY)
-    leases.flush("a", A_DAY)
+    limiter, other = RateLimiter(shared, clock), RateLimiter(shared, clock)
+    limiter.acquire_items("a", A_DAY, "xyz")
+    assert (limiter.remaining("a", A_DAY), other.remaining("a", A_DAY)) == (97, 100)
+    limiter.flush("a", A_DAY)
+    limiter.flush("a", A_DAY)
     assert other.acquire_items("a", A_DAY, "v") == ({"v"}, None)
     assert other.remaining("a", A_DAY) == 96
 
 
-def test_items_are_settled_without_a_lease() -> None:
+def test_flush_reserves_no_further_permits() -> None:
     shared, rate = MemoryStore(), Rate(100_000, "d")
-    leases = RateLimiter(shared, Clock())
-    leases.acquire_items("a", rate, "xy")
-    leases.flush("a", rate)
+    limiter = RateLimiter(shared, Clock())
+    limiter.acquire_items("a", rate, "xy")
+    limiter.flush("a", rate)
     assert list(shared.counts.values()) == [2]
 
 
-def test_items_that_could_not_be_settled_are_settled_with_the_next() -> None:
+def test_failed_flush_is_repeated_by_the_next() -> None:
     shared = MemoryStore()
-    leases = RateLimiter(shared, Clock())
+    limiter = RateLimiter(shared, Clock())
     shared.is_down = True
-    leases.acquire_items("a", A_DAY, "x")
-    leases.flush("a", A_DAY)
-    assert (leases.remaining("a", A_DAY), shared.counts) == (99, {})
+    limiter.acquire_items("a", A_DAY, "x")
+    limiter.flush("a", A_DAY)
+    assert (limiter.remaining("a", A_DAY), shared.counts) == (99, {})
     shared.is_down = False
-    leases.acquire_items("a", A_DAY, "y")
-    leases.flush("a", A_DAY)
-    assert (leases.remaining("a", A_DAY), list(shared.counts.values())) == (98, [2])
+    limiter.acquire_items("a", A_DAY, "y")
+    limiter.flush("a", A_DAY)
+    assert (limiter.remaining("a", A_DAY), list(shared.counts.values())) == (98, [2])
 
 
-def test_a_process_remembers_so_many_items_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_items_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
-    leases, rate = RateLimiter(MemoryStore(), Clock()), Rate(1000, "d")
-    leases.acquire_items("a", rate, range(100))
-    assert (len(leases.leases["a"].items), leases.remaining("a", rate)) == (10, 900)
+    limiter, rate = RateLimiter(MemoryStore(), Clock()), Rate(1000, "d")
+    limiter.acquire_items("a", rate, range(100))
+    assert (len(limiter.leases["a"].items), limiter.remaining("a", rate)) == (10, 900)
 
 
-def test_items_are_remembered_while_others_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_with_items_is_not_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.ratelimit.limiter.MAX_NAMES", 10)
-    leases = RateLimiter(MemoryStore(), Clock())
-    leases.acquire_items("a", A_DAY, "xyz")
-    leases.flush("a", A_DAY)
+    limiter = RateLimiter(MemoryStore(), Clock())
+    limiter.acquire_items("a", A_DAY, "xyz")
+    limiter.flush("a", A_DAY)
     for number in range(50):
-        leases.acquire(f"other {number}", PER_MINUTE)
-    leases.acquire_items("a", A_DAY, "xyz")
-    leases.flush("a", A_DAY)
-    assert leases.remaining("a", A_DAY) == 97
-
-
-# --- Rates
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("600/min", Rate(600, "min")),
-        (" 5 / s ", Rate(5, "s")),
-        ("1000000000/h", Rate(1_000_000_000, "h")),
-        ("100/d", Rate(100, "d")),
-        ("unlimited", None),
-    ],
-)
-def test_a_rate_is_read_and_written(text: str, rate: Rate | None) -> None:
-    assert rates.parse_rate(text) == rate
-    assert rates.parse_rate(rates.format_rate(rate)) == rate
-
-
-@pytest.mark.parametrize("text", ["", "600", "0/min", "1/w", "1000000001/h", "9" * 100 + "/s", "٣/min", "1/m"])
-def test_what_is_no_rate_is_refused(text: Any) -> None:
-    with pytest.raises(ValueError, match="This is no rate"):
-        rates.parse_rate(text)
+        limiter.acquire(f"other {number}", PER_MINUTE)
+    limiter.acquire_items("a", A_DAY, "xyz")
+    limiter.flush("a", A_DAY)
+    assert limiter.remaining("a", A_DAY) == 97

@@ -1,4 +1,4 @@
-"""The rates of requests on the real server: 2 worker processes, 32 clients, and a counter that all share."""
+"""Rate limits on the real server: 2 worker processes, 32 clients, and a shared store."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from devices.tests.support.server import ROOT, served_from, serving
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def database(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database that is migrated, and of no other test."""
+    """The URL of a migrated database for this module only."""
     if request.param == "sqlite":
         yield migrated(f"sqlite:///{tmp_path_factory.mktemp('rates') / 'registry.sqlite3'}")
     else:
@@ -36,13 +36,14 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
 
 
 def served_by_two(url: str, **more: str) -> dict[str, str]:
-    # An hour, so that no window ends within a test; one that begins just before the hour does waits for it.
+    """Return the environment of a server with two workers, after a wait if the hour is about to end."""
+    # Windows have an hour, so that none ends during a test. A test that starts just before the full hour waits for it.
     time.sleep(max(0.0, time.time() % 3600 - 3480) and 3600 - time.time() % 3600)
-    # Where nobody gets to count in time requests are admitted, so on a machine that is busy there is much time.
+    # If the store cannot count in time, requests are allowed. The long timeout prevents this on a busy machine.
     return {**served_from(url), "WEB_CONCURRENCY": "2", "DATABASE_LOCK_TIMEOUT": "300", **more}
 
 
-def test_of_a_limit_of_100_requests_and_100_failed_keys_exactly_100_pass_counted_by_the_database(database: str) -> None:
+def test_two_workers_with_the_database_allow_exactly_the_limit(database: str) -> None:
     environment = served_by_two(database, API_FAILED_RATE=f"{LIMIT}/h")
     key = manage(environment, "create_api_key", "app", "--rate", f"{LIMIT}/h")
     with serving(environment) as port:
@@ -51,19 +52,19 @@ def test_of_a_limit_of_100_requests_and_100_failed_keys_exactly_100_pass_counted
 
 
 @needs_redis
-def test_of_a_limit_of_100_exactly_100_are_admitted_counted_by_redis(
+def test_two_servers_with_redis_allow_exactly_the_limit(
     database: str, redis_server: tuple[subprocess.Popen[bytes], str]
 ) -> None:
     environment = served_by_two(database, REDIS_URL=redis_server[1])
     key = manage(environment, "create_api_key", "app", "--rate", f"{LIMIT}/h")
     other = {**environment, "PORT": str(free_port())}  # another machine with the same Redis
     with serving(environment) as port, serving(other) as another_port, ThreadPoolExecutor(2) as both:
-        told = both.map(send_many, [port, another_port], [key, key])
-        assert sum(told, Counter()) == {200: LIMIT, 429: 2 * REQUESTS - LIMIT}
+        statuses = both.map(send_many, [port, another_port], [key, key])
+        assert sum(statuses, Counter()) == {200: LIMIT, 429: 2 * REQUESTS - LIMIT}
 
 
 @needs_redis
-def test_a_redis_that_dies_fails_no_request_and_the_database_counts_on(
+def test_database_counts_and_no_request_fails_if_redis_dies(
     database: str, redis_server: tuple[subprocess.Popen[bytes], str]
 ) -> None:
     process, url = redis_server
@@ -71,9 +72,9 @@ def test_a_redis_that_dies_fails_no_request_and_the_database_counts_on(
     key = manage(environment, "create_api_key", "app", "--rate", "2000/h")
     limited = manage(environment, "create_api_key", "limited", "--rate", f"{LIMIT}/h")
     with serving(environment) as port, ThreadPoolExecutor(1) as client:
-        while_it_dies = client.submit(send_many, port, key, 960)
+        requests = client.submit(send_many, port, key, 960)
         time.sleep(0.5)
         process.kill()
         process.wait(30)
-        assert while_it_dies.result() == {200: 960}
+        assert requests.result() == {200: 960}
         assert send_many(port, limited) == {200: LIMIT, 429: REQUESTS - LIMIT}

@@ -1,4 +1,4 @@
-"""A dry run gives the answer of the real request, and neither writes nor locks anything."""
+"""A dry run returns the response of the real request, but writes and locks nothing."""
 
 import io
 import threading
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from devices import registry
 from devices.access.actor import IMPORT, SYSTEM, Actor
 from devices.api import authentication
-from devices.audit import denials
+from devices.audit import middleware as audit_middleware
 from devices.imports import plan, preview
 from devices.models import Channel, Device, Hospital
 from devices.registry import hospitals
@@ -30,19 +30,19 @@ MACS = st.sampled_from([device_payload(n)["device_mac"] for n in range(1, 7)])
 TYPES = st.sampled_from(["CONSUMER", "corporate", "PHONE"])
 HOLDERS = st.sampled_from(["RS Harapan", "rs sehat", "RS Lama", "RS Baru", "rs baru ", "unknown", 7])
 FIELDS = {"device_name": NAMES, "device_mac": MACS, "device_type": TYPES, "device_holder": HOLDERS}
-DRAFTS = st.fixed_dictionaries(
+ITEMS = st.fixed_dictionaries(
     {"device_name": NAMES, "device_mac": MACS, "device_type": TYPES}, optional={"device_holder": HOLDERS}
 )
 CHANGES = st.fixed_dictionaries({}, optional=FIELDS)
-LISTS = st.lists(DRAFTS | CHANGES | st.just("no object"), max_size=4)
+LISTS = st.lists(ITEMS | CHANGES | st.just("no object"), max_size=4)
 MODES = st.sampled_from(["mode=all", "mode=partial", "on_conflict=update", "mode=partial&on_conflict=update"])
-PLACES = st.integers(0, 4)  # of a device: three are registered, one is retired, one was never there
+PLACES = st.integers(0, 4)  # indexes of `ids`: three devices are registered, one is retired, one never existed
 TAGS = st.sampled_from([{}, {}, {"If-Match": "*"}, {"If-Match": 'W/"1-00"'}, {"If-Match": "seen"}, {"If-Match": "7"}])
 CLIENTS = st.sampled_from(["all", "all", "a", "camel", "reader"])
 
 REQUESTS = st.one_of(
     st.tuples(st.just("POST"), st.just("/api/devices?{}"), LISTS, MODES, st.just({})),
-    st.tuples(st.just("PUT"), st.just("/api/device?{}"), DRAFTS, PLACES, TAGS),
+    st.tuples(st.just("PUT"), st.just("/api/device?{}"), ITEMS, PLACES, TAGS),
     st.tuples(st.sampled_from(["PUT", "PATCH", "DELETE"]), st.just("/api/device/{}?"), CHANGES, PLACES, TAGS),
 )
 
@@ -54,10 +54,10 @@ def clients(api: Api, api_a: Api, camel: Api, reader: Api) -> dict[str, Api]:
 
 @pytest.fixture
 def ids(devices: dict[str, Device], clients: dict[str, Api], monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Ids of devices that are registered, of one that is retired, and of one that never was."""
-    # What any request may write, a read too: that a key was used, and that a request was refused.
+    """The ids of registered devices, of a retired one, and of one that never existed."""
+    # Every request can write the last use of its key and the audit event of a denial. The test ignores both.
     monkeypatch.setattr(authentication, "touch_last_used", lambda _key: None)
-    monkeypatch.setattr(denials, "record_denial", lambda *_args, **_more: None)
+    monkeypatch.setattr(audit_middleware, "record_denial", lambda *_args, **_more: None)
     [gone] = register(device_payload(4, device_holder="RS Lama"))
     hospitals.rename(Hospital.objects.get(name="RS Sehat"), "RS Tetap", SYSTEM)
     registry.retire(Device.objects.filter(pk=gone.pk), SYSTEM)
@@ -66,7 +66,7 @@ def ids(devices: dict[str, Device], clients: dict[str, Api], monkeypatch: pytest
 
 @given(request=REQUESTS, who=CLIENTS)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_dry_run_gives_the_answer_of_the_real_request_and_sends_only_selects(
+def test_dry_run_returns_the_real_response_and_only_reads(
     request: Any, who: str, ids: list[int], clients: dict[str, Api]
 ) -> None:
     method, path, body, where, headers = request
@@ -87,26 +87,26 @@ def test_a_dry_run_gives_the_answer_of_the_real_request_and_sends_only_selects(
     assert dry.headers.keys() - {"ETag"} == real.headers.keys() - {"ETag"}
 
 
-def comparable(answer: Any) -> Any:
-    """Leave out ids of new devices and instants of changes, and the message of a success."""
-    if isinstance(answer, list):
-        return [comparable(item) for item in answer]
-    if not isinstance(answer, dict):
-        return answer
-    left_out = {"id", "created_at", "updated_at", "createdAt", "updatedAt"}
-    if answer.get("code") in (200, 201, 207):
-        left_out.add("message")
-    return {key: comparable(value) for key, value in answer.items() if key not in left_out}
+def comparable(body: Any) -> Any:
+    """Return the response body without ids, times, and the message of a success."""
+    if isinstance(body, list):
+        return [comparable(item) for item in body]
+    if not isinstance(body, dict):
+        return body
+    ignored = {"id", "created_at", "updated_at", "createdAt", "updatedAt"}
+    if body.get("code") in (200, 201, 207):
+        ignored.add("message")
+    return {key: comparable(value) for key, value in body.items() if key not in ignored}
 
 
 @contextmanager
 def all_locked() -> Iterator[None]:
-    """Let another connection hold SQLite's write lock, or on PostgreSQL the rows and the right to write more."""
-    lock = "LOCK TABLE devices_device, devices_hospital IN EXCLUSIVE MODE"  # only reads pass it
+    """Hold the write lock of SQLite, or locks of the tables on PostgreSQL, in another connection."""
+    lock = "LOCK TABLE devices_device, devices_hospital IN EXCLUSIVE MODE"  # other connections can only read
     is_locked, is_done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with transaction.atomic():  # which takes SQLite's lock
+        with transaction.atomic():  # takes the write lock of SQLite
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(lock)
@@ -125,7 +125,7 @@ def all_locked() -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dry_run_succeeds_while_another_connection_holds_all_locks(ids: list[int], api: Api) -> None:
+def test_dry_run_succeeds_while_another_connection_has_all_locks(ids: list[int], api: Api) -> None:
     path, posted = (
         f"/api/device/{ids[0]}",
         [device_payload(1, device_type="CORPORATE"), device_payload(5, device_holder="RS Baru")],
@@ -139,25 +139,25 @@ def test_a_dry_run_succeeds_while_another_connection_holds_all_locks(ids: list[i
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dry_run_of_an_import_succeeds_while_another_connection_holds_all_locks(devices: dict[str, Device]) -> None:
+def test_dry_run_of_an_import_succeeds_while_another_connection_has_all_locks(devices: dict[str, Device]) -> None:
     lines = rows(device_payload(1, device_type="CORPORATE"), device_payload(2), device_payload(5))
     with all_locked():
         dry = plan.import_devices(lines, IMPORT, dry_run=True)
     assert dry == plan.import_devices(lines, IMPORT)
 
 
-def test_a_dry_run_of_an_import_finds_a_name_that_stands_far_before(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_of_an_import_finds_a_duplicate_in_an_earlier_part(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "BATCH_SIZE", 2)
     lines = rows(*(device_payload(n) for n in range(1, 5)), device_payload(5, device_name="Cuff 1"))
     for dry_run in (True, False):
-        with pytest.raises(ValidationFailed) as refused:
+        with pytest.raises(ValidationFailed) as rejected:
             plan.import_devices(lines, IMPORT, dry_run=dry_run)
-        assert [(problem.index, problem.field) for problem in refused.value.problems] == [(6, "device_name")]
+        assert [(problem.index, problem.field) for problem in rejected.value.problems] == [(6, "device_name")]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("again", [False, True])
-def test_a_preview_is_planned_before_the_write_lock_is_taken(
+def test_preview_is_planned_before_the_write_lock_is_taken(
     again: bool, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actor = Actor(Channel.IMPORT, django_user_model.objects.create_superuser("operator").pk)

@@ -1,4 +1,4 @@
-"""Renaming and merging hospitals: what they were called before goes on meaning them."""
+"""Renaming and merging hospitals. The former names stay valid as aliases."""
 
 from typing import Any
 
@@ -15,24 +15,24 @@ from devices.values.errors import ValidationFailed
 
 
 @pytest.fixture
-def misspelt(db: None) -> Hospital:
+def misspelled(db: None) -> Hospital:
     return hospitals.get_or_create(["RS Harapn"], SYSTEM)["rs harapn"]
 
 
-def holder(device: Device) -> str | None:
+def hospital_of(device: Device) -> str | None:
     current = Device.objects.get(pk=device.pk).device_holder
     return current.name if current else None
 
 
-def test_a_renamed_hospital_keeps_its_devices_and_answers_to_both_names(rs_a: Hospital) -> None:
+def test_renamed_hospital_keeps_its_devices_and_is_found_by_both_names(rs_a: Hospital) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     hospitals.rename(rs_a, "RSUD Harapan", SYSTEM)
     later = register(device_payload(2, device_holder=" rs HARAPAN "), device_payload(3, device_holder="RSUD Harapan"))
-    assert [holder(row) for row in (device, *later)] == ["RSUD Harapan"] * 3
+    assert [hospital_of(row) for row in (device, *later)] == ["RSUD Harapan"] * 3
     assert Hospital.history.filter(history_type="~").get().name == "RSUD Harapan"
 
 
-def test_a_hospitals_key_may_go_on_sending_the_former_name(rs_a: Hospital, api_a: Api) -> None:
+def test_key_of_a_hospital_can_still_send_the_former_name(rs_a: Hospital, api_a: Api) -> None:
     hospitals.rename(rs_a, "RSUD Harapan", SYSTEM)
     assert api_a.post("/api/devices", device_payload(1, device_holder="RS Harapan")).status_code == 201
     for name in ("RS%20Harapan", "RSUD%20Harapan"):
@@ -40,29 +40,29 @@ def test_a_hospitals_key_may_go_on_sending_the_former_name(rs_a: Hospital, api_a
     assert api_a.post("/api/devices", device_payload(2, device_holder="RS Sehat")).status_code == 403
 
 
-def test_a_hospital_takes_its_former_name_back(rs_a: Hospital) -> None:
+def test_hospital_can_be_renamed_to_its_former_name(rs_a: Hospital) -> None:
     for name in ("RSUD Harapan", "RS Harapan", "RS HARAPAN"):
         hospitals.rename(rs_a, name, SYSTEM)
     assert Hospital.objects.get().name == "RS HARAPAN"
     assert [row.name for row in HospitalAlias.objects.all()] == ["RSUD Harapan"]
 
 
-def test_a_name_that_means_another_hospital_is_refused(rs_a: Hospital, rs_b: Hospital) -> None:
+def test_name_or_alias_of_another_hospital_is_rejected(rs_a: Hospital, rs_b: Hospital) -> None:
     hospitals.rename(rs_b, "RS Sehat Baru", SYSTEM)
     for name in ("rs sehat", "RS SEHAT BARU"):
-        with pytest.raises(ValidationFailed) as refused:
+        with pytest.raises(ValidationFailed) as rejected:
             hospitals.rename(rs_a, name, SYSTEM)
-        assert "RS Sehat Baru" in str(refused.value.problems[0].message)
+        assert "RS Sehat Baru" in str(rejected.value.problems[0].message)
     assert Hospital.history.filter(history_type="~").count() == 1
 
 
-def test_a_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelt: Hospital, ratna: Any) -> None:
+def test_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelled: Hospital, ratna: Any) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapn"))
-    issued = issue("ward app", hospital=misspelt)
+    issued = issue("ward app", hospital=misspelled)
     siti = User.objects.create_user("siti")
-    misspelt.admins.add(siti, User.objects.get(first_name="Ibu Ratna"))
-    assert hospitals.merge([misspelt], rs_a, SYSTEM) == {"devices": 1, "admins": 2, "keys": 1}
-    assert holder(device) == "RS Harapan"
+    misspelled.admins.add(siti, User.objects.get(first_name="Ibu Ratna"))
+    assert hospitals.merge([misspelled], rs_a, SYSTEM) == {"devices": 1, "admins": 2, "keys": 1}
+    assert hospital_of(device) == "RS Harapan"
     assert ApiKey.objects.get(pk=issued.key.pk).hospital == rs_a
     assert {user.username for user in rs_a.admins.all()} == {"siti", "ratna@rs.example"}
     assert list(Hospital.objects.all()) == [rs_a]
@@ -71,39 +71,37 @@ def test_a_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelt: Hospita
     assert Hospital.history.latest("history_id").history_change_reason == f"merged into {rs_a.pk}"
 
 
-def test_the_name_of_a_merged_hospital_does_not_come_back(rs_a: Hospital, misspelt: Hospital, api: Api) -> None:
-    hospitals.merge([misspelt], rs_a, SYSTEM)
+def test_name_of_a_merged_hospital_creates_no_new_hospital(rs_a: Hospital, misspelled: Hospital, api: Api) -> None:
+    hospitals.merge([misspelled], rs_a, SYSTEM)
     answer = api.post("/api/devices", device_payload(1, device_holder="rs harapn")).json()
     assert answer["data"][0]["device_holder"] == "RS Harapan"
     assert api.get("/api/devices?device_holder=RS%20Harapn").json()["pagination"]["total"] == 1
     assert Hospital.objects.count() == 1
 
 
-def test_merged_and_merged_again_the_first_name_means_the_last_hospital(
-    rs_a: Hospital, rs_b: Hospital, misspelt: Hospital
-) -> None:
-    hospitals.merge([misspelt], rs_a, SYSTEM)
+def test_alias_survives_a_second_merge(rs_a: Hospital, rs_b: Hospital, misspelled: Hospital) -> None:
+    hospitals.merge([misspelled], rs_a, SYSTEM)
     hospitals.merge([rs_a, rs_b], rs_b, SYSTEM)
     [device] = register(device_payload(1, device_holder="RS Harapn"))
-    assert holder(device) == "RS Sehat"
-    assert Hospital.objects.resolve(misspelt.pk) == rs_b
+    assert hospital_of(device) == "RS Sehat"
+    assert Hospital.objects.resolve(misspelled.pk) == rs_b
 
 
-def test_a_device_retired_before_the_merge_is_restored_to_where_its_hospital_went(
-    rs_a: Hospital, misspelt: Hospital, api_a: Api, api_b: Api
+def test_device_retired_before_a_merge_is_restored_to_the_remaining_hospital(
+    rs_a: Hospital, misspelled: Hospital, api_a: Api, api_b: Api
 ) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapn"))
     registry.retire(Device.objects.all(), SYSTEM)
-    hospitals.merge([misspelt], rs_a, SYSTEM)
+    hospitals.merge([misspelled], rs_a, SYSTEM)
     assert api_a.get(f"/api/device/{device.pk}").status_code == 410
     assert api_b.get(f"/api/device/{device.pk}").status_code == 404
     registry.restore([device.pk], SYSTEM)
-    assert holder(device) == "RS Harapan"
+    assert hospital_of(device) == "RS Harapan"
 
 
-def test_a_device_whose_hospital_is_gone_for_good_is_restored_without_one(rs_a: Hospital) -> None:
+def test_device_of_a_deleted_hospital_is_restored_without_a_hospital(rs_a: Hospital) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     registry.retire(Device.objects.all(), SYSTEM)
     Hospital.objects.all().delete()
     registry.restore([device.pk], SYSTEM)
-    assert holder(device) is None
+    assert hospital_of(device) is None

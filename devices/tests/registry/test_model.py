@@ -1,6 +1,6 @@
-"""The registry against a model of it: whatever is done, in whatever order, both tell the same.
+"""Compare the registry with a model of it after random sequences of operations.
 
-`make test` runs 30 machines of 30 steps, `make test-model` 200 of 50; MODEL_EXAMPLES and MODEL_STEPS set both.
+`make test` runs 30 sequences of 30 steps, `make test-model` 200 of 50. MODEL_EXAMPLES and MODEL_STEPS set the numbers.
 """
 
 import os
@@ -23,7 +23,7 @@ from devices.tests.support.client import Api, issue
 from devices.values.errors import ValidationFailed
 
 HOSPITALS = ("RS Harapan", "RS Sehat")
-# Few of each, so that they collide.
+# There are few values of each kind, so that they conflict.
 NAMES = st.sampled_from([f"Cuff {n}" for n in range(6)])
 MACS = st.sampled_from([f"00:00:00:00:00:0{n}" for n in range(6)])
 TYPES = st.sampled_from(["CONSUMER", "CORPORATE"])
@@ -32,7 +32,7 @@ WHO = st.sampled_from(["a", "b", "all", "reader"])
 SEARCHES = st.sampled_from(["CUFF 1", "harapan", "sehat", "0000:0003", "f 4", "nothing"])
 ORDERINGS = st.sampled_from(["id", "-id", "device_name", "-device_name", "updated_at", "-updated_at"])
 FIELDS = ("device_name", "device_mac", "device_type", "device_holder")
-DRAFTS = st.fixed_dictionaries(
+ITEMS = st.fixed_dictionaries(
     {"device_name": NAMES, "device_mac": MACS, "device_type": TYPES}, optional={"device_holder": HOLDERS}
 )
 CHANGES = st.fixed_dictionaries(
@@ -49,9 +49,9 @@ FILTERS = {
 }
 
 
-def matches(device: dict[str, str], named: dict[str, str]) -> bool:
-    """Tell whether the device is what these parameters name."""
-    for name, value in named.items():
+def matches(device: dict[str, str], filters: dict[str, str]) -> bool:
+    """Return whether the device matches all of these query parameters."""
+    for name, value in filters.items():
         if name == "search":
             mac = value.replace(":", "") in device["device_mac"].replace(":", "")
             texts = (device["device_name"].lower(), device["device_holder"].lower())
@@ -74,16 +74,17 @@ class Model(RuleBasedStateMachine):
         }
         self.devices: dict[int, dict[str, str]] = {}
         self.versions: Counter[int] = Counter()
-        self.tags: dict[int, tuple[str, int]] = {}  # what somebody has seen of a device: its ETag, and its version
-        self.copies: dict[str, dict[int, dict[str, str]]] = {who: {} for who in self.apis}  # of those who follow
-        self.following = dict.fromkeys(self.apis, "/api/devices/changes?size=3")
+        self.tags: dict[int, tuple[str, int]] = {}  # the last seen ETag of a device, and its version
+        self.copies: dict[str, dict[int, dict[str, str]]] = {who: {} for who in self.apis}  # by the change feed
+        self.next_paths = dict.fromkeys(self.apis, "/api/devices/changes?size=3")
         self.retired: dict[int, dict[str, str]] = {}
 
     def teardown(self) -> None:
-        """Take everything back: what is on record cannot be deleted."""
+        """Roll back everything, because records cannot be deleted."""
         transaction.savepoint_rollback(self.before)
 
-    def seen(self, who: str) -> dict[int, dict[str, str]]:
+    def visible(self, who: str) -> dict[int, dict[str, str]]:
+        """Return the devices in the scope of the client."""
         own = self.scope[who]
         return {pk: device for pk, device in self.devices.items() if own in (None, device["device_holder"])}
 
@@ -92,20 +93,21 @@ class Model(RuleBasedStateMachine):
             self.devices[pk] |= changes
             self.versions[pk] += 1
 
-    def refused(self, who: str, pk: int, changes: dict[str, str]) -> int | None:
-        """Return the status by which a change of a device is refused, None if it is not."""
+    def error_status(self, who: str, pk: int, changes: dict[str, str]) -> int | None:
+        """Return the status with which a change of a device is rejected; None if it is allowed."""
         own = self.scope[who]
         if who == "reader":
             return 403
-        if pk not in self.seen(who):
+        if pk not in self.visible(who):
             return 404
         if own is not None and changes.get("device_holder", own) != own:
             return 403
         if not changes:
             return 400
-        return 409 if self.taken(changes, but=pk) else None
+        return 409 if self.conflicts(changes, but=pk) else None
 
-    def taken(self, item: dict[str, str], but: int | None = None) -> bool:
+    def conflicts(self, item: dict[str, str], but: int | None = None) -> bool:
+        """Return whether another device has the name or MAC address of the item."""
         return any(
             device[field] == item.get(field)
             for pk, device in self.devices.items()
@@ -113,80 +115,80 @@ class Model(RuleBasedStateMachine):
             for field in ("device_name", "device_mac")
         )
 
-    @rule(who=WHO, items=st.lists(DRAFTS, min_size=1, max_size=3))
+    @rule(who=WHO, items=st.lists(ITEMS, min_size=1, max_size=3))
     def register(self, who: str, items: list[dict[str, str]]) -> None:
         own = self.scope[who]
-        answer = self.apis[who].post("/api/devices", items)
-        twice = any(len({item[field] for item in items}) < len(items) for field in ("device_name", "device_mac"))
-        beyond = own is not None and any(item.get("device_holder", own) != own for item in items)
+        response = self.apis[who].post("/api/devices", items)
+        is_duplicate = any(len({item[field] for item in items}) < len(items) for field in ("device_name", "device_mac"))
+        is_forbidden = own is not None and any(item.get("device_holder", own) != own for item in items)
         if who == "reader":
             expected = 403
-        elif twice:
+        elif is_duplicate:
             expected = 400
-        elif beyond:
+        elif is_forbidden:
             expected = 403
         else:
-            expected = 409 if any(map(self.taken, items)) else 201
-        assert answer.status_code == expected, answer.json()
+            expected = 409 if any(map(self.conflicts, items)) else 201
+        assert response.status_code == expected, response.json()
         if expected == 201:
-            for item, device in zip(items, answer.json()["data"], strict=True):
+            for item, device in zip(items, response.json()["data"], strict=True):
                 assert device["id"] not in self.devices | self.retired
                 self.devices[device["id"]] = {"device_holder": own or "unknown", **item}
 
     @precondition(lambda self: self.devices)
-    @rule(who=WHO, changes=CHANGES, rehearsed=st.booleans(), data=st.data())
-    def update(self, who: str, changes: dict[str, str], rehearsed: bool, data: st.DataObject) -> None:
+    @rule(who=WHO, changes=CHANGES, dry_run=st.booleans(), data=st.data())
+    def update(self, who: str, changes: dict[str, str], dry_run: bool, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.devices)))
-        answer = self.apis[who].patch(f"/api/device/{pk}?dry_run={str(rehearsed).lower()}", changes)
-        assert answer.status_code == (self.refused(who, pk, changes) or 200), answer.json()
-        if answer.status_code == 200:
-            told = {field: answer.json()["data"][field] for field in FIELDS}
-            assert told == self.devices[pk] | changes
-            if not rehearsed:
+        response = self.apis[who].patch(f"/api/device/{pk}?dry_run={str(dry_run).lower()}", changes)
+        assert response.status_code == (self.error_status(who, pk, changes) or 200), response.json()
+        if response.status_code == 200:
+            returned = {field: response.json()["data"][field] for field in FIELDS}
+            assert returned == self.devices[pk] | changes
+            if not dry_run:
                 self.change(pk, changes)
 
     @precondition(lambda self: self.devices)
-    @rule(who=WHO, item=DRAFTS, by=st.sampled_from(["address", "id", "mac"]), data=st.data())
+    @rule(who=WHO, item=ITEMS, by=st.sampled_from(["address", "id", "mac"]), data=st.data())
     def replace(self, who: str, item: dict[str, str], by: str, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.devices)))
         if by == "mac":
             item = item | {"device_mac": self.devices[pk]["device_mac"]}
         path = f"/api/device/{pk}" if by == "address" else "/api/device"
-        answer = self.apis[who].put(path, {**item, "id": pk} if by == "id" else item)
-        assert answer.status_code == (self.refused(who, pk, item) or 200), answer.json()
-        if answer.status_code == 200:
-            assert answer.json()["data"]["id"] == pk
+        response = self.apis[who].put(path, {**item, "id": pk} if by == "id" else item)
+        assert response.status_code == (self.error_status(who, pk, item) or 200), response.json()
+        if response.status_code == 200:
+            assert response.json()["data"]["id"] == pk
             self.change(pk, item)
 
     @precondition(lambda self: self.devices)
     @rule(who=WHO, data=st.data())
     def look(self, who: str, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.devices)))
-        answer = self.apis[who].get(f"/api/device/{pk}")
-        assert answer.status_code == (200 if pk in self.seen(who) else 404)
-        if answer.status_code == 200:
-            assert {field: answer.json()["data"][field] for field in FIELDS} == self.devices[pk]
-            self.tags[pk] = answer["ETag"], self.versions[pk]
+        response = self.apis[who].get(f"/api/device/{pk}")
+        assert response.status_code == (200 if pk in self.visible(who) else 404)
+        if response.status_code == 200:
+            assert {field: response.json()["data"][field] for field in FIELDS} == self.devices[pk]
+            self.tags[pk] = response["ETag"], self.versions[pk]
 
     @precondition(lambda self: self.tags.keys() & self.devices.keys())
     @rule(who=WHO, name=NAMES, data=st.data())
-    def change_what_was_seen(self, who: str, name: str, data: st.DataObject) -> None:
+    def change_with_if_match(self, who: str, name: str, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.tags.keys() & self.devices.keys())))
         tag, version = self.tags[pk]
         changes = {"device_name": name}
-        answer = self.apis[who].patch(f"/api/device/{pk}", changes, **{"if-match": tag})
-        refused = self.refused(who, pk, changes)
-        if refused in (None, 409) and version != self.versions[pk]:
-            refused = 412
-        assert answer.status_code == (refused or 200), answer.json()
-        if answer.status_code == 200:
+        response = self.apis[who].patch(f"/api/device/{pk}", changes, **{"if-match": tag})
+        error = self.error_status(who, pk, changes)
+        if error in (None, 409) and version != self.versions[pk]:
+            error = 412
+        assert response.status_code == (error or 200), response.json()
+        if response.status_code == 200:
             self.change(pk, changes)
 
     @precondition(lambda self: self.devices)
     @rule(who=WHO, data=st.data())
     def retire(self, who: str, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.devices)))
-        expected = 403 if who == "reader" else 200 if pk in self.seen(who) else 404
+        expected = 403 if who == "reader" else 200 if pk in self.visible(who) else 404
         assert self.apis[who].delete(f"/api/device/{pk}").status_code == expected
         if expected == 200:
             self.retired[pk] = self.devices.pop(pk)
@@ -198,9 +200,9 @@ class Model(RuleBasedStateMachine):
         try:
             registry.restore([pk], SYSTEM)
         except ValidationFailed:
-            assert self.taken(self.retired[pk])
+            assert self.conflicts(self.retired[pk])
         else:
-            assert not self.taken(self.retired[pk])
+            assert not self.conflicts(self.retired[pk])
             self.devices[pk] = self.retired.pop(pk)
             self.versions[pk] += 1
 
@@ -214,67 +216,66 @@ class Model(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["RSUD Harapan", "RS Harapan"]))
     def rename(self, name: str) -> None:
-        """Hospital A answers to both of its names; what it is called now, all of its devices tell."""
+        """Hospital A is found by both names. All of its devices have the current name."""
         hospital = Hospital.objects.by_name(["rs harapan"])["rs harapan"]
         hospitals.rename(hospital, name, SYSTEM)
         hospitals.rename(hospital, "RS Harapan", SYSTEM)
 
     @rule(who=WHO, ordering=ORDERINGS, size=st.integers(1, 4))
     def walk(self, who: str, ordering: str, size: int) -> None:
-        """Forth by `next`, and back by `previous`: the same devices, in order."""
-        there, last = self.follow_pages(who, f"/api/devices?ordering={ordering}&size={size}", "next")
-        assert sorted(row["id"] for row in there) == sorted(self.seen(who))
+        """Follow `next` to the last page, and `previous` back. Both return the same devices, in order."""
+        forward, last = self.follow_pages(who, f"/api/devices?ordering={ordering}&size={size}", "next")
+        assert sorted(row["id"] for row in forward) == sorted(self.visible(who))
         field = ordering.removeprefix("-")
-        told = [(row[field], row["id"]) for row in there]
-        assert [value for value, _id in told] == sorted((row[field] for row in there), reverse=ordering[0] == "-")
+        assert [row[field] for row in forward] == sorted((row[field] for row in forward), reverse=ordering[0] == "-")
         back, _first = self.follow_pages(who, last, "previous")
-        assert {row["id"] for row in back} == set(self.seen(who))
+        assert {row["id"] for row in back} == set(self.visible(who))
 
     def follow_pages(self, who: str, url: str, direction: str) -> tuple[list[dict[str, Any]], str]:
-        """Return the devices of all pages, and the address of the last page."""
+        """Return the devices of all pages, and the URL of the last page."""
         rows: list[dict[str, Any]] = []
         while True:
-            answer = self.apis[who].get(url).json()
-            assert answer["pagination"]["total"] == len(self.seen(who))
-            rows += answer["data"]
-            following = answer["pagination"][direction]
-            if not following:
+            response = self.apis[who].get(url).json()
+            assert response["pagination"]["total"] == len(self.visible(who))
+            rows += response["data"]
+            next_url = response["pagination"][direction]
+            if not next_url:
                 return rows, url
-            url = following
+            url = next_url
 
-    @rule(who=WHO, named=st.fixed_dictionaries({}, optional=FILTERS))
-    def find(self, who: str, named: dict[str, str]) -> None:
-        answer = self.apis[who].get("/api/devices?" + urlencode(named)).json()
-        expected = {pk for pk, device in self.seen(who).items() if matches(device, named)}
-        assert {row["id"] for row in answer["data"]} == expected
-        assert answer["pagination"]["total"] == len(expected)
+    @rule(who=WHO, filters=st.fixed_dictionaries({}, optional=FILTERS))
+    def find(self, who: str, filters: dict[str, str]) -> None:
+        response = self.apis[who].get("/api/devices?" + urlencode(filters)).json()
+        expected = {pk for pk, device in self.visible(who).items() if matches(device, filters)}
+        assert {row["id"] for row in response["data"]} == expected
+        assert response["pagination"]["total"] == len(expected)
 
     @invariant()
-    def every_key_lists_what_it_may_see(self) -> None:
+    def every_key_lists_the_devices_in_its_scope(self) -> None:
         for who in self.apis:
             rows, _last = self.follow_pages(who, "/api/devices?size=2", "next")
-            assert {row["id"]: {field: row[field] for field in FIELDS} for row in rows} == self.seen(who)
-            assert len(rows) == len(self.seen(who))
+            assert {row["id"]: {field: row[field] for field in FIELDS} for row in rows} == self.visible(who)
+            assert len(rows) == len(self.visible(who))
 
     @invariant()
-    def whoever_follows_the_changes_has_a_copy(self) -> None:
+    def copies_by_the_change_feed_are_complete(self) -> None:
         for who, api in self.apis.items():
             while True:
-                answer = api.get(self.following[who]).json()
-                self.following[who] = answer["pagination"]["next"]
-                for change in answer["data"]:
+                response = api.get(self.next_paths[who]).json()
+                self.next_paths[who] = response["pagination"]["next"]
+                for change in response["data"]:
                     device = change["device"]
                     if change["action"] == "deleted":
                         del self.copies[who][device["id"]]
                     else:
                         assert (device["id"] in self.copies[who]) == (change["action"] == "updated")
                         self.copies[who][device["id"]] = {field: device[field] for field in FIELDS}
-                if not answer["data"]:
+                if not response["data"]:
                     break
-            assert self.copies[who] == self.seen(who)
+            assert self.copies[who] == self.visible(who)
 
     @invariant()
-    def every_key_is_told_what_was_taken_out_of_its_hospital(self) -> None:
+    def retired_devices_are_410_in_scope_and_404_out_of_scope(self) -> None:
         for who, api in self.apis.items():
             for pk, device in self.retired.items():
                 expected = 410 if self.scope[who] in (None, device["device_holder"]) else 404
@@ -285,7 +286,7 @@ class Model(RuleBasedStateMachine):
         assert counts.find_drift() == []
 
 
-def test_the_registry_is_its_model(db: None) -> None:
+def test_registry_behaves_like_the_model(db: None) -> None:
     run_state_machine_as_test(
         Model,
         settings=settings(

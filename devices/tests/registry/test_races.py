@@ -1,4 +1,4 @@
-"""Clients that write at the same time: threads with connections of their own, on a database that commits."""
+"""Concurrent clients: threads with separate connections, on a database that commits."""
 
 import threading
 from collections import Counter
@@ -18,7 +18,7 @@ from devices.tests.support.factories import MAC, device_payload, register
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_of_twenty_posts_of_one_mac_one_registers_and_nineteen_conflict() -> None:
+def test_one_of_twenty_concurrent_posts_of_a_mac_registers_it() -> None:
     key = issue("app").text
     responses = at_once(20, lambda n: Api(key).post("/api/devices", device_payload(n, device_mac=MAC)))
     assert Counter(response.status_code for response in responses) == {201: 1, 409: 19}
@@ -28,7 +28,7 @@ def test_of_twenty_posts_of_one_mac_one_registers_and_nineteen_conflict() -> Non
     assert Device.objects.count() == Device.history.count() == 1
 
 
-def test_lists_that_overlap_in_opposite_order_end_in_one_winner_and_no_deadlock() -> None:
+def test_overlapping_lists_in_opposite_order_do_not_deadlock() -> None:
     key = issue("app").text
     devices = [device_payload(n) for n in range(200)]
     for _ in range(3):
@@ -38,7 +38,7 @@ def test_lists_that_overlap_in_opposite_order_end_in_one_winner_and_no_deadlock(
         Device.objects.all().delete()
 
 
-def test_a_hospital_named_by_many_at_once_is_one_hospital() -> None:
+def test_concurrent_requests_create_a_new_hospital_once() -> None:
     key = issue("app").text
     posts = [[device_payload(n * 10 + m, device_holder=f"RS {m}") for m in range(5)] for n in range(10)]
     responses = at_once(10, lambda n: Api(key).post("/api/devices", posts[n][:: 1 if n % 2 else -1]))
@@ -46,25 +46,25 @@ def test_a_hospital_named_by_many_at_once_is_one_hospital() -> None:
     assert (Hospital.objects.count(), Hospital.history.count(), Device.objects.count()) == (5, 5, 50)
 
 
-def test_updates_of_one_device_are_all_kept_in_its_history() -> None:
+def test_concurrent_updates_of_a_device_are_all_recorded() -> None:
     key = issue("app").text
     [device] = register(device_payload(1))
     path = f"/api/device/{device.pk}"
     responses = at_once(12, lambda n: Api(key).patch(path, {"device_name": f"Name {n}"}))
     assert Counter(response.status_code for response in responses) == {200: 12}
-    told = list(Device.history.filter(id=device.pk).order_by("history_id").values_list("device_name", flat=True))
-    assert sorted(told) == sorted(["Cuff 1", *(f"Name {n}" for n in range(12))])
-    assert told[-1] == Device.objects.get().device_name
+    recorded = list(Device.history.filter(id=device.pk).order_by("history_id").values_list("device_name", flat=True))
+    assert sorted(recorded) == sorted(["Cuff 1", *(f"Name {n}" for n in range(12))])
+    assert recorded[-1] == Device.objects.get().device_name
 
 
-def test_updates_of_different_fields_lose_none_of_them() -> None:
+def test_concurrent_updates_of_different_fields_are_all_applied() -> None:
     key = issue("app").text
     [device] = register(device_payload(1))
     changes = [{"device_name": "New"}, {"device_type": "CORPORATE"}, {"device_mac": MAC}, {"device_holder": "RS Baru"}]
     responses = at_once(4, lambda n: Api(key).patch(f"/api/device/{device.pk}", changes[n]))
     assert Counter(response.status_code for response in responses) == {200: 4}
-    kept = Device.objects.get()
-    assert (kept.device_name, kept.device_type, kept.device_mac, kept.device_holder.name) == (  # type: ignore[union-attr]
+    stored = Device.objects.get()
+    assert (stored.device_name, stored.device_type, stored.device_mac, stored.device_holder.name) == (
         "New",
         "CORPORATE",
         MAC,
@@ -72,14 +72,14 @@ def test_updates_of_different_fields_lose_none_of_them() -> None:
     )
 
 
-def test_two_devices_that_want_one_name_get_it_once() -> None:
+def test_concurrent_updates_give_a_name_to_one_device() -> None:
     key = issue("app").text
     devices = register(*map(device_payload, range(8)))
     responses = at_once(8, lambda n: Api(key).patch(f"/api/device/{devices[n].pk}", {"device_name": "Wanted"}))
     assert Counter(response.status_code for response in responses) == {200: 1, 409: 7}
 
 
-def test_a_device_is_retired_once() -> None:
+def test_concurrent_requests_retire_a_device_once() -> None:
     key = issue("app").text
     [device] = register(device_payload(1))
     responses = at_once(8, lambda n: Api(key).delete(f"/api/device/{device.pk}"))
@@ -87,7 +87,7 @@ def test_a_device_is_retired_once() -> None:
     assert Device.history.filter(history_type="-").count() == 1
 
 
-def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_in_progress_is_the_last_one_of_a_revoked_key(monkeypatch: pytest.MonkeyPatch) -> None:
     issued = issue("app")
     in_flight, revoked = threading.Event(), threading.Event()
     list_devices = devices.DeviceViewSet.list  # called as soon as the key is authenticated
@@ -111,16 +111,16 @@ def test_a_request_in_flight_when_its_key_is_revoked_is_the_last_one(monkeypatch
     assert at_once(2, act) == [200, 401]
 
 
-def test_devices_registered_during_a_merge_are_of_the_hospital_that_stays() -> None:
+def test_devices_registered_during_a_merge_get_the_remaining_hospital() -> None:
     key = issue("app").text
     stays = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
     for turn in range(5):
-        misspelt = hospitals.get_or_create([f"RS Harapn {turn}"], SYSTEM)[f"rs harapn {turn}"]
+        misspelled = hospitals.get_or_create([f"RS Harapn {turn}"], SYSTEM)[f"rs harapn {turn}"]
 
-        def act(number: int, turn: int = turn, misspelt: Hospital = misspelt) -> int:
+        def act(number: int, turn: int = turn, misspelled: Hospital = misspelled) -> int:
             if number == 0:
-                return int(hospitals.merge([misspelt], stays, SYSTEM) is None)
-            posted = device_payload(turn * 100 + number, device_holder=misspelt.name)
+                return int(hospitals.merge([misspelled], stays, SYSTEM) is None)
+            posted = device_payload(turn * 100 + number, device_holder=misspelled.name)
             return int(Api(key).post("/api/devices", posted).status_code)
 
         assert Counter(at_once(8, act)) == {0: 1, 201: 7}

@@ -1,4 +1,4 @@
-"""find_problems returns all errors of an array in one order."""
+"""One function finds all problems of a list, in a fixed order."""
 
 from typing import Any
 
@@ -47,12 +47,12 @@ def test_errors_are_in_the_order_of_items_fields_duplicates_scope_and_conflicts(
     ]
 
 
-def test_only_a_new_device_must_name_one_of_several_hospitals(devices: dict[str, Device], of_both: Actor) -> None:
+def test_only_a_new_device_needs_one_of_several_hospitals(devices: dict[str, Device], of_both: Actor) -> None:
     items: list[Any] = [device_payload(7), device_payload(1)]
     assert found(find_problems(items, of_both, known={1: devices["a"].pk})) == [(0, "device_holder", "required")]
 
 
-def test_malformed_hospital_is_not_reported_as_missing_too(of_both: Actor) -> None:
+def test_malformed_hospital_is_not_also_reported_as_missing(of_both: Actor) -> None:
     malformed = [FieldError("device_holder", ErrorCode.BLANK, "", 0)]
     assert find_problems([device_payload(7)], of_both, malformed=malformed) == malformed  # type: ignore[list-item]
 
@@ -66,12 +66,12 @@ def test_write_without_other_errors_does_not_query_registered_devices(
     assert found(find_problems([*items, *items], SYSTEM, is_write=True))[-1] == (1, "device_mac", "unique")
 
 
-def test_device_can_keep_its_values_or_pass_them_to_another_item(devices: dict[str, Device]) -> None:
+def test_device_can_keep_its_values_or_release_them_to_another_item(devices: dict[str, Device]) -> None:
     a, b = devices["a"], devices["b"]
     swapped: list[Any] = [device_payload(1, device_name=b.device_name), device_payload(2, device_name=a.device_name)]
     assert find_problems(swapped, SYSTEM, known={0: a.pk, 1: b.pk}) == []
-    kept: list[Any] = [device_payload(1, device_name=b.device_name), {"device_type": "CORPORATE"}]
-    assert found(find_problems(kept, SYSTEM, known={0: a.pk, 1: b.pk})) == [(0, "device_name", "unique")]
+    unreleased: list[Any] = [device_payload(1, device_name=b.device_name), {"device_type": "CORPORATE"}]
+    assert found(find_problems(unreleased, SYSTEM, known={0: a.pk, 1: b.pk})) == [(0, "device_name", "unique")]
 
 
 def test_item_matches_the_device_with_its_id_or_else_its_mac(devices: dict[str, Device], rs_a: Hospital) -> None:
@@ -90,7 +90,7 @@ def test_item_matches_the_device_with_its_id_or_else_its_mac(devices: dict[str, 
     assert Existing(items, own).match(ids, load) == {0: devices["a"], 2: devices["a"]}
 
 
-def test_device_retired_before_it_is_locked_is_not_a_conflict(devices: dict[str, Device]) -> None:
+def test_device_retired_before_it_is_locked_does_not_conflict(devices: dict[str, Device]) -> None:
     items: list[Any] = [device_payload(1)]
     existing = Existing(items, SYSTEM)
     assert existing.owners["device_mac"]

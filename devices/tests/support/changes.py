@@ -1,4 +1,4 @@
-"""The change feed."""
+"""Requests to the change feed."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ PATH = "/api/devices/changes"
 
 
 def actions_of(response: Any) -> list[tuple[str, str]]:
-    """Return the action and the name of the device of each event."""
+    """Return the action and the device's name of each event of a page."""
     assert response.status_code == 200, response.content
     return [(event["action"], event["device"]["device_name"]) for event in response.json()["data"]]
 
 
 def follow(api: Api, path: str = PATH) -> tuple[list[dict[str, Any]], str]:
-    """Follow `next` until there is nothing new; return all events, and the path of the next page."""
+    """Follow `next` until a page is empty. Return all events, and the path of the next request."""
     events: list[dict[str, Any]] = []
     while True:
         body = api.get(path).json()

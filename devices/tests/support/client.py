@@ -1,19 +1,16 @@
-"""A client application that tests send requests with."""
+"""A client application that sends requests to the API."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.test import Client
 
 from devices.access.actor import SYSTEM
 from devices.accounts import api_keys
 
-if TYPE_CHECKING:
-    pass
-
 
 class Api:
-    """A client application: it sends its key and JSON, and gets the envelope back."""
+    """A client application. It sends JSON with its key, and additional headers as keyword arguments."""
 
     def __init__(self, key: str | None, **headers: str) -> None:
         self.headers = headers if key is None else {"x-api-key": key, **headers}
@@ -40,9 +37,10 @@ class Api:
 
 
 def issue(name: str, **settings: Any) -> api_keys.IssuedKey:
+    """Issue an API key with these settings, such as `hospital` and `read_only`."""
     return api_keys.issue(name, SYSTEM, **settings)
 
 
 def errors(response: Any) -> list[tuple[str | None, str]]:
-    """What an error answer finds wrong: field and code."""
+    """Return the field and code of each error of a response."""
     return [(error["field"], error["code"]) for error in response.json()["errors"]]

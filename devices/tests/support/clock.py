@@ -1,9 +1,8 @@
-"""Set the clock of the registry."""
+"""Clocks that tests can set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from django.utils import timezone
@@ -12,29 +11,28 @@ from devices import registry
 from devices.history import recording
 from devices.registry import hospitals
 
-if TYPE_CHECKING:
-    pass
-
 
 def set_clock(patch: pytest.MonkeyPatch, now: Callable[[], datetime]) -> None:
-    """Give the verbs, and the history that they write, another present."""
+    """Set the clock of the functions that write devices, hospitals and their history."""
     for module in (registry.devices, recording, hospitals):
         patch.setattr(module, "now_ms", now)
 
 
 @contextmanager
 def days_ago(days: float) -> Iterator[None]:
-    """Write history as of that time: the database lets nobody give it another date afterwards."""
+    """Record changes with an earlier date. The database rejects a change of the date afterwards."""
     then = timezone.now() - timedelta(days=days)
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch, lambda: then)
         yield
 
 
-MINUTE = 1_000_000_020
+MINUTE = 1_000_000_020  # seconds since 1970 UTC: the beginning of a minute
 
 
 class Clock:
+    """A clock for the rate limiter. A test sets it with `at`."""
+
     def __init__(self) -> None:
         self.at = MINUTE + 15.0
 

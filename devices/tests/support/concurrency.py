@@ -1,4 +1,4 @@
-"""Run functions at the same time."""
+"""Run a function in several threads at the same time."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,10 @@ from django.db import connection
 
 
 def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
-    """Let so many threads act at the same moment; return what each of them got."""
+    """Call `act` with 0 to `count` - 1 in as many threads, which start at the same moment. Return the results in order.
+
+    Each thread has its own database connection.
+    """
     start = threading.Barrier(count)
 
     def run(number: int) -> Any:

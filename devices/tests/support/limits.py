@@ -6,7 +6,7 @@ from devices.ratelimit.limiter import BATCH_DIVISOR, Reservation, StoreUnavailab
 
 
 class MemoryStore:
-    """A counter in memory. Counts how often it was called, and fails while it is down."""
+    """Counts permits in memory, and its own calls. It is unavailable while `is_down` is set."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, Window], int] = {}

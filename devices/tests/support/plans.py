@@ -1,4 +1,4 @@
-"""Query plans of the statements that code under test sends, and what makes a plan quadratic."""
+"""Query plans of the statements that the tested code sends, and a search for quadratic plans."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,20 +7,20 @@ from typing import Any
 import orjson
 from django.db import connection
 
-PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "(")
-WHOLE = ("Function Scan", "Materialize", "Seq Scan")  # nodes of PostgreSQL that read all rows each time they run
-LARGE = 100  # rows: PostgreSQL rightly scans a table of fewer, and plans anew once there are more
+EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "(")
+FULL_SCANS = ("Function Scan", "Materialize", "Seq Scan")  # nodes of PostgreSQL that read all rows each time they run
+LARGE = 100  # rows; PostgreSQL rightly scans a smaller table, and plans again when it has grown
 
-Plans = dict[str, list[str]]  # by statement: the scans of its plan that run once per row of something else
+Plans = dict[str, list[str]]  # by statement: the full scans that its plan repeats for each row of another node
 
 
 @contextmanager
 def explained() -> Iterator[Plans]:
-    """Explain each statement before it runs, and give the plans."""
+    """Explain each statement of the block before it runs. Yield the plans, which are complete after the block."""
     plans: Plans = {}
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith(PLANNED) and sql not in plans:
+        if sql.startswith(EXPLAINED) and sql not in plans:
             plans[sql] = list(repeated_scans(sql, params))
         return execute(sql, params, many, context)
 
@@ -29,12 +29,13 @@ def explained() -> Iterator[Plans]:
 
 
 def repeated_scans(sql: str, params: Any) -> Iterator[str]:
+    """Return a description of each full scan that the plan of the statement repeats."""
     if connection.vendor == "sqlite":
         rows = _fetch(f"EXPLAIN QUERY PLAN {sql}", params)
         return _of_sqlite({pk: (parent, detail) for pk, parent, _unused, detail in rows})
     [[plan]] = _fetch(f"EXPLAIN (FORMAT JSON) {sql}", params)
-    [told] = orjson.loads(plan) if isinstance(plan, str) else plan
-    return _of_postgresql(told["Plan"], repeated=False)
+    [explanation] = orjson.loads(plan) if isinstance(plan, str) else plan
+    return _of_postgresql(explanation["Plan"], repeated=False)
 
 
 def _fetch(sql: str, params: Any) -> list[Any]:
@@ -46,8 +47,8 @@ def _fetch(sql: str, params: Any) -> list[Any]:
 def _of_sqlite(steps: dict[int, tuple[int, str]]) -> Iterator[str]:
     """Return each SCAN inside a loop or in a correlated subquery: https://www.sqlite.org/eqp.html.
 
-    Steps with the same parent are loops, each inside the one before. A JSON list is a virtual table without an index:
-    SQLite reads all of it also where it says SEARCH.
+    Steps with the same parent are nested loops. A JSON list is a virtual table without an index, so SQLite reads all of
+    it even if the step is a SEARCH.
     """
     parents_with_a_loop = set()
     for parent, detail in steps.values():
@@ -67,10 +68,10 @@ def _is_correlated(step: int, steps: dict[int, tuple[int, str]]) -> bool:
 
 
 def _of_postgresql(node: dict[str, Any], *, repeated: bool) -> Iterator[str]:
-    """Return each node that reads all rows in the inner side of a loop, or in a correlated subplan."""
+    """Return each node that reads all rows on the inner side of a loop, or in a correlated subplan."""
     children = node.pop("Plans", [])
     kind, table = node["Node Type"], node.get("Relation Name")
-    if repeated and kind in WHOLE and (table is None or _is_large(table)):
+    if repeated and kind in FULL_SCANS and (table is None or _is_large(table)):
         yield f"{kind} of {table or node.get('Function Name') or 'rows'}"
     for child in children:
         relation, name = child["Parent Relationship"], child.get("Subplan Name")

@@ -1,3 +1,5 @@
+"""Notations and manufacturers of MAC addresses, and manufacturer IDs."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,12 +25,12 @@ EUI64 = "D0:61:AE:FF:FE:D4:58:94"
         "  d061aed45894\t",
     ],
 )
-def test_every_usual_notation_of_48_bits_is_read(text: str) -> None:
+def test_48_bits_are_parsed_in_every_usual_notation(text: str) -> None:
     assert mac.parse_mac(text) == EUI48
 
 
 @pytest.mark.parametrize("text", ["D0:61:AE:FF:FE:D4:58:94", "d061.aeff.fed4.5894", "d061aefffed45894"])
-def test_every_usual_notation_of_64_bits_is_read(text: str) -> None:
+def test_64_bits_are_parsed_in_every_usual_notation(text: str) -> None:
     assert mac.parse_mac(text) == EUI64
 
 
@@ -47,30 +49,44 @@ def test_every_usual_notation_of_64_bits_is_read(text: str) -> None:
         ":D0:61:AE:D4:58:94",
         "D0 61 AE D4 58 94",
         "٠٠٠٠٠٠٠٠٠٠٠٠",
-        "\ufb00D061AED4589",  # the ligature of two letters f, whose capitals are FF
+        "\ufb00D061AED4589",  # a ligature of two letters f; its capitals are FF
         "1.0E+11",
         "001-20210101-0001",
     ],
 )
-def test_anything_else_is_none(text: str) -> None:
+def test_other_texts_are_not_mac_addresses(text: str) -> None:
     assert mac.parse_mac(text) is None
 
 
 @pytest.mark.parametrize("text", ["stra\u00dfe", "\ufb00\ufb00", "pre\u017ft"])
-def test_a_letter_whose_capitals_are_ascii_is_in_no_makers_code_and_no_part(text: str) -> None:
+def test_letters_with_ascii_capitals_are_rejected(text: str) -> None:
     assert mac.parse_manufacturer_id(text) is None
     assert mac.parse_mac_fragment(text) is None
 
 
 @given(st.binary(min_size=6, max_size=6) | st.binary(min_size=8, max_size=8), st.sampled_from(["", ":", "-", "."]))
-def test_writing_what_was_read_changes_nothing(octets: bytes, separator: str) -> None:
-    written = mac.parse_mac(octets.hex(separator) if separator else octets.hex())
-    assert written == octets.hex(":").upper()
-    assert mac.parse_mac(written) == written
+def test_canonical_form_is_parsed_to_itself(octets: bytes, separator: str) -> None:
+    parsed = mac.parse_mac(octets.hex(separator) if separator else octets.hex())
+    assert parsed == octets.hex(":").upper()
+    assert mac.parse_mac(parsed) == parsed
 
 
 @given(st.text(max_size=40))
-def test_no_text_breaks_the_reader(text: str) -> None:
-    for read in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
-        result = read(text)
+def test_parsers_accept_any_text_without_an_error(text: str) -> None:
+    for parse in (mac.parse_mac, mac.parse_manufacturer_id, mac.parse_mac_fragment):
+        result = parse(text)
         assert result is None or result == result.upper()
+
+
+@pytest.mark.parametrize(
+    ("address", "company"),
+    [
+        ("00:1B:63:84:45:E6", "Apple, Inc."),
+        ("00:1B:63:FF:FE:84:45:E6", "Apple, Inc."),
+        ("02:1B:63:84:45:E6", None),  # locally administered: phones generate such addresses
+        ("FC:FF:FF:00:00:01", None),  # not assigned
+        ("ABPM-0042", None),  # a manufacturer ID
+    ],
+)
+def test_manufacturer_is_found_by_the_address(address: str, company: str | None) -> None:
+    assert mac.manufacturer(address) == company

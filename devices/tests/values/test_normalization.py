@@ -1,4 +1,4 @@
-"""Texts that look the same are the same text, wherever they come in."""
+"""Texts that look the same are stored as the same text, from all sources."""
 
 import unicodedata
 from typing import Any
@@ -19,13 +19,13 @@ from devices.tests.support.users import add_user
 from devices.values import hospital_names, normalization
 
 EVERY_CHARACTER = [chr(point) for point in range(0x110000)]
-SAME = {  # what a client may send for a name, and what is stored
+SAME = {  # names that a client can send, and the stored names
     "NFD": ("Cafe\u0301 3", "Caf\u00e9 3"),
     "no-break space": ("Alfa\u00a03", "Alfa 3"),
     "ideographic space": ("Alfa\u30003", "Alfa 3"),
     "line separators": ("Alfa\u2028\u20293", "Alfa 3"),
     "a newline and a tab": ("Alfa\r\n\t3", "Alfa 3"),
-    "a blank of Braille": ("\u2800Alfa\u28003", "Alfa 3"),
+    "Braille blank": ("\u2800Alfa\u28003", "Alfa 3"),
     "zero-width space": ("Al\u200bfa 3\u200b", "Alfa 3"),
     "byte-order mark": ("\ufeffAlfa 3", "Alfa 3"),
     "soft hyphen": ("Al\u00adfa 3", "Alfa 3"),
@@ -34,7 +34,7 @@ SAME = {  # what a client may send for a name, and what is stored
     "Hangul filler": ("Alfa 3\u3164\uffa0", "Alfa 3"),
     "tags": ("Alfa 3\U000e0041\U000e007f", "Alfa 3"),
     "joined emoji": ("\U0001f469\u200d\u2695\ufe0f 3", "\U0001f469\u2695 3"),
-    "a joiner between a mark and its letter": ("e\u034f\u0301", "\u00e9"),
+    "joiner between a letter and its mark": ("e\u034f\u0301", "\u00e9"),
 }
 BLANK = ["\u200b", "\u3164", "\u2800", "\u00a0", "\u2028", "\ufeff \u00ad", "\U000e0020", "\U0001d159"]
 REJECTED = ["\u202e", "\u202a", "\u2066", "\u2069", "\ue000", "\U0010fffd", "\ufdd0", "\U0001ffff", "\ufff9", "\u0600"]
@@ -46,14 +46,14 @@ def test_texts_that_look_the_same_are_stored_as_one(sent: str, stored: str) -> N
 
 
 @pytest.mark.parametrize("text", BLANK)
-def test_text_that_shows_nothing_is_blank(text: str) -> None:
+def test_text_without_visible_characters_is_blank(text: str) -> None:
     with pytest.raises(ValidationError) as caught:
         device_data.clean_text(text)
     assert caught.value.code == "blank"
 
 
 @pytest.mark.parametrize("character", REJECTED)
-def test_character_that_misleads_or_means_nothing_is_rejected(character: str) -> None:
+def test_misleading_and_meaningless_characters_are_rejected(character: str) -> None:
     with pytest.raises(ValidationError) as caught:
         device_data.clean_text(f"Alfa{character}3")
     assert caught.value.code == "characters"
@@ -65,11 +65,11 @@ def test_stored_character_is_visible_and_in_normal_form() -> None:
         text = normalization.normalize(f"a{character}a")
         if normalization.is_rejected(text):
             continue
-        assert not {unicodedata.category(kept) for kept in text if kept != " "} & hidden, ascii(character)
+        assert not {unicodedata.category(each) for each in text if each != " "} & hidden, ascii(character)
         assert normalization.normalize(text) == text == unicodedata.normalize("NFC", text), ascii(character)
 
 
-def test_folded_name_fits_its_column_and_stays_as_it_is() -> None:
+def test_folded_name_fits_its_column_and_folding_is_idempotent() -> None:
     for character in EVERY_CHARACTER:
         folded = hospital_names.fold_name(character)
         assert len(folded) <= 3 * len(normalization.normalize(character)), ascii(character)
@@ -78,11 +78,11 @@ def test_folded_name_fits_its_column_and_stays_as_it_is() -> None:
 
 def test_longest_decomposition_is_known() -> None:
     longest = max(len(unicodedata.normalize("NFD", character)) for character in EVERY_CHARACTER)
-    assert longest == normalization.LONGEST_DECOMPOSITION
+    assert longest == normalization.MAX_DECOMPOSITION
 
 
 def test_length_is_counted_after_normalization() -> None:
-    name = "\u1f82" * 255  # each of which is four characters in NFD
+    name = "\u1f82" * 255  # four characters each in NFD
     assert device_data.clean_text(unicodedata.normalize("NFD", name)) == name
     for longer in (f"{name}a", unicodedata.normalize("NFD", f"{name}a"), "a\u0327\u0301" * 300_000):
         with pytest.raises(ValidationError) as caught:
@@ -90,16 +90,16 @@ def test_length_is_counted_after_normalization() -> None:
         assert caught.value.code == "max_length"
 
 
-def test_text_too_long_for_a_name_is_not_brought_into_nfc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_too_long_for_a_name_is_not_converted_to_nfc(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = []
 
-    def note(_form: str, text: str) -> str:
+    def convert(_form: str, text: str) -> str:
         lengths.append(len(text))
         return text
 
-    monkeypatch.setattr(normalization.unicodedata, "normalize", note)
+    monkeypatch.setattr(unicodedata, "normalize", convert)
     normalization.normalize("e\u0301" * 600)
-    normalization.normalize("\u0327\u0301" * 200)  # marks are sorted one by one, in time that grows with the square
+    normalization.normalize("\u0327\u0301" * 200)  # sorting marks takes quadratic time
     normalization.normalize("e\u0301" * 500)
     normalization.normalize("\u0327\u0301" * 100)
     assert lengths == [1_000, 200]
@@ -131,14 +131,14 @@ def test_hospital_in_another_normal_form_and_case_is_one_hospital(api: Api) -> N
 
 
 @pytest.mark.parametrize("sent", ["unkno\u200bwn", "\u3164UNKNOWN", "un\u00adknown\u00a0"])
-def test_unknown_with_invisible_characters_is_no_hospital(api: Api, sent: str) -> None:
+def test_unknown_with_invisible_characters_means_no_hospital(api: Api, sent: str) -> None:
     assert (
         api.post("/api/device", device_payload(1, device_holder=sent)).json()["data"][0]["device_holder"] == "unknown"
     )
     assert not Hospital.objects.exists()
 
 
-def test_mac_with_invisible_characters_around_it_is_a_mac(api: Api) -> None:
+def test_mac_with_invisible_characters_around_it_is_parsed(api: Api) -> None:
     device = api.post("/api/device", device_payload(1, device_mac="\u200ed061.aed4.5894\ufeff")).json()["data"][0]
     assert device["device_mac"] == "D0:61:AE:D4:58:94"
 
@@ -151,11 +151,11 @@ def test_filter_normalizes_its_value(api: Api, parameter: str, sent: str) -> Non
     assert [device["device_name"] for device in found] == ["Caf\u00e9 3"]
 
 
-def test_key_of_a_hospital_is_within_it_however_the_name_is_sent(api_a: Api) -> None:
+def test_key_of_a_hospital_can_send_any_spelling_of_its_name(api_a: Api) -> None:
     assert api_a.post("/api/device", device_payload(1, device_holder="RS\u00a0Harapan\u200b")).status_code == 201
 
 
-# --- The admin, an import and a command
+# --- Admin, import and commands
 
 
 @pytest.mark.parametrize("sent", ["Cafe\u0301\u00a03", "\u200bCaf\u00e9  3"])
@@ -174,7 +174,7 @@ def test_admin_search_normalizes_its_text(operator: Client, sent: str) -> None:
         assert len(shown.context["cl"].result_list) == 1, page
 
 
-def test_import_with_other_spellings_of_a_hospital_names_no_new_one(operator: Client, rs_a: Hospital) -> None:
+def test_import_with_other_spellings_of_a_hospital_reports_no_new_one(operator: Client, rs_a: Hospital) -> None:
     lines = [device_payload(1, device_holder="RS\u00a0Harapan"), device_payload(2, device_holder="rs\u200b harapan")]
     url = choose(operator, csv(*lines))["location"]
     assert "will be registered" not in operator.get(url).content.decode()
@@ -191,20 +191,20 @@ def test_import_finds_names_that_look_the_same(operator: Client) -> None:
     assert "Row 2 of the file has the same name." in operator.get(url).content.decode()
 
 
-def test_name_padded_with_invisible_characters_is_not_cut(operator: Client) -> None:
+def test_name_padded_with_invisible_characters_is_not_truncated(operator: Client) -> None:
     name = "".join(f"{letter}\u200b" for letter in "x" * 255)
     url = choose(operator, csv(device_payload(1, device_name=name, device_holder="")))["location"]
     assert operator.get(url).context["rows"][0]["fields"][0]["new"] == "x" * 255
 
 
-def test_new_hospital_with_letters_of_another_alphabet_is_named_before_it_is_registered(
+def test_new_hospital_with_letters_of_another_alphabet_is_shown_before_it_is_registered(
     operator: Client, rs_a: Hospital
 ) -> None:
     url = choose(operator, csv(device_payload(1, device_holder="RS H\u0430rapan")))["location"]  # a Cyrillic letter
     assert "registered: RS H\u0430rapan." in operator.get(url).content.decode()
 
 
-def test_names_of_keys_and_people_are_normalized(operator: Client) -> None:
+def test_names_of_keys_and_users_are_normalized(operator: Client) -> None:
     operator.post("/admin/devices/apikey/add/", key_form(name="Ward\u00a0app\u200b"))
     call_command("create_api_key", "Lab\u2003app", "--hospital", "RS\u00a0Harapan\u200b")
     assert set(ApiKey.objects.values_list("name", flat=True)) == {"Ward app", "Lab app"}
@@ -214,11 +214,11 @@ def test_names_of_keys_and_people_are_normalized(operator: Client) -> None:
     ]
 
 
-# --- Rows from before names were normalized
+# --- Rows that were stored before names were normalized
 
 
 @pytest.fixture
-def old(rs_a: Hospital, rs_b: Hospital) -> dict[str, Any]:
+def unnormalized(rs_a: Hospital, rs_b: Hospital) -> dict[str, Any]:
     """Two hospitals and a device whose names are not normalized."""
     Hospital.objects.filter(pk=rs_a.pk).update(name="RS  Alfa", name_folded="rs  alfa")
     Hospital.objects.filter(pk=rs_b.pk).update(name="RS\u200b Beta", name_folded="rs\u200b beta")
@@ -228,8 +228,8 @@ def old(rs_a: Hospital, rs_b: Hospital) -> dict[str, Any]:
     return {"a": a, "b": b, "device": device.pk}
 
 
-def test_old_rows_are_read_and_sent_back(api: Api, old: dict[str, Any]) -> None:
-    path = f"/api/device/{old['device']}"
+def test_unnormalized_device_can_be_read_and_sent_back(api: Api, unnormalized: dict[str, Any]) -> None:
+    path = f"/api/device/{unnormalized['device']}"
     row = api.get(path).json()["data"]
     assert (row["device_name"], row["device_holder"]) == ("Cafe\u0301\u200b 1", "RS  Alfa")
     assert api.patch(path, {"device_type": "CORPORATE"}).status_code == 200
@@ -238,27 +238,28 @@ def test_old_rows_are_read_and_sent_back(api: Api, old: dict[str, Any]) -> None:
     assert Hospital.objects.count() == 2
 
 
-def test_old_hospital_is_not_registered_a_second_time(api: Api, old: dict[str, Any]) -> None:
+def test_unnormalized_hospital_is_not_registered_a_second_time(api: Api, unnormalized: dict[str, Any]) -> None:
     sent = [
         device_payload(2, device_holder="rs beta"),
         device_payload(3, device_holder="RS\u200b Beta"),
         device_payload(4, device_holder="RS Gamma"),
     ]
     assert api.post("/api/devices", sent).status_code == 201
-    held = Device.objects.exclude(pk=old["device"]).order_by("pk").values_list("device_holder__name", flat=True)
-    assert list(held) == ["RS\u200b Beta", "RS\u200b Beta", "RS Gamma"]
+    others = Device.objects.exclude(pk=unnormalized["device"])
+    names = others.order_by("pk").values_list("device_holder__name", flat=True)
+    assert list(names) == ["RS\u200b Beta", "RS\u200b Beta", "RS Gamma"]
 
 
-def test_key_of_an_old_hospital_stays_within_it(old: dict[str, Any]) -> None:
-    key = Api(issue("ward app", hospital=old["a"]).text)
-    Hospital.objects.create(name="RS Alfa")  # another one, which has the normalized name
-    path = f"/api/device/{old['device']}"
+def test_key_of_an_unnormalized_hospital_stays_in_its_scope(unnormalized: dict[str, Any]) -> None:
+    key = Api(issue("ward app", hospital=unnormalized["a"]).text)
+    Hospital.objects.create(name="RS Alfa")  # another hospital with the normalized name
+    path = f"/api/device/{unnormalized['device']}"
     assert key.put(path, key.get(path).json()["data"]).status_code == 200
     assert key.post("/api/device", device_payload(2, device_holder="RS Alfa")).status_code == 201
-    assert set(Device.objects.values_list("device_holder", flat=True)) == {old["a"].pk}
+    assert set(Device.objects.values_list("device_holder", flat=True)) == {unnormalized["a"].pk}
 
 
-def test_old_hospital_is_renamed(operator: Client, old: dict[str, Any]) -> None:
-    page = f"/admin/devices/hospital/{old['a'].pk}/change/"
+def test_unnormalized_hospital_can_be_renamed(operator: Client, unnormalized: dict[str, Any]) -> None:
+    page = f"/admin/devices/hospital/{unnormalized['a'].pk}/change/"
     assert operator.post(page, {"name": "RS Alfa"}).status_code == 302
-    assert Hospital.objects.get(pk=old["a"].pk).name_folded == "rs alfa"
+    assert Hospital.objects.get(pk=unnormalized["a"].pk).name_folded == "rs alfa"

@@ -1,4 +1,4 @@
-"""Connections that cross a network are encrypted and verified; secrets may be read from files."""
+"""Checks of the connections to other machines, and secrets that are read from files."""
 
 import os
 import subprocess
@@ -40,12 +40,12 @@ def warnings(settings: Any, url: str = LOCAL[0], redis: str = "", https: bool = 
 
 
 @pytest.mark.parametrize("url", LOCAL)
-def test_a_local_or_verified_database_has_no_warning(settings: Any, url: str) -> None:
+def test_local_or_verified_database_has_no_warning(settings: Any, url: str) -> None:
     assert warnings(settings, url) == []
 
 
 @pytest.mark.parametrize("url", UNPROTECTED)
-def test_an_unverified_database_on_another_machine_has_a_warning(settings: Any, url: str) -> None:
+def test_unverified_database_on_another_machine_has_a_warning(settings: Any, url: str) -> None:
     assert warnings(settings, url) == ["devices.W003"]
     assert warnings(settings, url, https=False) == []
 
@@ -53,11 +53,11 @@ def test_an_unverified_database_on_another_machine_has_a_warning(settings: Any, 
 @pytest.mark.parametrize(
     "url", ["", "redis://127.0.0.1:6379/0", "rediss://:x@redis.example.org/0", "unix:///run/redis"]
 )
-def test_a_local_or_encrypted_redis_has_no_warning(settings: Any, url: str) -> None:
+def test_local_or_encrypted_redis_has_no_warning(settings: Any, url: str) -> None:
     assert warnings(settings, redis=url) == []
 
 
-def test_an_unencrypted_redis_on_another_machine_has_a_warning(settings: Any) -> None:
+def test_unencrypted_redis_on_another_machine_has_a_warning(settings: Any) -> None:
     assert warnings(settings, redis="redis://:x@redis.example.org:6379/0") == ["devices.W006"]
 
 
@@ -68,7 +68,7 @@ def check(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_secrets_are_read_from_files(tmp_path: Path) -> None:
-    """As systemd's LoadCredential= provides them."""
+    """systemd provides secrets as files with LoadCredential=."""
     key, url = tmp_path / "secret_key", tmp_path / "database_url"
     key.write_text("k" * 50 + "\n")
     url.write_text("nonsense://registry:hunter2@localhost/x\n")
@@ -79,7 +79,7 @@ def test_secrets_are_read_from_files(tmp_path: Path) -> None:
     assert "hunter2" not in failed.stderr + failed.stdout
 
 
-def test_a_secret_file_is_validated_and_a_missing_one_is_named(tmp_path: Path) -> None:
+def test_secret_file_is_validated_and_a_missing_one_is_reported(tmp_path: Path) -> None:
     short = tmp_path / "secret_key"
     short.write_text("hunter2")
     for path in (short, tmp_path / "missing"):

@@ -1,4 +1,4 @@
-"""What is on record stays: the database itself refuses to change or remove it, in plain SQL too."""
+"""The database rejects changes and deletions of records, also in plain SQL."""
 
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -38,8 +38,8 @@ def run(statement: str) -> int:
 
 
 @pytest.fixture
-def on_record(rs_a: Hospital, rs_b: Hospital) -> None:
-    """A row in each of the tables, and more."""
+def records(rs_a: Hospital, rs_b: Hospital) -> None:
+    """Create at least one row in each append-only table."""
     register(device_payload(1))
     issue("ward app")
     audit_log.record(Action.EXPORTED, devices=1)
@@ -52,7 +52,7 @@ def number_of(table: str) -> int:
 
 
 @pytest.mark.parametrize("table", append_only.TABLES)
-def test_plain_sql_neither_changes_nor_removes_what_is_on_record(on_record: None, table: str) -> None:
+def test_plain_sql_cannot_change_or_delete_records(records: None, table: str) -> None:
     key, at = append_only.RECORDS.get(table, ("id", "pruning_before"))
     change = f"{at} = '2001-01-01 00:00:00+00:00'" if table in append_only.RECORDS else "years = years - 1"
     statements = [f"UPDATE {table} SET {change}", f"DELETE FROM {table}"]
@@ -63,13 +63,13 @@ def test_plain_sql_neither_changes_nor_removes_what_is_on_record(on_record: None
     before = number_of(table)
     assert before > 0
     for statement in statements:
-        with pytest.raises(IntegrityError, match="neither changed nor removed before their time"):
+        with pytest.raises(IntegrityError, match="cannot be deleted before the end of their retention"):
             run(statement)
     assert number_of(table) == before
 
 
-@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no replication that triggers would leave alone")
-def test_who_says_that_they_replicate_is_refused_too(on_record: None) -> None:
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no replication role")
+def test_replication_role_cannot_delete_records(records: None) -> None:
     run("SET session_replication_role = 'replica'")
     try:
         with pytest.raises(IntegrityError):
@@ -78,53 +78,54 @@ def test_who_says_that_they_replicate_is_refused_too(on_record: None) -> None:
         run("RESET session_replication_role")
 
 
-def test_opening_the_way_for_what_is_not_past_its_time_opens_nothing(on_record: None) -> None:
+def test_allowing_pruning_does_not_release_records_before_their_retention_ends(records: None) -> None:
     for table in append_only.RECORDS:
         with pytest.raises(IntegrityError), retention.allow_pruning(timezone.now() + timedelta(days=1)):
             run(f"DELETE FROM {table}")
 
 
-def past(days: float) -> AuditEvent:
+def event_before(days: float) -> AuditEvent:
+    """Create an event that is this number of days old."""
     return AuditEvent.objects.create(
         action=Action.EXPORTED, channel="command", created_at=timezone.now() - timedelta(days=days)
     )
 
 
-def test_what_is_past_its_time_is_removed_while_prune_runs_and_never_else() -> None:
-    old = past(PAST)
+def test_expired_records_can_be_deleted_only_while_prune_runs() -> None:
+    old = event_before(PAST)
     with pytest.raises(IntegrityError), transaction.atomic():
         old.delete()
     with retention.allow_pruning(retention.retention_cutoff()):
         assert run(f"DELETE FROM devices_auditevent WHERE id = {old.pk}") == 1
-    old = past(PAST)
+    old = event_before(PAST)
     with pytest.raises(IntegrityError), transaction.atomic():
         old.delete()
     assert AuditRetention.objects.get().pruning_before is None
 
 
-def test_prune_removes_the_events_past_their_time_and_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_deletes_expired_events_and_records_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     for days in (PAST, PAST, PAST + 1, 2190, 0):
-        past(days)
+        event_before(days)
     with days_ago(PAST):
         register(device_payload(1))
     assert prune("--dry-run")[-1] == "[dry run] 3 audit log events would be deleted."
     assert prune()[-1] == "3 audit log events deleted."
     assert AuditEvent.objects.filter(action=Action.EXPORTED).count() == 2
-    told = AuditEvent.objects.get(action=Action.PRUNED)
-    assert (told.channel, told.details["events"]) == ("command", 3)
+    recorded = AuditEvent.objects.get(action=Action.PRUNED)
+    assert (recorded.channel, recorded.details["events"]) == ("command", 3)
     assert Device.history.count() == 1
     assert prune()[-1] == "0 audit log events deleted."
     assert AuditEvent.objects.filter(action=Action.PRUNED).count() == 1
 
 
-def test_that_something_was_pruned_stays_for_good() -> None:
+def test_record_of_pruning_is_never_pruned() -> None:
     AuditEvent.objects.create(action=Action.PRUNED, channel="command", created_at=timezone.now() - timedelta(days=9999))
     assert prune()[-1] == "0 audit log events deleted."
     assert AuditEvent.objects.count() == 1
 
 
-def test_changes_are_not_pruned_before_their_time() -> None:
+def test_changes_are_not_pruned_before_their_retention_ends() -> None:
     with days_ago(2000):
         [device] = register(device_payload(1))
         registry.update(Device.objects.filter(pk=device.pk), {"device_name": "New"}, SYSTEM)
@@ -134,8 +135,8 @@ def test_changes_are_not_pruned_before_their_time() -> None:
     assert prune(*CHANGES)[-1] == "0 changes deleted."
 
 
-def test_the_time_can_be_raised_and_not_lowered(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    past(PAST)
+def test_retention_can_be_increased_but_not_reduced(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    event_before(PAST)
     settings.AUDIT_YEARS = 7
     assert prune()[-1] == "0 audit log events deleted."
     raised = AuditEvent.objects.get(action=Action.RETENTION_EXTENDED)
@@ -147,7 +148,7 @@ def test_the_time_can_be_raised_and_not_lowered(settings: Any, capsys: pytest.Ca
         AuditRetention.objects.update(years=1)
 
 
-def test_the_triggers_are_put_back_by_migrate_and_missed_by_check(on_record: None) -> None:
+def test_check_reports_missing_triggers_and_migrate_restores_them(records: None) -> None:
     def problems() -> list[str]:
         return [str(problem.id) for problem in checks.run_checks(databases=["default"], tags=[checks.Tags.database])]
 
@@ -174,26 +175,27 @@ def _losses(table: str) -> list[Callable[[], object]]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_flush_is_refused_and_a_table_that_django_remakes_is_watched_again(on_record: None) -> None:
+def test_flush_is_rejected_and_migrate_protects_a_recreated_table(records: None) -> None:
     with pytest.raises((CommandError, IntegrityError)):
         call_command("flush", interactive=False, verbosity=0)
     assert Device.history.count() == 1
     if not POSTGRESQL:
-        with _nothing_refers_to_rows(), connection.schema_editor() as editor:
-            editor._remake_table(AuditEvent)
+        with _without_constraint_checks(), connection.schema_editor() as editor:
+            recreate: Any = editor
+            recreate._remake_table(AuditEvent)
         call_command("migrate", verbosity=0)
     with pytest.raises(IntegrityError):
         run("DELETE FROM devices_auditevent")
 
 
 @contextmanager
-def _nothing_refers_to_rows() -> Any:
+def _without_constraint_checks() -> Any:
     with connection.constraint_checks_disabled():
         yield
 
 
-def test_verbs_need_to_change_no_record(rs_a: Hospital, rs_b: Hospital, operator: Client) -> None:
-    """Every verb that there is, with triggers in place."""
+def test_registry_functions_work_with_append_only_triggers(rs_a: Hospital, rs_b: Hospital, operator: Client) -> None:
+    """Call every function that writes while the triggers are installed."""
     [device] = register(device_payload(1, device_holder="RS Harapan"))
     key = issue("ward app", hospital=rs_a).key
     api_keys.rotate(key, SYSTEM)
@@ -205,7 +207,7 @@ def test_verbs_need_to_change_no_record(rs_a: Hospital, rs_b: Hospital, operator
     assert Device.history.count() == 5
 
 
-def test_whoever_has_changed_something_can_not_be_deleted_out_of_history(operator: Client) -> None:
+def test_user_with_recorded_changes_cannot_be_deleted(operator: Client) -> None:
     operator.post("/admin/devices/device/add/", {**device_payload(1), "device_holder": ""})
     with pytest.raises(IntegrityError), transaction.atomic():
         User.objects.get(username="operator").delete()

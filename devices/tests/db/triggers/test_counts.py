@@ -1,4 +1,4 @@
-"""The counts that the database keeps: always the devices themselves, whoever writes them and how."""
+"""The counts in the database equal the numbers of devices after every kind of write."""
 
 import io
 import threading
@@ -17,19 +17,20 @@ from devices.db.triggers import counts, definitions
 from devices.models import Device, DeviceCount, Hospital
 from devices.tests.support.client import Api, issue
 from devices.tests.support.concurrency import at_once
-from devices.tests.support.factories import device_payload, register
+from devices.tests.support.factories import device_item, device_payload, register
 from devices.values import scope
 
 POSTGRESQL = connection.vendor == "postgresql"
 
 
 def counted() -> dict[tuple[int | None, str], int]:
-    """The counts as they should be, from the devices themselves."""
+    """Return the expected counts, computed from the devices."""
     rows = Device.objects.order_by().values_list("device_holder_id", "device_type").annotate(number=Count("pk"))
-    return {(holder, device_type): number for holder, device_type, number in rows}
+    return {(hospital, device_type): number for hospital, device_type, number in rows}
 
 
-def fleet() -> list[Device]:
+def register_devices() -> list[Device]:
+    """Register 4 devices in RS Harapan, 3 in RS Sehat, and 2 without a hospital."""
     return register(
         *(device_payload(n, device_holder="RS Harapan") for n in range(4)),
         *(device_payload(n, device_holder="RS Sehat", device_type="CORPORATE") for n in range(4, 7)),
@@ -46,20 +47,20 @@ def write_in_sql(statement: str) -> Callable[[], object]:
 
 
 def merge() -> None:
-    wrong, right = Hospital.objects.order_by("pk")
-    registry.transfer(Device.objects.filter(device_holder=wrong), right, SYSTEM)
-    wrong.delete()
+    source, target = Hospital.objects.order_by("pk")
+    registry.transfer(Device.objects.filter(device_holder=source), target, SYSTEM)
+    source.delete()
 
 
 def restore() -> None:
     first = Device.objects.order_by("pk").first()
     registry.retire(Device.objects.all(), SYSTEM)
-    registry.restore([first.pk], SYSTEM)  # type: ignore[union-attr]
+    registry.restore([first.pk], SYSTEM)
 
 
 WRITES = {
     "register": lambda: register(*(device_payload(n, device_holder=f"RS {n % 7}") for n in range(100, 200))),
-    "update": lambda: registry.update(Device.objects.filter(pk=Device.objects.first().pk), device_payload(0), SYSTEM),  # type: ignore[union-attr,arg-type]
+    "update": lambda: registry.update(Device.objects.filter(pk=Device.objects.first().pk), device_item(0), SYSTEM),
     "transfer": lambda: registry.transfer(Device.objects.all(), None, SYSTEM),
     "retire": lambda: registry.retire(Device.objects.filter(device_type="CORPORATE"), SYSTEM),
     "restore": restore,
@@ -73,8 +74,8 @@ WRITES = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_whatever_is_written_the_counts_are_the_devices(write: Callable[[], object]) -> None:
-    fleet()
+def test_counts_equal_the_devices_after_every_kind_of_write(write: Callable[[], object]) -> None:
+    register_devices()
     write()
     assert DeviceCount.objects.by_holder_and_type(None) == counted()
     assert DeviceCount.objects.total(scope.UNRESTRICTED) == Device.objects.count()
@@ -82,8 +83,8 @@ def test_whatever_is_written_the_counts_are_the_devices(write: Callable[[], obje
 
 
 @pytest.mark.django_db
-def test_what_is_taken_back_was_never_counted() -> None:
-    fleet()
+def test_rolled_back_writes_are_not_counted() -> None:
+    register_devices()
     with transaction.atomic():
         register(device_payload(50))
         registry.retire(Device.objects.filter(device_holder=None), SYSTEM)
@@ -93,8 +94,8 @@ def test_what_is_taken_back_was_never_counted() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no TRUNCATE")
-def test_an_emptied_table_counts_nothing() -> None:
-    fleet()
+def test_counts_are_zero_after_truncate() -> None:
+    register_devices()
     write_in_sql("TRUNCATE devices_device")()
     assert DeviceCount.objects.by_holder_and_type(None) == {}
     register(device_payload(1))
@@ -103,7 +104,7 @@ def test_an_emptied_table_counts_nothing() -> None:
 
 @pytest.mark.django_db
 def test_totals_by_scope_hospital_and_type_are_read_from_the_counts(rs_a: Hospital, rs_b: Hospital) -> None:
-    fleet()
+    register_devices()
     total = DeviceCount.objects.total
     both, only_a = scope.Scope((rs_a, rs_b)), scope.Scope((rs_a,))
     read = [
@@ -122,10 +123,10 @@ def test_totals_by_scope_hospital_and_type_are_read_from_the_counts(rs_a: Hospit
 
 
 @pytest.mark.django_db
-def test_counts_of_some_hospitals_are_theirs_alone(
+def test_counts_can_be_limited_to_hospitals(
     rs_a: Hospital, rs_b: Hospital, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    fleet()
+    register_devices()
     with django_assert_num_queries(1):
         assert DeviceCount.objects.by_holder_and_type(None) == {
             (rs_a.pk, "CONSUMER"): 4,
@@ -137,19 +138,19 @@ def test_counts_of_some_hospitals_are_theirs_alone(
 
 
 @pytest.mark.django_db
-def test_a_count_has_few_rows_however_much_is_written() -> None:
+def test_number_of_count_rows_is_bounded() -> None:
     for n in range(300):
         register(device_payload(n, device_holder="RS Harapan"))
     assert DeviceCount.objects.count() <= counts.COMPACT_EVERY + 3
     assert DeviceCount.objects.by_holder_and_type(None) == counted()
 
 
-# --- Checked and repaired
+# --- Check and repair
 
 
 @pytest.mark.django_db
-def test_wrong_counts_are_told_and_repaired() -> None:
-    fleet()
+def test_wrong_counts_are_reported_and_repaired() -> None:
+    register_devices()
     out, err = io.StringIO(), io.StringIO()
     call_command("check_counts", stdout=out)
     assert out.getvalue() == "All counters match.\n"
@@ -164,8 +165,8 @@ def test_wrong_counts_are_told_and_repaired() -> None:
 
 
 @pytest.mark.django_db
-def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
-    fleet()
+def test_migrate_restores_missing_count_triggers() -> None:
+    register_devices()
     counts.remove(connection)
     assert definitions.changed(connection, counts.SHIPPED)
     Device.objects.filter(device_holder=None).delete()
@@ -176,30 +177,30 @@ def test_triggers_that_are_missing_come_back_with_the_next_migrate() -> None:
     assert DeviceCount.objects.by_holder_and_type(None) == counted()
 
 
-# --- While others write
+# --- Concurrent writes
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_total_lies_between_what_was_committed_before_and_after_and_is_right_in_the_end(rs_a: Hospital) -> None:
+def test_total_during_concurrent_writes_is_between_committed_totals(rs_a: Hospital) -> None:
     key = issue("app").text
     lock, writing = threading.Lock(), threading.Semaphore(0)
     begun, done = {"+": 0, "-": 0}, {"+": 0, "-": 0}
 
-    def tell(account: dict[str, int], sign: str, number: int) -> None:
+    def add(account: dict[str, int], sign: str, number: int) -> None:
         with lock:
             account[sign] += number
 
     def write(thread: int) -> None:
         for n in range(25):
             first = (thread * 100 + n) * 10
-            tell(begun, "+", 10)
+            add(begun, "+", 10)
             posted = [device_payload(first + m, device_holder=f"RS {(thread + m) % 3}") for m in range(10)]
             response = Api(key).post("/api/devices", posted)
             assert response.status_code == 201
-            tell(done, "+", 10)
-            tell(begun, "-", 1)
+            add(done, "+", 10)
+            add(begun, "-", 1)
             assert Api(key).delete(f"/api/device/{response.json()['data'][n % 10]['id']}").status_code == 200
-            tell(done, "-", 1)
+            add(done, "-", 1)
             moved = Device.objects.filter(device_name__startswith=f"Cuff {thread}")
             registry.transfer(
                 moved.filter(device_type="CONSUMER", pk__lt=response.json()["data"][2]["id"]), rs_a, SYSTEM
@@ -226,27 +227,27 @@ def test_a_total_lies_between_what_was_committed_before_and_after_and_is_right_i
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one writer at a time, and no rows to fold")
-def test_nobody_waits_for_a_fold() -> None:
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one writer at a time, and no rows to compact")
+def test_writers_do_not_wait_for_a_compaction() -> None:
     for n in range(20):
         register(device_payload(n))
 
-    def fold() -> None:
+    def compact() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '1s'")
             cursor.execute("SELECT devices_fold_counts()")
 
-    def write_and_fold() -> None:
+    def write_and_compact() -> None:
         try:
             with transaction.atomic():
                 register(device_payload(100))
-                fold()
+                compact()
         finally:
             connections.close_all()
 
     with transaction.atomic():
-        fold()
-        other = threading.Thread(target=write_and_fold)
+        compact()
+        other = threading.Thread(target=write_and_compact)
         other.start()
         other.join(10)
         assert DeviceCount.objects.total(scope.UNRESTRICTED) == 21
@@ -255,8 +256,8 @@ def test_nobody_waits_for_a_fold() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_repairing_while_others_write_leaves_the_counts_right() -> None:
-    fleet()
+def test_counts_are_right_after_a_repair_during_writes() -> None:
+    register_devices()
     DeviceCount.objects.filter(is_total=False).delete()
 
     def act(thread: int) -> Any:

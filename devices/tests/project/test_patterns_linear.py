@@ -1,7 +1,7 @@
-"""Every regular expression of the project takes time that grows with the length of its input, and not faster.
+"""Every regular expression of the project takes time that grows at most linearly with the length of its input.
 
-Clients choose the length of what many patterns read: paths, headers, bodies, files. The sources are searched for each
-place that makes a pattern; a pattern that the search cannot evaluate fails a test.
+Clients choose the length of many inputs: paths, headers, bodies, files. These tests search the sources for every place
+that creates a pattern. If a pattern cannot be evaluated, a test fails.
 """
 
 import ast
@@ -20,19 +20,19 @@ from devices.tests.support.server import ROOT
 
 FUNCTIONS = {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn", "template"}
 METHODS = FUNCTIONS - {"compile", "template"}
-MAKERS = {"re_path": "search", "Regexp": "match", "RegexValidator": "search", "RegexField": "search"}
+CREATORS = {"re_path": "search", "Regexp": "match", "RegexValidator": "search", "RegexField": "search"}
 SETTINGS = {"CORS_URLS_REGEX": "match", "SECURE_REDIRECT_EXEMPT": "search", "DISALLOWED_USER_AGENTS": "search"}
 
-ENTRY_POINTS = {"cexup.wsgi"}  # to import it sets up a server
+ENTRY_POINTS = {"cexup.wsgi"}  # importing it sets up a server
 
 LENGTHS = (2_048, 16_384, 32_768)
-MOST = 4  # times the time per character of the shortest text; 16 times is quadratic
-NEGLIGIBLE = 0.0002  # seconds for the shortest text: less is not measured exactly
+MAX_GROWTH = 4  # allowed factor of the time per character, compared with the shortest text; quadratic time has 16
+NEGLIGIBLE = 0.0002  # seconds for the shortest text; shorter times cannot be measured exactly
 
 
 @dataclass(frozen=True)
 class Use:
-    """A pattern, and the method it is run with; `finditer` stands for all that look for more than one match."""
+    """A pattern, and the method that the code calls. All methods that search for matches are run as `finditer`."""
 
     where: str
     pattern: re.Pattern[str]
@@ -46,44 +46,45 @@ class Use:
                 pass
 
 
-# --- Find them
+# --- Find the patterns
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Give each module's name and source."""
+    """Yield the name and the syntax tree of each module."""
     for path in sorted([*ROOT.glob("cexup/**/*.py"), *ROOT.glob("devices/**/*.py")]):
         parts = path.relative_to(ROOT).with_suffix("").parts
         if "tests" not in parts:
             yield ".".join(parts).removesuffix(".__init__"), ast.parse(path.read_text(), str(path))
 
 
-def made(module: str, tree: ast.AST) -> Iterator[Use]:
-    """Give each pattern that a call in this module makes.
+def created(module: str, tree: ast.AST) -> Iterator[Use]:
+    """Yield each pattern that a call in this module creates.
 
     Raises:
-        LookupError: a pattern consists of what only exists while the program runs.
+        LookupError: a pattern depends on values that exist only at run time.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "re":
-            raise LookupError(f"{module}:{node.lineno}: write `import re`, so that its calls are found")
-        if isinstance(node, ast.Call) and (method := _makes(node)):
+            raise LookupError(f"{module}:{node.lineno}: use `import re`, so that this test finds the calls")
+        if isinstance(node, ast.Call) and (method := _method(node)):
             yield Use(f"{module}:{node.lineno}", evaluated(module, node), method)
 
 
-def _makes(call: ast.Call) -> str | None:
-    """Return the method that the pattern of this call is run with, `compile` if that is to be found."""
+def _method(call: ast.Call) -> str | None:
+    """Return the method with which the call runs its pattern; `compile` if other code runs it; None for other calls."""
     function = call.func
     if isinstance(function, ast.Attribute):
         if isinstance(function.value, ast.Name) and function.value.id == "re":
             return function.attr if function.attr in FUNCTIONS else None
-        return MAKERS.get(function.attr)
-    return MAKERS.get(function.id) if isinstance(function, ast.Name) else None
+        return CREATORS.get(function.attr)
+    return CREATORS.get(function.id) if isinstance(function, ast.Name) else None
 
 
 def evaluated(module: str, call: ast.Call) -> re.Pattern[str]:
+    """Return the pattern of a call, compiled with its flags."""
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     written = call.args[0] if call.args else keywords.get("pattern", keywords.get("regex"))
-    flags = keywords.get("flags", call.args[1] if _makes(call) == "compile" and len(call.args) > 1 else None)
+    flags = keywords.get("flags", call.args[1] if _method(call) == "compile" and len(call.args) > 1 else None)
     try:
         return re.compile(_value(module, written), _value(module, flags) if flags else 0)
     except Exception as error:
@@ -91,12 +92,12 @@ def evaluated(module: str, call: ast.Call) -> re.Pattern[str]:
 
 
 def _value(module: str, node: Any) -> Any:
-    """Evaluate an expression of our own source, where only the names of its module are known."""
+    """Evaluate an expression of the project's source with the names of its module."""
     return eval(compile(ast.Expression(node), module, "eval"), vars(importlib.import_module(module)))  # noqa: S307
 
 
 def methods_of(name: str, trees: Iterable[ast.AST]) -> set[str]:
-    """Return the methods that the sources name with a pattern of this name; all are searches if it has no name."""
+    """Return the methods that the sources call on a pattern with this name."""
     return {
         node.attr
         for tree in trees
@@ -110,7 +111,7 @@ def _last_name(node: ast.AST) -> str | None:
 
 
 def names(tree: ast.Module) -> dict[int, str]:
-    """Return the names that compiled patterns are assigned to, by line."""
+    """Return the names to which compiled patterns are assigned, by line."""
     return {
         node.value.lineno: target.id
         for node in ast.walk(tree)
@@ -122,12 +123,13 @@ def names(tree: ast.Module) -> dict[int, str]:
 
 @cache
 def uses() -> list[Use]:
-    read = list(sources())
-    trees = [tree for _module, tree in read]
+    """Return all patterns with each of their methods. A compiled pattern without a name is searched for."""
+    modules = list(sources())
+    trees = [tree for _module, tree in modules]
     found = []
-    for module, tree in read:
+    for module, tree in modules:
         named = names(tree)
-        for use in made(module, tree):
+        for use in created(module, tree):
             methods = {use.method}
             if use.method == "compile":
                 name = named.get(int(use.where.rpartition(":")[2]))
@@ -148,14 +150,14 @@ def of_the_settings() -> list[Use]:
 
 
 def of_the_schema() -> list[Use]:
-    """Return what /api/schema gives clients to run."""
+    """Return the patterns of the OpenAPI document, which clients run."""
     found = {name: value for name, value in vars(patterns).items() if name.isupper() and isinstance(value, str)}
-    whole = {name: value for name, value in found.items() if value.startswith("^")}  # the others are parts of these
+    whole = {name: value for name, value in found.items() if value.startswith("^")}  # the others are parts of them
     return [Use(f"patterns.{name}", re.compile(text), "search") for name, text in whole.items()]
 
 
 def compiled(value: object, seen: set[int]) -> Iterator[re.Pattern[str]]:
-    """Give the patterns that are in this value, or in what it contains."""
+    """Yield the compiled patterns in this value and in its contents."""
     if isinstance(value, re.Pattern):
         yield value
     elif id(value) not in seen:
@@ -172,11 +174,11 @@ def compiled(value: object, seen: set[int]) -> Iterator[re.Pattern[str]]:
             yield from compiled(content, seen)
 
 
-# --- What to run them on
+# --- Create texts
 
 
 def units(pattern: str) -> list[str]:
-    """Return what a text may consist of on which this pattern is slow: its characters and words, and pairs of them."""
+    """Return the units of texts that may be slow: the characters and words of the pattern, and pairs of them."""
     characters = set(re.findall(r"[^\w\s()[\]{}|?*+^$\\]", pattern)) | {"a", "E", "1", ".", "-", " ", "\n", "@", "é"}
     pairs = {first + second for first in characters for second in ("a", "1", " ", ":")}
     of_words = {word + more for word in words(pattern) for more in ("", "a", "a:", "1 ", ":")}
@@ -184,38 +186,40 @@ def units(pattern: str) -> list[str]:
 
 
 def words(pattern: str) -> list[str]:
-    """Return the parts of a pattern that stand for themselves."""
+    """Return the literal parts of a pattern, at most 12."""
     parts = re.split(r"[()[\]{}|?*+^$\\.]+", pattern)
     return sorted({part for part in parts if len(part) > 1})[:12]
 
 
 def texts(pattern: str) -> Iterator[tuple[str, str]]:
-    """Give what a text begins with and then repeats."""
+    """Yield the beginning of each text, and the unit that it then repeats."""
     for unit in units(pattern):
         for beginning in ["", *words(pattern)] if len(unit) == 1 else [""]:
             yield beginning, unit
 
 
 def seconds(run: Callable[[str], None], text: str) -> float:
-    """Return the time of this thread alone: what else the machine does is not counted."""
+    """Return the CPU time of this thread, so that other load on the machine does not count."""
     began = time.thread_time()
     run(text)
     return time.thread_time() - began
 
 
 def slow(use: Use) -> str | None:
-    """Return what a text consists of on which the work grows faster than the text, None if there is none.
+    """Return a description of a text for which the time grows faster than the length; None if there is none.
 
-    The texts end with what few patterns match. The length grows in steps, so that a quadratic pattern is found soon.
+    The texts end with a character that few patterns match. The length grows in steps, so a quadratic pattern is found
+    early.
     """
-    in_bytes = isinstance(use.pattern.pattern, bytes)
-    for beginning, unit in texts(use.pattern.pattern.decode() if in_bytes else use.pattern.pattern):
+    pattern: Any = use.pattern.pattern
+    in_bytes = isinstance(pattern, bytes)
+    for beginning, unit in texts(pattern.decode() if in_bytes else pattern):
         base = 0.0
         for length in LENGTHS:
-            text = beginning + unit * (length // len(unit)) + "\x00"
-            text = text.encode() if in_bytes else text
+            characters = beginning + unit * (length // len(unit)) + "\x00"
+            text: Any = characters.encode() if in_bytes else characters
             base = base or max(NEGLIGIBLE, min(seconds(use, text) for _ in range(3)))
-            allowed = MOST * base * length / LENGTHS[0]
+            allowed = MAX_GROWTH * base * length / LENGTHS[0]
             if all(seconds(use, text) > allowed for _ in range(3)):
                 return f"{beginning!r}, then {unit!r} repeated"
     return None
@@ -224,7 +228,7 @@ def slow(use: Use) -> str | None:
 # --- The tests
 
 
-def test_the_search_finds_the_patterns_that_there_are() -> None:
+def test_search_finds_patterns_in_all_kinds_of_places() -> None:
     places = {use.where.partition(":")[0] for use in uses()}
     assert {
         "cexup.logs",
@@ -243,7 +247,7 @@ def test_the_search_finds_the_patterns_that_there_are() -> None:
     assert len(uses()) > 40
 
 
-def test_every_compiled_pattern_was_found() -> None:
+def test_search_finds_every_compiled_pattern() -> None:
     found = {(use.pattern.pattern, use.pattern.flags) for use in uses()}
     seen: set[int] = set()
     for module, _tree in sources():
@@ -257,9 +261,9 @@ def test_every_compiled_pattern_was_found() -> None:
     "code",
     ["def f(word):\n    return re.search(word + 'x', word)", "from re import sub", "re.compile(pattern=UNKNOWN)"],
 )
-def test_a_pattern_that_the_search_cannot_evaluate_fails(code: str) -> None:
+def test_pattern_that_cannot_be_evaluated_raises_an_error(code: str) -> None:
     with pytest.raises(LookupError):
-        list(made("cexup.logs", ast.parse(code)))
+        list(created("cexup.logs", ast.parse(code)))
 
 
 @pytest.mark.parametrize(
@@ -272,10 +276,10 @@ def test_a_pattern_that_the_search_cannot_evaluate_fails(code: str) -> None:
         (r"<p>.*</p>", "search"),
     ],
 )
-def test_the_measurement_finds_quadratic_patterns(pattern: str, method: str) -> None:
+def test_measurement_finds_quadratic_patterns(pattern: str, method: str) -> None:
     assert slow(Use("here", re.compile(pattern), method))
 
 
 @pytest.mark.parametrize("use", uses(), ids=lambda use: f"{use.where}-{use.method}")
-def test_the_work_of_every_pattern_grows_linearly(use: Use) -> None:
+def test_time_of_every_pattern_grows_linearly(use: Use) -> None:
     assert slow(use) is None
