@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.django_db
 def test_health_checks_need_no_key(client: Client) -> None:
     health = client.get("/healthz").json()
-    assert (health["message"], health["data"]) == ("The process is up.", {"version": __version__})
-    assert client.get("/readyz").json()["message"] == "The database answers."
+    assert (health["message"], health["data"]) == ("The process is running.", {"version": __version__})
+    assert client.get("/readyz").json()["message"] == "The database responds."
     for path in ("/healthz/", "/readyz/"):
         assert client.get(path).status_code == 200
     strict = Client(enforce_csrf_checks=True)
