@@ -113,7 +113,7 @@ def records_give_way_to_a_flush() -> Iterator[None]:
     `flush` sends post_migrate, which puts them back in place, as in production. Django has no public hook before the
     flush: where a version has no `_fixture_teardown`, this fails.
     """
-    flush = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+    flush = TransactionTestCase._fixture_teardown
 
     def remove_and_flush(case: TransactionTestCase) -> None:
         append_only.remove(connection)

@@ -82,15 +82,18 @@ def test_legacy_key_is_read_from_stdin_and_not_printed(stdin: Any) -> None:
         (["app", "--expires", "soon"], "--expires: Use a date such as 2027-12-31."),
         (["app", "--expires", "2020-01-01"], "--expires: This date is in the past."),
         (["app", "--hospital", "unknown"], "--hospital: “unknown” means no hospital."),
-        (["app", "--hospital", " "], "--hospital: This field may not be blank."),
-        (["app", "--rate", "often"], "--rate: This is not a rate"),
+        (["app", "--hospital", " "], "--hospital: This field must not be empty."),
+        (["app", "--rate", "often"], "--rate: This is not a valid rate"),
         (["app", "--naming", "kebab-case"], "--naming: invalid choice"),
-        (["app", "--value", "short"], "A legacy key has 16 to 255 visible ASCII characters"),
+        (["app", "--value", "short"], "A legacy key must have 16 to 255 printable ASCII characters"),
         (["app", "--expires", "9999-12-31"], "--expires: Use a date such as 2027-12-31."),
-        (["app", "--hospital", "RS Baru", "--value", "short"], "A legacy key has 16 to 255 visible ASCII characters"),
-        ([" "], "NAME: This field may not be blank."),
+        (
+            ["app", "--hospital", "RS Baru", "--value", "short"],
+            "A legacy key must have 16 to 255 printable ASCII characters",
+        ),
+        ([" "], "NAME: This field must not be empty."),
         (["a\0b"], "NAME: This contains control characters"),
-        (["x" * 256], "NAME: This has more than 255 characters."),
+        (["x" * 256], "NAME: This has 256 characters. The maximum is 255."),
     ],
 )
 def test_invalid_key_settings_are_an_error_and_create_nothing(arguments: list[str], message: str) -> None:
@@ -183,7 +186,7 @@ def test_import_reads_each_form_of_header_and_delimiter(tmp_path: Path, lines: s
 
 
 def test_import_reports_each_invalid_row_and_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "LINES_AT_ONCE", 3)
+    monkeypatch.setattr(plan, "BATCH_SIZE", 3)
     register(device_payload(9))
     lines = HEADINGS + (
         "Cuff 1,000000000001,CONSUMER,RS Baru\n"
@@ -222,11 +225,11 @@ def test_dry_run_of_an_import_reports_the_result_and_writes_nothing(tmp_path: Pa
     ("name", "lines", "message"),
     [
         ("devices.csv", "", "The file is empty."),
-        ("devices.csv", "name,address\n", "These headings are missing: device_mac, device_type."),
-        ("devices.csv", "MAC,TYPE,device_mac,ID\n", "More than one heading stands for device_mac: MAC, device_mac."),
+        ("devices.csv", "name,address\n", "Missing columns: MAC address, Type."),
+        ("devices.csv", "MAC,TYPE,device_mac,ID\n", "More than one column is “MAC address”: MAC, device_mac."),
         ("devices.csv", HEADINGS.encode() + b"\x81,1,2,3\n", "neither XLSX nor text in a known encoding."),
-        ("devices.csv", HEADINGS + '"Cuff 1,00\n', "The file is no CSV"),
-        ("devices.xlsx", "PK\x03\x04 no workbook", "The file is no XLSX workbook, or a damaged one."),
+        ("devices.csv", HEADINGS + '"Cuff 1,00\n', "The file is not valid CSV"),
+        ("devices.xlsx", "PK\x03\x04 no workbook", "The file is not a valid XLSX workbook."),
     ],
 )
 def test_unreadable_file_is_an_error(tmp_path: Path, name: str, lines: str | bytes, message: str) -> None:
