@@ -48,7 +48,7 @@ def test_operator_downloads_the_audit_log_of_a_device(visit: Visit, operator: Us
         page.get_by_role("button", name="Download").click()
     assert download.value.suggested_filename.startswith(f"audit-device-{devices['a'].pk}-")
     lines = Path(download.value.path()).read_text().splitlines()
-    assert [json.loads(line)["what"] for line in lines] == ["device added", "exported"]
+    assert [json.loads(line)["action"] for line in lines] == ["device added", "exported"]
 
 
 def test_audit_log_of_a_retired_device_is_downloaded_from_changes(

@@ -111,7 +111,7 @@ def test_api_returns_503_without_a_database() -> None:
 
 
 def test_the_message_is_in_the_clients_language(no_database: None) -> None:
-    for language, words in (("en", "The database cannot do this now."), ("id", "Basis data sedang tidak dapat")):
+    for language, words in (("en", "Temporarily unavailable."), ("id", "Layanan tidak tersedia")):
         assert (
             Api(keys.generate())
             .get("/api/devices", **{"accept-language": language})
@@ -132,8 +132,8 @@ def test_admin_shows_a_page_without_queries_during_an_outage(operator: Client, m
             assert response.status_code in (200, 503)
             continue
         assert (response.status_code, response["Retry-After"]) == (503, "1")
-        assert b"try again in a moment" in response.content
-        assert b"coba lagi" in response.content
+        assert b"Try again in a moment" in response.content
+        assert b"Coba beberapa saat lagi" in response.content
         assert b"10.0.0.1" not in response.content
 
 
