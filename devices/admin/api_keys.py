@@ -25,7 +25,7 @@ from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin
 from devices.admin.filters import HospitalFilter
 from devices.models import ApiKey, ApiKeyQuerySet, Channel, clean_rate
-from devices.registry import device_data
+from devices.registry import device_fields
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
@@ -42,7 +42,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         fields = ("name", *SETTINGS)
 
     def clean_name(self) -> str:
-        return device_data.clean_text(self.cleaned_data["name"])
+        return device_fields.clean_text(self.cleaned_data["name"])
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]

@@ -28,7 +28,7 @@ from devices.audit import audit_log
 from devices.audit.audit_log import Action
 from devices.imports.files.header import UnreadableFile
 from devices.models import Channel, Device, DeviceCount, DeviceQuerySet, Hospital
-from devices.registry.device_data import CLEANERS, DeviceData
+from devices.registry.device_fields import CLEANERS, DeviceData
 from devices.registry.validation import find_problems
 from devices.values import mac
 from devices.values.device_types import DeviceType

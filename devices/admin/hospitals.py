@@ -18,7 +18,7 @@ from devices.admin import confirmation, step_up
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ScopedMixin, is_operator
 from devices.models import ApiKey, Channel, DeviceCount, Hospital
-from devices.registry import device_data, hospitals
+from devices.registry import device_fields, hospitals
 from devices.values import hospital_names
 
 
@@ -28,7 +28,7 @@ class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes
         fields = ("name",)
 
     def clean_name(self) -> str:
-        name = device_data.clean_holder(self.cleaned_data["name"])
+        name = device_fields.clean_holder(self.cleaned_data["name"])
         if name is None:
             raise ValidationError(_("“unknown” means no hospital."))
         other = Hospital.objects.by_name([hospital_names.fold_name(name)]).get(hospital_names.fold_name(name))

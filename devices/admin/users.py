@@ -30,7 +30,7 @@ from devices.admin.audit_export import AuditExportMixin
 from devices.admin.audit_log import AuditLogMixin
 from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin
 from devices.models import Hospital, StaffUser
-from devices.registry import device_data
+from devices.registry import device_fields
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -85,7 +85,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
             self.initial["hospitals"] = self.instance.hospitals.all()
 
     def clean_first_name(self) -> str:
-        return device_data.clean_text(self.cleaned_data["first_name"])
+        return device_fields.clean_text(self.cleaned_data["first_name"])
 
     def clean_email(self) -> str:
         email = users.normalize_username(self.cleaned_data["email"])

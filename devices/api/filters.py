@@ -14,7 +14,7 @@ from django_filters import rest_framework as filters
 
 from devices.api.queries import LOOKUPS, Selection
 from devices.models import Device, Hospital
-from devices.registry import device_data
+from devices.registry import device_fields
 from devices.values import hospital_names
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
@@ -26,7 +26,7 @@ ORDERINGS = [sign + field for field in ("id", "device_name", "updated_at") for s
 
 
 class CleanedField(forms.Field):
-    """A form field that is validated by a function of device_data.py."""
+    """A form field that is validated by a function of device_fields.py."""
 
     def __init__(self, *, cleaner: Callable[[object], str | None], **options: Any) -> None:
         self.cleaner = cleaner
@@ -58,17 +58,17 @@ class InstantFilter(filters.Filter):
 
 
 def _clean_holder_name(value: object) -> str:
-    return hospital_names.fold_name(device_data.clean_holder(value) or hospital_names.NO_HOSPITAL)
+    return hospital_names.fold_name(device_fields.clean_holder(value) or hospital_names.NO_HOSPITAL)
 
 
 class DeviceFilter(filters.FilterSet):
     base_filters: dict[str, filters.Filter]
 
-    device_name = CleanedFilter(cleaner=device_data.clean_text)
-    device_mac = CleanedFilter(cleaner=device_data.clean_mac)
-    device_type = CleanedFilter(cleaner=device_data.clean_type)
+    device_name = CleanedFilter(cleaner=device_fields.clean_text)
+    device_mac = CleanedFilter(cleaner=device_fields.clean_mac)
+    device_type = CleanedFilter(cleaner=device_fields.clean_type)
     device_holder = CleanedFilter(cleaner=_clean_holder_name)
-    search = CleanedFilter(cleaner=device_data.clean_text)
+    search = CleanedFilter(cleaner=device_fields.clean_text)
     updated_since = InstantFilter(field_name="updated_at", lookup_expr="gte")
     created_since = InstantFilter(field_name="created_at", lookup_expr="gte")
     ordering = filters.ChoiceFilter(

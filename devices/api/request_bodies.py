@@ -1,4 +1,4 @@
-"""Parse the body of a request. device_data.py validates the fields of a device."""
+"""Parse the body of a request. device_fields.py validates the fields of a device."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,8 +12,8 @@ from devices.api.authentication import key_of
 from devices.api.exceptions import TooManyItems
 from devices.api.field_names import names_for, to_snake_case
 from devices.models import MAX_ID
-from devices.registry import device_data
-from devices.registry.device_data import DeviceData
+from devices.registry import device_fields
+from devices.registry.device_fields import DeviceData
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
@@ -34,7 +34,7 @@ def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]
     names = names_for(key_of(request))
     items, problems = [], []
     for index, row in enumerate(rows):
-        item, found = _parse_row(row, names, device_data.REQUIRED_FIELDS)
+        item, found = _parse_row(row, names, device_fields.REQUIRED_FIELDS)
         items.append(item)
         if found:
             problems += [replace(problem, index=index) for problem in found]
@@ -61,7 +61,7 @@ def parse_lookup(request: Request) -> dict[str, int | str]:
     row = to_snake_case(body, names_for(key_of(request))) if isinstance(body, dict) else {}
     if row.get("id") is not None:
         return {"pk": _parse_id(row["id"])}
-    item, problems = device_data.validate(
+    item, problems = device_fields.validate(
         {"device_mac": row["device_mac"]} if "device_mac" in row else {}, ("device_mac",)
     )
     if problems:
@@ -89,4 +89,4 @@ def _parse_row(row: Any, names: Mapping[str, str], required: tuple[str, ...]) ->
     if not isinstance(row, dict):
         message = _('Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.')
         return {}, [FieldError(None, ErrorCode.INVALID_TYPE, message)]
-    return device_data.validate(to_snake_case(row, names), required)
+    return device_fields.validate(to_snake_case(row, names), required)

@@ -1,6 +1,6 @@
 """Serialize devices, and document the bodies of requests and responses for /api/schema.
 
-The serializer classes only document: registry/device_data.py validates what a client sends (and files and forms too),
+The serializer classes only document: registry/device_fields.py validates what a client sends (and files and forms too),
 and device_json.py serializes the devices that a client reads. The names of the classes are the names of the components
 in /api/schema, and so of the classes in generated clients.
 """

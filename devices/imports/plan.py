@@ -21,8 +21,8 @@ from devices.db.transactions import atomic_with_retry, explained_by
 from devices.imports.files.header import COLUMNS, ID
 from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
-from devices.registry import device_data
-from devices.registry.device_data import DeviceData
+from devices.registry import device_fields
+from devices.registry.device_fields import DeviceData
 from devices.registry.validation import Existing, find_duplicates, find_problems
 from devices.values.error_codes import AdminErrorCode, ErrorCode
 from devices.values.errors import FieldError, ValidationFailed, raise_error
@@ -182,7 +182,7 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _validate(row: Row) -> tuple[DeviceData, list[FieldError]]:
-    item, problems = device_data.validate(
+    item, problems = device_fields.validate(
         {column: text for column, text in row.cells.items() if column not in row.conversions}
     )
     problems = [problem for problem in problems if problem.field not in row.conversions]

@@ -1,6 +1,6 @@
 """The tables, with a module for each concept. Other packages import the models from here.
 
-The rules of a device's fields are in two places on purpose: registry/device_data.py returns error messages, and the
+The rules of a device's fields are in two places on purpose: registry/device_fields.py returns error messages, and the
 database's constraints apply to every writer.
 """
 

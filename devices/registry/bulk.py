@@ -10,7 +10,7 @@ from devices import registry
 from devices.access.actor import Actor
 from devices.db.transactions import ATTEMPTS, atomic_with_retry, explained_by
 from devices.models import Device
-from devices.registry.device_data import DeviceData
+from devices.registry.device_fields import DeviceData
 from devices.registry.validation import Existing, find_problems
 from devices.values.errors import CONFLICT_LIMIT, DUPLICATE, UNIQUE, FieldError, raise_error
 
@@ -40,7 +40,7 @@ def register_individually(
 ) -> list[Result]:
     """Register the devices, and return a result for each item, in order.
 
-    malformed: the problems that `device_data.validate` has found in the items.
+    malformed: the problems that `device_fields.validate` has found in the items.
     update: if a device in scope has the MAC address of an item, update that device.
     partial: skip invalid items. Of two items with the same name or MAC address, the first valid one is registered.
         Without `partial`, one invalid item is enough to reject all.

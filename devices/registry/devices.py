@@ -19,7 +19,7 @@ from devices.db.transactions import atomic_with_retry, explained_by
 from devices.history import recording
 from devices.models import Device, DeviceQuerySet, Hospital, now_ms
 from devices.registry import hospitals
-from devices.registry.device_data import REQUIRED_FIELDS, DeviceData
+from devices.registry.device_fields import REQUIRED_FIELDS, DeviceData
 from devices.registry.validation import UNIQUE_MESSAGES, find_problems, out_of_scope
 from devices.values.device_types import DeviceType
 from devices.values.error_codes import AdminErrorCode
@@ -52,7 +52,7 @@ def register(
 ) -> RegisteredDevices:
     """Register all devices of the list, or none.
 
-    malformed: the problems that `device_data.validate` has found in the items. If there are any, nothing is registered.
+    malformed: the problems that `device_fields.validate` has found in the items. If there are any, nothing is registered.
 
     A device without `device_holder` gets the only hospital of the scope, or no hospital. The number of queries does not
     depend on the number of items.

@@ -19,7 +19,7 @@ from devices.access import conflict_limits
 from devices.access.actor import Actor
 from devices.db import expressions
 from devices.models import Device, DeviceQuerySet, Hospital
-from devices.registry.device_data import DeviceData
+from devices.registry.device_fields import DeviceData
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import CONFLICT_LIMIT, DUPLICATE, FORBIDDEN, UNIQUE, FieldError
 from devices.values.hospital_names import fold_name
@@ -41,7 +41,7 @@ AMBIGUOUS_HOSPITAL = _("You manage several hospitals. Select one of them.")
 OTHER_HOSPITAL_OF_KEY = _(
     "This API key is limited to its own hospital. Omit this field, or send the name of that hospital."
 )
-OTHER_HOSPITAL_OF_USER = _("You can manage devices of your own hospitals only.")
+OTHER_HOSPITAL_OF_USER = _("You can manage only the devices of your hospitals.")
 
 Known = Mapping[int, int]  # the id of the registered device that an item updates, by the index of the item
 
@@ -59,7 +59,7 @@ def find_problems(
 ) -> list[FieldError]:
     """Return every problem, sorted by index. The order within an item is: fields, duplicates, scope, conflicts.
 
-    malformed: the problems that `device_data.validate` has found in the items.
+    malformed: the problems that `device_fields.validate` has found in the items.
     known: the devices that items update. They can keep their name and MAC address, or release them to another item.
     existing: the registered devices with a name or MAC address of the items, if the caller has looked them up.
     is_write: the database's constraints will find conflicts. So devices are looked up only if there are other problems,

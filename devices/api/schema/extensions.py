@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from devices.registry.device_data import CLEANERS
+from devices.registry.device_fields import CLEANERS
 
 ITEM_SCHEMAS = ("Device", "RegisteredDevice")
 # JSON Pointers to the id of a device in a response. Clients and test_conformance.py follow it as a link.

@@ -29,7 +29,7 @@ from devices.db.compiled import CompiledQuery, Parameter
 from devices.history import recording
 from devices.models import MAX_ID, Channel, Device, DeviceQuerySet
 from devices.registry import bulk
-from devices.registry.device_data import REQUIRED_FIELDS
+from devices.registry.device_fields import REQUIRED_FIELDS
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 from devices.values.scope import Scope

@@ -12,7 +12,7 @@ from devices.accounts import api_keys
 from devices.management.base import RegistryCommand, argument, read_day
 from devices.models import ApiKey, Hospital, clean_rate
 from devices.registry import hospitals
-from devices.registry.device_data import clean_holder, clean_text
+from devices.registry.device_fields import clean_holder, clean_text
 from devices.values.hospital_names import fold_name
 
 

@@ -9,7 +9,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.management.base import RegistryCommand
 from devices.models import Device
-from devices.registry.device_data import DeviceData
+from devices.registry.device_fields import DeviceData
 from devices.values.device_types import DeviceType
 
 DEVICES_AT_ONCE = 10_000

@@ -193,8 +193,8 @@ def test_command_resets_two_factor_of_an_operator_and_logs_it(
     call_command("reset_two_factor", "operator")
     assert f"reset two-factor authentication of user {operator_user.pk}." in caplog.text
     assert not two_factor.is_enrolled(operator_user)
-    with pytest.raises(CommandError, match=r"User nobody does not exist\.$"):
-        call_command("reset_two_factor", "nobody")
+    with pytest.raises(CommandError, match=r"User unknown-user does not exist\.$"):
+        call_command("reset_two_factor", "unknown-user")
 
 
 def test_next_page_cannot_be_on_another_host(ratna: Client, user: User) -> None:

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from devices.models import Device, Hospital
-from devices.registry import device_data
+from devices.registry import device_fields
 from devices.tests.support.client import Api, errors
 from devices.tests.support.factories import MAC, device_payload, register
 
@@ -48,7 +48,7 @@ def test_fields_are_stored_normalized(api: Api) -> None:
     device = api.post("/api/devices", sent).json()["data"][0]
     assert device["id"] != 4711
     assert device["created_at"] > 1
-    assert {name: device[name] for name in device_data.CLEANERS} == {
+    assert {name: device[name] for name in device_fields.CLEANERS} == {
         "device_name": "E86 5894",
         "device_mac": "D0:61:AE:D4:58:94",
         "device_type": "CORPORATE",
@@ -110,7 +110,7 @@ def test_malformed_body_is_rejected(api: Api, case: str) -> None:
 
 BAD_FIELDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "nothing": ({}, [("device_name", "required"), ("device_mac", "required"), ("device_type", "required")]),
-    "null fields": (dict.fromkeys(device_data.CLEANERS), [(field, "null") for field in device_data.CLEANERS]),
+    "null fields": (dict.fromkeys(device_fields.CLEANERS), [(field, "null") for field in device_fields.CLEANERS]),
     "numbers": (
         device_payload(1, device_name=7, device_holder=3.5),
         [("device_name", "invalid_type"), ("device_holder", "invalid_type")],

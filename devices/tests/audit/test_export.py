@@ -183,7 +183,7 @@ def test_number_of_queries_does_not_grow_with_each_entry(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--user", "nobody"], "User nobody does not exist."),
+        (["--user", "unknown-user"], "User unknown-user does not exist."),
         (["--device", "7"], "Device 7 does not exist."),
         (["--key", "7"], "API key 7 does not exist."),
         (["--hospital", "RS Tidak Ada"], "Hospital RS Tidak Ada does not exist."),

@@ -24,7 +24,7 @@ from devices.crypto.cursors import Cursor
 from devices.imports import preview
 from devices.imports.files import cells, header, spreadsheet
 from devices.models import Channel, Device
-from devices.registry import device_data
+from devices.registry import device_fields
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.formats import FORMATS
@@ -53,8 +53,8 @@ def test_validation_accepts_what_the_formats_of_the_schema_define(settings: Any)
     def check(text: str, allow_manufacturer_ids: bool) -> None:
         settings.DEVICES_ALLOW_NON_MAC = allow_manufacturer_ids
         for clean, name in (
-            (device_data.clean_text, patterns.DISPLAY_NAME),
-            (device_data.clean_mac, patterns.mac_format()),
+            (device_fields.clean_text, patterns.DISPLAY_NAME),
+            (device_fields.clean_mac, patterns.mac_format()),
         ):
             pattern = FORMATS[name][1:-1]
             try:
@@ -74,10 +74,10 @@ def test_validation_accepts_what_the_formats_of_the_schema_define(settings: Any)
 @pytest.mark.parametrize("column", ["device_type", "device_holder"])
 def test_normalized_fields_are_unchanged_by_normalization(column: str) -> None:
     def check(text: str) -> None:
-        row, problems = device_data.validate({column: text}, ())
+        row, problems = device_fields.validate({column: text}, ())
         if not problems:
             stored = row[column] or hospital_names.NO_HOSPITAL  # type: ignore[literal-required]
-            assert device_data.validate({column: stored}, ()) == (row, [])
+            assert device_fields.validate({column: stored}, ()) == (row, [])
         assert hospital_names.fold_name(hospital_names.fold_name(text)) == hospital_names.fold_name(text)
 
     fuzz(check, TEXTS)
@@ -304,7 +304,7 @@ def read_all(data: bytes) -> list[spreadsheet.Row]:
     except header.UnreadableFile:
         return []
     for row in rows:
-        device_data.validate(row.cells)
+        device_fields.validate(row.cells)
         assert all(isinstance(text, str) and text == text.strip() for text in row.cells.values())
     return rows
 
@@ -322,7 +322,7 @@ def test_exported_files_are_read_with_the_same_values(ending: str) -> None:
 
     def clean_or_none(value: str) -> str | None:
         try:
-            return device_data.clean_text(value)
+            return device_fields.clean_text(value)
         except ValidationError:
             return None
 

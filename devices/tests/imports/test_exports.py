@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from devices.imports.files import spreadsheet, xlsx_file
 from devices.imports.files.header import UnreadableFile
-from devices.registry import device_data
+from devices.registry import device_fields
 from devices.tests.support.workbooks import (
     LINE,
     read_rows,
@@ -94,7 +94,7 @@ def test_all_unicode_forms_of_formula_characters_are_known() -> None:
 
 def _is_name(text: str) -> bool:
     try:
-        return device_data.clean_text(text) == text
+        return device_fields.clean_text(text) == text
     except ValidationError:
         return False
 
@@ -115,10 +115,10 @@ def test_export_of_any_names_is_read_back(ending: str, names: list[str]) -> None
     file = io.BytesIO()
     spreadsheet.write(file, ending, rows)
     for row, sent in zip(read_rows(file.getvalue()), rows, strict=True):
-        item, problems = device_data.validate(row.cells)
+        item, problems = device_fields.validate(row.cells)
         assert not problems
         assert not row.conversions
-        assert (item["device_name"], item["device_holder"]) == (sent[1], device_data.clean_holder(sent[4]))
+        assert (item["device_name"], item["device_holder"]) == (sent[1], device_fields.clean_holder(sent[4]))
 
 
 @pytest.mark.parametrize("text", ["Cuff 1", "1001", "D0:61:AE:D4:58:94", "11:22:33:44:55:66", "RS Mei Indah", "a;b|c"])

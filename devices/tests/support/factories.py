@@ -5,7 +5,7 @@ from typing import Any, cast
 from devices import registry
 from devices.access.actor import SYSTEM
 from devices.models import Device
-from devices.registry.device_data import DeviceData
+from devices.registry.device_fields import DeviceData
 
 MAC = "D0:61:AE:D4:58:94"
 

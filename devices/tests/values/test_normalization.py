@@ -10,7 +10,7 @@ from django.test import Client
 
 from devices.accounts import users
 from devices.models import ApiKey, Device, Hospital, StaffUser
-from devices.registry import device_data
+from devices.registry import device_fields
 from devices.tests.support.api_keys import form as key_form
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
@@ -42,20 +42,20 @@ REJECTED = ["\u202e", "\u202a", "\u2066", "\u2069", "\ue000", "\U0010fffd", "\uf
 
 @pytest.mark.parametrize(("sent", "stored"), SAME.values(), ids=SAME)
 def test_texts_that_look_the_same_are_stored_as_one(sent: str, stored: str) -> None:
-    assert device_data.clean_text(sent) == device_data.clean_text(stored) == stored
+    assert device_fields.clean_text(sent) == device_fields.clean_text(stored) == stored
 
 
 @pytest.mark.parametrize("text", BLANK)
 def test_text_without_visible_characters_is_blank(text: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        device_data.clean_text(text)
+        device_fields.clean_text(text)
     assert caught.value.code == "blank"
 
 
 @pytest.mark.parametrize("character", REJECTED)
 def test_misleading_and_meaningless_characters_are_rejected(character: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        device_data.clean_text(f"Alfa{character}3")
+        device_fields.clean_text(f"Alfa{character}3")
     assert caught.value.code == "characters"
 
 
@@ -83,10 +83,10 @@ def test_longest_decomposition_is_known() -> None:
 
 def test_length_is_counted_after_normalization() -> None:
     name = "\u1f82" * 255  # four characters each in NFD
-    assert device_data.clean_text(unicodedata.normalize("NFD", name)) == name
+    assert device_fields.clean_text(unicodedata.normalize("NFD", name)) == name
     for longer in (f"{name}a", unicodedata.normalize("NFD", f"{name}a"), "a\u0327\u0301" * 300_000):
         with pytest.raises(ValidationError) as caught:
-            device_data.clean_text(longer)
+            device_fields.clean_text(longer)
         assert caught.value.code == "max_length"
 
 
