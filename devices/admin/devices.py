@@ -19,13 +19,14 @@ from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, Un
 from devices import registry
 from devices.access import scopes
 from devices.access.actor import Actor, actor_from_request
-from devices.admin import confirmation, exports
+from devices.admin import confirmation
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ScopedMixin, is_id
 from devices.admin.filters import DateRangeFilter, HospitalFilter
 from devices.admin.imports import ImportsMixin
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
+from devices.imports import export
 from devices.imports.files.header import UnreadableFile
 from devices.models import Channel, Device, DeviceCount, DeviceQuerySet, Hospital
 from devices.registry.device_fields import CLEANERS, DeviceData
@@ -219,7 +220,7 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
             return page
         ending, hospital = form.cleaned_data["ending"], scopes.scope_for_user(request.user).default_hospital
         try:
-            file = exports.download(queryset, ending)
+            file = export.download(queryset, ending)
         except UnreadableFile as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None

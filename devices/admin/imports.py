@@ -17,8 +17,8 @@ from unfold.decorators import action
 
 from devices.access import actor, scopes
 from devices.admin.base import RegistryModelAdmin
-from devices.admin.exports import attachment
 from devices.imports import plan, preview
+from devices.imports.export import attachment
 from devices.imports.files import header, spreadsheet
 from devices.imports.files.header import COLUMNS, ID, UnreadableFile
 from devices.imports.plan import RowAction

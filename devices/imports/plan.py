@@ -168,13 +168,6 @@ def apply_plan(rows: Sequence[PlannedRow], actor: Actor, *, dry_run: bool = Fals
     return outcome
 
 
-def export_rows(devices: DeviceQuerySet) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of `spreadsheet.EXPORTED` for each device, in the order of ids, read in batches."""
-    columns = ("pk", "device_name", "device_mac", "device_type", "device_holder__name")
-    for pk, *values, hospital in devices.order_by("pk").values_list(*columns).iterator(chunk_size=BATCH_SIZE):
-        yield str(pk), *values, hospital or NO_HOSPITAL
-
-
 def batches(items: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(items)
     while batch := list(islice(remaining, BATCH_SIZE)):

@@ -52,7 +52,8 @@ def register(
 ) -> RegisteredDevices:
     """Register all devices of the list, or none.
 
-    malformed: the problems that `device_fields.validate` has found in the items. If there are any, nothing is registered.
+    malformed: the problems that `device_fields.validate` has found in the items. If there are any, nothing is
+        registered.
 
     A device without `device_holder` gets the only hospital of the scope, or no hospital. The number of queries does not
     depend on the number of items.

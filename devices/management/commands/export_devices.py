@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
-from devices.imports import plan
+from devices.imports import export
 from devices.imports.files import spreadsheet
 from devices.imports.files.header import UnreadableFile
 from devices.models import Device
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE", help="output file, .csv or .xlsx; - writes CSV to stdout")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
-        rows = tqdm(plan.export_rows(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
+        rows = tqdm(export.export_rows(Device.objects.all()), unit=" devices", unit_scale=True, disable=None)
         ending = ".csv" if file == "-" else Path(file).suffix.lower()
         if ending not in spreadsheet.ENDINGS:
             raise CommandError(f"The name {file} must end in .csv or .xlsx.")

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from devices import registry
 from devices.access.actor import SYSTEM
-from devices.admin import exports, imports
-from devices.imports import preview
+from devices.admin import imports
+from devices.imports import export, preview
 from devices.models import Channel, Device, Hospital, ImportPreview, ImportPreviewRow, now_ms
 from devices.registry import hospitals
 from devices.tests.support.factories import device_payload, register
@@ -98,7 +98,7 @@ def test_workbook_is_imported(operator: Client) -> None:
 def test_edited_export_changes_only_the_edited_values(operator: Client, devices: dict[str, Device]) -> None:
     for ending in (".xlsx", ".csv"):
         registry.update(Device.objects.filter(pk=devices["free"].pk), {"device_name": "=1+1"}, SYSTEM)
-        exported = b"".join(exports.download(Device.objects.all(), ending))
+        exported = b"".join(export.download(Device.objects.all(), ending))
         if ending == ".csv":
             edited = exported.replace(b"Cuff 1", b"Ward 3").replace(b"00:00:00:00:00:01", b"D061AED45894")
         else:
@@ -412,10 +412,10 @@ def test_download_contains_the_given_devices_and_needs_one_query(
     rs_a: Hospital, devices: dict[str, Device], ending: str
 ) -> None:
     with CaptureQueriesContext(connection) as queries:
-        response = exports.download(Device.objects.in_scope(Scope((rs_a,))), ending)
+        response = export.download(Device.objects.in_scope(Scope((rs_a,))), ending)
         content = b"".join(response)
     assert len(queries) == 1
-    assert response["content-type"] == exports.CONTENT_TYPES[ending]
+    assert response["content-type"] == export.CONTENT_TYPES[ending]
     if ending == ".csv":
         assert content.decode("utf-8-sig").splitlines()[1:] == [
             f"{devices['a'].pk},Cuff 1,00:00:00:00:00:01,CONSUMER,RS Harapan"

@@ -17,7 +17,7 @@ from devices.api import throttling
 from devices.api.error_reference import ERRORS
 from devices.db import locks
 from devices.models import Hospital
-from devices.tests.support.api_keys import FIELD_KEY
+from devices.tests.support.api_keys import LEGACY_KEY
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
 from devices.values.error_codes import ErrorCode
@@ -57,7 +57,7 @@ def too_many_requests(at: Setup) -> Any:
 
 def too_many_failed_keys(at: Setup) -> Any:
     at.settings.API_FAILED_RATE = "1/h"
-    return [Api(FIELD_KEY).get(DEVICES), Api(FIELD_KEY).get(DEVICES)][1]
+    return [Api(LEGACY_KEY).get(DEVICES), Api(LEGACY_KEY).get(DEVICES)][1]
 
 
 def too_many_stored_responses(at: Setup) -> Any:

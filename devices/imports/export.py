@@ -1,16 +1,17 @@
 """Download devices as a file that an import can read."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from devices.imports import plan
 from devices.imports.files import spreadsheet
 from devices.models import DeviceQuerySet
+from devices.values.hospital_names import NO_HOSPITAL
 
+BATCH_SIZE = 2_000  # devices
 CONTENT_TYPES = {
     ".csv": "text/csv; charset=utf-8",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -23,7 +24,7 @@ def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
     Raises:
         UnreadableFile: there are more devices than a worksheet has rows.
     """
-    name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", plan.export_rows(devices)
+    name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", export_rows(devices)
     if ending == ".csv":
         return StreamingHttpResponse(spreadsheet.csv_chunks(rows), headers=_headers(name, ending))
     return attachment(name, ending, rows)
@@ -39,3 +40,10 @@ def attachment(
 
 def _headers(name: str, ending: str) -> dict[str, str]:
     return {"Content-Type": CONTENT_TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'}
+
+
+def export_rows(devices: DeviceQuerySet) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of `spreadsheet.EXPORTED` for each device, in the order of ids, read in batches."""
+    columns = ("pk", "device_name", "device_mac", "device_type", "device_holder__name")
+    for pk, *values, hospital in devices.order_by("pk").values_list(*columns).iterator(chunk_size=BATCH_SIZE):
+        yield str(pk), *values, hospital or NO_HOSPITAL
