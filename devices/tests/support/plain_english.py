@@ -26,7 +26,7 @@ WORDS = {  # regular expressions, in which a space is any white space, and repla
     r"(some|no|any|every)body": "another user, other clients, no client",
     r"anew|shall|besides?": "again; must, will; also, next to, compared with",
     r"as ever|all the same|meanwhile": "still, in the meantime, (delete)",
-    r"on record|held by|promises?": "recorded (in the audit log); verified by; guarantee",
+    r"on record|held by|(?-i:promises?)": "recorded (in the audit log); verified by; guarantee",
     r"(within|beyond|outside|in|out of|its|their|the|an?|of|own|same|whose|[a-z]+'s) reach": "in scope, out of scope",
     r"(keys?|users?|persons?|operators?|admins?) reach(es)?": "scope",
     r"(take[sn]?|took|taking)( \w+){0,3} out( of the registry)?": "retire, retired",
