@@ -18,13 +18,13 @@ CUFF = {
     "device_name": "E86 5894",
     "device_mac": "D0:61:AE:D4:58:94",
     "device_type": "CONSUMER",
-    "device_holder": "RS Harapan",
+    "device_holder": "RS Sentosa",
 }
 MONITOR = {
     "device_name": "Ward 3, bed 2",
     "device_mac": "D0:61:AE:D4:58:95",
     "device_type": "CORPORATE",
-    "device_holder": "RS Harapan",
+    "device_holder": "RS Sentosa",
 }
 WITHOUT_HOSPITAL = {"device_name": "E86 5897", "device_mac": "d061.aed4.5897", "device_type": "consumer"}
 

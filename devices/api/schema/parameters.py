@@ -192,7 +192,7 @@ LIST = [
     _query(
         "device_holder",
         "Devices of the hospital with this name, in any case. `unknown`: devices without a hospital.",
-        _string("RS Harapan", **DISPLAY_NAME),
+        _string("RS Sentosa", **DISPLAY_NAME),
     ),
     _query(
         "search",

@@ -60,7 +60,7 @@ def test_sign_in_returns_503_at_once_if_no_slot_is_free(
 ) -> None:
     response = sign_in(name, PASSWORD)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
-    assert "was not checked" in response.content.decode()
+    assert "has not checked yours" in response.content.decode()
     assert hashes == []
 
 

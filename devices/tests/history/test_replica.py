@@ -192,7 +192,7 @@ def test_client_starts_again_if_unseen_changes_were_pruned(stage: Stage) -> None
     stage.manage("prune", "--changes", "2299")
     result = stage.manage("follow_changes", *stage.arguments(), "--once")
     assert "Starting again" in result.stderr
-    assert result.stdout == "1 devices.\n"
+    assert result.stdout == "The copy has 1 devices.\n"
     assert stage.copied() == stage.devices()
 
 
@@ -202,7 +202,7 @@ def test_invalid_key_stops_the_client(stage: Stage) -> None:
     stage.key_file.write_text("cxp_nothing")
     with pytest.raises(subprocess.CalledProcessError) as failed:
         stage.manage("follow_changes", *stage.arguments(), "--once")
-    assert "returned 401: The x-api-key header is missing" in failed.value.stderr
+    assert "returned 401: The API key is missing" in failed.value.stderr
     assert "Traceback" not in failed.value.stderr
 
 

@@ -48,7 +48,7 @@ def test_command_changes_the_user_name_of_a_hospital_admin_with_the_email(user: 
     ("arguments", "message"),
     [
         (["unknown-user", "--activate"], "Error: argument USERNAME: User unknown-user does not exist."),
-        (["colleague"], "Nothing to change: use --email, --activate or --deactivate."),
+        (["colleague"], "Specify --email, --activate or --deactivate."),
         (["colleague", "--email", "x"], "Error: argument --email: Enter a valid email address."),
         (["colleague", "--email", "ratna@rs.example"], "A user with this email address already exists."),
     ],

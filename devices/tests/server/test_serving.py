@@ -140,7 +140,7 @@ class UnsupportedDatabase:
     [
         ("sqlite", "devices.E001", "Use a Python that was built with SQLite 3.35 or later."),
         ("postgresql", "devices.E002", "Use PostgreSQL 15 or later."),
-        ("mysql", "devices.E003", "Let DATABASE_URL begin with sqlite:// or postgres://."),
+        ("mysql", "devices.E003", "DATABASE_URL must begin with sqlite:// or postgres://."),
     ],
 )
 def test_check_reports_an_unsupported_database(
