@@ -97,7 +97,7 @@ class DeviceSerializer(serializers.Serializer[Any]):
     )
     device_type = _type(help_text="Accepted in capitals or lower case; returned in capitals.")
     device_holder = _name(
-        "RS Harapan",
+        "RS Sentosa",
         "unknown",
         required=False,
         help_text="Name of the hospital; `unknown`: no hospital. A new name registers a hospital. If omitted when you "
