@@ -29,14 +29,14 @@ test: $(DEV_STAMP)  ## Run all tests on SQLite, in a browser and on PostgreSQL. 
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest -n auto -rs devices/tests/browser
 endif
-	$(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -n auto -m "not browser and not any_database" $(ARGS)
+	$(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -n auto -m "not browser and not any_database" $(ARGS)
 
 test-browser: $(DEV_STAMP)  ## Run the browser tests with CHROMIUM. ARGS is passed to pytest.
 	$(BIN)/python -m pytest -n auto devices/tests/browser $(ARGS)
 
 test-model: $(DEV_STAMP)  ## Run the long model-based tests on both databases (nightly).
 	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m pytest -q devices/tests/registry/test_model.py
-	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -q devices/tests/registry/test_model.py
+	MODEL_EXAMPLES=200 MODEL_STEPS=50 $(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -q devices/tests/registry/test_model.py
 
 fuzz: $(DEV_STAMP)  ## Fuzz each parser for 10 minutes. FUZZ_SECONDS=60 shortens it.
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest -q -s devices/tests/fuzz/test_fuzzing.py $(ARGS)
@@ -65,7 +65,7 @@ soak: $(DEV_STAMP)  ## Run a soak test for 10 minutes with 70 % of the capacity 
 
 test-faults: $(DEV_STAMP)  ## Run the fault-injection tests at full length on both databases (see docs/reliability.md).
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
-	FAULTS=full $(BIN)/python -m devices.tests.support.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
+	FAULTS=full $(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \

@@ -1,6 +1,6 @@
 """Time every page of the back-office with many devices: `make bench-admin`, or `python -m bench.admin --devices N`.
 
-It starts a temporary PostgreSQL (devices/tests/support/postgres.py) with N devices and a gunicorn with one worker. An
+It starts a temporary PostgreSQL (devices/tests/support/services/postgres.py) with N devices and one gunicorn worker. An
 operator and a hospital admin request each page once to warm up, and then all pages in turn for several rounds, so that
 noise on the machine affects all pages alike. The output has the median and the slowest time of each page, in
 milliseconds.
@@ -16,7 +16,7 @@ import sys
 import time
 
 from bench.servers import ROOT, free_port
-from devices.tests.support.postgres import throwaway_postgres
+from devices.tests.support.services.postgres import throwaway_postgres
 
 SIGN_IN = """
 from datetime import timedelta

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from environs import FileAwareEnv, ValidationError, validate
 
 from cexup import __version__
+from devices.api.schema.description import DESCRIPTION, TAGS
 from devices.values import rates
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -262,7 +263,7 @@ DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["devices.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["devices.api.permissions.HasApiKey"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "devices.api.negotiation.JSONOnlyNegotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "devices.api.responses.JSONOnlyNegotiation",
     "DEFAULT_PARSER_CLASSES": ["devices.api.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -273,32 +274,11 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cexup Device Registry API",
-    "DESCRIPTION": """\
-The registry of medical IoT devices of hospitals. A device must be registered here before it can send data.
-
-- **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it.
-- **Responses**: every response is a JSON object with `status`, `code`, `message` and `data`. Errors also have `errors`.
-- **Field names**: a key with the naming `camelCase` reads and writes `deviceName` instead of `device_name`, and so on.
-- **Unknown query parameters** return 400. Unknown fields in a body are ignored.
-- **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
-
-Formats of strings:
-
-- `display-name`: 1–255 characters after normalization: spaces at the ends and invisible characters are removed, and
-  each run of spaces becomes one. Control, text-direction and private-use characters are invalid.
-- `search-text`: a `display-name`, or empty.
-- `mac-address`: 12 or 16 hexadecimal digits, without separators, or in groups with colons, hyphens or dots in
-  between.
-- `mac-address-or-manufacturer-id`: also 4–64 visible ASCII characters.
-- `entity-tags`: `*`, or a comma-separated list of ETags.
-""",
+    "DESCRIPTION": DESCRIPTION,
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SERVERS": [{"url": "/", "description": "This registry"}],
-    "TAGS": [
-        {"name": "Devices", "description": "List, read, register, update and retire devices."},
-        {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
-    ],
+    "TAGS": TAGS,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": lazy(static, str)("devices/favicon.svg"),
@@ -335,7 +315,6 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.dashboard.sidebar"},
 }
-
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file
 FILE_UPLOAD_HANDLERS = ["devices.admin.upload_handlers.LimitedUpload", *global_settings.FILE_UPLOAD_HANDLERS]
 
@@ -346,7 +325,6 @@ LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
 LOCALE_PATHS = [BASE_DIR / "devices/locale"]  # these translations win over those of INSTALLED_APPS
 LANGUAGE_COOKIE_SECURE, LANGUAGE_COOKIE_HTTPONLY, LANGUAGE_COOKIE_SAMESITE = HTTPS, True, "Lax"
 TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # of the admin; the database stores UTC
-
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
@@ -357,7 +335,6 @@ STORAGES = {
 # --- Logs on stderr: cexup/logs.py -----------------------------------------------------------------------------
 
 DEFAULT_EXCEPTION_REPORTER = "cexup.logs.Report"
-
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,7 +1,7 @@
 """The envelope: the one shape of every response under /api/, success or error."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 
 from devices.api.exceptions import (
     AccessDenied,
@@ -112,3 +114,11 @@ def _text(value: object) -> str:
     if isinstance(value, Promise):
         return str(value)
     raise TypeError(f"{type(value)} cannot be serialized as JSON")
+
+
+class JSONOnlyNegotiation(DefaultContentNegotiation):
+    """Ignore `Accept`, and use the first renderer of the view, which is JSON."""
+
+    def select_renderer(self, request: Any, renderers: Iterable[BaseRenderer], *_args: Any) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type or ""

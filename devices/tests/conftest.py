@@ -23,14 +23,14 @@ from devices.db.triggers import append_only
 from devices.models import ApiKey, Device, Hospital
 from devices.ratelimit import stores
 from devices.registry import hospitals
+from devices.tests.support.admin.users import password_hash
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.redis import redis_server  # noqa: F401  (a fixture)
-from devices.tests.support.server import ROOT, children, served_from, serving
-from devices.tests.support.users import password_hash
+from devices.tests.support.services.redis import redis_server  # noqa: F401  (a fixture)
+from devices.tests.support.services.server import ROOT, children, served_from, serving
 
 if TYPE_CHECKING:
-    from devices.tests.support.faults import Registry
+    from devices.tests.support.services.faults import Registry
 
 
 MARKERS = ("browser", "faults", "fuzz")  # folders whose tests have the marker of that name
@@ -44,7 +44,7 @@ WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same datab
     "project/test_client_examples.py",
 )
 SLOW = (  # modules with tests that take more than five seconds
-    "api/test_conformance.py",
+    "schema/test_conformance.py",
     "browser/test_guide.py",
     "browser/test_pages.py",
     "faults/test_clock.py",
@@ -247,10 +247,7 @@ def server_key(server: int, server_environment: dict[str, str]) -> str:
 @pytest.fixture(scope="session", name="registry")
 def served_registry(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Registry]":
     """A server that tests can kill and start again, with its own database on the vendor that is tested."""
-    from devices.tests.support.faults import (
-        new_database,
-        served,  # which import this module
-    )
+    from devices.tests.support.services.faults import new_database, served
 
     folder = tmp_path_factory.mktemp("faults")
     with new_database(folder) as url, served(url, folder) as running:

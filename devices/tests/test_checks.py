@@ -10,7 +10,7 @@ import dj_database_url
 import pytest
 
 from devices import checks
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 
 LOCAL = [
     "postgres://registry:x@127.0.0.1:5432/registry",

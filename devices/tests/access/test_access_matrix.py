@@ -43,9 +43,9 @@ from devices.models import (
     RateLimitCounter,
     Session,
 )
+from devices.tests.support.admin.routes import PAGES, PUBLIC, Ids, rows, url_for, walk
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.routes import PAGES, PUBLIC, Ids, rows, url_for, walk
 
 # The first status in the table applies to all five invalid keys.
 INVALID_KEYS = ("none", "wrong", "malformed", "revoked", "expired")

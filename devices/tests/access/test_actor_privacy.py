@@ -16,9 +16,9 @@ from devices.access.actor import SYSTEM, Actor
 from devices.accounts import users
 from devices.admin import actors as shown_actors
 from devices.models import ApiKey, Channel, Device, Hospital
+from devices.tests.support.admin.routes import url_for, walk
 from devices.tests.support.client import issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.routes import url_for, walk
 
 pytestmark = pytest.mark.django_db
 

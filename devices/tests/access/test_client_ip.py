@@ -7,7 +7,7 @@ import pytest
 from django.test import RequestFactory
 
 from devices.access import client_ip
-from devices.tests.support.api_keys import LEGACY_KEY
+from devices.tests.support.admin.api_keys import LEGACY_KEY
 from devices.tests.support.client import Api
 
 V6 = "2001:db8:1:2::7"

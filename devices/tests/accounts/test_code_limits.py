@@ -9,8 +9,8 @@ from django.test import Client
 
 from devices.accounts import sessions
 from devices.ratelimit import stores
-from devices.tests.support.sign_in import send_code
-from devices.tests.support.two_factor import CHECK, SET_UP, next_code_of, sign_in_again
+from devices.tests.support.admin.sign_in import send_code
+from devices.tests.support.admin.two_factor import CHECK, SET_UP, next_code_of, sign_in_again
 
 LIMIT_MESSAGE = "Too many wrong codes"
 NETWORK = "198.51.100.1"  # known to `protected`

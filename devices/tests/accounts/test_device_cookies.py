@@ -7,8 +7,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devices.tests.support.sign_in import WRONG, sign_in
-from devices.tests.support.users import PASSWORD
+from devices.tests.support.admin.sign_in import WRONG, sign_in
+from devices.tests.support.admin.users import PASSWORD
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from django.test import Client
 
 from devices.accounts import two_factor, users
 from devices.models import ApiKey, Hospital, StaffUser
-from devices.tests.support.api_keys import LEGACY_KEY
-from devices.tests.support.step_up import operator_user, user, user_form
-from devices.tests.support.two_factor import SET_UP, next_code_of, set_up
-from devices.tests.support.users import USERS, set_password, shown_link
+from devices.tests.support.admin.api_keys import LEGACY_KEY
+from devices.tests.support.admin.step_up import operator_user, user, user_form
+from devices.tests.support.admin.two_factor import SET_UP, next_code_of, set_up
+from devices.tests.support.admin.users import USERS, set_password, shown_link
 
 __all__ = ["operator_user", "user"]  # fixtures
 

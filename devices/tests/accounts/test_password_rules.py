@@ -16,8 +16,8 @@ from django.utils import translation
 
 from devices.accounts import password_rules
 from devices.models import Hospital
-from devices.tests.support.server import ROOT
-from devices.tests.support.users import add_user, set_password, shown_link
+from devices.tests.support.admin.users import add_user, set_password, shown_link
+from devices.tests.support.services.server import ROOT
 
 pytestmark = pytest.mark.django_db
 

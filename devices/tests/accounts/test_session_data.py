@@ -14,8 +14,8 @@ from devices.accounts import users
 from devices.accounts.sessions import CONTEXT, SessionStore
 from devices.crypto import encryption
 from devices.models import Session
-from devices.tests.support.sessions import is_open, key_of
-from devices.tests.support.two_factor import SET_UP, rotate_secret_key
+from devices.tests.support.admin.sessions import is_open, key_of
+from devices.tests.support.admin.two_factor import SET_UP, rotate_secret_key
 
 TOKEN = "_password_reset_token"
 

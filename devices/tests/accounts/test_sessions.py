@@ -17,9 +17,9 @@ from devices.accounts import sessions, two_factor, users
 from devices.accounts.sessions import SessionStore, hash_key
 from devices.audit.audit_log import Action
 from devices.models import AuditEvent, AuthenticatorApp, Hospital, Session
-from devices.tests.support.sessions import SESSIONS, USERS, is_open, key_of
-from devices.tests.support.two_factor import SET_UP, code_shown, next_code_of, set_up
-from devices.tests.support.users import PASSWORD, set_password
+from devices.tests.support.admin.sessions import SESSIONS, USERS, is_open, key_of
+from devices.tests.support.admin.two_factor import SET_UP, code_shown, next_code_of, set_up
+from devices.tests.support.admin.users import PASSWORD, set_password
 
 NEW_PASSWORD = "sore-teduh-8"
 

@@ -18,10 +18,10 @@ from devices.audit import audit_log
 from devices.audit.audit_log import Action
 from devices.models import AuditEvent, AuthenticatorApp
 from devices.ratelimit import stores
+from devices.tests.support.admin.sign_in import WRONG, send_code, sign_in
+from devices.tests.support.admin.two_factor import CHECK, next_code_of, set_up, sign_in_again
+from devices.tests.support.admin.users import PASSWORD, add_user, set_password, shown_link
 from devices.tests.support.concurrency import at_once
-from devices.tests.support.sign_in import WRONG, send_code, sign_in
-from devices.tests.support.two_factor import CHECK, next_code_of, set_up, sign_in_again
-from devices.tests.support.users import PASSWORD, add_user, set_password, shown_link
 
 CHANGE = "/admin/password_change/"
 

@@ -15,7 +15,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from devices.accounts import two_factor
 from devices.crypto import encryption
 from devices.models import AuthenticatorApp
-from devices.tests.support.two_factor import (
+from devices.tests.support.admin.two_factor import (
     CHECK,
     SET_UP,
     code_shown,
@@ -25,7 +25,7 @@ from devices.tests.support.two_factor import (
     shown_codes,
     sign_in_again,
 )
-from devices.tests.support.users import PASSWORD
+from devices.tests.support.admin.users import PASSWORD
 
 LIST = "/admin/devices/device/"
 SECRET = bytes(range(20))

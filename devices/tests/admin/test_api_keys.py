@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from devices.accounts.sessions import SessionStore
 from devices.models import ApiKey, Hospital, Session
-from devices.tests.support.api_keys import LEGACY_KEY, form, shown_key
+from devices.tests.support.admin.api_keys import LEGACY_KEY, form, shown_key
 from devices.tests.support.client import Api, issue
 
 KEYS = "/admin/devices/apikey/"

@@ -14,8 +14,8 @@ from devices.access.actor import SYSTEM
 from devices.accounts import two_factor, users
 from devices.models import AuditEvent, Device, Hospital
 from devices.registry import hospitals
+from devices.tests.support.admin.users import PASSWORD
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.users import PASSWORD
 from devices.values.errors import ValidationFailed
 
 LIST, CHANGES = "/admin/devices/device/", "/admin/devices/historicaldevice/"

@@ -6,9 +6,9 @@ from django.test import Client
 
 from devices.accounts import two_factor
 from devices.models import Hospital, StaffUser
-from devices.tests.support.step_up import colleague, operator_user, sign_in_state, user
-from devices.tests.support.two_factor import set_up
-from devices.tests.support.users import USERS
+from devices.tests.support.admin.step_up import colleague, operator_user, sign_in_state, user
+from devices.tests.support.admin.two_factor import set_up
+from devices.tests.support.admin.users import USERS
 
 __all__ = ["colleague", "operator_user", "user"]  # fixtures
 

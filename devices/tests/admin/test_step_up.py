@@ -13,13 +13,13 @@ from devices.accounts.sessions import hash_key
 from devices.audit.audit_log import Action
 from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, StaffUser
 from devices.ratelimit import stores
-from devices.tests.support.api_keys import LEGACY_KEY, shown_key
+from devices.tests.support.admin.api_keys import LEGACY_KEY, shown_key
+from devices.tests.support.admin.routes import PAGES, rows
+from devices.tests.support.admin.sessions import is_open, key_of
+from devices.tests.support.admin.step_up import make_stale, operator_user, sign_in_state, stale, user, user_form
+from devices.tests.support.admin.two_factor import next_code_of, set_up
+from devices.tests.support.admin.users import PASSWORD, USERS, set_password, shown_link
 from devices.tests.support.client import issue
-from devices.tests.support.routes import PAGES, rows
-from devices.tests.support.sessions import is_open, key_of
-from devices.tests.support.step_up import make_stale, operator_user, sign_in_state, stale, user, user_form
-from devices.tests.support.two_factor import next_code_of, set_up
-from devices.tests.support.users import PASSWORD, USERS, set_password, shown_link
 
 KEYS = "/admin/devices/apikey/"
 __all__ = ["operator_user", "stale", "user"]  # fixtures

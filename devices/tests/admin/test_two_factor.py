@@ -11,9 +11,17 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 
 from devices.accounts import two_factor
 from devices.models import AuditEvent, AuthenticatorApp
+from devices.tests.support.admin.two_factor import (
+    CHECK,
+    SET_UP,
+    code_of,
+    next_code_of,
+    set_up,
+    shown_codes,
+    sign_in_again,
+)
+from devices.tests.support.admin.users import PASSWORD
 from devices.tests.support.concurrency import at_once
-from devices.tests.support.two_factor import CHECK, SET_UP, code_of, next_code_of, set_up, shown_codes, sign_in_again
-from devices.tests.support.users import PASSWORD
 
 LIST = "/admin/devices/device/"
 

@@ -10,8 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from devices.models import Hospital, StaffUser
+from devices.tests.support.admin.users import USERS, add_user, set_password, shown_link
 from devices.tests.support.concurrency import at_once
-from devices.tests.support.users import USERS, add_user, set_password, shown_link
 
 
 def test_added_hospital_admin_sets_a_password_and_signs_in(operator: Client, rs_a: Hospital) -> None:

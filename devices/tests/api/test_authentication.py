@@ -23,7 +23,7 @@ from devices.accounts import api_keys
 from devices.api import authentication
 from devices.crypto import keys
 from devices.models import ApiKey, Device
-from devices.tests.support.api_keys import LEGACY_KEY, mistype
+from devices.tests.support.admin.api_keys import LEGACY_KEY, mistype
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 from devices.values.errors import ValidationFailed

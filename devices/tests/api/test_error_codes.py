@@ -13,7 +13,7 @@ import pytest
 from devices.api.error_reference import ERRORS, REFERENCE
 from devices.tests.support.client import Api
 from devices.tests.support.error_pages import PAGE, render
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 from devices.values.error_codes import ERROR_CODES, AdminErrorCode, ErrorCode
 
 SOURCES = [*(ROOT / "devices").glob("*/**/*.py"), *(ROOT / "cexup").rglob("*.py")]

@@ -17,7 +17,7 @@ from devices.api import throttling
 from devices.api.error_reference import ERRORS
 from devices.db import locks
 from devices.models import Hospital
-from devices.tests.support.api_keys import LEGACY_KEY
+from devices.tests.support.admin.api_keys import LEGACY_KEY
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
 from devices.values.error_codes import ErrorCode

@@ -26,7 +26,7 @@ from devices.tests.support.changes import PATH, actions_of
 from devices.tests.support.client import Api, issue
 from devices.tests.support.concurrency import at_once
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 
 NOW = f"{PATH}?since=now&wait=30"
 

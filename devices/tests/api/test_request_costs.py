@@ -16,10 +16,7 @@ from devices.tests.support.client import Api, issue
 from devices.tests.support.clock import MINUTE, Clock
 from devices.tests.support.factories import device_payload
 from devices.tests.support.limits import MemoryStore
-from devices.tests.support.redis import (
-    needs_redis,
-    redis_server,  # noqa: F401  (a fixture)
-)
+from devices.tests.support.services.redis import needs_redis
 from devices.values.rates import Rate
 
 DEVICES = "/api/devices"
@@ -88,7 +85,7 @@ def test_database_leases_the_wanted_permits_up_to_the_limit() -> None:
 
 @needs_redis
 def test_redis_leases_the_wanted_permits_up_to_the_limit(
-    redis_server: tuple[subprocess.Popen[bytes], str],  # noqa: F811
+    redis_server: tuple[subprocess.Popen[bytes], str],
 ) -> None:
     counter = RedisStore(redis_server[1])
     assert counter.reserve("a", WINDOW, 30) == Reservation(30, 30)

@@ -27,7 +27,7 @@ from devices.ratelimit.stores import (
     FallbackStore,
     RedisStore,
 )
-from devices.tests.support.api_keys import LEGACY_KEY, mistype
+from devices.tests.support.admin.api_keys import LEGACY_KEY, mistype
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.clock import MINUTE, Clock
 from devices.tests.support.factories import device_payload, register

@@ -8,9 +8,9 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
+from devices.tests.support.admin.routes import PUBLIC, walk
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.routes import PUBLIC, walk
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 ROUTES = sorted({route for route in walk() if route.startswith("api")})

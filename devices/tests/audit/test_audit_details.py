@@ -16,8 +16,8 @@ from devices.audit import audit_log, denials
 from devices.audit.audit_log import Action
 from devices.imports import plan
 from devices.models import AuditEvent, Hospital
-from devices.tests.support.server import ROOT
-from devices.tests.support.users import USERS
+from devices.tests.support.admin.users import USERS
+from devices.tests.support.services.server import ROOT
 
 AUDIT = "/admin/devices/auditevent/"
 NOT_DETAILS = {"obj", "user", "hospital_id"}

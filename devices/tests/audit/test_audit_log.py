@@ -22,10 +22,10 @@ from devices.audit import audit_log, denials
 from devices.audit.audit_log import Action
 from devices.crypto import keys
 from devices.models import AuditEvent, AuthenticatorApp, Device, Hospital, StaffUser
+from devices.tests.support.admin.two_factor import CHECK, SET_UP, code_of, set_up, sign_in_again
+from devices.tests.support.admin.users import USERS, add_user, set_password, shown_link
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.two_factor import CHECK, SET_UP, code_of, set_up, sign_in_again
-from devices.tests.support.users import USERS, add_user, set_password, shown_link
 
 pytestmark = pytest.mark.django_db
 

@@ -25,8 +25,8 @@ from playwright.sync_api import (
 
 from devices.accounts import users
 from devices.models import Hospital
-from devices.tests.support.browser import PASSWORD, WIDE, Visit, Watch
-from devices.tests.support.server import served_from, serving
+from devices.tests.support.admin.browser import PASSWORD, WIDE, Visit, Watch
+from devices.tests.support.services.server import served_from, serving
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 AS_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not work as root

@@ -16,7 +16,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.accounts import users
 from devices.models import Device, Hospital
-from devices.tests.support.browser import Visit, Watch, act
+from devices.tests.support.admin.browser import Visit, Watch, act
 from devices.tests.support.client import issue
 
 SECRETS = ("RS Sehat", "Cuff 2", "00:00:00:00:00:02", "Dokter Sehat", "sehat@rs.example", "Sehat app")

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from devices.models import Device, Hospital
-from devices.tests.support.browser import Visit, act, choose
+from devices.tests.support.admin.browser import Visit, act, choose
 from devices.tests.support.factories import MAC, device_payload, register
 
 LIST = "/admin/devices/device/"

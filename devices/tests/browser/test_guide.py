@@ -24,7 +24,7 @@ from devices.access.actor import SYSTEM, Actor
 from devices.accounts import users
 from devices.models import Channel, Device, Hospital
 from devices.registry import hospitals
-from devices.tests.support.browser import Visit
+from devices.tests.support.admin.browser import Visit
 from devices.tests.support.clock import set_clock
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,7 +10,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.audit import export
 from devices.models import Device
-from devices.tests.support.browser import Visit, act
+from devices.tests.support.admin.browser import Visit, act
 
 CHANGES = "/admin/devices/historicaldevice/"
 

@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import APIResponse, Page, expect
 
 from devices.models import ApiKey, Device, Hospital
-from devices.tests.support.browser import Visit, Watch, act, choose
+from devices.tests.support.admin.browser import Visit, Watch, act, choose
 
 KEYS = "/admin/devices/apikey/"
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import FilePayload, Page, expect
 
 from devices.models import Device
-from devices.tests.support.browser import NARROW, WIDE, Visit
+from devices.tests.support.admin.browser import NARROW, WIDE, Visit
 
 LIST = "/admin/devices/device/"
 HEADERS = ["ID", "MAC", "TYPE", "HOLDER"]

@@ -14,7 +14,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.accounts import users
 from devices.models import AuditEvent, Device
-from devices.tests.support.browser import NARROW, WIDE, Visit, Watch
+from devices.tests.support.admin.browser import NARROW, WIDE, Visit, Watch
 from devices.tests.support.client import issue
 
 # By the name of the route. The fixture `objects` has the values in braces.

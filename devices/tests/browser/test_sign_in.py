@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from devices.models import Hospital
-from devices.tests.support.browser import PASSWORD, Visit, Watch, sign_in
+from devices.tests.support.admin.browser import PASSWORD, Visit, Watch, sign_in
 
 
 def test_sign_in_shows_errors_and_returns_to_the_requested_page(visit: Visit, operator: User) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from devices.accounts import sessions
 from devices.accounts.sessions import SessionStore
 from devices.models import Hospital
-from devices.tests.support.browser import NARROW, PASSWORD, WIDE, Visit, act, screenshot
+from devices.tests.support.admin.browser import NARROW, PASSWORD, WIDE, Visit, act, screenshot
 
 USERS = "/admin/devices/staffuser/"
 

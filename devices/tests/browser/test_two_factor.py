@@ -11,7 +11,7 @@ from django_otp.oath import TOTP
 from playwright.sync_api import Page, expect
 
 from devices.models import AuthenticatorApp
-from devices.tests.support.browser import NARROW, PASSWORD, WIDE, Visit, screenshot, sign_in
+from devices.tests.support.admin.browser import NARROW, PASSWORD, WIDE, Visit, screenshot, sign_in
 
 SET_UP = "/admin/two-factor/set-up/"
 

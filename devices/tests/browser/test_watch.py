@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import User
 
-from devices.tests.support.browser import NARROW, Visit, Watch
+from devices.tests.support.admin.browser import NARROW, Visit, Watch
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from devices.history import recording
 from devices.models import ApiKey, ChangeFeed, Device, DeviceCount
 from devices.tests.support.client import issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 
 pytestmark = pytest.mark.django_db
 

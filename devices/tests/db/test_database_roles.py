@@ -18,7 +18,7 @@ from psycopg import sql as pg
 
 from devices.db.triggers import append_only
 from devices.tests.support.factories import device_payload
-from devices.tests.support.server import ROOT, served_from, serving
+from devices.tests.support.services.server import ROOT, served_from, serving
 
 SQL = (ROOT / "deploy/postgresql-roles.sql").read_text()
 URL = os.environ.get("TEST_DATABASE_URL", "")

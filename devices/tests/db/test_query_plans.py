@@ -22,7 +22,7 @@ from devices.tests.support.client import Api
 from devices.tests.support.factories import device_payload
 from devices.tests.support.imports import confirm, upload
 from devices.tests.support.plans import explained, repeated_scans
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 from devices.values.device_types import DeviceType
 
 pytestmark = pytest.mark.django_db(transaction=True)  # VACUUM of PostgreSQL cannot run in a transaction

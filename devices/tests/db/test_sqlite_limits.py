@@ -16,7 +16,7 @@ from devices.history import feed, recording
 from devices.models import Device, DeviceCount
 from devices.tests.support.client import Api
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.unavailable import assert_unavailable
+from devices.tests.support.services.unavailable import assert_unavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has its statement_timeout")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from devices.tests.support.factories import device_payload
-from devices.tests.support.faults import Registry, Writers, eventually
+from devices.tests.support.services.faults import Registry, Writers, eventually
 
 HOUR = 3600
 _numbers = itertools.count(500_000)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from devices.tests.support.cluster import Cluster
-from devices.tests.support.faults import Registry, Writers, eventually, served
+from devices.tests.support.services.cluster import Cluster
+from devices.tests.support.services.faults import Registry, Writers, eventually, served
 
 
 @contextlib.contextmanager

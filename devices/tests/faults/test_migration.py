@@ -2,8 +2,8 @@
 
 import pytest
 
-from devices.tests.support.faults import Registry, Writers, times
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.faults import Registry, Writers, times
+from devices.tests.support.services.server import ROOT
 
 SETTINGS = """
 from cexup.settings import *

@@ -16,9 +16,9 @@ import psycopg
 import pytest
 from django.db import connection
 
-from devices.tests.support.cluster import Cluster, cluster
-from devices.tests.support.faults import Registry, Writers, eventually, served, times
-from devices.tests.support.partition import Proxy
+from devices.tests.support.services.cluster import Cluster, cluster
+from devices.tests.support.services.faults import Registry, Writers, eventually, served, times
+from devices.tests.support.services.partition import Proxy
 
 pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server")
 

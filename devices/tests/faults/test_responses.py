@@ -16,7 +16,7 @@ from devices.db.transactions import is_outage
 from devices.models import ApiKey, Device
 from devices.tests.support.client import Api
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.unavailable import assert_unavailable
+from devices.tests.support.services.unavailable import assert_unavailable
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from devices.tests.support.factories import device_payload
-from devices.tests.support.faults import (
+from devices.tests.support.services.faults import (
     CONNECTION_ERRORS,
     Registry,
     Writers,
@@ -27,7 +27,7 @@ from devices.tests.support.faults import (
     is_retryable,
     times,
 )
-from devices.tests.support.server import ROOT, children
+from devices.tests.support.services.server import ROOT, children
 
 
 def test_killed_worker_loses_and_duplicates_no_write(registry: Registry) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from devices.tests.support.faults import Registry, Writers, eventually, probing
+from devices.tests.support.services.faults import Registry, Writers, eventually, probing
 
 pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has one lock for all writers")
 

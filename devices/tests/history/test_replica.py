@@ -25,7 +25,7 @@ from psycopg import sql as pg
 
 from devices.history import replica
 from devices.tests.support.factories import device_payload
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 
 SECONDS = float(os.environ.get("FOLLOW_SECONDS", "8"))  # a longer time has more kills
 

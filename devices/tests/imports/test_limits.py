@@ -22,7 +22,7 @@ from devices.imports.files import header, spreadsheet, xlsx_file, xlsx_reader
 from devices.models import Device, ImportPreview, ImportTurn
 from devices.tests.support.factories import device_payload
 from devices.tests.support.imports import choose, confirm, csv, upload
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 from devices.tests.support.workbooks import MADE, NS, PARTS, SHEET, repacked, with_shared_texts
 
 ONE = csv(device_payload(1, device_holder=""))
@@ -319,7 +319,7 @@ def test_memory_for_hostile_files_is_limited_and_released(tmp_path: Path) -> Non
     }
     for number, content in enumerate(hostile.values()):
         Path(tmp_path, str(number)).write_bytes(content)
-    run = [sys.executable, "-m", "devices.tests.support.reading_memory", *map(str, sorted(tmp_path.iterdir()))]
+    run = [sys.executable, "-m", "devices.tests.support.services.reading_memory", *map(str, sorted(tmp_path.iterdir()))]
     output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     peak, reader, *after = map(int, output.split())
     assert peak < 100  # MiB more than before, in the process that imports

@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from devices.models import StaffUser
-from devices.tests.support.step_up import colleague, sign_in_state, user
-from devices.tests.support.users import set_password
+from devices.tests.support.admin.step_up import colleague, sign_in_state, user
+from devices.tests.support.admin.users import set_password
 
 __all__ = ["colleague", "user"]  # fixtures
 

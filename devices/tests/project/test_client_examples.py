@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 
 PAGE = ROOT / "docs" / "first-call.md"
 PROGRAMS = {"js": "first-call.mjs", "python": "first_call.py"}

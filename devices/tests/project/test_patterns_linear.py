@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from devices.api.schema import patterns
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 
 FUNCTIONS = {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn", "template"}
 METHODS = FUNCTIONS - {"compile", "template"}

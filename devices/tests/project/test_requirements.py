@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 
 
 def pinned(name: str) -> dict[str, str]:

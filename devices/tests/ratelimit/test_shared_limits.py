@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from devices.tests.support.postgres import throwaway_postgres
-from devices.tests.support.redis import LIMIT, REQUESTS, free_port, needs_redis, send_many
-from devices.tests.support.server import ROOT, served_from, serving
+from devices.tests.support.services.postgres import throwaway_postgres
+from devices.tests.support.services.redis import LIMIT, REQUESTS, free_port, needs_redis, send_many
+from devices.tests.support.services.server import ROOT, served_from, serving
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

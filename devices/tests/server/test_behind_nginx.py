@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from devices.tests.support.factories import device_payload
-from devices.tests.support.nginx import NGINX, nginx
-from devices.tests.support.server import children as workers
+from devices.tests.support.services.nginx import NGINX, nginx
+from devices.tests.support.services.server import children as workers
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 

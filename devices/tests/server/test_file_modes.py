@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.tests.support.server import ROOT, served_from, serving
+from devices.tests.support.services.server import ROOT, served_from, serving
 
 USUAL_UMASK = 0o022  # of most shells and services
 

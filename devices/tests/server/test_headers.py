@@ -15,7 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from devices.tests.support.client import Api, errors
 from devices.tests.support.factories import device_payload
-from devices.tests.support.server import ROOT, served_from, serving
+from devices.tests.support.services.server import ROOT, served_from, serving
 
 SAMPLES = {
     "ending": ".csv",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from devices.tests.support.nginx import NGINX, Ports, nginx
+from devices.tests.support.services.nginx import NGINX, Ports, nginx
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 

@@ -20,9 +20,9 @@ from devices.api.filters import DeviceFilter
 from devices.db import bulk
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.redis import free_port, send_many
-from devices.tests.support.server import ROOT, serving
-from devices.tests.support.server import children as workers
+from devices.tests.support.services.redis import free_port, send_many
+from devices.tests.support.services.server import ROOT, serving
+from devices.tests.support.services.server import children as workers
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has a busy timeout instead")
 

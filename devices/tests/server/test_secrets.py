@@ -29,7 +29,7 @@ from devices.crypto import keys
 from devices.models import ApiKey, Hospital, ImportPreview, StaffUser
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload
-from devices.tests.support.server import ROOT, served_from
+from devices.tests.support.services.server import ROOT, served_from
 
 LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 PASSWORD, CODE, SESSION = "correct horse battery", "123456", "abcdefghijklmnop"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devices.tests.support.nginx import NGINX, nginx
+from devices.tests.support.services.nginx import NGINX, nginx
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from devices.api.error_reference import REFERENCE
 from devices.api.error_reference.info import ErrorInfo
-from devices.tests.support.server import ROOT
+from devices.tests.support.services.server import ROOT
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import status_name
 

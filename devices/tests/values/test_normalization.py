@@ -11,11 +11,11 @@ from django.test import Client
 from devices.accounts import users
 from devices.models import ApiKey, Device, Hospital, StaffUser
 from devices.registry import device_fields
-from devices.tests.support.api_keys import form as key_form
+from devices.tests.support.admin.api_keys import form as key_form
+from devices.tests.support.admin.users import add_user
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.imports import choose, confirm, csv
-from devices.tests.support.users import add_user
 from devices.values import hospital_names, normalization
 
 EVERY_CHARACTER = [chr(point) for point in range(0x110000)]

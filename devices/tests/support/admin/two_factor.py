@@ -9,7 +9,7 @@ from django.test import Client
 from django_otp.oath import TOTP
 
 from devices.models import AuthenticatorApp
-from devices.tests.support.users import PASSWORD
+from devices.tests.support.admin.users import PASSWORD
 
 CHECK, SET_UP = "/admin/two-factor/", "/admin/two-factor/set-up/"
 

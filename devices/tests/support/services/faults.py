@@ -25,7 +25,7 @@ import psycopg
 from psycopg import sql as pg
 
 from devices.tests.support.factories import device_payload
-from devices.tests.support.server import ROOT, children, served_from
+from devices.tests.support.services.server import ROOT, children, served_from
 
 FULL = os.environ.get("FAULTS") == "full"
 _groups = itertools.count(1)  # each group of writers uses other names

@@ -1,4 +1,4 @@
-"""Run a command with a temporary PostgreSQL: `python -m devices.tests.support.postgres COMMAND …`.
+"""Run a command with a temporary PostgreSQL: `python -m devices.tests.support.services.postgres COMMAND …`.
 
 1. If TEST_POSTGRES_URL is set, use that server.
 2. If PostgreSQL is installed, create a cluster in a temporary folder. PostgreSQL does not run as root: then it runs as

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import psycopg
 
-from devices.tests.support.faults import eventually
-from devices.tests.support.postgres import installed_binaries, other_user
-from devices.tests.support.server import children
+from devices.tests.support.services.faults import eventually
+from devices.tests.support.services.postgres import installed_binaries, other_user
+from devices.tests.support.services.server import children
 
 SMALL = ("-c", "max_connections=60", "-c", "shared_buffers=16MB", "-c", "max_wal_size=32MB", "-c", "min_wal_size=2MB")
 

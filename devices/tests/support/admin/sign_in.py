@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from devices.ratelimit import stores
-from devices.tests.support.two_factor import CHECK, next_code_of, set_up, sign_in_again
-from devices.tests.support.users import PASSWORD
+from devices.tests.support.admin.two_factor import CHECK, next_code_of, set_up, sign_in_again
+from devices.tests.support.admin.users import PASSWORD
 
 WRONG = "wrong"
 

@@ -1,0 +1,26 @@
+"""The text that introduces the API in its OpenAPI document and in /api/docs."""
+
+DESCRIPTION = """\
+The registry of medical IoT devices of hospitals. A device must be registered here before it can send data.
+
+- **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it.
+- **Responses**: every response is a JSON object with `status`, `code`, `message` and `data`. Errors also have `errors`.
+- **Field names**: a key with the naming `camelCase` reads and writes `deviceName` instead of `device_name`, and so on.
+- **Unknown query parameters** return 400. Unknown fields in a body are ignored.
+- **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
+
+Formats of strings:
+
+- `display-name`: 1–255 characters after normalization: spaces at the ends and invisible characters are removed, and
+  each run of spaces becomes one. Control, text-direction and private-use characters are invalid.
+- `search-text`: a `display-name`, or empty.
+- `mac-address`: 12 or 16 hexadecimal digits, without separators, or in groups with colons, hyphens or dots in
+  between.
+- `mac-address-or-manufacturer-id`: also 4–64 visible ASCII characters.
+- `entity-tags`: `*`, or a comma-separated list of ETags.
+"""
+
+TAGS = [
+    {"name": "Devices", "description": "List, read, register, update and retire devices."},
+    {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
+]
