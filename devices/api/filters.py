@@ -40,7 +40,7 @@ class CleanedFilter(filters.CharFilter):
     field_class = CleanedField
 
 
-class InstantField(forms.Field):
+class TimestampField(forms.Field):
     def to_python(self, value: Any) -> datetime | None:
         if value in self.empty_values:
             return None
@@ -53,8 +53,8 @@ class InstantField(forms.Field):
         return EPOCH + timedelta(milliseconds=int(value))
 
 
-class InstantFilter(filters.Filter):
-    field_class = InstantField
+class TimestampFilter(filters.Filter):
+    field_class = TimestampField
 
 
 def _clean_holder_name(value: object) -> str:
@@ -69,8 +69,8 @@ class DeviceFilter(filters.FilterSet):
     device_type = CleanedFilter(cleaner=device_fields.clean_type)
     device_holder = CleanedFilter(cleaner=_clean_holder_name)
     search = CleanedFilter(cleaner=device_fields.clean_text)
-    updated_since = InstantFilter(field_name="updated_at", lookup_expr="gte")
-    created_since = InstantFilter(field_name="created_at", lookup_expr="gte")
+    updated_since = TimestampFilter(field_name="updated_at", lookup_expr="gte")
+    created_since = TimestampFilter(field_name="created_at", lookup_expr="gte")
     ordering = filters.ChoiceFilter(
         choices=[(ordering, ordering) for ordering in ORDERINGS],
         error_messages={

@@ -33,19 +33,17 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
     A hospital of the actor's scope takes precedence if it was stored before names were normalized, and another hospital
     has the normalized name.
     """
-    spellings = _spellings(names)
-    if not spellings:
+    wanted = _fold_names(names)
+    if not wanted:
         return {}
-    known = _find_by_current_name(spellings)
-    if spellings.keys() - known.keys():
-        known = Hospital.objects.by_name(spellings)
-    if not dry_run and spellings.keys() - known.keys():
-        known = _register_missing(spellings, actor)
-    known |= {
-        folded: Hospital(name=spellings[folded], name_folded=folded) for folded in spellings.keys() - known.keys()
-    }
+    known = _find_by_current_name(wanted)
+    if wanted.keys() - known.keys():
+        known = Hospital.objects.by_name(wanted)
+    if not dry_run and wanted.keys() - known.keys():
+        known = _register_missing(wanted, actor)
+    known |= {folded: Hospital(name=wanted[folded], name_folded=folded) for folded in wanted.keys() - known.keys()}
     own = {fold_name(hospital.name): hospital for hospital in actor.scope.hospitals or ()}
-    return known | {folded: row for folded, row in own.items() if folded in spellings and folded != row.name_folded}
+    return known | {folded: row for folded, row in own.items() if folded in wanted and folded != row.name_folded}
 
 
 @atomic_with_retry
@@ -119,8 +117,8 @@ def _lock(ids: list[int]) -> list[Hospital]:
     return found
 
 
-def _spellings(names: Iterable[str | None]) -> dict[str, str]:
-    """Return the first spelling of each name, by folded name."""
+def _fold_names(names: Iterable[str | None]) -> dict[str, str]:
+    """Return the names by folded name. Of names with the same folded name, the first is returned."""
     distinct = [name for name in dict.fromkeys(names) if name is not None]  # most devices of a list have the same
     return {fold_name(name): name for name in reversed(distinct)}
 
@@ -137,16 +135,16 @@ def _find_by_current_name(names: Iterable[str]) -> dict[str, Hospital]:
     return {row.name_folded: row for row in (Hospital.from_db(DEFAULT_DB_ALIAS, COLUMNS, row) for row in rows)}
 
 
-def _register_missing(spellings: Mapping[str, str], actor: Actor) -> dict[str, Hospital]:
+def _register_missing(wanted: Mapping[str, str], actor: Actor) -> dict[str, Hospital]:
     """Return the hospitals of these names by folded name. Register those that do not exist."""
     locks.acquire_registry_lock()  # wait for concurrent renames and merges, after which a name may be an alias
-    found = Hospital.objects.by_name(spellings)
-    if others := spellings.keys() - found.keys():
+    found = Hospital.objects.by_name(wanted)
+    if others := wanted.keys() - found.keys():
         found |= _find_unnormalized(others)
-    missing, at = sorted(spellings.keys() - found.keys()), now_ms()
+    missing, at = sorted(wanted.keys() - found.keys()), now_ms()
     if not missing:
         return found
-    names = {"name": [spellings[folded] for folded in missing], "name_folded": missing}
+    names = {"name": [wanted[folded] for folded in missing], "name_folded": missing}
     ids = bulk.insert(Hospital, names, {"created_at": at, "updated_at": at})
     recording.record(Hospital, ids, recording.CREATED, actor)
     return found | Hospital.objects.by_name(missing)

@@ -90,7 +90,7 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     @operations.documented_update_by_key
     @idempotency.idempotent
-    def update_named(self, request: Request, options: WriteOptions) -> HttpResponse:
+    def update_by_key(self, request: Request, options: WriteOptions) -> HttpResponse:
         return self._update(options, REQUIRED_FIELDS, **request_bodies.parse_lookup(request))
 
     @idempotency.idempotent
