@@ -121,11 +121,8 @@ class Load:
 
     def _choose(self) -> tuple[str, Callable[[], Awaitable[None]]]:
         reads = [(self.page, 35.0), (self.detail, 30.0), (self.filtered, 15.0), (self.changes, 10.0)]
-        writes = [
-            (self.post, 1.2),
-            (self.patch, 3),
-            (self.delete, 5.8),
-        ]  # they retire nearly as many devices as they register
+        # They retire nearly as many devices as they register.
+        writes = [(self.post, 1.2), (self.patch, 3.0), (self.delete, 5.8)]
         kinds = reads + writes
         [send] = self.chance.choices([send for send, _share in kinds], [share for _send, share in kinds])
         return (READS if send in [read for read, _share in reads] else WRITES), send

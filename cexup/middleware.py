@@ -46,9 +46,8 @@ class RequestIdMiddleware(MiddlewareMixin):
         sent = request.headers.get("X-Request-ID", "")
         request_id = sent if VALID_REQUEST_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
         request.request_id = request_id  # type: ignore[attr-defined]
-        current_request_id.set(
-            request_id
-        )  # kept until the next request, because Django logs errors after all middleware
+        # It is kept until the next request, because Django logs errors after all middleware.
+        current_request_id.set(request_id)
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]

@@ -32,9 +32,8 @@ from devices.values.scope import Scope
 
 Change = Device.history.model
 
-REQUEST_ID = re.compile(
-    "[0-9a-f]{32}"
-)  # the form that the registry generates; an id from a client can look like a name
+# The form that the registry generates. An id from a client can look like a name.
+REQUEST_ID = re.compile("[0-9a-f]{32}")
 FIELDS = {"device_name": _("name"), "device_mac": _("MAC address"), "device_type": _("type")}
 MAX_IDS = 1000  # the largest number of devices whose changes are searched by device id
 ACTIONS = {recording.CREATED: _("registered"), recording.CHANGED: _("changed"), recording.DELETED: _("retired")}

@@ -83,9 +83,8 @@ def _registrations(scope: Scope) -> Iterator[Metric]:
     today = timezone.localdate()
     this_week = today - timedelta(days=today.weekday())
     mondays = [this_week - timedelta(weeks=weeks) for weeks in reversed(range(WEEKS))]
-    key = f"registrations:{this_week}:{'all' if scope.hospital_ids is None else sorted(scope.hospital_ids)}".replace(
-        " ", ""
-    )
+    hospitals = "all" if scope.hospital_ids is None else ",".join(map(str, sorted(scope.hospital_ids)))
+    key = f"registrations:{this_week}:{hospitals}"
     numbers: Any = cache.get_or_set(key, lambda: [_registered(scope, monday) for monday in mondays], CACHE_SECONDS)
     for monday, number in zip(mondays, numbers, strict=True):
         days = {"created_at_from": monday, "created_at_to": monday + timedelta(days=6)}

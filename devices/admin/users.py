@@ -148,9 +148,8 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
             notifications.notify(obj, notifications.HOSPITALS_CHANGED)
 
     def response_add(self, request: HttpRequest, obj: StaffUser, post_url_continue: str | None = None) -> HttpResponse:
-        return self._show_link(
-            request, StaffUser.objects.get(pk=obj.pk)
-        )  # read again: the token depends on the stored row
+        stored = StaffUser.objects.get(pk=obj.pk)  # read again: the token depends on the stored row
+        return self._show_link(request, stored)
 
     @admin.action(description=_("New link to set a password"), permissions=["change"])
     @step_up.required(*step_up.ACTION)
