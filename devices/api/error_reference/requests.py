@@ -83,7 +83,7 @@ LIMITS = {
             "The limit of conflicts with devices outside your scope is used up, so this device was not compared with "
             "them. Retry in {minutes} minutes.",
         ),
-        "Requests for this hospital had too many conflicts with devices of other hospitals. "
+        "Requests with this key had too many conflicts with devices of other hospitals. "
         "See [limit of conflicts](api/authentication.md#limit-of-conflicts).",
         "Find out why the devices conflict: usually they are already registered. Then retry.",
         LATER,
