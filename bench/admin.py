@@ -1,4 +1,4 @@
-"""Time every page of the back-office with many devices: `make bench-admin`, or `python -m bench.admin --devices N`.
+"""Time every page of the admin with many devices: `make bench-admin`, or `python -m bench.admin --devices N`.
 
 It starts a temporary PostgreSQL (devices/tests/support/services/postgres.py) with N devices and one gunicorn worker. An
 operator and a hospital admin request each page once to warm up, and then all pages in turn for several rounds, so that

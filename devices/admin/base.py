@@ -46,7 +46,7 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID
 
 
-class LargePaginator(Paginator):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+class LargePaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
     """Show the exact number of rows if it is known or at most MAX_COUNT; otherwise “more than MAX_COUNT”."""
 
     known: int | None = None  # the number of rows, if the page knows it without counting

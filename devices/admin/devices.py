@@ -40,7 +40,7 @@ from devices.values.scope import Scope
 admin.site.disable_action("delete_selected")  # it loads every device; `retire` replaces it
 
 
-class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     actor = Actor(Channel.ADMIN, scope=Scope())  # the user's; DeviceAdmin sets it
     version = forms.CharField(required=False, widget=forms.HiddenInput)  # of the device that the form shows
 

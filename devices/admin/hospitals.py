@@ -22,7 +22,7 @@ from devices.registry import device_fields, hospitals
 from devices.values import hospital_names
 
 
-class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter when it runs
+class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     class Meta:
         model = Hospital
         fields = ("name",)

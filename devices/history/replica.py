@@ -39,7 +39,7 @@ class _Unavailable(Exception):
 
 
 class Replica:
-    """The devices and the cursor, in a SQLite database."""
+    """The devices and the cursor, in an SQLite database."""
 
     def __init__(self, path: Path) -> None:
         self.database = sqlite3.connect(path)

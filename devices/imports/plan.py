@@ -236,7 +236,7 @@ def _find_conflicts(rows: Sequence[PlannedRow], actor: Actor) -> list[FieldError
 def new_hospitals(rows: Sequence[PlannedRow]) -> list[str]:
     """Return the names of the hospitals that these rows would register, sorted."""
     hospitals = [row.item.get("device_holder") for row in rows if not row.problems]
-    names = {fold_name(name): name for name in reversed(hospitals) if name}  # in the spelling of the first row
+    names = {fold_name(name): name for name in reversed(hospitals) if name}  # as the first row writes them
     known = Hospital.objects.by_name(names)
     return sorted(name for folded, name in names.items() if folded not in known)
 

@@ -66,8 +66,7 @@ class DeviceHistoryContext(HistoryContext):
         abstract = True
 
 
-# DEPARTED: a device left the hospital that held it. It is the condition of an index, which also finds HOLDER_CHANGED of
-# one hospital.
+# DEPARTED: a device left its hospital. It is the condition of an index, which also finds HOLDER_CHANGED of a hospital.
 PREVIOUS = F("history_previous_holder")
 HOLDER_CHANGED = Q(device_holder__isnull=True) | Q(device_holder__lt=PREVIOUS) | Q(device_holder__gt=PREVIOUS)
 DEPARTED = Q(history_previous_holder__isnull=False) & HOLDER_CHANGED

@@ -86,7 +86,7 @@ def find_duplicates(
 ) -> list[FieldError]:
     """Return a problem for each value that an earlier item has. None is ignored.
 
-    field, message: the field of the problems, and their text with the placeholder `index` or `line`.
+    field, message: the field of the problems, and their text with the placeholder `index`.
     numbers: the number of each item in the message.
     first: the number of the first item with a value, by the hash of the value. The function adds new values, so a long
         list can be checked in several parts.

@@ -1,4 +1,4 @@
-"""Compare the names of hospitals. Decision 8 has the reasons."""
+"""Compare the names of hospitals. Decision 3 has the reasons."""
 
 import unicodedata
 

@@ -1,7 +1,7 @@
 """Normalize texts, so that texts that look the same are equal. Decision 21 has the reasons.
 
 The module uses no ORM, no request and no settings. The constants are parts of regular expressions (the content of a
-character class). The OpenAPI document has them too (api/schema/patterns.py).
+character class). The tests build the formats of /api/schema from them (tests/support/formats.py).
 """
 
 import re
@@ -25,14 +25,13 @@ _CONTROLS = r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
 _DIRECTIONAL = r"\u202a-\u202e\u2066-\u2069"
 _OTHER_FORMATS = r"\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2" + "\U000110bd\U000110cd\U00013430-\U0001343f"
 _ENDS_OF_PLANES = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 15))
-_BROKEN = (
-    rf"\ufdd0-\ufdef\ufff9-\uffff{_ENDS_OF_PLANES}"  # U+FFFD replaces invalid bytes; most others are noncharacters
-)
+# U+FFFD replaces invalid bytes. Most others are noncharacters.
+_BROKEN = rf"\ufdd0-\ufdef\ufff9-\uffff{_ENDS_OF_PLANES}"
 _PRIVATE = r"\ue000-\uf8ff" + "\U000f0000-\U0010ffff"
 REJECTED = _CONTROLS + _DIRECTIONAL + _OTHER_FORMATS + _BROKEN + _PRIVATE
 
 _invisible = re.compile(f"[{INVISIBLE}]+")
-# Lone surrogates are rejected too. They are not in REJECTED, because the schema need not mention them: JSON has none.
+# Lone surrogates are rejected too. They are not in REJECTED, because valid UTF-8 cannot contain them.
 _rejected = re.compile(rf"[{REJECTED}\ud800-\udfff]")
 
 

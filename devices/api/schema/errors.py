@@ -145,7 +145,7 @@ CHANGE_FEED = {
     ),
 }
 
-# For `examples`, which does not know errors: one item was registered, and another has an error.
+# One item was registered, and another has an error. It is here because the module `examples` has no errors.
 PARTIAL_SUCCESS = examples.success(
     "Partial success",
     [

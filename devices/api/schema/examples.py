@@ -45,7 +45,7 @@ MOVED = registered(7, {**CUFF, "device_name": "Ward 3, bed 4"}, UPDATED_AT)
 ONE_DEVICE = OpenApiExample("One device", CUFF)
 SEVERAL_DEVICES = OpenApiExample("Several devices", [CUFF, MONITOR])
 MINIMAL_DEVICE = OpenApiExample(
-    "Minimal device", WITHOUT_HOSPITAL, description="Without a hospital, and with other accepted spellings."
+    "Minimal device", WITHOUT_HOSPITAL, description="Without a hospital, and in other accepted notations."
 )
 REPLACEMENT = OpenApiExample("New values", {**CUFF, "device_name": "Ward 3, bed 4"})
 DEVICE_AS_READ = OpenApiExample("Device as read", MOVED, description="`id`, `created_at` and `updated_at` are ignored.")

@@ -38,7 +38,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def without_trailing_slash(endpoints: list[tuple[str, str, str, Any]], **_kwargs: Any) -> list[Any]:
-    """Return the endpoints without their second spelling, which ends with a slash."""
+    """Return the endpoints without their duplicates, whose paths end with a slash."""
     return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
 
 

@@ -3,7 +3,7 @@
 Changes get their numbers in the order of the writes, and become visible in the order of the commits. Before the first
 change of a transaction gets its number, the trigger takes a shared advisory lock. The number of the lock contains the
 last number before that change; its upper 16 bits are WRITING. No transaction waits for the lock. It is released at the
-end of the transaction. SQLite has one writer at a time, so it needs no such trigger. Migration 0008 also creates it.
+end of the transaction. SQLite has one writer at a time, so it needs no such trigger.
 """
 
 from typing import Any

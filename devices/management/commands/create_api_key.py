@@ -81,7 +81,7 @@ class Command(RegistryCommand):
 def _clean_hospital(text: str) -> str:
     name = clean_holder(text)
     if name is None:
-        raise ValidationError("“unknown” means no hospital. Omit --hospital for a key to all devices.")
+        raise ValidationError("“unknown” means no hospital. Omit --hospital for a key for all hospitals.")
     return name
 
 
