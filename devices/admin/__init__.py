@@ -1,4 +1,4 @@
-"""The back office: pages of Django's admin. Every change of a device goes through devices/registry."""
+"""The admin: pages of Django's admin. Every change of a device goes through devices/registry."""
 
 from devices.admin import api_keys, audit_log, changes, devices, hospitals, two_factor, users
 
