@@ -123,7 +123,8 @@ TEMPLATES = [
 
 # --- The database ----------------------------------------------------------------------------------------------
 
-# Seconds; 0 means no limit. The first one applies to requests only (gunicorn.conf.py, middleware.py).
+# Seconds; 0 means no limit. Commands have no statement limit, and on PostgreSQL no lock limit (gunicorn.conf.py,
+# middleware.py).
 DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30, validate=validate.Range(min=0, max=3600))
 DATABASE_LOCK_TIMEOUT = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(min=0, max=3600))
 DATABASE_CONNECT_TIMEOUT = env.int("DATABASE_CONNECT_TIMEOUT", 5, validate=validate.Range(min=2, max=300))
