@@ -117,7 +117,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
 
 
 def check(request: HttpRequest) -> None:
-    """Count a request that checks a password or code. Reject a network over its limit without a query.
+    """Count a request that checks a password or code. Reject a network over its limit without checking it.
 
     Raises:
         TooManyAttempts: a limit is reached, and nothing was checked.

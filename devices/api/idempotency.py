@@ -2,14 +2,13 @@
 
 The response is stored in the transaction of the write, so both are committed or neither, even if the process is killed
 (draft-ietf-httpapi-idempotency-key-header; Stripe does the same). A failed request has written nothing, and can be
-retried with its key: only the fingerprint of the request is stored. A dry run stores nothing.
+retried with its key: only the fingerprint of the request and the status are stored. A dry run stores nothing.
 """
 
 import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache, partial, wraps
 from typing import Any, Concatenate, ParamSpec
 
@@ -30,12 +29,12 @@ from devices.db import locks
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.db.transactions import atomic_with_retry
 from devices.models import IDEMPOTENCY_KEY_LENGTH, ApiKey, IdempotencyRecord
+from devices.models.idempotency import RESPONSE_LIFETIME
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-STORED_FOR = timedelta(hours=24)
 WRITE_PARAMETERS = {"dry_run", "mode", "on_conflict"}
 
 _VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
@@ -102,7 +101,7 @@ def _run_once(api_key: ApiKey, key: str, fingerprint: str, act: ViewAction) -> H
     if not locks.try_lock(f"{api_key.pk}:{key}"):
         raise RequestInProgress
     for stored_fingerprint, status, etag, body in _stored_response().fetch(
-        api_key=api_key.pk, key=key, since=now() - STORED_FOR
+        api_key=api_key.pk, key=key, since=now() - RESPONSE_LIFETIME
     ):
         if stored_fingerprint != fingerprint:
             raise IdempotencyKeyReused

@@ -1,6 +1,5 @@
 """Find the rows that have expired and can be deleted."""
 
-from datetime import timedelta
 from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
@@ -10,9 +9,8 @@ from django.utils import timezone
 
 from devices.imports import preview
 from devices.models import IdempotencyRecord, ImportPreview, Session
+from devices.models.idempotency import RESPONSE_LIFETIME
 from devices.ratelimit import stores
-
-RESPONSE_LIFETIME = timedelta(hours=24)
 
 
 def expired() -> dict[str, QuerySet[Any]]:

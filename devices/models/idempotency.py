@@ -1,11 +1,14 @@
 """Stored responses, which the API returns again for a retry with the same Idempotency-Key."""
 
+from datetime import timedelta
+
 from django.db import models
 from django.utils import timezone
 
 from devices.models.api_keys import ApiKey
 
 IDEMPOTENCY_KEY_LENGTH = 255
+RESPONSE_LIFETIME = timedelta(hours=24)  # how long a response is returned again
 
 
 class IdempotencyRecord(models.Model):

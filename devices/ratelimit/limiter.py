@@ -1,8 +1,9 @@
 """Allow exactly the number of requests of a rate, over all processes and machines, with few calls of the shared store.
 
 A process leases permits: it reserves a 64th of the remaining permits in the store, or one at a time if fewer than 128
-remain. So most requests find a permit in their own process, and the total never exceeds the limit. At the end of a
-window, leased permits that are not used expire: at most a 64th of the limit for each lease.
+remain. So most requests find a permit in their own process, and the total never exceeds the limit while a store works.
+If no store works, requests are allowed. At the end of a window, leased permits that are not used expire: at most a 64th
+of the limit for each lease.
 
 Windows are fixed: each begins at a whole multiple of its length since 1970. Decision 13 has the reasons.
 """

@@ -1,8 +1,9 @@
 """The functions that write devices: register, update, transfer, retire, restore.
 
-The API, the admin, imports and commands write devices only with these functions. Each function writes the devices and
-their history in one transaction, and only in the actor's scope. If it rejects something, it raises ValidationFailed
-with every problem (validation.py). With `dry_run` it returns or raises the same, but writes and locks nothing.
+The API, the admin, imports and commands write devices only with these functions; `hospitals.merge` also changes the
+hospital of devices. Each writes the devices with their history, in one transaction (`insert` and `apply_changes`: in
+that of the caller), and only in the actor's scope. If it rejects something, it raises ValidationFailed with every
+problem (validation.py). If a function has `dry_run`, it then returns or raises the same, but writes and locks nothing.
 """
 
 import secrets

@@ -1,6 +1,7 @@
 """Find all problems of a list of devices.
 
-`find_problems` validates every write: POST in all modes, PUT, PATCH, dry runs, the form of the admin, and imports.
+`find_problems` validates what is registered, updated or restored: POST in all modes, PUT, PATCH, dry runs, the form of
+the admin, and imports. A transfer checks only the scope of the new hospital (`out_of_scope`).
 
 This module also applies the limit of conflicts with devices out of scope (conflict_limits.py). When the limit is
 reached, the following items of the list are not compared with devices out of scope. They all get the same error.
