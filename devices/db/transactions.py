@@ -50,8 +50,8 @@ def explained_by(explain: Callable[[], list[FieldError]]) -> Iterator[None]:
 def atomic_with_retry(function: Callable[P, R]) -> Callable[P, R]:
     """Run the function in a transaction, and retry it up to four times after a conflict with another writer.
 
-    - A conflict is a deadlock that PostgreSQL resolved by ending this transaction, or a rejected row that `explained_by`
-      does not explain: usually another row caused it that no longer exists.
+    - A conflict is a deadlock that PostgreSQL resolved by ending this transaction, or a rejected row that
+      `explained_by` does not explain: usually another row caused it that no longer exists.
     - A retry first waits for the registry's lock. Otherwise overlapping lists could end each other again and again.
     - Inside a transaction of the caller there is no retry: that transaction has failed, and the caller can retry it.
     - With the argument `dry_run=True`, the function writes nothing and runs without a transaction, which would take the
