@@ -1,9 +1,7 @@
 """A dry run returns the response of the real request, but writes and locks nothing."""
 
 import io
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from devices.imports import plan, preview
 from devices.models import Channel, Device, Hospital
 from devices.registry import hospitals
 from devices.tests.support.client import Api
+from devices.tests.support.concurrency import open_transaction
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.imports import csv, rows
 from devices.values.errors import ValidationFailed
@@ -99,29 +98,10 @@ def comparable(body: Any) -> Any:
     return {key: comparable(value) for key, value in body.items() if key not in ignored}
 
 
-@contextmanager
-def all_locked() -> Iterator[None]:
+def all_locked() -> AbstractContextManager[None]:
     """Hold the write lock of SQLite, or locks of the tables on PostgreSQL, in another connection."""
     lock = "LOCK TABLE devices_device, devices_hospital IN EXCLUSIVE MODE"  # other connections can only read
-    is_locked, is_done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic():  # takes the write lock of SQLite
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute(lock)
-            is_locked.set()
-            is_done.wait(120)
-        connection.close()
-
-    other = threading.Thread(target=hold)
-    other.start()
-    try:
-        assert is_locked.wait(60)
-        yield
-    finally:
-        is_done.set()
-        other.join()
+    return open_transaction(*([lock] if connection.vendor == "postgresql" else []))
 
 
 @pytest.mark.django_db(transaction=True)

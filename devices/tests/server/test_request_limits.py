@@ -6,19 +6,19 @@ import runpy
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from devices.api.filters import DeviceFilter
 from devices.db import bulk
 from devices.tests.support.client import Api, errors, issue
+from devices.tests.support.concurrency import open_transaction
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.services.redis import free_port, send_many
 from devices.tests.support.services.server import ROOT, serving
@@ -75,27 +75,9 @@ def limited(transactional_db: None, monkeypatch: pytest.MonkeyPatch, request: py
     connection.close()
 
 
-@contextmanager
-def locked_by_another(statement: str) -> Iterator[None]:
-    """Run the statement in an open transaction of another connection."""
-    is_locked, is_done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            cursor.execute(statement)
-            is_locked.set()
-            is_done.wait(120)
-        connection.close()
-
-    other = threading.Thread(target=hold)
-    other.start()
-    try:
-        assert is_locked.wait(60)
-        yield
-    finally:
-        is_done.set()
-        other.join()
+def locked_by_another(statement: str) -> AbstractContextManager[None]:
+    """Execute the statement in an open transaction of another connection."""
+    return open_transaction("SET LOCAL idle_in_transaction_session_timeout = 0", statement)
 
 
 @on_postgresql

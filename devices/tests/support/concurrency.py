@@ -1,11 +1,12 @@
-"""Run a function in several threads at the same time."""
+"""Run functions in other threads, each with its own database connection."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 
 def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
@@ -24,3 +25,29 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
+
+
+@contextmanager
+def open_transaction(*statements: str) -> Iterator[None]:
+    """Keep a transaction of another connection open within the block, after it has executed the statements.
+
+    On SQLite it has the write lock.
+    """
+    is_open, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            is_open.set()
+            is_done.wait(120)
+        connection.close()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    try:
+        assert is_open.wait(60)
+        yield
+    finally:
+        is_done.set()
+        other.join()
