@@ -58,9 +58,10 @@ class RecordingLengthValidator(MinimumLengthValidator):
 
 
 @receiver(pre_save)
-def snapshot_before_save(instance: Any, update_fields: Any = None, **_kwargs: Any) -> None:
+def snapshot_before_save(instance: Any, raw: bool = False, update_fields: Any = None, **_kwargs: Any) -> None:
     if (
-        isinstance(instance, User)
+        not raw
+        and isinstance(instance, User)
         and instance.pk
         and (update_fields is None or set(update_fields) & {*RECORDED_FLAGS, *PERSONAL_FIELDS})
     ):
@@ -69,8 +70,9 @@ def snapshot_before_save(instance: Any, update_fields: Any = None, **_kwargs: An
 
 
 @receiver(post_save)
-def user_saved(instance: Any, created: bool, **_kwargs: Any) -> None:
-    if not isinstance(instance, User):
+def user_saved(instance: Any, created: bool, raw: bool = False, **_kwargs: Any) -> None:
+    """Record an added or changed user. `raw`: `loaddata` loads the user, and the recorded events too."""
+    if raw or not isinstance(instance, User):
         return
     if created:
         audit_log.record(Action.USER_ADDED, obj=instance, **{name: getattr(instance, name) for name in RECORDED_FLAGS})

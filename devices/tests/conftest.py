@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MARKERS = ("browser", "faults", "fuzz")  # folders whose tests have the marker of that name
 WITHOUT_DATABASE = ("crypto", "fuzz", "imports", "project", "values")  # folders with tests that use no database
 WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same databases in each run
+    "db/test_moving_databases.py",
     "server/test_behind_nginx.py",
     "server/test_file_modes.py",
     "server/test_nginx_edge.py",
@@ -44,6 +45,7 @@ WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same datab
     "project/test_client_examples.py",
 )
 SLOW = (  # modules with tests that take more than five seconds
+    "db/test_moving_databases.py",
     "schema/test_conformance.py",
     "browser/test_guide.py",
     "browser/test_pages.py",
