@@ -4,7 +4,7 @@ Existing clients continue to send the old names. Without aliases, the first devi
 a merge would create a new hospital with the old name.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS
@@ -29,9 +29,6 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
     """Return the hospitals of these names by folded name. Register hospitals with new names. None is ignored.
 
     In a dry run nothing is written, and a new hospital has no id.
-
-    A hospital of the actor's scope takes precedence if it was stored before names were normalized, and another hospital
-    has the normalized name.
     """
     wanted = _fold_names(names)
     if not wanted:
@@ -41,9 +38,8 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
         known = Hospital.objects.by_name(wanted)
     if not dry_run and wanted.keys() - known.keys():
         known = _register_missing(wanted, actor)
-    known |= {folded: Hospital(name=wanted[folded], name_folded=folded) for folded in wanted.keys() - known.keys()}
-    own = {fold_name(hospital.name): hospital for hospital in actor.scope.hospitals or ()}
-    return known | {folded: row for folded, row in own.items() if folded in wanted and folded != row.name_folded}
+    missing = wanted.keys() - known.keys()
+    return known | {folded: Hospital(name=wanted[folded], name_folded=folded) for folded in missing}
 
 
 @atomic_with_retry
@@ -139,8 +135,6 @@ def _register_missing(wanted: Mapping[str, str], actor: Actor) -> dict[str, Hosp
     """Return the hospitals of these names by folded name. Register those that do not exist."""
     locks.acquire_registry_lock()  # wait for concurrent renames and merges, after which a name may be an alias
     found = Hospital.objects.by_name(wanted)
-    if others := wanted.keys() - found.keys():
-        found |= _find_unnormalized(others)
     missing, at = sorted(wanted.keys() - found.keys()), now_ms()
     if not missing:
         return found
@@ -148,14 +142,3 @@ def _register_missing(wanted: Mapping[str, str], actor: Actor) -> dict[str, Hosp
     ids = bulk.insert(Hospital, names, {"created_at": at, "updated_at": at})
     recording.record(Hospital, ids, recording.CREATED, actor)
     return found | Hospital.objects.by_name(missing)
-
-
-def _find_unnormalized(names: Collection[str]) -> dict[str, Hospital]:
-    """Return the hospitals of these folded names that were stored before names were normalized.
-
-    Their stored folded name differs from the result of `fold_name`, so a look-up by folded name does not find them.
-    Without this function, they would be registered a second time.
-    """
-    aliases = [(row.name, row.hospital) for row in HospitalAlias.objects.select_related("hospital")]
-    rows = aliases + [(row.name, row) for row in Hospital.objects.all()]
-    return {folded: hospital for name, hospital in rows if (folded := fold_name(name)) in names}

@@ -1,7 +1,6 @@
 """Texts that look the same are stored as the same text, from all sources."""
 
 import unicodedata
-from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -214,52 +213,11 @@ def test_names_of_keys_and_users_are_normalized(operator: Client) -> None:
     ]
 
 
-# --- Rows that were stored before names were normalized
-
-
-@pytest.fixture
-def unnormalized(rs_a: Hospital, rs_b: Hospital) -> dict[str, Any]:
-    """Two hospitals and a device whose names are not normalized."""
-    Hospital.objects.filter(pk=rs_a.pk).update(name="RS  Alfa", name_folded="rs  alfa")
-    Hospital.objects.filter(pk=rs_b.pk).update(name="RS\u200b Beta", name_folded="rs\u200b beta")
-    a, b = Hospital.objects.get(pk=rs_a.pk), Hospital.objects.get(pk=rs_b.pk)
+def test_device_that_was_stored_before_normalization_can_be_read_and_sent_back(api: Api) -> None:
     [device] = register(device_payload(1))
-    Device.objects.filter(pk=device.pk).update(device_name="Cafe\u0301\u200b 1", device_holder=a)
-    return {"a": a, "b": b, "device": device.pk}
-
-
-def test_unnormalized_device_can_be_read_and_sent_back(api: Api, unnormalized: dict[str, Any]) -> None:
-    path = f"/api/device/{unnormalized['device']}"
+    Device.objects.filter(pk=device.pk).update(device_name="Cafe\u0301\u200b 1")
+    path = f"/api/device/{device.pk}"
     row = api.get(path).json()["data"]
-    assert (row["device_name"], row["device_holder"]) == ("Cafe\u0301\u200b 1", "RS  Alfa")
+    assert row["device_name"] == "Cafe\u0301\u200b 1"
     assert api.patch(path, {"device_type": "CORPORATE"}).status_code == 200
-    sent_back = api.put(path, row).json()["data"]
-    assert (sent_back["device_name"], sent_back["device_holder"]) == ("Caf\u00e9 1", "RS  Alfa")
-    assert Hospital.objects.count() == 2
-
-
-def test_unnormalized_hospital_is_not_registered_a_second_time(api: Api, unnormalized: dict[str, Any]) -> None:
-    sent = [
-        device_payload(2, device_holder="rs beta"),
-        device_payload(3, device_holder="RS\u200b Beta"),
-        device_payload(4, device_holder="RS Gamma"),
-    ]
-    assert api.post("/api/devices", sent).status_code == 201
-    others = Device.objects.exclude(pk=unnormalized["device"])
-    names = others.order_by("pk").values_list("device_holder__name", flat=True)
-    assert list(names) == ["RS\u200b Beta", "RS\u200b Beta", "RS Gamma"]
-
-
-def test_key_of_an_unnormalized_hospital_stays_in_its_scope(unnormalized: dict[str, Any]) -> None:
-    key = Api(issue("ward app", hospital=unnormalized["a"]).text)
-    Hospital.objects.create(name="RS Alfa")  # another hospital with the normalized name
-    path = f"/api/device/{unnormalized['device']}"
-    assert key.put(path, key.get(path).json()["data"]).status_code == 200
-    assert key.post("/api/device", device_payload(2, device_holder="RS Alfa")).status_code == 201
-    assert set(Device.objects.values_list("device_holder", flat=True)) == {unnormalized["a"].pk}
-
-
-def test_unnormalized_hospital_can_be_renamed(operator: Client, unnormalized: dict[str, Any]) -> None:
-    page = f"/admin/devices/hospital/{unnormalized['a'].pk}/change/"
-    assert operator.post(page, {"name": "RS Alfa"}).status_code == 302
-    assert Hospital.objects.get(pk=unnormalized["a"].pk).name_folded == "rs alfa"
+    assert api.put(path, row).json()["data"]["device_name"] == "Caf\u00e9 1"
