@@ -80,18 +80,17 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
-    "cexup.middleware.Utf8Middleware",
     "cexup.middleware.ApiHeadersMiddleware",
     "cexup.middleware.SQLiteStatementLimitMiddleware",
     "devices.audit.middleware.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first, for error responses
     "cexup.middleware.ContentSecurityPolicyMiddleware",
-    "cexup.middleware.ApiHttpsMiddleware",
+    "cexup.middleware.HttpsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "cexup.middleware.LanguageMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "cexup.middleware.CommonMiddleware",
     "cexup.middleware.NoNulMiddleware",
     "cexup.back_office.SessionMiddleware",  # API requests skip cexup.back_office
     "cexup.back_office.ClearSiteDataMiddleware",
@@ -180,7 +179,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
-CORS_URLS_REGEX = r"^/api/"
+CORS_URLS_REGEX = r"(?i)^/+api(/|$)"  # also misspelled paths: devices/api/responses.py
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "accept-language",
