@@ -2,9 +2,13 @@
 
 import multiprocessing
 import os
+import runpy
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-from environs import FileAwareEnv
+from environs import validate
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
@@ -12,21 +16,33 @@ from cexup import __version__
 
 os.umask(0o077)  # only the owner can read files that a worker creates
 
-env = FileAwareEnv(strip_whitespace=True)
-env.read_env(os.environ.get("ENV_FILE", Path(__file__).with_name(".env")), recurse=False)
+ROOT = Path(__file__).parent
+# Not imported: the workers that a reload starts would inherit the module as it was at the start.
+environment = SimpleNamespace(**runpy.run_path(str(ROOT / "cexup" / "environment.py")))
 
-bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"  # a socket of systemd takes precedence (LISTEN_FDS)
+with environment.errors_explained():
+    env = environment.open_environment(ROOT / ".env")
+    host = environment.host(env.text("HOST", "127.0.0.1", check=environment.host))
+    port = env.int("PORT", 8000, validate=validate.Range(1, 65535))
+    workers = env.int("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8), validate=validate.Range(1, 1000))
+    threads = env.int("WEB_THREADS", 4, validate=validate.Range(1, 1000))
+    waiters = env.int("FEED_WAITERS", 2, validate=validate.Range(0, 1000))
+    max_requests = env.int("WEB_MAX_REQUESTS", 100_000, validate=validate.Range(0))
+    backlog = env.int("WEB_BACKLOG", 512, validate=validate.Range(1, 65535))
+    statement_timeout = env.int(
+        "DATABASE_STATEMENT_TIMEOUT", 30, validate=validate.Range(0, 3600)
+    )  # seconds; 0 means no limit
+    lock_timeout = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(0, 3600))
+
+bind = f"{host}:{port}"  # a socket of systemd takes precedence (LISTEN_FDS)
 wsgi_app = "cexup.wsgi"
 worker_class = "cexup.worker.EnvelopeWorker"  # gthread
-workers = env.int("WEB_CONCURRENCY", min(multiprocessing.cpu_count(), 8))
 # A long-polling request occupies a thread; at least two threads remain for others. Each thread has a database
 # connection. With twelve threads a detail takes 1.2 times the CPU time that it takes with four.
-threads = max(env.int("WEB_THREADS", 4), env.int("FEED_WAITERS", 2) + 2)
+threads = max(threads, waiters + 2)
 timeout = 60
 keepalive = 5
-max_requests = env.int("WEB_MAX_REQUESTS", 100_000)
 max_requests_jitter = max_requests // 10
-backlog = env.int("WEB_BACKLOG", 512)
 forwarder_headers = ""  # clients must not set SCRIPT_NAME
 forwarded_allow_ips = ""  # TRUSTED_PROXIES is used instead
 control_socket_disable = True
@@ -34,13 +50,16 @@ logger_class = "cexup.logs.GunicornLogger"
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'  # the log record has the time
 
 # libpq reads PGOPTIONS. These limits apply to requests, not to commands. `options` in DATABASE_URL takes precedence.
-statement_timeout = env.int("DATABASE_STATEMENT_TIMEOUT", 30)  # seconds; 0 means no limit
 limits = {"statement_timeout": statement_timeout, "idle_in_transaction_session_timeout": statement_timeout}
-limits["lock_timeout"] = env.int("DATABASE_LOCK_TIMEOUT", 5)
+limits["lock_timeout"] = lock_timeout
 raw_env = ["PGOPTIONS=" + " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items() if seconds)]
 
 
 def on_starting(server: Arbiter) -> None:
+    """Check all settings, before each worker fails with a traceback. Only workers import the settings: see above."""
+    check = "from cexup import environment\nwith environment.errors_explained():\n    import cexup.settings"
+    if subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:  # noqa: S603
+        sys.exit(1)
     server.log.info("The version of the registry is %s.", __version__)
 
 

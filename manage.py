@@ -5,10 +5,12 @@ import os
 import secrets
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from django.core.management import execute_from_command_line
-from environs import EnvError
+
+from cexup import environment
 
 FIRST_ENV = """\
 # Created by the first `make run`, for use on this machine only. .env.example lists all variables.
@@ -31,10 +33,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cexup.settings")
     if sys.argv[1:] == ["quickstart"] and "ENV_FILE" not in os.environ:
         write_first_env(Path(__file__).with_name(".env"))
-    try:
-        execute_from_command_line(sys.argv)
-    except EnvError as error:
-        sys.exit(f"Invalid settings: {error}. See .env.example for all variables.")
+    with environment.errors_explained():
+        import_module(os.environ["DJANGO_SETTINGS_MODULE"])
+    execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import random
 import re
+from functools import lru_cache
+from http import HTTPStatus
 from time import monotonic, time
 from typing import Any
 
@@ -10,6 +12,7 @@ from django.contrib.auth import SESSION_KEY, logout
 from django.core.exceptions import BadRequest, MiddlewareNotUsed
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
+from django.middleware import common
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
@@ -22,7 +25,12 @@ from devices.api.authentication import HEADER
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 
-OLD_INDONESIAN = re.compile(r"(?<![\w-])in(?=[-,;\s]|$)", re.IGNORECASE)
+# The name of a locale in Java or POSIX: in_ID, id_ID_#Latn, id_ID.UTF-8, id_ID@currency=IDR. `in` is the old code of
+# Indonesian, which Java (and Android) sent until Java 17.
+# https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Locale.html#legacy_language_codes
+INDONESIAN = re.compile(r"(?<![^\s,])(?:in|id)(?:[-_.@#][^\s,;]*)?(?=[\s,;]|$)", re.IGNORECASE)
+LOCALE = re.compile(r"(?<![^\s,])([a-z-]+)[_.@#][^\s,;]*", re.IGNORECASE)
+HEALTH_CHECKS = {"/healthz", "/healthz/", "/readyz", "/readyz/"}
 # Steps of SQLite's virtual machine between two checks of the clock: 10 to 50 ms. A usual list has fewer steps, so it
 # makes no check. Each check has to wait for the GIL.
 SQLITE_STEPS = 100_000
@@ -30,13 +38,19 @@ VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def is_api(request: HttpRequest) -> bool:
-    return request.path_info == "/api" or request.path_info.startswith("/api/")
+    return responses.is_api_path(request.path_info)
 
 
 def language_of(request: HttpRequest) -> str:
     if accepted := request.META.get("HTTP_ACCEPT_LANGUAGE"):
-        request.META["HTTP_ACCEPT_LANGUAGE"] = OLD_INDONESIAN.sub("id", accepted)
+        request.META["HTTP_ACCEPT_LANGUAGE"] = _language_tags(accepted)
     return translation.get_language_from_request(request)
+
+
+@lru_cache(maxsize=100)
+def _language_tags(accepted: str) -> str:
+    """Return the header with language tags, where a client sent names of locales. Django ignores the whole header."""
+    return LOCALE.sub(r"\1", INDONESIAN.sub("id", accepted))
 
 
 class RequestIdMiddleware(MiddlewareMixin):
@@ -52,18 +66,6 @@ class RequestIdMiddleware(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         return response
-
-
-class Utf8Middleware(MiddlewareMixin):
-    """Decode the query string and forms as UTF-8, and ignore the charset of the Content-Type.
-
-    Otherwise a client could select any codec of Python: `punycode` takes quadratic time, and `unicode_escape` returns
-    texts that the databases cannot store.
-    """
-
-    def process_request(self, request: HttpRequest) -> None:
-        if request.encoding:
-            request.encoding = "utf-8"
 
 
 class SQLiteStatementLimitMiddleware(MiddlewareMixin):
@@ -113,29 +115,42 @@ class ApiHeadersMiddleware(MiddlewareMixin):
         return response
 
 
-class ApiHttpsMiddleware(MiddlewareMixin):
-    """Reject API requests over plain HTTP. Django's SecurityMiddleware redirects the requests of other pages.
+class HttpsMiddleware(MiddlewareMixin):
+    """Reject API requests over plain HTTP, and let Django's SecurityMiddleware redirect other requests with 308.
 
-    A redirected client would continue to send its key unencrypted. A preflight request is rejected too, before a key is
-    sent.
+    A redirected API client would continue to send its key unencrypted. A preflight request is rejected too, before a
+    key is sent. The status of Django is 301, after which clients send a GET in place of a POST (RFC 9110, 15.4.2).
     """
 
-    def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        if settings.SECURE_SSL_REDIRECT and is_api(request) and not request.is_secure():
+    def __call__(self, request: HttpRequest) -> Any:
+        if not settings.SECURE_SSL_REDIRECT or request.is_secure():
+            return self.get_response(request)
+        if is_api(request):
             with translation.override(language_of(request)):
                 problem = FieldError(
                     None, ErrorCode.HTTPS_REQUIRED, _("Plain HTTP is not accepted. Send the request over HTTPS.")
                 )
                 return responses.error_with_data(403, problem, [])
-        return None
+        response: Any = self.get_response(request)
+        if response.status_code == HTTPStatus.MOVED_PERMANENTLY:
+            response.status_code = HTTPStatus.PERMANENT_REDIRECT
+        return response
+
+
+class CommonMiddleware(common.CommonMiddleware):
+    """Django's CommonMiddleware, which checks the Host. Health checks may use any Host, such as the address of a pod.
+
+    They do not use the Host, and their responses are the same for every client.
+    """
+
+    def process_request(self, request: HttpRequest) -> Any:
+        return None if request.path_info in HEALTH_CHECKS else super().process_request(request)
 
 
 class LanguageMiddleware(MiddlewareMixin):
     """Respond in the language of the language cookie or, without one, of `Accept-Language`.
 
-    Unlike Django's LocaleMiddleware it does not read the language from the path. It reads `in`, the old code of
-    Indonesian, as `id`, because Java (and Android) sent it until Java 17.
-    https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Locale.html#legacy_language_codes
+    Unlike Django's LocaleMiddleware it does not read the language from the path, and it reads names of locales.
     """
 
     def process_request(self, request: HttpRequest) -> None:

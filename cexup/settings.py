@@ -5,7 +5,6 @@ missing or malformed value prevents the start, and the error has the name of the
 variables, and docs/operations/configure.md explains them.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
-from environs import FileAwareEnv, ValidationError, validate
+from environs import ValidationError, validate
 
-from cexup import __version__
+from cexup import __version__, environment
 from devices.api.schema.description import DESCRIPTION, TAGS
 from devices.values import rates
 
@@ -32,26 +31,15 @@ def is_rate(text: str) -> None:
         raise ValidationError("Use a rate such as 100/s, 6000/min, 5000/h or 100000/d, or unlimited.") from error
 
 
-def is_file(path: str) -> None:
-    if path and not Path(path).is_file():
-        raise ValidationError("This file does not exist.")
-
-
-def are_secret(texts: list[str]) -> None:
-    for text in texts:
-        if len(text) < 32 or text.startswith("change-me"):
-            raise ValidationError("Use at least 32 characters. Do not use the public key of .env.example.")
-
-
-env = FileAwareEnv(strip_whitespace=True)
-env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
+env = environment.open_environment(BASE_DIR / ".env")
 
 # --- The process -----------------------------------------------------------------------------------------------
 
-SECRET_KEY = env.str("SECRET_KEY", validate=lambda text: are_secret([text]))
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [], validate=are_secret)
+SECRET_KEY = env.str("SECRET_KEY", validate=environment.secret)  # not trimmed: it was always used as it is
+# An empty item is an error, because a key may be missing.
+SECRET_KEY_FALLBACKS: list[str] = env.items("SECRET_KEY_FALLBACKS", [], each=environment.secret, keep_empty=True)
 DEBUG = env.bool("DEBUG", False)
-LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO", check=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
 
 ROOT_URLCONF = "cexup.urls"
 
@@ -80,18 +68,17 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cexup.middleware.RequestIdMiddleware",
-    "cexup.middleware.Utf8Middleware",
     "cexup.middleware.ApiHeadersMiddleware",
     "cexup.middleware.SQLiteStatementLimitMiddleware",
     "devices.audit.middleware.AuditMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # these two first, for error responses
     "cexup.middleware.ContentSecurityPolicyMiddleware",
-    "cexup.middleware.ApiHttpsMiddleware",
+    "cexup.middleware.HttpsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "cexup.middleware.LanguageMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "cexup.middleware.CommonMiddleware",
     "cexup.middleware.NoNulMiddleware",
     "cexup.back_office.SessionMiddleware",  # API requests skip cexup.back_office
     "cexup.back_office.ClearSiteDataMiddleware",
@@ -129,8 +116,8 @@ DATABASE_STATEMENT_TIMEOUT = env.int("DATABASE_STATEMENT_TIMEOUT", 30, validate=
 DATABASE_LOCK_TIMEOUT = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(min=0, max=3600))
 DATABASE_CONNECT_TIMEOUT = env.int("DATABASE_CONNECT_TIMEOUT", 5, validate=validate.Range(min=2, max=300))
 
-database: dict[str, Any] = env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
-database["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", 600)
+database: dict[str, Any] = env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+database["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", 600, validate=validate.Range(min=0))
 database.setdefault("OPTIONS", {})
 if database["ENGINE"] == "django.db.backends.sqlite3":
     database["OPTIONS"] |= {
@@ -159,16 +146,18 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Addresses, HTTPS and cookies ------------------------------------------------------------------------------
 
-HOST = env.str("HOST", "127.0.0.1")
+HOST = environment.host(env.text("HOST", "127.0.0.1", check=environment.host))
 PORT = env.int("PORT", 8000, validate=validate.Range(min=1, max=65535))
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", HOST])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", HOST]
+ALLOWED_HOSTS: list[str] = env.items("ALLOWED_HOSTS", LOCAL_HOSTS, each=environment.allowed_host)
+CSRF_TRUSTED_ORIGINS: list[str] = env.items("CSRF_TRUSTED_ORIGINS", [], each=environment.trusted_origin)
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10))
 
 HTTPS = env.bool("HTTPS", True)
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
+HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000, validate=validate.Range(min=0))
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 # Browsers accept a cookie __Host-… only over HTTPS and from this host, not from other hosts of the domain.
@@ -179,8 +168,8 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 
-CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
-CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOWED_ORIGINS: list[str] = env.items("CORS_ALLOWED_ORIGINS", [], each=environment.origin)
+CORS_URLS_REGEX = r"(?i)^/+api(/|$)"  # also misspelled paths: devices/api/responses.py
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "accept-language",
@@ -208,8 +197,8 @@ SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MAX_AGE = 12 * 60 * 60  # seconds from the sign-in until a session ends at the latest
 
 # Limits of sign-ins, password changes and codes: devices/accounts/sign_in_limits.py.
-SIGN_IN_RATE = env.str("SIGN_IN_RATE", "30/min", validate=is_rate)  # per network
-SIGN_IN_RATE_ALL = env.str("SIGN_IN_RATE_ALL", "120/min", validate=is_rate)  # failures of all new networks together
+SIGN_IN_RATE = env.text("SIGN_IN_RATE", "30/min", check=is_rate)  # per network
+SIGN_IN_RATE_ALL = env.text("SIGN_IN_RATE_ALL", "120/min", check=is_rate)  # failures of all new networks together
 
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
@@ -224,12 +213,12 @@ AXES_ENABLE_ADMIN = False
 
 # Emails to users whose sign-in data changed (devices/accounts/notifications.py). Without EMAIL_URL none are sent.
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
-vars().update(env.dj_email_url("EMAIL_URL", "dummy:"))
+vars().update(env.email("EMAIL_URL", "dummy:"))
 EMAIL_TIMEOUT = 5  # seconds
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "registry@localhost")
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "registry@localhost", check=environment.is_sender)
 
 # Two-factor authentication for the admin. By default it is required with HTTPS, as in production.
-STAFF_OTP = env.str("STAFF_OTP", "required" if HTTPS else "optional", validate=validate.OneOf(["required", "optional"]))
+STAFF_OTP = env.text("STAFF_OTP", "required" if HTTPS else "optional", check=validate.OneOf(["required", "optional"]))
 OTP_TOTP_ISSUER = "Cexup"
 OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0  # devices/accounts/two_factor.py limits wrong codes
 
@@ -241,7 +230,7 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "devices.accounts.password_rules.PaddedCommonPasswordValidator"},
     {"NAME": "devices.accounts.password_rules.OwnCharactersValidator"},
 ]
-if BREACHED_PASSWORDS := env.str("BREACHED_PASSWORDS", "", validate=is_file):
+if BREACHED_PASSWORDS := env.text("BREACHED_PASSWORDS", "", check=environment.is_file):
     breached = {"password_list_path": BREACHED_PASSWORDS}
     AUTH_PASSWORD_VALIDATORS += [
         {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator", "OPTIONS": breached}
@@ -254,11 +243,10 @@ API_MAX_BODY = 8 * 1024 * 1024  # bytes of one request
 API_MAX_DEVICES = 10_000  # devices of one POST
 FEED_WAITERS = env.int("FEED_WAITERS", 2, validate=validate.Range(min=0, max=1000))  # per worker process
 FEED_WAITERS_PER_KEY = env.int("FEED_WAITERS_PER_KEY", max(1, FEED_WAITERS // 4), validate=validate.Range(1, 1000))
-API_RATE = env.str("API_RATE", "6000/min", validate=is_rate)  # per key without a rate limit
-API_FAILED_RATE = env.str("API_FAILED_RATE", "30/min", validate=is_rate)  # invalid keys per IP address
-CONFLICT_RATE = env.str("CONFLICT_RATE", "100/d", validate=is_rate)  # outside the scope, per key or admin
-is_redis_url = validate.Regexp("^$|(rediss?|unix)://.", error="Use a redis://, rediss:// or unix:// URL.")
-REDIS_URL = env.str("REDIS_URL", "", validate=is_redis_url)
+API_RATE = env.text("API_RATE", "6000/min", check=is_rate)  # per key without a rate limit
+API_FAILED_RATE = env.text("API_FAILED_RATE", "30/min", check=is_rate)  # invalid keys per IP address
+CONFLICT_RATE = env.text("CONFLICT_RATE", "100/d", check=is_rate)  # outside the scope, per key or admin
+REDIS_URL = env.text("REDIS_URL", "", check=environment.is_redis_url)
 DEVICES_ALLOW_NON_MAC = env.bool("DEVICES_ALLOW_NON_MAC", False)
 
 REST_FRAMEWORK = {
@@ -325,7 +313,9 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
 LOCALE_PATHS = [BASE_DIR / "devices/locale"]  # these translations win over those of INSTALLED_APPS
 LANGUAGE_COOKIE_SECURE, LANGUAGE_COOKIE_HTTPONLY, LANGUAGE_COOKIE_SAMESITE = HTTPS, True, "Lax"
-TIME_ZONE = env.str("TIME_ZONE", "Asia/Jakarta")  # of the admin; the database stores UTC
+TIME_ZONE = env.text(
+    "TIME_ZONE", "Asia/Jakarta", check=environment.is_time_zone
+)  # of the admin; the database stores UTC
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {

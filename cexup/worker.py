@@ -6,12 +6,19 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from cexup.logs import current_request_id
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import status_name
 
+# A browser shows the response only to origins that this header allows. The origin of the request is not known here, and
+# the response has no data.
+CORS_HEADERS = """Access-Control-Allow-Origin: *
+Access-Control-Expose-Headers: x-request-id
+"""
 RESPONSE = """HTTP/1.1 {status.value} {status.phrase}
 Content-Type: application/json
 Content-Length: {length}
@@ -19,28 +26,31 @@ X-Request-ID: {request_id}
 X-Content-Type-Options: nosniff
 Cache-Control: no-store
 Vary: x-api-key
-Connection: close
+{cors}Connection: close
 
 {body}"""
 
 
 class EnvelopeWorker(ThreadWorker):
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Return 400, 414 or 431 in the response format of the API. gunicorn's own response is HTML."""
-        if not isinstance(exc, ParseException):
-            super().handle_error(req, client, addr, exc)
-            return
-        self.log.warning("The request is malformed: %s", type(exc).__name__)
+        """Return 400, 414, 431 or 500 in the response format of the API. gunicorn's own response is HTML."""
+        request_id = uuid.uuid4().hex
+        current_request_id.set(request_id)
+        if isinstance(exc, ParseException):
+            self.log.warning("The request is malformed: %s", type(exc).__name__)
+        else:
+            self.log.error("The request failed outside of Django.", exc_info=exc)
         status, code, message = self._describe(exc)
         error = {"field": None, "code": code, "message": message}
         body = json.dumps(
             {"status": status_name(status), "code": status, "message": message, "data": [], "errors": [error]}
         )
-        response = RESPONSE.format(status=status, length=len(body), request_id=uuid.uuid4().hex, body=body)
+        cors = CORS_HEADERS if settings.CORS_ALLOWED_ORIGINS else ""
+        response = RESPONSE.format(status=status, length=len(body), request_id=request_id, cors=cors, body=body)
         with suppress(OSError):  # the client has closed the connection
             client.sendall(response.replace("\n", "\r\n").encode())
 
-    def _describe(self, exc: ParseException) -> tuple[HTTPStatus, ErrorCode, str]:
+    def _describe(self, exc: BaseException) -> tuple[HTTPStatus, ErrorCode, str]:
         """Return the status, the code and the message of an error. The language of the client is not known yet."""
         if isinstance(exc, LimitRequestLine):
             message = f"The URL is too long. The request line can have at most {self.cfg.limit_request_line} bytes."
@@ -49,4 +59,7 @@ class EnvelopeWorker(ThreadWorker):
             number, size = self.cfg.limit_request_fields, self.cfg.limit_request_field_size
             message = f"The headers are too large. A request can have at most {number} headers of {size} bytes each."
             return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, ErrorCode.HEADERS_TOO_LARGE, message
-        return HTTPStatus.BAD_REQUEST, ErrorCode.MALFORMED_REQUEST, "The HTTP request is malformed."
+        if isinstance(exc, ParseException):
+            return HTTPStatus.BAD_REQUEST, ErrorCode.MALFORMED_REQUEST, "The HTTP request is malformed."
+        message = "Internal server error. Report the X-Request-ID of this response to the operator."
+        return HTTPStatus.INTERNAL_SERVER_ERROR, ErrorCode.INTERNAL_ERROR, message

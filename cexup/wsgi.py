@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,15 +11,36 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cexup.settings")
 
+BOUNDARY = re.compile(r';\s*boundary=(?:"[^"]*"|[^;]*)', re.IGNORECASE)
+
 django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Pass the request to Django, which reads no body without a Content-Length.
-
-    A chunked body is read first, at most one byte more than API_MAX_BODY. Node's http.request sends chunks by default.
-    """
+    """Pass the request to Django, in a form that Django can read."""
+    content_type = environ.get("CONTENT_TYPE")
+    if content_type and ";" in content_type:
+        environ = {**environ, "CONTENT_TYPE": _without_charset(content_type)}
     if environ.get("wsgi.input_terminated") and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-        body = environ["wsgi.input"].read(settings.API_MAX_BODY + 1)
-        environ = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        environ = _with_length(environ)
     return django(environ, start_response)
+
+
+def _without_charset(content_type: str) -> str:
+    """Return the media type and the boundary of a multipart form, without any other parameter.
+
+    Query strings, forms and JSON are always UTF-8 (RFC 8259, 8.1; WHATWG URL). Django would decode the query string
+    with any codec of Python that a charset names, even before the first middleware: `base64` cannot decode text,
+    `punycode` takes quadratic time, and `latin-1` returns other letters.
+    """
+    boundary = BOUNDARY.search(content_type)
+    return content_type.partition(";")[0] + (boundary[0] if boundary else "")
+
+
+def _with_length(environ: dict[str, Any]) -> dict[str, Any]:
+    """Read a chunked body, at most one byte more than API_MAX_BODY: Django reads no body without a Content-Length.
+
+    Node's http.request sends chunks by default.
+    """
+    body = environ["wsgi.input"].read(settings.API_MAX_BODY + 1)
+    return {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}

@@ -10,8 +10,11 @@ from django.http import HttpRequest
 
 WARN_EVERY = 60.0  # seconds, in each process
 
-# a.b.c.d, a.b.c.d:port, v6, [v6] or [v6]:port. An IPv6 zone (%eth0) belongs to the proxy's host and is dropped.
-_ENTRY = re.compile(r"\[([^]]*)\](?::[0-9]+)?|([^:]*):[0-9]+|(.*)")
+# a.b.c.d, a.b.c.d:port, v6, [v6] or [v6]:port, also in quotes and as the parameter `for` of RFC 7239. An IPv6 zone
+# (%eth0) belongs to the proxy's host and is dropped.
+_ENTRY = re.compile(
+    r'(?:for=)?("?)(?:\[(?P<v6>[^]]*)\](?::[0-9]+)?|(?P<v4>[^:"]*):[0-9]+|(?P<bare>[^"]*))\1', re.ASCII | re.IGNORECASE
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +26,14 @@ def client_ip(request: HttpRequest) -> str | None:
 
     Each proxy appends the address of its client to `X-Forwarded-For`. Our proxies wrote only the last
     TRUSTED_PROXIES entries, and the first of these is the client. Earlier entries came from the client and are ignored.
+    So are empty ones (RFC 9110, 5.6.1). If the entry has no address, the client has none: neither its proxy's address,
+    which is that of all clients, nor an earlier entry, which the client has chosen.
     """
     address = request.META.get("REMOTE_ADDR", "")
     hops = settings.TRUSTED_PROXIES
     if not hops:
         return _address_in(address)
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
+    forwarded = [entry for entry in request.headers.get("X-Forwarded-For", "").split(",") if entry.strip()]
     found = _address_in(forwarded[-hops] if len(forwarded) >= hops else address)
     if found is None or len(forwarded) < hops:
         _warn_of_missing_address(hops)
@@ -37,9 +42,9 @@ def client_ip(request: HttpRequest) -> str | None:
 
 def _address_in(entry: str) -> str | None:
     """Return the address of an entry, or None if the entry is not an address."""
-    match = _ENTRY.fullmatch(entry.strip().strip('"'))
+    match = _ENTRY.fullmatch(entry.strip())
     try:
-        address = ipaddress.ip_address(match[match.lastindex or 0].partition("%")[0] if match else "")
+        address = ipaddress.ip_address((match[match.lastgroup or 0] if match else "").partition("%")[0])
     except ValueError:
         return None
     return str(getattr(address, "ipv4_mapped", None) or address)  # mapped: an IPv4 client of a dual-stack server

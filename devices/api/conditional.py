@@ -26,6 +26,9 @@ from devices.values.errors import FieldError, ValidationFailed
 
 _ETAGS = re.compile(patterns.TAGS)
 _OPAQUE = re.compile('"[^"]*"')
+# Proxies and servers that compress a response change its ETag: Apache's mod_deflate to "x-gzip", Jetty to "x--gzip",
+# Caddy to "x-br", others to "x;gzip". The ETags of the registry end otherwise.
+_COMPRESSED = re.compile(r'(?:--?|;)(?:gzip|br|brotli|zstd|deflate)"', re.IGNORECASE)
 ANY = "*"
 
 
@@ -45,6 +48,7 @@ def conditional(request: Request, response: HttpResponse, tag: str = "") -> Http
     set_etag(response, tag or f'W/"{_digest(response.content)}"')
     if "If-None-Match" not in request.headers or "If-Match" in request.headers:
         return response
+    request.META["HTTP_IF_NONE_MATCH"] = _uncompressed(request.META["HTTP_IF_NONE_MATCH"])
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
 
 
@@ -80,7 +84,12 @@ def _parse(header: str) -> set[str]:
     tags = header.strip(" \t")
     if not _ETAGS.fullmatch(tags):
         return set()
-    return {ANY} if tags == ANY else set(_OPAQUE.findall(tags))
+    return {ANY} if tags == ANY else set(_OPAQUE.findall(_uncompressed(tags)))
+
+
+def _uncompressed(tags: str) -> str:
+    """Return the ETags without the endings that a proxy added."""
+    return _COMPRESSED.sub('"', tags)
 
 
 def _digest(content: bytes) -> str:

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from devices.access import conflict_limits
 from devices.api.authentication import HEADER
-from devices.api.exceptions import InternalError, TooManyRequests, Unavailable
+from devices.api.exceptions import CompressedBody, InternalError, TooManyRequests, Unavailable
 from devices.api.field_names import names_for
 from devices.api.responses import django_error, error_response, exception_response
 from devices.db.transactions import is_outage
@@ -40,6 +40,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         response = exception_response(_api_exception(exc, request))
     if auth_header := getattr(exc, "auth_header", None):
         response["WWW-Authenticate"] = auth_header
+    if isinstance(exc, CompressedBody):
+        response["Accept-Encoding"] = exc.accepted
     return response
 
 

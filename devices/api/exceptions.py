@@ -98,6 +98,13 @@ class TooManyItems(APIException):
         super().__init__(message % {"number": number, "limit": limit})
 
 
+class CompressedBody(APIException):
+    status_code = status.HTTP_415_UNSUPPORTED_MEDIA_TYPE
+    default_detail = _("Compressed bodies are not supported. Send the body without Content-Encoding.")
+    default_code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
+    accepted = "identity"  # sent as Accept-Encoding (RFC 9110, 12.5.3)
+
+
 class IdempotencyKeyReused(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_detail = _("This Idempotency-Key was used for a different request. Use a new key for each request.")

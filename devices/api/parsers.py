@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.parsers import BaseParser
 
-from devices.api.exceptions import BodyTooLarge, IncompleteBody, InvalidJSON
+from devices.api.exceptions import BodyTooLarge, CompressedBody, IncompleteBody, InvalidJSON
 
 DRAIN_LIMIT = 64 * 1024 * 1024  # bytes
 # Python objects take up to 30 times the memory of their JSON. The largest valid array needs a tenth of these limits.
@@ -24,7 +24,8 @@ class JSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        length = int((parser_context or {})["request"].META["CONTENT_LENGTH"])
+        headers = (parser_context or {})["request"].META
+        length = int(headers["CONTENT_LENGTH"])
         if length > settings.API_MAX_BODY:
             _drain(stream)
             limit = f"{settings.API_MAX_BODY / 2**20:g} MiB"
@@ -34,6 +35,8 @@ class JSONParser(BaseParser):
         body = stream.read()
         if len(body) < length:
             raise IncompleteBody
+        if headers.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
+            raise CompressedBody
         if body.count(b"{") + body.count(b"[") > MAX_OBJECTS or body.count(b",") > MAX_VALUES:
             raise BodyTooLarge(_("The body has too many JSON values. Split it into several requests."))
         try:

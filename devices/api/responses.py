@@ -1,6 +1,7 @@
 """The envelope: the one shape of every response under /api/, success or error."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,15 @@ DJANGO_EXCEPTIONS: dict[type[Exception | None], type[APIException]] = {
 }
 
 
+# The path of an API request, also with further slashes or capitals: clients join a base URL that ends with a slash to
+# a path that begins with one. The path as it should be is checked first, because it is the usual one.
+API_PATH = re.compile(r"/+api(?:/|\Z)", re.IGNORECASE)
+
+
+def is_api_path(path: str) -> bool:
+    return path.startswith("/api/") or API_PATH.match(path) is not None
+
+
 def success(data: Any, message: str | Promise, code: int = 200, **more: Any) -> HttpResponse:
     """Return a response with this data. `more` are further fields of the envelope."""
     return _response(code, _body(code, message, data) | more)
@@ -71,7 +81,7 @@ def api_error_response(request: HttpRequest, code: int, exception: Exception | N
 
     Return None for any other path.
     """
-    if not request.path_info.startswith("/api/"):
+    if not is_api_path(request.path_info):
         return None
     return exception_response(django_error(code, exception))
 

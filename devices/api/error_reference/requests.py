@@ -161,9 +161,12 @@ BODY = {
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: ErrorInfo(
         415,
         "null",
-        ("Unsupported content type. Send the body as application/json.",),
-        "The `Content-Type` of the request is not `application/json`.",
-        "Send JSON with `Content-Type: application/json`. In curl, use `--json` or `-H`.",
+        (
+            "Unsupported content type. Send the body as application/json.",
+            "Compressed bodies are not supported. Send the body without Content-Encoding.",
+        ),
+        "The `Content-Type` of the request is not `application/json`, or the body is compressed (`Content-Encoding`).",
+        "Send JSON with `Content-Type: application/json`. In curl, use `--json` or `-H`. Do not compress the body.",
     ),
     ErrorCode.BODY_REQUIRED: ErrorInfo(
         400,

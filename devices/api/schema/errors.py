@@ -96,7 +96,7 @@ ERRORS = {
         [_example("Too many bytes", _error(ErrorCode.TOO_LARGE, limit=MAX_BODY))],
     ),
     415: ErrorDescription(
-        "The content type is not `application/json`.",
+        "The content type is not `application/json`, or the body is compressed.",
         [_example("Another content type", _error(ErrorCode.UNSUPPORTED_MEDIA_TYPE))],
     ),
     422: ErrorDescription(

@@ -82,6 +82,12 @@ COMMON = [
         on=[401],
         required=True,
     ),
+    _header(
+        "Accept-Encoding",
+        "Sent if the body was compressed: only bodies without `Content-Encoding` are supported.",
+        _enum("identity", "identity"),
+        on=[415],
+    ),
     _header(*RETRY_AFTER, on=[429, 503], required=True),
     _header(
         "RateLimit",

@@ -36,6 +36,18 @@ def address(entry: str | None, remote: str = "10.0.0.1") -> str | None:
         ("[fe80::1%eth0]:4711", "fe80::1"),
         ("[::ffff:192.0.2.7]:4711", "192.0.2.7"),
         ("198.51.100.1, 192.0.2.7:1", "192.0.2.7"),
+        (f"[{V6.upper()}]", V6),
+        (f'"{V6}"', V6),
+        ("[fe80::1%25eth0]", "fe80::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("[192.0.2.7]:1", "192.0.2.7"),
+        ("for=192.0.2.7", "192.0.2.7"),
+        (f'For="[{V6}]:4711"', V6),
+        ("192.0.2.7,", "192.0.2.7"),
+        ("192.0.2.7:4711 , ", "192.0.2.7"),
+        (",,192.0.2.7\t", "192.0.2.7"),
+        ("unknown, 192.0.2.7", "192.0.2.7"),
     ],
 )
 def test_address_is_read_in_all_formats_of_proxies(settings: Any, entry: str, expected: str) -> None:
@@ -44,11 +56,29 @@ def test_address_is_read_in_all_formats_of_proxies(settings: Any, entry: str, ex
 
 
 @pytest.mark.parametrize(
-    "entry", ["", "unknown", "_hidden", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:٣", f"[{V6}]x", "a:1", "1:2:3"]
+    "entry", ["unknown", "_hidden", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:٣", f"[{V6}]x", "a:1", "1:2:3"]
 )
 def test_malformed_entry_has_no_address(settings: Any, entry: str) -> None:
     settings.TRUSTED_PROXIES = 1
     assert address(entry) is None
+
+
+@pytest.mark.parametrize("entry", ["unknown", "_hidden", "192.0.2.7.9", '"192.0.2.7', "for=unknown", "0xC0000207", "%"])
+@pytest.mark.parametrize("client", ["198.51.100.66", "198.51.100.66:1, ,", '"[2001:db8::66]"'])
+def test_client_cannot_choose_its_address_if_the_entry_of_the_proxy_has_none(
+    settings: Any, entry: str, client: str
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+    assert address(f"{client}, {entry}") is None
+    settings.TRUSTED_PROXIES = 2
+    assert address(f"{client}, {entry}, 192.0.2.8:443") is None
+
+
+@pytest.mark.parametrize("separator", [",", ", ", ":80, ", " ,, ,", ":80,\t"])
+def test_entries_are_counted_from_the_last_proxy(settings: Any, separator: str) -> None:
+    header = separator.join(["198.51.100.66", "192.0.2.7", "192.0.2.8", "192.0.2.9"]) + ","
+    for settings.TRUSTED_PROXIES, expected in ((1, "192.0.2.9"), (2, "192.0.2.8"), (3, "192.0.2.7")):
+        assert address(header) == expected
 
 
 def test_missing_address_logs_a_warning_once_a_minute(
@@ -65,12 +95,12 @@ def test_missing_address_logs_a_warning_once_a_minute(
     assert len(caplog.records) == 2
 
 
-@pytest.mark.parametrize(("entry", "proxies"), [(None, 1), ("192.0.2.7", 2)])
+@pytest.mark.parametrize(("entry", "proxies"), [(None, 1), ("", 1), (" , ,", 1), ("192.0.2.7", 2), ("192.0.2.7,,", 2)])
 def test_fewer_entries_than_proxies_log_a_warning(
     settings: Any, caplog: pytest.LogCaptureFixture, entry: str | None, proxies: int
 ) -> None:
     settings.TRUSTED_PROXIES = proxies
-    address(entry)
+    assert address(entry, remote="10.0.0.1") == "10.0.0.1"
     assert len(caplog.records) == 1
 
 

@@ -56,6 +56,32 @@ def test_if_match_accepts_each_form_of_http(api: Api, path: str, form: str) -> N
     assert api.put(path, device_payload(2), **{"if-match": sent}).status_code == 200
 
 
+@pytest.mark.parametrize("ending", ["-gzip", "--gzip", ";gzip", "-br", ";br", "-zstd", "-deflate", "-GZIP", "-brotli"])
+def test_etag_that_a_proxy_changed_for_compression_matches(api: Api, path: str, ending: str) -> None:
+    def sent_by_proxy(response: Any, *, weak: bool = True) -> str:
+        tag = response["ETag"] if weak else response["ETag"].removeprefix("W/")
+        return f'{tag[:-1]}{ending}"'
+
+    for url in (path, LIST):
+        whole = api.get(url)
+        for header in (sent_by_proxy(whole), sent_by_proxy(whole, weak=False), f'"x", {sent_by_proxy(whole)}'):
+            assert api.get(url, **{"if-none-match": header}).status_code == 304
+    old = sent_by_proxy(api.get(path))
+    strong = sent_by_proxy(api.get(path), weak=False)
+    assert api.patch(path, {"device_name": "1"}, **{"if-match": strong}).status_code == 200
+    assert api.patch(path, {"device_name": "2"}, **{"if-match": old}).status_code == 412
+    assert api.get(path, **{"if-none-match": old}).status_code == 200
+    new = sent_by_proxy(api.get(path))
+    assert api.delete(path, **{"if-match": f"{old}, {new}"}).status_code == 200
+
+
+@pytest.mark.parametrize("ending", ["-", "-x", "gzip", "-gzip-gzip", "-gzi", " -gzip"])
+def test_etag_with_another_ending_does_not_match(api: Api, path: str, ending: str) -> None:
+    tag = f'{api.get(path)["ETag"][:-1]}{ending}"'
+    assert api.get(path, **{"if-none-match": tag}).status_code == 200
+    assert api.patch(path, {"device_name": "1"}, **{"if-match": tag}).status_code in (400, 412)
+
+
 def test_star_in_quotes_is_an_ordinary_etag(api: Api, path: str) -> None:
     assert api.put(path, device_payload(2), **{"if-match": '"*"'}).status_code == 412
     assert api.get(path, **{"if-none-match": '"*"'}).status_code == 200

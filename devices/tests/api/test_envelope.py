@@ -24,6 +24,32 @@ def test_unknown_route_returns_404_in_the_envelope(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        *("/%2Fapi/devices", "/%2F%2Fapi/device/7", "/%2fapi", "/%2Fapi/", "/api//devices", "/api/devices//", "/API"),
+        *("/API/devices", "/Api/devices/", "/aPi/device/7", "/api/DEVICES", "/api/../x", "/api/./devices", "/api/%00"),
+    ],
+)
+def test_misspelled_path_returns_404_in_the_envelope_with_cors_headers(api: Api, outsider: Api, path: str) -> None:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        response = api(method, path, origin=ORIGIN)
+        assert response.status_code == 404, path
+        assert errors(response) == [(None, "endpoint_not_found")]
+        assert response["Access-Control-Allow-Origin"] == ORIGIN
+        assert "x-api-key" in response["Vary"]
+    preflight = outsider("OPTIONS", path, **{"origin": ORIGIN, "access-control-request-method": "POST"})
+    assert (preflight.status_code, preflight["Access-Control-Allow-Origin"]) == (200, ORIGIN)
+    assert outsider.get(path).json()["data"] == []
+
+
+@pytest.mark.parametrize("path", ["/apis", "/api.json", "/apidevices", "/v1/api/devices", "/admin/api/", "/x//api/"])
+def test_path_outside_the_api_gets_neither_envelope_nor_cors_headers(client: Client, db: None, path: str) -> None:
+    response = client.get(path, headers={"origin": ORIGIN})
+    assert not response["Content-Type"].startswith("application/json")
+    assert "Access-Control-Allow-Origin" not in response
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [("PUT", "/api/devices"), ("DELETE", "/api/devices"), ("GET", "/api/device"), ("POST", "/api/device/1")],
 )
@@ -149,6 +175,28 @@ def test_invalid_request_id_is_replaced(api: Api, sent: str, path: str) -> None:
 )
 def test_message_is_in_the_accepted_language(api: Api, accepted: str, message: str) -> None:
     assert api.get("/api/devices", **{"accept-language": accepted}).json()["message"] == message
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        *(
+            (name, "id")
+            for name in ("id_ID", "in_ID", "ID_id", "In_Id", "ID-id", "in", "id-Latn-ID", "id__", "IN_id_X")
+        ),
+        *((name, "id") for name in ("id_ID.UTF-8", "id_ID@currency=IDR", "in_ID_#Latn", "id.UTF-8", "id_ID;q=0.5")),
+        *((name, "en") for name in ("en_US", "en_ID", "en_IN.UTF-8", "jv_ID", "C", "POSIX", "ide", "_id", "x-in", "*")),
+        ("fr_FR,in_ID;q=0.8,en_US;q=0.5", "id"),
+        ("en_US,in_ID;q=0.8", "en"),
+        ("id_ID;q=0.3, en_US;q=0.9", "en"),
+        ("id_ID;q=0, en;q=0.1", "en"),
+        ("en-US;q=0.4,\tin_ID;q=0.45", "id"),
+    ],
+)
+def test_name_of_a_locale_is_read_as_its_language(api: Api, client: Client, accepted: str, language: str) -> None:
+    for path in ("/api/devices", "/admin/login/"):
+        response = client.get(path, headers={**api.headers, "accept-language": accepted})
+        assert (response.status_code, response["Content-Language"]) == (200, language)
 
 
 def test_errors_are_in_the_accepted_language(api: Api) -> None:

@@ -1,6 +1,8 @@
 """POST /api/devices and /api/device."""
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -224,6 +226,29 @@ def test_other_content_types_return_415(api: Api, content_type: str) -> None:
     response = api.client.generic("POST", "/api/devices", b"[]", content_type, headers=headers)
     assert response.status_code == 415
     assert response.json()["status"] == "UNSUPPORTED_MEDIA_TYPE"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "zstd", "GZIP", "gzip, identity", "nonsense"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_compressed_body_returns_415_that_asks_for_an_uncompressed_one(api: Api, method: str, encoding: str) -> None:
+    [device] = register(device_payload(1))
+    path = "/api/devices" if method == "POST" else f"/api/device/{device.pk}"
+    plain = json.dumps(device_payload(2)).encode()
+    for body in (gzip.compress(plain), zlib.compress(plain), plain):
+        response = api(method, path, body, **{"content-encoding": encoding, "idempotency-key": f"{len(body)}"})
+        assert (response.status_code, errors(response)) == (415, [(None, "unsupported_media_type")])
+        assert response["Accept-Encoding"] == "identity"
+        assert "Content-Encoding" in response.json()["message"]
+    assert Device.objects.get().device_name == "Cuff 1"
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity", " identity "])
+def test_body_that_is_not_compressed_is_read(api: Api, encoding: str) -> None:
+    assert api.post("/api/devices", device_payload(1), **{"content-encoding": encoding}).status_code == 201
+
+
+def test_content_encoding_without_a_body_is_ignored(api: Api) -> None:
+    assert api.get("/api/devices", **{"content-encoding": "gzip"}).status_code == 200
 
 
 def test_byte_order_mark_is_ignored(api: Api) -> None:

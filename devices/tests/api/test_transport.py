@@ -14,6 +14,8 @@ from devices.tests.support.factories import device_payload, register
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 ROUTES = sorted({route for route in walk() if route.startswith("api")})
+# The test client reads the first part of //api as a host, so the second slash is encoded.
+MISSPELLED = ["/api", "/%2Fapi/devices", "/API/devices", "/Api/device/7", "/aPI", "/%2F%2Fapi//devices/"]
 PREFLIGHT = {"origin": "https://app.example.org", "access-control-request-method": "GET"}
 
 
@@ -180,10 +182,22 @@ def test_the_rejection_of_plain_http_is_translated(db: None) -> None:
 @pytest.mark.usefixtures("_https")
 def test_other_pages_are_redirected_to_https_and_health_checks_are_not(client: Client, db: None) -> None:
     for path in ("/", "/admin/login/", "/apis/"):
-        response = client.get(path)
-        assert response.status_code == 301
-        assert response["Location"] == f"https://testserver{path}"
+        for method in ("get", "head", "post", "put", "patch", "delete", "options"):
+            response = getattr(client, method)(path)
+            assert response.status_code == 308, "after a 301, a client sends a GET in place of a POST"
+            assert response["Location"] == f"https://testserver{path}"
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.usefixtures("_https")
+@pytest.mark.parametrize("path", MISSPELLED)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_misspelled_api_path_over_plain_http_is_rejected_and_not_redirected(
+    outsider: Api, path: str, method: str
+) -> None:
+    response = outsider(method, path)
+    assert (response.status_code, errors(response)) == (403, [(None, "https_required")])
+    assert "Location" not in response
 
 
 @pytest.mark.usefixtures("_https")

@@ -165,7 +165,7 @@ def test_forwarded_headers_are_ignored_without_a_trusted_proxy(https_folder: Pat
     with serving(_https(https_folder, 0)) as port:
         for headers in ({"x_forwarded_proto": "https"}, {"x_forwarded_ssl": "on"}, {"x_forwarded_protocol": "ssl"}):
             status, found = get(port, "/admin/", x_forwarded_for="192.0.2.9", **headers)
-            assert status == 301
+            assert status == 308
             assert found["Location"].startswith("https://")
             assert get(port, "/api/devices", x_forwarded_for="192.0.2.9", **headers)[0] == 403
 

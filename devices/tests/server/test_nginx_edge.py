@@ -25,6 +25,7 @@ UPSTREAM_HEADERS = {
     "Cache-Control": "private, no-cache",
     "Vary": "x-api-key, origin",
     "Retry-After": "7",
+    "X-Request-ID": "a1b2",
 }
 SIGN_INS = [
     "/admin/login/",
@@ -137,7 +138,17 @@ def test_unknown_server_name_gets_no_certificate(ports: Ports, name: str | None)
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/devices", "/api/device/7?page=1", "/api", "/api/", "//api/devices", "/%61pi/devices"]
+    "path",
+    [
+        "/api/devices",
+        "/api/device/7?page=1",
+        "/api",
+        "/api/",
+        "//api/devices",
+        "/%61pi/devices",
+        "/API/devices",
+        "/Api",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_api_rejects_plain_http(ports: Ports, path: str, method: str) -> None:
@@ -265,6 +276,7 @@ def test_responses_of_nginx_have_the_headers(ports: Ports) -> None:
         assert response.all("X-Content-Type-Options") == ["nosniff"]
         assert (response.all("Cache-Control"), response.all("Vary")) == (["no-store"], ["x-api-key"])
         assert response.all("Retry-After") == []
+        assert response.all("Access-Control-Allow-Origin") == ["*"]
 
 
 @pytest.mark.parametrize("status", [200, 403, 404, 429, 503])
@@ -284,6 +296,14 @@ def test_responses_have_the_headers_while_the_registry_is_down(tmp_path: Path) -
     assert (response.status, json.loads(response.body)["code"], response.all("Retry-After")) == (503, 503, ["5"])
     assert (response.all("Cache-Control"), response.all("Vary")) == (["no-store"], ["x-api-key"])
     assert response.all("Strict-Transport-Security")
+    assert response.all("Access-Control-Allow-Origin") == ["*"]
+    assert response.all("Access-Control-Expose-Headers") == ["retry-after"]
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.org", "https://evil.example"])
+def test_nginx_leaves_the_cors_headers_to_the_application(ports: Ports, origin: str) -> None:
+    response = get(ports.secure, "/own/403", secure=True, origin=origin)
+    assert (response.status, response.all("Access-Control-Allow-Origin")) == (403, [])
 
 
 def test_plain_http_has_no_hsts(ports: Ports) -> None:

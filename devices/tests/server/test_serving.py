@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 
 from cexup import __version__
+from cexup.worker import EnvelopeWorker
 from devices.checks import database_is_supported
 from devices.tests.support.client import errors
 from devices.tests.support.factories import device_payload
@@ -190,6 +192,52 @@ def test_malformed_request_gets_the_envelope(server: int, request_: bytes, statu
     assert headers["content-type"] == "application/json"
     assert re.fullmatch("[0-9a-f]{32}", headers["x-request-id"])
     assert body["errors"]
+    assert headers["access-control-allow-origin"] == "*", "a browser must be able to read the response"
+    assert headers["access-control-expose-headers"] == "x-request-id"
+
+
+@pytest.mark.parametrize("path", ["//api/devices", "/API/devices", "/%2Fapi/devices"])
+def test_misspelled_api_path_gets_the_envelope(server: int, path: str) -> None:
+    headers = "Host: localhost\r\nOrigin: https://app.example.org\r\nConnection: close"
+    code, found, body = exchange(server, f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode())
+    assert (code, body["errors"][0]["code"]) == (404, "endpoint_not_found")
+    assert found["access-control-allow-origin"] == "https://app.example.org"
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "evil.example", "[fe80::1]", "a b", ""])
+def test_health_checks_answer_whatever_the_host(server: int, host: str) -> None:
+    """A kubelet or a load balancer sends the address of the server as Host."""
+    expected = {"/healthz": 200, "/healthz/": 200, "/readyz": 200, "/readyz/": 200, "/api/devices": 400}
+    for path, status in expected.items():
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server, timeout=20)) as connection:
+            connection.request("GET", path, headers={"Host": host})
+            assert connection.getresponse().status == status, path
+
+
+@pytest.mark.parametrize("charset", ["base64", "hex", "zip", "idna", "punycode", "utf-16", "iso-8859-1"])
+@pytest.mark.parametrize("path", ["/api/devices?device_name=caf%C3%A9", "/api/nothing?a=%C3%A9"])
+def test_charset_of_a_request_without_a_body_is_ignored(server: int, server_key: str, path: str, charset: str) -> None:
+    headers = f"Host: localhost\r\nContent-Type: application/json; charset={charset}\r\nConnection: close"
+    for key, status in ((server_key, 404 if "nothing" in path else 200), ("none", 401)):
+        request = f"GET {path} HTTP/1.1\r\n{headers}\r\nx-api-key: {key}\r\n\r\n"
+        code, found, body = exchange(server, request.encode())
+        assert (code, body["code"]) == (status, status)
+        assert found["x-request-id"]
+
+
+def test_error_outside_of_django_gets_the_envelope(settings: Any) -> None:
+    settings.CORS_ALLOWED_ORIGINS = []
+    logged: list[str] = []
+    sent: list[bytes] = []
+    worker: Any = EnvelopeWorker.__new__(EnvelopeWorker)
+    worker.log = SimpleNamespace(error=lambda message, **_more: logged.append(message))
+    worker.handle_error(None, SimpleNamespace(sendall=sent.append), None, LookupError("secret"))
+    head, _, body = sent[0].decode().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 500 ")
+    assert json.loads(body)["errors"][0]["code"] == "internal_error"
+    assert "secret" not in body
+    assert "access-control-allow-origin" not in head.lower()
+    assert logged == ["The request failed outside of Django."]
 
 
 def test_responses_without_a_body_keep_the_connection(server: int, server_key: str) -> None:

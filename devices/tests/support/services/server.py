@@ -21,16 +21,15 @@ def served_from(database_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(environment: dict[str, str]) -> Iterator[int]:
-    """Run gunicorn; yield its port as soon as it accepts connections."""
+def serving(environment: dict[str, str], host: str = "127.0.0.1") -> Iterator[int]:
+    """Run gunicorn; yield its port as soon as it accepts connections on the address."""
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
     process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
     port = int(environment["PORT"])
     try:
         for _ in range(1200):  # one minute, for a busy machine
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+            with suppress(OSError), socket.create_connection((host, port)):
+                break
             time.sleep(0.05)
         yield port
     finally:
