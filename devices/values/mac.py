@@ -35,8 +35,8 @@ _MANUFACTURER_ID = re.compile(MANUFACTURER_ID)
 _UNPADDED = re.compile("|".join(f"{_DIGIT}{{1,2}}(?:{one}{_DIGIT}{{1,2}}){{{n}}}" for one in ":-" for n in (5, 7)))
 
 # IPv6, IPv4 (RFC 1112), Cisco, bridges (IEEE 802.1), Profinet, IEC 61850, PTP (IEEE 1588).
-_MULTICAST = ("33:33:", "01:00:5E:", "01:00:0C:", "01:80:C2:", "01:0E:CF:", "01:0C:CD:", "01:1B:19:")
-_GROUP_OCTETS = {"00", "FF"} | {prefix[:2] for prefix in _MULTICAST}
+MULTICAST = ("33:33:", "01:00:5E:", "01:00:0C:", "01:80:C2:", "01:0E:CF:", "01:0C:CD:", "01:1B:19:")
+_GROUP_OCTETS = {"00", "FF"} | {prefix[:2] for prefix in MULTICAST}
 
 # What people copy before and around an address. Each word has a letter that is no digit.
 _LABEL = re.compile(
@@ -89,13 +89,29 @@ def simplify(text: str) -> tuple[str, bool]:
 
     The result has plain separators, and no spaces around them. It is empty if the text is too long for an address.
     """
-    text = normalize(text)
-    if len(text) > MAX_LENGTH:
-        return "", False
-    text = text.translate(_COMMON_FORMS)
+    whole, inner = _strip(normalize(text))
+    return _SPACED_SEPARATOR.sub(r"\1", inner), inner != whole
+
+
+def _strip(text: str) -> tuple[str, str]:
+    """Return the normalized text in common forms, with as many characters, and its part that should be an address."""
+    text = text.translate(_COMMON_FORMS) if len(text) <= MAX_LENGTH else ""
     inner = text.rstrip(_AFTER).strip(_AROUND)
-    inner = inner[_LABEL.match(inner).end() :].rstrip(_AFTER).strip(_AROUND)  # type: ignore[union-attr]  # always matches
-    return _SPACED_SEPARATOR.sub(r"\1", inner), inner != text
+    label = _LABEL.match(inner).end()  # type: ignore[union-attr]  # it matches any text
+    return text, inner[label:].rstrip(_AFTER).strip(_AROUND)
+
+
+def find_invalid_character(text: str) -> int | None:
+    """Return the index of the first character of a normalized text that cannot be part of an address."""
+    whole, inner = _strip(text)
+    start = whole.find(inner)
+    allowed = DIGITS.union(SEPARATORS)
+    return next((index for index, character in enumerate(inner, start) if character not in allowed), None)
+
+
+def count_digits(text: str) -> int:
+    """Return the number of hexadecimal digits, without those of a label."""
+    return sum(character in DIGITS for character in simplify(text)[0])
 
 
 def parse_manufacturer_id(text: str) -> str | None:
@@ -124,7 +140,7 @@ def is_group(address: str) -> bool:
     """
     if address[:2] not in _GROUP_OCTETS:
         return False
-    return address.startswith(_MULTICAST) or len(set(address)) == 2  # one digit and the colon
+    return address.startswith(MULTICAST) or len(set(address)) == 2  # one digit and the colon
 
 
 def parse_mac_fragment(text: str) -> str | None:
