@@ -191,7 +191,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
 def _has_part(text: str, name_column: str, mac_column: str) -> Q:
     """Return the condition of models.contains_text for columns of the history, whose indexes are in capital letters."""
     found = Q(**{f"{name_column}__icontains": text})
-    for part in {text, mac.parse_mac_fragment(text)} - {None}:
+    for part in {text, *mac.mac_fragments(text)}:
         found |= Q(**{f"{mac_column}__icontains": part})
     return found
 

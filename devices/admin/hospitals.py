@@ -28,9 +28,7 @@ class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at
         fields = ("name",)
 
     def clean_name(self) -> str:
-        name = device_fields.clean_holder(self.cleaned_data["name"])
-        if name is None:
-            raise ValidationError(_("“unknown” means no hospital."))
+        name = device_fields.clean_hospital_name(self.cleaned_data["name"])
         other = Hospital.objects.by_name([hospital_names.fold_name(name)]).get(hospital_names.fold_name(name))
         if other and other.pk != self.instance.pk:
             raise ValidationError(hospitals.NAME_IN_USE % {"name": other.name})

@@ -65,7 +65,7 @@ class DeviceFilter(filters.FilterSet):
     base_filters: dict[str, filters.Filter]
 
     device_name = CleanedFilter(cleaner=device_fields.clean_text)
-    device_mac = CleanedFilter(cleaner=device_fields.clean_mac)
+    device_mac = CleanedFilter(cleaner=device_fields.read_mac)
     device_type = CleanedFilter(cleaner=device_fields.clean_type)
     device_holder = CleanedFilter(cleaner=_clean_holder_name)
     search = CleanedFilter(cleaner=device_fields.clean_text)

@@ -93,16 +93,18 @@ class DeviceSerializer(serializers.Serializer[Any]):
     )
     device_mac = _mac(
         help_text="MAC address of 48 or 64 bits, unique in the whole registry. Accepted with colons, hyphens, dots or "
-        "no separators; returned in capitals with colons."
+        "no separators; returned in capitals with colons. Addresses of no single device are rejected: all zeros, "
+        "broadcast and multicast."
     )
     device_type = _type(help_text="Accepted in capitals or lower case; returned in capitals.")
-    device_holder = _name(
-        "RS Sentosa",
-        "unknown",
+    device_holder = Text(
+        {"type": ["string", "null"], "format": patterns.HOSPITAL_NAME, "examples": ["RS Sentosa", "unknown"]},
+        {"minLength": 1, "maxLength": MAX_LENGTH, "examples": ["RS Sentosa", "unknown"]},
         required=False,
         help_text="Name of the hospital; `unknown`: no hospital. A new name registers a hospital. If omitted when you "
         "register a device, it becomes the hospital of the API key, if the key has one. If omitted in an update, it "
-        "stays unchanged.",
+        "stays unchanged. Null, an empty string and a text that means nothing, such as `-`, `N/A` or `#REF!`, count as "
+        "omitted.",
     )
     created_at = _timestamp("Time of the registration.", read_only=True)
     updated_at = _timestamp("Time of the last change.", read_only=True)

@@ -4,7 +4,7 @@
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -18,6 +18,7 @@ from devices.access.actor import Actor
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
 from devices.db.transactions import atomic_with_retry, explained_by
+from devices.imports import row_fields
 from devices.imports.files.header import COLUMNS, ID
 from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
@@ -72,11 +73,25 @@ class PlannedRow:
         return {column: str(value or NO_HOSPITAL) for column, value in self.item.items()}
 
 
+class NewHospitals(Exception):
+    """Nothing was imported, because the file has hospitals that are not registered: `names`, sorted."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = sorted(names)
+        super().__init__(", ".join(self.names))
+
+
 # The first row of each value, by column and the value's hash: a million strings would take 100 MB more.
 Seen = defaultdict[str, dict[int, int]]
 
 
-def import_devices(rows: Iterable[Row], actor: Actor, *, dry_run: bool = False) -> Outcome:
+def import_devices(
+    rows: Iterable[Row],
+    actor: Actor,
+    *,
+    dry_run: bool = False,
+    may_register: Callable[[Collection[str]], bool] = lambda _names: True,
+) -> Outcome:
     """Register the devices that are new, and update the others with the values of their rows.
 
     Work in batches, so that memory does not grow with the file, and in one transaction. After an invalid row, continue
@@ -86,19 +101,27 @@ def import_devices(rows: Iterable[Row], actor: Actor, *, dry_run: bool = False) 
     A dry run only plans, and takes no locks. It compares each row with the registry as it is. So it rejects a row that
     needs a value which a row more than BATCH_SIZE before would release.
 
+    may_register: returns whether the import can register hospitals with these names. It is called once, at the end, if
+        there are any and no row is invalid.
+
     Raises:
         ValidationFailed: nothing was imported. `index` of each error is the row's number in the file.
+        NewHospitals: nothing was imported, because `may_register` returned False.
     """
-    outcome, problems, seen = Outcome(), list[FieldError](), Seen(dict)
+    outcome, problems, seen, hospitals = Outcome(), list[FieldError](), Seen(dict), dict[str, str]()
     with nullcontext() if dry_run else transaction.atomic():
         for batch in batches(rows):
             try:
-                outcome += apply_plan(make_plan(batch, actor, seen, lock=not dry_run), actor, dry_run=dry_run)
+                planned = make_plan(batch, actor, seen, lock=not dry_run)
+                hospitals = {fold_name(name): name for name in new_hospitals(planned)} | hospitals
+                outcome += apply_plan(planned, actor, dry_run=dry_run)
             except ValidationFailed as failure:
                 problems += failure.problems
             if not dry_run:
                 seen["device_name"].clear()  # the database has these names now
         raise_error(problems)
+        if hospitals and not may_register(hospitals.values()):
+            raise NewHospitals(hospitals.values())
         if not dry_run:
             record_import(outcome)
     return outcome
@@ -175,7 +198,7 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _validate(row: Row) -> tuple[DeviceData, list[FieldError]]:
-    item, problems = device_fields.validate(
+    item, problems = row_fields.validate(
         {column: text for column, text in row.cells.items() if column not in row.conversions}
     )
     problems = [problem for problem in problems if problem.field not in row.conversions]
@@ -248,8 +271,13 @@ def _resolve_hospitals(rows: list[PlannedRow], scope: Scope) -> None:
     for row in rows:
         if name := row.item.get("device_holder"):
             row.item["device_holder"] = known[fold_name(name)].name if fold_name(name) in known else name
-        elif row.device is None and "device_holder" not in row.source.cells and scope.default_hospital:
+        elif row.device is None and _names_no_hospital(row) and scope.default_hospital:
             row.item["device_holder"] = scope.default_hospital.name
+
+
+def _names_no_hospital(row: PlannedRow) -> bool:
+    """Return whether the cell of the hospital is empty, or has a text that means nothing."""
+    return "device_holder" not in row.item and device_fields.counts_as_omitted(row.source.cells.get("device_holder"))
 
 
 def _action(row: PlannedRow) -> RowAction:

@@ -85,7 +85,7 @@ def contains_text(text: str) -> Q:
     # SQLite's LIKE ignores case for ASCII only. Its regular expressions are those of Python.
     is_pattern = connection.vendor == "sqlite" and not text.isascii()
     found = Q(device_name__iregex=re.escape(text)) if is_pattern else Q(device_name__icontains=text)
-    for part in dict.fromkeys([text.upper(), mac.parse_mac_fragment(text) or text.upper()]):
+    for part in dict.fromkeys([text.upper(), *mac.mac_fragments(text)]):
         found |= Q(device_mac__contains=part)
     return found
 

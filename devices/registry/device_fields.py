@@ -5,13 +5,14 @@ constraints. The data of a device is a plain dict, because a POST can have 10,00
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypedDict
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from devices.values import mac, normalization
+from devices.values import hospital_names, mac, mac_errors, normalization
 from devices.values.device_types import DEVICE_TYPES
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
@@ -29,6 +30,7 @@ class DeviceData(TypedDict, total=False):
     device_holder: str | None
 
 
+NO_HOSPITAL_NAME = _("“%(text)s” means no hospital. Write the name of a hospital.")
 REQUIRED_FIELDS = ("device_name", "device_mac", "device_type")
 
 normalize = normalization.normalize
@@ -60,26 +62,29 @@ def clean_text(value: object) -> str:
 
 
 def clean_mac(value: object) -> str:
-    """Return the MAC address in capitals with colons, or a manufacturer ID if the settings allow it."""
-    if isinstance(value, str) and (address := mac.parse_mac(value)):
+    """Return the MAC address of a device in capitals with colons, or a manufacturer ID if the settings allow it."""
+    address = read_mac(value)
+    if mac.is_group(address):
+        raise ValidationError(mac_errors.describe_group(address), ErrorCode.MAC)
+    return address
+
+
+def read_mac(value: object) -> str:
+    """Return the MAC address like `clean_mac`, or an address that no device can have. Older registries contain them."""
+    if isinstance(value, str) and not settings.DEVICES_ALLOW_NON_MAC and (address := mac.parse_mac(value)):
         return address
     text = clean_text(value)
-    if address := mac.parse_mac(text):
-        return address
-    if not settings.DEVICES_ALLOW_NON_MAC:
+    if settings.DEVICES_ALLOW_NON_MAC:
+        if found := mac.parse_mac_or_manufacturer_id(text):
+            return found
         raise ValidationError(
-            _("This is not a valid MAC address. Use 12 or 16 hexadecimal digits, for example D0:61:AE:D4:58:94."),
+            _(
+                "This is not a valid MAC address, nor a manufacturer ID of 4 to 64 printable ASCII characters without "
+                "spaces."
+            ),
             ErrorCode.MAC,
         )
-    if code := mac.parse_manufacturer_id(text):
-        return code
-    raise ValidationError(
-        _(
-            "This is not a valid MAC address, nor a manufacturer ID of 4 to 64 printable ASCII characters without "
-            "spaces."
-        ),
-        ErrorCode.MAC,
-    )
+    raise ValidationError(mac_errors.describe(text), ErrorCode.MAC)
 
 
 def clean_type(value: object) -> str:
@@ -97,11 +102,43 @@ def clean_type(value: object) -> str:
 
 
 def clean_holder(value: object) -> str | None:
+    """Return the normalized name of the hospital; None for `unknown`."""
     text = clean_text(value)
-    return None if text.casefold() == NO_HOSPITAL else text
+    return None if hospital_names.fold_name(text) == NO_HOSPITAL else text
 
 
-CLEANERS: dict[str, Callable[[object], str | None]] = {
+def clean_hospital_name(value: object) -> str:
+    """Return the normalized name for a hospital that is registered or renamed.
+
+    Raises:
+        ValidationError: also for a text that means no hospital, such as `-`, `N/A`, `unknown`, `0` or `#REF!`.
+    """
+    text = clean_text(value)
+    if hospital_names.means_nothing(text) or hospital_names.is_formula_result(text):
+        raise ValidationError(NO_HOSPITAL_NAME % {"text": text}, ErrorCode.BLANK)
+    return text
+
+
+def counts_as_omitted(holder: object) -> bool:
+    """Return whether a `device_holder` names no hospital: null, an empty text, or one that means nothing.
+
+    `unknown` is different: an update with it removes the hospital of the device.
+    """
+    if not isinstance(holder, str):
+        return holder is None
+    return _names_nothing(holder) if len(holder) <= MAX_LENGTH else not normalize(holder)
+
+
+@lru_cache(maxsize=1000)
+def _names_nothing(text: str) -> bool:
+    if hospital_names.fold_name(text) == NO_HOSPITAL:
+        return False
+    return hospital_names.means_nothing(text) or hospital_names.is_formula_result(text)
+
+
+Cleaner = Callable[[object], str | None]
+
+CLEANERS: dict[str, Cleaner] = {
     "device_name": clean_text,
     "device_mac": clean_mac,
     "device_type": clean_type,
@@ -110,13 +147,16 @@ CLEANERS: dict[str, Callable[[object], str | None]] = {
 
 
 def validate(
-    row: Mapping[str, Any], required: tuple[str, ...] = REQUIRED_FIELDS
+    row: Mapping[str, Any], required: tuple[str, ...] = REQUIRED_FIELDS, cleaners: Mapping[str, Cleaner] = CLEANERS
 ) -> tuple[DeviceData, list[FieldError]]:
-    """Return the valid fields, normalized, and the errors of the other fields. Unknown fields are ignored."""
+    """Return the valid fields, normalized, and the errors of the other fields. Unknown fields are ignored.
+
+    A `device_holder` that names no hospital is omitted. `cleaners` has the rules for another source than the API.
+    """
     item: dict[str, str | None] = {}
     problems = []
-    for field, clean in CLEANERS.items():
-        if field not in row:
+    for field, clean in cleaners.items():
+        if field not in row or (field == "device_holder" and counts_as_omitted(row[field])):
             if field in required:
                 problems.append(FieldError(field, ErrorCode.REQUIRED, _("This field is required.")))
             continue

@@ -9,9 +9,13 @@ import unicodedata
 
 from devices.values import normalization
 
-MAX_CELL_LENGTH = 300  # characters of a cell that are read, after normalization: more than any field allows
+# Characters of a cell that are read, after normalization. Escaping adds at most one character to each two of a name.
+MAX_CELL_LENGTH = 2 * normalization.MAX_LENGTH
 
-EXCEL_ERRORS = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
+EXCEL_ERRORS = frozenset(
+    {"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!"}
+    | {"#CONNECT!", "#UNKNOWN!", "#BUSY!", "#GETTING_DATA", "#EXTERNAL!", "#PYTHON!"}
+)
 
 # Texts that a spreadsheet program would run, or convert to a number, date, time or boolean, in English or Indonesian;
 # and texts that begin like an escaped one. Two kinds are excluded: a number of up to 11 digits, which programs keep,

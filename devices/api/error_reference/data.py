@@ -61,10 +61,21 @@ VALUES = {
         "`device_mac`",
         (
             "This is not a valid MAC address. Use 12 or 16 hexadecimal digits, for example D0:61:AE:D4:58:94.",
+            "{character} at position {position} is not a hexadecimal digit. Did you mean {digit}?",
+            "{character} at position {position} cannot be part of a MAC address. Use 12 or 16 hexadecimal digits, for "
+            "example D0:61:AE:D4:58:94.",
+            "This MAC address has the wrong number of hexadecimal digits: {count} instead of 12 or 16. Compare it with "
+            "the label of the device.",
+            "This MAC address has different separators, or groups of different sizes. Use pairs of digits, for example "
+            "D0:61:AE:D4:58:94.",
+            "A MAC address of zeros only is a placeholder. Use the address on the label of the device.",
+            "{address} is a broadcast or multicast address. It belongs to no single device. Use the address on the "
+            "label of the device.",
             "This is not a valid MAC address, nor a manufacturer ID of 4 to 64 printable ASCII characters without "
             "spaces.",
         ),
-        "The value is not a MAC address of 48 or 64 bits, nor a manufacturer ID if the operator allows them.",
+        "The value is not the MAC address of a device with 48 or 64 bits, nor a manufacturer ID if the operator allows "
+        "them.",
         "Send 12 or 16 hexadecimal digits, in any [usual notation](api/reference.md#mac-addresses).",
     ),
     ErrorCode.INVALID_CHOICE: ErrorInfo(

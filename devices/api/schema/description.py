@@ -14,8 +14,11 @@ Formats of strings:
 - `display-name`: 1–255 characters after normalization: spaces at the ends and invisible characters are removed, and
   each run of spaces becomes one. Control, text-direction and private-use characters are invalid.
 - `search-text`: a `display-name`, or empty.
+- `hospital-name`: a `display-name`, or empty after normalization.
 - `mac-address`: 12 or 16 hexadecimal digits, without separators, or in groups with colons, hyphens or dots in
-  between.
+  between. It is neither zero, nor a broadcast or multicast address. The API also accepts what users copy with it:
+  spaces or underscores between the groups, full-width digits, dashes, quotes, a label such as `MAC:`, or pairs without
+  leading zeros.
 - `mac-address-or-manufacturer-id`: also 4–64 visible ASCII characters.
 - `entity-tags`: `*`, or a comma-separated list of ETags.
 """

@@ -11,6 +11,7 @@ from devices.crypto.cursors import TEXT_LENGTH
 
 DISPLAY_NAME = "display-name"
 SEARCH_TEXT = "search-text"
+HOSPITAL_NAME = "hospital-name"
 MAC_ADDRESS = "mac-address"
 MAC_ADDRESS_OR_MANUFACTURER_ID = "mac-address-or-manufacturer-id"
 ENTITY_TAGS = "entity-tags"

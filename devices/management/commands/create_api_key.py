@@ -12,7 +12,7 @@ from devices.accounts import api_keys
 from devices.management.base import RegistryCommand, argument, read_day
 from devices.models import ApiKey, Hospital, clean_rate
 from devices.registry import hospitals
-from devices.registry.device_fields import clean_holder, clean_text
+from devices.registry.device_fields import clean_hospital_name, clean_text
 from devices.values.hospital_names import fold_name
 
 
@@ -79,10 +79,10 @@ class Command(RegistryCommand):
 
 
 def _clean_hospital(text: str) -> str:
-    name = clean_holder(text)
-    if name is None:
-        raise ValidationError("“unknown” means no hospital. Omit --hospital for a key for all hospitals.")
-    return name
+    try:
+        return clean_hospital_name(text)
+    except ValidationError as error:
+        raise ValidationError(f"{error.messages[0]} Omit --hospital for a key for all hospitals.") from error
 
 
 def _end_of_day(text: str) -> datetime:

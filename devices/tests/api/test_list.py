@@ -232,6 +232,12 @@ def test_each_filter_finds_the_matching_devices(api: Api) -> None:
         "search=d0-61-ae": [watch],
         "search=D061AED4": [watch],
         "search=61:ae": [watch],
+        "search=D0%2061%20AE%20D4": [watch],
+        "search=d0_61_ae": [watch],
+        "search=MAC:%20D0:61": [watch],
+        "search=%EF%BC%A4%EF%BC%90%EF%BC%9A%EF%BC%96%EF%BC%91": [watch],  # full-width D0:61
+        "search=45894": [watch],
+        "device_mac=D0%2061%20AE%20D4%2058%2094": [watch],
         "search=0%25": [oximeter],
         "search=_": [],
         "search=unknown": [watch],

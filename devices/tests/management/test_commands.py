@@ -159,7 +159,7 @@ def test_import_registers_new_devices_and_updates_known_ones(tmp_path: Path) -> 
         "\n"
         "New,00:00:00:00:00:03,CORPORATE,RS Baru\n"
     )
-    out, _err = run("import_devices", write_file(tmp_path / "devices.csv", lines))
+    out, _err = run("import_devices", write_file(tmp_path / "devices.csv", lines), "--new-hospitals")
     assert out == "Devices: 1 registered, 1 changed, 1 unchanged.\n"
     rows = Device.objects.order_by("pk").values_list("device_name", "device_holder__name")
     assert list(rows) == [("Cuff 1", "RS Harapan"), ("Renamed", None), ("New", "RS Baru")]
@@ -180,7 +180,7 @@ def test_import_registers_new_devices_and_updates_known_ones(tmp_path: Path) -> 
     ],
 )
 def test_import_reads_each_form_of_header_and_delimiter(tmp_path: Path, lines: str) -> None:
-    run("import_devices", write_file(tmp_path / "devices.csv", lines))
+    run("import_devices", write_file(tmp_path / "devices.csv", lines), "--new-hospitals")
     device = Device.objects.get()
     assert (device.device_name, device.device_holder.name) == ("Cuff 1", "RS Harapan")
 

@@ -25,7 +25,7 @@ from devices.values.errors import ValidationFailed
 HOSPITALS = ("RS Harapan", "RS Sehat")
 # There are few values of each kind, so that they conflict.
 NAMES = st.sampled_from([f"Cuff {n}" for n in range(6)])
-MACS = st.sampled_from([f"00:00:00:00:00:0{n}" for n in range(6)])
+MACS = st.sampled_from([f"00:00:00:00:00:0{n}" for n in range(1, 7)])
 TYPES = st.sampled_from(["CONSUMER", "CORPORATE"])
 HOLDERS = st.sampled_from([*HOSPITALS, "unknown"])
 WHO = st.sampled_from(["a", "b", "all", "reader"])

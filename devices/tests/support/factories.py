@@ -12,7 +12,7 @@ MAC = "D0:61:AE:D4:58:94"
 
 def device_payload(number: int, **fields: Any) -> dict[str, Any]:
     """Return a device for a request body. Its name and MAC address are derived from the number."""
-    mac = ":".join(f"{number:012X}"[i : i + 2] for i in range(0, 12, 2))
+    mac = ":".join(f"{number or 2 << 40:012X}"[i : i + 2] for i in range(0, 12, 2))
     return {"device_name": f"Cuff {number}", "device_mac": mac, "device_type": "CONSUMER", **fields}
 
 

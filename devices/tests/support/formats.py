@@ -14,11 +14,23 @@ ACCEPTED = rf"[^{REJECTED}]"
 VISIBLE = rf"[^{SPACE}{INVISIBLE}{REJECTED}]"
 # The length is that of the normalized string, if the string is in NFC.
 NAME = rf"{REMOVED}*{VISIBLE}(?:{ACCEPTED}{{0,{MAX_LENGTH - 2}}}{VISIBLE})?{REMOVED}*"
+
+
+def _in_any_notation(digits: str) -> str:
+    return "[:.-]?".join(f"[{digit}{digit.lower()}]" if digit.isalpha() else digit for digit in digits)
+
+
+# The notations of addresses of no single device: one digit only, or a multicast prefix.
+_GROUPS = [f"(?:{_in_any_notation(digit)}[:.-]?){{12,16}}(?![0-9A-Fa-f])" for digit in "0F"] + [
+    _in_any_notation(prefix.replace(":", "")) for prefix in mac.MULTICAST
+]
+DEVICE = rf"(?!(?=(?:{mac.NOTATION}){REMOVED}*$)(?:{'|'.join(_GROUPS)}))"
 FORMATS = {
     patterns.DISPLAY_NAME: f"^{NAME}$",
     patterns.SEARCH_TEXT: f"^(?:{NAME})?$",
-    patterns.MAC_ADDRESS: f"^{REMOVED}*(?:{mac.NOTATION}){REMOVED}*$",
-    patterns.MAC_ADDRESS_OR_MANUFACTURER_ID: f"^{REMOVED}*{mac.MANUFACTURER_ID}{REMOVED}*$",
+    patterns.HOSPITAL_NAME: f"^(?:{NAME}|{REMOVED}*)$",
+    patterns.MAC_ADDRESS: f"^{REMOVED}*{DEVICE}(?:{mac.NOTATION}){REMOVED}*$",
+    patterns.MAC_ADDRESS_OR_MANUFACTURER_ID: f"^{REMOVED}*{DEVICE}{mac.MANUFACTURER_ID}{REMOVED}*$",
 }
 
 

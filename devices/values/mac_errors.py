@@ -1,0 +1,74 @@
+"""Explain why a text is not a valid MAC address, so that the user finds the wrong character."""
+
+import unicodedata
+
+from django.utils.translation import gettext as _
+
+from devices.values import mac
+
+MIN_DIGITS = 6  # a text with fewer digits was not meant to be an address
+LENGTHS = (12, 16)  # digits
+
+# What people type, scan or copy instead of a digit: letters of the same shape, also Greek and Cyrillic ones.
+_LIKE_DIGITS = {
+    "0": "OoQ\u039f\u03bf\u041e\u043e",
+    "1": "lIiL|!\u0406\u0456",
+    "2": "Zz",
+    "3": "\u0417\u0437",
+    "5": "Ss",
+    "6": "G\u0431",
+    "9": "gq",
+    "A": "\u0391\u0410\u0430",
+    "B": "\u0392\u0412\u0432",
+    "C": "\u0421\u0441",
+    "E": "\u0395\u0415\u0435",
+}
+_MEANT = {character: digit for digit, characters in _LIKE_DIGITS.items() for character in characters}
+
+
+def describe(text: str) -> str:
+    """Return a message in the current language for a normalized text that `mac.parse_mac` does not accept."""
+    count = mac.count_digits(text)
+    if count < MIN_DIGITS:
+        return _("This is not a valid MAC address. Use 12 or 16 hexadecimal digits, for example D0:61:AE:D4:58:94.")
+    index = mac.find_invalid_character(text)
+    if index is not None:
+        digit = _meant(text[index])
+        message = (
+            _("%(character)s at position %(position)d is not a hexadecimal digit. Did you mean %(digit)s?")
+            if digit
+            else _(
+                "%(character)s at position %(position)d cannot be part of a MAC address. Use 12 or 16 hexadecimal "
+                "digits, for example D0:61:AE:D4:58:94."
+            )
+        )
+        return message % {"character": _quoted(text[index]), "position": index + 1, "digit": digit}
+    if count not in LENGTHS:
+        return _(
+            "This MAC address has the wrong number of hexadecimal digits: %(count)d instead of 12 or 16. Compare it "
+            "with the label of the device."
+        ) % {"count": count}
+    return _(
+        "This MAC address has different separators, or groups of different sizes. Use pairs of digits, for example "
+        "D0:61:AE:D4:58:94."
+    )
+
+
+def describe_group(address: str) -> str:
+    """Return a message for an address that `mac.is_group` recognizes."""
+    if set(address) == {"0", ":"}:
+        return _("A MAC address of zeros only is a placeholder. Use the address on the label of the device.")
+    return _(
+        "%(address)s is a broadcast or multicast address. It belongs to no single device. Use the address on the label "
+        "of the device."
+    ) % {"address": address}
+
+
+def _quoted(character: str) -> str:
+    """Return the character in quotation marks, and its code point if it can be mistaken for another one."""
+    return f"\u201c{character}\u201d" + ("" if character.isascii() else f" (U+{ord(character):04X})")
+
+
+def _meant(character: str) -> str | None:
+    number = unicodedata.digit(character, None)  # of any script
+    return _MEANT.get(character) if number is None else str(number)
