@@ -126,16 +126,6 @@ def test_date_or_time_in_any_column_is_reported(value: Any, shown: str, text: st
     assert (row.cells["device_name"], row.conversions) == (text, {"device_name": ExcelConversion.DATE})
 
 
-def test_number_is_read_without_its_format_and_a_text_with_its_zeros() -> None:
-    book, file = openpyxl.Workbook(), io.BytesIO()
-    sheet: Any = book.active
-    for row in (HEADER, [12, *LINE[1:]], ["00012", *LINE[1:]]):
-        sheet.append(row)
-    sheet["A2"].number_format, sheet["A3"].number_format = "00000", "@"
-    book.save(file)
-    assert [row.cells["device_name"] for row in read_rows(file.getvalue())] == ["12", "00012"]
-
-
 def test_whole_number_is_shown_without_decimals() -> None:
     assert "Found: 2026, 1.5." in read_error(workbook([2026, 1.5]))
     assert read_rows(workbook(["ID,MAC,TYPE,HOLDER"], ["Cuff 2,x,y,RS A", 7]))[0].cells["device_holder"] == "RS A;7"
