@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,8 @@ MAX_MEMORY = 512 * 2**20  # bytes of address space of the process that reads a w
 MAX_CPU_SECONDS = 20  # of the same process
 TEXT_FORMAT = "@"  # Excel does not convert the content of a cell with this format
 WIDTHS = {"id": 10, "device_mac": 24, "device_type": 14}  # in characters; 30 for other columns
+_ESCAPES = re.compile("(?<=_)(?=x[0-9a-fA-F]{4}_)")
+_OVERLAP = re.compile("_x[0-9a-fA-F]{4}_x[0-9a-fA-F]{4}_")
 
 
 class Worksheet(NamedTuple):
@@ -116,8 +119,22 @@ def write(file: BinaryIO, columns: Sequence[str], rows: Iterable[Sequence[str]])
                     _("A worksheet has room for %(most)d devices. Choose CSV.") % {"most": MAX_ROWS - 1}
                 )
             for index, cell in enumerate(map(escape, row)):
-                sheet.write_string(count, index, cell, text)
+                if len(parts := _parts(cell)) > 1:
+                    sheet.write_rich_string(count, index, text, *parts, text)
+                else:
+                    sheet.write_string(count, index, cell, text)
     return count
+
+
+def _parts(text: str) -> list[str]:
+    """Return one part, or several ones of which none looks like an escaped character or like XML to XlsxWriter.
+
+    XlsxWriter escapes a text like `_x0041_`, but not a second one that begins with the last character of the first. It
+    writes a text between <r> and </r> as XML.
+    """
+    if text.startswith("<r>"):
+        return ["<", *_ESCAPES.split(text[1:])]
+    return _ESCAPES.split(text) if _OVERLAP.search(text) else [text]
 
 
 @contextmanager
