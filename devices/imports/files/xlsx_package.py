@@ -29,7 +29,9 @@ ENCRYPTED, WORD, POWERPOINT = (  # streams in files of OLE: one with a password,
 
 # calamine returns no text for a cell with an error, such as #N/A, unless its type is the text of a formula.
 ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\b[^<>]*?\st=)(["'])e\2""")
-DIMENSION = re.compile(rb"<(?:\w+:)?dimension\b[^<>]*>")  # calamine would reject one that it cannot parse
+DIMENSION = re.compile(
+    rb"<(?:\w+:)?dimension\b[^<>]*>(?:\s*</(?:\w+:)?dimension>)?"
+)  # calamine would reject one that it cannot parse
 
 # `_x000D_` is an escaped character: ECMA-376 part 1, 22.4.2.4. calamine decodes those up to `_x00FF_`, and none in the
 # text of a formula. So each becomes the mark, the hexadecimal number and a semicolon.
@@ -42,6 +44,8 @@ FORMATTED_CELL = rb"""(?x)
     ( <(?:\w+:)?c\b (?> [^<>]*? \ss=(["']) ) (?P<style>%s)\2 [^<>/]* ) >
     ( (?: <(?:\w+:)?f\b [^<>]* (?: (?<=/)> | > [^<>]* </(?:\w+:)?f> ) )? <(?:\w+:)?v\b [^<>/]* > )
 """
+# calamine returns a date in ISO 8601 as a text if it has a time zone. So its style becomes `d`.
+DATE_CELL = re.compile(rb"""(<(?:\w+:)?c\b[^<>]*?\st=)(["'])d\2([^<>]*>\s*<(?:\w+:)?v\b[^<>]*>)""")
 TYPE = re.compile(rb"""\st=["']([^"']*)["']""")
 
 # Formats of Excel that have a number and no code in the file: ECMA-376 part 1, 18.8.30.
@@ -243,6 +247,8 @@ def mark_formats(xml: bytes, formats: Iterable[int]) -> bytes:
     xml = DIMENSION.sub(b"", xml, count=1)
     if b't="e"' in xml or b"t='e'" in xml:
         xml = ERROR_CELL.sub(rb"\1\2str\2", xml)
+    if b't="d"' in xml or b"t='d'" in xml:
+        xml = DATE_CELL.sub(rb"\1\2str\2\3" + FORMATTED.encode() + b"d;", xml)
     styles = b"|".join(str(style).encode() for style in formats)
     return re.sub(FORMATTED_CELL % styles, marked, xml) if styles else xml
 

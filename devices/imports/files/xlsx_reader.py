@@ -119,6 +119,8 @@ def unmarked(cell: object, formats: dict[int, str]) -> object:
         return cell
     if cell.startswith(FORMATTED):
         style, _separator, number = cell[1:].partition(";")
+        if style == "d":
+            return {"date": number}
         return {"number": float(number), "format": formats[int(style)]} if number.strip() else ""
     return ESCAPES.sub(_characters, cell) if ESCAPED in cell else cell
 

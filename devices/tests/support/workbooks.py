@@ -87,6 +87,7 @@ def inline(text: str, attributes: str = "") -> str:
     return f'<c t="inlineStr"{attributes}><is><t>{text}</t></is></c>'
 
 
+TYPES = "[Content_Types].xml"
 MADE = workbook(HEADER, LINE)
 PARTS = [
     "[Content_Types].xml",
