@@ -71,7 +71,7 @@ class FormattedNumber(float):
         if _ZEROS.fullmatch(code) and plain.isdigit():
             return plain.zfill(len(code))
         digits = _DIGITS.fullmatch(code)
-        return plain if digits and plain == f"{float(self):{digits[1] and ','}.{len(digits[2] or '')}f}" else None
+        return plain if digits and plain == f"{float(self):{digits[1] or ''}.{len(digits[2] or '')}f}" else None
 
 
 MAX_TEXT = 2**15  # characters of a cell that are read: Excel's limit

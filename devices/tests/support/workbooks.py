@@ -79,8 +79,8 @@ def part_of(content: bytes, name: str) -> str:
 
 
 def row_of(*cells: str) -> str:
-    """Return a row in XML. A cell is a text or, if it begins with `<c`, XML."""
-    return f"<row>{''.join(cell if cell.startswith('<c') else inline(cell) for cell in cells)}</row>"
+    """Return a row in XML. A cell is a text or, if it begins with `<`, XML."""
+    return f"<row>{''.join(cell if cell.startswith('<') else inline(cell) for cell in cells)}</row>"
 
 
 def inline(text: str, attributes: str = "") -> str:
