@@ -71,6 +71,22 @@ def test_mac_converted_by_excel_is_reported_in_a_csv(text: str, conversion: Exce
     assert row.conversions.get("device_mac") == conversion
 
 
+@pytest.mark.parametrize("text", ["3E2", "12E5", "1E5", "891E3", "219E01BE", "1E10A", "5E-12", "1-2", "12E+5", "1.5"])
+def test_text_with_an_e_is_a_name_in_any_file(text: str) -> None:
+    for content in (workbook(HEADER, [text, *LINE[1:]]), f"{';'.join(HEADER)}\n{text};{';'.join(LINE[1:])}".encode()):
+        [row] = read_rows(content)
+        assert (row.cells["device_name"], row.conversions) == (text, {})
+
+
+@pytest.mark.parametrize("text", ["1.23E+11", "1,23E+11", "2E+05", "-1.5e+12"])
+def test_number_as_excel_writes_it_is_reported_in_a_csv_and_is_a_name_in_a_workbook(text: str) -> None:
+    line = f"{';'.join(HEADER)}\n{text};{';'.join(LINE[1:3])};{text}"
+    assert set(read_rows(line.encode())[0].conversions) == {"device_name", "device_holder"}
+    assert "save the file as XLSX" in str(ExcelConversion.NUMBER.label)
+    [row] = read_rows(workbook(HEADER, [text, *LINE[1:]]))
+    assert (row.cells["device_name"], row.conversions) == (text, {})
+
+
 def test_manufacturer_id_of_digits_is_accepted_if_allowed(settings: Any) -> None:
     settings.DEVICES_ALLOW_NON_MAC = True
     assert not read_rows(b"ID;MAC;TYPE\na;20210101;b")[0].conversions

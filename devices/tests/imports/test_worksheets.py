@@ -213,3 +213,10 @@ def test_row_with_a_remark_only_is_skipped(ending: str) -> None:
     rows = [[*HEADER, "Note"], [*LINE, "x"], ["", "", "", "", "Total: 1"], ["", " ", "", "", "checked"]]
     content = "\n".join(",".join(row) for row in rows).encode() if ending == "csv" else saved(book(List=rows))
     assert [row.cells for row in read_rows(content)] == [CELLS]
+
+
+@pytest.mark.parametrize("cell", [7, 7.0, "7", " 7 ", "7.0", "7,00"])
+def test_id_is_read_from_a_number_and_from_a_text(cell: Any) -> None:
+    header = ["id", "device_name", "device_mac", "device_type"]
+    [row] = read_rows(saved(book(List=[header, [cell, *LINE[:3]]])))
+    assert plan._parse_id(row.cells["id"]) == 7
