@@ -146,7 +146,7 @@ class ImportsMixin(RegistryModelAdmin):
             tabs=[("all", _("All"), total, chosen not in counts), *tabs],
             chosen=chosen,
             page=page,
-            rows=[_row_context(row) for row in page],
+            rows=[_row_context(row, upload) for row in page],
             headers=[header.label(column) for column in COLUMNS],
         )
 
@@ -169,7 +169,7 @@ def _busy(response: HttpResponse) -> HttpResponse:
     return response
 
 
-def _row_context(row: ImportPreviewRow) -> dict[str, Any]:
+def _row_context(row: ImportPreviewRow, upload: ImportPreview) -> dict[str, Any]:
     """Return the row for the template: of each column the value, the old value if it differs, and the errors."""
     stored, action = preview.content(row), RowAction(row.action)
     old = stored["old"]
@@ -189,7 +189,7 @@ def _row_context(row: ImportPreviewRow) -> dict[str, Any]:
         for column in COLUMNS
     ]
     return {
-        "number": row.number,
+        "number": str(preview.number_of(row, upload)) if upload.notes.get("sheets") else row.number,
         "action": action.label,
         "variant": VARIANTS.get(action, "default"),
         "id": stored["cells"].get(ID),

@@ -3,6 +3,7 @@
 `make_plan` finds what each row would do, for a preview. `apply_plan` does it.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ from devices.audit.audit_log import Action
 from devices.db.transactions import atomic_with_retry, explained_by
 from devices.imports import row_fields
 from devices.imports.files.header import COLUMNS, ID
+from devices.imports.files.sheet_rows import NumberInSheet
 from devices.imports.files.spreadsheet import Row
 from devices.models import MAX_ID, Device, DeviceQuerySet, Hospital
 from devices.registry import device_fields
@@ -34,11 +36,18 @@ T = TypeVar("T")
 
 BATCH_SIZE = 5_000  # rows
 MAX_ID_DIGITS = len(str(MAX_ID))
+# Programs write 7 as 7.0, 7,00 or 7E0. Three zeros are no decimals: 7.000 is 7,000 in Indonesia.
+_ID = re.compile(rf"([0-9]{{1,{MAX_ID_DIGITS}}})(?:[.,]0{{1,2}})?(?:E[+-]?0{{1,2}})?", re.IGNORECASE)
 
 DUPLICATE_MESSAGES = {
     "device_name": _("Row %(index)d of the file has the same name."),
     "device_mac": _("Row %(index)d of the file has the same MAC address."),
     ID: _("Row %(index)d of the file is about the same device."),
+}
+DUPLICATE_MESSAGES_OF_SHEETS = {  # `line` is the text of a NumberInSheet
+    "device_name": _("The same name is in %(line)s."),
+    "device_mac": _("The same MAC address is in %(line)s."),
+    ID: _("The same device is in %(line)s."),
 }
 INVALID_ID = _("Invalid ID. Use the ID from an export, or leave the cell empty to register a new device.")
 UNKNOWN_ID = _("No device has this ID. Leave the cell empty to register a new device.")
@@ -231,7 +240,8 @@ def _match(rows: Sequence[PlannedRow], existing: Existing, *, lock: bool) -> lis
 
 def _parse_id(text: str) -> int:
     """Return the id, or 0 if the text is not an id."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_ID_DIGITS else 0
+    digits = _ID.fullmatch(text)
+    number = int(digits[1]) if digits else 0
     return number if number <= MAX_ID else 0
 
 
@@ -244,10 +254,12 @@ def _find_duplicates(rows: Sequence[PlannedRow], seen: Seen) -> list[FieldError]
     columns = {column: [row.item.get(column) for row in rows] for column in ("device_name", "device_mac")}
     columns[ID] = [row.device and row.device.pk for row in rows]
     numbers = [row.source.number for row in rows]
+    of_sheets = any(isinstance(number, NumberInSheet) for number in numbers)
+    messages = DUPLICATE_MESSAGES_OF_SHEETS if of_sheets else DUPLICATE_MESSAGES
     return [
         problem
         for column, values in columns.items()
-        for problem in find_duplicates(column, values, numbers, seen[column], DUPLICATE_MESSAGES[column])
+        for problem in find_duplicates(column, values, numbers, seen[column], messages[column])
     ]
 
 

@@ -29,7 +29,7 @@ from devices.db import bulk
 from devices.db.transactions import atomic_with_retry
 from devices.imports import plan
 from devices.imports.deadline import Deadline, DeadlineExceeded
-from devices.imports.files import spreadsheet
+from devices.imports.files import sheet_rows, spreadsheet
 from devices.imports.files.cells import ExcelConversion
 from devices.imports.files.header import UnreadableFile
 from devices.imports.files.spreadsheet import Row
@@ -140,6 +140,11 @@ def content(row: ImportPreviewRow) -> dict[str, Any]:
     return stored
 
 
+def number_of(row: ImportPreviewRow, upload: ImportPreview) -> int:
+    """Return the row's number in the file; its text names the worksheet, if there are several."""
+    return sheet_rows.restored(row.number, upload.notes.get("sheets", ()))
+
+
 def _read(file: BinaryIO, deadline: Deadline) -> tuple[list[Row], dict[str, Any]]:
     """Return the rows of the file, and notes for the preview about the file as a whole."""
     with spreadsheet.open_sheet(file, deadline) as sheet:
@@ -148,8 +153,10 @@ def _read(file: BinaryIO, deadline: Deadline) -> tuple[list[Row], dict[str, Any]
         raise UnreadableFile(_("The file has more than %(most)d devices. Divide it.") % {"most": MAX_ROWS})
     if not rows:
         raise UnreadableFile(_("The file has column headers, but no devices below them."))
+    texts = ("ignored_columns", "sheets", "ignored_sheets", "hidden_sheets", "hidden_columns")
     return rows, {
-        "ignored_columns": [text[:MAX_LENGTH] for text in sheet.ignored_columns],
+        **{name: [text[:MAX_LENGTH] for text in getattr(sheet, name)] for name in texts},
+        "hidden_rows": sheet.hidden_rows,
         "has_no_hospitals": not sheet.has_hospitals,
         "is_windows_1252": sheet.is_windows_1252,
     }
@@ -175,7 +182,7 @@ def _store(upload: ImportPreview, planned: Sequence[PlannedRow]) -> None:
     upload.language = get_language() or ""
     upload.save()
     for batch in plan.batches(planned):
-        number, action, data = zip(*((row.source.number, row.action, _content(row)) for row in batch), strict=True)
+        number, action, data = zip(*((int(row.source.number), row.action, _content(row)) for row in batch), strict=True)
         bulk.insert(ImportPreviewRow, {"number": number, "action": action, "data": data}, {"preview_id": upload.pk})
 
 
@@ -189,7 +196,7 @@ def _stored_rows(upload: ImportPreview) -> Iterator[Row]:
     for row in upload.rows.order_by("number").iterator():
         stored = content(row)
         conversions = {column: ExcelConversion(name) for column, name in stored["conversions"].items()}
-        yield Row(row.number, stored["cells"], conversions)
+        yield Row(number_of(row, upload), stored["cells"], conversions)
 
 
 def _digest(planned: Sequence[PlannedRow], hospitals: Sequence[str]) -> str:
@@ -198,5 +205,5 @@ def _digest(planned: Sequence[PlannedRow], hospitals: Sequence[str]) -> str:
     for row in planned:
         problems = [(problem.field, problem.code) for problem in row.problems]
         pk = row.device and row.device.pk
-        digest.update(orjson.dumps((row.source.number, row.action, pk, row.old, row.new, problems)))
+        digest.update(orjson.dumps((int(row.source.number), row.action, pk, row.old, row.new, problems)))
     return digest.hexdigest()

@@ -23,7 +23,14 @@ class ExcelConversion(models.TextChoices):
         "number",
         _(
             "Converted by Excel to a number; the original text is lost. Format the column as text, type the value "
-            "again, and choose the file again."
+            "again, save the file as XLSX, and choose it again."
+        ),
+    )
+    FORMAT = (
+        "format",
+        _(
+            "Excel shows this number in a number format, so it may look different in the file. Format the column as "
+            "text, type the value again, and choose the file again."
         ),
     )
     DATE = (
@@ -42,31 +49,66 @@ class Date(str):
     __slots__ = ()
 
 
+class FormattedNumber(float):
+    """A number in a cell with a number format other than General. `code` is the format, as in the file."""
+
+    code: str
+
+    @classmethod
+    def of(cls, number: float, code: str) -> "FormattedNumber":
+        formatted = cls(number)
+        formatted.code = code
+        return formatted
+
+    @property
+    def shown(self) -> str | None:
+        """The number as Excel shows it, for the formats that only set the number of digits; otherwise None."""
+        code, plain = self.code, text_of(float(self))
+        if ";" in code:
+            code = code.partition(";")[0] if self > 0 else ""
+        if code.casefold() in ("general", "@"):
+            return plain
+        if _ZEROS.fullmatch(code) and plain.isdigit():
+            return plain.zfill(len(code))
+        digits = _DIGITS.fullmatch(code)
+        return plain if digits and plain == f"{float(self):{digits[1] or ''}.{len(digits[2] or '')}f}" else None
+
+
 MAX_TEXT = 2**15  # characters of a cell that are read: Excel's limit
+NAMES = ("device_name", "device_holder")
 MAX_EXACT_INTEGER = 10**15  # from here on, Excel stores only the first 15 digits of a number
 
+_ZEROS = re.compile("0+")
+_DIGITS = re.compile(r"(?:#(,)##0|0|#)(?:\.(0+))?")
+# In a CSV, a number of Excel is `1.23E+11`. `3E2` or `219E01` is a text: Excel writes no number so.
+_NUMBER_OF_EXCEL = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2,3}", re.IGNORECASE)
 _SCIENTIFIC_NOTATION = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]?\d+", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?:[ T]\d.*)?|\d{1,2}[- ][A-Z]{3,9}[- ]\d{2,4}", re.IGNORECASE)
 _FEW_DIGITS = re.compile(r"\d{6,11}")
 
 
-def read_cell(column: str, cell: object) -> tuple[str, ExcelConversion | None]:
-    """Return the cell's text, normalized, and the conversion if Excel has changed the typed text."""
+def read_cell(column: str, cell: object, *, is_typed: bool) -> tuple[str, ExcelConversion | None]:
+    """Return the cell's text, normalized, and the conversion if Excel has changed the typed text.
+
+    is_typed: the file says which cells are texts, as a workbook does.
+    """
     if isinstance(cell, Date):
         return str(cell), ExcelConversion.DATE
     if isinstance(cell, str):
-        return _read_text(column, normalize(cell[:MAX_TEXT])[:MAX_CELL_LENGTH])
+        return _read_text(column, normalize(cell[:MAX_TEXT])[:MAX_CELL_LENGTH], is_typed=is_typed)
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return _read_number(column, cell)
     return str(cell).upper(), None  # TRUE or FALSE
 
 
 def text_of(cell: object) -> str:
-    """Return the cell as Excel shows it. Excel stores each number as a float: 7.0 is 7."""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+    """Return the cell as Excel shows it without a format. Excel stores 7 as the float 7.0, and shows 15 digits."""
+    if not isinstance(cell, float):
+        return str(cell)
+    return str(int(cell)) if cell.is_integer() else f"{cell:.15g}"
 
 
-def _read_text(column: str, text: str) -> tuple[str, ExcelConversion | None]:
+def _read_text(column: str, text: str, *, is_typed: bool) -> tuple[str, ExcelConversion | None]:
     plain = unescape(text)
     if text.startswith("'"):
         return plain, None
@@ -74,7 +116,7 @@ def _read_text(column: str, text: str) -> tuple[str, ExcelConversion | None]:
         return text, ExcelConversion.ERROR
     if column == "device_mac":
         return plain, None if _is_mac(plain) else _converted_mac(plain)
-    is_number = column == "device_name" and _SCIENTIFIC_NOTATION.fullmatch(plain)  # a name can be any other text
+    is_number = not is_typed and column in NAMES and _NUMBER_OF_EXCEL.fullmatch(plain)
     return plain, ExcelConversion.NUMBER if is_number else None
 
 
@@ -86,11 +128,15 @@ def _converted_mac(text: str) -> ExcelConversion | None:
 
 
 def _read_number(column: str, number: float) -> tuple[str, ExcelConversion | None]:
-    text = text_of(number)
-    is_exact = abs(number) < MAX_EXACT_INTEGER
+    text, shown = text_of(number), number.shown if isinstance(number, FormattedNumber) else None
     if column == "device_mac":  # 112233445500 may have been 1122334455E2, which is a MAC too
-        is_exact = len(text) == 12 and text.isdigit() and not text.endswith("00")
-    return text, None if is_exact else ExcelConversion.NUMBER
+        text = shown or text
+        return text, None if len(text) == 12 and text.isdigit() and not text.endswith("00") else ExcelConversion.NUMBER
+    if not abs(number) < MAX_EXACT_INTEGER or "e" in text:
+        return text, ExcelConversion.NUMBER
+    if column in NAMES and isinstance(number, FormattedNumber):
+        return shown or text, None if shown else ExcelConversion.FORMAT
+    return text, None
 
 
 def _is_mac(text: str) -> bool:

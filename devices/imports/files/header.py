@@ -38,6 +38,18 @@ class UnreadableFile(Exception):
     """The file cannot be read as a list of devices; the message is the reason, for the user."""
 
 
+class NoHeader(UnreadableFile):
+    """No row has the required columns.
+
+    known: the largest number of known columns in one row; -1 if there are no rows.
+    is_misspelled: the row with most known columns has texts that look like the missing ones.
+    """
+
+    def __init__(self, message: str, known: int, *, is_misspelled: bool) -> None:
+        super().__init__(message)
+        self.known, self.is_misspelled = known, is_misspelled
+
+
 def label(column: str) -> str:
     """Return the column header in the current language, as templates and messages show it."""
     text = str(LABELS[column])
@@ -50,14 +62,15 @@ def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, Columns]:
     Unknown columns are ignored, unless their header looks like a typo.
 
     Raises:
-        UnreadableFile: a column is missing or occurs twice, or its header has a typo.
+        NoHeader: a column is missing.
+        UnreadableFile: a column occurs twice, or its header has a typo.
     """
     for index, texts in enumerate(rows):
         columns = columns_of(texts)
         if set(REQUIRED) <= set(columns):
             _check(texts, columns)
             return index, columns
-    raise UnreadableFile(_describe_missing(rows))
+    raise _missing(rows)
 
 
 def columns_of(texts: Sequence[str]) -> Columns:
@@ -105,9 +118,10 @@ def _check(texts: Sequence[str], columns: Columns) -> None:
         raise UnreadableFile(questions)
 
 
-def _describe_missing(rows: Sequence[Sequence[str]]) -> str:
+def _missing(rows: Sequence[Sequence[str]]) -> NoHeader:
     if not rows:
-        return _("The file is empty. It must have the columns %(columns)s.") % {"columns": _labels(COLUMNS)}
+        message = _("The file is empty. It must have the columns %(columns)s.") % {"columns": _labels(COLUMNS)}
+        return NoHeader(message, -1, is_misspelled=False)
     best = max(rows, key=lambda texts: count_known_columns([texts]))
     columns = columns_of(best)
     message = _("Missing columns: %(missing)s. Expected: %(columns)s (or ID, MAC, TYPE, HOLDER).") % {
@@ -115,7 +129,9 @@ def _describe_missing(rows: Sequence[Sequence[str]]) -> str:
         "columns": _labels(COLUMNS),
     }
     found = _("Found: %(found)s.") % {"found": ", ".join(filter(None, best))[:300]}
-    return f"{message} {found} {_suggest(best, columns, SIMILARITY_IF_MISSING)}".strip()
+    suggestion = _suggest(best, columns, SIMILARITY_IF_MISSING)
+    text = f"{message} {found} {suggestion}".strip()
+    return NoHeader(text, count_known_columns([best]), is_misspelled=bool(suggestion))
 
 
 def _suggest(texts: Sequence[str], columns: Columns, similarity: float) -> str:

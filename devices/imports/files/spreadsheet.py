@@ -9,16 +9,17 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
 
 from devices.imports.deadline import Deadline
-from devices.imports.files import cells, csv_file, header, xlsx_file
+from devices.imports.files import cells, csv_file, file_kinds, header, xlsx_file
 from devices.imports.files.cells import MAX_TEXT, ExcelConversion
-from devices.imports.files.header import COLUMNS, ID, Columns, UnreadableFile
-from devices.imports.files.xlsx_file import SheetRow, SheetRows
+from devices.imports.files.header import COLUMNS, ID, Columns, NoHeader, UnreadableFile
+from devices.imports.files.sheet_rows import NumberInSheet, SheetRow, SheetRows
+from devices.imports.files.xlsx_file import Worksheet
 from devices.imports.files.xlsx_reader import MAX_COLUMNS
 from devices.values import csv_escaping
 
@@ -31,36 +32,55 @@ NEVER = Deadline(math.inf)
 class Row(NamedTuple):
     """A row of the file."""
 
-    number: int  # from 1
+    number: int  # from 1; a NumberInSheet if the workbook has several worksheets
     cells: dict[str, str]  # the cells that are not empty, by column
     conversions: dict[str, ExcelConversion]  # the cells that Excel has converted, by column
 
 
 @dataclass
 class Sheet:
-    """An open file. Its rows can be read once, while it is open."""
+    """An open file. Its rows can be read once, while it is open.
 
-    rows: Iterator[Row]
-    ignored_columns: list[str]
-    has_hospitals: bool
+    After the rows are read, the other values are complete: they describe all worksheets of a workbook.
+    """
+
+    rows: Iterator[Row] = field(default_factory=lambda: iter(()))
+    ignored_columns: list[str] = field(default_factory=list)
+    has_hospitals: bool = False
     is_windows_1252: bool = False  # the encoding of a text file
+    sheets: list[str] = field(default_factory=list)  # the worksheets that are read, if the workbook has several
+    ignored_sheets: list[str] = field(default_factory=list)  # worksheets without column headers
+    hidden_sheets: list[str] = field(default_factory=list)  # worksheets that are not read
+    hidden_rows: int = 0  # hidden rows and columns are read
+    hidden_columns: list[str] = field(default_factory=list)
 
 
 @contextmanager
 def open_sheet(file: BinaryIO, deadline: Deadline = NEVER) -> Iterator[Sheet]:
     """Open a seekable file and find its header. Skip blank rows and rows that repeat the header.
 
+    Of a workbook, all visible worksheets that have a header are read, one after the other.
+
     Raises:
         UnreadableFile: the format is unknown, or a column is missing. Also raised while rows are read.
         DeadlineExceeded: also raised while rows are read.
     """
+    sheet = Sheet()
     if xlsx_file.is_workbook(file):
         with xlsx_file.worksheets(file) as worksheets:
-            yield _first_with_header(map(deadline.during, worksheets))
+            tables = _tables(worksheets, sheet, deadline)
+            sheet.rows = itertools.chain(next(tables), itertools.chain.from_iterable(tables))
+            yield sheet
     else:
         encoding = csv_file.encoding_of(file)
-        sheet = _sheet(deadline.during(csv_file.records(file, encoding)))
         sheet.is_windows_1252 = encoding == csv_file.CP1252
+        try:
+            table = _table(deadline.during(csv_file.records(file, encoding)), is_typed=False)
+        except NoHeader as error:
+            if not csv_file.begins_like_text(file, encoding):
+                raise UnreadableFile(str(file_kinds.NOT_TEXT)) from error
+            raise
+        sheet.rows = _rows(table, sheet)
         yield sheet
 
 
@@ -93,34 +113,63 @@ def csv_chunks(rows: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED)
         yield chunk.encode()
 
 
-def _first_with_header(worksheets: Iterable[SheetRows]) -> Sheet:
-    """Return the first worksheet that has the required columns. A cover sheet can come before it.
+class _Table(NamedTuple):
+    """The rows below a header, the field of each column, and the header's text for each ignored one."""
+
+    rows: SheetRows
+    columns: Columns
+    texts: list[str]
+    is_typed: bool  # the file says which cells are texts
+
+
+def _tables(worksheets: Iterable[Worksheet], sheet: Sheet, deadline: Deadline) -> Iterator[Iterator[Row]]:
+    """Yield the rows of each visible worksheet that has a header, and add to the description of the file.
 
     Raises:
-        UnreadableFile: no worksheet has them. The message is about the first worksheet.
+        UnreadableFile: no worksheet has a header, or a header has an error.
     """
-    first: UnreadableFile | None = None
-    for rows in worksheets:
+    failures, found = list[NoHeader](), 0
+    for worksheet in worksheets:
+        if worksheet.is_hidden:
+            sheet.hidden_sheets.append(worksheet.name)
+            continue
+        is_one_of_several = worksheet.filled > 1
         try:
-            return _sheet(rows)
+            table = _table(deadline.during(worksheet.rows), is_typed=True)
         except UnreadableFile as error:
-            first = first or error
-    raise first or UnreadableFile(_("The workbook has no worksheet."))
+            if isinstance(error, NoHeader) and not (error.known > 1 and error.is_misspelled):
+                failures.append(error)
+                if error.known >= 0:
+                    sheet.ignored_sheets.append(worksheet.name)
+                continue
+            raise _of_sheet(error, worksheet) if is_one_of_several else error from error
+        if is_one_of_several:
+            sheet.sheets.append(worksheet.name)
+        yield _rows(table, sheet, worksheet, found)
+        found += 1
+    if found:
+        return
+    if failures:
+        raise max(failures, key=lambda error: error.known)
+    raise UnreadableFile(_("The workbook has no worksheet. Hidden ones are not read."))
 
 
-def _sheet(sheet_rows: SheetRows) -> Sheet:
-    limited = ((number, row[:MAX_COLUMNS]) for number, row in sheet_rows)
-    filled: SheetRows = (row for row in limited if any(str(cell).replace("\0", "").strip() for cell in row[1]))
+def _of_sheet(error: UnreadableFile, worksheet: Worksheet) -> UnreadableFile:
+    return UnreadableFile(_("Worksheet “%(sheet)s”: %(error)s") % {"sheet": worksheet.name, "error": error})
+
+
+def _table(rows: SheetRows, *, is_typed: bool) -> _Table:
+    filled = (row for row in rows if any(str(cell).replace("\0", "").strip() for cell in row.cells))
     first = list(itertools.islice(filled, header.ROWS_SEARCHED))
     if header.count_known_columns(_texts(first)) < 2:
-        first, filled = _split_cells(first, filled)
+        split_first, split_rows = _split_cells(first, filled)
+        is_typed = is_typed and split_first is first
+        first, filled = split_first, split_rows
     texts = _texts(first)
     index, columns = header.find_header(texts)
-    above = {tuple(row) for _number, row in first[: index + 1]}
+    above = {tuple(row.cells) for row in first[: index + 1]}
     below = itertools.chain(first[index + 1 :], filled)
-    ignored = [text for text, column in zip(texts[index], columns, strict=True) if text and not column]
-    rows = _rows((row for row in below if tuple(row[1]) not in above), columns)
-    return Sheet(rows, ignored, "device_holder" in columns)
+    return _Table((row for row in below if tuple(row.cells) not in above), columns, texts[index], is_typed)
 
 
 def _split_cells(first: list[SheetRow], rest: SheetRows) -> tuple[list[SheetRow], SheetRows]:
@@ -128,10 +177,11 @@ def _split_cells(first: list[SheetRow], rest: SheetRows) -> tuple[list[SheetRow]
 
     Excel makes such a file from a CSV with commas if its delimiter is a semicolon, as in Indonesia.
     """
-    delimiter = csv_file.delimiter_of([_joined(row) for _number, row in first])
+    delimiter = csv_file.delimiter_of([_joined(row.cells) for row in first])
 
     def split(row: SheetRow) -> SheetRow:
-        return row[0], next(csv.reader([_joined(row[1])], delimiter=delimiter), [])[:MAX_COLUMNS]
+        values = next(csv.reader([_joined(row.cells)], delimiter=delimiter), [])
+        return row._replace(cells=values[:MAX_COLUMNS], merged={})
 
     split_first = list(map(split, first))
     return (split_first, map(split, rest)) if header.count_known_columns(_texts(split_first)) >= 2 else (first, rest)
@@ -143,18 +193,47 @@ def _joined(row: Sequence[object]) -> str:
 
 
 def _texts(rows: Iterable[SheetRow]) -> list[list[str]]:
-    """Return the texts of the cells without NUL, which PostgreSQL does not store."""
-    return [[cells.text_of(cell)[:MAX_TEXT].replace("\0", "").strip() for cell in row] for _number, row in rows]
+    """Return the texts of the cells without NUL, which PostgreSQL does not store. Merged cells have their text."""
+    return [
+        [
+            cells.text_of(row.merged.get(index, cell) if cell == "" else cell)[:MAX_TEXT].replace("\0", "").strip()
+            for index, cell in enumerate(row.cells)
+        ]
+        for row in rows
+    ]
 
 
-def _rows(rows: SheetRows, columns: Columns) -> Iterator[Row]:
-    fields = [(index, column) for index, column in enumerate(columns) if column]
-    for number, values in rows:
-        row = Row(number, {}, {})
-        for index, column in fields:
-            text, conversion = cells.read_cell(column, values[index] if index < len(values) else "")
-            if text:
-                row.cells[column] = text
-            if conversion:
-                row.conversions[column] = conversion
+def _rows(table: _Table, sheet: Sheet, worksheet: Worksheet | None = None, index: int = 0) -> Iterator[Row]:
+    """Yield the rows that have a value of their own in a known column, and add to the description of the file."""
+    named = list(zip(table.texts, table.columns, strict=True))
+    new = [text for text, column in named if text and not column and text not in sheet.ignored_columns]
+    sheet.ignored_columns += new
+    sheet.has_hospitals = sheet.has_hospitals or "device_holder" in table.columns
+    for place in worksheet.hidden_columns if worksheet else ():
+        if place < len(named) and named[place][1] and named[place][0] not in sheet.hidden_columns:
+            sheet.hidden_columns.append(named[place][0])
+    return _read_rows(table, sheet, worksheet.name if worksheet and worksheet.filled > 1 else None, index)
+
+
+def _read_rows(table: _Table, sheet: Sheet, name: str | None, index: int) -> Iterator[Row]:
+    fields, is_typed = [(place, column) for place, column in enumerate(table.columns) if column], table.is_typed
+    for number, values, is_hidden, merged in table.rows:
+        row = Row(number if name is None else NumberInSheet.of(index, name, number), {}, {})
+        length = len(values)
+        for place, column in fields:
+            _read_cell(row, column, values[place] if place < length else "", is_typed=is_typed)
+        if not row.cells and not row.conversions:
+            continue
+        for place, column in fields if merged else ():
+            if place in merged and column not in row.cells and column not in row.conversions:
+                _read_cell(row, column, merged[place], is_typed=is_typed)
+        sheet.hidden_rows += is_hidden
         yield row
+
+
+def _read_cell(row: Row, column: str, value: object, *, is_typed: bool) -> None:
+    text, conversion = cells.read_cell(column, value, is_typed=is_typed)
+    if text:
+        row.cells[column] = text
+    if conversion:
+        row.conversions[column] = conversion

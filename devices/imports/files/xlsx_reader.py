@@ -2,36 +2,44 @@
 
 A workbook is a ZIP of XML. It is small in transit and can have any size when unpacked. calamine holds a whole worksheet
 in memory, and two cells far apart make it fill the rectangle between them. So the kernel limits this process to BYTES
-of address space and SECONDS of CPU time. xlsx_file.py starts it, without an environment. It imports no other module of
-the project.
+of address space and SECONDS of CPU time. xlsx_file.py starts it, without an environment. Of the project it imports
+xlsx_package.py only.
 
-Each line of the output is a row that is not empty, as a JSON array: [worksheet, row, cells]. A date, time or duration
-is {"date": its text}. Row 0 begins a worksheet. The exit status is the reason if a workbook is rejected.
+Each line of the output is a JSON array: [worksheet, row, cells], with a fourth item if the row is hidden. Empty rows
+are left out. A date, time or duration is {"date": its text}. A number with a format is {"number": it, "format": code}.
+Row 0 begins a worksheet, and has names and values that describe it instead of cells. The exit status is the reason if a
+workbook is rejected.
 """
 
-import io
 import re
 import resource
 import sys
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import orjson
-from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+from python_calamine import CalamineSheet, CalamineWorkbook
 
-DAMAGED, TOO_LARGE, PROTECTED, OLD = range(10, 14)  # exit statuses of a rejected workbook
+if __name__ == "__main__":  # the option -I removes the folder from the path
+    sys.path.append(str(Path(__file__).parents[3]))
+
+from devices.imports.files.xlsx_package import (
+    DAMAGED,
+    ESCAPED,
+    FORMATTED,
+    TOO_LARGE,
+    Sheet,
+    unpacked,
+)
 
 MAX_ROWS = 1_048_576  # Excel's limit
-MAX_PARTS = 1_000
-MAX_UNPACKED = 96 * 2**20  # bytes of all XML
 MAX_ROW = 4 * 2**20  # bytes of JSON
 MAX_COLUMNS = 50  # further columns are ignored; no list of devices has more
 
-OLE = bytes.fromhex("D0CF11E0A1B11AE1")
-ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # a stream in each Office file with a password
-# calamine returns no text for a cell with an error, such as #N/A, unless its type is the text of a formula.
-ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\b[^<>]*?\st=)(["'])e\2""")
 OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_APPEND_NEWLINE
+MARK = re.compile(f"{ESCAPED}|{FORMATTED}".encode())
+ESCAPES = re.compile(f"(?:{ESCAPED}[0-9A-Fa-f]{{4}};)+")
 
 
 def main(memory: int, seconds: int) -> None:
@@ -55,47 +63,71 @@ def main(memory: int, seconds: int) -> None:
 
 
 def rows(content: bytes) -> Iterator[bytes]:
-    book = CalamineWorkbook.from_filelike(unpacked(content))
-    for index, metadata in enumerate(book.sheets_metadata):
-        if metadata.typ == SheetTypeEnum.WorkSheet and metadata.visible == SheetVisibleEnum.Visible:
-            yield line(index, 0, [])
-            sheet = book.get_sheet_by_index(index)
-            if sheet.end and sheet.end[0] >= MAX_ROWS:  # from 0
-                sys.exit(DAMAGED)
-            for number, cells in enumerate(sheet.iter_rows(), start=1):
-                if any(cell != "" for cell in cells):
-                    yield line(index, number, cells[:MAX_COLUMNS])
+    sheets, copy, formats = unpacked(content)
+    book, visible = CalamineWorkbook.from_filelike(copy), 0
+    filled = sum(sheet.has_values for sheet in sheets)
+    for index, sheet in enumerate(sheets):
+        about = {"name": unmarked(sheet.name, formats), "is_hidden": sheet.is_hidden, "filled": filled}
+        if sheet.is_hidden:
+            yield line(index, 0, list(about.items()))
+            continue
+        table = book.get_sheet_by_index(visible)
+        yield line(index, 0, list({**about, **layout(sheet, table)}.items()))
+        for number, cells in enumerate(table.iter_rows(), start=1):
+            if any(cell != "" for cell in cells):
+                is_hidden = [1] * (number in sheet.hidden_rows)
+                text = line(index, number, cells[:MAX_COLUMNS], *is_hidden)
+                if MARK.search(text):
+                    text = line(index, number, [unmarked(cell, formats) for cell in cells[:MAX_COLUMNS]], *is_hidden)
+                yield text
+        del table
+        visible += 1
 
 
-def line(sheet: int, number: int, cells: Sequence[object]) -> bytes:
-    text = orjson.dumps([sheet, number, cells], default=lambda date: {"date": str(date)}, option=OPTIONS)
+def layout(sheet: Sheet, table: CalamineSheet) -> dict[str, Any]:
+    """Return the hidden columns of a worksheet, and its cells that are merged downwards.
+
+    hidden_columns: from 0.
+    merged: the first row, the last row and the column of each block. Rows are from 1, columns from 0.
+    """
+    if table.end and table.end[0] >= MAX_ROWS:  # from 0
+        sys.exit(DAMAGED)
+    return {
+        "hidden_columns": [
+            column
+            for column in range(MAX_COLUMNS)
+            if any(first <= column + 1 <= last for first, last in sheet.hidden_columns)
+        ],
+        "merged": [
+            (first + 1, last + 1, column)
+            for (first, column), (last, _last_column) in table.merged_cell_ranges or ()
+            if first < last and column < MAX_COLUMNS
+        ],
+    }
+
+
+def line(sheet: int, number: int, *rest: object) -> bytes:
+    text = orjson.dumps([sheet, number, *rest], default=lambda date: {"date": str(date)}, option=OPTIONS)
     if len(text) > MAX_ROW:
         sys.exit(TOO_LARGE)
     return text
 
 
-def unpacked(content: bytes) -> io.BytesIO:
-    """Return a copy of the workbook with its XML parts only, not compressed. calamine trusts the sizes in a ZIP.
+def unmarked(cell: object, formats: dict[int, str]) -> object:
+    """Return what the marks in a text stand for (xlsx_package.py)."""
+    if not isinstance(cell, str):
+        return cell
+    if cell.startswith(FORMATTED):
+        style, _separator, number = cell[1:].partition(";")
+        if style == "d":
+            return {"date": number}
+        return {"number": float(number), "format": formats[int(style)]} if number.strip() else ""
+    return ESCAPES.sub(_characters, cell) if ESCAPED in cell else cell
 
-    The copy has no other parts, so calamine rejects an XLSB or ODS.
-    """
-    if content.startswith(OLE):
-        sys.exit(PROTECTED if ENCRYPTED in content else OLD)
-    copy = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(copy, "w") as plain:
-        parts = packed.infolist()
-        if any(part.flag_bits & 1 for part in parts):
-            sys.exit(PROTECTED)
-        xml = [part for part in parts if part.filename.lower().endswith((".xml", ".rels"))]
-        if len(parts) > MAX_PARTS or sum(part.file_size for part in xml) > MAX_UNPACKED:
-            sys.exit(TOO_LARGE)
-        for part in xml:
-            text = packed.read(part)  # at most the size in the directory
-            if b"\0" in text or b"<!DOCTYPE" in text:  # UTF-16, or a DTD, which OOXML forbids
-                sys.exit(DAMAGED)
-            plain.writestr(part.filename, ERROR_CELL.sub(rb"\1\2str\2", text))
-    copy.seek(0)
-    return copy
+
+def _characters(escapes: re.Match[str]) -> str:
+    """Return the characters of UTF-16. Half of a surrogate pair becomes U+FFFD."""
+    return bytes.fromhex(escapes[0].translate({ord(ESCAPED): None, ord(";"): None})).decode("utf-16-be", "replace")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from devices.access.actor import IMPORT
 from devices.imports import plan
 from devices.imports.files import spreadsheet
 from devices.imports.files.header import UnreadableFile
+from devices.imports.files.sheet_rows import place
 from devices.values.errors import ValidationFailed
 
 MAX_NAMES = 20  # new hospitals that a message lists
@@ -46,7 +47,7 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was imported because of a database error: {error}") from error
         except ValidationFailed as failed:
             for problem in sorted(failed.problems, key=lambda problem: problem.index or 0):
-                self.stderr.write(f"row {problem.index}: {problem.field}: {problem.message}")
+                self.stderr.write(f"{place(problem.index)}: {problem.field}: {problem.message}")
             invalid = len({problem.index for problem in failed.problems})
             raise CommandError(f"Nothing was imported: {invalid} rows have errors.") from failed
         except plan.NewHospitals as found:
@@ -63,10 +64,6 @@ class Command(BaseCommand):
         The question is asked after the transaction, because other writers of an SQLite database wait for it.
         """
         with _open(file) as stream, spreadsheet.open_sheet(stream) as sheet:
-            if sheet.ignored_columns:
-                self.stderr.write(f"Ignored columns: {', '.join(sheet.ignored_columns)}.")
-            if sheet.is_windows_1252:
-                self.stderr.write("The file is not UTF-8. It was read as Windows-1252.")
             rows = tqdm(sheet.rows, unit=" rows", unit_scale=True, disable=None)
 
             def may_register(names: Collection[str]) -> bool:
@@ -84,7 +81,25 @@ class Command(BaseCommand):
                 if input("Register them? [y/N] ").strip().casefold() not in ("y", "yes"):
                     raise
                 accepted = found.names
+            finally:  # the rest of a workbook is known when its rows are read
+                self._describe(sheet)
         return self._import(file, dry_run=dry_run, accepted=accepted)
+
+    def _describe(self, sheet: spreadsheet.Sheet) -> None:
+        lists = {
+            "Ignored columns": sheet.ignored_columns,
+            "Worksheets that were read": sheet.sheets,
+            "Ignored worksheets without column headers": sheet.ignored_sheets,
+            "Hidden worksheets that were not read": sheet.hidden_sheets,
+            "Hidden columns that were read": sheet.hidden_columns,
+        }
+        for title, names in lists.items():
+            if names:
+                self.stderr.write(f"{title}: {', '.join(names)}.")
+        if sheet.hidden_rows:
+            self.stderr.write(f"Hidden rows that were read: {sheet.hidden_rows}.")
+        if sheet.is_windows_1252:
+            self.stderr.write("The file is not UTF-8. It was read as Windows-1252.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -71,6 +71,22 @@ def test_mac_converted_by_excel_is_reported_in_a_csv(text: str, conversion: Exce
     assert row.conversions.get("device_mac") == conversion
 
 
+@pytest.mark.parametrize("text", ["3E2", "12E5", "1E5", "891E3", "219E01BE", "1E10A", "5E-12", "1-2", "12E+5", "1.5"])
+def test_text_with_an_e_is_a_name_in_any_file(text: str) -> None:
+    for content in (workbook(HEADER, [text, *LINE[1:]]), f"{';'.join(HEADER)}\n{text};{';'.join(LINE[1:])}".encode()):
+        [row] = read_rows(content)
+        assert (row.cells["device_name"], row.conversions) == (text, {})
+
+
+@pytest.mark.parametrize("text", ["1.23E+11", "1,23E+11", "2E+05", "-1.5e+12"])
+def test_number_as_excel_writes_it_is_reported_in_a_csv_and_is_a_name_in_a_workbook(text: str) -> None:
+    line = f"{';'.join(HEADER)}\n{text};{';'.join(LINE[1:3])};{text}"
+    assert set(read_rows(line.encode())[0].conversions) == {"device_name", "device_holder"}
+    assert "save the file as XLSX" in str(ExcelConversion.NUMBER.label)
+    [row] = read_rows(workbook(HEADER, [text, *LINE[1:]]))
+    assert (row.cells["device_name"], row.conversions) == (text, {})
+
+
 def test_manufacturer_id_of_digits_is_accepted_if_allowed(settings: Any) -> None:
     settings.DEVICES_ALLOW_NON_MAC = True
     assert not read_rows(b"ID;MAC;TYPE\na;20210101;b")[0].conversions
@@ -124,16 +140,6 @@ def test_date_or_time_in_any_column_is_reported(value: Any, shown: str, text: st
     book.save(file)
     [row] = read_rows(file.getvalue())
     assert (row.cells["device_name"], row.conversions) == (text, {"device_name": ExcelConversion.DATE})
-
-
-def test_number_is_read_without_its_format_and_a_text_with_its_zeros() -> None:
-    book, file = openpyxl.Workbook(), io.BytesIO()
-    sheet: Any = book.active
-    for row in (HEADER, [12, *LINE[1:]], ["00012", *LINE[1:]]):
-        sheet.append(row)
-    sheet["A2"].number_format, sheet["A3"].number_format = "00000", "@"
-    book.save(file)
-    assert [row.cells["device_name"] for row in read_rows(file.getvalue())] == ["12", "00012"]
 
 
 def test_whole_number_is_shown_without_decimals() -> None:

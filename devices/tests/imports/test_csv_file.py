@@ -3,6 +3,7 @@
 import pytest
 
 from devices.imports.files.spreadsheet import Row
+from devices.registry import device_fields
 from devices.tests.support.workbooks import CELLS, HEADER, LINE, read_error, read_rows, workbook
 
 
@@ -32,6 +33,85 @@ def test_binary_file_is_rejected(content: bytes) -> None:
 def test_nul_characters_around_a_list_are_ignored() -> None:
     [row] = read_rows(b"\0" * 100 + b"ID,MAC,TYPE\nCuff 1,x,y\n" + b"\0" * 100)
     assert row.cells["device_name"] == "Cuff 1"
+
+
+HEAD = "device_name,device_mac,device_type,device_holder"
+RECORD = ",".join(LINE)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_utf_16_is_read_with_and_without_a_byte_order_mark(encoding: str, mark: str) -> None:
+    assert read_rows(f"{mark}{HEAD}\r\n{RECORD}\r\n".encode(encoding)) == [Row(2, CELLS, {})]
+
+
+@pytest.mark.parametrize("start", ["", "sep=;\r\n", "\ufeffsep=;\r\n", "sep=;\n\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+def test_line_that_names_the_delimiter_is_skipped(start: str, encoding: str) -> None:
+    if start.startswith("\ufeff") and encoding == "cp1252":
+        start = start[1:]
+    content = f"{start}{HEAD};{RECORD}".replace(",", ";").replace("device_holder;", "device_holder\n").encode(encoding)
+    assert [row.cells for row in read_rows(content)] == [CELLS]
+
+
+@pytest.mark.parametrize(
+    "padding",
+    [b"\0" * 500, b"\x1a", b"\r\n\x1a", b"\x1a\x1a", b"\x1a" + b"\0" * 127, b"\r\n\0\0\n\x1a\r\n", b"\n\xef\xbb\xbf\n"],
+)
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_padding_at_the_end_of_a_file_is_ignored(padding: bytes, quote: str) -> None:
+    last = ",".join(f"{quote}{cell}{quote}" for cell in LINE)
+    for line_break in ("", "\r\n"):
+        assert read_rows(f"{HEAD}\n{last}{line_break}".encode() + padding) == [Row(2, CELLS, {})]
+
+
+def test_fields_filled_with_nul_are_read() -> None:
+    fields = "\0\0,".join([*LINE, ""])
+    assert read_rows(f"{HEAD}\n{fields}\n".encode()) == [Row(2, CELLS, {})]
+
+
+def test_nul_inside_a_name_is_an_error_of_its_row() -> None:
+    rows = read_rows(f"{HEAD}\nCu\0ff,{','.join(LINE[1:])}\n{RECORD}\n".encode())
+    [[problem], []] = [device_fields.validate(row.cells)[1] for row in rows]
+    assert (problem.field, problem.code) == ("device_name", "characters")
+
+
+def test_files_that_were_joined_are_read() -> None:
+    one = f"\ufeff{HEAD}\r\n{RECORD}\r\n".encode()
+    assert [row.number for row in read_rows(one + one)] == [2, 4]
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+def test_line_break_within_a_quoted_name_is_a_space(line_break: str) -> None:
+    content = f'{HEAD}\n"Cuff{line_break}1",{",".join(LINE[1:])}\n'.encode()
+    assert [row.cells for row in read_rows(content)] == [CELLS]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ('="0012"', "0012"),
+        ('"=""0012"""', "0012"),
+        ('"=""a, b"""', "a, b"),
+        ('"=""say """"hi"""" """', 'say "hi"'),
+        ('=""', None),
+        ("=0012", "=0012"),
+        ("='0012'", "='0012'"),
+        ('"=""a""&""b"""', '="a"&"b"'),
+        ('\'="0012"', '="0012"'),
+    ],
+)
+def test_text_that_is_written_as_a_formula_is_read(cell: str, text: str | None) -> None:
+    line = f"{cell},D0:61:AE:D4:58:94,CONSUMER,{cell}"
+    [row] = read_rows(f"{HEAD}\n{line}\n".encode())
+    assert (row.cells.get("device_name"), row.cells.get("device_holder")) == (text, text)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_headers_and_all_columns_can_be_written_as_formulas(delimiter: str) -> None:
+    lines = [["id", "device_name", "device_mac", "device_type", "device_holder"], ["7", *LINE]]
+    content = "\n".join(delimiter.join(f'="{cell}"' for cell in line) for line in lines)
+    assert read_rows(content.encode()) == [Row(2, {"id": "7", **CELLS}, {})]
 
 
 def test_rows_in_one_cell_are_split() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.imports.files import xlsx_reader
+from devices.imports.files import xlsx_package, xlsx_reader
 from devices.imports.files.header import UnreadableFile
 from devices.imports.files.spreadsheet import Row
 from devices.tests.support.workbooks import (
@@ -38,7 +38,7 @@ EXTERNAL = b'<!DOCTYPE x [<!ENTITY % d SYSTEM "http://127.0.0.1:9/x.dtd"> %d;]><
 
 
 def test_too_large_workbook_is_rejected_before_unpacking() -> None:
-    bomb = repacked(MADE, SHEET, b"<worksheet>" + b" " * xlsx_reader.MAX_UNPACKED)
+    bomb = repacked(MADE, SHEET, b"<worksheet>" + b" " * xlsx_package.MAX_UNPACKED)
     assert len(bomb) < 200_000
     assert read_error(bomb).startswith("The workbook is too large when unpacked.")
 
@@ -54,7 +54,7 @@ def test_entity_in_any_part_of_a_workbook_is_rejected(part: str, attack: bytes) 
 def test_shared_strings_are_limited_and_can_have_no_entities() -> None:
     assert "not a valid XLSX" in read_error(with_shared_texts(BILLION_LAUGHS))
     assert "not a valid XLSX" in read_error(with_shared_texts(EXTERNAL))
-    assert read_error(with_shared_texts(b" " * xlsx_reader.MAX_UNPACKED)).startswith("The workbook is too large")
+    assert read_error(with_shared_texts(b" " * xlsx_package.MAX_UNPACKED)).startswith("The workbook is too large")
 
 
 def test_archive_in_a_workbook_is_not_opened() -> None:
@@ -79,7 +79,7 @@ def test_workbook_is_not_unpacked_beyond_its_declared_size() -> None:
 def test_workbook_with_too_many_parts_is_rejected() -> None:
     file = io.BytesIO(MADE)
     with zipfile.ZipFile(file, "a") as book:
-        for number in range(xlsx_reader.MAX_PARTS):
+        for number in range(xlsx_package.MAX_PARTS):
             book.writestr(f"xl/media/{number}", b"")
     assert read_error(file.getvalue()).startswith("The workbook is too large")
 

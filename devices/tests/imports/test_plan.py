@@ -87,6 +87,20 @@ def test_id_outside_the_scope_gets_the_error_of_an_unknown_id(devices: dict[str,
     assert (errors(outside), outside.old) == ([("id", "unknown_id")], {})
 
 
+@pytest.mark.parametrize("form", ["%d", "%d.0", "%d.00", "%d,0", "%d,00", "%dE0", "%d.0E+00", "00%d"])
+def test_id_is_read_in_any_unambiguous_form(devices: dict[str, Device], form: str) -> None:
+    [row] = planned(UNRESTRICTED, {"id": form % devices["a"].pk, **device_payload(1)})
+    assert (row.device, errors(row)) == (devices["a"], [])
+
+
+@pytest.mark.parametrize(
+    "form", ["%d.5", "%d.000", "%d,000", "%dE1", "-%d", "+%d", "%d.", "0x%d", "%d 0", "%d.0.0", "٣"]
+)
+def test_ambiguous_id_is_an_error(devices: dict[str, Device], form: str) -> None:
+    [row] = planned(UNRESTRICTED, {"id": form % devices["a"].pk if "%" in form else form, **device_payload(1)})
+    assert ("id", "invalid_id") in errors(row)
+
+
 def test_conflict_outside_the_scope_discloses_no_hospital(devices: dict[str, Device], of_a: Scope) -> None:
     register(device_payload(4, device_name="Theirs"))
     renamed = {"id": devices["a"].pk, **device_payload(1, device_name="Theirs")}

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import openpyxl
@@ -20,6 +21,17 @@ NS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 def read_rows(content: bytes) -> list[Row]:
     with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
         return list(sheet.rows)
+
+
+def read_sheet(content: bytes) -> tuple[spreadsheet.Sheet, list[Row]]:
+    """Return the description of the file, complete because its rows are read, and the rows."""
+    with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
+        return sheet, list(sheet.rows)
+
+
+def names_of(content: bytes) -> list[str]:
+    """Return the names of the devices in a file."""
+    return [row.cells["device_name"] for row in read_rows(content)]
 
 
 def read_error(content: bytes) -> str:
@@ -49,6 +61,33 @@ def repacked(content: bytes, part: str, text: bytes) -> bytes:
     return file.getvalue()
 
 
+def with_parts(content: bytes, parts: Mapping[str, bytes | str | None]) -> bytes:
+    """Return the workbook with these parts replaced or added, and without those that are None."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            if name not in parts:
+                new.writestr(name, old.read(name))
+        for name, text in parts.items():
+            if text is not None:
+                new.writestr(name, text)
+    return file.getvalue()
+
+
+def part_of(content: bytes, name: str) -> str:
+    return zipfile.ZipFile(io.BytesIO(content)).read(name).decode()
+
+
+def row_of(*cells: str) -> str:
+    """Return a row in XML. A cell is a text or, if it begins with `<`, XML."""
+    return f"<row>{''.join(cell if cell.startswith('<') else inline(cell) for cell in cells)}</row>"
+
+
+def inline(text: str, attributes: str = "") -> str:
+    return f'<c t="inlineStr"{attributes}><is><t>{text}</t></is></c>'
+
+
+TYPES = "[Content_Types].xml"
 MADE = workbook(HEADER, LINE)
 PARTS = [
     "[Content_Types].xml",
@@ -57,6 +96,9 @@ PARTS = [
     "xl/styles.xml",
     SHEET,
 ]  # the parts that are read
+
+
+HEADER_ROW = row_of(*HEADER)
 
 
 def sheet_of(*rows: str) -> bytes:
