@@ -58,7 +58,7 @@ def errors_explained() -> Iterator[None]:
 
 
 def explain(error: ValueError) -> str:
-    """Return the sentence for an error: the setting and what is wrong with it, but not the value."""
+    """Return the sentence for an error: the setting and what it must be, but not the value."""
     text = str(error)
     if isinstance(error, UnicodeError):
         text = "A file that a setting ending in _FILE names is not text in UTF-8"

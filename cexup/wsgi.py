@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +9,6 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cexup.settings")
-
-BOUNDARY = re.compile(r';\s*boundary=(?:"[^"]*"|[^;]*)', re.IGNORECASE)
 
 django = get_wsgi_application()
 
@@ -33,8 +30,9 @@ def _without_charset(content_type: str) -> str:
     with any codec of Python that a charset names, even before the first middleware: `base64` cannot decode text,
     `punycode` takes quadratic time, and `latin-1` returns other letters.
     """
-    boundary = BOUNDARY.search(content_type)
-    return content_type.partition(";")[0] + (boundary[0] if boundary else "")
+    media_type, *parameters = content_type.split(";")  # a boundary has no semicolon (RFC 2046, 5.1.1)
+    boundary = [parameter for parameter in parameters if parameter.strip().lower().startswith("boundary=")]
+    return ";".join([media_type, *boundary[:1]])
 
 
 def _with_length(environ: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 --
 -- Run this file as a superuser of PostgreSQL, in the database of the registry. It is safe to run it again:
 --
---     createdb registry
+--     createdb -E UTF8 -T template0 --locale=C.UTF-8 registry
 --     psql -d registry -f deploy/postgresql-roles.sql                     # before the first migrate
 --     psql -d registry -c '\password registry_owner' -c '\password registry_app'
 --     DATABASE_URL='postgres://registry_owner:…' .venv/bin/python manage.py migrate

@@ -19,7 +19,7 @@ VERIFIED_SSLMODES = {"verify-full", "verify-ca"}  # https://www.postgresql.org/d
 
 @register(Tags.database)
 def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """Check the vendor and version of each database, and its triggers."""
+    """Check the vendor, version and encoding of each database, and its triggers."""
     found: list[CheckMessage] = []
     for alias in databases or []:
         connection: Any = connections[alias]
@@ -32,8 +32,30 @@ def database_is_supported(databases: Sequence[str] | None = None, **_kwargs: Any
             hint = "DATABASE_URL must begin with sqlite:// or postgres://."
             found.append(Error("The database is neither SQLite nor PostgreSQL.", hint=hint, id="devices.E003"))
         else:
+            if connection.vendor == "postgresql":
+                found += _check_encoding(connection)
             found += _check_triggers(connection)
     return found
+
+
+def _check_encoding(connection: Any) -> list[CheckMessage]:
+    """Check that a PostgreSQL database can store each letter, and knows the capitals of all letters.
+
+    A SQL_ASCII database (the default in a C locale) counts bytes, and a LATIN1 database rejects most letters. With the
+    LC_CTYPE C, a search for `é` does not find `É`.
+    """
+    hint = "Create one with `createdb -E UTF8 -T template0 --locale=C.UTF-8 NAME`, and move existing data with pg_dump."
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_encoding")
+        [encoding] = cursor.fetchone()
+        if encoding != "UTF8":
+            return [Error(f"The encoding of the database is {encoding}, not UTF8.", hint=hint, id="devices.E004")]
+        cursor.execute("SELECT upper('é') = 'É'")
+        [knows_capitals] = cursor.fetchone()
+    if not knows_capitals:
+        message = "A search ignores the case of ASCII letters only, because of the LC_CTYPE of the database."
+        return [Warning(message, hint=hint, id="devices.W007")]
+    return []
 
 
 # The id of the warning and its first words, by the keys of `triggers.KINDS`.

@@ -4,14 +4,25 @@ It writes the devices and the cursor in one transaction. So it can be killed at 
 change that it has not applied. It connects only to the registry's host, without a proxy, and follows no redirects.
 """
 
+import codecs
 import json
 import re
+import socket
 import sqlite3
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import closing
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import (
+    BadStatusLine,
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    RemoteDisconnected,
+    UnknownProtocol,
+)
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -23,11 +34,13 @@ SIZE = 500  # changes of a page
 WAIT = 30  # seconds that the registry waits for a change
 PAUSE = 1.0  # seconds after an error, or after an empty page that the registry returned without waiting
 TIMEOUT = WAIT + 30.0  # seconds
-RETRIED_STATUSES = {429, 500, 502, 503, 504}
+RETRIED_STATUSES = {408, 429, 500, 502, 503, 504}
+MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the connection ended
 
 
 class Stopped(Exception):
-    """The registry rejects the request, so a retry is useless. The message has the reason."""
+    """A retry is useless, or `once` allows none. The message has the reason, but neither the key nor a password."""
 
 
 class _Expired(Exception):
@@ -86,17 +99,43 @@ class Replica:
         new.replace(path)
 
 
+def read_key(path: Path) -> str:
+    """Return the API key of a file: the only line that is neither empty nor a comment (`#`).
+
+    The file may begin with the byte order mark of UTF-8 or UTF-16, which editors of Windows write.
+
+    Raises:
+        OSError: the file cannot be read.
+        Stopped: the file has no key, or more than one line.
+    """
+    content = path.read_bytes()
+    mark = next((mark for mark in MARKS if content.startswith(mark)), b"")
+    try:
+        text = content[len(mark) :].decode(MARKS.get(mark, "utf-8"))
+    except UnicodeDecodeError:
+        raise Stopped("The key file is not text in UTF-8 or UTF-16.") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    keys = [line for line in lines if not line.startswith("#")]
+    if len(keys) != 1:
+        raise Stopped(f"The key file must contain one line with an API key. It has {len(keys)}.")
+    return keys[0]
+
+
 def replicate(
     url: str, key: str, copy: Replica, out: Path | None, *, once: bool = False, log: Callable[[str], object]
 ) -> int:
     """Apply all changes to the copy, and wait for more. Write the copy to `out` whenever it is complete.
 
-    With `once`, return the number of devices as soon as there are no further changes. Otherwise continue forever.
+    With `once`, return the number of devices as soon as there are no further changes. Otherwise continue forever, also
+    if the registry is temporarily unavailable.
 
     Raises:
-        Stopped: the key is malformed, the URL uses plain HTTP to another machine, or the registry rejects the request
-            or redirects it.
+        Stopped: the key or the URL is malformed, the URL uses plain HTTP to another machine, the server is not a
+            registry or has no valid certificate, or it rejects the request or redirects it. With `once`: also if the
+            registry is not available.
+        OSError: a file cannot be written.
     """
+    name = _check_url(url)
     if not re.fullmatch("[!-~]+", key):
         raise Stopped("The key file must contain only an API key, in visible ASCII characters.")
     is_written = False
@@ -108,8 +147,11 @@ def replicate(
             log("The registry has pruned changes that this copy does not have. Starting again from the beginning.")
             copy.clear()
             continue
-        except (_Unavailable, OSError, HTTPException, ValueError) as error:
-            log(f"The registry is not available ({error}). Retrying.")
+        except (_Unavailable, OSError, HTTPException) as error:
+            reason = _temporary_reason(error, name)
+            if once:
+                raise Stopped(f"{name} is not available ({reason}). Run the command again later.") from None
+            log(f"{name} is not available ({reason}). Retrying.")
             time.sleep(PAUSE)
             continue
         if cursor != copy.cursor:
@@ -130,7 +172,6 @@ def _fetch(url: str, key: str, cursor: str | None, wait: int) -> tuple[list[dict
     Raises:
         _Expired, _Unavailable, Stopped: by the status of the response.
         OSError, HTTPException: the connection failed.
-        ValueError: the response is not valid JSON.
     """
     query = {"size": SIZE, "wait": wait} | ({"since": cursor} if cursor else {})
     with closing(_connection(url)) as connection:
@@ -141,21 +182,62 @@ def _fetch(url: str, key: str, cursor: str | None, wait: int) -> tuple[list[dict
     if response.status == HTTPStatus.GONE:
         raise _Expired
     if response.status in RETRIED_STATUSES:
-        raise _Unavailable(f"{response.status} {response.reason}")
+        raise _Unavailable(f"status {response.status}")
     if response.status != HTTPStatus.OK:
-        raise Stopped(f"{url} {_describe_error(response, body)}")
-    page = json.loads(body)
-    [next_cursor] = parse_qs(urlsplit(page["pagination"]["next"]).query)["since"]
-    return page["data"], next_cursor
+        raise Stopped(f"{_name(url)} {_describe_error(response, body)}".replace(key, "(key)"))
+    try:
+        page = json.loads(body)
+        [next_cursor] = parse_qs(urlsplit(page["pagination"]["next"]).query)["since"]
+        return page["data"], next_cursor
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Stopped(f"{_name(url)} returned 200. This is not the response of a registry.") from None
+
+
+def _check_url(url: str) -> str:
+    """Return the scheme, host and port of the URL, for messages: other parts could be secret."""
+    try:
+        parts = urlsplit(url)
+        _port = parts.port  # raises ValueError
+        (parts.hostname or "").encode("idna")  # raises UnicodeError, a ValueError
+    except ValueError:
+        raise Stopped("The URL is malformed. Use a URL such as https://registry.example.org.") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname or not re.fullmatch("[!-~]+", url):
+        raise Stopped("The URL must begin with https:// and a host name, such as https://registry.example.org.")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Stopped("The URL must have neither a user nor parameters, such as https://registry.example.org.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise Stopped(f"{_name(url)} is not encrypted, so others on the network could read the key. Use https://.")
+    return _name(url)
+
+
+def _name(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _connection(url: str) -> HTTPConnection:
     parts = urlsplit(url)
-    if parts.scheme == "https":
-        return HTTPSConnection(parts.netloc, timeout=TIMEOUT)
-    if parts.scheme == "http" and is_loopback(parts.hostname or ""):
-        return HTTPConnection(parts.netloc, timeout=TIMEOUT)
-    raise Stopped(f"{url} is not encrypted, so others on the network could read the key. Use https://.")
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return kind(parts.netloc, timeout=TIMEOUT)
+
+
+def _temporary_reason(error: Exception, name: str) -> str:
+    """Return why the registry is not available, without any text of the request, which contains the key.
+
+    Raises:
+        Stopped: a retry cannot repair the error.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        raise Stopped(f"{name} has no valid certificate ({error.verify_message.rstrip('.')}).") from None
+    if isinstance(error, ssl.SSLError) and not isinstance(error, BROKEN_TLS):
+        raise Stopped(f"{name} does not respond with TLS. Check the scheme and the port of the URL.") from None
+    if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
+        raise Stopped(f"{name} has no address. Check the host name of the URL.") from None
+    if isinstance(error, (BadStatusLine, UnknownProtocol)) and not isinstance(error, RemoteDisconnected):
+        raise Stopped(f"{name} does not respond with HTTP. Check the scheme and the port of the URL.") from None
+    if isinstance(error, _Unavailable):
+        return str(error)
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
 def _describe_error(response: HTTPResponse, body: bytes) -> str:

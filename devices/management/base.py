@@ -32,6 +32,8 @@ def argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
 
 @argument
 def find_key(number: str) -> ApiKey:
+    if not (number.isascii() and number.isdigit()):  # perhaps a key, which the error must not have
+        raise ValidationError("Use the id of the key, which is a number. Run list_api_keys to see all keys.")
     key = ApiKey.objects.filter(pk=int(number)).first()
     if key is None:
         raise ValidationError(f"API key {number} does not exist. Run list_api_keys to see all keys.")

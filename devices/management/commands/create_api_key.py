@@ -3,7 +3,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
@@ -65,7 +65,7 @@ class Command(RegistryCommand):
         if value is None:
             self.print_once(api_keys.issue(name, SYSTEM, **settings))
             return
-        text = sys.stdin.readline().strip() if value == "-" else value
+        text = _read_value() if value == "-" else value
         key = api_keys.import_key(text, name, SYSTEM, **settings)
         self.stderr.write(
             f"API key {key.pk} ({key}) was imported as a legacy key. It can be guessed, so rotate it soon."
@@ -76,6 +76,17 @@ class Command(RegistryCommand):
             self.stderr.write(f"Hospital {name} does not exist yet, and is created.")
         [hospital] = hospitals.get_or_create([name], SYSTEM).values()
         return hospital
+
+
+def _read_value() -> str:
+    """Return the first line of stdin, without a byte order mark."""
+    try:
+        text = sys.stdin.readline().strip().removeprefix("\ufeff").strip()
+    except UnicodeDecodeError:
+        raise CommandError("The key on stdin is not text in UTF-8.") from None
+    if text.startswith("#"):
+        raise CommandError("The first line on stdin must be the key. It is a comment.")
+    return text
 
 
 def _clean_hospital(text: str) -> str:

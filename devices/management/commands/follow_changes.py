@@ -1,3 +1,4 @@
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,31 @@ class Command(BaseCommand):
             help="also write the copy to this file: one JSON object per line, ordered by id",
         )
         parser.add_argument(
-            "--once", action="store_true", help="stop when there are no more changes, instead of waiting for the next"
+            "--once",
+            action="store_true",
+            help="stop when there are no more changes, instead of waiting for the next; one attempt",
         )
 
     def handle(self, *args: Any, url: str, key_file: Path, state: Path, once: bool, **options: Any) -> None:
         try:
-            key = key_file.read_text().strip()
+            key = _read_key(key_file)
             with closing(replica.Replica(state)) as copy:
                 count = replica.replicate(url, key, copy, options["out"], once=once, log=self.stderr.write)
-        except OSError as error:
-            raise CommandError(f"{error.filename or url}: {error.strerror or error}.") from error
         except replica.Stopped as error:
             raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"The copy cannot be written ({error.strerror or type(error).__name__}).") from error
+        except sqlite3.Error as error:
+            raise CommandError(f"The file of --state cannot be used ({error}).") from error
         except KeyboardInterrupt:
             return
         self.stdout.write(f"The copy has {count} devices.")
+
+
+def _read_key(path: Path) -> str:
+    """Return the key of the file. The error does not name the file: a user may have typed the key in its place."""
+    try:
+        return replica.read_key(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name is malformed"
+        raise CommandError(f"The file of --key-file cannot be read ({reason}).") from error

@@ -23,7 +23,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call_command("migrate", verbosity=0, interactive=False)
+        call_command("migrate", verbosity=0, interactive=False, skip_checks=False)
         if _static_files_are_stale():
             call_command("collectstatic", verbosity=0, interactive=False)
         host = "127.0.0.1" if settings.HOST in ALL_INTERFACES else settings.HOST

@@ -75,7 +75,7 @@ def test_query_string_is_decoded_as_utf_8_for_each_charset(api: Api, charset: st
 
 @pytest.mark.parametrize("charset", CODECS)
 def test_json_is_utf_8_for_each_charset(api: Api, charset: str) -> None:
-    """RFC 8259: the charset has no effect. The body must be UTF-8 whatever the client claims."""
+    """RFC 8259: the charset has no effect. The body must be UTF-8, also if the client claims another charset."""
     content_type = f"application/json; charset={charset}"
     body = json.dumps(device_payload(1, device_name="Caf\u00e9"), ensure_ascii=False)
     response = through_wsgi("POST", "/api/devices?dry_run=true", body.encode(), content_type, **api.headers)

@@ -76,6 +76,41 @@ def test_legacy_key_is_read_from_stdin_and_not_printed(stdin: Any) -> None:
     assert Api(text).get("/api/devices").status_code == 200
 
 
+@pytest.mark.parametrize("sent", ["\ufeff{}\r\n", "  {}\u00a0\n"])
+def test_legacy_key_on_stdin_may_have_a_byte_order_mark_and_spaces(stdin: Any, sent: str) -> None:
+    text = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
+    stdin(sent.format(text))
+    run("create_api_key", "web", "--value", "-")
+    assert Api(text).get("/api/devices").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"# key of the ward\nMTYzNTEzMDIzNDY0MA==16351302346401637558061370\n",
+        "\ufeffMTYzNTEzMDIzNDY0MA==16351302346401637558061370\n".encode("utf-16-le"),
+        b"MTYzNTEzMDIzNDY0MA==\xe916351302346401637558061370\n",
+        b"MTYzNTEzMDIzNDY0MA\0==\n",
+        b"",
+    ],
+)
+def test_key_that_cannot_be_imported_is_not_printed(stdin: Any, sent: bytes) -> None:
+    stdin(sent)
+    with pytest.raises(CommandError) as failed:
+        run("create_api_key", "web", "--value", "-")
+    assert "MTY" not in str(failed.value)
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("command", ["revoke_api_key", "rotate_api_key"])
+@pytest.mark.parametrize("text", ["cxp_a-secret", "MTYzNTEzMDIzNDY0MA==", "-1", "7.0", "٧", ""])
+def test_key_in_place_of_its_id_is_not_printed(command: str, text: str) -> None:
+    with pytest.raises(CommandError) as failed:
+        run(command, text)
+    assert len(text) < 3 or text not in str(failed.value)
+    assert "list_api_keys" in str(failed.value) or text == "-1"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

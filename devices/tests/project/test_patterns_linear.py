@@ -238,7 +238,7 @@ def test_search_finds_patterns_in_all_kinds_of_places() -> None:
         "devices.imports.files.header",
     } <= places
     assert {
-        "cexup.settings",
+        "cexup.environment",
         "cexup.urls",
         "devices.imports.files.cells",
         "devices.api.conditional",
