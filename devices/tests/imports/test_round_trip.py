@@ -1,4 +1,4 @@
-"""An untouched export changes nothing when it is imported again."""
+"""An export that nobody has touched changes nothing when it is imported again."""
 
 import io
 from typing import Any
