@@ -17,7 +17,7 @@ _SAME = (
     | dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u2033"), '"')
 )
 
-# What people and programs write for nothing, without the characters that are no letters: `N/A`, `#n/a`, `(null)`.
+# Words that users and programs write for nothing, without their punctuation: `N/A`, `#n/a`, `(null)`.
 _WORDS_FOR_NOTHING = frozenset(
     {NO_HOSPITAL}
     | {"na", "nan", "nat", "null", "none", "nil", "nihil", "undefined", "blank", "empty", "missing"}

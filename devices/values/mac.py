@@ -38,7 +38,7 @@ _UNPADDED = re.compile("|".join(f"{_DIGIT}{{1,2}}(?:{one}{_DIGIT}{{1,2}}){{{n}}}
 MULTICAST = ("33:33:", "01:00:5E:", "01:00:0C:", "01:80:C2:", "01:0E:CF:", "01:0C:CD:", "01:1B:19:")
 _GROUP_OCTETS = {"00", "FF"} | {prefix[:2] for prefix in MULTICAST}
 
-# What people copy before and around an address. Each word has a letter that is no digit.
+# Texts that users copy with an address. Each word has a letter outside A–F.
 _LABEL = re.compile(
     r"(?:(?:mac|bt|ble|bluetooth|bd[ _]?addr|wi-?fi|wlan|ethernet|ether|hw ?addr|physical|address|addr|alamat"
     r"|eui-?(?:48|64)(?![0-9a-f])|link/)[ _./:=#()\[\]-]*+)*+(?:0x)?",

@@ -9,7 +9,7 @@ from devices.values import mac
 MIN_DIGITS = 6  # a text with fewer digits was not meant to be an address
 LENGTHS = (12, 16)  # digits
 
-# What people type, scan or copy instead of a digit: letters of the same shape, also Greek and Cyrillic ones.
+# Characters that users type, scan or copy instead of a digit. Greek and Cyrillic letters have the same shapes.
 _LIKE_DIGITS = {
     "0": "OoQ\u039f\u03bf\u041e\u043e",
     "1": "lIiL|!\u0406\u0456",

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         "matched by id or, without an id, by MAC address. Rows without a match register new devices. The column "
         "headers are device_name, device_mac, device_type, device_holder and, in an exported file, id; or ID, MAC, "
         "TYPE, HOLDER. An empty device_holder leaves the hospital unchanged. If the file has hospitals that are not "
-        "registered, the command asks, or nothing is imported without --new-hospitals."
+        "registered, you must confirm them at a terminal, or with --new-hospitals."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -61,7 +61,7 @@ class Command(BaseCommand):
     def _import(self, file: str, *, dry_run: bool, accepted: Collection[str] | None) -> plan.Outcome:
         """Import the file. If it has other new hospitals than `accepted` (None: any), ask a user at a terminal.
 
-        The question is asked after the transaction, because other writers of an SQLite database wait for it.
+        The question comes after the transaction, because other writers of an SQLite database wait for it.
         """
         with _open(file) as stream, spreadsheet.open_sheet(stream) as sheet:
             rows = tqdm(sheet.rows, unit=" rows", unit_scale=True, disable=None)

@@ -87,7 +87,7 @@ def planned(scope: Scope, *values: dict[str, Any]) -> list[plan.PlannedRow]:
 
 
 @pytest.mark.parametrize("text", NOTHING, ids=ascii)
-def test_word_for_nothing_in_a_file_is_no_hospital(text: str) -> None:
+def test_word_for_nothing_in_a_file_means_no_hospital(text: str) -> None:
     item, problems = row_fields.validate(device_payload(1, device_holder=text))
     assert problems == []
     assert "device_holder" not in item

@@ -31,16 +31,16 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that sets the answer of a user at a terminal, and returns the list of questions."""
+def at_terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that simulates a terminal with this input, and returns the list of questions."""
 
-    def set_answer(text: str) -> list[str]:
+    def simulate(text: str) -> list[str]:
         questions: list[str] = []
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
         monkeypatch.setattr(builtins, "input", lambda question="": questions.append(question) or text)
         return questions
 
-    return set_answer
+    return simulate
 
 
 def run(*arguments: str) -> tuple[str, str]:
@@ -78,8 +78,8 @@ def test_dry_run_names_new_hospitals(path: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "count"), [("y", 4), ("Yes ", 4), ("", 0), ("n", 0), ("ya", 0)])
-def test_user_at_a_terminal_is_asked_once(path: str, answer: Any, text: str, count: int) -> None:
-    questions = answer(text)
+def test_question_at_a_terminal_is_shown_once(path: str, at_terminal: Any, text: str, count: int) -> None:
+    questions = at_terminal(text)
     if count:
         assert "These hospitals are not registered: RS Baru, RS Lain." in run(path)[1]
     else:
@@ -89,8 +89,8 @@ def test_user_at_a_terminal_is_asked_once(path: str, answer: Any, text: str, cou
     assert Device.objects.count() == count
 
 
-def test_nobody_is_asked_about_a_file_from_a_pipe(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    questions = answer("y")
+def test_file_from_a_pipe_needs_the_option(at_terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = at_terminal("y")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINES.encode())))
     with pytest.raises(CommandError, match="RS Baru, RS Lain"):
         run("-")

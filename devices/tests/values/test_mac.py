@@ -98,7 +98,7 @@ def test_address_without_leading_zeros_and_of_64_bits_is_parsed(text: str, addre
         ("two words", None),
     ],
 )
-def test_manufacturer_id_stays_an_id_beside_lenient_notations(text: str, stored: str | None) -> None:
+def test_manufacturer_id_is_not_read_as_an_address(text: str, stored: str | None) -> None:
     assert mac.parse_mac_or_manufacturer_id(text) == stored
 
 

@@ -1,4 +1,4 @@
-"""The message for an invalid MAC address shows what is wrong with it."""
+"""The message for an invalid MAC address shows the error in it."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_unclear_groups_are_rejected_with_an_example(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["belum ada", "hello", "12", "abc", "?"])
-def test_text_that_is_no_address_is_not_searched_for_wrong_characters(text: str) -> None:
+def test_message_for_an_unrelated_text_shows_no_character(text: str) -> None:
     assert message(text).startswith("This is not a valid MAC address.")
 
 
@@ -103,7 +103,7 @@ def test_any_text_gets_a_message(text: str) -> None:
     assert normalize(text) is not None
 
 
-def test_api_shows_what_is_wrong_and_filters_still_find_old_addresses(api: Api) -> None:
+def test_api_shows_the_error_and_filters_accept_old_addresses(api: Api) -> None:
     response = api.post("/api/devices", [device_payload(1, device_mac="D0:61:AE:D4:58:9O")])
     assert errors(response) == [("device_mac", "mac")]
     assert "Did you mean 0?" in response.json()["errors"][0]["message"]
