@@ -29,8 +29,8 @@ class ExcelConversion(models.TextChoices):
     FORMAT = (
         "format",
         _(
-            "Excel shows this number in a number format, so it may look different in the file. Format the column as "
-            "text, type the value again, and choose the file again."
+            "Excel shows this number in another form, such as with %, a unit or other decimals. Format the column as "
+            "text, type the value as it should be, and choose the file again."
         ),
     )
     DATE = (

@@ -204,7 +204,9 @@ def _texts(rows: Iterable[SheetRow]) -> list[list[str]]:
 
 
 def _rows(table: _Table, sheet: Sheet, worksheet: Worksheet | None = None, index: int = 0) -> Iterator[Row]:
-    """Yield the rows that have a value of their own in a known column, and add to the description of the file."""
+    """Yield the rows that have a value in a known column, and add to the description of the file. A merged cell alone does
+    not count.
+    """
     named = list(zip(table.texts, table.columns, strict=True))
     new = [text for text, column in named if text and not column and text not in sheet.ignored_columns]
     sheet.ignored_columns += new
