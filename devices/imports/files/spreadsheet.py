@@ -204,8 +204,9 @@ def _texts(rows: Iterable[SheetRow]) -> list[list[str]]:
 
 
 def _rows(table: _Table, sheet: Sheet, worksheet: Worksheet | None = None, index: int = 0) -> Iterator[Row]:
-    """Yield the rows that have a value in a known column, and add to the description of the file. A merged cell alone does
-    not count.
+    """Return the rows that have a value in a known column, and add to the description of the file.
+
+    A row that only has the value of cells merged from a row above is blank.
     """
     named = list(zip(table.texts, table.columns, strict=True))
     new = [text for text, column in named if text and not column and text not in sheet.ignored_columns]
