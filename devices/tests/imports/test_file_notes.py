@@ -1,4 +1,4 @@
-"""The preview and the command report what a file has besides rows."""
+"""The preview and the command report worksheets, and hidden rows and columns."""
 
 import io
 from pathlib import Path
