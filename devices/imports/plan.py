@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 BATCH_SIZE = 5_000  # rows
 MAX_ID_DIGITS = len(str(MAX_ID))
-# Programs write 7 as 7.0, 7,00 or 7E0. Three zeros are no decimals: 7.000 is 7,000 in Indonesia.
+# Programs write 7 as 7.0, 7,00 or 7E0. With three zeros it is ambiguous: 7.000 is 7,000 in Indonesia.
 _ID = re.compile(rf"([0-9]{{1,{MAX_ID_DIGITS}}})(?:[.,]0{{1,2}})?(?:E[+-]?0{{1,2}})?", re.IGNORECASE)
 
 DUPLICATE_MESSAGES = {

@@ -29,8 +29,8 @@ class ExcelConversion(models.TextChoices):
     FORMAT = (
         "format",
         _(
-            "Excel shows this number in a number format, so it may look different in the file. Format the column as "
-            "text, type the value again, and choose the file again."
+            "Excel shows this number in another form, such as with %, a unit or other decimals. Format the column as "
+            "text, type the value as it should be, and choose the file again."
         ),
     )
     DATE = (
@@ -116,8 +116,9 @@ def _read_text(column: str, text: str, *, is_typed: bool) -> tuple[str, ExcelCon
         return text, ExcelConversion.ERROR
     if column == "device_mac":
         return plain, None if _is_mac(plain) else _converted_mac(plain)
-    is_number = not is_typed and column in NAMES and _NUMBER_OF_EXCEL.fullmatch(plain)
-    return plain, ExcelConversion.NUMBER if is_number else None
+    if is_typed or column not in NAMES or not _NUMBER_OF_EXCEL.fullmatch(plain):
+        return plain, None
+    return plain, ExcelConversion.NUMBER
 
 
 def _converted_mac(text: str) -> ExcelConversion | None:

@@ -1,4 +1,4 @@
-"""Recognize files that are no list of devices, and explain what to do with them."""
+"""Recognize files that cannot be read as a list of devices, and explain what to do with them."""
 
 import re
 

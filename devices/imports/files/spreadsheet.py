@@ -162,13 +162,13 @@ def _table(rows: SheetRows, *, is_typed: bool) -> _Table:
     filled = (row for row in rows if any(str(cell).replace("\0", "").strip() for cell in row.cells))
     first = list(itertools.islice(filled, header.ROWS_SEARCHED))
     if header.count_known_columns(_texts(first)) < 2:
-        split_first, split_rows = _split_cells(first, filled)
+        split_first, split_rows = _split_cells(first, rows)
         is_typed = is_typed and split_first is first
-        first, filled = split_first, split_rows
+        first, rows = split_first, split_rows
     texts = _texts(first)
     index, columns = header.find_header(texts)
     above = {tuple(row.cells) for row in first[: index + 1]}
-    below = itertools.chain(first[index + 1 :], filled)
+    below = itertools.chain(first[index + 1 :], rows)
     return _Table((row for row in below if tuple(row.cells) not in above), columns, texts[index], is_typed)
 
 
@@ -204,7 +204,10 @@ def _texts(rows: Iterable[SheetRow]) -> list[list[str]]:
 
 
 def _rows(table: _Table, sheet: Sheet, worksheet: Worksheet | None = None, index: int = 0) -> Iterator[Row]:
-    """Yield the rows that have a value of their own in a known column, and add to the description of the file."""
+    """Return the rows that have a value in a known column, and add to the description of the file.
+
+    A row that only has the value of cells merged from a row above is blank.
+    """
     named = list(zip(table.texts, table.columns, strict=True))
     new = [text for text, column in named if text and not column and text not in sheet.ignored_columns]
     sheet.ignored_columns += new
@@ -221,7 +224,8 @@ def _read_rows(table: _Table, sheet: Sheet, name: str | None, index: int) -> Ite
         row = Row(number if name is None else NumberInSheet.of(index, name, number), {}, {})
         length = len(values)
         for place, column in fields:
-            _read_cell(row, column, values[place] if place < length else "", is_typed=is_typed)
+            if place < length:
+                _read_cell(row, column, values[place], is_typed=is_typed)
         if not row.cells and not row.conversions:
             continue
         for place, column in fields if merged else ():
@@ -232,6 +236,8 @@ def _read_rows(table: _Table, sheet: Sheet, name: str | None, index: int) -> Ite
 
 
 def _read_cell(row: Row, column: str, value: object, *, is_typed: bool) -> None:
+    if value == "":
+        return
     text, conversion = cells.read_cell(column, value, is_typed=is_typed)
     if text:
         row.cells[column] = text

@@ -53,6 +53,7 @@ DATES = frozenset([*range(14, 23), *range(27, 37), 45, 46, 47, *range(50, 59), *
 CODES = {1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 12: "# ?/?", 13: "# ??/??"}
 CODES |= dict.fromkeys([*range(5, 9), *range(37, 45), 48, *range(59, 71)], "?")
 DATE, ELAPSED = 14, 46
+MAX_CODE = 255  # characters: Excel's limit
 LITERAL = re.compile(r'"[^"]*"?|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 DATE_PART, ELAPSED_PART = re.compile("[ymdhs]", re.IGNORECASE), re.compile(r"\[[hms]+\]", re.IGNORECASE)
 
@@ -216,7 +217,7 @@ def styles_of(xml: bytes) -> tuple[list[int], dict[int, str]]:
     for parent, name, attributes in elements(xml, "numFmt", "xf"):
         number = attributes.get("numFmtId", "0")
         if (parent, name) == ("numFmts", "numFmt"):
-            custom[number] = attributes.get("formatCode", "")
+            custom[number] = attributes.get("formatCode", "")[:MAX_CODE]
         elif parent == "cellXfs":
             builtin = int(number) if number.isascii() and number.isdigit() else 0
             code = custom.get(number, CODES.get(builtin, ""))

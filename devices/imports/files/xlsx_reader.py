@@ -6,7 +6,7 @@ of address space and SECONDS of CPU time. xlsx_file.py starts it, without an env
 xlsx_package.py only.
 
 Each line of the output is a JSON array: [worksheet, row, cells], with a fourth item if the row is hidden. Empty rows
-are left out. A date, time or duration is {"date": its text}. A number with a format is {"number": it, "format": code}.
+are omitted. A date, time or duration is {"date": its text}. A number with a format is {"number": it, "format": code}.
 Row 0 begins a worksheet, and has names and values that describe it instead of cells. The exit status is the reason if a
 workbook is rejected.
 """

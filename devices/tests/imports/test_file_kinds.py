@@ -91,7 +91,7 @@ def test_file_of_another_kind_is_explained_in_indonesian(content: bytes) -> None
     assert " " in indonesian
 
 
-def test_text_file_that_is_no_list_names_the_missing_columns() -> None:
+def test_letter_names_the_missing_columns() -> None:
     assert read_error(b"Dear colleagues,\nhere is the list.").startswith("Missing columns:")
     assert read_error("Café <b>, list".encode("cp1252")).startswith("Missing columns:")
 

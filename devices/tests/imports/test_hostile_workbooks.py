@@ -2,8 +2,10 @@
 
 import io
 import re
+import resource
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,12 +20,14 @@ from devices.tests.support.workbooks import (
     HEADER,
     LINE,
     MADE,
+    NS,
     PARTS,
     SHEET,
     read_error,
     read_rows,
     repacked,
     sheet_of,
+    with_parts,
     with_shared_texts,
     workbook,
 )
@@ -106,6 +110,10 @@ def test_formula_in_a_workbook_is_not_executed() -> None:
     )
 
 
+def sheet_xml(rows: str, after: str = "") -> str:
+    return f'<worksheet xmlns="{NS}"><sheetData>{rows}</sheetData>{after}</worksheet>'
+
+
 def cell(place: str, value: str = "<is><t>x</t></is>", kind: str = "inlineStr") -> str:
     return f'<row r="{place.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}"><c r="{place}" t="{kind}">{value}</c></row>'
 
@@ -116,6 +124,63 @@ def test_distant_cells_do_not_fill_memory() -> None:
     assert read_error(sheet_of(cell("A1048577"))).startswith("The file is not a valid XLSX workbook")
     assert read_error(sheet_of(cell("A99999999999"))).startswith("The file is not a valid XLSX workbook")
     assert read_error(sheet_of(cell("A1"), cell("XFD1048576"))).startswith("The workbook is too large when unpacked.")
+
+
+NUMBERS = '<numFmts><numFmt numFmtId="164" formatCode="00000"/></numFmts>'
+STYLE = f'<styleSheet xmlns="{NS}">{NUMBERS}<cellXfs><xf numFmtId="164"/></cellXfs></styleSheet>'
+MANY = 400_000
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {SHEET: sheet_xml(f"<row>{'<c s=' * MANY}</row>")},
+        {SHEET: sheet_xml("<c" + ' s="0"' * MANY)},
+        {SHEET: sheet_xml('<c s="0"><f>' * MANY)},
+        {SHEET: sheet_xml('<c s="0"><v>1</v></c>' * MANY)},
+        {SHEET: sheet_xml('<row r="1" hidden="1"/>' * MANY)},
+        {SHEET: sheet_xml('<row hidden="1" ' + 'r="1" ' * MANY)},
+        {SHEET: sheet_xml("", '<mergeCell ref="A1:A1048576"/>' * MANY)},
+        {SHEET: sheet_xml('<c t="inlineStr"><is><t>' + "_x0041_" * MANY + "</t></is></c>")},
+        {SHEET: sheet_xml('<c t="inlineStr"><is><t>' + "_x" * MANY + "</t></is></c>")},
+        {SHEET: sheet_xml('<c t="d"><v>1</v></c>' * MANY)},
+        {"xl/styles.xml": f"<styleSheet>{NUMBERS * MANY}</styleSheet>"},
+        {"xl/styles.xml": f"<styleSheet><cellXfs>{'<xf/>' * MANY}</cellXfs></styleSheet>"},
+        {"xl/styles.xml": STYLE.replace("00000", "0" * MANY)},
+        {"xl/styles.xml": STYLE.replace("00000", "[" * MANY)},
+        {"xl/workbook.xml": f"<workbook><sheets>{'<sheet/>' * MANY}</sheets></workbook>"},
+        {"xl/_rels/workbook.xml.rels": f"<x>{'<Relationship/>' * MANY}</x>"},
+        {"xl/workbook.xml": "<a>" * MANY},
+    ],
+)
+def test_parts_that_are_prepared_for_calamine_take_little_time(parts: dict[str, str]) -> None:
+    content = with_parts(MADE, {"xl/styles.xml": STYLE, **parts})
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with suppress(UnreadableFile):
+        read_rows(content)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+
+
+def test_all_worksheets_together_are_limited() -> None:
+    sheet = sheet_xml(" " * (xlsx_package.MAX_UNPACKED // 3))
+    names = range(1, 5)
+    book = "".join(f'<sheet name="{name}" r:id="{name}"/>' for name in names)
+    rels = "".join(f'<Relationship Id="{name}" Type="/worksheet" Target="{name}.xml"/>' for name in names)
+    parts = {
+        "xl/workbook.xml": f"<workbook><sheets>{book}</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": f"<Relationships>{rels}</Relationships>",
+        **{f"xl/{name}.xml": sheet for name in names},
+    }
+    assert read_error(with_parts(MADE, parts)).startswith("The workbook is too large when unpacked.")
+
+
+@pytest.mark.parametrize(
+    "target", ["../../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://127.0.0.1:9/x"]
+)
+def test_target_outside_the_workbook_is_not_opened(target: str) -> None:
+    rels = f'<Relationships><Relationship Id="rId1" Type="/worksheet" Target="{target}"/></Relationships>'
+    assert "not a valid XLSX" in read_error(with_parts(MADE, {"xl/_rels/workbook.xml.rels": rels}))
 
 
 @settings(deadline=None)

@@ -83,7 +83,7 @@ def test_unusual_styles_do_not_make_a_workbook_unreadable(styles: str) -> None:
         {TYPES: None},
     ],
 )
-def test_parts_that_nobody_reads_do_not_make_a_workbook_unreadable(parts: Mapping[str, str | bytes | None]) -> None:
+def test_parts_that_are_not_read_do_not_make_a_workbook_unreadable(parts: Mapping[str, str | bytes | None]) -> None:
     assert read_rows(with_parts(MADE, parts)) == ONE
 
 
