@@ -207,7 +207,8 @@ def test_tabs_separate_the_active_keys_from_the_ended_ones(operator: Client, tab
     assert "tabs-items" not in operator.get("/admin/devices/hospital/").content.decode()
 
 
-def test_page_of_a_key_shows_its_last_use_and_no_python_value(operator: Client) -> None:
+def test_page_of_a_key_shows_its_last_use_and_no_python_value(operator: Client, settings: Any) -> None:
+    settings.API_RATE = "6000/min"
     key = issue("app").key
     change("app", last_used_at=timezone.now(), last_used_ip_address="192.0.2.7")
     page = operator.get(f"{KEYS}{key.pk}/change/").content.decode()
