@@ -180,7 +180,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     def revoke(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], cancel_url: str | None = None
     ) -> HttpResponse | None:
-        context = {"keys": describe(queryset), "cancel_url": cancel_url, "variant": "danger"}
+        context = {"keys": describe(queryset), "cancel_url": cancel_url}
         if page := confirmation.render_confirmation(self, request, "revoke", queryset, **context):
             return page
         by = actor.actor_from_request(request, Channel.ADMIN)

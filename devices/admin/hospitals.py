@@ -124,7 +124,6 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
         context = {
             "hospitals": chosen,
             "admins": sorted({name for hospital in chosen for name in names_of_admins(hospital)}),
-            "variant": "danger",
         }
         if page := confirmation.render_confirmation(self, request, "merge", queryset, form, **context):
             return page
