@@ -315,7 +315,6 @@ UNFOLD = {
     },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
     "SIDEBAR": {"navigation": "devices.admin.dashboard.sidebar"},
-    "TABS": "devices.admin.api_keys.tabs",
 }
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_MB", 10, validate=validate.Range(min=1, max=100)) * 1024 * 1024  # of one file
 FILE_UPLOAD_HANDLERS = ["devices.admin.upload_handlers.LimitedUpload", *global_settings.FILE_UPLOAD_HANDLERS]

@@ -42,21 +42,7 @@ STATES = {  # methods of ApiKeyQuerySet, and their labels
 }
 
 
-TABS = {"": _("All"), "active": _("Active"), "inactive": _("Expired or revoked")}
-
-
-def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the tabs of the list for the library: each is a value of StateFilter."""
-    path, chosen = reverse("admin:devices_apikey_changelist"), request.GET.get("state", "")
-    items = [
-        {
-            "title": title,
-            "link": reverse("admin:devices_apikey_changelist", query={"state": state} if state else None),
-            "active": request.path == path and chosen == state,
-        }
-        for state, title in TABS.items()
-    ]
-    return [{"models": ["devices.apikey"], "items": items}]
+TABS = {"": _("All"), "active": _("Active"), "inactive": _("Expired or revoked")}  # values of StateFilter
 
 
 class StateFilter(DropdownFilter):
@@ -170,6 +156,11 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
         if issued := getattr(obj, "issued", None):
             return self._show_once(request, issued)
         return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        tabs = [{"query": f"?state={state}" if state else "", "title": title} for state, title in TABS.items()]
+        chosen = f"?state={request.GET['state']}" if request.GET.get("state") else ""
+        return super().changelist_view(request, {"tabs": tabs, "chosen_tab": chosen, **(extra_context or {})})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Offer one button for a new key. It is shown once, on the next page, so no other page can follow."""

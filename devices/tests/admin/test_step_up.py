@@ -26,6 +26,7 @@ __all__ = ["operator_user", "stale", "user"]  # fixtures
 
 GUARDED_VIEWS = {
     "admin/devices/apikey/add/",
+    "admin/devices/apikey/<path:object_id>/rotate/",
     "admin/devices/staffuser/add/",
     "admin/devices/staffuser/<path:object_id>/change/",  # POST
 }
@@ -64,6 +65,7 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
     "admin/^(?P<app_label>devices)/$",
     "admin/(?P<url>.*)$",
     "admin/devices/apikey/<path:object_id>/change/",  # GET
+    "admin/devices/apikey/<path:object_id>/revoke/",  # removes access
     "admin/devices/device/add/",
     "admin/devices/device/<path:object_id>/change/",
     "admin/devices/device/import/template<str:ending>",
