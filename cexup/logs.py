@@ -24,7 +24,7 @@ TRACEBACK_LENGTH = 20_000  # characters
 LINE_LENGTH = 1_000  # characters of each line of a traceback
 LONGEST_SECRET = 300  # characters: an email address has up to 254, the password of a URL up to 256 here
 CUT = " … (cut)"
-WITHOUT_TRACEBACK = "django.security.DisallowedHost"  # the request causes it, not the code
+CAUSED_BY_REQUESTS = "django.security."  # loggers of Django for requests that it rejects
 
 # Every pattern must run in linear time, because clients choose the text (test_patterns_linear.py).
 SECRETS = (
@@ -62,7 +62,7 @@ class LineFormatter(logging.Formatter):
         record.asctime = self.formatTime(record)
         record.request_id = current_request_id.get()
         line = self.formatMessage(record)
-        if record.exc_info and record.name != WITHOUT_TRACEBACK:
+        if record.exc_info and not _is_of_rejected_request(record):
             line += _traceback(self.formatException(record.exc_info))
         return line
 
@@ -99,6 +99,12 @@ def redacted(text: str) -> str:
     for pattern, replacement in SECRETS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _is_of_rejected_request(record: logging.LogRecord) -> bool:
+    """Return whether Django rejected a request with a 4xx. The request caused it, so a traceback has no use."""
+    rejected = record.name == "django.request" and record.levelno < logging.ERROR
+    return rejected or record.name.startswith(CAUSED_BY_REQUESTS)
 
 
 def _cut(text: str, length: int) -> str:

@@ -3,57 +3,35 @@
 A key is shown only once, in the response that issues it. No message, session or log contains it.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
-from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import DropdownFilter
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
 from devices.access import actor
-from devices.accounts import api_keys, notifications
+from devices.accounts import api_key_texts, api_keys, notifications
+from devices.accounts.api_key_texts import State
 from devices.accounts.api_keys import SETTINGS
 from devices.admin import confirmation, step_up
+from devices.admin.api_key_forms import ApiKeyForm, RotateForm
 from devices.admin.audit_export import AuditExportMixin
-from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin, is_id, is_operator
 from devices.admin.filters import HospitalFilter
-from devices.models import ApiKey, ApiKeyQuerySet, Channel, clean_rate
-from devices.registry import device_fields
-
-
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    value = forms.CharField(
-        label=_("Legacy key"),
-        required=False,
-        validators=[api_keys.check_legacy],
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
-        help_text=_("Only to import a key that an existing client already uses. Leave empty to generate a new key."),
-    )
-
-    class Meta:
-        model = ApiKey
-        fields = ("name", *SETTINGS)
-
-    def clean_name(self) -> str:
-        return device_fields.clean_text(self.cleaned_data["name"])
-
-    def clean_expires_at(self) -> datetime | None:
-        expires_at: datetime | None = self.cleaned_data["expires_at"]
-        if expires_at and expires_at <= timezone.now():
-            raise ValidationError(_("The expiry must be in the future."))
-        return expires_at
-
-    def clean_rate(self) -> str | None:
-        text: str | None = self.cleaned_data["rate"]
-        return clean_rate(text) if text else None
-
+from devices.admin.times import exact_time, show_time
+from devices.models import ApiKey, ApiKeyQuerySet, Channel
+from devices.values.errors import ValidationFailed
 
 STATES = {  # methods of ApiKeyQuerySet, and their labels
     "active": _("active"),
@@ -62,6 +40,9 @@ STATES = {  # methods of ApiKeyQuerySet, and their labels
     "idle": _("not used for 90 days"),
     "inactive": _("revoked or expired"),
 }
+
+
+TABS = {"": _("All"), "active": _("Active"), "inactive": _("Expired or revoked")}  # values of StateFilter
 
 
 class StateFilter(DropdownFilter):
@@ -76,57 +57,97 @@ class StateFilter(DropdownFilter):
         return narrowed
 
 
-class RotateForm(forms.Form):
-    overlap = forms.TypedChoiceField(
-        label=_("The old key ends"),
-        choices=[
-            (0, _("immediately")),
-            (1, _("after 1 hour")),
-            (24, _("after 24 hours")),
-            (7 * 24, _("after 7 days")),
-            (30 * 24, _("after 30 days")),
-        ],
-        coerce=int,
-        initial=24,
-        widget=UnfoldAdminSelectWidget,
-    )
+LABELS = {  # colors of the states
+    State.ACTIVE: "success",
+    State.EXPIRING: "warning",
+    State.EXPIRED: "default",
+    State.REVOKED: "default",
+}
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     form = ApiKeyForm
-    autocomplete_fields = ("hospital",)
-    list_display = (
-        *("name", "prefix", "hospital", "read_only", "naming"),
-        *("legacy", "expires_at", "revoked_at", "last_used_at"),
-    )
+    list_display = ("name", "state", "token", "scope", "access", "issued", "last_used")
     list_filter = (StateFilter, ("hospital", HospitalFilter), "read_only", "legacy")
     lookups = ("state", "hospital__id__exact", "read_only__exact", "legacy__exact")
     list_filter_submit = True
     list_select_related = ("hospital",)
+    readonly_fields = ("state_in_words", "token", "scope", "access_in_words", "rate_in_words", "last_use")
     search_fields = ("name", "prefix")
     ordering = ("-id",)
     actions = ("revoke", "rotate")
+    actions_detail = ("rotate_key", "revoke_key", "download_trail")
     add_view = step_up.required()(RegistryModelAdmin.add_view)
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         if obj is None:
-            return ("name", *SETTINGS, "value")
-        return ("name", "prefix", *SETTINGS, "legacy", "created_at", "revoked_at", "last_used_at")
+            return ("name", "hospital", "all_hospitals", "read_only", "naming", "rate", "expires_at", "value")
+        rights = ("scope", "access_in_words", "naming", "rate_in_words")
+        times = ("created_at", "expires_at", *(["revoked_at"] if obj.revoked_at else []), "last_use")
+        return ("name", "state_in_words", "token", *rights, *times)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
     has_delete_permission = has_change_permission
 
+    def has_end_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Return whether the user can revoke or rotate the key with this id: it is active."""
+        return is_operator(request) and is_id(str(object_id)) and ApiKey.objects.active().filter(pk=object_id).exists()
+
+    @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
+    def state(self, key: ApiKey) -> tuple[str, str]:
+        return api_key_texts.state_of(key), api_key_texts.describe_state(key)
+
+    @admin.display(description=_("status"))
+    def state_in_words(self, key: ApiKey) -> str:
+        return api_key_texts.describe_state(key)
+
+    @admin.display(description=_("key"))
+    def token(self, key: ApiKey) -> str:
+        return api_key_texts.describe_token(key)
+
+    @admin.display(description=_("hospital"))
+    def scope(self, key: ApiKey) -> str:
+        return api_key_texts.describe_scope(key)
+
+    @admin.display(description=_("access"))
+    def access(self, key: ApiKey) -> Any:
+        access = api_key_texts.describe_access(key)
+        return format_html("{}, {}", access, key.rate) if key.rate else access
+
+    @admin.display(description=_("access"))
+    def access_in_words(self, key: ApiKey) -> str:
+        return api_key_texts.describe_access(key)
+
+    @admin.display(description=_("rate limit"))
+    def rate_in_words(self, key: ApiKey) -> Any:
+        return key.rate or format_html(_("{} (the default of this registry)"), settings.API_RATE)
+
+    @admin.display(description=_("issued"), ordering="created_at")
+    def issued(self, key: ApiKey) -> Any:
+        return show_time(key.created_at)
+
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def last_used(self, key: ApiKey) -> Any:
+        return show_time(key.last_used_at) if key.last_used_at else _("never")
+
+    @admin.display(description=_("last used"))
+    def last_use(self, key: ApiKey) -> Any:
+        if not key.last_used_at:
+            return _("never")
+        at, address = exact_time(key.last_used_at), key.last_used_ip_address
+        return _("%(time)s from %(address)s") % {"time": at, "address": address} if address else at
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ApiKeyForm, change: bool) -> None:
         by = actor.actor_from_request(request, Channel.ADMIN)
-        settings = {name: form.cleaned_data[name] for name in SETTINGS}
+        values = {name: form.cleaned_data[name] for name in SETTINGS}
         if text := form.cleaned_data["value"]:
-            obj.pk = api_keys.import_key(text, obj.name, by, **settings).pk
+            obj.pk = api_keys.import_key(text, obj.name, by, **values).pk
             event = notifications.KEY_IMPORTED
         else:
-            obj.issued = api_keys.issue(obj.name, by, **settings)  # type: ignore[attr-defined]  # for response_add
+            obj.issued = api_keys.issue(obj.name, by, **values)  # type: ignore[attr-defined]  # for response_add
             obj.pk = obj.issued.key.pk  # type: ignore[attr-defined]
             event = notifications.KEY_ISSUED
         notifications.notify(request.user, event, name=obj.name)  # type: ignore[arg-type]  # an operator
@@ -136,9 +157,22 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
             return self._show_once(request, issued)
         return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        tabs = [{"query": f"?state={state}" if state else "", "title": title} for state, title in TABS.items()]
+        chosen = f"?state={request.GET['state']}" if request.GET.get("state") else ""
+        return super().changelist_view(request, {"tabs": tabs, "chosen_tab": chosen, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Offer one button for a new key. It is shown once, on the next page, so no other page can follow."""
+        context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().render_change_form(request, context, *args, **kwargs)
+
     @admin.action(description=_("Revoke"), permissions=["operator"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        if page := confirmation.render_confirmation(self, request, "revoke", queryset):
+    def revoke(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], cancel_url: str | None = None
+    ) -> HttpResponse | None:
+        context = {"keys": describe(queryset), "cancel_url": cancel_url}
+        if page := confirmation.render_confirmation(self, request, "revoke", queryset, **context):
             return page
         by = actor.actor_from_request(request, Channel.ADMIN)
         count = sum(api_keys.revoke(key, by) for key in queryset)
@@ -146,19 +180,70 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
         messages.success(request, done % {"count": count})
         return None
 
-    @admin.action(description=_("Rotate"), permissions=["operator"])
+    @admin.action(description=_("Rotate one key"), permissions=["operator"])
     @step_up.required(*step_up.ACTION)
-    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+    def rotate(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], cancel_url: str | None = None
+    ) -> HttpResponse | None:
         if queryset.count() != 1:
             messages.error(request, _("Select exactly one key to rotate. The new key is shown only once."))
             return None
         form = RotateForm(confirmation.form_data(request))
-        if page := confirmation.render_confirmation(self, request, "rotate", queryset, form):
+        context = {"keys": describe(queryset), "cancel_url": cancel_url}
+        if page := confirmation.render_confirmation(self, request, "rotate", queryset, form, **context):
             return page
-        overlap = timedelta(hours=form.cleaned_data["overlap"])
-        issued = api_keys.rotate(queryset.get(), actor.actor_from_request(request, Channel.ADMIN), overlap)
+        overlap, old = timedelta(hours=form.cleaned_data["overlap"]), queryset.get()
+        issued = api_keys.rotate(old, actor.actor_from_request(request, Channel.ADMIN), overlap)
         notifications.notify(request.user, notifications.KEY_ROTATED, name=issued.key.name)  # type: ignore[arg-type]
-        return self._show_once(request, issued)
+        return self._show_once(request, issued, old)
 
-    def _show_once(self, request: HttpRequest, issued: api_keys.IssuedKey) -> HttpResponse:
-        return self.render_page(request, "admin/new_api_key.html", title=issued.key.name, text=issued.text)
+    @action(  # type: ignore[untyped-decorator]
+        description=_("Revoke"), url_path="revoke", permissions=["end"], icon="block", variant=ActionVariant.DANGER
+    )
+    def revoke_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._end(request, object_id, self.revoke)
+
+    @action(  # type: ignore[untyped-decorator]
+        description=_("Rotate"), url_path="rotate", permissions=["end"], icon="autorenew"
+    )
+    def rotate_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._end(request, object_id, self.rotate)
+
+    def _end(self, request: HttpRequest, object_id: str, act: Any) -> HttpResponse:
+        """Run the action of the list on one key, from the key's own page."""
+        back = reverse("admin:devices_apikey_change", args=[object_id])
+        try:
+            page: HttpResponse | None = act(request, self.get_queryset(request).filter(pk=object_id), cancel_url=back)
+        except ValidationFailed as failure:  # another user has revoked it in the meantime
+            messages.error(request, str(failure.problems[0].message))
+            page = None
+        return page or redirect(back)
+
+    def _show_once(self, request: HttpRequest, issued: api_keys.IssuedKey, old: ApiKey | None = None) -> HttpResponse:
+        """Show the text of a new key. It is in this response only: in no URL, message, session or log."""
+        return self.render_page(
+            request,
+            "admin/new_api_key.html",
+            title=issued.key.name,
+            text=issued.text,
+            key=describe([issued.key])[0],
+            old=old and describe([old])[0],
+            command=f"curl -H 'x-api-key: {issued.text}' {request.build_absolute_uri('/api/devices')}",
+            done_url=reverse("admin:devices_apikey_change", args=[issued.key.pk]),
+        )
+
+
+def describe(keys: Iterable[ApiKey]) -> list[dict[str, Any]]:
+    """Return what identifies each key on a page: name, token, scope, access, state and last use."""
+    return [
+        {
+            "name": key.name,
+            "token": api_key_texts.describe_token(key),
+            "scope": api_key_texts.describe_scope(key),
+            "access": api_key_texts.describe_access(key),
+            "state": api_key_texts.describe_state(key),
+            "last_used": show_time(key.last_used_at) if key.last_used_at else None,
+            "address": key.last_used_ip_address,
+        }
+        for key in keys
+    ]

@@ -65,11 +65,37 @@ VALUES: dict[str, Mapping[str, Any]] = {
 }
 
 
-def describe(event: AuditEvent) -> Iterator[tuple[str, str]]:
-    """Return a label and a text for each detail, in the current language."""
+BROWSERS = {  # by a part of the User-Agent. The order matters: Edge also contains Chrome, and Chrome contains Safari
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "SamsungBrowser": "Samsung Internet",
+    "Firefox": "Firefox",
+    "Chrome": "Chrome",
+    "Safari": "Safari",
+    "curl": "curl",
+}
+SYSTEMS = {
+    "Windows": "Windows",
+    "Android": "Android",
+    "iPhone": "iOS",
+    "iPad": "iPadOS",
+    "Mac OS": "macOS",
+    "Linux": "Linux",
+}
+
+
+def describe(event: AuditEvent, *, shortly: bool = False) -> Iterator[tuple[str, str]]:
+    """Return a label and a text for each detail, in the current language. `shortly` shortens a known browser."""
     for name, value in event.details.items():
         label = LABELS_OF_ACTIONS.get((event.action, name)) or LABELS.get(name) or name.replace("_", " ")
-        yield str(label), _text(name, value)
+        yield str(label), name_browser(value) if shortly and name == "user_agent" else _text(name, value)
+
+
+def name_browser(user_agent: str) -> str:
+    """Return browser and system, such as “Chrome, Windows”. An unknown User-Agent is returned as it is."""
+    browser = next((name for part, name in BROWSERS.items() if part in user_agent), "")
+    system = next((name for part, name in SYSTEMS.items() if part in user_agent), "")
+    return ", ".join(filter(None, (browser, system))) or user_agent or "–"
 
 
 def _text(name: str, value: Any) -> str:

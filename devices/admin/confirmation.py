@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from devices.admin.base import RegistryModelAdmin
 
 NAMES_SHOWN = 20
+DESTRUCTIVE = {"retire", "revoke", "merge"}  # actions with a red button
 
 
 def form_data(request: HttpRequest) -> Any:
@@ -50,6 +51,7 @@ def render_confirmation(
         f"admin/confirm_{action}.html",
         title=page.get_action(action)[2],
         action=action,
+        button_variant="danger" if action in DESTRUCTIVE else "primary",
         count=count,
         shown=chosen[:NAMES_SHOWN],
         rest=max(count - NAMES_SHOWN, 0),

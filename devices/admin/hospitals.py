@@ -9,15 +9,17 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from devices.access import actor
 from devices.admin import confirmation, step_up
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ScopedMixin, is_operator
-from devices.models import ApiKey, Channel, DeviceCount, Hospital
+from devices.models import Channel, DeviceCount, Hospital
 from devices.registry import device_fields, hospitals
 from devices.values import hospital_names
 
@@ -35,13 +37,27 @@ class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at
         return name
 
 
-class MergeForm(forms.Form):
-    into = forms.ModelChoiceField(Hospital.objects.none(), label=_("Merge into"), widget=UnfoldAdminSelect2Widget)
+class TargetField(forms.ModelChoiceField):
+    """A hospital. Its choices show how many devices it has, and who its admins are."""
 
-    def __init__(self, *args: Any, chosen: list[Hospital], **kwargs: Any) -> None:
+    def label_from_instance(self, hospital: Any) -> str:
+        devices = ngettext("%(count)s device", "%(count)s devices", hospital.number_of_devices)
+        count = number_format(hospital.number_of_devices, force_grouping=True)
+        return " · ".join([hospital.name, devices % {"count": count}, *names_of_admins(hospital)])
+
+
+class MergeForm(forms.Form):
+    into = TargetField(
+        Hospital.objects.none(),
+        label=_("Merge into"),
+        widget=UnfoldAdminSelect2Widget,
+        help_text=_("Admins of this hospital, too, will see the devices that are moved."),
+    )
+
+    def __init__(self, *args: Any, chosen: list[Hospital], targets: QuerySet[Hospital], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        targets = Hospital.objects.exclude(pk__in=[hospital.pk for hospital in chosen]).order_by("name")
-        self.fields["into"].queryset = targets  # type: ignore[attr-defined]
+        others = targets.exclude(pk__in=[hospital.pk for hospital in chosen]).order_by("name")
+        self.fields["into"].queryset = others.prefetch_related("admins")  # type: ignore[attr-defined]
 
 
 @admin.register(Hospital)
@@ -98,17 +114,23 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
     @admin.action(description=_("Merge into another hospital"), permissions=["change"])
     @step_up.required(*step_up.ACTION)  # admins and API keys move, too
     def merge(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> HttpResponse | None:
-        chosen: list[Any] = list(queryset)
-        form = MergeForm(confirmation.form_data(request), chosen=chosen)
-        numbers = {
-            "devices": sum(hospital.number_of_devices for hospital in chosen),
-            "admins": sum(hospital.number_of_admins for hospital in chosen),
-            "keys": ApiKey.objects.filter(hospital__in=chosen).count(),
+        number_of_keys = Count("api_keys", distinct=True)
+        number_of_aliases = Count("former_names", distinct=True)
+        counted = queryset.annotate(number_of_keys=number_of_keys, number_of_aliases=number_of_aliases)
+        chosen: list[Any] = list(counted.prefetch_related("admins"))
+        form = MergeForm(confirmation.form_data(request), chosen=chosen, targets=self.get_queryset(request))
+        context = {
+            "hospitals": chosen,
+            "admins": sorted({name for hospital in chosen for name in names_of_admins(hospital)}),
         }
-        if page := confirmation.render_confirmation(self, request, "merge", queryset, form, **numbers):
+        if page := confirmation.render_confirmation(self, request, "merge", queryset, form, **context):
             return page
         into = form.cleaned_data["into"]
         moved = hospitals.merge(chosen, into, actor.actor_from_request(request, Channel.ADMIN))
         text = _("Merged into %(name)s. Moved: devices: %(devices)d, hospital admins: %(admins)d, API keys: %(keys)d.")
         messages.success(request, text % {"name": into, **moved})
         return None
+
+
+def names_of_admins(hospital: Hospital) -> list[str]:
+    return sorted(user.get_full_name() or user.get_username() for user in hospital.admins.all())

@@ -13,6 +13,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
+from devices.access.client_ip import client_ip
+from devices.access.current import current_request
 from devices.api import throttling
 from devices.crypto import keys
 from devices.db.compiled import CompiledQuery, Parameter
@@ -96,7 +98,7 @@ def refresh_key(request: Request) -> ApiKey:
 
 
 def touch_last_used(key: ApiKey) -> None:
-    """Write `last_used_at` of the key, at most once a minute. An error does not fail the request.
+    """Write when and from which IP address the key was used, at most once a minute. An error does not fail the request.
 
     While one write runs, and for a minute after a failed one, this process starts no other. So a database that accepts
     no writes does not delay other requests.
@@ -106,9 +108,11 @@ def touch_last_used(key: ApiKey) -> None:
     if tick < _paused_until or (key.last_used_at and key.last_used_at > at - LAST_USED_EVERY):
         return
     _paused_until = tick + LAST_USED_EVERY.total_seconds()
+    request = current_request.get()
+    address = client_ip(request) if request else None
     stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_EVERY)
     try:
-        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at)
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at, last_used_ip_address=address)
         _paused_until = 0.0
     except DatabaseError:
         logger.warning("last_used_at of API key %s could not be written.", key.pk, exc_info=True)

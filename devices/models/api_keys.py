@@ -83,9 +83,10 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
+    last_used_ip_address = models.GenericIPAddressField(_("last used from"), null=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
-    history = DeviceHistoricalRecords(excluded_fields=["digest", "last_used_at"])
+    history = DeviceHistoricalRecords(excluded_fields=["digest", "last_used_at", "last_used_ip_address"])
 
     class Meta:
         verbose_name = _("API key")

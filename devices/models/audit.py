@@ -74,7 +74,7 @@ class AuditEvent(models.Model):
     class Meta:
         default_permissions = ()
         verbose_name = _("event")
-        verbose_name_plural = _("events")
+        verbose_name_plural = _("audit log")
         indexes = [
             models.Index(fields=["object_type", "object_id"], name="auditevent_by_object"),
             # for audit_log.was_done_from

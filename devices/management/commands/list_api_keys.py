@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from devices.accounts import api_key_texts
 from devices.models import ApiKey
 
 HEADINGS = ("ID", "NAME", "PREFIX", "HOSPITAL", "ACCESS", "NAMING", "RATE", "ISSUED", "EXPIRES", "LAST USED", "STATUS")
@@ -15,30 +16,33 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         keys = ApiKey.objects.select_related("hospital").order_by("pk")
-        active = set(ApiKey.objects.active().values_list("pk", flat=True))
-        rows = [HEADINGS, *(_row(key, key.pk in active) for key in keys)]
+        active = ApiKey.objects.active().count()
+        rows = [HEADINGS, *map(_row, keys)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        self.stderr.write(f"{len(rows) - 1} keys, {len(active)} active.")
+        self.stderr.write(f"{len(rows) - 1} keys, {active} active.")
 
 
-def _row(key: ApiKey, is_active: bool) -> tuple[str, ...]:
-    status = "active" if is_active else "revoked" if key.revoked_at else "expired"
+def _row(key: ApiKey) -> tuple[str, ...]:
     return (
         str(key.pk),
         key.name,
-        f"cxp_{key.prefix}" if key.prefix else "(legacy)",
-        key.hospital.name if key.hospital else "(all)",
-        "read" if key.read_only else "read, write",
+        api_key_texts.describe_token(key),
+        api_key_texts.describe_scope(key),
+        api_key_texts.describe_access(key),
         key.naming,
         key.rate or "(default)",
         _format_time(key.created_at),
         _format_time(key.expires_at),
-        _format_time(key.last_used_at),
-        status,
+        _format_last_use(key),
+        api_key_texts.describe_state(key),
     )
 
 
 def _format_time(time: Any) -> str:
     return f"{timezone.localtime(time):%Y-%m-%d %H:%M}" if time else "never"
+
+
+def _format_last_use(key: ApiKey) -> str:
+    return _format_time(key.last_used_at) + (f" from {key.last_used_ip_address}" if key.last_used_ip_address else "")

@@ -219,7 +219,7 @@ def snapshot() -> Any:
     objects = [Device, Hospital, ApiKey, User]
     values = [list(model.objects.order_by("pk").values()) for model in objects]  # type: ignore[attr-defined]
     for row in values[2]:
-        del row["last_used_at"]
+        del row["last_used_at"], row["last_used_ip_address"]
     return queries.fetch_one(f"SELECT {counts}"), values
 
 

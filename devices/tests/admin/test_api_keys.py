@@ -1,5 +1,7 @@
 """API keys in the admin: issue, import, rotate and revoke."""
 
+import html
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -7,15 +9,22 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext
 
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
 from devices.accounts.sessions import SessionStore
+from devices.locale.messages import translations
 from devices.models import ApiKey, Hospital, Session
 from devices.tests.support.admin.api_keys import LEGACY_KEY, form, shown_key
+from devices.tests.support.admin.step_up import stale
 from devices.tests.support.client import Api, issue
 
 KEYS = "/admin/devices/apikey/"
+__all__ = ["stale"]  # a fixture
 
 
 def act(client: Client, action: str, *keys: ApiKey, confirmed: bool = True) -> Any:
@@ -138,3 +147,182 @@ def test_staff_without_operator_role_cannot_change_keys(db: None, client: Client
     act(client, "rotate", issued.key)
     assert ApiKey.objects.count() == 1
     assert Api(issued.text).get("/api/devices").status_code == 200
+
+
+# --- The list and the page of a key
+
+
+def cells(page: str, column: str) -> list[str]:
+    """Return the texts of a column of the list, from the newest key."""
+    found = re.findall(rf'<t[dh] class="field-{column}[^>]*>(.*?)</t[dh]>', page, re.DOTALL)
+    return [" ".join(re.sub("<[^>]+>", " ", cell).split()) for cell in found]
+
+
+def change(name: str, **values: Any) -> None:
+    ApiKey.objects.filter(name=name).update(**values)
+
+
+def test_list_says_in_words_what_each_key_can_do_and_whether_it_works(operator: Client, rs_a: Hospital) -> None:
+    at = timezone.now()
+    for name in ("revoked", "expired", "ends soon", "active"):
+        issue(name, **({"hospital": rs_a, "read_only": True, "rate": "10/s"} if name == "ends soon" else {}))
+    change("revoked", revoked_at=at, expires_at=at)
+    change("expired", expires_at=at)
+    change("ends soon", expires_at=at + timedelta(hours=23, minutes=30), last_used_at=at - timedelta(minutes=4))
+    page = operator.get(KEYS).content.decode()
+    assert cells(page, "state") == ["active", "expires in 23 hours", "expired", "revoked"]
+    assert cells(page, "scope") == ["All hospitals", "RS Harapan", "All hospitals", "All hospitals"]
+    assert cells(page, "access") == ["Read and write", "Read-only, 10/s", "Read and write", "Read and write"]
+    assert cells(page, "last_used") == ["never", "4 minutes ago", "never", "never"]
+    assert [text[:4] for text in cells(page, "token")] == ["cxp_"] * 4
+    assert "icon-no" not in page
+
+
+def test_command_lists_keys_with_the_words_of_the_admin(
+    operator: Client, rs_a: Hospital, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issue("ward app", hospital=rs_a, read_only=True, expires_at=timezone.now() + timedelta(days=3, hours=1))
+    change("ward app", last_used_at=timezone.now(), last_used_ip_address="192.0.2.7")
+    issue("other")
+    call_command("list_api_keys")
+    [_headings, ward, other] = capsys.readouterr().out.splitlines()
+    page = operator.get(KEYS).content.decode()
+    for column in ("state", "scope", "access", "token"):
+        assert cells(page, column)[1] in ward
+        assert cells(page, column)[0] in other
+    assert "from 192.0.2.7" in ward
+    assert "never" in other
+
+
+@pytest.mark.parametrize(
+    ("tab", "names"), [("", {"works", "revoked"}), ("active", {"works"}), ("inactive", {"revoked"})]
+)
+def test_tabs_separate_the_active_keys_from_the_ended_ones(operator: Client, tab: str, names: set[str]) -> None:
+    issue("works")
+    api_keys.revoke(issue("revoked").key, SYSTEM)
+    response = operator.get(KEYS + (f"?state={tab}" if tab else ""))
+    assert {key.name for key in response.context["cl"].result_list} == names
+    [chosen] = re.findall(r'<a href="([^"]*)" aria-current="page"', response.content.decode())
+    assert chosen == KEYS + (f"?state={tab}" if tab else "")
+
+
+def test_page_of_a_key_shows_its_last_use_and_no_python_value(operator: Client, settings: Any) -> None:
+    settings.API_RATE = "6000/min"
+    key = issue("app").key
+    change("app", last_used_at=timezone.now(), last_used_ip_address="192.0.2.7")
+    page = operator.get(f"{KEYS}{key.pk}/change/").content.decode()
+    assert "from 192.0.2.7" in page
+    assert "6000/min (the default of this registry)" in page
+    for text in ("State.", "icon-no", "Revoked at"):
+        assert text not in page
+
+
+# --- Which key is revoked or rotated
+
+
+@pytest.mark.parametrize("action", ["revoke", "rotate"])
+def test_confirmation_tells_two_keys_of_one_name_apart(operator: Client, rs_a: Hospital, action: str) -> None:
+    first, second = issue("ward app", hospital=rs_a), issue("ward app")
+    change("ward app", last_used_at=timezone.now() - timedelta(minutes=4), last_used_ip_address="192.0.2.7")
+    for page in (act(operator, action, first.key, confirmed=False), operator.get(f"{KEYS}{first.key.pk}/{action}/")):
+        text = " ".join(page.content.decode().split())
+        assert f"cxp_{first.key.prefix}…" in text
+        assert second.key.prefix not in text
+        assert "RS Harapan · Read and write · active ·" in text
+        assert re.search("last used <time[^>]*>4.minutes ago</time> from 192.0.2.7", text)
+
+
+def test_all_keys_that_will_be_revoked_are_listed(operator: Client) -> None:
+    keys = [issue(f"app {number}").key for number in range(25)]
+    page = act(operator, "revoke", *keys, confirmed=False).content.decode()
+    assert [key.prefix for key in keys if key.prefix not in page] == []
+    assert "25 keys will be revoked immediately. This cannot be undone." in page
+    assert "bg-red-600" in page
+
+
+@pytest.mark.parametrize("action", ["revoke", "rotate"])
+def test_key_is_ended_from_its_own_page(operator: Client, action: str) -> None:
+    key, other = issue("app").key, issue("other").key
+    page = f"{KEYS}{key.pk}/change/"
+    assert f"{KEYS}{key.pk}/{action}/" in operator.get(page).content.decode()
+    asked = operator.get(f"{KEYS}{key.pk}/{action}/").content.decode()
+    assert f'href="{page}"' in asked
+    assert ApiKey.objects.active().count() == 2
+    form = {"action": action, "confirmed": "1", "overlap": "0"}
+    response = operator.post(f"{KEYS}{key.pk}/{action}/", form)
+    if action == "revoke":
+        assert (response.status_code, response.headers["Location"]) == (302, page)
+    else:
+        assert Api(shown_key(response)).get("/api/devices").status_code == 200
+        assert f"cxp_{key.prefix}…" in response.content.decode()
+    assert not ApiKey.objects.active().filter(pk=key.pk).exists()
+    assert ApiKey.objects.active().filter(pk=other.pk).exists()
+
+
+@pytest.mark.parametrize("action", ["revoke", "rotate"])
+def test_ended_missing_and_malformed_keys_have_no_buttons(operator: Client, action: str) -> None:
+    ended = issue("app").key
+    api_keys.revoke(ended, SYSTEM)
+    assert f"/{action}/" not in operator.get(f"{KEYS}{ended.pk}/change/").content.decode()
+    for number in (ended.pk, ended.pk + 1, "x", "9" * 30, "-1"):
+        response = operator.post(f"{KEYS}{number}/{action}/", {"action": action, "confirmed": "1", "overlap": "0"})
+        assert response.status_code == 403, number
+
+
+def test_rotation_from_the_page_of_a_key_needs_a_confirmed_identity(stale: Client) -> None:
+    key = issue("app").key
+    for response in (stale.get(f"{KEYS}{key.pk}/rotate/"), stale.post(f"{KEYS}{key.pk}/rotate/", {"confirmed": "1"})):
+        assert 'name="identity-' in response.content.decode()
+    assert ApiKey.objects.count() == 1
+
+
+def test_hospital_admin_cannot_end_a_key_of_their_hospital(ratna: Client, rs_a: Hospital) -> None:
+    key = issue("app", hospital=rs_a).key
+    for action in ("revoke", "rotate"):
+        assert ratna.get(f"{KEYS}{key.pk}/{action}/").status_code == 403
+        assert ratna.post(f"{KEYS}{key.pk}/{action}/", {"confirmed": "1", "overlap": "0"}).status_code == 403
+    assert ApiKey.objects.active().count() == 1
+
+
+# --- A new key
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_no_key_is_unrestricted_because_a_field_was_forgotten(operator: Client, rs_a: Hospital, both: bool) -> None:
+    chosen = {"hospital": rs_a.pk, "all_hospitals": "on"} if both else {"hospital": "", "all_hospitals": ""}
+    response = operator.post(f"{KEYS}add/", form(**chosen))
+    assert response.context["adminform"].form.errors["hospital"] == ["Choose one hospital, or select “All hospitals”."]
+    assert not ApiKey.objects.exists()
+
+
+def test_form_of_a_new_key_has_one_button_and_explains_the_naming(operator: Client) -> None:
+    page = operator.get(f"{KEYS}add/").content.decode()
+    assert "Create key" in page
+    assert "deviceName" in page
+    for button in ("_continue", "_addanother"):
+        assert button not in page
+
+
+@pytest.mark.parametrize("button", ["_continue", "_addanother", "_save"])
+def test_page_after_a_new_key_has_a_command_and_a_way_to_go_on(operator: Client, button: str) -> None:
+    response = operator.post(f"{KEYS}add/", form() | {button: "1"}, headers={"host": "testserver"})
+    text, key = shown_key(response), ApiKey.objects.get()
+    page = html.unescape(response.content.decode())
+    assert f"curl -H 'x-api-key: {text}' http://testserver/api/devices" in page
+    assert f'href="{KEYS}{key.pk}/change/"' in page
+    assert f"cxp_{key.prefix}…" in page
+    assert text not in "".join(re.findall('(?:href|src|action|value|data-[a-z]+)="[^"]*"', page))
+
+
+# --- Indonesian
+
+
+def test_indonesian_has_different_words_for_a_legacy_key_and_the_old_key_of_a_rotation() -> None:
+    texts = [text for message in translations() for text in to_tuple(message.string)]
+    assert [text for text in texts if "kunci lama" in text.lower() or "kunci legacy" in text.lower()] == []
+    with translation.override("id"):
+        assert (gettext("Legacy key"), gettext("The old key ends")) == ("Kunci warisan", "Kunci sebelumnya berakhir")
+
+
+def to_tuple(text: Any) -> tuple[str, ...]:
+    return text if isinstance(text, tuple) else (text,)

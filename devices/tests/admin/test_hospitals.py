@@ -6,15 +6,19 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from devices.access.actor import SYSTEM
+from devices.accounts import users
 from devices.models import Device, Hospital
+from devices.registry import hospitals
+from devices.tests.support.client import issue
 from devices.tests.support.factories import device_payload, register
 
 HOSPITALS = "/admin/devices/hospital/"
 
 
-def act(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
-    chosen = {"action": "merge", "_selected_action": [hospital.pk for hospital in hospitals]}
-    return client.post(HOSPITALS, chosen | fields, follow=True)
+def act(client: Client, *chosen: Hospital, **fields: Any) -> Any:
+    selection = {"action": "merge", "_selected_action": [hospital.pk for hospital in chosen]}
+    return client.post(HOSPITALS, selection | fields, follow=True)
 
 
 def test_list_shows_the_numbers_of_devices_and_admins(operator: Client, ratna: Client, rs_a: Hospital) -> None:
@@ -55,7 +59,7 @@ def test_merge_shows_the_moved_objects_and_requires_confirmation(
 ) -> None:
     register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder=rs_b.name))
     page = act(operator, rs_a).content.decode()
-    assert "devices: 1, hospital admins: 1, API keys: 0" in page
+    assert "devices: 1, hospital admins: 1, API keys: 0, former names: 0" in page
     assert Hospital.objects.count() == 2
     page = act(operator, rs_a, confirmed="1", into=rs_b.pk).content.decode()
     assert "Merged into RS Sehat. Moved: devices: 1, hospital admins: 1, API keys: 0." in page
@@ -65,6 +69,27 @@ def test_merge_shows_the_moved_objects_and_requires_confirmation(
         "Cuff 1",
         "Cuff 2",
     }
+
+
+def test_merge_names_each_hospital_with_its_numbers_and_the_admins_who_gain_access(
+    operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
+) -> None:
+    [rs_c] = hospitals.get_or_create(["RS Citra"], SYSTEM).values()
+    hospitals.rename(rs_a, "RSUD Harapan", SYSTEM)
+    users.invite("Pak Budi", "budi@rs.example", [rs_b])
+    users.invite("Ibu Citra", "citra@rs.example", [rs_c])
+    register(*(device_payload(number, device_holder="RS Citra") for number in (1, 2)))
+    issue("app", hospital=rs_a)
+    issue("other app", hospital=rs_a)
+    page = " ".join(act(operator, rs_a, rs_b).content.decode().split())
+    assert "2 hospitals will be merged" in page
+    assert "This cannot be undone." in page
+    assert re.search(r"RSUD Harapan</strong>[^:]*devices: 0, hospital admins: 1, API keys: 2, former names: 1<", page)
+    assert re.search(r"RS Sehat</strong>[^:]*devices: 0, hospital admins: 1, API keys: 0, former names: 0<", page)
+    assert "<strong>Ibu Ratna, Pak Budi</strong>" in page
+    assert re.findall(r'<option value="\d+">([^<]+)<', page) == ["RS Citra · 2 devices · Ibu Citra"]
+    assert "bg-red-600" in page
+    assert Hospital.objects.count() == 3
 
 
 def test_merge_requires_another_hospital_as_its_target(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:

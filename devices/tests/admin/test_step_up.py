@@ -26,6 +26,7 @@ __all__ = ["operator_user", "stale", "user"]  # fixtures
 
 GUARDED_VIEWS = {
     "admin/devices/apikey/add/",
+    "admin/devices/apikey/<path:object_id>/rotate/",
     "admin/devices/staffuser/add/",
     "admin/devices/staffuser/<path:object_id>/change/",  # POST
 }
@@ -64,6 +65,7 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
     "admin/^(?P<app_label>devices)/$",
     "admin/(?P<url>.*)$",
     "admin/devices/apikey/<path:object_id>/change/",  # GET
+    "admin/devices/apikey/<path:object_id>/revoke/",  # removes access
     "admin/devices/device/add/",
     "admin/devices/device/<path:object_id>/change/",
     "admin/devices/device/import/template<str:ending>",
@@ -221,7 +223,7 @@ def test_form_of_a_user_is_resumed_with_the_entered_values(stale: Client, rs_a: 
 
 
 def test_entered_legacy_key_is_not_shown_and_no_new_key_is_issued(stale: Client) -> None:
-    form = {"name": "ward app", "naming": "snake_case", "hospital": "", "value": LEGACY_KEY}
+    form = {"name": "ward app", "naming": "snake_case", "all_hospitals": "on", "value": LEGACY_KEY}
     page = stale.post(f"{KEYS}add/", form).content.decode()
     assert "Nothing was saved." in page
     assert LEGACY_KEY not in page

@@ -193,6 +193,14 @@ def test_last_use_is_written_once_a_minute(db: None, django_assert_num_queries: 
     assert last_use() > first
 
 
+def test_last_use_is_written_with_the_address_of_the_client(db: None) -> None:
+    issued = issue("app")
+    assert ApiKey.objects.get().last_used_ip_address is None
+    Client().get("/api/devices", headers={"x-api-key": issued.text}, REMOTE_ADDR="192.0.2.7")
+    assert ApiKey.objects.get().last_used_ip_address == "192.0.2.7"
+    assert "last_used_ip_address" not in {field.name for field in ApiKey.history.model._meta.fields}
+
+
 def test_second_use_within_a_minute_takes_no_extra_query(
     db: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

@@ -301,7 +301,7 @@ def test_counter_does_not_change_the_busy_timeout_of_sqlite(db: None) -> None:
 
 
 def test_rate_can_be_set_in_the_admin(operator: Client) -> None:
-    form = {"name": "ward app", "naming": "snake_case", "hospital": "", "value": "", "rate": " 600 /min"}
+    form = {"name": "ward app", "naming": "snake_case", "all_hospitals": "on", "value": "", "rate": " 600 /min"}
     operator.post("/admin/devices/apikey/add/", form)
     key = ApiKey.objects.get()
     assert key.rate == "600/min"

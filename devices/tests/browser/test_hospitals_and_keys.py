@@ -1,10 +1,13 @@
 """Operators merge hospitals, and issue and revoke API keys."""
 
+import re
+
 from django.contrib.auth.models import User
 from playwright.sync_api import APIResponse, Page, expect
 
 from devices.models import ApiKey, Device, Hospital
 from devices.tests.support.admin.browser import Visit, Watch, act, choose
+from devices.tests.support.client import issue
 
 KEYS = "/admin/devices/apikey/"
 
@@ -30,13 +33,19 @@ def list_devices(page: Page, key: str) -> APIResponse:
 def test_key_is_issued_copied_used_and_revoked(visit: Visit, operator: User, watch: Watch) -> None:
     page = visit(f"{KEYS}add/", operator, permissions=["clipboard-read", "clipboard-write"])
     page.locator("#id_name").fill("Ward app")
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator("#id_all_hospitals").check()
+    page.get_by_role("button", name="Create key", exact=True).click()
     expect(page.get_by_text("It is shown only once.")).to_be_visible()
-    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     key = page.evaluate("navigator.clipboard.readText()")
     assert key == page.locator("#key").inner_text()
+    page.get_by_role("button", name="Copy command").click()
+    expect(page.get_by_role("button", name="Copied")).to_have_count(2)
+    assert f"x-api-key: {key}" in page.evaluate("navigator.clipboard.readText()")
     assert list_devices(page, key).status == 200
+    page.get_by_role("link", name="I have saved the key").click()
+    expect(page.get_by_text("active", exact=True)).to_be_visible()
     page.goto(KEYS)
     expect(page.get_by_text(key)).to_have_count(0)
     act(page, "Revoke", "Ward app")
@@ -46,3 +55,28 @@ def test_key_is_issued_copied_used_and_revoked(visit: Visit, operator: User, wat
     expect(page.get_by_text("1 key was revoked.")).to_be_visible()
     assert list_devices(page, key).status == 401
     assert ApiKey.objects.get().revoked_at
+
+
+def test_key_is_rotated_from_its_own_page(visit: Visit, operator: User) -> None:
+    old = issue("Ward app")
+    page = visit(f"{KEYS}{old.key.pk}/change/", operator)
+    page.get_by_role("link", name="Rotate").click()
+    expect(page.get_by_text(f"cxp_{old.key.prefix}…")).to_be_visible()
+    page.get_by_role("button", name="Rotate").click()
+    expect(page.get_by_text(f"Old key: cxp_{old.key.prefix}… (expires in 23 hours).")).to_be_visible()
+    assert list_devices(page, page.locator("#key").inner_text()).status == 200
+    page.get_by_role("link", name="I have saved the key").click()
+    assert page.url.endswith(f"{KEYS}{ApiKey.objects.latest('pk').pk}/change/")
+
+
+def test_key_is_issued_and_revoked_without_scripts(visit: Visit, operator: User, rs_b: Hospital) -> None:
+    page = visit(f"{KEYS}add/", operator, java_script_enabled=False)
+    page.locator("#id_name").fill("Ward app")
+    page.locator("#id_hospital").select_option(label="RS Sehat")
+    page.locator("[name=_save]").evaluate("button => button.form.requestSubmit(button)")
+    expect(page.locator("#key")).to_have_text(re.compile("^cxp_"))
+    key = ApiKey.objects.get()
+    assert key.hospital == rs_b
+    page.goto(f"{KEYS}{key.pk}/revoke/")
+    page.locator("button.bg-red-600").evaluate("button => button.form.requestSubmit(button)")
+    expect(page.locator("body")).to_contain_text("1 key was revoked.")

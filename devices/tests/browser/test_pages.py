@@ -47,6 +47,8 @@ PAGES = {
     "devices_apikey_changelist": "/admin/devices/apikey/",
     "devices_apikey_add": "/admin/devices/apikey/add/",
     "devices_apikey_download_trail": "/admin/devices/apikey/{key}/audit-trail/",
+    "devices_apikey_revoke_key": "/admin/devices/apikey/{key}/revoke/",
+    "devices_apikey_rotate_key": "/admin/devices/apikey/{key}/rotate/",
     "devices_apikey_change": "/admin/devices/apikey/{key}/change/",
     "devices_apikey_history": "/admin/devices/apikey/{key}/history/",
     "devices_auditevent_changelist": "/admin/devices/auditevent/",

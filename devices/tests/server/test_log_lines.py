@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError
+from django.test import Client
 from gunicorn.config import Config
 
 from cexup import logs
@@ -132,6 +133,46 @@ def test_unknown_host_is_logged_in_one_short_line(stream: io.StringIO, outsider:
     assert "Traceback" not in written
     assert [each.split()[2] for each in written.splitlines()] == ["django.security.DisallowedHost"] * 2
     assert len(written) < 2 * (MESSAGE_LENGTH + 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/admin/devices/apikey/", 403),  # a page of operators
+        ("/admin/devices/device/999/change/", 404),
+        ("/admin/devices/device/?x=1", 400),
+        ("/admin/nothing/", 404),
+    ],
+)
+def test_rejected_page_is_logged_in_one_line_without_a_traceback(
+    stream: io.StringIO, ratna: Client, path: str, status: int
+) -> None:
+    assert ratna.get(path).status_code == status
+    written = stream.getvalue()
+    [line] = written.splitlines()
+    assert re.match(r"\S+ (WARNING django\.request|ERROR django\.security\.\w+) \[\w{32}\] ", line)
+
+
+def test_rejected_form_is_logged_in_one_line_without_a_traceback(
+    stream: io.StringIO, ratna: Client, settings: Any
+) -> None:
+    assert Client(enforce_csrf_checks=True).post("/admin/login/", {}).status_code == 403
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 2
+    assert ratna.post("/admin/devices/device/add/", {"a": "1", "b": "2", "c": "3"}).status_code == 400
+    lines = stream.getvalue().splitlines()
+    assert [each.split()[2] for each in lines] == ["django.security.csrf", "django.security.TooManyFieldsSent"]
+
+
+def test_server_error_is_logged_with_its_traceback(
+    stream: io.StringIO, ratna: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("devices.admin.dashboard.dashboard", fail)
+    ratna.raise_request_exception = False
+    assert ratna.get("/admin/").status_code == 500
+    assert "RuntimeError: broken" in stream.getvalue()
 
 
 def test_log_record_has_the_id_of_its_request() -> None:

@@ -11,10 +11,13 @@ def mistype(text: str) -> str:
 
 
 def form(**fields: Any) -> dict[str, Any]:
-    return {"name": "ward app", "naming": "snake_case", "hospital": "", "value": "", **fields}
+    """Return the fields of the form for a new key. Without a hospital, it is a key of all hospitals."""
+    scope = {} if fields.get("hospital") else {"all_hospitals": "on"}
+    return {"name": "ward app", "naming": "snake_case", "hospital": "", "value": "", **scope, **fields}
 
 
 def shown_key(response: Any) -> str:
-    [text] = re.findall(r"cxp_\w{8}_\w{46}", response.content.decode())
+    """Return the new key that the page shows, alone and in a command."""
+    [text] = set(re.findall(r"cxp_\w{8}_\w{46}", response.content.decode()))
     assert "no-store" in response["Cache-Control"]
     return text

@@ -32,6 +32,8 @@ admin/r/<path:content_type_id>/<path:object_id>/          302 302 404 404 404 40
 admin/devices/apikey/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
 admin/devices/apikey/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/apikey/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/rotate/             302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/apikey/<path:object_id>/revoke/             302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/apikey/<path:object_id>/history/            302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/apikey/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/apikey/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 403

@@ -1,0 +1,101 @@
+"""The forms of the API keys in the admin."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminSelectWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from devices.accounts import api_keys
+from devices.accounts.api_keys import SETTINGS
+from devices.models import ApiKey, Hospital, clean_rate
+from devices.registry import device_fields
+
+HELP_TEXTS = {
+    "name": _("Which application uses this key, and where. For example: Ward app of RS Harapan."),
+    "read_only": _("The key can read devices, but not register, change or retire them."),
+    "naming": _("How the names of fields are written in requests and responses. Ask the developer of the application."),
+    "expires_at": _("Leave empty for a key that does not expire."),
+}
+NAMINGS = [
+    (ApiKey.Naming.SNAKE_CASE.value, "snake_case: device_name, device_mac"),
+    (ApiKey.Naming.CAMEL_CASE.value, "camelCase: deviceName, deviceMac"),
+]
+
+
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    hospital = forms.ModelChoiceField(
+        Hospital.objects.order_by("name"),
+        label=_("Hospital"),
+        required=False,
+        widget=UnfoldAdminSelect2Widget,
+        help_text=_("The key can use the devices of this hospital only."),
+    )
+    all_hospitals = forms.BooleanField(
+        label=_("All hospitals"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=_("The key can use all devices, also those without a hospital and those of future hospitals."),
+    )
+    value = forms.CharField(
+        label=_("Legacy key"),
+        required=False,
+        validators=[api_keys.check_legacy],
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
+        help_text=_("Only to import a key that an existing client already uses. Leave empty to generate a new key."),
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", *SETTINGS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in HELP_TEXTS.keys() & self.fields.keys():  # the page of an existing key has no form
+            self.fields[name].help_text = HELP_TEXTS[name]
+        if "naming" in self.fields:
+            self.fields["naming"].choices = NAMINGS  # type: ignore[attr-defined]
+
+    def clean(self) -> None:
+        """Require an explicit choice, so that no key is unrestricted because a field was forgotten."""
+        super().clean()
+        hospital, all_hospitals = self.cleaned_data.get("hospital"), self.cleaned_data.get("all_hospitals")
+        if "hospital" not in self.errors and bool(hospital) == bool(all_hospitals):
+            self.add_error("hospital", _("Choose one hospital, or select “All hospitals”."))
+
+    def clean_name(self) -> str:
+        return device_fields.clean_text(self.cleaned_data["name"])
+
+    def clean_expires_at(self) -> datetime | None:
+        expires_at: datetime | None = self.cleaned_data["expires_at"]
+        if expires_at and expires_at <= timezone.now():
+            raise ValidationError(_("The expiry must be in the future."))
+        return expires_at
+
+    def clean_rate(self) -> str | None:
+        text: str | None = self.cleaned_data["rate"]
+        return clean_rate(text) if text else None
+
+
+class RotateForm(forms.Form):
+    overlap = forms.TypedChoiceField(
+        label=_("The old key ends"),
+        choices=[
+            (0, _("immediately")),
+            (1, _("after 1 hour")),
+            (24, _("after 24 hours")),
+            (7 * 24, _("after 7 days")),
+            (30 * 24, _("after 30 days")),
+        ],
+        coerce=int,
+        initial=24,
+        widget=UnfoldAdminSelectWidget,
+    )
