@@ -77,7 +77,7 @@ def test_aliases_are_found_by_their_normalized_names() -> None:
 def test_migrate_merges_equal_hospitals_and_names_them(capsys: pytest.CaptureFixture[str]) -> None:
     stored("RS\u00a0Tes", 1), stored("RS Tes", 2)
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'devices' AND name = '0002_merge_equal_hospitals'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'devices' AND name = '0003_merge_equal_hospitals'")
     call_command("migrate")
     assert r"'RS\xa0Tes' was " in capsys.readouterr().out
     assert Hospital.objects.get().name == "RS Tes"

@@ -18,5 +18,5 @@ def forwards(apps: Any, _editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("devices", "0001_initial")]
+    dependencies = [("devices", "0002_last_use_of_keys")]
     operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
