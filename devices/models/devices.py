@@ -108,9 +108,10 @@ def _hospitals_with_parts(scope: Scope, number: int) -> CompiledQuery:
     has_part = Q()
     for index in range(number):
         has_part |= Q(name_folded__contains=Parameter(f"part{index}"))
-    hospitals = Hospital.objects.in_scope(scope)
-    current = hospitals.filter(has_part).values_list("pk", "name_folded")
-    former = HospitalAlias.objects.filter(has_part, hospital__in=hospitals).values_list("hospital_id", "name_folded")
+    current = Hospital.objects.in_scope(scope).filter(has_part).values_list("pk", "name_folded")
+    former = HospitalAlias.objects.filter(has_part).values_list("hospital_id", "name_folded")
+    if scope.hospital_ids is not None:
+        former = former.filter(hospital__in=scope.hospital_ids)
     return CompiledQuery(current.union(former, all=True), raw=True)
 
 
@@ -148,8 +149,9 @@ def mac_parts(text: str) -> list[str]:
     digits = pairs.replace(":", "")
     if len(digits) in (1, *FULL_LENGTHS) or (len(digits) % 2 == 0 and not text.isalnum()):
         return [pairs]
+    aligned = [digits[at : at + 2] for at in range(0, len(digits), 2)]
     shifted = [digits[0], *(digits[at : at + 2] for at in range(1, len(digits), 2))]
-    return [pairs, ":".join(shifted)]
+    return [":".join(aligned), ":".join(shifted)]
 
 
 class Device(models.Model):
