@@ -1,0 +1,22 @@
+"""Show times in the language and time zone of the admin: short, and exact when the pointer is on them."""
+
+from datetime import datetime, timedelta
+
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+RECENT = timedelta(days=1)
+
+
+def show_time(at: datetime) -> SafeString:
+    """Return a recent time as “4 minutes ago”, and another one as its day."""
+    local = timezone.localtime(at)
+    is_recent = timedelta(0) <= timezone.now() - at < RECENT
+    text = naturaltime(at) if is_recent else date_format(local, "DATE_FORMAT")
+    exact = date_format(local, "DATETIME_FORMAT")
+    return format_html(
+        '<time datetime="{}" title="{}" class="whitespace-nowrap">{}</time>', at.isoformat(), exact, text
+    )
