@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -189,11 +190,8 @@ class DeviceAdmin(RetiredMixin, ImportsMixin, AuditExportMixin, ScopedMixin):
         messages.success(request, done % {"name": obj.device_name, "count": number})
         query = request.GET.copy()
         query.pop("device_mac", None)
-        query |= {
-            "device_type": obj.device_type,
-            "device_holder": str(obj.device_holder_id or ""),
-            "registered": str(number),
-        }
+        query["device_type"], query["device_holder"] = obj.device_type, str(obj.device_holder_id or "")
+        query["registered"] = str(number)
         return redirect(f"{request.path}?{query.urlencode()}")
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -237,7 +235,8 @@ class DeviceAdmin(RetiredMixin, ImportsMixin, AuditExportMixin, ScopedMixin):
 
     @admin.display(description=_("manufacturer"))
     def manufacturer(self, device: Device) -> str | None:
-        return mac.manufacturer(device.device_mac)
+        name = mac.manufacturer(device.device_mac)
+        return name and format_html('<span title="{}">{}</span>', name, name)  # the column cuts a long name
 
     @admin.display(description=_("changed at"), ordering="updated_at")
     def changed(self, device: Device) -> str:

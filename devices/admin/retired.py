@@ -50,7 +50,7 @@ class RetiredMixin(RegistryModelAdmin):
     def restore(self, request: HttpRequest) -> HttpResponse:
         """Restore one device (`?id=`), or all devices that a request of this user retired (`?request=`).
 
-        A GET shows them and asks for confirmation.
+        A GET shows them on a confirmation page, and a POST restores them.
         """
         if not self.has_restore_permission(request):
             raise PermissionDenied
@@ -79,7 +79,7 @@ class RetiredMixin(RegistryModelAdmin):
 
 
 class RetiredList(ReadOnlyMixin):
-    """The list of retired devices. It is no page of its own in the menu, so it is not registered."""
+    """The list of retired devices. It belongs to the pages of devices, so the admin site does not register it."""
 
     list_display = ("device_name", "device_mac", "kind", "hospital", "retired_at", actors.user, "restore_button")
     change_list_template = "admin/devices/device/change_list.html"
