@@ -21,6 +21,8 @@ def retired_now(scope: Scope) -> QuerySet[Any]:
     rows = Change.objects.filter(~Exists(later), history_type=DELETED)
     if scope.hospital_ids is not None:
         rows = rows.filter(device_holder__in=Hospital.objects.in_scope(scope).ids_including_merged())
+    # Not `device_holder__name`: Django would join the table, and omit devices of a hospital that was merged.
+    name = Hospital.objects.filter(pk=OuterRef("device_holder_id")).values("name")
     merged = HospitalAlias.objects.filter(former_id=OuterRef("device_holder_id")).values("hospital__name")
-    annotated: QuerySet[Any] = rows.annotate(hospital_name=Coalesce("device_holder__name", Subquery(merged[:1])))
+    annotated: QuerySet[Any] = rows.annotate(hospital_name=Coalesce(Subquery(name[:1]), Subquery(merged[:1])))
     return annotated
