@@ -21,11 +21,11 @@ from devices.access import scopes
 from devices.access.actor import actor_from_request
 from devices.admin import actors, confirmation
 from devices.admin.audit_export import AuditExportMixin
-from devices.admin.base import LargeChangeList, ScopedMixin, is_id
-from devices.admin.device_forms import EXPLANATIONS, DeviceForm, ExportForm, TransferForm, TypeForm
+from devices.admin.base import ScopedMixin, is_id
+from devices.admin.device_forms import DeviceForm, ExportForm, TransferForm, TypeForm
 from devices.admin.filters import DateRangeFilter, HospitalFilter
 from devices.admin.imports import ImportsMixin
-from devices.admin.retired import RetiredMixin, retired_message
+from devices.admin.retired import RetiredMixin, TabbedChangeList, retired_message
 from devices.admin.times import show_time
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
@@ -43,11 +43,12 @@ LAST_CHANGES = 5  # on the page of a device
 admin.site.disable_action("delete_selected")  # it loads every device; `retire` replaces it
 
 
-class DeviceChangeList(LargeChangeList):
+class DeviceChangeList(TabbedChangeList):
     """The list, and what the page suggests if a search finds nothing."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        self.sees_all_hospitals = scopes.scope_for_user(request.user).hospitals is None
+        scope = scopes.scope_for_user(request.user)
+        self.sees_all_hospitals, self.sees_one_hospital = scope.hospitals is None, bool(scope.default_hospital)
         super().__init__(request, *args, **kwargs)
 
     @property
@@ -59,23 +60,6 @@ class DeviceChangeList(LargeChangeList):
     def similar_mac(self) -> str | None:
         """The MAC address for which the user has searched with letters that look like digits."""
         return None if self.missing_mac else mac.parse_mac(self.query.upper().translate(LOOKALIKES))
-
-    @property
-    def tabs(self) -> list[dict[str, Any]]:
-        """The tabs of the list. They keep the search."""
-        chosen = str(self.params.get("device_type__exact", ""))
-        types = [("", _("All")), *((kind.value, kind.label) for kind in EXPLANATIONS)]
-        return [
-            {
-                "title": title,
-                "link": self.get_query_string(
-                    {"device_type__exact": value} if value else {}, ["p", "device_type__exact"]
-                ),
-                "active": value == chosen,
-                "has_permission": True,
-            }
-            for value, title in types
-        ]
 
 
 @admin.register(Device)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,16 +18,51 @@ from devices import registry
 from devices.access import scopes
 from devices.access.actor import actor_from_request
 from devices.admin import actors, confirmation
-from devices.admin.base import ReadOnlyMixin, RegistryModelAdmin, is_id
+from devices.admin.base import LargeChangeList, ReadOnlyMixin, RegistryModelAdmin, is_id
 from devices.admin.times import show_time
 from devices.history.retired import retired_now
 from devices.models import Channel, Device, search_condition
+from devices.values.device_types import DeviceType
 from devices.values.errors import ValidationFailed
 from devices.values.hospital_names import NO_HOSPITAL
 from devices.values.normalization import normalize
 
+DEVICES = "admin:devices_device_changelist"
 LIST, RESTORE = "admin:devices_device_retired", "admin:devices_device_restore"
 NOTHING_TO_RESTORE = _("None of these devices can be restored. They are registered, or they left your hospitals.")
+
+
+class TabbedChangeList(LargeChangeList):
+    """A list below the tabs of devices. A tab keeps the search and the other filters."""
+
+    is_retired = False
+
+    @property
+    def tabs(self) -> list[dict[str, Any]]:
+        """The title and link of each tab, and whether it is the chosen one."""
+        kept = {name: value for name, value in self.filter_params.items() if name != "device_type__exact"}
+        chosen = None if self.is_retired else str(self.params.get("device_type__exact", ""))
+        types = [("", _("All")), *((kind.value, kind.label) for kind in (DeviceType.CORPORATE, DeviceType.CONSUMER))]
+        tabs = [
+            {
+                "title": title,
+                "url": reverse(DEVICES, query=kept | ({"device_type__exact": value} if value else {})),
+                "is_chosen": value == chosen,
+            }
+            for value, title in types
+        ]
+        search = {"q": self.query} if self.query else None
+        return [*tabs, {"title": _("Retired"), "url": reverse(LIST, query=search), "is_chosen": self.is_retired}]
+
+
+class RetiredChangeList(TabbedChangeList):
+    """The rows are changes, but the words of the page are those of devices."""
+
+    is_retired = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opts = Device._meta
 
 
 class RetiredMixin(RegistryModelAdmin):
@@ -81,7 +117,7 @@ class RetiredMixin(RegistryModelAdmin):
 class RetiredList(ReadOnlyMixin):
     """The list of retired devices. It belongs to the pages of devices, so the admin site does not register it."""
 
-    list_display = ("device_name", "device_mac", "kind", "hospital", "retired_at", actors.user, "restore_button")
+    list_display = ("device_name", "device_mac", "hospital", "retired_at", actors.user, "restore_button")
     change_list_template = "admin/devices/device/change_list.html"
     list_display_links = None
     search_fields = ("device_name",)  # shows the search box; get_search_results does the search
@@ -103,16 +139,15 @@ class RetiredList(ReadOnlyMixin):
         # The indexes of the history are in capital letters.
         return queryset.filter(search_condition(text, scopes.scope_for_user(request.user), "icontains")), False
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RetiredChangeList
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        context = {"title": _("Retired devices"), "opts": Device._meta, "is_retired_list": True}
+        context = {"title": _("Retired devices"), "opts": Device._meta}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("devices.add_device"))
-
-    @admin.display(description=_("type"))
-    def kind(self, change: Any) -> str:
-        return str(change.get_device_type_display())
 
     @admin.display(description=_("hospital"))
     def hospital(self, change: Any) -> str:
@@ -164,4 +199,4 @@ def _restore(request: HttpRequest, ids: Iterable[int]) -> HttpResponse | None:
         url = reverse("admin:devices_device_change", args=[devices[0].pk])
         done = format_html('{} <a href="{}" class="font-semibold underline">{}</a>', done, url, devices[0])
     messages.success(request, done)
-    return redirect("admin:devices_device_changelist")
+    return redirect(DEVICES)

@@ -36,7 +36,7 @@ def test_tabs_filter_by_type_and_keep_the_search(operator: Client) -> None:
         for tab in ("All", "Corporate", "Consumer")
     }
     assert names == {"All": ["Cuff 2", "Cuff 1"], "Corporate": ["Cuff 2"], "Consumer": ["Cuff 1"]}
-    assert tabs["Retired"] == f"{LIST}retired/"
+    assert tabs["Retired"] == f"{LIST}retired/?q=cuff"
 
 
 def test_search_box_says_what_it_searches(operator: Client) -> None:
