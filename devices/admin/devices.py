@@ -185,7 +185,8 @@ class DeviceAdmin(RetiredMixin, ImportsMixin, AuditExportMixin, ScopedMixin):
         form = context["adminform"].form
         for name in form.fields:
             if name in form.errors:
-                form.fields[name].widget.attrs["autofocus"] = True
+                # `autofocus` has no effect while the library hides the page, so its Alpine sets the focus afterwards.
+                form.fields[name].widget.attrs |= {"autofocus": True, "x-init": "$nextTick(() => $el.focus())"}
                 break
         return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]
 
