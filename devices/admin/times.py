@@ -1,4 +1,4 @@
-"""Show times in the language and time zone of the admin: short, and exact when the pointer is on them."""
+"""Show times in the language and time zone of the admin."""
 
 from datetime import datetime, timedelta
 
@@ -12,11 +12,12 @@ RECENT = timedelta(days=1)
 
 
 def show_time(at: datetime) -> SafeString:
-    """Return a recent time as “4 minutes ago”, and another one as its day."""
-    local = timezone.localtime(at)
+    """Return a recent time as “4 minutes ago”, and another one as its day. The title is the exact time."""
     is_recent = timedelta(0) <= timezone.now() - at < RECENT
-    text = naturaltime(at) if is_recent else date_format(local, "DATE_FORMAT")
-    exact = date_format(local, "DATETIME_FORMAT")
-    return format_html(
-        '<time datetime="{}" title="{}" class="whitespace-nowrap">{}</time>', at.isoformat(), exact, text
-    )
+    text = naturaltime(at) if is_recent else date_format(timezone.localtime(at), "DATE_FORMAT")
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact_time(at), text)
+
+
+def exact_time(at: datetime) -> str:
+    """Return the day, hour and minute."""
+    return date_format(timezone.localtime(at), "DATETIME_FORMAT")

@@ -155,6 +155,26 @@ def test_export_of_a_selection_can_be_imported(operator: Client, devices: dict[s
     ]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+@pytest.mark.parametrize(
+    ("language", "headers"),
+    [
+        ("en", ["id", "device_name", "device_mac", "device_type", "device_holder"]),
+        ("id", ["ID", "Nama perangkat", "Alamat MAC", "Jenis", "Rumah sakit"]),
+    ],
+)
+def test_export_has_column_headers_that_the_import_reads(
+    operator: Client, devices: dict[str, Device], ending: str, language: str, headers: list[str]
+) -> None:
+    response = operator.post(f"{LIST}export{ending}", headers={"accept-language": language})
+    content = b"".join(response)
+    if ending == ".csv":
+        assert content.decode("utf-8-sig").splitlines()[0] == ",".join(headers)
+    with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
+        planned = plan.make_plan(sheet.rows, SYSTEM)
+    assert {row.action for row in planned} == {plan.RowAction.UNCHANGED}
+
+
 def test_export_of_a_hospital_admin_is_limited_to_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
     response = act(ratna, "export", *devices.values(), confirmed="1", ending=".csv")
     assert b"".join(response).decode().count("Cuff") == 1

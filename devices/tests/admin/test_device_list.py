@@ -4,7 +4,9 @@ import html
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from devices.models import Device
 from devices.tests.support.factories import device_payload, register
@@ -94,3 +96,14 @@ def test_time_of_a_change_is_short_and_exact_on_hover(operator: Client) -> None:
     register(device_payload(1))
     [row] = re.findall(r"field-changed.*?</td>", operator.get(LIST).content.decode(), re.DOTALL)
     assert re.search(r'<time datetime="20[^"]+" title="[^"]+"', row)
+
+
+def test_number_of_queries_of_the_list_does_not_depend_on_its_length(operator: Client) -> None:
+    counts = set()
+    for start, number in ((0, 3), (100, 40)):
+        register(*(device_payload(start + n, device_holder=f"RS {start + n}") for n in range(number)))
+        for query in ("", "?q=cuff", "?q=cuff+rs"):
+            with CaptureQueriesContext(connection) as queries:
+                operator.get(LIST + query)
+            counts.add((query, len(queries)))
+    assert len(counts) == 3
