@@ -101,7 +101,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         if other := same.exclude(pk=self.instance.pk).first():
             url = reverse("admin:devices_device_change", args=[other.pk])
             return format_html('{} <a href="{}" class="underline">{}</a>', problem.message, url, other)
-        hint = MAC_ELSEWHERE
+        hint: object = MAC_ELSEWHERE
         if problem.field == "device_name":
             hint = NAME_ELSEWHERE % {"name": value, "hospital": self.cleaned_data.get("device_holder") or "RS Harapan"}
         return format_lazy("{} {}", problem.message, hint)

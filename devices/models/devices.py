@@ -97,7 +97,7 @@ def search_condition(text: str, scope: Scope, mac_lookup: str = "contains") -> Q
 
 def _find_hospitals(words: list[str], scope: Scope) -> list[list[int]]:
     """Return, for each word, the ids of the hospitals in scope with the word in their name or a former name."""
-    parts = {f"part{number}": word for number, word in enumerate(words)}
+    parts: dict[str, Any] = {f"part{number}": word for number, word in enumerate(words)}
     rows = _hospitals_with_parts(scope, len(words)).fetch(**parts)
     return [list({pk: None for pk, name in rows if word in name}) for word in words]
 

@@ -83,12 +83,12 @@ def test_invalid_value_of_the_address_is_ignored(operator: Client, ratna: Client
 def test_save_and_add_another_keeps_type_and_hospital_and_counts(operator: Client, rs_a: Hospital) -> None:
     data = {"device_type": "CORPORATE", "device_holder": rs_a.pk, "_addanother": "1"}
     first = operator.post(f"{ADD}?device_mac={MAC}", form(**data))
-    page = operator.get(first.url)
+    page = operator.get(first["Location"])
     initial = page.context["adminform"].form.initial
     assert (initial["device_type"], initial["device_holder"]) == ("CORPORATE", str(rs_a.pk))
     assert "device_mac" not in initial
-    second = operator.post(first.url, form(**data | device_payload(2, device_type="CORPORATE")))
-    assert "“Cuff 2” was registered. These are 2 devices in a row." in operator.get(second.url).content.decode()
+    second = operator.post(first["Location"], form(**data | device_payload(2, device_type="CORPORATE")))
+    assert "“Cuff 2” was registered. These are 2 devices in a row." in operator.get(second["Location"]).content.decode()
 
 
 def test_name_of_another_hospitals_device_is_explained(
