@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -71,6 +72,16 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # not generic at run
 
 
 class LargeChangeList(ChangeList):
+    @property
+    def url_without_search(self) -> str:
+        return self.get_query_string(remove=["q"])
+
+    @property
+    def url_without_filters(self) -> str:
+        """Return the list with the same search and order, and no filter."""
+        kept = {name: value for name, value in self.params.items() if name in ("q", "o") and value}
+        return f"?{urlencode({'q': self.query, **kept} if self.query else kept)}"
+
     def get_ordering_field(self, field_name: Any) -> Any:
         """Ignore a column that cannot be sorted, even if the URL contains it: it has no index."""
         is_sortable = self.sortable_by is None or field_name in self.sortable_by

@@ -7,6 +7,7 @@ The text of an action is in templates/admin/confirm_<action>.html. An action beg
         return page
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -27,15 +28,23 @@ def form_data(request: HttpRequest) -> Any:
     return request.POST if "confirmed" in request.POST else None
 
 
+def confirmed_number(request: HttpRequest) -> int:
+    """Return the number of objects that the user has confirmed, after `render_confirmation` has returned None."""
+    return int(request.POST["confirmed"])
+
+
 def render_confirmation(
     page: RegistryModelAdmin,
     request: HttpRequest,
     action: str,
     chosen: QuerySet[Any],
     form: forms.Form | None = None,
+    heading: Callable[[int], str] | None = None,
     **context: Any,
 ) -> HttpResponse | None:
     """Return the page, or None if the user has confirmed this number of objects and the form is valid.
+
+    heading: returns the heading for the number of objects. Without it, the heading is the name of the action.
 
     The number matters if a user has selected everything that a filter finds: an object could be added before the
     confirmation.
@@ -50,6 +59,7 @@ def render_confirmation(
         request,
         f"admin/confirm_{action}.html",
         title=page.get_action(action)[2],
+        heading=heading(count) if heading else page.get_action(action)[2],
         action=action,
         button_variant="danger" if action in DESTRUCTIVE else "primary",
         count=count,

@@ -1,123 +1,71 @@
 """The pages of the devices, and the actions on many devices."""
 
-from typing import Any, cast
+from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
-from django.core.exceptions import ValidationError
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from devices import registry
 from devices.access import scopes
-from devices.access.actor import Actor, actor_from_request
-from devices.admin import confirmation
+from devices.access.actor import actor_from_request
+from devices.admin import actors, confirmation
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ScopedMixin, is_id
+from devices.admin.device_forms import DeviceForm, ExportForm, TransferForm, TypeForm
 from devices.admin.filters import DateRangeFilter, HospitalFilter
 from devices.admin.imports import ImportsMixin
+from devices.admin.retired import RetiredMixin, TabbedChangeList, retired_message
+from devices.admin.times import show_time
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
 from devices.imports import export
+from devices.imports.files import spreadsheet
 from devices.imports.files.header import UnreadableFile
 from devices.models import Channel, Device, DeviceCount, DeviceQuerySet, Hospital
-from devices.registry.device_fields import CLEANERS, DeviceData
-from devices.registry.validation import find_problems
 from devices.values import mac
 from devices.values.device_types import DeviceType
-from devices.values.errors import UNIQUE, FieldError
 from devices.values.normalization import normalize
-from devices.values.scope import Scope
+
+LOOKALIKES = str.maketrans("OILS", "0115")  # letters that are read as digits of a MAC address
+LAST_CHANGES = 5  # on the page of a device
 
 admin.site.disable_action("delete_selected")  # it loads every device; `retire` replaces it
 
 
-class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    actor = Actor(Channel.ADMIN, scope=Scope())  # the user's; DeviceAdmin sets it
-    version = forms.CharField(required=False, widget=forms.HiddenInput)  # of the device that the form shows
+class DeviceChangeList(TabbedChangeList):
+    """The list, and what the page suggests if a search finds nothing."""
 
-    class Meta:
-        model = Device
-        fields = ("device_name", "device_mac", "device_type", "device_holder")
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        scope = scopes.scope_for_user(request.user)
+        self.sees_all_hospitals, self.sees_one_hospital = scope.hospitals is None, bool(scope.default_hospital)
+        super().__init__(request, *args, **kwargs)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk:
-            self.fields["version"].initial = self.instance.updated_at.isoformat()
+    @property
+    def missing_mac(self) -> str | None:
+        """The MAC address for which the user has searched, if it is complete."""
+        return mac.parse_mac(self.query)
 
-    def clean_device_name(self) -> str | None:
-        return CLEANERS["device_name"](self.cleaned_data["device_name"])
-
-    def clean_device_mac(self) -> str | None:
-        return CLEANERS["device_mac"](self.cleaned_data["device_mac"])
-
-    def validate_unique(self) -> None:
-        """Add the errors. Link to the device that has the same name or MAC, if it is in the user's scope."""
-        known = {0: self.instance.pk} if self.instance.pk else {}
-        for problem in find_problems([self.item()], self.actor, known=known):
-            if problem.field and problem.field not in self.errors:
-                self.add_error(problem.field, self._describe(problem))
-
-    def _describe(self, problem: FieldError) -> Any:
-        if problem.code != UNIQUE:
-            return problem.message
-        same = {str(problem.field): self.cleaned_data[str(problem.field)]}
-        other = Device.objects.in_scope(self.actor.scope).filter(**same).exclude(pk=self.instance.pk).first()
-        if other is None:
-            return problem.message
-        url = reverse("admin:devices_device_change", args=[other.pk])
-        return format_html('{} <a href="{}" class="underline">{}</a>', problem.message, url, other)
-
-    def is_unchanged(self, device: Device) -> bool:
-        return self.cleaned_data["version"] in ("", device.updated_at.isoformat())
-
-    def item(self) -> DeviceData:
-        """Return the valid fields."""
-        values = {field: value for field, value in self.cleaned_data.items() if field in CLEANERS}
-        hospital = values.get("device_holder")
-        return cast("DeviceData", values | {"device_holder": hospital.name if hospital else None})
-
-
-class TransferForm(forms.Form):
-    device_holder = forms.ModelChoiceField(
-        Hospital.objects.none(), label=_("Hospital"), required=False, widget=UnfoldAdminSelect2Widget
-    )
-    no_hospital = forms.BooleanField(label=_("No hospital"), required=False, widget=UnfoldBooleanWidget)
-
-    def __init__(self, *args: Any, scope: Scope, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["device_holder"].queryset = Hospital.objects.in_scope(scope).order_by("name")  # type: ignore[attr-defined]
-        if scope.hospitals is not None:
-            del self.fields["no_hospital"]
-
-    def clean(self) -> None:
-        hospital, no_hospital = self.cleaned_data.get("device_holder"), self.cleaned_data.get("no_hospital")
-        if "device_holder" not in self.errors and bool(hospital) == bool(no_hospital):
-            raise ValidationError({"device_holder": _("Choose the new hospital of the devices.")})
-
-
-class TypeForm(forms.Form):
-    device_type = forms.ChoiceField(label=_("Type"), choices=DeviceType.choices, widget=UnfoldAdminSelectWidget)
-
-
-class ExportForm(forms.Form):
-    ending = forms.ChoiceField(
-        label=_("Format"), choices=[(".xlsx", _("Excel (XLSX)")), (".csv", "CSV")], widget=UnfoldAdminSelectWidget
-    )
+    @property
+    def similar_mac(self) -> str | None:
+        """The MAC address for which the user has searched with letters that look like digits."""
+        return None if self.missing_mac else mac.parse_mac(self.query.upper().translate(LOOKALIKES))
 
 
 @admin.register(Device)
-class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
+class DeviceAdmin(RetiredMixin, ImportsMixin, AuditExportMixin, ScopedMixin):
     form = DeviceForm
-    list_display = ("device_name", "device_mac", "manufacturer", "device_type", "device_holder", "updated_at")
+    list_display = ("device_name", "device_mac", "manufacturer", "device_type", "device_holder", "changed")
     list_filter = (
         ("device_holder", HospitalFilter),
         "device_type",
@@ -127,14 +75,36 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
     list_filter_submit = True
     list_select_related = ("device_holder",)
     search_fields = ("device_name",)  # shows the search box; get_search_results does the search
+    search_help_text = _("Name, MAC address, hospital")
     autocomplete_fields = ("device_holder",)
     lookups = (
         *("device_holder__id__exact", "device_holder__isnull", "device_type__exact"),
         *("updated_at_from", "updated_at_to", "created_at_from", "created_at_to"),
     )
     ordering = ("-id",)
-    sortable_by = ("device_name", "device_mac", "updated_at")  # the columns with an index
+    sortable_by = ("device_name", "device_mac", "changed")  # the columns with an index
     actions = ("transfer", "change_type", "export", "retire")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_found)
+        return [path("export<str:file_format>", view, name="devices_device_export_found"), *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DeviceChangeList
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the actions. An admin of one hospital has no other hospital to which devices can go."""
+        actions: dict[str, Any] = super().get_actions(request)
+        if scopes.scope_for_user(request.user).default_hospital:
+            actions.pop("transfer", None)
+        return actions
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {
+            "can_import": self.has_import_permission(request),
+            "export_formats": [(".xlsx", _("Excel (XLSX)")), (".csv", "CSV")],
+        }
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Use the stored counts if the list is filtered only by hospital and type, or not at all."""
@@ -161,10 +131,85 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
         kwargs |= options | {"required": scope.hospitals is not None}
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the field without the menu that leads to another page: what was typed would be lost."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for name in ("can_add_related", "can_change_related", "can_view_related"):
+            if hasattr(field.widget, name):
+                setattr(field.widget, name, False)
+        return field
+
     def get_form(self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)  # a new class for each request
         form.actor = actor_from_request(request, Channel.ADMIN)
         return form
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the valid values of the query string: a MAC address, or what the device before had."""
+        values = {}
+        if address := mac.parse_mac(request.GET.get("device_mac", "")):
+            values["device_mac"] = address
+        if (kind := request.GET.get("device_type", "")) in DeviceType:
+            values["device_type"] = kind
+        hospital = request.GET.get("device_holder", "")
+        if is_id(hospital) and scopes.scope_for_user(request.user).allows(int(hospital)):
+            values["device_holder"] = hospital
+        return values
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        context = {"title": _("Register a device"), **(extra_context or {})}
+        return super().add_view(request, form_url, context)  # type: ignore[no-any-return]
+
+    def response_add(self, request: HttpRequest, obj: Device, post_url_continue: str | None = None) -> HttpResponse:
+        """After “Save and add another”, show the form with the same type and hospital."""
+        if "_addanother" not in request.POST:
+            return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]
+        before = request.GET.get("registered", "")
+        number = int(before) + 1 if is_id(before) else 1
+        done = ngettext(
+            "“%(name)s” was registered. You can register the next device here.",
+            "“%(name)s” was registered. These are %(count)d devices in a row.",
+            number,
+        )
+        messages.success(request, done % {"name": obj.device_name, "count": number})
+        query = request.GET.copy()
+        query.pop("device_mac", None)
+        query["device_type"], query["device_holder"] = obj.device_type, str(obj.device_holder_id or "")
+        query["registered"] = str(number)
+        return redirect(f"{request.path}?{query.urlencode()}")
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Add the facts of the device, and put the cursor in the first wrong field."""
+        if device := kwargs.get("obj"):
+            context |= self._facts(request, device)
+        form = context["adminform"].form
+        for name in form.fields:
+            if name in form.errors:
+                # `autofocus` has no effect while the library hides the page, so its Alpine sets the focus afterwards.
+                form.fields[name].widget.attrs |= {"autofocus": True, "x-init": "$nextTick(() => $el.focus())"}
+                break
+        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def _facts(self, request: HttpRequest, device: Device) -> dict[str, Any]:
+        """Return what the page shows of the device's history. The viewer sees only changes in scope (actors.py)."""
+        page: Any = self.admin_site.get_model_admin(Device.history.model)
+        changes = page.get_queryset(request).filter(id=device.pk)
+        last = list(changes.order_by("-history_id")[:LAST_CHANGES])
+        first = changes.filter(history_type="+").order_by("history_id").first()
+        return {
+            "manufacturer": self.manufacturer(device),
+            "registered_by": actors.user(first) if first else None,
+            "changed_by": actors.user(last[0]) if last else None,
+            "last_changes": [
+                {
+                    "at": show_time(change.history_date),
+                    "action": page.action(change),
+                    "changes": page.changes(change) or "",
+                    "user": actors.user(change),
+                }
+                for change in last
+            ],
+        }
 
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
         by = actor_from_request(request, Channel.ADMIN)
@@ -175,67 +220,112 @@ class DeviceAdmin(ImportsMixin, AuditExportMixin, ScopedMixin):
 
     @admin.display(description=_("manufacturer"))
     def manufacturer(self, device: Device) -> str | None:
-        return mac.manufacturer(device.device_mac)
+        name = mac.manufacturer(device.device_mac)
+        return name and format_html('<span title="{}">{}</span>', name, name)  # the column cuts a long name
+
+    @admin.display(description=_("changed at"), ordering="updated_at")
+    def changed(self, device: Device) -> str:
+        return show_time(device.updated_at)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         back = reverse("admin:devices_device_change", args=[object_id]) if is_id(object_id) else ""
-        context = {"title": _("Retire device"), "count": 1, "cancel_url": back}
-        return super().delete_view(request, object_id, context | (extra_context or {}))
+        context = {"title": _("Retire device"), "heading": _retire_heading(1), "count": 1, "cancel_url": back}
+        context |= {"button_variant": "danger", **(extra_context or {})}
+        return super().delete_view(request, object_id, context)
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         by = actor_from_request(request, Channel.ADMIN)
         registry.retire(Device.objects.in_scope(by.scope).filter(pk=obj.pk), by)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
-        messages.success(request, _retired(1))
+        messages.success(request, retired_message(request, 1))
         filters = {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts}
         return redirect(add_preserved_filters(filters, reverse("admin:devices_device_changelist")))
 
     @admin.action(description=_("Transfer to another hospital"), permissions=["change"])
     def transfer(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
         form = TransferForm(confirmation.form_data(request), scope=scopes.scope_for_user(request.user))
-        if page := confirmation.render_confirmation(self, request, "transfer", queryset, form):
+        if page := confirmation.render_confirmation(self, request, "transfer", queryset, form, _transfer_heading):
             return page
         by = actor_from_request(request, Channel.ADMIN)
         count = registry.transfer(queryset, form.cleaned_data["device_holder"], by)
         done = ngettext("%(count)d device was transferred.", "%(count)d devices were transferred.", count)
-        messages.success(request, done % {"count": count})
+        done %= {"count": count}
+        if same := confirmation.confirmed_number(request) - count:
+            already = ngettext("%(count)d was already there.", "%(count)d were already there.", same)
+            done += " " + already % {"count": same}
+        messages.success(request, done)
         return None
 
     @admin.action(description=_("Change the type"), permissions=["change"])
     def change_type(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
         form = TypeForm(confirmation.form_data(request))
-        if page := confirmation.render_confirmation(self, request, "change_type", queryset, form):
+        if page := confirmation.render_confirmation(self, request, "change_type", queryset, form, _type_heading):
             return page
-        by = actor_from_request(request, Channel.ADMIN)
-        count = registry.change_type(queryset, form.cleaned_data["device_type"], by)
-        done = ngettext("%(count)d device was changed.", "%(count)d devices were changed.", count)
-        messages.success(request, done % {"count": count})
+        by, kind = actor_from_request(request, Channel.ADMIN), DeviceType(form.cleaned_data["device_type"])
+        count = registry.change_type(queryset, kind, by)
+        done = ngettext("%(count)d device was changed.", "%(count)d devices were changed.", count) % {"count": count}
+        if same := confirmation.confirmed_number(request) - count:
+            already = ngettext("%(count)d was already “%(type)s”.", "%(count)d were already “%(type)s”.", same)
+            done += " " + already % {"count": same, "type": kind.label}
+        messages.success(request, done)
         return None
 
     @admin.action(description=_("Export"), permissions=["view"])
     def export(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponseBase | None:
         form = ExportForm(confirmation.form_data(request))
-        if page := confirmation.render_confirmation(self, request, "export", queryset, form):
+        if page := confirmation.render_confirmation(self, request, "export", queryset, form, _export_heading):
             return page
-        ending, hospital = form.cleaned_data["ending"], scopes.scope_for_user(request.user).default_hospital
+        return self._download(request, queryset, form.cleaned_data["ending"])
+
+    def export_found(self, request: HttpRequest, file_format: str) -> HttpResponseBase:
+        """Download the devices that the search and the filters of the query string find, as `.xlsx` or `.csv`."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":  # it writes to the audit log
+            return HttpResponseNotAllowed(["POST"])
+        if file_format not in spreadsheet.ENDINGS:
+            raise Http404
         try:
-            file = export.download(queryset, ending)
+            found = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters as error:
+            raise BadRequest from error
+        back = reverse("admin:devices_device_changelist")
+        return self._download(request, found, file_format) or redirect(f"{back}?{request.GET.urlencode()}")
+
+    def _download(self, request: HttpRequest, devices: DeviceQuerySet, ending: str) -> HttpResponseBase | None:
+        """Return the file, and record the export. None, with a message, if there are too many devices."""
+        hospital = scopes.scope_for_user(request.user).default_hospital
+        try:
+            file = export.download(devices, ending)
         except UnreadableFile as error:  # more rows than a worksheet has
             messages.error(request, str(error))
             return None
         hospital_id = hospital.pk if hospital else None
-        audit_log.record(Action.EXPORTED, hospital_id=hospital_id, devices=queryset.count(), format=ending)
+        audit_log.record(Action.EXPORTED, hospital_id=hospital_id, devices=devices.count(), format=ending)
         return file
 
     @admin.action(description=_("Retire"), permissions=["delete"])
     def retire(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse | None:
-        if page := confirmation.render_confirmation(self, request, "retire", queryset):
+        if page := confirmation.render_confirmation(self, request, "retire", queryset, heading=_retire_heading):
             return page
         count = registry.retire(queryset, actor_from_request(request, Channel.ADMIN))
-        messages.success(request, _retired(count))
+        messages.success(request, retired_message(request, count))
         return None
 
 
-def _retired(count: int) -> str:
-    return ngettext("%(count)d device was retired.", "%(count)d devices were retired.", count) % {"count": count}
+def _transfer_heading(count: int) -> str:
+    return ngettext("Transfer %(count)d device", "Transfer %(count)d devices", count) % {"count": count}
+
+
+def _type_heading(count: int) -> str:
+    heading = ngettext("Change the type of %(count)d device", "Change the type of %(count)d devices", count)
+    return heading % {"count": count}
+
+
+def _export_heading(count: int) -> str:
+    return ngettext("Export %(count)d device", "Export %(count)d devices", count) % {"count": count}
+
+
+def _retire_heading(count: int) -> str:
+    return ngettext("Retire %(count)d device", "Retire %(count)d devices", count) % {"count": count}

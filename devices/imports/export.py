@@ -3,11 +3,13 @@
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.translation import get_language
 
-from devices.imports.files import spreadsheet
+from devices.imports.files import header, spreadsheet
 from devices.models import DeviceQuerySet
 from devices.values.hospital_names import NO_HOSPITAL
 
@@ -21,13 +23,18 @@ CONTENT_TYPES = {
 def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
     """Return the devices as `.csv` (streamed) or `.xlsx`. The caller limits them to the user's scope.
 
+    The column headers are in the user's language; in English, they are the names of the fields. An import reads both.
+
     Raises:
         UnreadableFile: there are more devices than a worksheet has rows.
     """
     name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", export_rows(devices)
+    columns = list(spreadsheet.EXPORTED)
+    if get_language() != settings.LANGUAGE_CODE:
+        columns = [header.label(column) for column in columns]
     if ending == ".csv":
-        return StreamingHttpResponse(spreadsheet.csv_chunks(rows), headers=_headers(name, ending))
-    return attachment(name, ending, rows)
+        return StreamingHttpResponse(spreadsheet.csv_chunks(rows, columns), headers=_headers(name, ending))
+    return attachment(name, ending, rows, columns)
 
 
 def attachment(

@@ -15,13 +15,15 @@ from devices.db import expressions
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.models.fields import now_ms
 from devices.models.history import DEPARTED, DeviceHistoricalRecords, DeviceHistoryContext
-from devices.models.hospitals import Hospital
+from devices.models.hospitals import Hospital, HospitalAlias
 from devices.values import mac
 from devices.values.device_types import DeviceType
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
+MAX_WORDS = 8  # of a search; the rest of a longer text counts as one word
+MIN_MAC_PART = 4  # characters of one of several words; the 2 of “Cuff 2” is in most MAC addresses
 CLOCK_STEP = timedelta(milliseconds=1)  # `updated_at` increases with every change, even if the clock is set back
 
 
@@ -37,17 +39,12 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         )
 
     def search(self, text: str, scope: Scope) -> Self:
-        """Return the devices whose name, MAC address or hospital name contains the text. Case is ignored.
+        """Return the devices that have every word of the normalized text in their name, MAC address or hospital.
 
-        Only hospitals in the scope are searched. A separate query finds them first: with a condition on their table,
-        PostgreSQL would not use the indexes of the devices.
+        The words can be in any order, and each in another column. Case is ignored. The whole text can also be a part of
+        a MAC address, in any notation. Former names of a hospital count too. Only hospitals in the scope are searched.
         """
-        found = contains_text(text)
-        if hospitals := [pk for (pk,) in _hospitals_with_part(scope).fetch(part=fold_name(text))]:
-            found |= Q(device_holder__in=hospitals)
-        if fold_name(text) == NO_HOSPITAL:
-            found |= Q(device_holder=None)
-        return self.filter(found)
+        return self.filter(search_condition(text, scope))
 
     def with_hospitals(self, *, lock: bool) -> Self:
         """Return the devices with their hospitals. With `lock`, the devices are locked until the transaction ends.
@@ -74,19 +71,68 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         return ids
 
 
+def search_condition(text: str, scope: Scope, mac_lookup: str = "contains") -> Q:
+    """Return the condition of `DeviceQuerySet.search` for devices or their history.
+
+    mac_lookup: the lookup for which the column of MAC addresses has an index.
+
+    A separate query finds the hospitals: with a condition on their table, PostgreSQL would not use the indexes of the
+    devices.
+    """
+    words = text.split(" ", MAX_WORDS - 1)
+    hospitals = _find_hospitals([fold_name(word) for word in words], scope)
+    found = Q()
+    for word, ids in zip(words, hospitals, strict=True):
+        in_word = _contains_name(word)
+        if len(words) == 1 or len(word) >= MIN_MAC_PART:
+            in_word |= _contains_mac(word, mac_lookup)
+        if ids:
+            in_word |= Q(device_holder__in=ids)
+        if fold_name(word) == NO_HOSPITAL:
+            in_word |= Q(device_holder=None)
+        found &= in_word
+    return found | _contains_any(mac.mac_fragments(text), mac_lookup) if len(words) > 1 else found
+
+
+def _find_hospitals(words: list[str], scope: Scope) -> list[list[int]]:
+    """Return, for each word, the ids of the hospitals in scope with the word in their name or a former name."""
+    parts: dict[str, Any] = {f"part{number}": word for number, word in enumerate(words)}
+    rows = _hospitals_with_parts(scope, len(words)).fetch(**parts)
+    return [list({pk: None for pk, name in rows if word in name}) for word in words]
+
+
 @lru_cache(maxsize=1000)
-def _hospitals_with_part(scope: Scope) -> CompiledQuery:
-    hospitals = Hospital.objects.in_scope(scope).filter(name_folded__contains=Parameter("part"))
-    return CompiledQuery(hospitals.values_list("pk"), raw=True)
+def _hospitals_with_parts(scope: Scope, number: int) -> CompiledQuery:
+    """Return the query for the ids and folded names of hospitals with one of the parameters part0, part1 …"""
+    has_part = Q()
+    for index in range(number):
+        has_part |= Q(name_folded__contains=Parameter(f"part{index}"))
+    current = Hospital.objects.in_scope(scope).filter(has_part).values_list("pk", "name_folded")
+    former = HospitalAlias.objects.filter(has_part).values_list("hospital_id", "name_folded")
+    if scope.hospital_ids is not None:
+        former = former.filter(hospital__in=scope.hospital_ids)
+    return CompiledQuery(current.union(former, all=True), raw=True)
 
 
 def contains_text(text: str) -> Q:
     """Return the condition for devices whose name or MAC address contains the text. Case is ignored."""
+    return _contains_name(text) | _contains_mac(text, "contains")
+
+
+def _contains_name(text: str) -> Q:
     # SQLite's LIKE ignores case for ASCII only. Its regular expressions are those of Python.
     is_pattern = connection.vendor == "sqlite" and not text.isascii()
-    found = Q(device_name__iregex=re.escape(text)) if is_pattern else Q(device_name__icontains=text)
-    for part in dict.fromkeys([text.upper(), *mac.mac_fragments(text)]):
-        found |= Q(device_mac__contains=part)
+    return Q(device_name__iregex=re.escape(text)) if is_pattern else Q(device_name__icontains=text)
+
+
+def _contains_mac(text: str, lookup: str) -> Q:
+    return _contains_any([text.upper(), *mac.mac_fragments(text)], lookup)
+
+
+def _contains_any(parts: list[str], lookup: str) -> Q:
+    found = Q()
+    for part in dict.fromkeys(parts):
+        found |= Q(**{f"device_mac__{lookup}": part})
     return found
 
 

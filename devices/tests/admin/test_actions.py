@@ -1,17 +1,22 @@
 """Actions on many devices: a confirmation page with the number, then one transaction with the history."""
 
+import html
 import io
+import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from devices.access.actor import SYSTEM
+from devices.audit.audit_log import Action
 from devices.imports import plan
 from devices.imports.files import spreadsheet
-from devices.models import Device, Hospital
+from devices.models import AuditEvent, Device, Hospital
+from devices.registry import hospitals
 from devices.tests.support.factories import device_payload, register
 
 LIST = "/admin/devices/device/"
@@ -45,7 +50,7 @@ def test_action_requires_confirmation(operator: Client, action: str, fields: dic
 def test_transfer_changes_the_hospital_of_selected_devices(operator: Client, rs_a: Hospital) -> None:
     devices = register(device_payload(1), device_payload(2, device_holder=rs_a.name), device_payload(3))
     page = act(operator, "transfer", *devices[:2], confirmed="2", device_holder=rs_a.pk).content.decode()
-    assert "1 device was transferred." in page  # the other one already has this hospital
+    assert "1 device was transferred. 1 was already there." in page
     assert set(rs_a.devices.all()) == set(devices[:2])
     [change] = Device.history.filter(history_type="~")
     assert (change.id, change.history_user.username, change.history_channel) == (devices[0].pk, "operator", "admin")
@@ -62,17 +67,75 @@ def test_transfer_to_no_hospital_must_be_explicit(operator: Client, devices: dic
 def test_hospital_admin_can_transfer_only_to_own_hospitals(
     ratna: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
 ) -> None:
+    [melati] = hospitals.get_or_create(["RS Melati"], SYSTEM).values()
+    melati.admins.add(User.objects.get(first_name="Ibu Ratna"))
     page = act(ratna, "transfer", devices["a"]).content.decode()
-    assert ("RS Harapan" in page, "RS Sehat" in page, "no_hospital" in page) == (True, False, False)
+    assert ("RS Melati" in page, "RS Sehat" in page, "no_hospital" in page) == (True, False, False)
     for fields in ({"device_holder": rs_b.pk}, {"no_hospital": "on"}):
         act(ratna, "transfer", devices["a"], confirmed="1", **fields)
     assert Device.objects.get(pk=devices["a"].pk).device_holder == rs_a
 
 
+def test_transfer_is_not_offered_to_the_admin_of_one_hospital(
+    ratna: Client, operator: Client, devices: dict[str, Device], rs_a: Hospital
+) -> None:
+    offered = [client.get(LIST).content.decode().count('value="transfer"') for client in (ratna, operator)]
+    assert offered == [0, 1]
+    page = act(ratna, "transfer", devices["a"], confirmed="1", device_holder=rs_a.pk)
+    assert "No action selected." in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("action", "heading", "is_red"),
+    [
+        ("transfer", "Transfer 2 devices", False),
+        ("change_type", "Change the type of 2 devices", False),
+        ("export", "Export 2 devices", False),
+        ("retire", "Retire 2 devices", True),
+    ],
+)
+def test_confirmation_page_names_the_act_and_each_device(
+    operator: Client, devices: dict[str, Device], action: str, heading: str, is_red: bool
+) -> None:
+    page = act(operator, action, devices["a"], devices["free"]).content.decode()
+    [shown] = re.findall(r"<h2[^>]*>([^<]+)</h2>", page.split('id="content"')[1])
+    assert shown == heading
+    assert [device.device_mac in page for device in devices.values()] == [True, False, True]
+    assert "RS Harapan" in page
+    [form] = re.findall(r"<h2.*?</form>", page.split('id="content"')[1], re.DOTALL)
+    assert ("bg-red-600" in form, "bg-primary-600" in form) == (is_red, not is_red)
+
+
+def test_new_type_must_be_chosen(operator: Client, devices: dict[str, Device]) -> None:
+    page = act(operator, "change_type", devices["a"]).content.decode()
+    assert re.search(r'<input type="radio"[^>]*\schecked[\s>]', page) is None
+    act(operator, "change_type", devices["a"], confirmed="1")
+    assert Device.history.filter(history_type="~").count() == 0
+
+
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+def test_export_button_downloads_what_the_list_shows(operator: Client, devices: dict[str, Device], ending: str) -> None:
+    query = f"?q=cuff&device_holder__id__exact={devices['a'].device_holder_id}"
+    page = operator.get(LIST + query).content.decode()
+    [url] = re.findall(f'formaction="([^"]*export{ending}[^"]*)"', page)
+    response = operator.post(html.unescape(url))
+    with spreadsheet.open_sheet(io.BytesIO(b"".join(response))) as sheet:
+        assert [row.cells["device_name"] for row in sheet.rows] == ["Cuff 1"]
+    [event] = AuditEvent.objects.filter(action=Action.EXPORTED)
+    assert event.details == {"devices": 1, "format": ending}
+
+
+def test_export_button_is_limited_to_the_scope(ratna: Client, devices: dict[str, Device]) -> None:
+    assert b"".join(ratna.post(f"{LIST}export.csv")).decode().count("Cuff") == 1
+    assert ratna.post(f"{LIST}export.csv?device_name__startswith=C").status_code == 400
+    assert ratna.post(f"{LIST}export.txt").status_code == 404
+    assert ratna.get(f"{LIST}export.csv").status_code == 405
+
+
 def test_change_type_updates_selected_devices(operator: Client) -> None:
     devices = register(device_payload(1), device_payload(2, device_type="CORPORATE"))
     page = act(operator, "change_type", *devices, confirmed="2", device_type="CORPORATE").content.decode()
-    assert "1 device was changed." in page
+    assert "1 device was changed. 1 was already “Corporate”." in page
     assert set(Device.objects.values_list("device_type", flat=True)) == {"CORPORATE"}
     assert Device.history.filter(history_type="~").count() == 1
 
@@ -90,6 +153,26 @@ def test_export_of_a_selection_can_be_imported(operator: Client, devices: dict[s
         (plan.RowAction.UNCHANGED, "Cuff 1"),
         (plan.RowAction.UNCHANGED, "Cuff 2"),
     ]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+@pytest.mark.parametrize(
+    ("language", "headers"),
+    [
+        ("en", ["id", "device_name", "device_mac", "device_type", "device_holder"]),
+        ("id", ["ID", "Nama perangkat", "Alamat MAC", "Jenis", "Rumah sakit"]),
+    ],
+)
+def test_export_has_column_headers_that_the_import_reads(
+    operator: Client, devices: dict[str, Device], ending: str, language: str, headers: list[str]
+) -> None:
+    response = operator.post(f"{LIST}export{ending}", headers={"accept-language": language})
+    content = b"".join(response)
+    if ending == ".csv":
+        assert content.decode("utf-8-sig").splitlines()[0] == ",".join(headers)
+    with spreadsheet.open_sheet(io.BytesIO(content)) as sheet:
+        planned = plan.make_plan(sheet.rows, SYSTEM)
+    assert {row.action for row in planned} == {plan.RowAction.UNCHANGED}
 
 
 def test_export_of_a_hospital_admin_is_limited_to_the_scope(ratna: Client, devices: dict[str, Device]) -> None:

@@ -76,7 +76,8 @@ def test_conflict_does_not_disclose_a_device_outside_the_scope(ratna: Client, de
     assert f'<a href="{LIST}{devices["a"].pk}/change/"' in own
     holder = devices["a"].device_holder_id
     foreign = ratna.post(f"{LIST}add/", form(devices["b"], device_holder=holder)).content.decode()
-    assert "A device with this MAC address is already registered." in foreign
+    assert "A device with this MAC address is already registered. It is not in your hospitals." in foreign
+    assert "RS Sehat" not in foreign
     assert f"{LIST}{devices['b'].pk}/change/" not in foreign
 
 

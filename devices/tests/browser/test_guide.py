@@ -35,7 +35,7 @@ LARGEST = 150_000  # bytes of a picture, so that README.md opens quickly
 WEEKS = (14, 22, 9, 31, 26, 40, 18, 35, 29, 44, 37, 21)  # registered devices of each of the last weeks
 NAMES = ("RSUD Melati", "Klinik Melati", "RS Harapan Ibu", "RS Sehat Sentosa", "RSIA Bunda Kasih", "RS Bakti Husada")
 WARDS = ("Anggrek", "Mawar", "Teratai", "ICU", "IGD", "Perinatologi")
-DEVICES, CHANGES = "/admin/devices/device/", "/admin/devices/historicaldevice/"
+DEVICES = "/admin/devices/device/"
 
 Shoot = Callable[[str], None]
 
@@ -125,7 +125,7 @@ def show_history(page: Page, shoot: Shoot) -> None:
 
 
 def restore(page: Page, shoot: Shoot) -> None:
-    page.goto(f"{CHANGES}?action=retired")
+    page.goto(f"{DEVICES}retired/")
     page.locator("#result_list tbody input.action-select").first.check()
     page.locator("#changelist-form select[name=action]").select_option("restore")
     shoot("restore")

@@ -31,6 +31,7 @@ PAGES = {
     "devices_device_change": "/admin/devices/device/{device}/change/",
     "devices_device_delete": "/admin/devices/device/{device}/delete/",
     "devices_device_history": "/admin/devices/device/{device}/history/",
+    "devices_device_retired": "/admin/devices/device/retired/",
     "devices_device_import_file": "/admin/devices/device/import/",
     "devices_historicaldevice_changelist": "/admin/devices/historicaldevice/",
     "devices_historicaldevice_download_trail": "/admin/devices/historicaldevice/{change}/audit-trail/",
@@ -58,10 +59,12 @@ PAGES = {
 SIGNED_OUT = {"login": "/admin/login/", "set_password": "{link}"}
 OTHER_TESTS = {  # opened by other tests
     "devices_device_import_preview",
+    "devices_device_restore",
     "two_factor",
 }
 NO_PAGES = {  # parts of pages, files, and redirects
     "autocomplete",
+    "devices_device_export_found",
     "devices_device_import_template",
     "jsi18n",
     "logout",
@@ -141,6 +144,12 @@ def objects(devices: dict[str, Device], ratna: User) -> dict[str, Any]:
     long = "Rumah Sakit Umum Pusat Nasional Dr. Cipto Mangunkusumo Jakarta, Gedung A, Lantai 3"
     device = Device.objects.filter(pk=devices["a"].pk)
     registry.update(device, {"device_name": "Oxymeter-Perinatologi-0123456789-" * 3, "device_holder": long}, SYSTEM)
+    registry.update(
+        Device.objects.filter(pk=devices["b"].pk),
+        {"device_name": "Oxymeter-Perinatologi-9876543210-" * 3, "device_holder": long},
+        SYSTEM,
+    )
+    registry.retire(Device.objects.filter(pk=devices["b"].pk), SYSTEM)
     return {
         "device": devices["a"].pk,
         "change": Device.history.latest("history_id").pk,

@@ -38,6 +38,9 @@ admin/devices/apikey/<path:object_id>/history/            302 302 403 403 403 20
 admin/devices/apikey/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/apikey/<path:object_id>/change/             302 302 403 403 403 200 | 302 302 403 403 403 403
 admin/devices/apikey/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
+admin/devices/device/export<str:file_format>                   302 302 403 405 405 405 | 302 302 403 200 200 200
+admin/devices/device/retired/                             302 302 403 200 200 200 | 302 302 403 200 200 200
+admin/devices/device/retired/restore/                     302 302 403 302 302 302 | 302 302 403 302 302 302
 admin/devices/device/import/template<str:ending>          302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/device/import/<uuid:upload_id>/             302 302 403 404 200 404 | 302 302 403 404 302 404
 admin/devices/device/import/                              302 302 403 200 200 200 | 302 302 403 200 200 200
@@ -111,6 +114,7 @@ def url_for(route: str, ids: Ids) -> str:
         "<path:object_id>": ids.get(model, ""),
         "<uuid:upload_id>": ids["upload"],
         "<str:ending>": ".csv",
+        "<str:file_format>": ".csv",
         "<uidb64>/<token>": f"{ids['staffuser']}/x",
         "^(?P<app_label>devices)/$": "devices/",
         "(?P<url>.*)$": "missing/",
