@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
@@ -21,6 +22,7 @@ from unfold.admin import ModelAdmin
 
 from devices import registry
 from devices.access import scopes
+from devices.admin.active_filters import ActiveFilter, active_filters
 from devices.db import queries
 from devices.models import MAX_ID
 from devices.values.errors import ValidationFailed
@@ -71,6 +73,17 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # not generic at run
 
 
 class LargeChangeList(ChangeList):
+    @cached_property
+    def active_filters(self) -> list[ActiveFilter]:
+        return list(active_filters(self))
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Reject a filter that is not valid. Django would drop all filters and show the full list."""
+        try:
+            return super().get_queryset(request, *args, **kwargs)
+        except IncorrectLookupParameters as error:
+            raise BadRequest from error
+
     def get_ordering_field(self, field_name: Any) -> Any:
         """Ignore a column that cannot be sorted, even if the URL contains it: it has no index."""
         is_sortable = self.sortable_by is None or field_name in self.sortable_by
@@ -89,9 +102,11 @@ class RegistryModelAdmin(ModelAdmin):
     # A URL can filter a list by these only. Django would allow any condition on any column: a user could then guess
     # hidden values, or keep the server busy with a regular expression.
     lookups: Collection[str] = ()
+    list_before_template = "admin/active_filters.html"
     list_per_page = 50
     empty_value_display = "–"
     paginator = LargePaginator
+    show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
