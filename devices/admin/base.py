@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
-from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -24,7 +23,7 @@ from devices import registry
 from devices.access import scopes
 from devices.admin.active_filters import ActiveFilter, active_filters
 from devices.db import queries
-from devices.models import MAX_ID
+from devices.models import MAX_ID, Device
 from devices.values.errors import ValidationFailed
 from devices.values.normalization import normalize
 from devices.values.scope import Scope
@@ -215,11 +214,9 @@ class ScopedMixin(RegistryModelAdmin):
         return rows.filter(**{f"{self.scope_field}__in": scope.hospital_ids})
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Redirect to the page Changes. Django's log has only the changes of the admin, and names all actors."""
-        if self.get_object(request, object_id) is None:
-            raise Http404
-        changes = reverse("admin:devices_historicaldevice_changelist", query={self.changes_filter: object_id})
-        return redirect(changes)
+        """Show the changes of devices. Django's log has only the changes of the admin, and names all actors."""
+        page: Any = admin.site.get_model_admin(Device.history.model)
+        return page.history_of(request, self, object_id)  # type: ignore[no-any-return]
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404

@@ -19,7 +19,6 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from devices.access import scopes
-from devices.admin import actors
 from devices.admin.base import is_operator
 from devices.admin.filters import midnight
 from devices.models import ApiKey, Device, DeviceCount, Hospital
@@ -99,15 +98,7 @@ def _registered(scope: Scope, monday: date) -> int:
 def _latest_changes(request: HttpRequest) -> list[dict[str, Any]]:
     page: Any = admin.site.get_model_admin(Device.history.model)
     changes = page.get_queryset(request).order_by("-history_id")[:CHANGES]
-    return [
-        {
-            **{column: getattr(page, column)(change) for column in ("at", "device", "action", "changes")},
-            "user": actors.user(change) if change.history_user_id or change.history_api_key_id else "",
-            "channel": change.get_history_channel_display(),
-            "url": _list("historicaldevice", id=change.id),
-        }
-        for change in changes
-    ]
+    return [page.row_context(change) for change in changes]
 
 
 def _list(page: str, **query: Any) -> str:

@@ -81,7 +81,8 @@ def test_latest_changes_show_the_user_or_the_channel(operator: Client) -> None:
         {**device_payload(1, device_type="CORPORATE"), "device_holder": ""},
     )
     changes = operator.get("/admin/").context["changes"]
-    assert [(str(change["user"]), change["channel"]) for change in changes] == [("operator", "Admin"), ("", "Command")]
+    shown = [(str(change["user"]), change["source"]) for change in changes]
+    assert shown == [("operator", "Admin · 127.0.0.1"), ("Command", "")]
     assert "· Command" in operator.get("/admin/").content.decode()
 
 
