@@ -26,7 +26,7 @@ def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
     """
     name, rows = f"devices-{timezone.localdate():%Y-%m-%d}{ending}", export_rows(devices)
     if ending == ".csv":
-        return StreamingHttpResponse(spreadsheet.csv_chunks(rows), headers=_headers(name, ending))
+        return StreamingHttpResponse(spreadsheet.csv_chunks(rows), headers=file_headers(name, ending))
     return attachment(name, ending, rows)
 
 
@@ -35,10 +35,10 @@ def attachment(
 ) -> HttpResponse:
     file = io.BytesIO()  # about 30 bytes per device
     spreadsheet.write(file, ending, rows, columns)
-    return HttpResponse(file.getvalue(), headers=_headers(name, ending))
+    return HttpResponse(file.getvalue(), headers=file_headers(name, ending))
 
 
-def _headers(name: str, ending: str) -> dict[str, str]:
+def file_headers(name: str, ending: str) -> dict[str, str]:
     return {"Content-Type": CONTENT_TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'}
 
 

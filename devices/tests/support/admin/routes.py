@@ -38,6 +38,7 @@ admin/devices/apikey/<path:object_id>/change/             302 302 403 403 403 20
 admin/devices/apikey/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/devices/device/import/template<str:ending>          302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/device/import/<uuid:upload_id>/             302 302 403 404 200 404 | 302 302 403 404 302 404
+admin/devices/device/import/<uuid:upload_id>/errors.xlsx  302 302 403 404 200 404 | 302 302 403 404 200 404
 admin/devices/device/import/                              302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/device/                                     302 302 403 200 200 200 | 302 302 403 200 302 302
 admin/devices/device/add/                                 302 302 403 200 200 200 | 302 302 403 200 302 302
