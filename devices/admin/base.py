@@ -79,9 +79,14 @@ class LargeChangeList(ChangeList):
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         """Reject a filter that is not valid. Django would drop all filters and show the full list."""
         try:
-            return super().get_queryset(request, *args, **kwargs)
+            rows = super().get_queryset(request, *args, **kwargs)
         except IncorrectLookupParameters as error:
             raise BadRequest from error
+        for spec in self.filter_specs:
+            value = spec.value() if isinstance(spec, admin.SimpleListFilter) else None
+            if value and value not in {str(known) for known, _label in spec.lookup_choices}:
+                raise BadRequest
+        return rows
 
     def get_ordering_field(self, field_name: Any) -> Any:
         """Ignore a column that cannot be sorted, even if the URL contains it: it has no index."""

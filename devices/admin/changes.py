@@ -60,10 +60,7 @@ class ActionFilter(DropdownFilter):
         return [(name, ACTIONS[kind]) for name, kind in self.types.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not self.value():
-            return queryset
-        kind = self.types.get(str(self.value()))
-        return queryset.filter(history_type=kind) if kind else queryset.none()
+        return queryset.filter(history_type=self.types[self.value()]) if self.value() in self.types else queryset
 
 
 @admin.register(Change)
