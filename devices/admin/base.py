@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
@@ -14,7 +15,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
-from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -22,8 +22,9 @@ from unfold.admin import ModelAdmin
 
 from devices import registry
 from devices.access import scopes
+from devices.admin.active_filters import ActiveFilter, active_filters
 from devices.db import queries
-from devices.models import MAX_ID
+from devices.models import MAX_ID, Device
 from devices.values.errors import ValidationFailed
 from devices.values.normalization import normalize
 from devices.values.scope import Scope
@@ -82,6 +83,22 @@ class LargeChangeList(ChangeList):
         kept = {name: value for name, value in self.params.items() if name in ("q", "o") and value}
         return f"?{urlencode({'q': self.query, **kept} if self.query else kept)}"
 
+    @cached_property
+    def active_filters(self) -> list[ActiveFilter]:
+        return list(active_filters(self))
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Reject a filter that is not valid. Django would drop all filters and show the full list."""
+        try:
+            rows = super().get_queryset(request, *args, **kwargs)
+        except IncorrectLookupParameters as error:
+            raise BadRequest from error
+        for spec in self.filter_specs:
+            value = spec.value() if isinstance(spec, admin.SimpleListFilter) else None
+            if value and value not in {str(known) for known, _label in spec.lookup_choices}:
+                raise BadRequest
+        return rows
+
     def get_ordering_field(self, field_name: Any) -> Any:
         """Ignore a column that cannot be sorted, even if the URL contains it: it has no index."""
         is_sortable = self.sortable_by is None or field_name in self.sortable_by
@@ -100,9 +117,11 @@ class RegistryModelAdmin(ModelAdmin):
     # A URL can filter a list by these only. Django would allow any condition on any column: a user could then guess
     # hidden values, or keep the server busy with a regular expression.
     lookups: Collection[str] = ()
+    list_before_template = "admin/active_filters.html"
     list_per_page = 50
     empty_value_display = "–"
     paginator = LargePaginator
+    show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
@@ -211,11 +230,9 @@ class ScopedMixin(RegistryModelAdmin):
         return rows.filter(**{f"{self.scope_field}__in": scope.hospital_ids})
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Redirect to the page Changes. Django's log has only the changes of the admin, and names all actors."""
-        if self.get_object(request, object_id) is None:
-            raise Http404
-        changes = reverse("admin:devices_historicaldevice_changelist", query={self.changes_filter: object_id})
-        return redirect(changes)
+        """Show the changes of devices. Django's log has only the changes of the admin, and names all actors."""
+        page: Any = admin.site.get_model_admin(Device.history.model)
+        return page.history_of(request, self, object_id)  # type: ignore[no-any-return]
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404

@@ -10,6 +10,8 @@ from django.db.models import Case, Exists, Expression, Max, OuterRef, Q, QuerySe
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -17,7 +19,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from devices import models, registry
 from devices.access import actor, scopes
-from devices.admin import actors, confirmation
+from devices.admin import actors, confirmation, object_history
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ReadOnlyMixin, ScopedMixin, is_operator
 from devices.admin.filters import HospitalFilter, TimeFilter
@@ -26,7 +28,6 @@ from devices.history import recording
 from devices.models import Channel, Device, Hospital, HospitalAlias, changes_in_scope
 from devices.values import mac
 from devices.values.device_types import DeviceType
-from devices.values.hospital_names import NO_HOSPITAL
 from devices.values.normalization import normalize
 from devices.values.scope import Scope
 
@@ -64,10 +65,7 @@ class ActionFilter(DropdownFilter):
 
 @admin.register(Change)
 class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
-    list_display = (
-        *("at", "device", "mac_address", "action", "changes"),
-        *(actors.user, "history_channel", actors.ip_address),
-    )
+    list_display = ("at", "device", "what", "who")
     list_filter = (
         ("device_holder", PastHospitalFilter),
         ActionFilter,
@@ -97,6 +95,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         changes: QuerySet[Any] = super().get_queryset(request)
         annotated: QuerySet[Any] = actors.for_viewer(changes, scope).annotate(
             has_trail=Value(is_operator(request)),
+            is_registered=Exists(Device.objects.in_scope(scope).filter(pk=OuterRef("id"))),
             seen_before=_is_any("history_previous_holder_id", ids),
             seen_after=_is_any("device_holder_id", ids),
             hospital_name=_name_of("device_holder"),
@@ -129,19 +128,52 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     def trail_object(self, obj: Any) -> Device:
         return Device(pk=obj.id, device_name=obj.device_name)
 
-    @admin.display(description=_("time"))
-    def at(self, change: Any) -> Any:
-        return change.history_date
+    def history_of(self, request: HttpRequest, owner: ScopedMixin, object_id: str) -> HttpResponse:
+        """Return the page with the changes of one device, or of the devices of one hospital."""
+        return object_history.render_history(self, owner, request, object_id)
 
-    @admin.display(description=_("name"))
-    def device(self, change: Any) -> Any:
-        return change.device_name if change.seen_after else change.before_device_name
+    def row_context(self, change: Any) -> dict[str, Any]:
+        """Return a change for templates/admin/change_rows.html."""
+        return {
+            **{part: getattr(self, part)(change) for part in ("at", "action", "changes")},
+            "name": self.name_of(change),
+            "url": _url_of_device(change),
+            "user": _user_or_channel(change),
+            "source": _source(change),
+        }
 
-    @admin.display(description=_("MAC address"))
+    def name_of(self, change: Any) -> Any:
+        """Return the name of the device that the user can see, or "–" if the row with it has been pruned."""
+        return (change.device_name if change.seen_after else change.before_device_name) or "–"
+
     def mac_address(self, change: Any) -> Any:
         return change.device_mac if change.seen_after else change.before_device_mac
 
+    @admin.display(description=_("time"))
+    def at(self, change: Any) -> Any:
+        """Return the day and minute, which is short, with the exact time for the pointer."""
+        at = timezone.localtime(change.history_date)
+        html = '<time datetime="{}" title="{}" class="whitespace-nowrap">{}, {}</time>'
+        exact = f"{at:%Y-%m-%d %H:%M:%S %Z}"
+        return format_html(html, at.isoformat(), exact, date_format(at, "j M Y"), date_format(at, "H:i"))
+
+    @admin.display(description=_("device"))
+    def device(self, change: Any) -> Any:
+        link = '<a href="{}" class="font-semibold text-important underline">{}</a>'
+        name = format_html(link, _url_of_device(change), self.name_of(change))
+        return format_html('<div>{}<div class="text-subtle">{}</div></div>', name, self.mac_address(change) or "")
+
     @admin.display(description=_("change"))
+    def what(self, change: Any) -> Any:
+        """Return the action, and the values before and after."""
+        return format_html("<div><div>{}</div>{}</div>", self.action(change), self.changes(change) or "")
+
+    @admin.display(description=_("user"))
+    def who(self, change: Any) -> Any:
+        """Return the user, and on a second line the source and the IP address."""
+        html = '<div>{}<div class="text-subtle">{}</div></div>'
+        return format_html(html, _user_or_channel(change), _source(change))
+
     def action(self, change: Any) -> Any:
         """Return the action. A retired device has no page, so the link to its audit trail is here."""
         if change.history_type == recording.DELETED and change.has_trail:
@@ -150,8 +182,8 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
             return format_html(link, ACTIONS[recording.DELETED], url, _("Audit trail"))
         return _("restored") if change.history_change_reason == recording.RESTORED else ACTIONS[change.history_type]
 
-    @admin.display(description=_("before → after"))
     def changes(self, change: Any) -> Any:
+        """Return the values before and after the change, as far as the user can see them, or None."""
         if change.history_type != recording.CHANGED:
             return None
         if not change.seen_after:
@@ -161,7 +193,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         if change.before_device_name is None:  # the row before has been pruned
             return None
         rows = [(label, *_values(change, field)) for field, label in FIELDS.items()]
-        rows.append((_("hospital"), change.hospital_name_before or NO_HOSPITAL, change.hospital_name or NO_HOSPITAL))
+        rows.append((_("hospital"), change.hospital_name_before or _("none"), change.hospital_name or _("none")))
         different = [row for row in rows if row[1] != row[2]]
         if not different:
             return _("its hospital was renamed")
@@ -220,6 +252,23 @@ def _name_of(column: str) -> Coalesce:
     """Return the name of the hospital in the column, even if it has been merged into another hospital since then."""
     merged = HospitalAlias.objects.filter(former_id=OuterRef(f"{column}_id"))
     return Coalesce(f"{column}__name", Subquery(merged.values("name")[:1]))
+
+
+def _url_of_device(change: Any) -> str:
+    """Return the URL of the device's page, or of its history if it is retired or has left the scope."""
+    return reverse(f"admin:devices_device_{'change' if change.is_registered else 'history'}", args=[change.id])
+
+
+def _user_or_channel(change: Any) -> Any:
+    has_user = change.history_user_id or change.history_api_key_id
+    return actors.user(change) if has_user else change.get_history_channel_display()
+
+
+def _source(change: Any) -> str:
+    """Return the channel and the IP address, as far as the user can see them and the other line does not."""
+    has_user = change.history_user_id or change.history_api_key_id
+    parts = [change.get_history_channel_display() if has_user else "", actors.ip_address(change)]
+    return " · ".join(part for part in parts if part and part != "–")
 
 
 def _values(change: Any, field: str) -> tuple[Any, Any]:

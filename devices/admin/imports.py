@@ -1,7 +1,8 @@
 """Import a file of devices: choose it, check a preview of each row, then import all rows or none."""
 
 from http import HTTPStatus
-from typing import Any
+from io import BytesIO
+from typing import BinaryIO
 from uuid import UUID
 
 from django.conf import settings
@@ -16,23 +17,22 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from devices.access import actor, scopes
+from devices.admin import import_rows
 from devices.admin.base import RegistryModelAdmin
-from devices.imports import plan, preview
+from devices.imports import plan, preview, template
 from devices.imports.export import attachment
 from devices.imports.files import header, spreadsheet
-from devices.imports.files.header import COLUMNS, ID, UnreadableFile
+from devices.imports.files.header import COLUMNS, UnreadableFile
 from devices.imports.plan import RowAction
-from devices.models import Channel, ImportPreview, ImportPreviewRow
+from devices.models import Channel, Hospital, ImportPreview
 from devices.values.device_types import DeviceType
 from devices.values.errors import ValidationFailed
-from devices.values.hospital_names import NO_HOSPITAL
 
 ROWS_PER_PAGE = 100
 RETRY_AFTER = 10  # seconds; most imports take less
 PERMISSIONS = ("devices.add_device", "devices.change_device")
 PREVIEW = "admin:devices_device_import_preview"
-VARIANTS = {RowAction.NEW: "success", RowAction.CHANGED: "info", RowAction.INVALID: "danger"}  # of unfold's label
-TYPES: dict[str, object] = dict(DeviceType.choices)
+PASTED_CHARACTERS = 1_000_000  # about 10,000 rows
 
 TOO_LARGE = _("The file is larger than %(limit)d MB. Divide it, or delete unneeded columns and pictures.")
 BUSY = _("Another import is in progress. Try again in a moment.")
@@ -55,6 +55,7 @@ class ImportsMixin(RegistryModelAdmin):
         urls = [
             path("import/template<str:ending>", view(self.template), name="devices_device_import_template"),
             path("import/<uuid:upload_id>/", view(self.preview), name="devices_device_import_preview"),
+            path("import/<uuid:upload_id>/errors.xlsx", view(self.errors), name="devices_device_import_errors"),
         ]
         return urls + super().get_urls()  # type: ignore[no-any-return]
 
@@ -66,17 +67,31 @@ class ImportsMixin(RegistryModelAdmin):
         try:
             return redirect(PREVIEW, _receive(request).pk)
         except UnreadableFile as error:
-            return self._form(request, str(error))
+            return self._form(request, str(error), request.POST.get("text", ""))
         except preview.ImportBusy:
             return _busy(self._form(request, str(BUSY)))
 
     def template(self, request: HttpRequest, ending: str) -> HttpResponse:
-        """Return a file that has only the column headers, in the user's language."""
+        """Return a file with the column headers in the user's language. XLSX also has lists of types and hospitals."""
         if not self.has_import_permission(request):
             raise PermissionDenied
         if ending not in spreadsheet.ENDINGS:
             raise Http404
-        return attachment(f"devices{ending}", ending, [], [header.label(column) for column in COLUMNS])
+        if ending != ".xlsx":
+            return attachment(f"devices{ending}", ending, [], [header.label(column) for column in COLUMNS])
+        scope = scopes.scope_for_user(request.user)
+        hospitals = Hospital.objects.in_scope(scope).order_by("name").values_list("name", flat=True)
+        return template.workbook(hospitals, allows_others=scope.hospitals is None)
+
+    def errors(self, request: HttpRequest, upload_id: UUID) -> HttpResponse:
+        """Return the file of the preview, with the errors of each row."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        by = actor.actor_from_request(request, Channel.IMPORT)
+        upload = preview.preview_of(by).filter(pk=upload_id).first()
+        if upload is None:
+            raise Http404
+        return import_rows.file_with_errors(upload, by.scope)
 
     def preview(self, request: HttpRequest, upload_id: UUID) -> HttpResponse:
         """Show the effect of each row. A POST imports the rows or cancels the import."""
@@ -99,23 +114,30 @@ class ImportsMixin(RegistryModelAdmin):
             return _busy(self._show(request, upload))
         return self._show(request, upload)
 
-    def _form(self, request: HttpRequest, error: str = "") -> HttpResponse:
+    def _form(self, request: HttpRequest, error: str = "", text: str = "") -> HttpResponse:
         return self.render_page(
             request,
             "admin/import.html",
             title=_("Import devices"),
             error=error,
+            text=text,
+            max_characters=PASTED_CHARACTERS,
             max_bytes=settings.IMPORT_MAX_BYTES,
             max_megabytes=settings.IMPORT_MAX_BYTES // 2**20,
             too_large=_too_large(),
             endings=reversed(spreadsheet.ENDINGS),
             headers={column: header.label(column) for column in COLUMNS},
+            field_names=COLUMNS,
+            types=[kind.label for kind in DeviceType],
         )
 
     def _confirm_or_cancel(self, request: HttpRequest, upload: ImportPreview, by: actor.Actor) -> HttpResponse:
         if "cancel" in request.POST:
             upload.delete()
             return redirect("admin:devices_device_import_file")
+        if "leave_out" in request.POST:
+            preview.leave_out_invalid(upload, by)
+            return redirect(PREVIEW, upload.pk)
         try:
             outcome = preview.confirm(upload.pk, by)
         except (preview.PreviewOutdated, ValidationFailed):
@@ -127,6 +149,7 @@ class ImportsMixin(RegistryModelAdmin):
         return redirect("admin:devices_device_changelist")
 
     def _show(self, request: HttpRequest, upload: ImportPreview) -> HttpResponse:
+        scope = scopes.scope_for_user(request.user)
         counts = {action: upload.counts.get(action, 0) for action in RowAction}
         invalid, total = counts[RowAction.INVALID], sum(counts.values())
         chosen = request.GET.get("action") or (RowAction.INVALID if invalid else "all")
@@ -139,14 +162,17 @@ class ImportsMixin(RegistryModelAdmin):
             request,
             "admin/import_preview.html",
             title=_("Import %(name)s") % {"name": upload.name},
+            upload=upload,
             notes=upload.notes,
+            similar_hospitals=import_rows.suggestions(upload.notes.get("new_hospitals", []), scope),
             total=total,
             invalid=invalid,
+            correct=total - invalid,
             effective=counts[RowAction.NEW] + counts[RowAction.CHANGED],
             tabs=[("all", _("All"), total, chosen not in counts), *tabs],
             chosen=chosen,
             page=page,
-            rows=[_row_context(row, upload) for row in page],
+            rows=import_rows.row_contexts(page, upload, scope),
             headers=[header.label(column) for column in COLUMNS],
         )
 
@@ -154,10 +180,16 @@ class ImportsMixin(RegistryModelAdmin):
 def _receive(request: HttpRequest) -> ImportPreview:
     if getattr(request, "upload_too_large", False):  # set by upload_handlers.py
         raise UnreadableFile(_too_large())
-    file = request.FILES.get("file")
-    if file is None:
+    by = actor.actor_from_request(request, Channel.IMPORT)
+    if file := request.FILES.get("file"):
+        return preview.create_preview(file, file.name or "", by)  # type: ignore[arg-type]
+    if "text" not in request.POST:
         raise UnreadableFile(_("Choose a file first."))
-    return preview.create_preview(file, file.name or "", actor.actor_from_request(request, Channel.IMPORT))  # type: ignore[arg-type]
+    text = request.POST["text"]
+    if not text.strip():
+        raise UnreadableFile(_("Paste the rows first."))
+    pasted: BinaryIO = BytesIO(text.encode("utf-8", "replace"))
+    return preview.create_preview(pasted, str(_("Pasted rows")), by)
 
 
 def _too_large() -> str:
@@ -167,32 +199,3 @@ def _too_large() -> str:
 def _busy(response: HttpResponse) -> HttpResponse:
     response.status_code, response["Retry-After"] = HTTPStatus.TOO_MANY_REQUESTS, str(RETRY_AFTER)
     return response
-
-
-def _row_context(row: ImportPreviewRow, upload: ImportPreview) -> dict[str, Any]:
-    """Return the row for the template: of each column the value, the old value if it differs, and the errors."""
-    stored, action = preview.content(row), RowAction(row.action)
-    old = stored["old"]
-    new = {"device_holder": NO_HOSPITAL, **old, **stored["cells"], **stored["new"]}
-    for values in (old, new):
-        values["device_type"] = TYPES.get(values.get("device_type", ""), values.get("device_type"))
-    errors: dict[str, list[str]] = {}
-    for field, _code, text in stored["problems"]:
-        errors.setdefault(field, []).append(text)
-    fields = [
-        {
-            "label": header.label(column),
-            "old": old[column] if action == RowAction.CHANGED and old[column] != new[column] else None,
-            "new": new.get(column),
-            "errors": errors.get(column),
-        }
-        for column in COLUMNS
-    ]
-    return {
-        "number": str(preview.number_of(row, upload)) if upload.notes.get("sheets") else row.number,
-        "action": action.label,
-        "variant": VARIANTS.get(action, "default"),
-        "id": stored["cells"].get(ID),
-        "errors": errors.get(ID),
-        "fields": fields,
-    }

@@ -33,7 +33,7 @@ def download(devices: DeviceQuerySet, ending: str) -> HttpResponseBase:
     if get_language() != settings.LANGUAGE_CODE:
         columns = [header.label(column) for column in columns]
     if ending == ".csv":
-        return StreamingHttpResponse(spreadsheet.csv_chunks(rows, columns), headers=_headers(name, ending))
+        return StreamingHttpResponse(spreadsheet.csv_chunks(rows, columns), headers=file_headers(name, ending))
     return attachment(name, ending, rows, columns)
 
 
@@ -42,10 +42,10 @@ def attachment(
 ) -> HttpResponse:
     file = io.BytesIO()  # about 30 bytes per device
     spreadsheet.write(file, ending, rows, columns)
-    return HttpResponse(file.getvalue(), headers=_headers(name, ending))
+    return HttpResponse(file.getvalue(), headers=file_headers(name, ending))
 
 
-def _headers(name: str, ending: str) -> dict[str, str]:
+def file_headers(name: str, ending: str) -> dict[str, str]:
     return {"Content-Type": CONTENT_TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'}
 
 

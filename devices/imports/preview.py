@@ -121,6 +121,27 @@ def refresh_preview(upload: ImportPreview, actor: Actor) -> bool:
     return upload.digest != before
 
 
+def leave_out_invalid(upload: ImportPreview, actor: Actor) -> None:
+    """Remove the invalid rows from the preview, and plan the others again. Do nothing if no row would be left.
+
+    A row can need a name that a removed row would have released. Then the new preview shows it as invalid.
+
+    Raises:
+        ImportBusy: this process or this user has another import in progress.
+        ImportPreview.DoesNotExist: it was imported or replaced in the meantime.
+    """
+    with one_import(actor.user_id or 0):
+        invalid = set(upload.rows.filter(action=plan.RowAction.INVALID).values_list("number", flat=True))
+        planned = plan.make_plan((row for row in _stored_rows(upload) if int(row.number) not in invalid), actor)
+        if not planned:
+            return
+        with transaction.atomic():
+            ImportPreview.objects.select_for_update().get(pk=upload.pk)
+            upload.rows.all().delete()
+            upload.notes["left_out"] = upload.notes.get("left_out", 0) + len(invalid)
+            _store(upload, planned)
+
+
 def confirm(upload_id: UUID, actor: Actor) -> Outcome:
     """Import exactly what the preview showed, and delete the preview. If this fails, nothing is imported.
 

@@ -70,6 +70,7 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
     "admin/devices/device/<path:object_id>/change/",
     "admin/devices/device/import/template<str:ending>",
     "admin/devices/device/import/<uuid:upload_id>/",
+    "admin/devices/device/import/<uuid:upload_id>/errors.xlsx",
     "admin/devices/device/import/",
     "admin/devices/hospital/add/",
     "admin/devices/hospital/<path:object_id>/change/",  # changes only its name

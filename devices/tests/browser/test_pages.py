@@ -65,6 +65,7 @@ OTHER_TESTS = {  # opened by other tests
 NO_PAGES = {  # parts of pages, files, and redirects
     "autocomplete",
     "devices_device_export_found",
+    "devices_device_import_errors",
     "devices_device_import_template",
     "jsi18n",
     "logout",

@@ -43,11 +43,12 @@ admin/devices/device/retired/                             302 302 403 200 200 20
 admin/devices/device/retired/restore/                     302 302 403 302 302 302 | 302 302 403 302 302 302
 admin/devices/device/import/template<str:ending>          302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/device/import/<uuid:upload_id>/             302 302 403 404 200 404 | 302 302 403 404 302 404
+admin/devices/device/import/<uuid:upload_id>/errors.xlsx  302 302 403 404 200 404 | 302 302 403 404 200 404
 admin/devices/device/import/                              302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/device/                                     302 302 403 200 200 200 | 302 302 403 200 302 302
 admin/devices/device/add/                                 302 302 403 200 200 200 | 302 302 403 200 302 302
 admin/devices/device/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/device/<path:object_id>/history/            302 302 404 404 302 302 | 302 302 404 404 302 302
+admin/devices/device/<path:object_id>/history/            302 302 404 404 200 200 | 302 302 404 404 200 200
 admin/devices/device/<path:object_id>/delete/             302 302 403 404 200 200 | 302 302 403 404 302 302
 admin/devices/device/<path:object_id>/change/             302 302 403 404 200 200 | 302 302 403 404 302 302
 admin/devices/device/<path:object_id>/                    302 302 302 302 302 302 | 302 302 302 302 302 302
@@ -61,7 +62,7 @@ admin/devices/historicaldevice/<path:object_id>/          302 302 302 302 302 30
 admin/devices/hospital/                                   302 302 403 200 200 200 | 302 302 403 200 200 200
 admin/devices/hospital/add/                               302 302 403 403 403 200 | 302 302 403 403 403 302
 admin/devices/hospital/<path:object_id>/audit-trail/      302 302 403 403 403 200 | 302 302 403 403 403 200
-admin/devices/hospital/<path:object_id>/history/          302 302 404 404 302 302 | 302 302 404 404 302 302
+admin/devices/hospital/<path:object_id>/history/          302 302 404 404 200 200 | 302 302 404 404 200 200
 admin/devices/hospital/<path:object_id>/delete/           302 302 403 403 403 403 | 302 302 403 403 403 403
 admin/devices/hospital/<path:object_id>/change/           302 302 403 404 200 200 | 302 302 403 403 403 302
 admin/devices/hospital/<path:object_id>/                  302 302 302 302 302 302 | 302 302 302 302 302 302
