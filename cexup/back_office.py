@@ -39,9 +39,9 @@ def skipped_by_api(base: Any) -> Any:
 class HtmlMiddleware(GZipMiddleware):
     """Compress the pages that a browser opens with GET, and announce their style sheet before their text is loaded.
 
-    Django adds random bytes, so that the size of a page reveals little about its content (BREACH). A response to POST is
-    not compressed, because it can show a new API key, password link or recovery codes; nor is the page with the setup key
-    of an authenticator app. Downloads are not compressed, because XLSX files already are.
+    Django adds random bytes, so that the size of a page reveals little about its content (BREACH). Not compressed are
+    responses to POST, which can show a new API key, password link or recovery codes, and the page with the setup key of
+    an authenticator app. Downloads are not compressed either, because XLSX files already are.
     """
 
     def process_response(self, request: HttpRequest, response: Any) -> Any:

@@ -1,6 +1,6 @@
 """Base classes of all admin pages, and their permissions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
 from django import forms
@@ -76,11 +76,36 @@ class LargeChangeList(ChangeList):
         is_sortable = self.sortable_by is None or field_name in self.sortable_by
         return super().get_ordering_field(field_name) if is_sortable else None
 
+    def chosen_filters(self) -> Iterator[tuple[str, str]]:
+        """Yield the title of each active filter, and its choice in words."""
+        for spec in self.filter_specs:
+            for number, choice in enumerate(spec.choices(self)):
+                if form := choice.get("form"):
+                    texts = list(filter(None, map(_chosen_text, form)))
+                else:
+                    is_chosen = choice.get("selected") and number > 0  # the first choice is All
+                    texts = [str(choice["display"])] if is_chosen else []
+                if texts:
+                    yield str(spec.title), " – ".join(texts)
+
     def get_results(self, request: HttpRequest) -> None:
         """Use the paginator's number as the total number of rows if no filter is active."""
         super().get_results(request)
         if not self.has_active_filters and not self.query:
             self.full_result_count = self.result_count
+
+
+def _chosen_text(field: Any) -> str:
+    """Return the choice of a bound field of a filter in words. It is empty for an object outside the scope."""
+    value = field.value()
+    if value in (None, "", [""]):
+        return ""
+    try:
+        chosen = field.field.clean(value)
+    except ValidationError:
+        return ""
+    choices = {} if hasattr(field.field, "queryset") else dict(getattr(field.field, "choices", ()))
+    return str(choices.get(str(chosen), chosen))
 
 
 class RegistryModelAdmin(ModelAdmin):
