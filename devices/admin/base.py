@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
@@ -15,9 +16,12 @@ from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from devices import registry
 from devices.access import scopes
@@ -108,6 +112,23 @@ def _chosen_text(field: Any) -> str:
     return str(choices.get(str(chosen), chosen))
 
 
+class HospitalSelect(AutocompleteSelect):
+    """Choose a hospital by part of its name. Without scripts, a plain select follows, whose value takes precedence."""
+
+    max_plain_choices = 500
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """Return both selects. The plain one has the hospitals of the field, which are in the user's scope."""
+        hospitals: Any = self.choices.queryset  # type: ignore[attr-defined]
+        first = list(hospitals.order_by("name").values_list("pk", "name")[: self.max_plain_choices])
+        chosen = hospitals.filter(pk=value).values_list("pk", "name") if is_id(str(value)) else []
+        choices = dict([("", self.choices.field.empty_label or "–"), *chosen, *first])  # type: ignore[attr-defined]
+        label = str(self.field.verbose_name)
+        plain = UnfoldAdminSelectWidget({"aria-label": label[:1].upper() + label[1:]}, choices.items())
+        both = super().render(name, value, attrs, renderer), plain.render(name, value)
+        return format_html("{}<noscript>{}</noscript>", *both)
+
+
 class RegistryModelAdmin(ModelAdmin):
     """The base class of every page. Forms and actions show the errors of a rejected write."""
 
@@ -118,6 +139,18 @@ class RegistryModelAdmin(ModelAdmin):
     empty_value_display = "–"
     paginator = LargePaginator
     show_full_result_count = False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.autocomplete_fields:
+            kwargs["widget"] = HospitalSelect(db_field, self.admin_site, using=kwargs.get("using"))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    @admin.display(description=ModelAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
+    def action_checkbox(self, obj: Any) -> str:
+        """Name the tick box after its row. Django names all of them alike for screen readers."""
+        name = _("Select %(name)s") % {"name": obj}
+        attributes = {"class": "action-select", "aria-label": name}
+        return UnfoldBooleanWidget(attributes, lambda _value: False).render(ACTION_CHECKBOX_NAME, str(obj.pk))  # type: ignore[no-any-return]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in self.lookups
