@@ -11,11 +11,13 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet 
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 PIP_AUDIT := 2.10.1
 CYCLONEDX := 7.5.0
+FONTTOOLS := 4.66.1
+BROTLI := 1.2.0
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
 .PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
-	requirements audit sbom
+	requirements audit sbom icons
 
 help:  ## List all targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +78,13 @@ screenshots: $(DEV_STAMP)  ## Update the screenshots of docs/hospital-admins.md 
 
 messages: $(DEV_STAMP)  ## Collect the translatable strings and compile the translations.
 	$(BIN)/python -m devices.locale.messages
+
+icons: $(DEV_STAMP)  ## Write the font of the icons in devices/static/devices/icons.txt (needs the network).
+	test -x .venv-icons/bin/pyftsubset || { $(PYTHON) -m venv .venv-icons && \
+		.venv-icons/bin/pip install --quiet --disable-pip-version-check fonttools==$(FONTTOOLS) brotli==$(BROTLI); }
+	.venv-icons/bin/pyftsubset $(BIN)/../lib/python3*/site-packages/unfold/static/unfold/fonts/material-symbols/*.woff2 \
+		--glyphs="$$(cat devices/static/devices/icons.txt)" --unicodes=U+5F-7A,U+30-39 --no-layout-closure --flavor=woff2 \
+		--output-file=devices/static/devices/icons.woff2
 
 audit: requirements.txt  ## Check the packages for known vulnerabilities (needs the network). ARGS is passed to pip-audit.
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \

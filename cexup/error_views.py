@@ -2,13 +2,14 @@
 
 import sys
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.views import defaults
 
+from cexup.logs import current_request_id
 from devices.api import responses
 from devices.api.exceptions import Unavailable
 from devices.db.transactions import is_outage
@@ -24,16 +25,23 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if is_outage(sys.exception()):
-        return responses.api_error_response(request, 503) or _retry("503.html", Unavailable.wait)
-    return responses.api_error_response(request, 500) or defaults.server_error(request)
+        headers = {"Retry-After": str(Unavailable.wait)}
+        return responses.api_error_response(request, 503) or _plain_page("503.html", 503, headers)
+    return responses.api_error_response(request, 500) or _plain_page("500.html", 500)
 
 
-def _retry(template: str, seconds: int) -> HttpResponse:
+def _plain_page(template: str, code: int, headers: dict[str, str] | None = None) -> HttpResponse:
     """Return a page that needs no query."""
-    return HttpResponse(render_to_string(template), status=503, headers={"Retry-After": str(seconds)})
+    return HttpResponse(render_to_string(template, _contact()), status=code, headers=headers)
+
+
+def _contact() -> dict[str, str]:
+    """Return what a user can send to the operator, and how."""
+    contact = getattr(settings, "OPERATOR_CONTACT", "")
+    return {"request_id": current_request_id.get(), "operator_contact": contact}
 
 
 def _page(request: HttpRequest, template: str, code: int) -> HttpResponse:
     if not hasattr(request, "user"):  # a middleware before AuthenticationMiddleware failed
         request.user = AnonymousUser()
-    return render(request, template, admin.site.each_context(request), status=code)
+    return render(request, template, {**admin.site.each_context(request), **_contact()}, status=code)

@@ -86,7 +86,9 @@ class SignInLimitMiddleware:
             return None
         denials.record_denial(request, Action.SIGN_IN_LIMITED)
         request.denial_recorded = True  # type: ignore[attr-defined]
-        page = loader.get_template("429.html").render({"minutes": exception.minutes})
+        page = loader.get_template("429.html").render(
+            {"minutes": exception.minutes, "request_id": getattr(request, "request_id", "")}
+        )
         return HttpResponse(page, status=429, headers={"Retry-After": str(exception.seconds)})
 
 

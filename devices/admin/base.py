@@ -1,6 +1,6 @@
 """Base classes of all admin pages, and their permissions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
@@ -16,9 +17,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from devices import registry
 from devices.access import scopes
@@ -104,11 +108,53 @@ class LargeChangeList(ChangeList):
         is_sortable = self.sortable_by is None or field_name in self.sortable_by
         return super().get_ordering_field(field_name) if is_sortable else None
 
+    def chosen_filters(self) -> Iterator[tuple[str, str]]:
+        """Yield the title of each active filter, and its choice in words."""
+        for spec in self.filter_specs:
+            for number, choice in enumerate(spec.choices(self)):
+                if form := choice.get("form"):
+                    texts = list(filter(None, map(_chosen_text, form)))
+                else:
+                    is_chosen = choice.get("selected") and number > 0  # the first choice is All
+                    texts = [str(choice["display"])] if is_chosen else []
+                if texts:
+                    yield str(spec.title), " – ".join(texts)
+
     def get_results(self, request: HttpRequest) -> None:
         """Use the paginator's number as the total number of rows if no filter is active."""
         super().get_results(request)
         if not self.has_active_filters and not self.query:
             self.full_result_count = self.result_count
+
+
+def _chosen_text(field: Any) -> str:
+    """Return the choice of a bound field of a filter in words. It is empty for an object outside the scope."""
+    value = field.value()
+    if value in (None, "", [""]):
+        return ""
+    try:
+        chosen = field.field.clean(value)
+    except ValidationError:
+        return ""
+    choices = {} if hasattr(field.field, "queryset") else dict(getattr(field.field, "choices", ()))
+    return str(choices.get(str(chosen), chosen))
+
+
+class HospitalSelect(AutocompleteSelect):
+    """Choose a hospital by part of its name. Without scripts, a plain select follows, whose value takes precedence."""
+
+    max_plain_choices = 500
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """Return both selects. The plain one has the hospitals of the field, which are in the user's scope."""
+        hospitals: Any = self.choices.queryset  # type: ignore[attr-defined]
+        first = list(hospitals.order_by("name").values_list("pk", "name")[: self.max_plain_choices])
+        chosen = hospitals.filter(pk=value).values_list("pk", "name") if is_id(str(value)) else []
+        choices = dict([("", self.choices.field.empty_label or "–"), *chosen, *first])  # type: ignore[attr-defined]
+        label = str(self.field.verbose_name)
+        plain = UnfoldAdminSelectWidget({"aria-label": label[:1].upper() + label[1:]}, choices.items())
+        both = super().render(name, value, attrs, renderer), plain.render(name, value)
+        return format_html("{}<noscript>{}</noscript>", *both)
 
 
 class RegistryModelAdmin(ModelAdmin):
@@ -123,6 +169,18 @@ class RegistryModelAdmin(ModelAdmin):
     paginator = LargePaginator
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.autocomplete_fields:
+            kwargs["widget"] = HospitalSelect(db_field, self.admin_site, using=kwargs.get("using"))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    @admin.display(description=ModelAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
+    def action_checkbox(self, obj: Any) -> str:
+        """Name the tick box after its row. Django names all of them alike for screen readers."""
+        name = _("Select %(name)s") % {"name": obj}
+        attributes = {"class": "action-select", "aria-label": name}
+        return UnfoldBooleanWidget(attributes, lambda _value: False).render(ACTION_CHECKBOX_NAME, str(obj.pk))  # type: ignore[no-any-return]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in self.lookups

@@ -44,11 +44,48 @@
     if (name) box.setAttribute("aria-label", name.replace("*", "").trim());
   };
 
+  // The dropdown of a select2 is at the end of the page, and its search field has no name.
+  const nameSearch = (field) => {
+    const open = document.querySelector(".select2-container--open .select2-selection");
+    const name = open?.getAttribute("aria-label");
+    field.setAttribute("aria-label", [NAMES.search[language] || NAMES.search.en, name].filter(Boolean).join(": "));
+    field.setAttribute("aria-expanded", "true");
+    const list = field.closest(".select2-dropdown").querySelector(".select2-results__options");
+    if (list?.id) field.setAttribute("aria-controls", list.id);
+    if (list && name) list.setAttribute("aria-label", name);
+  };
+
+  // Enter on a tick box leads to the actions. Without this, it would send the form without an action.
+  const goToActions = (event) => {
+    if (event.key !== "Enter" || !event.target.matches("input.action-select, input.action-toggle")) return;
+    event.preventDefault();
+    if (!event.target.checked) event.target.click();
+    document.querySelector("#changelist-actions select[name=action]")?.focus();
+  };
+
+  // Ctrl+K leads to the search of all devices, also if the menu is closed.
+  const goToSearch = (event) => {
+    const field = document.getElementById("search-everywhere");
+    if (!field || event.key !== "k" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    if (!field.checkVisibility()) document.querySelector('button[x-on\\:click^="sidebarMobile"]')?.click();
+    setTimeout(() => field.focus());
+  };
+
   const complete = () => {
     document.querySelectorAll(".material-symbols-outlined:not([aria-hidden])").forEach(labelIcon);
     document.querySelectorAll(`${CLICKED}:not([role]):not(:empty)`).forEach(makeButton);
     document.querySelectorAll(BOXES).forEach(nameBox);
+    document.querySelectorAll(".select2-dropdown .select2-search__field:not([aria-controls])").forEach(nameSearch);
   };
+
+  // The library calls each area that scrolls "scrollable content".
+  document.querySelectorAll("[data-simplebar]:not([data-simplebar-aria-label])").forEach((area, index) => {
+    const name = area.id === "nav-sidebar-apps" ? { en: "Menu", id: "Menu" } : { en: "Area", id: "Bagian" };
+    area.dataset.simplebarAriaLabel = `${name[language] || name.en} ${index + 1}`;
+  });
+  addEventListener("keydown", goToActions);
+  addEventListener("keydown", goToSearch);
 
   addEventListener("DOMContentLoaded", () => {
     complete();
