@@ -11,7 +11,7 @@ import posixpath
 import re
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 from urllib.parse import unquote
 from xml.parsers import expat
@@ -40,10 +40,13 @@ ESCAPE = re.compile(rb"_x([0-9A-Fa-f]{4})_")
 
 # A number with a format becomes a text: the mark, the style, a semicolon and the number.
 FORMATTED = "\ufdd1"
-FORMATTED_CELL = rb"""(?x)
-    ( <(?:\w+:)?c\b (?> [^<>]*? \ss=(["']) ) (?P<style>%s)\2 [^<>/]* ) >
+FORMATTED_CELL = re.compile(
+    rb"""
+    ( <(?:\w+:)?c\b (?> [^<>]*? \ss=(["']) ) (?P<style>[0-9]{1,6})\2 [^<>/]* ) >
     ( (?: <(?:\w+:)?f\b [^<>]* (?: (?<=/)> | > [^<>]* </(?:\w+:)?f> ) )? <(?:\w+:)?v\b [^<>/]* > )
-"""
+    """,
+    re.VERBOSE,
+)
 # calamine returns a date in ISO 8601 as a text if it has a time zone. So its style becomes `d`.
 DATE_CELL = re.compile(rb"""(<(?:\w+:)?c\b[^<>]*?\st=)(["'])d\2([^<>]*>\s*<(?:\w+:)?v\b[^<>]*>)""")
 TYPE = re.compile(rb"""\st=["']([^"']*)["']""")
@@ -236,12 +239,12 @@ def mark_escapes(xml: bytes) -> bytes:
     return ESCAPE.sub(ESCAPED.encode() + rb"\1;", xml)
 
 
-def mark_formats(xml: bytes, formats: Iterable[int]) -> bytes:
+def mark_formats(xml: bytes, formats: Collection[int]) -> bytes:
     """Return the worksheet with marked numbers, with errors as texts and without its dimension."""
 
     def marked(match: re.Match[bytes]) -> bytes:
         kind = TYPE.search(match[1])
-        if kind and kind[1] != b"n":
+        if int(match["style"]) not in formats or (kind and kind[1] != b"n"):
             return match[0]
         return TYPE.sub(b"", match[1]) + b' t="str">' + match[4] + FORMATTED.encode() + match["style"] + b";"
 
@@ -250,8 +253,7 @@ def mark_formats(xml: bytes, formats: Iterable[int]) -> bytes:
         xml = ERROR_CELL.sub(rb"\1\2str\2", xml)
     if b't="d"' in xml or b"t='d'" in xml:
         xml = DATE_CELL.sub(rb"\1\2str\2\3" + FORMATTED.encode() + b"d;", xml)
-    styles = b"|".join(str(style).encode() for style in formats)
-    return re.sub(FORMATTED_CELL % styles, marked, xml) if styles else xml
+    return FORMATTED_CELL.sub(marked, xml) if formats else xml
 
 
 def hidden(xml: bytes) -> tuple[frozenset[int], tuple[tuple[int, int], ...]]:
