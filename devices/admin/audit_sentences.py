@@ -49,7 +49,7 @@ BY_THEMSELVES: dict[str, Any] = {  # if the actor is also the object
     Action.RECOVERY_CODES_CREATED: _("{who} created new recovery codes"),
     Action.PASSWORD_SET: _("{who} changed their password"),
     Action.PASSWORD_REJECTED: _("{who} entered a wrong current password"),
-    Action.SESSION_ENDED: _("{who} ended other sessions of their own"),
+    Action.SESSION_ENDED: _("{who} ended their other sessions"),
 }
 WITH_OBJECT: dict[str, Any] = {  # for actions that can have an object or none
     Action.DENIED: _("{who} sent a request with the inactive API key {object}"),

@@ -221,7 +221,7 @@ def test_page_of_a_key_shows_its_last_use_and_no_python_value(operator: Client, 
 
 
 @pytest.mark.parametrize("action", ["revoke", "rotate"])
-def test_confirmation_tells_two_keys_of_one_name_apart(operator: Client, rs_a: Hospital, action: str) -> None:
+def test_confirmation_distinguishes_two_keys_of_one_name(operator: Client, rs_a: Hospital, action: str) -> None:
     first, second = issue("ward app", hospital=rs_a), issue("ward app")
     change("ward app", last_used_at=timezone.now() - timedelta(minutes=4), last_used_ip_address="192.0.2.7")
     for page in (act(operator, action, first.key, confirmed=False), operator.get(f"{KEYS}{first.key.pk}/{action}/")):
@@ -304,7 +304,7 @@ def test_form_of_a_new_key_has_one_button_and_explains_the_naming(operator: Clie
 
 
 @pytest.mark.parametrize("button", ["_continue", "_addanother", "_save"])
-def test_page_after_a_new_key_has_a_command_and_a_way_to_go_on(operator: Client, button: str) -> None:
+def test_page_after_a_new_key_has_a_command_and_a_link_to_continue(operator: Client, button: str) -> None:
     response = operator.post(f"{KEYS}add/", form() | {button: "1"}, headers={"host": "testserver"})
     text, key = shown_key(response), ApiKey.objects.get()
     page = html.unescape(response.content.decode())
