@@ -9,8 +9,9 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -24,7 +25,7 @@ from devices.access import actor
 from devices.accounts import api_key_texts, api_keys, notifications
 from devices.accounts.api_key_texts import State
 from devices.accounts.api_keys import SETTINGS
-from devices.admin import confirmation, step_up
+from devices.admin import audit_sentences, confirmation, step_up
 from devices.admin.api_key_forms import ApiKeyForm, RotateForm
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin, is_id, is_operator
@@ -161,6 +162,16 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
         tabs = [{"query": f"?state={state}" if state else "", "title": title} for state, title in TABS.items()]
         chosen = f"?state={request.GET['state']}" if request.GET.get("state") else ""
         return super().changelist_view(request, {"tabs": tabs, "chosen_tab": chosen, **(extra_context or {})})
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show the changes of the key by any channel. Django's log has only a part of them, in one language."""
+        if not is_operator(request):
+            raise PermissionDenied
+        key = self.get_object(request, object_id)
+        if key is None:
+            raise Http404
+        context = {"title": _("History"), "object": key, "entries": audit_sentences.history_of_key(key)}
+        return self.render_page(request, "admin/key_history.html", **context)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Offer one button for a new key. It is shown once, on the next page, so no other page can follow."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -49,7 +51,7 @@ BY_THEMSELVES: dict[str, Any] = {  # if the actor is also the object
     Action.RECOVERY_CODES_CREATED: _("{who} created new recovery codes"),
     Action.PASSWORD_SET: _("{who} changed their password"),
     Action.PASSWORD_REJECTED: _("{who} entered a wrong current password"),
-    Action.SESSION_ENDED: _("{who} ended other sessions of their own"),
+    Action.SESSION_ENDED: _("{who} ended their other sessions"),
 }
 WITH_OBJECT: dict[str, Any] = {  # for actions that can have an object or none
     Action.DENIED: _("{who} sent a request with the inactive API key {object}"),
@@ -81,6 +83,41 @@ def names_hospital(event: AuditEvent) -> bool:
     return "{hospital}" in _template(event)
 
 
+def history_of_key(key: ApiKey) -> list[dict[str, Any]]:
+    """Return the changes of a key from the history, newest first: time, sentence, source and IP address."""
+    records: list[Any] = list(ApiKey.history.filter(id=key.pk).order_by("history_id"))
+    for record, before in zip(records, [None, *records], strict=False):
+        record.details, record.username, record.object_type, record.object_id = {}, "", "", None
+        record.user_id, record.api_key_id = record.history_user_id, record.history_api_key_id
+        record.channel, record.text = record.history_channel, _text_of_change(record, before)
+    return [
+        {
+            "at": record.history_date,
+            "sentence": format_html(
+                str(record.text),
+                who=record.who,
+                hospital=record.where or _("All hospitals"),
+                time=date_format(timezone.localtime(record.expires_at), "DATETIME_FORMAT") if record.expires_at else "",
+            ),
+            "source": record.get_history_channel_display(),
+            "ip_address": record.history_ip_address or "",
+        }
+        for record in reversed(add_names(records))
+    ]
+
+
+def _text_of_change(record: Any, before: Any) -> Any:
+    if before is None:
+        return _("{who} issued the key")
+    if record.revoked_at != before.revoked_at:
+        return _("{who} revoked the key")
+    if record.hospital_id != before.hospital_id:
+        return _("{who} moved the key to {hospital}")
+    if record.expires_at != before.expires_at:
+        return _("{who} rotated the key: it expires at {time}")
+    return _("{who} changed the key")
+
+
 def _template(event: AuditEvent) -> str:
     by_themselves = event.object_type == ObjectType.USER and event.object_id == event.user_id
     special = BY_THEMSELVES if by_themselves else WITH_OBJECT if event.object_type else {}
@@ -103,7 +140,7 @@ def add_names(events: Iterable[Any]) -> list[Any]:
         ObjectType.DEVICE.value: lambda pk: _device(devices.get(pk), pk),
     }
     for event in found:
-        event.who = _actor(event, users, keys)
+        event.who = _name_actor(event, users, keys)
         event.what = names[event.object_type](event.object_id) if event.object_type else Named(_("an unknown user"))
         event.where = names[ObjectType.HOSPITAL](event.hospital_id) if event.hospital_id else None
     return found
@@ -120,7 +157,7 @@ def _names_of_devices(ids: set[Any]) -> dict[int, str]:
     )
 
 
-def _actor(event: AuditEvent, users: dict[int, User], keys: dict[int, ApiKey]) -> Named:
+def _name_actor(event: Any, users: dict[int, User], keys: dict[int, ApiKey]) -> Named:
     if event.details.get("from"):
         return Named(_("Many others"))
     if event.api_key_id:

@@ -19,6 +19,7 @@ from devices.accounts import api_keys
 from devices.accounts.sessions import SessionStore
 from devices.locale.messages import translations
 from devices.models import ApiKey, Hospital, Session
+from devices.registry import hospitals
 from devices.tests.support.admin.api_keys import LEGACY_KEY, form, shown_key
 from devices.tests.support.admin.step_up import stale
 from devices.tests.support.client import Api, issue
@@ -217,11 +218,30 @@ def test_page_of_a_key_shows_its_last_use_and_no_python_value(operator: Client, 
         assert text not in page
 
 
+def test_history_of_a_key_has_its_changes_by_any_channel(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
+    key = issue("app", hospital=rs_a).key
+    hospitals.merge([rs_a], rs_b, SYSTEM)
+    act(operator, "rotate", key)
+    call_command("revoke_api_key", str(key.pk))
+    page = operator.get(f"{KEYS}{key.pk}/history/").content.decode()
+    found = [" ".join(re.sub("<[^>]+>", " ", text).split()) for text in re.findall("<li.*?</li>", page, re.DOTALL)]
+    expected = ["A command revoked", "operator rotated", "A command moved", "A command issued"]
+    assert [text.partition(" the key")[0] for text in found if " the key" in text] == expected
+    assert "moved the key to RS Sehat" in " ".join(found)
+    indonesian = operator.get(f"{KEYS}{key.pk}/history/", headers={"accept-language": "id"}).content.decode()
+    assert "mencabut kunci" in indonesian
+    assert operator.get(f"{KEYS}{key.pk + 100}/history/").status_code == 404
+
+
+def test_hospitals_can_be_chosen_without_scripts(operator: Client, rs_a: Hospital) -> None:
+    assert f'<option value="{rs_a.pk}">RS Harapan</option>' in operator.get(f"{KEYS}add/").content.decode()
+
+
 # --- Which key is revoked or rotated
 
 
 @pytest.mark.parametrize("action", ["revoke", "rotate"])
-def test_confirmation_tells_two_keys_of_one_name_apart(operator: Client, rs_a: Hospital, action: str) -> None:
+def test_confirmation_distinguishes_two_keys_of_one_name(operator: Client, rs_a: Hospital, action: str) -> None:
     first, second = issue("ward app", hospital=rs_a), issue("ward app")
     change("ward app", last_used_at=timezone.now() - timedelta(minutes=4), last_used_ip_address="192.0.2.7")
     for page in (act(operator, action, first.key, confirmed=False), operator.get(f"{KEYS}{first.key.pk}/{action}/")):
@@ -304,7 +324,7 @@ def test_form_of_a_new_key_has_one_button_and_explains_the_naming(operator: Clie
 
 
 @pytest.mark.parametrize("button", ["_continue", "_addanother", "_save"])
-def test_page_after_a_new_key_has_a_command_and_a_way_to_go_on(operator: Client, button: str) -> None:
+def test_page_after_a_new_key_has_a_command_and_a_link_to_continue(operator: Client, button: str) -> None:
     response = operator.post(f"{KEYS}add/", form() | {button: "1"}, headers={"host": "testserver"})
     text, key = shown_key(response), ApiKey.objects.get()
     page = html.unescape(response.content.decode())

@@ -121,10 +121,11 @@ def test_every_action_is_guarded_or_exempt(operator_user: User) -> None:
 def test_guarded_view_requires_confirmation_and_writes_nothing(
     stale: Client, user: StaffUser, rs_a: Hospital, route: str
 ) -> None:
-    path = "/" + route.replace("<path:object_id>", str(user.pk))
+    pk = issue("app").key.pk if "apikey" in route else user.pk
+    path = "/" + route.replace("<path:object_id>", str(pk))
     form = user_form(rs_a) if "staffuser" in route else {"name": "ward app", "naming": "snake_case"}
     before = sign_in_state()
-    assert asks_to_confirm(stale.get(path)) == path.endswith("/add/")
+    assert asks_to_confirm(stale.get(path)) == (not path.endswith("/change/"))
     assert asks_to_confirm(stale.post(path, form))
     assert sign_in_state() == before
 

@@ -109,7 +109,7 @@ def test_keys_and_devices_are_named_with_links(operator: Client, rs_a: Hospital)
     assert (f"/admin/devices/historicaldevice/?id={device.pk}", "Cuff 1") in found
 
 
-def test_own_actions_are_told_apart_from_actions_on_others(operator: Client, ratna: Client) -> None:
+def test_own_actions_differ_from_actions_on_others(operator: Client, ratna: Client) -> None:
     actor, other = User.objects.get(username="operator"), User.objects.get(first_name="Ibu Ratna")
     for user in (actor, other):
         AuditEvent.objects.create(

@@ -1,7 +1,5 @@
 """Operators merge hospitals, and issue and revoke API keys."""
 
-import re
-
 from django.contrib.auth.models import User
 from playwright.sync_api import APIResponse, Page, expect
 
@@ -67,16 +65,3 @@ def test_key_is_rotated_from_its_own_page(visit: Visit, operator: User) -> None:
     assert list_devices(page, page.locator("#key").inner_text()).status == 200
     page.get_by_role("link", name="I have saved the key").click()
     assert page.url.endswith(f"{KEYS}{ApiKey.objects.latest('pk').pk}/change/")
-
-
-def test_key_is_issued_and_revoked_without_scripts(visit: Visit, operator: User, rs_b: Hospital) -> None:
-    page = visit(f"{KEYS}add/", operator, java_script_enabled=False)
-    page.locator("#id_name").fill("Ward app")
-    page.locator("#id_hospital").select_option(label="RS Sehat")
-    page.locator("[name=_save]").evaluate("button => button.form.requestSubmit(button)")
-    expect(page.locator("#key")).to_have_text(re.compile("^cxp_"))
-    key = ApiKey.objects.get()
-    assert key.hospital == rs_b
-    page.goto(f"{KEYS}{key.pk}/revoke/")
-    page.locator("button.bg-red-600").evaluate("button => button.form.requestSubmit(button)")
-    expect(page.locator("body")).to_contain_text("1 key was revoked.")
