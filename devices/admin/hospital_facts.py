@@ -1,4 +1,4 @@
-"""What the page of a hospital shows about it: its admins, its devices by type, and a link to its history."""
+"""The facts on the page of a hospital: its admins, its devices by type, and a link to its history."""
 
 from typing import Any
 
