@@ -17,7 +17,7 @@ class ActiveFilter:
 
 
 def active_filters(changes: Any) -> Iterator[ActiveFilter]:
-    """Yield the filters in the URL of a ChangeList of this project, also those that the page cannot set, such as the id of a device."""
+    """Yield the filters in the URL of a list of this project, also those that the page cannot set, such as an id."""
     chosen = {name for name, value in changes.params.items() if value}
     for spec in changes.filter_specs:
         if names := chosen.intersection(map(str, spec.expected_parameters())):

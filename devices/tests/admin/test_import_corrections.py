@@ -122,7 +122,7 @@ def broken(client: Client) -> str:
 def test_file_with_errors_has_the_same_rows_and_a_column_that_an_import_ignores(
     ratna: Client, language: str, header: str
 ) -> None:
-    accept = {"headers": {"accept-language": language}}
+    accept: dict[str, Any] = {"headers": {"accept-language": language}}
     content, rows = file_with_errors(ratna, broken(ratna), **accept)
     assert rows[0][-1] == header
     assert [row[0] for row in rows[1:]] == ["'=1+1", "Cuff 2", "Cuff 3"]
