@@ -16,8 +16,8 @@ class ActiveFilter:
     errors: tuple[str, ...] = ()  # reasons why the value is not valid, so that the list is empty
 
 
-def active_filters(changes: ChangeList) -> Iterator[ActiveFilter]:
-    """Yield the filters of the query string, also those that the page cannot set, such as the id of a device."""
+def active_filters(changes: Any) -> Iterator[ActiveFilter]:
+    """Yield the filters in the URL of a list of this project, also those that the page cannot set, such as an id."""
     chosen = {name for name, value in changes.params.items() if value}
     for spec in changes.filter_specs:
         if names := chosen.intersection(map(str, spec.expected_parameters())):

@@ -97,7 +97,8 @@ class LargeChangeList(ChangeList):
             rows = super().get_queryset(request, *args, **kwargs)
         except IncorrectLookupParameters as error:
             raise BadRequest from error
-        for spec in self.filter_specs:
+        specs: list[Any] = self.filter_specs
+        for spec in specs:
             value = spec.value() if isinstance(spec, admin.SimpleListFilter) else None
             if value and value not in {str(known) for known, _label in spec.lookup_choices}:
                 raise BadRequest

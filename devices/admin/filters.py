@@ -78,7 +78,7 @@ class DayRangeForm(forms.Form):
 
 
 class DateRangeFilter(RangeDateFilter):
-    """From one day to another, both included, in the admin's time zone. A text that is no day finds nothing."""
+    """From one day to another, both included, in the admin's time zone. A text that is not a day finds nothing."""
 
     form_class = DayRangeForm
     template = "admin/filter_days.html"
@@ -111,7 +111,7 @@ class DateRangeFilter(RangeDateFilter):
 
     @property
     def errors(self) -> list[str]:
-        return [error for errors in self._form().errors.values() for error in errors]
+        return [str(error) for errors in self._form().errors.values() for error in errors]
 
     def _form(self) -> DayRangeForm:
         return DayRangeForm(str(self.parameter_name), data=self.used_parameters)

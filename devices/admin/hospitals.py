@@ -19,6 +19,7 @@ from devices.access import actor
 from devices.admin import confirmation, step_up
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ScopedMixin, is_operator
+from devices.admin.hospital_facts import FACTS, HospitalFactsMixin
 from devices.models import Channel, DeviceCount, Hospital
 from devices.registry import device_fields, hospitals
 from devices.values import hospital_names
@@ -61,12 +62,12 @@ class MergeForm(forms.Form):
 
 
 @admin.register(Hospital)
-class HospitalAdmin(AuditExportMixin, ScopedMixin):
+class HospitalAdmin(HospitalFactsMixin, AuditExportMixin, ScopedMixin):
     form = HospitalForm
     scope_field = "pk"
     changes_filter = "device_holder__id__exact"
     list_display = ("name", "devices", "hospital_admins", "created_at")
-    fields = ("name", "earlier_names", "devices", "hospital_admins")
+    fields = ("name", "earlier_names", "devices", *FACTS)
     readonly_fields = fields[1:]
     search_fields = ("name", "former_names__name")
     ordering = ("name",)

@@ -44,7 +44,7 @@ class Hospitals:
         self.similar = lru_cache(maxsize=1000)(self._similar)
 
     def _similar(self, name: str) -> str | None:
-        """Return the name of the most similar hospital. A different number is no typing error."""
+        """Return the name of the most similar hospital. Names with different numbers are different hospitals."""
         folded = fold_name(name)
         numbers = re.findall(r"\d+", folded)
         candidates = [known for known in self.names if re.findall(r"\d+", known) == numbers]
@@ -93,7 +93,7 @@ def _row_context(
     ]
     errors: dict[str, list[str]] = {}
     for (field, _code, _text), problem in zip(stored["problems"], problems, strict=True):
-        errors.setdefault(field, []).append(problem["text"])
+        errors.setdefault(field, []).append(str(problem["text"]))
     fields = [
         {
             "label": header.label(column),
@@ -141,7 +141,7 @@ def _devices_with_taken_values(rows: Iterable[Any], scope: Scope) -> dict[tuple[
     condition = Q()
     for field, values in taken.items():
         condition |= Q(**{f"{field}__in": expressions.in_texts(sorted(values))})
-    found = {}
+    found = dict[tuple[str, str], dict[str, str]]()
     for device in Device.objects.in_scope(scope).filter(condition):
         link = {"url": reverse("admin:devices_device_change", args=[device.pk]), "name": device.device_name}
         found |= {(field, getattr(device, field)): link for field in UNIQUE_FIELDS}

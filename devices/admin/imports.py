@@ -135,8 +135,8 @@ class ImportsMixin(RegistryModelAdmin):
         if "cancel" in request.POST:
             upload.delete()
             return redirect("admin:devices_device_import_file")
-        if "leave_out" in request.POST:
-            preview.leave_out_invalid(upload, by)
+        if "omit_invalid" in request.POST:
+            preview.omit_invalid(upload, by)
             return redirect(PREVIEW, upload.pk)
         try:
             outcome = preview.confirm(upload.pk, by)

@@ -121,7 +121,7 @@ def refresh_preview(upload: ImportPreview, actor: Actor) -> bool:
     return upload.digest != before
 
 
-def leave_out_invalid(upload: ImportPreview, actor: Actor) -> None:
+def omit_invalid(upload: ImportPreview, actor: Actor) -> None:
     """Remove the invalid rows from the preview, and plan the others again. Do nothing if no row would be left.
 
     A row can need a name that a removed row would have released. Then the new preview shows it as invalid.
@@ -138,7 +138,7 @@ def leave_out_invalid(upload: ImportPreview, actor: Actor) -> None:
         with transaction.atomic():
             ImportPreview.objects.select_for_update().get(pk=upload.pk)
             upload.rows.all().delete()
-            upload.notes["left_out"] = upload.notes.get("left_out", 0) + len(invalid)
+            upload.notes["omitted"] = upload.notes.get("omitted", 0) + len(invalid)
             _store(upload, planned)
 
 

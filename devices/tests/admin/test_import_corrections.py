@@ -1,4 +1,4 @@
-"""What an import does for files with errors: explanations, suggestions, the file with its errors, leaving rows out."""
+"""Imports of files with errors: explanations, suggestions, the file with its errors, and omitting invalid rows."""
 
 import io
 from typing import Any
@@ -80,7 +80,7 @@ def test_taken_name_or_mac_links_to_the_device_in_the_scope_only(ratna: Client, 
     assert f"{LIST}{devices['b'].pk}/" not in page
 
 
-def test_errors_tell_what_to_write(ratna: Client, rs_b: Hospital) -> None:
+def test_errors_say_what_to_write(ratna: Client, rs_b: Hospital) -> None:
     rs_b.admins.add(User.objects.get(first_name="Ibu Ratna"))
     content = "device_name;device_mac;device_type;device_holder\n;000000000001;CONSUMER;RS Harapan\nA;000000000002;;\n"
     url = choose(ratna, content.encode())["location"]
@@ -122,7 +122,7 @@ def broken(client: Client) -> str:
 def test_file_with_errors_has_the_same_rows_and_a_column_that_an_import_ignores(
     ratna: Client, language: str, header: str
 ) -> None:
-    accept = {"headers": {"accept-language": language}}
+    accept: dict[str, Any] = {"headers": {"accept-language": language}}
     content, rows = file_with_errors(ratna, broken(ratna), **accept)
     assert rows[0][-1] == header
     assert [row[0] for row in rows[1:]] == ["'=1+1", "Cuff 2", "Cuff 3"]
@@ -163,23 +163,23 @@ def test_file_with_errors_is_for_its_user_only(ratna: Client, operator: Client, 
     assert client.get(f"{url}errors.xlsx").status_code == 302
 
 
-# --- Leaving invalid rows out
+# --- Omitting invalid rows
 
 
 def test_correct_rows_are_imported_without_the_invalid_ones(ratna: Client) -> None:
     url = broken(ratna)
     assert "Continue with the 1 correct row" in ratna.get(url).content.decode()
-    assert ratna.post(url, {"leave_out": "yes"})["location"] == url
+    assert ratna.post(url, {"omit_invalid": "yes"})["location"] == url
     assert not Device.objects.exists()
     page = ratna.get(url)
     assert [row["number"] for row in page.context["rows"]] == [2]
-    assert "2 invalid rows were left out." in page.content.decode()
+    assert "2 invalid rows were omitted." in page.content.decode()
     assert "Import 1 row" in page.content.decode()
     confirm(ratna, url)
     assert list(Device.objects.values_list("device_name", flat=True)) == ["=1+1"]
 
 
-def test_row_that_needs_a_left_out_row_becomes_invalid_and_is_not_imported(operator: Client) -> None:
+def test_row_that_needs_a_omitted_row_becomes_invalid_and_is_not_imported(operator: Client) -> None:
     taken = register(device_payload(1))[0]
     url = upload(
         operator,
@@ -189,7 +189,7 @@ def test_row_that_needs_a_left_out_row_becomes_invalid_and_is_not_imported(opera
         columns=("id", *COLUMNS),
     )
     for _ in range(3):
-        operator.post(url, {"leave_out": "yes"})
+        operator.post(url, {"omit_invalid": "yes"})
     assert [row["number"] for row in operator.get(f"{url}?action=all").context["rows"]] == [4]
     confirm(operator, url)
     assert set(Device.objects.values_list("device_name", flat=True)) == {"Cuff 1", "Cuff 3"}
@@ -198,22 +198,22 @@ def test_row_that_needs_a_left_out_row_becomes_invalid_and_is_not_imported(opera
 def test_file_with_only_invalid_rows_has_nothing_to_continue_with(operator: Client) -> None:
     url = upload(operator, device_payload(1, device_type="PHONE"))
     assert "Continue with" not in operator.get(url).content.decode()
-    operator.post(url, {"leave_out": "yes"})
+    operator.post(url, {"omit_invalid": "yes"})
     assert operator.get(url).context["total"] == 1
 
 
 def test_preview_without_invalid_rows_is_confirmed_as_it_was_shown(operator: Client) -> None:
     url = broken(operator)
-    operator.post(url, {"leave_out": "yes"})
+    operator.post(url, {"omit_invalid": "yes"})
     register(device_payload(50, device_name="=1+1"))
     assert "The registry has changed" in confirm(operator, url).content.decode()
     assert Device.objects.count() == 1
 
 
-def test_rows_of_another_user_cannot_be_left_out(operator: Client, ratna: Client) -> None:
+def test_rows_of_another_user_cannot_be_omitted(operator: Client, ratna: Client) -> None:
     url = broken(operator)
-    assert ratna.post(url, {"leave_out": "yes"}).status_code == 404
-    assert ImportPreview.objects.get().notes.get("left_out") is None
+    assert ratna.post(url, {"omit_invalid": "yes"}).status_code == 404
+    assert ImportPreview.objects.get().notes.get("omitted") is None
 
 
 # --- Pasted rows

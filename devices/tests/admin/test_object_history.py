@@ -4,13 +4,15 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from devices import registry
 from devices.access.actor import SYSTEM
-from devices.models import Device, Hospital
+from devices.accounts import users
+from devices.models import ApiKey, Device, Hospital
 from devices.registry import hospitals
 from devices.tests.support.factories import device_payload, register
 
@@ -144,3 +146,26 @@ def test_history_of_a_hospital_includes_the_changes_before_a_merge(
 ) -> None:
     hospitals.merge([rs_b], rs_a, SYSTEM)
     assert ("Cuff 2", "registered") in names_and_actions(operator.get(of_hospital(rs_a)))
+
+
+def test_hospital_page_names_its_admins_and_counts_its_devices_by_type(
+    ratna: Client, operator: Client, devices: dict[str, Device], rs_a: Hospital, rs_b: Hospital
+) -> None:
+    sari = users.invite("Sari", "sari@rs.example", [rs_a, rs_b])
+    users.invite("Hidden", "hidden@rs.example", [rs_b])
+    rs_a.admins.add(User.objects.get(username="operator"))
+    page = ratna.get(f"/admin/devices/hospital/{rs_a.pk}/change/").content.decode()
+    assert f"Ibu Ratna, {sari.first_name}, operator" in page
+    assert "Hidden" not in page
+    consumers = f"{LIST}?device_holder__id__exact={rs_a.pk}&amp;device_type__exact=CONSUMER"
+    assert f'<a href="{consumers}" class="underline">Consumer: 1</a>' in page
+    assert of_hospital(rs_a) in page
+
+
+def test_history_of_a_key_is_in_the_language_of_the_reader(operator: Client) -> None:
+    form = {"name": "ward app", "naming": "snake_case"}
+    operator.post("/admin/devices/apikey/add/", form, headers={"accept-language": "en"})
+    path = f"/admin/devices/apikey/{ApiKey.objects.get().pk}/history/"
+    for language, entry in (("en", "Added."), ("id", "Ditambahkan.")):
+        page = operator.get(path, headers={"accept-language": language}).content.decode()
+        assert [text for text in ("Added.", "Ditambahkan.") if text in page] == [entry]
