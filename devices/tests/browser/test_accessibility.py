@@ -1,4 +1,4 @@
-"""What can be opened violates no rule of axe, and keyboards and screen readers find their way.
+"""Opened menus, filters and lists violate no rule of axe, and keyboards and screen readers find their way.
 
 `test_pages.py` runs axe on every page.
 """
