@@ -44,15 +44,15 @@
     if (name) box.setAttribute("aria-label", name.replace("*", "").trim());
   };
 
-  // The dropdown of a select2 is at the end of the page, and its search field has no name.
-  const nameSearch = (field) => {
-    const open = document.querySelector(".select2-container--open .select2-selection");
-    const name = open?.getAttribute("aria-label");
-    field.setAttribute("aria-label", [NAMES.search[language] || NAMES.search.en, name].filter(Boolean).join(": "));
-    field.setAttribute("aria-expanded", "true");
-    const list = field.closest(".select2-dropdown").querySelector(".select2-results__options");
-    if (list?.id) field.setAttribute("aria-controls", list.id);
-    if (list && name) list.setAttribute("aria-label", name);
+  // An open select2 has its list at the end of the page, without a name.
+  const nameOpenList = (list) => {
+    const box = document.querySelector(".select2-container--open .select2-selection");
+    const name = box?.getAttribute("aria-label") || NAMES.search[language] || NAMES.search.en;
+    list.setAttribute("role", "region");
+    list.setAttribute("aria-label", name);
+    list.querySelector(".select2-search__field")?.setAttribute("aria-label", name);
+    list.querySelector(".select2-results__options")?.setAttribute("aria-label", name);
+    if (box?.getAttribute("aria-owns")) box.setAttribute("aria-controls", box.getAttribute("aria-owns"));
   };
 
   // Enter on a tick box leads to the actions. Without this, it would send the form without an action.
@@ -76,7 +76,7 @@
     document.querySelectorAll(".material-symbols-outlined:not([aria-hidden])").forEach(labelIcon);
     document.querySelectorAll(`${CLICKED}:not([role]):not(:empty)`).forEach(makeButton);
     document.querySelectorAll(BOXES).forEach(nameBox);
-    document.querySelectorAll(".select2-dropdown .select2-search__field:not([aria-controls])").forEach(nameSearch);
+    document.querySelectorAll(".select2-container:not(.select2):has(> .select2-dropdown)").forEach(nameOpenList);
   };
 
   // The library calls each area that scrolls "scrollable content".
@@ -84,6 +84,9 @@
     const name = area.id === "nav-sidebar-apps" ? { en: "Menu", id: "Menu" } : { en: "Area", id: "Bagian" };
     area.dataset.simplebarAriaLabel = `${name[language] || name.en} ${index + 1}`;
   });
+  document.querySelector("#nav-sidebar-inner")?.setAttribute("aria-label", "Menu");
+  document.querySelector("#nav-sidebar-inner nav")?.setAttribute("aria-label", language === "id" ? "Akun" : "Account");
+  document.querySelectorAll("#changelist-filter h3").forEach((title) => title.setAttribute("aria-level", "2"));
   addEventListener("keydown", goToActions);
   addEventListener("keydown", goToSearch);
 

@@ -14,7 +14,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.accounts import users
 from devices.models import AuditEvent, Device
-from devices.tests.support.admin.browser import NARROW, WIDE, Visit, Watch
+from devices.tests.support.admin.browser import NARROW, WIDE, Visit, Watch, violations
 from devices.tests.support.client import issue
 
 # By the name of the route. The fixture `objects` has the values in braces.
@@ -79,6 +79,8 @@ FORBIDDEN = {  # for all users: the registry has other actions, or none
     *(f"devices_{model}_{page}" for model in ("auditevent",) for page in ("add", "delete")),
     *(f"devices_{model}_delete" for model in ("hospital", "staffuser", "apikey")),
 }
+
+RULES_CHECKED = ((WIDE, "light"), (NARROW, "dark"))  # the other two have the same elements and colors
 
 SWITCH = """async (scheme) => {
   Alpine.$data(document.documentElement).switchTheme(scheme);
@@ -172,6 +174,8 @@ def find_problems(page: Any, watch: Watch) -> list[str]:
         watch.seen += [f"no name, {viewport['width']} px: {line.strip()}" for line in nameless]
         for scheme in ("light", "dark"):
             page.evaluate(SWITCH, scheme)
+            if (viewport, scheme) in RULES_CHECKED:
+                watch.seen += [f"{scheme}, {viewport['width']} px: {rule}" for rule in violations(page)]
             watch.seen += [
                 f"low contrast, {scheme}, {viewport['width']} px: {text}" for text in page.evaluate(LOW_CONTRAST)
             ]

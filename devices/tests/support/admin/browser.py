@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import axe_playwright_python
 from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
@@ -66,6 +67,20 @@ class Watch:
     def _on_response(self, response: Response) -> None:
         if response.status >= 400 and response.status not in self.expected:
             self.seen.append(f"{response.status}: {response.request.method} {response.url}")
+
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
+
+
+def violations(page: Page) -> list[str]:
+    """Return the rules of axe that the page violates, each with its first elements.
+
+    https://github.com/dequelabs/axe-core. `page.evaluate` runs the script despite the policy of the page.
+    """
+    page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+    page.evaluate(AXE)
+    found: list[dict[str, Any]] = page.evaluate("axe.run({resultTypes: ['violations']}).then((r) => r.violations)")
+    return [f"{rule['id']}: {[node['html'][:150] for node in rule['nodes'][:3]]}" for rule in found]
 
 
 Visit = Callable[..., Page]
