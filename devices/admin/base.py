@@ -179,9 +179,13 @@ class RegistryModelAdmin(ModelAdmin):
     @admin.display(description=ModelAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
     def action_checkbox(self, obj: Any) -> str:
         """Name the tick box after its row. Django names all of them alike for screen readers."""
-        name = _("Select %(name)s") % {"name": obj}
+        name = _("Select %(name)s") % {"name": self.row_name(obj)}
         attributes = {"class": "action-select", "aria-label": name}
         return UnfoldBooleanWidget(attributes, lambda _value: False).render(ACTION_CHECKBOX_NAME, str(obj.pk))  # type: ignore[no-any-return]
+
+    def row_name(self, obj: Any) -> str:
+        """Return the name of a row of the list. It must contain nothing that the columns hide."""
+        return str(obj)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in self.lookups

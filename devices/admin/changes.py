@@ -146,6 +146,9 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         """Return the name of the device that the user can see, or "–" if the row with it has been pruned."""
         return (change.device_name if change.seen_after else change.before_device_name) or "–"
 
+    def row_name(self, obj: Any) -> str:
+        return f"{self.name_of(obj)}, {date_format(timezone.localtime(obj.history_date), 'DATETIME_FORMAT')}"
+
     def mac_address(self, change: Any) -> Any:
         return change.device_mac if change.seen_after else change.before_device_mac
 

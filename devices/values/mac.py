@@ -143,19 +143,12 @@ def is_group(address: str) -> bool:
     return address.startswith(MULTICAST) or len(set(address)) == 2  # one digit and the colon
 
 
-def parse_mac_fragment(text: str) -> str | None:
-    """Return a part of an address in canonical form: `d061ae` becomes `D0:61:AE`. None if the text is not valid.
-
-    An odd number of digits are the last digits: `dca18` becomes `D:CA:18`.
-    """
-    return next(iter(mac_fragments(text)), None)
-
-
 def mac_fragments(text: str) -> list[str]:
     """Return the parts of an address that the text can mean, in canonical form, the most likely first.
 
-    A search must look for each of them: `dca18` can be the last digits `D:CA:18`, or the first ones `DC:A1:8`. A text
-    with spaces, underscores or a label needs four digits, because many names of devices look like it.
+    A search must look for each of them: `dca1` can be `DC:A1` or `D:CA:1`, because the first digit can be the second
+    one of a pair. A text with spaces, underscores or a label needs four digits, because many names of devices look like
+    it.
     """
     plain, has_label = simplify(text)
     if _CANONICAL.fullmatch(text) or _NOTATION.fullmatch(plain):
@@ -169,7 +162,8 @@ def mac_fragments(text: str) -> list[str]:
     if (has_label or " " in plain or "_" in plain) and not (len(digits) >= 4 and _are_regular(groups)):
         return []
     if len(groups) == 1:
-        return [_split(digits, len(digits) % 2), *([_split(digits, 0)] if len(digits) % 2 and len(digits) > 1 else [])]
+        odd = len(digits) % 2
+        return [_split(digits, first) for first in (odd, 1 - odd)] if len(digits) > 1 else [digits]
     if max(map(len, groups)) > 2:
         return [_split(digits, len(groups[0]) % 2)]
     inner = [group.zfill(2) for group in groups[1:-1]]

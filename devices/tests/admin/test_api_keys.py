@@ -112,7 +112,6 @@ def test_rotation_without_overlap_ends_the_old_key_immediately(operator: Client)
         ("never_used", {"new", "idle", "ends soon"}),
         ("idle", {"idle"}),
         ("inactive", {"revoked", "expired"}),
-        ("x", {"new", "busy", "idle", "ends soon", "revoked", "expired"}),
     ],
 )
 def test_keys_are_filtered_by_status(operator: Client, state: str, names: set[str]) -> None:

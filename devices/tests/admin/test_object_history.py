@@ -45,7 +45,7 @@ def test_history_of_a_device_has_its_name_mac_and_a_way_back(ratna: Client, devi
     page = response.content.decode()
     assert "History of Ward 3</h1>" in page
     assert f'<p class="mb-4">{device.device_mac}</p>' in page
-    assert page.count(f'href="{LIST}{device.pk}/change/"') >= 2
+    assert f'href="{LIST}{device.pk}/change/"' in page
     assert names_and_actions(response) == [("Ward 3", "changed"), ("Cuff 1", "registered")]
     assert chosen_menu_item(page) == LIST
 

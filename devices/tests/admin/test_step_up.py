@@ -68,6 +68,9 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
     "admin/devices/apikey/<path:object_id>/revoke/",  # removes access
     "admin/devices/device/add/",
     "admin/devices/device/<path:object_id>/change/",
+    "admin/devices/device/export<str:file_format>",
+    "admin/devices/device/retired/",
+    "admin/devices/device/retired/restore/",
     "admin/devices/device/import/template<str:ending>",
     "admin/devices/device/import/<uuid:upload_id>/",
     "admin/devices/device/import/<uuid:upload_id>/errors.xlsx",

@@ -174,7 +174,6 @@ def test_number_of_queries_does_not_depend_on_the_number_of_events(
     [
         ("?hospital={rs_a}", ["A command made Ibu Ratna an admin of RS Harapan"]),
         ("?key={key}", ["reader sent a request that was denied"]),
-        ("?key=x", []),
     ],
 )
 def test_events_are_filtered_by_hospital_and_key(
@@ -185,10 +184,7 @@ def test_events_are_filtered_by_hospital_and_key(
     reader = issue("reader", read_only=True)
     Api(reader.text).post("/api/devices", device_payload(1))
     found = sentences(operator, query=query.format(rs_a=rs_a.pk, key=reader.key.pk))
-    if expected:
-        assert [text.partition(" status:")[0] for text in found] == expected
-    else:
-        assert len(found) == AuditEvent.objects.count()
+    assert [text.partition(" status:")[0] for text in found] == expected
 
 
 def test_log_has_one_name_and_leads_to_the_changes_of_devices(operator: Client) -> None:
