@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import dj_database_url
+import dj_database_url  # this and the next are in environs[django]
 import dj_email_url
 from environs import EnvError, FileAwareEnv, ValidationError
 
@@ -191,8 +191,10 @@ def is_file(path: str) -> None:
 def is_redis_url(text: str) -> None:
     try:
         url = urlsplit(text)
-        valid = not text or (url.scheme in ("redis", "rediss") and url.hostname) or (url.scheme == "unix" and url.path)
-        valid = valid and (url.port or True)  # `port` raises ValueError
+        _port = url.port  # raises ValueError
+        valid = not text or bool(
+            url.hostname if url.scheme in ("redis", "rediss") else url.scheme == "unix" and url.path
+        )
     except ValueError:
         valid = False
     if not valid:

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 from contextlib import closing
-from http.client import IncompleteRead, RemoteDisconnected
+from http.client import HTTPSConnection, IncompleteRead, RemoteDisconnected
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ def test_once_ends_after_the_first_error(
 
     if isinstance(error, ssl.SSLCertVerificationError):
         error.verify_message = "self-signed certificate"
-    monkeypatch.setattr(replica.HTTPSConnection, "request", fail)
+    monkeypatch.setattr(HTTPSConnection, "request", fail)
     with pytest.raises(replica.Stopped, match=SENTENCE) as stopped:
         once("https://registry.example.org", tmp_path)
     assert reason in str(stopped.value)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environs import ValidationError
 
 from cexup import environment
 from devices.tests.support.services.server import ROOT, served_from, serving
@@ -119,7 +120,7 @@ def test_each_setting_of_the_example_has_malformed_values() -> None:
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_setting_that_cannot_be_right_is_named_in_one_sentence(name: str, value: str) -> None:
     if "\0" in value:
-        with pytest.raises(environment.ValidationError):
+        with pytest.raises(ValidationError):
             environment.is_time_zone(value)
         return
     file = "gunicorn.conf.py" if name in ONLY_GUNICORN else "cexup/settings.py"
