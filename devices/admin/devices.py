@@ -53,7 +53,7 @@ class DeviceChangeList(TabbedChangeList):
 
     @property
     def missing_mac(self) -> str | None:
-        """The MAC address for which the user has searched, if it is complete."""
+        """The MAC address for which the user has searched, if it is complete. The page shows it as it was typed."""
         return mac.parse_mac(self.query)
 
     @property
