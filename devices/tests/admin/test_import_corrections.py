@@ -259,27 +259,38 @@ def test_template_offers_the_types_in_the_language_of_the_page(ratna: Client, la
 
 
 def test_template_offers_only_the_hospitals_of_the_scope(ratna: Client, operator: Client, rs_b: Hospital) -> None:
+    def rule(client: Client) -> tuple[str, str | None]:
+        found = lists(template(client))["D2:D10001"]
+        return found.formula1, found.errorStyle
+
+    assert rule(ratna) == ('"RS Harapan"', None)
+    assert rule(operator) == ('"RS Harapan,RS Sehat"', "warning")
+    assert len(template(ratna).worksheets) == 1
     hospitals.rename(rs_b, "=RS, Sehat", SYSTEM)
-    for client, names, style in (
-        (ratna, ["RS Harapan"], None),
-        (operator, ["'=RS, Sehat", "RS Harapan"], "warning"),
-    ):
-        book = template(client)
-        rule = lists(book)["D2:D10001"]
-        assert rule.formula1 == f"'Example'!$D$2:$D${len(names) + 1}"
-        assert [cell.value for cell in book["Example"]["D"][1:] if cell.value][: len(names)] == names
-        assert rule.errorStyle == style
-    assert "Sehat" not in str([[cell.value for cell in row] for row in template(ratna)["Example"].iter_rows()])
+    assert rule(operator) == ("'Hospitals'!$A$1:$A$2", "warning")
+    sheet = template(operator)["Hospitals"]
+    assert sheet.sheet_state == "hidden"
+    assert sorted(cell.value for cell in sheet["A"]) == ["'=RS, Sehat", "RS Harapan"]
 
 
-def test_example_of_the_template_is_not_imported(ratna: Client) -> None:
-    book, file = template(ratna), io.BytesIO()
-    book.worksheets[0].append(["Cuff 1", "D0:61:AE:D4:58:94", "Corporate", "RS Harapan"])
-    book.save(file)
-    url = choose(ratna, file.getvalue(), "devices.xlsx")["location"]
-    assert ratna.get(url).context["total"] == 1
-    confirm(ratna, url)
-    assert Device.objects.get().device_name == "Cuff 1"
+def test_many_hospitals_are_in_a_hidden_worksheet(operator: Client) -> None:
+    hospitals.get_or_create([f"Rumah Sakit Contoh {number}" for number in range(100)], SYSTEM)
+    book = template(operator)
+    assert lists(book)["D2:D10001"].formula1 == "'Hospitals'!$A$1:$A$100"
+    assert len(book["Hospitals"]["A"]) == 100
+
+
+def test_completed_template_is_imported(ratna: Client, operator: Client, rs_b: Hospital) -> None:
+    hospitals.rename(rs_b, "RS, Sehat", SYSTEM)  # the operator's template has a hidden worksheet
+    for number, client in enumerate((ratna, operator)):
+        book, file = template(client), io.BytesIO()
+        example = lists(book)["B2:B10001"].prompt.removeprefix("Example: ")
+        book.worksheets[0].append([f"Cuff {number}", example[:-1] + str(number), "Corporate", "RS Harapan"])
+        book.save(file)
+        url = choose(client, file.getvalue(), "devices.xlsx")["location"]
+        assert client.get(url).context["total"] == 1
+        confirm(client, url)
+    assert Device.objects.count() == 2
 
 
 def test_import_page_names_the_columns_and_types_of_the_page_and_of_the_api(ratna: Client) -> None:
