@@ -180,7 +180,7 @@ def _list(page: str, **query: Any) -> str:
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     devices = [
         _item(_("Overview"), "dashboard", "index"),
-        _item(_("Devices"), "ecg_heart", "devices_device_changelist"),
+        _item(_("Devices"), "stethoscope", "devices_device_changelist"),
         _item(_("Changes"), "history", "devices_historicaldevice_changelist"),
         _item(_("Hospitals"), "local_hospital", "devices_hospital_changelist"),
     ]

@@ -87,6 +87,9 @@
   document.querySelector("#nav-sidebar-inner")?.setAttribute("aria-label", "Menu");
   document.querySelector("#nav-sidebar-inner nav")?.setAttribute("aria-label", language === "id" ? "Akun" : "Account");
   document.querySelectorAll("#changelist-filter h3").forEach((title) => title.setAttribute("aria-level", "2"));
+  document.querySelectorAll("[data-label]").forEach((cell) => {
+    cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);
+  });
   addEventListener("keydown", goToActions);
   addEventListener("keydown", goToSearch);
 
