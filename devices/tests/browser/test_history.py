@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from devices import registry
 from devices.access.actor import SYSTEM, Actor
 from devices.audit import export
-from devices.models import ApiKey, Channel, Device
+from devices.models import Channel, Device
 from devices.tests.support.admin.browser import NARROW, WIDE, Visit, act
-from devices.tests.support.client import issue
 
 CHANGES = "/admin/devices/historicaldevice/"
 
@@ -96,12 +94,3 @@ def test_filters_can_be_closed_and_removed(visit: Visit, ratna: User, devices: d
     expect(page.get_by_text("from Jan. 31, 2026")).to_be_visible()
     page.get_by_role("link", name="Remove the filter time: from Jan. 31, 2026").click()
     expect(page.get_by_text("Filtered by")).to_have_count(0)
-
-
-def test_history_of_a_key_does_not_repeat_the_headings(visit: Visit, operator: User) -> None:
-    key = ApiKey.objects.get(pk=issue("ward app").key.pk)
-    LogEntry.objects.log_actions(operator.pk, [key], ADDITION, change_message=[{"added": {}}])
-    page = visit(f"/admin/devices/apikey/{key.pk}/history/", operator)
-    expect(page.get_by_role("cell", name="Added.")).to_be_visible()
-    displays = "cells => cells.map(cell => getComputedStyle(cell, '::before').display)"
-    assert set(page.locator("#content tbody :is(td, th)").evaluate_all(displays)) == {"none"}
