@@ -45,6 +45,11 @@ def test_size_of_a_compressed_page_varies(operator: Client, devices: dict[str, D
     assert len(sizes) > 1
 
 
+def test_page_announces_its_style_sheet(operator: Client) -> None:
+    assert "unfold/css/styles" in operator.get("/admin/")["Link"]
+    assert "Link" not in operator.get("/admin/missing/")
+
+
 def test_api_responses_are_not_compressed(api: Any, devices: dict[str, Device]) -> None:
     assert "Content-Encoding" not in api.get("/api/devices", HTTP_ACCEPT_ENCODING="gzip")
 

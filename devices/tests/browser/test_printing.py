@@ -18,6 +18,7 @@ from devices.tests.support.client import issue
 from devices.tests.support.factories import device_payload, register
 
 ROWS = 50
+PAPER = {"width": 794, "height": 1123}  # A4 at 96 dots per inch
 LONG = "Rumah Sakit Umum Pusat Nasional Dr. Cipto Mangunkusumo Jakarta, Gedung A, Lantai 3"
 NAMES = {f"Tensimeter Omron ruang {number:03}" for number in range(ROWS)}
 CONTROLS = ("Type to search", "Filters", "Save", "Cancel", "Skip to the content", "Search all devices")
@@ -94,5 +95,6 @@ def test_page_that_was_opened_on_a_phone_or_in_the_dark_is_printed_alike(
     page = visit("/admin/devices/device/", operator, viewport=NARROW, color_scheme="dark")
     text = text_of(page).replace(" ", "")
     assert {name for name in NAMES if name.replace(" ", "") not in text} == set()
+    page.set_viewport_size(PAPER)
     page.emulate_media(media="print")
     assert page.locator("#result_list td").last.evaluate("cell => getComputedStyle(cell).color") == "rgb(0, 0, 0)"
