@@ -68,7 +68,7 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
     scope_field = "pk"
     changes_filter = "device_holder__id__exact"
     list_display = ("name", "devices", "hospital_admins", "created_at")
-    fields = ("name", "earlier_names", "devices", "hospital_admins")
+    fields = ("name", "earlier_names", "devices", "admin_names")
     readonly_fields = fields[1:]
     search_fields = ("name", "former_names__name")
     ordering = ("name",)
@@ -92,6 +92,11 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
     @admin.display(description=_("hospital admins"), ordering="number_of_admins")
     def hospital_admins(self, hospital: Any) -> Any:
         return hospital.number_of_admins
+
+    @admin.display(description=_("hospital admins"))
+    def admin_names(self, hospital: Hospital) -> str:
+        """Return the names. Only operators and these admins see the page."""
+        return ", ".join(names_of_admins(hospital)) or "–"
 
     @admin.display(description=_("former names"))
     def earlier_names(self, hospital: Hospital) -> str:
