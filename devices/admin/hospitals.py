@@ -1,9 +1,11 @@
 """The pages of the hospitals. Operators rename and merge them; hospital admins see their own."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -45,7 +47,7 @@ class TargetField(forms.ModelChoiceField):
     def label_from_instance(self, hospital: Any) -> str:
         devices = ngettext("%(count)s device", "%(count)s devices", hospital.number_of_devices)
         count = number_format(hospital.number_of_devices, force_grouping=True)
-        return " · ".join([hospital.name, devices % {"count": count}, *names_of_admins(hospital)])
+        return " · ".join([hospital.name, devices % {"count": count}, *names_of_admins(hospital.admins.all())])
 
 
 class MergeForm(forms.Form):
@@ -95,8 +97,8 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
 
     @admin.display(description=_("hospital admins"))
     def admin_names(self, hospital: Hospital) -> str:
-        """Return the names. Only operators and these admins see the page."""
-        return ", ".join(names_of_admins(hospital)) or "–"
+        """Return the names, but not those of operators: hospital admins see the page, too (admin/actors.py)."""
+        return ", ".join(names_of_admins(hospital.admins.filter(is_superuser=False))) or "–"
 
     @admin.display(description=_("former names"))
     def earlier_names(self, hospital: Hospital) -> str:
@@ -128,7 +130,7 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
         form = MergeForm(confirmation.form_data(request), chosen=chosen, targets=self.get_queryset(request))
         context = {
             "hospitals": chosen,
-            "admins": sorted({name for hospital in chosen for name in names_of_admins(hospital)}),
+            "admins": sorted({name for hospital in chosen for name in names_of_admins(hospital.admins.all())}),
         }
         if page := confirmation.render_confirmation(self, request, "merge", queryset, form, **context):
             return page
@@ -139,5 +141,5 @@ class HospitalAdmin(AuditExportMixin, ScopedMixin):
         return None
 
 
-def names_of_admins(hospital: Hospital) -> list[str]:
-    return sorted(user.get_full_name() or user.get_username() for user in hospital.admins.all())
+def names_of_admins(admins: Iterable[User]) -> list[str]:
+    return sorted(user.get_full_name() or user.get_username() for user in admins)
