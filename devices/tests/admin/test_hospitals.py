@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from devices.access.actor import SYSTEM
@@ -96,6 +97,19 @@ def test_merge_requires_another_hospital_as_its_target(operator: Client, rs_a: H
     for fields in ({}, {"into": rs_a.pk}):
         assert act(operator, rs_a, confirmed="1", **fields).context["form"].errors
     assert Hospital.objects.count() == 2
+
+
+def test_page_of_a_hospital_names_its_admins_to_them_and_to_operators_only(
+    operator: Client, ratna: Client, rs_a: Hospital, rs_b: Hospital
+) -> None:
+    users.invite("Pak Budi", "budi@rs.example", [rs_b])
+    rs_a.admins.add(User.objects.create_superuser("hidden operator"))
+    for client in (operator, ratna):
+        page = client.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
+        assert re.search(r">\s*Ibu Ratna\s*<", page)
+        assert "Budi" not in page
+        assert "hidden operator" not in page
+    assert ratna.get(f"{HOSPITALS}{rs_b.pk}/change/").status_code == 404
 
 
 def test_hospital_admin_cannot_change_hospitals(ratna: Client, rs_a: Hospital, rs_b: Hospital) -> None:

@@ -100,10 +100,9 @@ def test_keys_and_devices_are_named_with_links(operator: Client, rs_a: Hospital)
     operator.post(f"/admin/devices/device/{device.pk}/audit-trail/", {"format": "csv"})
     exported, inactive, denied = sentences(operator)[:3]
     assert exported == "operator downloaded the audit trail of Cuff 1 format: CSV"
-    assert inactive.startswith(
-        "A client without a valid key sent a request with the inactive API key reader status: 401"
-    )
-    assert denied.startswith("reader sent a request that was denied status: 403")
+    assert inactive.startswith("A client without a valid key sent a request with the inactive API key reader ")
+    assert denied.startswith("reader sent a request that was denied ")
+    assert "status: 403" in denied
     found = links(operator)
     assert (f"/admin/devices/apikey/{reader.key.pk}/change/", "reader") in found
     assert (f"/admin/devices/historicaldevice/?id={device.pk}", "Cuff 1") in found
@@ -137,10 +136,10 @@ def test_objects_that_no_longer_exist_keep_their_name_or_number(
         user_id=4711,
         username="gone",
         object_type="user",
-        object_id=9,
+        object_id=4712,
     )
     page = sentences(operator)
-    assert page[0] == "gone changed the user #9"
+    assert page[0] == "gone changed the user #4712"
     assert "A command removed Ibu Ratna from the admins of RS Harapan" in page
     event = AuditEvent.objects.get(action=Action.HOSPITAL_ADMIN_REMOVED, object_id=ratna.pk)
     assert "RS Harapan" in operator.get(f"{AUDIT}{event.pk}/change/").content.decode()
@@ -184,7 +183,7 @@ def test_events_are_filtered_by_hospital_and_key(
     reader = issue("reader", read_only=True)
     Api(reader.text).post("/api/devices", device_payload(1))
     found = sentences(operator, query=query.format(rs_a=rs_a.pk, key=reader.key.pk))
-    assert [text.partition(" status:")[0] for text in found] == expected
+    assert [re.sub(r" (?:status|route|method): .*", "", text) for text in found] == expected
 
 
 def test_log_has_one_name_and_leads_to_the_changes_of_devices(operator: Client) -> None:
