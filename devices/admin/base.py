@@ -93,6 +93,7 @@ class RegistryModelAdmin(ModelAdmin):
     empty_value_display = "–"
     paginator = LargePaginator
     show_full_result_count = False
+    warn_unsaved_form = True  # static/devices/session.js relies on it
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in self.lookups
