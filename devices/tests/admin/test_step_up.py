@@ -28,6 +28,8 @@ GUARDED_VIEWS = {
     "admin/devices/apikey/add/",
     "admin/devices/staffuser/add/",
     "admin/devices/staffuser/<path:object_id>/change/",  # POST
+    "admin/devices/staffuser/<path:object_id>/new-link/",
+    "admin/devices/staffuser/<path:object_id>/reset-two-factor/",
 }
 GUARDED_ACTIONS = {
     ("staffuser", "send_link"),
@@ -56,6 +58,7 @@ OWN = {  # these pages require a code, a password or the token of a link themsel
 EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are listed above
     "(root)",
     "admin/",
+    "admin/help/",
     "admin/autocomplete/",
     "admin/search/",
     "admin/password_change/done/",
@@ -64,6 +67,7 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
     "admin/^(?P<app_label>devices)/$",
     "admin/(?P<url>.*)$",
     "admin/devices/apikey/<path:object_id>/change/",  # GET
+    "admin/devices/staffuser/<path:object_id>/link/",  # shows a link that was just created
     "admin/devices/device/add/",
     "admin/devices/device/<path:object_id>/change/",
     "admin/devices/device/import/template<str:ending>",
@@ -121,7 +125,7 @@ def test_guarded_view_requires_confirmation_and_writes_nothing(
     path = "/" + route.replace("<path:object_id>", str(user.pk))
     form = user_form(rs_a) if "staffuser" in route else {"name": "ward app", "naming": "snake_case"}
     before = sign_in_state()
-    assert asks_to_confirm(stale.get(path)) == path.endswith("/add/")
+    assert asks_to_confirm(stale.get(path)) == (not path.endswith("/change/"))
     assert asks_to_confirm(stale.post(path, form))
     assert sign_in_state() == before
 
