@@ -41,7 +41,7 @@
     const words = document.createElement("p");
     words.textContent = text;
     bar.append(words, control);
-    document.body.append(bar);
+    document.body.prepend(bar);
   };
 
   const showEnded = () => {

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from devices.models import Device, Hospital, Session
-from devices.tests.support.admin.browser import PASSWORD, Visit, sign_in
+from devices.tests.support.admin.browser import NARROW, PASSWORD, Visit, sign_in
 
 ADD = "/admin/devices/device/add/"
 
@@ -15,7 +15,7 @@ def form(visit: Visit, ratna: User, rs_a: Hospital) -> Page:
     """The form of a new device with entered values, in the browser of a user with a password."""
     ratna.set_password(PASSWORD)
     ratna.save()
-    page = visit("/admin/login/")
+    page = visit("/admin/login/", viewport=NARROW)  # where the bar could cover the button
     sign_in(page, "ratna@rs.example", PASSWORD)
     page.goto(ADD)
     page.get_by_label("Name").fill("Cuff 9")
