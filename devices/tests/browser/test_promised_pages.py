@@ -1,4 +1,4 @@
-"""Open by clicks every page that the guide of hospital admins promises: a missing link fails."""
+"""Open by clicks every page that the guide of hospital admins describes: a missing link fails."""
 
 from typing import Any
 
