@@ -17,7 +17,7 @@ from django_otp import middleware as otp
 
 from cexup import middleware
 from devices.accounts import sign_in_limits
-from devices.admin import two_factor
+from devices.admin import sign_in, two_factor
 
 
 def skipped_by_api(base: Any) -> Any:
@@ -58,7 +58,7 @@ PageMiddleware = skipped_by_api(HtmlMiddleware)
 SessionMiddleware = skipped_by_api(sessions.SessionMiddleware)
 ClearSiteDataMiddleware = skipped_by_api(middleware.ClearSiteDataMiddleware)
 AuthenticationMiddleware = skipped_by_api(auth.AuthenticationMiddleware)
-LoginRequiredMiddleware = skipped_by_api(auth.LoginRequiredMiddleware)
+LoginRequiredMiddleware = skipped_by_api(sign_in.LoginRequiredMiddleware)
 MessageMiddleware = skipped_by_api(messages.MessageMiddleware)
 SessionEndMiddleware = skipped_by_api(middleware.SessionEndMiddleware)
 OTPMiddleware = skipped_by_api(otp.OTPMiddleware)

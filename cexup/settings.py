@@ -105,6 +105,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "devices.templatetags.operator_contact.context",
             ],
         },
     },
@@ -238,6 +239,15 @@ if BREACHED_PASSWORDS := env.text("BREACHED_PASSWORDS", "", check=environment.is
         {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator", "OPTIONS": breached}
     ]
 
+# The contact that users see: devices/templatetags/operator_contact.py.
+is_email = validate.Regexp(r"^$|^[^@\s,]+@[^@\s,]+\.[^@\s,]+$", error="Use an email address, such as help@example.org.")
+is_phone = validate.Regexp(
+    r"^$|^\+?[1-9][\d .-]{6,18}\d$", error="Use a number with country code, such as +62 812 345678."
+)
+OPERATOR_NAME = env.str("OPERATOR_NAME", "")
+OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", "", validate=is_email)
+OPERATOR_WHATSAPP = env.str("OPERATOR_WHATSAPP", "", validate=is_phone)
+
 # --- The API: ../docs/api/README.md -----------------------------------------------------------------------------------
 
 API_FIRST_PAGE = env.int("API_FIRST_PAGE", 1, validate=validate.OneOf([0, 1]))
@@ -294,13 +304,14 @@ UNFOLD = {
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("devices/favicon.svg")}],
     "STYLES": [lambda request: static("devices/pages.css")],
-    "SCRIPTS": [lambda request: static("devices/labels.js")],
+    "SCRIPTS": [lambda request: static("devices/labels.js"), lambda request: static("devices/session.js")],
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {
         "navigation": [
             {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
             {"title": _("Two-factor authentication"), "link": reverse_lazy("two_factor_settings")},
             {"title": _("Your sessions"), "link": reverse_lazy("your_sessions")},
+            {"title": _("Help"), "link": reverse_lazy("help")},
         ]
     },
     "DASHBOARD_CALLBACK": "devices.admin.dashboard.dashboard",
@@ -320,6 +331,7 @@ TIME_ZONE = env.text(
 )  # of the admin; the database stores UTC
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [("guide", BASE_DIR / "docs/images")]  # the pictures of the help page
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

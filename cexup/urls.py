@@ -21,6 +21,7 @@ urlpatterns = [
     path("admin/two-factor/set-up/", two_factor.settings_view, name="two_factor_settings"),
     path("admin/password_change/", admin.site.admin_view(account.ChangePassword.as_view()), name="change_password"),
     path("admin/sessions/", account.your_sessions, name="your_sessions"),
+    path("admin/help/", account.help_page, name="help"),
     path("admin/autocomplete/", admin.site.admin_view(autocomplete_view)),
     path("admin/", admin.site.urls),
     re_path("^healthz/?$", health.healthz),

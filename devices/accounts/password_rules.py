@@ -5,6 +5,7 @@ passwords are also looked up without padding. In addition, a password must have 
 well-known words.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
@@ -50,14 +51,14 @@ class OwnCharactersValidator:
 
     def validate(self, password: str, user: Any = None) -> None:
         text = _folded(password)
-        words = sorted(WORDS | _names(user), key=len, reverse=True)
+        words = sorted(WORDS | _names(user) | _own_names(user), key=len, reverse=True)
         if min(_own_characters(text, words), _own_characters(text.translate(LEET), words)) < OWN_CHARACTERS:
             raise ValidationError(self.get_help_text(), code="password_of_known_words")
 
     def get_help_text(self) -> str:
         return _(
-            "Your password must have at least %(count)d different characters that are not part of years, repetitions "
-            "or well-known words, such as the name of a hospital."
+            "Your password must have at least %(count)d different characters that are not part of years, repetitions, "
+            "well-known words, your name or the name of a hospital."
         ) % {"count": OWN_CHARACTERS}
 
 
@@ -88,4 +89,15 @@ def _names(user: Any) -> set[str]:
     former = HospitalAlias.objects.filter(hospital__in=hospitals).values_list("name_folded", flat=True)
     names = [*hospitals.values_list("name_folded", flat=True), *former]
     words = {word for name in names for word in (*name.split(), "".join(name.split()))}
+    return {word for word in words if len(word) >= SHORTEST_NAME}
+
+
+def _own_names(user: Any) -> set[str]:
+    """Return the parts of the user's name and email address, and each of the two without spaces and punctuation.
+
+    Django's validator of similar attributes accepts a name with some other characters around it.
+    """
+    texts = [getattr(user, name, "") or "" for name in ("first_name", "last_name", "username", "email")]
+    parts = [re.findall(r"\w+", _folded(text).partition("@")[0].replace("_", " ")) for text in texts]
+    words = {word for found in parts for word in (*found, "".join(found))}
     return {word for word in words if len(word) >= SHORTEST_NAME}

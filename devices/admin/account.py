@@ -13,14 +13,20 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminPasswordToggleWidget
 
 from devices.accounts import sessions, users
-from devices.admin import step_up
+from devices.admin import sign_in, step_up
 from devices.admin.identity import ChangePasswordForm, render_page
+from devices.models import Hospital
+
+RULES = _(
+    "At least 12 characters. Do not use only common words, years, your name or the name of a hospital. Four words that "
+    "do not belong together make a good password."
+)
 
 
 class AdminContextMixin:
@@ -30,18 +36,37 @@ class AdminContextMixin:
         return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}  # type: ignore[misc]
 
 
-class ChangePassword(AdminContextMixin, PasswordChangeView):
+class NewPasswordMixin:
+    """Show the rules of passwords in one text, and let users see what they type."""
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)  # type: ignore[misc]
+        for name, field in form.fields.items():
+            use = "current-password" if name == "old_password" else "new-password"
+            field.widget = UnfoldAdminPasswordToggleWidget(attrs={"autocomplete": use})
+        form.fields["new_password1"].help_text = RULES
+        form.fields["new_password2"].label, form.fields["new_password2"].help_text = _("New password again"), ""
+        return form
+
+
+class ChangePassword(NewPasswordMixin, AdminContextMixin, PasswordChangeView):
     """Replaces the page of Django's admin, whose form cannot be configured."""
 
     form_class = ChangePasswordForm
-    success_url = reverse_lazy("admin:password_change_done")
+    template_name = "admin/change_password.html"
+    success_url = reverse_lazy("admin:index")
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "request": self.request}
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        messages.success(self.request, _("Your password was changed. All your other sessions were ended."))
+        return response
+
 
 @method_decorator(login_not_required, "dispatch")
-class SetPassword(AdminContextMixin, PasswordResetConfirmView):
+class SetPassword(NewPasswordMixin, AdminContextMixin, PasswordResetConfirmView):
     template_name = "admin/set_password.html"
     token_generator = users.link_tokens
     success_url = reverse_lazy("admin:login")
@@ -58,15 +83,16 @@ class SetPassword(AdminContextMixin, PasswordResetConfirmView):
             return user
         return User.objects.select_for_update().filter(pk=user.pk).first()
 
-    def get_form(self, form_class: Any = None) -> Any:
-        form = super().get_form(form_class)
-        for field in form.fields.values():
-            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
-        return form
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        if not self.validlink:
+            return {**super().get_context_data(**kwargs), "title": _("This link was already used or has expired")}
+        hospitals = Hospital.objects.filter(admins=self.user).order_by("name")
+        return {**super().get_context_data(**kwargs), "recipient": self.user, "hospitals": hospitals}
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         axes.utils.reset(username=form.user.get_username())  # a new password ends a lockout
+        self.request.session[sign_in.USER_NAME] = form.user.get_username()
         messages.success(self.request, _("Your password is set. You can sign in now."))
         return response
 
@@ -89,3 +115,8 @@ def your_sessions(request: HttpRequest) -> HttpResponse:
 def sessions_ended(count: int) -> str:
     text = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
     return text % {"count": count}
+
+
+def help_page(request: HttpRequest) -> HttpResponse:
+    """Show the guide for hospital admins in the language of the page. Its source is docs/hospital-admins.md."""
+    return render_page(request, "admin/help.html", title=_("Help"), guide=f"admin/guide/{get_language()}.html")

@@ -170,6 +170,7 @@ class RegistryModelAdmin(ModelAdmin):
     paginator = LargePaginator
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
+    warn_unsaved_form = True  # static/devices/session.js relies on it
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in self.autocomplete_fields:

@@ -184,14 +184,15 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _item(_("Changes"), "history", "devices_historicaldevice_changelist"),
         _item(_("Hospitals"), "local_hospital", "devices_hospital_changelist"),
     ]
+    guide = {"separator": True, "items": [{"title": _("Help"), "icon": "help", "link": reverse("help")}]}
     if not is_operator(request):
-        return [{"items": devices}]
+        return [{"items": devices}, guide]
     access = [
         _item(_("Users"), "group", "devices_staffuser_changelist"),
         _item(_("API keys"), "key", "devices_apikey_changelist"),
         _item(_("Audit log"), "policy", "devices_auditevent_changelist"),
     ]
-    return [{"items": devices}, {"title": _("Access"), "separator": True, "items": access}]
+    return [{"items": devices}, {"title": _("Access"), "separator": True, "items": access}, guide]
 
 
 def _item(title: str, icon: str, view: str) -> dict[str, Any]:

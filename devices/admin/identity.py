@@ -74,7 +74,7 @@ class CodeForm(IdentityForm):
         label=_("Code"),
         max_length=20,
         widget=UnfoldAdminTextInputWidget(
-            attrs={"autocomplete": "one-time-code", "inputmode": "text", "autofocus": True, "spellcheck": "false"}
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "autofocus": True, "spellcheck": "false"}
         ),
     )
 
@@ -99,6 +99,33 @@ class CodeForm(IdentityForm):
     def clean(self) -> None:
         if self.errors.keys() == {"code"}:  # after a wrong password no code is checked
             denials.record_denial(self.request, Action.CODE_REJECTED, obj=self.user)
+
+
+class CodeOrRecoveryCodeForm(CodeForm):
+    """Accept a code of the app or a recovery code.
+
+    A recovery code has letters, which the keyboard of phones for `inputmode=numeric` lacks. So it has its own field.
+    """
+
+    recovery_code = forms.CharField(
+        label=_("Recovery code"),
+        max_length=20,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"autocapitalize": "none", "autocomplete": "off", "autocorrect": "off", "spellcheck": "false"}
+        ),
+    )
+    field_order = ("recovery_code", "code")  # `clean_code` reads both
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].required = False
+
+    def clean_code(self) -> str:
+        self.cleaned_data["code"] = self.cleaned_data["code"] or self.cleaned_data.get("recovery_code", "")
+        if not self.cleaned_data["code"]:
+            raise ValidationError(self.fields["code"].error_messages["required"], code="required")
+        return super().clean_code()
 
 
 class SetUpForm(CodeForm, PasswordForm):

@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from devices.accounts import sessions, sign_in_limits, two_factor
-from devices.admin.identity import CodeForm, PasswordForm, accept, render_page
+from devices.admin.identity import CodeOrRecoveryCodeForm, PasswordForm, accept, render_page
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
 
@@ -57,7 +57,9 @@ def ask(request: HttpRequest, kept_fields: tuple[str, ...], resume: Callable[[],
 
     The form is shown at the requested URL, so no parameter for the target is needed.
     """
-    by, form_class = ("code", CodeForm) if two_factor.is_enrolled(request.user) else ("password", PasswordForm)
+    by, form_class = (
+        ("code", CodeOrRecoveryCodeForm) if two_factor.is_enrolled(request.user) else ("password", PasswordForm)
+    )
     is_sent = f"{PREFIX}-{by}" in request.POST  # this form was sent, not the form of the guarded page
     if is_sent:
         sign_in_limits.check(request)

@@ -17,7 +17,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from devices.accounts import sessions, two_factor
-from devices.admin.identity import CodeForm, SetUpForm, accept, render_page
+from devices.admin.identity import CodeOrRecoveryCodeForm, SetUpForm, accept, render_page
 
 for model in (TOTPDevice, StaticDevice):  # the pages of these models would show secrets
     admin.site.unregister(model)
@@ -48,7 +48,7 @@ class TwoFactorMiddleware:
 
 @never_cache
 def verify_view(request: HttpRequest) -> HttpResponse:
-    form = CodeForm(request.POST or None, request=request)
+    form = CodeOrRecoveryCodeForm(request.POST or None, request=request)
     if not form.is_valid():
         return render_page(request, "admin/two_factor.html", title=_("Enter a code"), form=form)
     accept(form)
@@ -79,15 +79,17 @@ def _set_up(request: HttpRequest) -> HttpResponse:
         "admin/two_factor_set_up.html",
         title=_("Two-factor authentication"),
         form=form,
+        app_url=app.config_url,
         qr=segno.make(app.config_url, error="m").svg_data_uri(scale=5, border=2, light="#fff"),
         secret=two_factor.format_secret(app),
+        is_optional=settings.STAFF_OTP == "optional",
     )
 
 
 def _manage(request: HttpRequest) -> HttpResponse:
     """Renew the recovery codes or turn it off. Both need a code, because the session could be stolen."""
     user: Any = request.user
-    form = CodeForm(request.POST or None, request=request)
+    form = CodeOrRecoveryCodeForm(request.POST or None, request=request)
     is_optional = settings.STAFF_OTP == "optional"
     if not form.is_valid():
         context = {"form": form, "left": two_factor.recovery_codes_left(user), "is_optional": is_optional}

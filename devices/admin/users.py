@@ -3,32 +3,40 @@
 Django's UserAdmin is not used, because a user's hospitals define the permissions, and users set their own passwords.
 """
 
+from datetime import timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import RelatedDropdownFilter
-from unfold.forms import AuthenticationForm
+from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from devices.accounts import notifications, sessions, two_factor, users
+from devices.accounts import notifications, sessions, two_factor, user_states, users
+from devices.accounts.user_states import UserState
 from devices.admin import confirmation, step_up
 from devices.admin.account import sessions_ended
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.audit_log import AuditLogMixin
-from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin
+from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin, is_id
 from devices.models import Hospital, StaffUser
 from devices.registry import device_fields
 
@@ -36,19 +44,14 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class SignInForm(AuthenticationForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["username"].label = _("Email or user name")
-
-    def clean_username(self) -> str:
-        text: str = self.cleaned_data["username"]
-        return text if User.objects.filter(username=text).exists() else users.normalize_username(text)
-
-
-admin.site.login_form = SignInForm
-
-
+LINK = "password_link"  # in the session: a created link that was not yet shown
+STATE_COLORS = {
+    UserState.INVITED: "info",
+    UserState.LINK_EXPIRED: "warning",
+    UserState.ACTIVE: "success",
+    UserState.LOCKED: "danger",
+    UserState.INACTIVE: "default",
+}
 SIGN_IN_FIELDS = ("email", "hospitals", "is_active")
 KEPT_FIELDS = ("first_name", *SIGN_IN_FIELDS, "_save", "_continue", "_addanother")  # for step_up
 
@@ -97,7 +100,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
 @admin.register(StaffUser)
 class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryModelAdmin):
     form = UserForm
-    list_display = ("__str__", "username", "hospital_names", "is_superuser", "is_active", "last_login")
+    list_display = ("__str__", "sign_in_name", "hospital_names", "state", "two_factor", "last_login")
     list_filter = (("hospitals", RelatedDropdownFilter), "is_superuser", "is_active", "last_login")
     lookups = (
         *("hospitals__id__exact", "is_superuser__exact", "is_active__exact"),
@@ -107,30 +110,79 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
     actions = ("send_link", "reset_two_factor", "end_sessions")
-    add_view = step_up.required(*KEPT_FIELDS)(RegistryModelAdmin.add_view)
+    actions_detail = ("new_link", "reset_two_factor_of", *AuditExportMixin.actions_detail)
     change_view = step_up.required(*KEPT_FIELDS, reading=False)(RegistryModelAdmin.change_view)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StaffUser]:
         queryset: QuerySet[StaffUser] = super().get_queryset(request).prefetch_related("hospitals")
-        return queryset
+        return user_states.with_states(queryset)
+
+    def get_custom_urls(self) -> tuple[Any, ...]:
+        page = f"{self.opts.app_label}_{self.opts.model_name}_link"
+        return (*super().get_custom_urls(), ("<path:object_id>/link/", page, self.show_link))
 
     def get_fieldsets(self, request: HttpRequest, obj: StaffUser | None = None) -> Any:
         if obj is None:
-            return [(None, {"fields": ("first_name", "email", "hospitals")})]
+            invitation = render_to_string("admin/invitation.html", {"has_hospitals": Hospital.objects.exists()})
+            return [(None, {"fields": ("first_name", "email", "hospitals"), "description": invitation})]
         reason = why_protected(request, obj)
-        fields = ("first_name", "email", "hospital_names" if reason else "hospitals", "is_active", "number_of_sessions")
-        return [(None, {"fields": fields, "description": reason})]
+        hospitals = "hospital_names" if reason else "hospitals"
+        states = ("state_in_words", "two_factor_in_words", "number_of_sessions")
+        return [(None, {"fields": ("first_name", "email", hospitals, "is_active", *states), "description": reason})]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        return self._add_view(request, form_url, {"title": _("Invite a hospital admin"), **(extra_context or {})})
+
+    @step_up.required(*KEPT_FIELDS)
+    def _add_view(self, request: HttpRequest, *view: Any) -> HttpResponse:
+        return super().add_view(request, *view)  # type: ignore[no-any-return]
+
+    def render_change_form(self, request: HttpRequest, context: Any, add: bool = False, **view: Any) -> HttpResponse:
+        if add:  # the next page shows the link
+            context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, add=add, **view)  # type: ignore[no-any-return]
 
     def get_readonly_fields(self, request: HttpRequest, obj: StaffUser | None = None) -> Any:
         protected = (*SIGN_IN_FIELDS, "hospital_names") if obj and why_protected(request, obj) else ()
-        return ("number_of_sessions", *protected)
+        return ("state_in_words", "two_factor_in_words", "number_of_sessions", *protected)
 
     def has_delete_permission(self, request: HttpRequest, obj: StaffUser | None = None) -> bool:
         return False  # the history refers to users: deactivate them instead
 
     @admin.display(description=_("hospitals"))
-    def hospital_names(self, user: StaffUser) -> str:
+    def hospital_names(self, user: StaffUser) -> Any:
+        if user.is_superuser:
+            return _("Operator")
         return ", ".join(sorted(hospital.name for hospital in user.hospitals.all())) or "–"
+
+    @admin.display(description=_("email or user name"), ordering="username")
+    def sign_in_name(self, user: StaffUser) -> str | None:
+        return user.username if str(user) != user.username else None
+
+    @display(description=_("status"), label=STATE_COLORS)  # type: ignore[untyped-decorator]
+    def state(self, user: StaffUser) -> Any:
+        found = user_states.state_of(user)
+        return found.value, found.label
+
+    @admin.display(description=_("status"))
+    def state_in_words(self, user: StaffUser) -> Any:
+        """Return the status, and how a locked user can sign in again."""
+        found = user_states.state_of(user)
+        until = user_states.locked_until(user) if found is UserState.LOCKED else None
+        if until is None:
+            return found.label
+        text = gettext(
+            "Locked until %(time)s after too many wrong passwords. A new link to set a password ends this earlier."
+        )
+        return text % {"time": date_format(timezone.localtime(until), "TIME_FORMAT")}
+
+    @display(description=_("2FA"), label={"on": "success", "off": "default"})  # type: ignore[untyped-decorator]
+    def two_factor(self, user: Any) -> Any:
+        return "on" if user.has_two_factor else "off", self.two_factor_in_words(user)
+
+    @admin.display(description=_("two-factor authentication"))
+    def two_factor_in_words(self, user: Any) -> Any:
+        return _("On") if user.has_two_factor else _("Off")
 
     @admin.display(description=_("sessions"))
     def number_of_sessions(self, user: StaffUser) -> int:
@@ -149,7 +201,7 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
 
     def response_add(self, request: HttpRequest, obj: StaffUser, post_url_continue: str | None = None) -> HttpResponse:
         stored = StaffUser.objects.get(pk=obj.pk)  # read again: the token depends on the stored row
-        return self._show_link(request, stored)
+        return self._create_link(request, stored, is_new=True)
 
     @admin.action(description=_("New link to set a password"), permissions=["change"])
     @step_up.required(*step_up.ACTION)
@@ -158,7 +210,36 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
         if len(chosen) != 1:
             messages.error(request, _("Select exactly one user. Each link is personal."))
             return None
-        return None if self._is_protected(request, queryset) else self._show_link(request, chosen[0])
+        return None if self._is_protected(request, queryset) else self._create_link(request, chosen[0])
+
+    def has_sign_in_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Return whether the buttons that change how this user signs in are shown."""
+        if not self.has_change_permission(request):
+            return False
+        user = StaffUser.objects.filter(pk=object_id).first() if object_id and is_id(object_id) else None
+        return not (user and why_protected(request, user))
+
+    @action(  # type: ignore[untyped-decorator]
+        description=_("New link to set a password"), url_path="new-link", permissions=["sign_in"], icon="link"
+    )
+    @step_up.required(*step_up.ACTION)
+    def new_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        chosen = self._only(request, object_id)
+        if page := confirmation.render_confirmation(self, request, "send_link", chosen):
+            return page
+        response: HttpResponse | None = self.send_link(request, chosen)
+        return response or redirect(request.get_full_path())
+
+    @action(  # type: ignore[untyped-decorator]
+        description=_("Reset two-factor authentication"),
+        url_path="reset-two-factor",
+        permissions=["sign_in"],
+        icon="lock_reset",
+    )
+    @step_up.required(*step_up.ACTION)
+    def reset_two_factor_of(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        response: HttpResponse | None = self.reset_two_factor(request, self._only(request, object_id))
+        return response or redirect("admin:devices_staffuser_change", object_id)
 
     @admin.action(description=_("Reset two-factor authentication"), permissions=["change"])
     @step_up.required(*step_up.ACTION)
@@ -196,6 +277,49 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
             messages.error(request, reason)
         return bool(reason)
 
-    def _show_link(self, request: HttpRequest, user: StaffUser) -> HttpResponse:
-        url = request.build_absolute_uri(users.create_password_link(user))
-        return self.render_page(request, "admin/password_link.html", title=str(user), recipient=user, text=url)
+    def _only(self, request: HttpRequest, object_id: str) -> QuerySet[StaffUser]:
+        """Return the query set with this user.
+
+        Raises:
+            Http404: there is no such user.
+        """
+        chosen = self.get_queryset(request).filter(pk=object_id if is_id(object_id) else None)
+        if not chosen.exists():
+            raise Http404
+        return chosen
+
+    def _create_link(self, request: HttpRequest, user: StaffUser, *, is_new: bool = False) -> HttpResponse:
+        """Keep the new link in the session, whose data is encrypted, until the next page has shown it."""
+        link = request.build_absolute_uri(users.create_password_link(user))
+        request.session[LINK] = {"user": user.pk, "link": link, "is_new": is_new}
+        return redirect("admin:devices_staffuser_link", user.pk)
+
+    def show_link(self, request: HttpRequest, object_id: str, **_kwargs: Any) -> HttpResponse:
+        """Show the link once. After a reload of the page, the link is not shown or created again."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        user = self._only(request, object_id).get()
+        created = request.session.pop(LINK, None) or {}
+        if created.get("user") != user.pk:
+            messages.info(request, _("A link is shown only once. If it was not sent, create a new one."))
+            return redirect("admin:devices_staffuser_change", user.pk)
+        message = render_to_string(
+            "admin/password_link_message.html",
+            {
+                "user": user,
+                "link": created["link"],
+                "url": request.build_absolute_uri(reverse("admin:index")),
+                "expires": timezone.localtime(timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)),
+            },
+        )
+        mail = {"subject": gettext("Your access to the device registry"), "body": message}
+        return self.render_page(
+            request,
+            "admin/password_link.html",
+            title=(_("{name} was added") if created["is_new"] else _("Link for {name}")).format(name=user),
+            recipient=user,
+            text=created["link"],
+            message=message,
+            whatsapp_url=f"https://wa.me/?{urlencode({'text': message}, quote_via=quote)}",
+            email_url=f"mailto:{quote(user.email, safe='@')}?{urlencode(mail, quote_via=quote)}",
+        )

@@ -12,6 +12,8 @@
     more_horiz: { en: "More", id: "Lainnya" },
     more_vert: { en: "More", id: "Lainnya" },
     search: { en: "Search", id: "Cari" },
+    visibility: { en: "Show the characters", id: "Tampilkan karakter" },
+    visibility_off: { en: "Hide the characters", id: "Sembunyikan karakter" },
   };
   const CLICKED = "[x-on\\:click]:not(a[href], button, input, label, select)";
   const BOXES = ".select2-selection, .select2-selection [role=textbox], .select2-selection [role=searchbox]";

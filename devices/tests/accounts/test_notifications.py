@@ -111,7 +111,7 @@ def test_failure_of_the_mail_server_is_logged_and_has_no_other_effect(
 ) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", int(unused_port)
-    response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk})
+    response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}, follow=True)
     assert shown_link(response)
     assert "refused" in caplog.text
 

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import translation
 
-from devices.accounts import password_rules
+from devices.accounts import password_rules, users
 from devices.models import Hospital
 from devices.tests.support.admin.users import add_user, set_password, shown_link
 from devices.tests.support.services.server import ROOT
@@ -129,3 +129,15 @@ def _stderr(script: str, **variables: str) -> str:
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "cexup.settings", **variables}
     run = [sys.executable, "-c", script]
     return subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("email", ["siti@rs.example", "siti.nurhaliza@rs.example", "Siti_Nurhaliza@rs.example"])
+@pytest.mark.parametrize(
+    "password",
+    ["siti1234", "siti12345678", "Siti-Nurhaliza-1", "sitinurhaliza77", "nurhaliza.siti.12", "S1t1Nurhal1za!9"],
+)
+def test_password_made_of_the_users_own_name_is_refused(rs_a: Hospital, email: str, password: str) -> None:
+    name = "Siti Nurhaliza" if email.startswith("siti@") else "Bu Admin"
+    user = users.invite(name, email, [rs_a])
+    assert codes(password, user)
+    assert codes("pagi-cerah-7", user) == []

@@ -29,6 +29,8 @@ GUARDED_VIEWS = {
     "admin/devices/apikey/<path:object_id>/rotate/",
     "admin/devices/staffuser/add/",
     "admin/devices/staffuser/<path:object_id>/change/",  # POST
+    "admin/devices/staffuser/<path:object_id>/new-link/",
+    "admin/devices/staffuser/<path:object_id>/reset-two-factor/",
 }
 GUARDED_ACTIONS = {
     ("staffuser", "send_link"),
@@ -57,6 +59,7 @@ OWN = {  # these pages require a code, a password or the token of a link themsel
 EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are listed above
     "(root)",
     "admin/",
+    "admin/help/",
     "admin/autocomplete/",
     "admin/search/",
     "admin/password_change/done/",
@@ -66,6 +69,7 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
     "admin/(?P<url>.*)$",
     "admin/devices/apikey/<path:object_id>/change/",  # GET
     "admin/devices/apikey/<path:object_id>/revoke/",  # removes access
+    "admin/devices/staffuser/<path:object_id>/link/",  # shows a link that was just created
     "admin/devices/device/add/",
     "admin/devices/device/<path:object_id>/change/",
     "admin/devices/device/export<str:file_format>",

@@ -52,14 +52,14 @@ def test_weak_password_is_rejected(operator: Client, rs_a: Hospital) -> None:
 
 def test_new_link_sets_a_lost_password(operator: Client, ratna: Client) -> None:
     user = StaffUser.objects.get(first_name="Ibu Ratna")
-    response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk})
+    response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}, follow=True)
     assert "Your password is set." in set_password(Client(), shown_link(response), "sore-teduh-8").content.decode()
 
 
 def test_new_link_invalidates_the_previous_one(operator: Client, rs_a: Hospital) -> None:
     first = shown_link(add_user(operator, rs_a))
     user = StaffUser.objects.get(first_name="Ibu Ratna")
-    second = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}))
+    second = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}, follow=True))
     assert "new_password1" not in Client().get(first, follow=True).content.decode()
     assert "Your password is set." in set_password(Client(), second, "sore-teduh-8").content.decode()
 
@@ -134,7 +134,7 @@ def test_new_password_ends_a_lockout(operator: Client, ratna: Client) -> None:
     user = StaffUser.objects.get(first_name="Ibu Ratna")
     browser, form = Client(), {"username": "ratna@rs.example", "password": "wrong"}
     assert [browser.post("/admin/login/", form).status_code for _ in range(5)][-1] == 429
-    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}))
+    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}, follow=True))
     set_password(browser, path, "sore-teduh-8")
     assert browser.post("/admin/login/", form | {"password": "sore-teduh-8"}).status_code == 302
 

@@ -330,7 +330,7 @@ def test_no_secret_is_recorded(user: User, operator: Client, ratna: Client, rs_a
     browser.post(CHECK, {"code": recovery[0]})
     browser.post(CHECK, {"code": "wrongcode1"})
     browser.get(SET_UP)
-    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": ratna_user.pk}))
+    path = shown_link(operator.post(USERS, {"action": "send_link", "_selected_action": ratna_user.pk}, follow=True))
     set_password(Client(), path, "sore-teduh-8")
     for password in (WRONG, PASSWORD):
         sign_in(Client(), password)

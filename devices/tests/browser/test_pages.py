@@ -25,6 +25,7 @@ PAGES = {
     "password_change_done": "/admin/password_change/done/",
     "two_factor_settings": "/admin/two-factor/set-up/",
     "your_sessions": "/admin/sessions/",
+    "help": "/admin/help/",
     "devices_device_changelist": "/admin/devices/device/",
     "devices_device_add": "/admin/devices/device/add/",
     "devices_device_download_trail": "/admin/devices/device/{device}/audit-trail/",
@@ -44,6 +45,8 @@ PAGES = {
     "devices_staffuser_add": "/admin/devices/staffuser/add/",
     "devices_staffuser_download_trail": "/admin/devices/staffuser/{staffuser}/audit-trail/",
     "devices_staffuser_change": "/admin/devices/staffuser/{staffuser}/change/",
+    "devices_staffuser_new_link": "/admin/devices/staffuser/{staffuser}/new-link/",
+    "devices_staffuser_reset_two_factor_of": "/admin/devices/staffuser/{staffuser}/reset-two-factor/",
     "devices_staffuser_history": "/admin/devices/staffuser/{staffuser}/history/",
     "devices_apikey_changelist": "/admin/devices/apikey/",
     "devices_apikey_add": "/admin/devices/apikey/add/",
@@ -58,6 +61,7 @@ PAGES = {
 }
 SIGNED_OUT = {"login": "/admin/login/", "set_password": "{link}"}
 OTHER_TESTS = {  # opened by other tests
+    "devices_staffuser_link",
     "devices_device_import_preview",
     "devices_device_restore",
     "two_factor",

@@ -50,7 +50,7 @@ def test_user_is_added_after_confirmation(visit: Visit, operator: User, rs_a: Ho
     page.get_by_label("Email").fill("sari@rs.example")
     page.locator("#id_hospitals + .select2").click()
     page.get_by_role("option", name="RS Harapan").click()
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Create the invitation link").click()
     confirm(page, PASSWORD)
     expect(page.get_by_text("Send this link only to Ibu Sari")).to_be_visible()
 

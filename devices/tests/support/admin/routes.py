@@ -20,6 +20,7 @@ admin/set-password/<uidb64>/<token>/                   200 302 200 200 200 200 |
 admin/two-factor/                                      302 200 200 200 200 200 | 302 200 200 200 200 200
 admin/two-factor/set-up/                               302 302 200 200 200 200 | 302 302 200 200 200 200
 admin/sessions/                                           302 302 200 200 200 200 | 302 302 302 302 302 302
+admin/help/                                            302 302 200 200 200 200 | 302 302 200 200 200 200
 admin/autocomplete/                                       302 302 403 200 200 200 | 302 302 405 405 405 405
 admin/search/                                             302 302 200 200 200 200 | 302 302 200 200 200 200
 admin/                                                    302 302 200 200 200 200 | 302 302 200 200 200 200
@@ -67,7 +68,10 @@ admin/devices/hospital/<path:object_id>/delete/           302 302 403 403 403 40
 admin/devices/hospital/<path:object_id>/change/           302 302 403 404 200 200 | 302 302 403 403 403 302
 admin/devices/hospital/<path:object_id>/                  302 302 302 302 302 302 | 302 302 302 302 302 302
 admin/devices/staffuser/                                     302 302 403 403 403 200 | 302 302 403 403 403 302
-admin/devices/staffuser/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/staffuser/add/                                 302 302 403 403 403 200 | 302 302 403 403 403 302
+admin/devices/staffuser/<path:object_id>/link/               302 302 403 403 403 302 | 302 302 403 403 403 302
+admin/devices/staffuser/<path:object_id>/new-link/           302 302 403 403 403 200 | 302 302 403 403 403 200
+admin/devices/staffuser/<path:object_id>/reset-two-factor/   302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/staffuser/<path:object_id>/audit-trail/        302 302 403 403 403 200 | 302 302 403 403 403 200
 admin/devices/staffuser/<path:object_id>/history/            302 302 403 403 403 302 | 302 302 403 403 403 302
 admin/devices/staffuser/<path:object_id>/delete/             302 302 403 403 403 403 | 302 302 403 403 403 403

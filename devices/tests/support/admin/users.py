@@ -21,10 +21,13 @@ def password_hash() -> str:
 
 def add_user(client: Client, *hospitals: Hospital, **fields: Any) -> Any:
     form = {"first_name": "Ibu Ratna", "email": "Ratna@RS-Harapan.example", **fields}
-    return client.post(f"{USERS}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]})
+    return client.post(f"{USERS}add/", form | {"hospitals": [hospital.pk for hospital in hospitals]}, follow=True)
 
 
 def shown_link(response: Any) -> str:
+    """Return the path of the link on the page to which the response redirects."""
+    if response.status_code == 302:
+        response = response.client.get(response.headers["Location"])
     match = re.search(r"http://testserver(/admin/set-password/[^<\s]+)", response.content.decode())
     assert match
     return match[1]
