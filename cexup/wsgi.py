@@ -17,7 +17,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     """Pass the request to Django, in a form that Django can read."""
     content_type = environ.get("CONTENT_TYPE")
     if content_type and ";" in content_type:
-        environ = {**environ, "CONTENT_TYPE": _without_charset(content_type)}
+        environ = {**environ, "CONTENT_TYPE": _without_charset(content_type), "registry.content_type": content_type}
     if environ.get("wsgi.input_terminated") and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
         environ = _with_length(environ)
     return django(environ, start_response)

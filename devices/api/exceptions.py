@@ -105,6 +105,12 @@ class CompressedBody(APIException):
     accepted = "identity"  # sent as Accept-Encoding (RFC 9110, 12.5.3)
 
 
+class UnknownCharset(APIException):
+    status_code = status.HTTP_415_UNSUPPORTED_MEDIA_TYPE
+    default_detail = _("The charset of the Content-Type is unknown. Send the body in UTF-8.")
+    default_code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
+
+
 class IdempotencyKeyReused(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_detail = _("This Idempotency-Key was used for a different request. Use a new key for each request.")

@@ -164,8 +164,10 @@ BODY = {
         (
             "Unsupported content type. Send the body as application/json.",
             "Compressed bodies are not supported. Send the body without Content-Encoding.",
+            "The charset of the Content-Type is unknown. Send the body in UTF-8.",
         ),
-        "The `Content-Type` of the request is not `application/json`, or the body is compressed (`Content-Encoding`).",
+        "The `Content-Type` of the request is not `application/json`, its charset does not exist, or the body is "
+        "compressed (`Content-Encoding`).",
         "Send JSON with `Content-Type: application/json`. In curl, use `--json` or `-H`. Do not compress the body.",
     ),
     ErrorCode.BODY_REQUIRED: ErrorInfo(
