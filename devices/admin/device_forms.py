@@ -39,7 +39,7 @@ MAC_ATTRIBUTES = {
 # After the message that a device has this name or MAC address, if the device is out of scope.
 NAME_ELSEWHERE = _(
     "It is not in your hospitals, and a name can be used only once. Add the ward or the name of your hospital, for "
-    "example “%(name)s – %(hospital)s”."
+    "example “Tensimeter 1 – %(hospital)s”."
 )
 MAC_ELSEWHERE = _("It is not in your hospitals. Compare the address with the label on the device, or ask an operator.")
 
@@ -103,7 +103,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
             return format_html('{} <a href="{}" class="underline">{}</a>', problem.message, url, other)
         hint: object = MAC_ELSEWHERE
         if problem.field == "device_name":
-            hint = NAME_ELSEWHERE % {"name": value, "hospital": self.cleaned_data.get("device_holder") or "RS Harapan"}
+            hint = NAME_ELSEWHERE % {"hospital": self.cleaned_data.get("device_holder") or "RS Harapan"}
         return format_lazy("{} {}", problem.message, hint)
 
     def is_unchanged(self, device: Device) -> bool:

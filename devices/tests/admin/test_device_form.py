@@ -96,7 +96,7 @@ def test_name_of_another_hospitals_device_is_explained(
 ) -> None:
     page = ratna.post(ADD, form(device_name="Cuff 2", device_holder=rs_a.pk)).content.decode()
     assert "A device with this name is already registered. It is not in your hospitals" in page
-    assert "“Cuff 2 – RS Harapan”" in page
+    assert "“Tensimeter 1 – RS Harapan”" in page
     assert ("RS Sehat" in page, f"{LIST}{devices['b'].pk}/" in page) == (False, False)
 
 
