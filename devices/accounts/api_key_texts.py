@@ -34,7 +34,7 @@ def state_of(key: ApiKey) -> State:
 def describe_state(key: ApiKey) -> str:
     """Return the state in words, such as “expires in 23 hours”."""
     state = state_of(key)
-    if state == State.EXPIRING:
+    if state == State.EXPIRING and key.expires_at:
         left: str = timeuntil(key.expires_at, depth=1)
         return _("expires in %(time)s") % {"time": left.replace("\xa0", " ")}
     return {State.ACTIVE: _("active"), State.EXPIRED: _("expired"), State.REVOKED: _("revoked")}[state]

@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import DropdownFilter
@@ -124,7 +125,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
 
     @admin.display(description=_("rate limit"))
     def rate_in_words(self, key: ApiKey) -> Any:
-        return key.rate or format_html(_("{} (the default of this registry)"), settings.API_RATE)
+        return key.rate or format_lazy(_("{} (the default of this registry)"), settings.API_RATE)
 
     @admin.display(description=_("issued"), ordering="created_at")
     def issued(self, key: ApiKey) -> Any:
@@ -182,7 +183,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     def revoke(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], cancel_url: str | None = None
     ) -> HttpResponse | None:
-        context = {"keys": describe(queryset), "cancel_url": cancel_url}
+        context: dict[str, Any] = {"keys": describe(queryset), "cancel_url": cancel_url}
         if page := confirmation.render_confirmation(self, request, "revoke", queryset, **context):
             return page
         by = actor.actor_from_request(request, Channel.ADMIN)
@@ -200,7 +201,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
             messages.error(request, _("Select exactly one key to rotate. The new key is shown only once."))
             return None
         form = RotateForm(confirmation.form_data(request))
-        context = {"keys": describe(queryset), "cancel_url": cancel_url}
+        context: dict[str, Any] = {"keys": describe(queryset), "cancel_url": cancel_url}
         if page := confirmation.render_confirmation(self, request, "rotate", queryset, form, **context):
             return page
         overlap, old = timedelta(hours=form.cleaned_data["overlap"]), queryset.get()

@@ -39,7 +39,7 @@ class AuditExportForm(forms.Form):
 
 
 class AuditExportMixin(RegistryModelAdmin):
-    actions_detail = ("download_trail",)
+    actions_detail: tuple[str, ...] = ("download_trail",)
 
     def has_operator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)

@@ -141,7 +141,7 @@ class AuditEventAdmin(ReadOnlyMixin, OperatorOnlyMixin):
 
     @admin.display(description=_("event"))
     def event(self, event: Any) -> Any:
-        details = list(audit_details.describe(event, shortly=True))
+        details: list[Any] = list(audit_details.describe(event, shortly=True))
         if event.where and not audit_sentences.names_hospital(event):
             details.insert(0, (_("hospital"), event.where))
         text = format_html_join("; ", "{}: {}", details)

@@ -184,7 +184,7 @@ def _key(key: ApiKey | None, pk: int) -> Named:
     return Named(key.name, reverse("admin:devices_apikey_change", args=[pk]), api_key_texts.describe_token(key))
 
 
-def _hospital(hospital: Hospital | None, pk: int, merged: dict[int, str]) -> Named:
+def _hospital(hospital: Hospital | None, pk: int, merged: dict[int | None, str]) -> Named:
     if hospital is None:
         return Named(merged.get(pk, f"#{pk}"))
     return Named(hospital.name, reverse("admin:devices_hospital_change", args=[pk]))

@@ -38,7 +38,7 @@ class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at
         return name
 
 
-class TargetField(forms.ModelChoiceField):
+class TargetField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic at run time
     """A hospital. Its choices show how many devices it has, and who its admins are."""
 
     def label_from_instance(self, hospital: Any) -> str:
