@@ -49,6 +49,7 @@ SLOW = (  # modules with tests that take more than five seconds
     "schema/test_conformance.py",
     "browser/test_guide.py",
     "browser/test_pages.py",
+    "browser/test_printing.py",
     "faults/test_clock.py",
     "faults/test_disk.py",
     "faults/test_migration.py",
