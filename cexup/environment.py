@@ -207,6 +207,16 @@ def is_sender(text: str) -> None:
         raise ValidationError("Use an email address, such as registry@example.org.")
 
 
+def is_email(text: str) -> None:
+    if text and not re.fullmatch(r"[^@\s,]+@[^@\s,]+\.[^@\s,]+", text):
+        raise ValidationError("Use an email address, such as help@example.org.")
+
+
+def is_phone(text: str) -> None:
+    if text and not re.fullmatch(r"\+?[1-9][0-9 .-]{6,18}[0-9]", text):
+        raise ValidationError("Use a phone number with its country code, such as +62 812 345678.")
+
+
 def _is_ipv6(text: str) -> bool:
     try:
         IPv6Address(text)

@@ -1,18 +1,19 @@
 """The error handlers of Django: the response format of the API under /api/, a page elsewhere."""
 
 import sys
+from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
-from cexup.logs import current_request_id
+from cexup import logs
 from devices.api import responses
 from devices.api.exceptions import Unavailable
 from devices.db.transactions import is_outage
+from devices.templatetags import operator_contact
 
 
 def error(request: HttpRequest, exception: Exception, *, code: int) -> HttpResponse:
@@ -35,10 +36,9 @@ def _plain_page(template: str, code: int, headers: dict[str, str] | None = None)
     return HttpResponse(render_to_string(template, _contact()), status=code, headers=headers)
 
 
-def _contact() -> dict[str, str]:
+def _contact() -> dict[str, Any]:
     """Return what a user can send to the operator, and how."""
-    contact = getattr(settings, "OPERATOR_CONTACT", "")
-    return {"request_id": current_request_id.get(), "operator_contact": contact}
+    return {"request_id": logs.current_request_id.get(), "operator_contact": operator_contact.contact()}
 
 
 def _page(request: HttpRequest, template: str, code: int) -> HttpResponse:

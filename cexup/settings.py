@@ -240,13 +240,9 @@ if BREACHED_PASSWORDS := env.text("BREACHED_PASSWORDS", "", check=environment.is
     ]
 
 # The contact that users see: devices/templatetags/operator_contact.py.
-is_email = validate.Regexp(r"^$|^[^@\s,]+@[^@\s,]+\.[^@\s,]+$", error="Use an email address, such as help@example.org.")
-is_phone = validate.Regexp(
-    r"^$|^\+?[1-9][\d .-]{6,18}\d$", error="Use a number with country code, such as +62 812 345678."
-)
-OPERATOR_NAME = env.str("OPERATOR_NAME", "")
-OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", "", validate=is_email)
-OPERATOR_WHATSAPP = env.str("OPERATOR_WHATSAPP", "", validate=is_phone)
+OPERATOR_NAME = env.text("OPERATOR_NAME", "")
+OPERATOR_EMAIL = env.text("OPERATOR_EMAIL", "", check=environment.is_email)
+OPERATOR_WHATSAPP = env.text("OPERATOR_WHATSAPP", "", check=environment.is_phone)
 
 # --- The API: ../docs/api/README.md -----------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def _lockouts(username: Any) -> QuerySet[Any]:
     """Return the networks from which axes has locked this user, with the time of the latest counted failure."""
     since = timezone.now() - settings.AXES_COOLOFF_TIME
     attempts = AccessAttempt.objects.filter(username=username, attempt_time__gte=since).order_by()
-    by_network = attempts.values("ip_address").annotate(
+    by_network: QuerySet[Any] = attempts.values("ip_address").annotate(
         failures=Sum("failures_since_start"), latest=Max("attempt_time")
     )
     return by_network.filter(failures__gte=settings.AXES_FAILURE_LIMIT)

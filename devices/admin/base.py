@@ -113,7 +113,8 @@ class LargeChangeList(ChangeList):
         """Yield the title of each active filter, and its choice in words."""
         for spec in self.filter_specs:
             for number, choice in enumerate(spec.choices(self)):
-                if form := choice.get("form"):
+                form: Any = choice.get("form")
+                if form:
                     texts = list(filter(None, map(_chosen_text, form)))
                 else:
                     is_chosen = choice.get("selected") and number > 0  # the first choice is All
@@ -148,10 +149,10 @@ class HospitalSelect(AutocompleteSelect):
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         """Return both selects. The plain one has the hospitals of the field, which are in the user's scope."""
-        hospitals: Any = self.choices.queryset  # type: ignore[attr-defined]
+        hospitals: Any = self.choices.queryset
         first = list(hospitals.order_by("name").values_list("pk", "name")[: self.max_plain_choices])
         chosen = hospitals.filter(pk=value).values_list("pk", "name") if is_id(str(value)) else []
-        choices = dict([("", self.choices.field.empty_label or "–"), *chosen, *first])  # type: ignore[attr-defined]
+        choices = dict([("", self.choices.field.empty_label or "–"), *chosen, *first])
         label = str(self.field.verbose_name)
         plain = UnfoldAdminSelectWidget({"aria-label": label[:1].upper() + label[1:]}, choices.items())
         both = super().render(name, value, attrs, renderer), plain.render(name, value)
@@ -177,7 +178,7 @@ class RegistryModelAdmin(ModelAdmin):
             kwargs["widget"] = HospitalSelect(db_field, self.admin_site, using=kwargs.get("using"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    @admin.display(description=ModelAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
+    @admin.display(description=ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Any) -> str:
         """Name the tick box after its row. Django names all of them alike for screen readers."""
         name = _("Select %(name)s") % {"name": self.row_name(obj)}

@@ -120,7 +120,7 @@ class HospitalAdmin(HospitalFactsMixin, AuditExportMixin, ScopedMixin):
         counted = queryset.annotate(number_of_keys=number_of_keys, number_of_aliases=number_of_aliases)
         chosen: list[Any] = list(counted.prefetch_related("admins"))
         form = MergeForm(confirmation.form_data(request), chosen=chosen, targets=self.get_queryset(request))
-        context = {
+        context: dict[str, Any] = {
             "hospitals": chosen,
             "admins": sorted({name for hospital in chosen for name in names_of_admins(hospital)}),
         }

@@ -34,7 +34,7 @@ class SignInForm(AuthenticationForm):
             del username.widget.attrs["autofocus"]
             password.widget.attrs["autofocus"] = ""
         password.widget = UnfoldAdminPasswordToggleWidget(attrs=password.widget.attrs)
-        self.error_messages = {**self.error_messages, "invalid_login": wrong_sign_in()}
+        self.error_messages = AuthenticationForm.error_messages | {"invalid_login": wrong_sign_in()}
 
     def clean_username(self) -> str:
         text: str = self.cleaned_data["username"]

@@ -283,7 +283,7 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
         Raises:
             Http404: there is no such user.
         """
-        chosen = self.get_queryset(request).filter(pk=object_id if is_id(object_id) else None)
+        chosen = self.get_queryset(request).filter(pk=int(object_id) if is_id(object_id) else 0)
         if not chosen.exists():
             raise Http404
         return chosen

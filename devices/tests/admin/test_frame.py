@@ -9,7 +9,7 @@ import unfold
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 
-from cexup import error_views
+from cexup import error_views, logs
 from devices.models import Device
 
 TEMPLATES = Path(unfold.__file__).parent / "templates"
@@ -33,7 +33,7 @@ def test_original_of_a_replaced_template_has_not_changed(name: str) -> None:
 
 
 def test_pages_are_compressed_but_not_what_shows_a_secret(operator: Client, devices: dict[str, Device]) -> None:
-    gzip = {"HTTP_ACCEPT_ENCODING": "gzip"}
+    gzip: Any = {"HTTP_ACCEPT_ENCODING": "gzip"}
     assert operator.get("/admin/devices/device/", **gzip)["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in operator.get("/admin/two-factor/set-up/", **gzip)
     assert "Content-Encoding" not in operator.post("/admin/devices/device/add/", {}, **gzip)
@@ -58,14 +58,22 @@ def test_api_responses_are_not_compressed(api: Any, devices: dict[str, Device]) 
 def test_page_of_a_server_error_is_styled_and_has_the_request_id_in_both_languages(
     settings: Any, error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.OPERATOR_CONTACT = "Helpdesk 0812-0000"
+    settings.OPERATOR_NAME, settings.OPERATOR_WHATSAPP = "Helpdesk", "+62 812-0000"
     monkeypatch.setattr(error_views, "is_outage", lambda _error: status == 503)
-    token = error_views.current_request_id.set("request-7")
+    token = logs.current_request_id.set("request-7")
     response = error_views.server_error(RequestFactory().get("/admin/"))
-    error_views.current_request_id.reset(token)
+    logs.current_request_id.reset(token)
     page = response.content.decode()
     assert response.status_code == status
-    for text in ("plain.css", "request-7", "Helpdesk 0812-0000", "Try again", "Coba lagi", 'lang="id"'):
+    for text in (
+        "plain.css",
+        "request-7",
+        "Helpdesk",
+        "https://wa.me/628120000",
+        "Try again",
+        "Coba lagi",
+        'lang="id"',
+    ):
         assert text in page
     assert "style=" not in page
     assert "<script" not in page

@@ -75,9 +75,6 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
     "admin/devices/staffuser/<path:object_id>/link/",  # shows a link that was just created
     "admin/devices/device/add/",
     "admin/devices/device/<path:object_id>/change/",
-    "admin/devices/device/export<str:file_format>",
-    "admin/devices/device/retired/",
-    "admin/devices/device/retired/restore/",
     "admin/devices/device/import/template<str:ending>",
     "admin/devices/device/import/<uuid:upload_id>/",
     "admin/devices/device/import/<uuid:upload_id>/errors.xlsx",

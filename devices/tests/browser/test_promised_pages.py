@@ -10,7 +10,7 @@ from devices.models import Hospital
 from devices.tests.support.admin.browser import NARROW, PASSWORD, WIDE, Visit
 from devices.tests.support.factories import device_payload, register
 
-LABELS = {
+LABELS: dict[str, dict[str, Any]] = {
     "en": {
         "name": "Ibu Ratna",
         "menu": ["Overview", "Devices", "Changes", "Hospitals", "Help"],

@@ -345,8 +345,9 @@ def test_escaped_cells_are_unescaped_to_the_same_text() -> None:
     def check(text: str) -> None:
         assert csv_escaping.unescape(csv_escaping.escape(text)) == text
         for column in ("id", *header.COLUMNS):
-            read, _conversion = cells.read_cell(column, text)
-            assert isinstance(read, str)
+            for is_typed in (False, True):
+                read, _conversion = cells.read_cell(column, text, is_typed=is_typed)
+                assert isinstance(read, str)
 
     fuzz(
         check,

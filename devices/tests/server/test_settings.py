@@ -55,6 +55,8 @@ MALFORMED = {
         *("https://a.test; https://b.test", "https://a.test https://b.test", "https://u@a.test", "https://a.test:port"),
         *('"https://a.test"', "://a.test", "https:/a.test", "https://a.test:"),
     ],
+    "OPERATOR_EMAIL": ["help", "help@rs", "a@b.example,c@d.example", "x y"],
+    "OPERATOR_WHATSAPP": ["0812 3456 7890", "+62", "wa.me/62812", "+62 812 x"],
     "TRUSTED_PROXIES": ["", "x y", "-1", "11", "10.0.0.1"],
     "HTTPS": ["", "x y", "2"],
     "HSTS_SECONDS": ["", "x y", "-1", "1e3"],
@@ -93,7 +95,7 @@ MALFORMED = {
     "WEB_MAX_REQUESTS": ["", "x y", "-1"],
 }
 ONLY_GUNICORN = {"WEB_CONCURRENCY", "WEB_THREADS", "WEB_BACKLOG", "WEB_MAX_REQUESTS"}
-FREE_TEXT = {"OPERATOR_CONTACT"}  # any value can be right
+FREE_TEXT = {"OPERATOR_NAME"}  # any value can be right
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]
 
 

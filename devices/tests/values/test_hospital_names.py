@@ -95,6 +95,7 @@ def test_hospital_cannot_be_renamed_to_the_name_of_another_that_looks_the_same(o
 @pytest.mark.parametrize("text", SAME.values(), ids=SAME)
 def test_former_name_is_found_in_every_spelling(text: str, api: Api) -> None:
     [device] = register(device_payload(1, device_holder=NAME))
+    assert device.device_holder
     hospitals.rename(device.device_holder, "RS Baru", SYSTEM)
     response = api.post("/api/devices", device_payload(2, device_holder=text))
     assert response.json()["data"][0]["device_holder"] == "RS Baru"
