@@ -235,9 +235,8 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
 ]
 if BREACHED_PASSWORDS := env.text("BREACHED_PASSWORDS", "", check=environment.is_file):
     breached = {"password_list_path": BREACHED_PASSWORDS}
-    AUTH_PASSWORD_VALIDATORS += [
-        {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator", "OPTIONS": breached}
-    ]
+    common = "django.contrib.auth.password_validation.CommonPasswordValidator"
+    AUTH_PASSWORD_VALIDATORS.append({"NAME": common, "OPTIONS": breached})
 
 # The contact that users see: devices/templatetags/operator_contact.py.
 OPERATOR_NAME = env.text("OPERATOR_NAME", "")
