@@ -17,12 +17,20 @@ _SAME = (
     | dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u2033"), '"')
 )
 
-# Words that users and programs write for nothing, without their punctuation: `N/A`, `#n/a`, `(null)`.
-_WORDS_FOR_NOTHING = frozenset(
-    {NO_HOSPITAL}
-    | {"na", "nan", "nat", "null", "none", "nil", "nihil", "undefined", "blank", "empty", "missing"}
-    | {"kosong", "belumada", "belumdiisi", "tidakada", "tidaktersedia", "tidakdiketahui"}
-    | {"tanparumahsakit", "tidakadarumahsakit", "nohospital", "unassigned", "notassigned", "notset", "notavailable"}
+# What users and programs write for nothing, in letters only: `N/A`, `#n/a`, `(null)`, `tdk. ada`, `None None`.
+_STATE = (
+    "(?:applicable|available|assigned|set|specified|known|given|provided|found|registered"
+    "|ada|tersedia|diketahui|dikenal|diisi|terisi|ditentukan|terdaftar|dipilih|berlaku)"
+)
+_OF_WHAT = "(?:hospital|holder|data|value|info|name|rumahsakit|rs|nama|keterangan)?"
+_NOTHING = re.compile(
+    rf"""
+      unknown | na | nan | nat | null | none | nil | nihil | undefined | blank | empty | missing | unassigned
+    | unspecified | kosong | datakosong | menyusul | tbd | tba | todo | xxx
+    | (?:no|tidak|tanpa|belum) {_STATE}? {_OF_WHAT}
+    | (?:not|tdk|tak|blm) {_STATE} {_OF_WHAT}
+    """,
+    re.VERBOSE,
 )
 _NO_LETTERS = re.compile(r"[\W_]+")
 
@@ -56,7 +64,8 @@ def means_nothing(text: str) -> bool:
     folded = fold_name(text)
     if any(unicodedata.category(character) == "So" for character in folded):  # an emoji is part of a name
         return False
-    return (_NO_LETTERS.sub("", folded) or NO_HOSPITAL) in _WORDS_FOR_NOTHING
+    words = dict.fromkeys(word for word in _NO_LETTERS.split(folded) if word)  # without repetitions
+    return not words or bool(_NOTHING.fullmatch("".join(words)))
 
 
 def is_formula_result(text: str) -> bool:

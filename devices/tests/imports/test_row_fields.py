@@ -42,6 +42,8 @@ NOTHING = [
     ),
     *("NULL", "null", "(null)", "None", "nil", "undefined", "kosong", "(kosong)", "Tidak Ada", "tidak  ada", "nihil"),
     *("tanpa rumah sakit", "Tanpa Rumah Sakit", "No hospital", "(blank)", "unassigned"),
+    *("tdk ada", "Tdk. ada", "tak ada", "blm ada", "belum tersedia", "tanpa RS", "tidak ada data", "data kosong"),
+    *("not applicable", "Not specified", "no data", "no", "tidak", "TBD", "menyusul", "xxx", "None None", "NULL,NULL"),
     *(
         "N/A\u200b",
         "\ufeffnull",
@@ -70,6 +72,9 @@ FORMULA_RESULTS = [
 ]
 REAL = [
     "RS Nanda",
+    "Nana",
+    "RS Tidak Ada",
+    "Klinik TBC",
     "Nil Desperandum",
     "RS None",
     "Klinik 0",
