@@ -25,6 +25,11 @@ EXCLUDED = ("admin.logentry", "auth.permission", "contenttypes", "devices.device
 
 
 class Command(loaddata.Command):
+    help = (
+        "Load a dump of `dumpdata` into an empty database, right after `migrate`, with history, audit log, counts and "
+        "ids. The dump can be from PostgreSQL or SQLite."
+    )
+
     def handle(self, *fixture_labels: str, **options: Any) -> None:
         options["exclude"] = [*options["exclude"], *EXCLUDED]
         try:

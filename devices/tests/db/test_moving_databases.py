@@ -39,7 +39,7 @@ root = User.objects.create_superuser("root", "root@example.org", "a long and qui
 siti = User.objects.create_user("siti@example.org", "siti@example.org", "another long and quiet one", is_staff=True)
 harapan.admins.add(siti)
 User.objects.create_user("gone").delete()
-Client().post("/admin/login/", {"username": "root", "password": "a long and quiet sentence"}, HTTP_HOST="localhost")
+Client().force_login(root)  # writes a session and an audit event
 key = api_keys.issue("ward app", SYSTEM, hospital=harapan).text
 headers = {"x-api-key": key, "Idempotency-Key": "once", "Host": "localhost"}
 body = {"device_name": "Watch", "device_mac": "00:1F:2B:00:00:AA", "device_type": "CONSUMER"}

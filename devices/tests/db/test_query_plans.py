@@ -84,6 +84,8 @@ def _import(operator: Client, ids: list[int]) -> None:
     plan.import_devices(rows, IMPORT)
     url = upload(operator, *changed(1_800), *(device_payload(n) for n in range(40_000, 40_000 + SOME)))
     confirm(operator, url)
+    taken = [device_payload(n, device_mac=device_payload(n + 50_000)["device_mac"]) for n in range(2_000, 2_000 + SOME)]
+    operator.get(upload(operator, *taken))
 
 
 def test_no_statement_scans_a_list_or_a_table_once_per_row(run_everything: Callable[[], None]) -> None:
