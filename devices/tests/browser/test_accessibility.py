@@ -114,3 +114,9 @@ def test_search_of_the_menu_finds_only_devices_of_the_scope(
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Tensimeter 1")).to_be_visible()
     expect(page.get_by_role("link", name="Tensimeter 2")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("model", "field"), [("apikey", "name"), ("staffuser", "first_name"), ("hospital", "name")])
+def test_first_field_of_a_form_has_the_focus(visit: Visit, operator: User, model: str, field: str) -> None:
+    page = visit(f"/admin/devices/{model}/add/", operator)
+    expect(page.locator(f"main [name={field}]")).to_be_focused()
