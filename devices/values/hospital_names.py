@@ -38,6 +38,8 @@ _NO_LETTERS = re.compile(r"[\W_]+")
 _ZERO = re.compile(r"[+-]?0+(?:[.,]0*)?")
 _BOOLEANS = frozenset({"true", "false", "benar", "salah"})
 _ERRORS = frozenset(map(str.casefold, EXCEL_ERRORS))
+# Errors of other programs and languages: `#ERROR!` (Google), `Err:502` (LibreOffice), `#NAMA?`, `#NV` (German).
+_ERROR = re.compile(r"#[^\W\d_]{2,12}[!?]|#nv|err:[0-9]{3}")
 
 
 def fold_name(name: str) -> str:
@@ -71,4 +73,4 @@ def means_nothing(text: str) -> bool:
 def is_formula_result(text: str) -> bool:
     """Return whether the text is what a formula without a result leaves in a cell: 0, TRUE, FALSE or an Excel error."""
     folded = fold_name(text)
-    return folded in _ERRORS or folded in _BOOLEANS or bool(_ZERO.fullmatch(folded))
+    return folded in _ERRORS or folded in _BOOLEANS or bool(_ZERO.fullmatch(folded) or _ERROR.fullmatch(folded))
