@@ -17,7 +17,7 @@ _SAME = (
     | dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u2033"), '"')
 )
 
-# What users and programs write for nothing, in letters only: `N/A`, `#n/a`, `(null)`, `tdk. ada`, `None None`.
+# Texts that users and programs write for nothing, in letters only: `N/A`, `#n/a`, `(null)`, `tdk. ada`, `None None`.
 _STATE = (
     "(?:applicable|available|assigned|set|specified|known|given|provided|found|registered"
     "|ada|tersedia|diketahui|dikenal|diisi|terisi|ditentukan|terdaftar|dipilih|berlaku)"
