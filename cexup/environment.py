@@ -25,6 +25,8 @@ ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\[\]/:?#@\s,;]+)(:[0-9]{1,5})?", re.ASCII
 )
 ORIGINS_OF_FILES = ("null", "file://")  # of pages in an app, in some browsers
+MIN_SECRET = 32  # characters
+OTHER_SEPARATORS = re.compile(r"[\s;|]+")
 NAME_IN_ERROR = re.compile(r'"(\w+)"')
 
 
@@ -169,9 +171,17 @@ def trusted_origin(text: str) -> str:
 
 
 def secret(text: str) -> str:
-    if len(text) < 32 or text.startswith("change-me"):
+    if len(text) < MIN_SECRET or text.startswith("change-me"):
         raise ValidationError("Use at least 32 characters. Do not use the public key of .env.example.")
     return text
+
+
+def former_secret(text: str) -> str:
+    """Return a former key. Several keys with another separator than a comma would be one key, which nothing uses."""
+    parts = OTHER_SEPARATORS.split(text)
+    if len(parts) > 1 and min(map(len, parts)) >= MIN_SECRET:
+        raise ValidationError("Separate the keys by commas.")
+    return secret(text)
 
 
 def is_time_zone(text: str) -> None:

@@ -26,9 +26,9 @@ from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 
 # The name of a locale in Java or POSIX: in_ID, id_ID_#Latn, id_ID.UTF-8, id_ID@currency=IDR. `in` is the old code of
-# Indonesian, which Java (and Android) sent until Java 17.
+# Indonesian, which Java (and Android) sent until Java 17. `ind` is the code of ISO 639-2.
 # https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Locale.html#legacy_language_codes
-INDONESIAN = re.compile(r"(?<![^\s,])(?:in|id)(?:[-_.@#][^\s,;]*)?(?=[\s,;]|$)", re.IGNORECASE)
+INDONESIAN = re.compile(r"(?<![^\s,])(?:in|id|ind)(?:[-_.@#][^\s,;]*)?(?=[\s,;]|$)", re.IGNORECASE)
 LOCALE = re.compile(r"(?<![^\s,])([a-z-]+)[_.@#][^\s,;]*", re.IGNORECASE)
 HEALTH_CHECKS = {"/healthz", "/healthz/", "/readyz", "/readyz/"}
 # Steps of SQLite's virtual machine between two checks of the clock: 10 to 50 ms. A usual list has fewer steps, so it

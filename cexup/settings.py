@@ -37,7 +37,7 @@ env = environment.open_environment(BASE_DIR / ".env")
 
 SECRET_KEY = env.str("SECRET_KEY", validate=environment.secret)  # not trimmed: it was always used as it is
 # An empty item is an error, because a key may be missing.
-SECRET_KEY_FALLBACKS: list[str] = env.items("SECRET_KEY_FALLBACKS", [], each=environment.secret, keep_empty=True)
+SECRET_KEY_FALLBACKS: list[str] = env.items("SECRET_KEY_FALLBACKS", [], each=environment.former_secret, keep_empty=True)
 DEBUG = env.bool("DEBUG", False)
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO", check=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 WARN_EVERY = 60.0  # seconds, in each process
 
 # a.b.c.d, a.b.c.d:port, v6, [v6] or [v6]:port, also in quotes and as the parameter `for` of RFC 7239. An IPv6 zone
-# (%eth0) belongs to the proxy's host and is dropped.
+# (%eth0) belongs to the proxy's host and is dropped. Other parameters can be around `for`.
 _ENTRY = re.compile(
     r'(?:for=)?("?)(?:\[(?P<v6>[^]]*)\](?::[0-9]+)?|(?P<v4>[^:"]*):[0-9]+|(?P<bare>[^"]*))\1', re.ASCII | re.IGNORECASE
 )
@@ -42,7 +42,9 @@ def client_ip(request: HttpRequest) -> str | None:
 
 def _address_in(entry: str) -> str | None:
     """Return the address of an entry, or None if the entry is not an address."""
-    match = _ENTRY.fullmatch(entry.strip())
+    parameters = [parameter.strip() for parameter in entry.split(";")]
+    named = [parameter for parameter in parameters if parameter.lower().startswith("for=")]
+    match = _ENTRY.fullmatch((named or parameters)[0])
     try:
         address = ipaddress.ip_address((match[match.lastgroup or 0] if match else "").partition("%")[0])
     except ValueError:

@@ -17,7 +17,7 @@ _SAME = (
     | dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u2033"), '"')
 )
 
-# What users and programs write for nothing, in letters only: `N/A`, `#n/a`, `(null)`, `tdk. ada`, `None None`.
+# Texts that users and programs write for nothing, in letters only: `N/A`, `#n/a`, `(null)`, `tdk. ada`, `None None`.
 _STATE = (
     "(?:applicable|available|assigned|set|specified|known|given|provided|found|registered"
     "|ada|tersedia|diketahui|dikenal|diisi|terisi|ditentukan|terdaftar|dipilih|berlaku)"
@@ -38,6 +38,8 @@ _NO_LETTERS = re.compile(r"[\W_]+")
 _ZERO = re.compile(r"[+-]?0+(?:[.,]0*)?")
 _BOOLEANS = frozenset({"true", "false", "benar", "salah"})
 _ERRORS = frozenset(map(str.casefold, EXCEL_ERRORS))
+# Errors of other programs and languages: `#ERROR!` (Google), `Err:502` (LibreOffice), `#NAMA?`, `#NV` (German).
+_ERROR = re.compile(r"#[^\W\d_]{2,12}[!?]|#nv|err:[0-9]{3}")
 
 
 def fold_name(name: str) -> str:
@@ -71,4 +73,4 @@ def means_nothing(text: str) -> bool:
 def is_formula_result(text: str) -> bool:
     """Return whether the text is what a formula without a result leaves in a cell: 0, TRUE, FALSE or an Excel error."""
     folded = fold_name(text)
-    return folded in _ERRORS or folded in _BOOLEANS or bool(_ZERO.fullmatch(folded))
+    return folded in _ERRORS or folded in _BOOLEANS or bool(_ZERO.fullmatch(folded) or _ERROR.fullmatch(folded))

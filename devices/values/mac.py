@@ -39,11 +39,10 @@ MULTICAST = ("33:33:", "01:00:5E:", "01:00:0C:", "01:80:C2:", "01:0E:CF:", "01:0
 _GROUP_OCTETS = {"00", "FF"} | {prefix[:2] for prefix in MULTICAST}
 
 # Texts that users copy with an address. Each word has a letter outside A–F.
-_LABEL = re.compile(
-    r"(?:(?:mac|bt|ble|bluetooth|bd[ _]?addr|wi-?fi|wlan|ethernet|ether|hw ?addr|physical|address|addr|alamat"
-    r"|eui-?(?:48|64)(?![0-9a-f])|link/)[ _./:=#()\[\]-]*+)*+(?:0x)?",
-    re.IGNORECASE,
-)
+_WORDS = "mac|bt|ble|bluetooth|bd[ _]?addr|wi-?fi|wlan|ethernet|ether|hw ?addr|physical|address|addr|alamat"
+_LABEL = re.compile(rf"(?:(?:{_WORDS}|eui-?(?:48|64)(?![0-9a-f])|link/)[ _./:=#()\[\]-]*+)*+(?:0x)?", re.IGNORECASE)
+# A label after the address: `D0:61:AE:D4:58:94 (BLE)`.
+_LABEL_AFTER = re.compile(rf"(?<=[0-9a-f]) ?[ (\[,;-] ?(?:(?:{_WORDS})[ /.]?){{1,4}}\Z", re.IGNORECASE)
 _AROUND = " \"'`()[]{}<>\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 _AFTER = " .,;"
 _SPACED_SEPARATOR = re.compile(" ?([:._-]) ?")
@@ -98,7 +97,7 @@ def _strip(text: str) -> tuple[str, str]:
     text = text.translate(_COMMON_FORMS) if len(text) <= MAX_LENGTH else ""
     inner = text.rstrip(_AFTER).strip(_AROUND)
     label = _LABEL.match(inner).end()  # type: ignore[union-attr]  # it matches any text
-    return text, inner[label:].rstrip(_AFTER).strip(_AROUND)
+    return text, _LABEL_AFTER.sub("", inner[label:]).rstrip(_AFTER).strip(_AROUND)
 
 
 def find_invalid_character(text: str) -> int | None:

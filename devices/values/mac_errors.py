@@ -33,7 +33,7 @@ def describe(text: str) -> str:
         return _("This is not a valid MAC address. Use 12 or 16 hexadecimal digits, for example D0:61:AE:D4:58:94.")
     index = mac.find_invalid_character(text)
     if index is not None:
-        digit = _meant(text[index])
+        digit = _meant(text[index]) if mac.parse_mac(text[:index] + _corrected(text[index:])) else None
         message = (
             _("%(character)s at position %(position)d is not a hexadecimal digit. Did you mean %(digit)s?")
             if digit
@@ -67,6 +67,11 @@ def describe_group(address: str) -> str:
 def _quoted(character: str) -> str:
     """Return the character in quotation marks, and its code point if it can be mistaken for another one."""
     return f"\u201c{character}\u201d" + ("" if character.isascii() else f" (U+{ord(character):04X})")
+
+
+def _corrected(text: str) -> str:
+    """Return the text with a digit for each character that looks like one."""
+    return "".join(character if character in mac.DIGITS else _meant(character) or character for character in text)
 
 
 def _meant(character: str) -> str | None:

@@ -70,6 +70,8 @@ class FormattedNumber(float):
             return plain
         if _ZEROS.fullmatch(code) and plain.isdigit():
             return plain.zfill(len(code))
+        if code.startswith("#") and "0" not in code.partition(".")[0] and abs(self) < 1:
+            return None  # Excel shows no zero before the decimal point
         digits = _DIGITS.fullmatch(code)
         return plain if digits and plain == f"{float(self):{digits[1] or ''}.{len(digits[2] or '')}f}" else None
 

@@ -229,7 +229,8 @@ def _read_rows(table: _Table, sheet: Sheet, name: str | None, index: int) -> Ite
         if not row.cells and not row.conversions:
             continue
         for place, column in fields if merged else ():
-            if place in merged and column not in row.cells and column not in row.conversions:
+            is_header = str(merged.get(place, "")).strip() == table.texts[place]
+            if place in merged and not is_header and column not in row.cells and column not in row.conversions:
                 _read_cell(row, column, merged[place], is_typed=is_typed)
         sheet.hidden_rows += is_hidden
         yield row

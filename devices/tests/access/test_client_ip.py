@@ -44,6 +44,8 @@ def address(entry: str | None, remote: str = "10.0.0.1") -> str | None:
         ("[192.0.2.7]:1", "192.0.2.7"),
         ("for=192.0.2.7", "192.0.2.7"),
         (f'For="[{V6}]:4711"', V6),
+        ("for=192.0.2.7;proto=https;by=198.51.100.1", "192.0.2.7"),
+        (f'proto=https; For="[{V6}]:4711"', V6),
         ("192.0.2.7,", "192.0.2.7"),
         ("192.0.2.7:4711 , ", "192.0.2.7"),
         (",,192.0.2.7\t", "192.0.2.7"),
@@ -56,7 +58,8 @@ def test_address_is_read_in_all_formats_of_proxies(settings: Any, entry: str, ex
 
 
 @pytest.mark.parametrize(
-    "entry", ["unknown", "_hidden", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:٣", f"[{V6}]x", "a:1", "1:2:3"]
+    "entry",
+    ["unknown", "_hidden", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:٣", f"[{V6}]x", "a:1", "1:2:3", "proto=https", ";"],
 )
 def test_malformed_entry_has_no_address(settings: Any, entry: str) -> None:
     settings.TRUSTED_PROXIES = 1

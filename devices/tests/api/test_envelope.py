@@ -182,7 +182,19 @@ def test_message_is_in_the_accepted_language(api: Api, accepted: str, message: s
     [
         *(
             (name, "id")
-            for name in ("id_ID", "in_ID", "ID_id", "In_Id", "ID-id", "in", "id-Latn-ID", "id__", "IN_id_X")
+            for name in (
+                "id_ID",
+                "in_ID",
+                "ID_id",
+                "In_Id",
+                "ID-id",
+                "in",
+                "id-Latn-ID",
+                "id__",
+                "IN_id_X",
+                "ind",
+                "IND_ID",
+            )
         ),
         *((name, "id") for name in ("id_ID.UTF-8", "id_ID@currency=IDR", "in_ID_#Latn", "id.UTF-8", "id_ID;q=0.5")),
         *((name, "en") for name in ("en_US", "en_ID", "en_IN.UTF-8", "jv_ID", "C", "POSIX", "ide", "_id", "x-in", "*")),

@@ -90,6 +90,8 @@ def test_number_is_read_as_excel_shows_it(value: Any, code: str, text: str, colu
         (12, ";;;"),
         (0, "0;0;-"),
         (12, "?"),
+        (0, "#"),
+        (0.5, "#.0"),
         (12, "0_)"),
     ],
 )

@@ -69,6 +69,10 @@ FORMULA_RESULTS = [
     "#NAME?",
     "#n/a",
     "#VALUE!",
+    "#ERROR!",
+    "Err:502",
+    "#NAMA?",
+    "#NV",
 ]
 REAL = [
     "RS Nanda",

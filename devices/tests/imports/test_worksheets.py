@@ -199,6 +199,11 @@ def test_headers_merged_downwards_and_sideways_are_found() -> None:
     assert [row.cells for row in read_rows(saved(made))] == [CELLS]
 
 
+def test_header_merged_with_rows_below_is_not_their_value() -> None:
+    content = merged("D1:D3", rows=[line(1, None), line(2, None), line(3)])
+    assert [row.cells.get("device_holder") for row in read_rows(content)] == [None, None, "RS Tes"]
+
+
 def test_title_merged_over_several_rows_adds_no_rows() -> None:
     made = book(List=[["Daftar alat"], [], [], HEADER, LINE])
     made["List"].merge_cells("A1:D3")

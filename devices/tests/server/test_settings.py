@@ -21,7 +21,15 @@ PRIVATE = "hunter2"
 # Values that cannot be right, by setting. "x y" stands for any text where a number or a name is expected.
 MALFORMED = {
     "SECRET_KEY": [f"{PRIVATE}-short"],
-    "SECRET_KEY_FALLBACKS": [f"{OLD_KEY},{PRIVATE}-short", f"{OLD_KEY}, ", f",{OLD_KEY}", f"'{OLD_KEY}',"],
+    "SECRET_KEY_FALLBACKS": [
+        f"{OLD_KEY},{PRIVATE}-short",
+        f"{OLD_KEY}, ",
+        f",{OLD_KEY}",
+        f"'{OLD_KEY}',",
+        f"{OLD_KEY};{KEY}",
+        f"{OLD_KEY} {KEY}",
+        f"{OLD_KEY}\n{KEY}",
+    ],
     "DATABASE_URL": ["", "x y", "mysql://u:hunter2@h/x", "hunter2://u@h/x", "postgres://u:hunter2@h:port/x"],
     "DATABASE_CONN_MAX_AGE": ["", "x y", "-1", "1.5"],
     "DATABASE_CONNECT_TIMEOUT": ["", "x y", "0", "301"],

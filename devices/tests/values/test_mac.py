@@ -50,6 +50,10 @@ def test_64_bits_are_parsed_in_every_usual_notation(text: str) -> None:
         "EUI-48 D0:61:AE:D4:58:94",
         "link/ether d0:61:ae:d4:58:94",
         "Physical Address. . . . . . . . . : D0-61-AE-D4-58-94",
+        "D0:61:AE:D4:58:94 (BLE)",
+        "D0:61:AE:D4:58:94 - Wi-Fi",
+        "D061AED45894 [Bluetooth MAC]",
+        "MAC D0-61-AE-D4-58-94 (MAC address).",
         "0xD061AED45894",
         "0Xd061aed45894",
         "'D0:61:AE:D4:58:94'",
@@ -193,6 +197,8 @@ def test_address_of_a_device_is_not_mistaken_for_a_group(address: str) -> None:
         "\ufb00D061AED4589",  # a ligature of two letters f; its capitals are FF
         "1.0E+11",
         "001-20210101-0001",
+        "D0:61:AE:D4:58:94 (ruang 2)",
+        "D0:61:AE:D4:58:94 / D0:61:AE:D4:58:95",
     ],
 )
 def test_other_texts_are_not_mac_addresses(text: str) -> None:

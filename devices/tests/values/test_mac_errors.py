@@ -45,6 +45,13 @@ def test_wrong_character_is_shown_with_its_position(text: str, shown: str) -> No
 
 
 @pytest.mark.parametrize(
+    "text", ["ID: D0:61:AE:D4:58:94", "D0|61|AE|D4|58|94", "S/N D0:61:AE:D4:58:94", "DO:61:AE:D4:58"]
+)
+def test_digit_is_only_suggested_if_the_text_is_then_an_address(text: str) -> None:
+    assert "cannot be part of a MAC address" in message(text)
+
+
+@pytest.mark.parametrize(
     ("text", "count"),
     [("D0:61:AE:D4:58", 10), ("D061AED4589", 11), ("MAC: D0:61:AE:D4:58:94:1", 13), ("D0::61:AE:D4:58", 10)],
 )
