@@ -54,7 +54,7 @@ def _is_charset_known(content_type: str) -> bool:
     """
     for parameter in content_type.split(";")[1:]:
         name, _equals, value = parameter.strip().partition("=")
-        if name.lower() == "charset":
+        if name.lower() == "charset" and value.strip('" '):
             try:
                 "".encode(value.strip('"'))
             except (LookupError, ValueError):

@@ -73,7 +73,9 @@ def test_query_string_is_decoded_as_utf_8_for_each_charset(api: Api, charset: st
         assert through_wsgi("GET", path, b"", f"{media_type}; charset={charset}").status == 401
 
 
-@pytest.mark.parametrize("charset", ["utf-8", '"utf-8"', "UTF8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"])
+@pytest.mark.parametrize(
+    "charset", ["utf-8", '"utf-8"', "UTF8", "", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"]
+)
 def test_json_is_utf_8_for_each_charset(api: Api, charset: str) -> None:
     """RFC 8259: the charset has no effect. The body must be UTF-8, also if the client claims another charset."""
     content_type = f"application/json; charset={charset}"
