@@ -216,7 +216,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
         return self._end(request, object_id, self.revoke)
 
     @action(  # type: ignore[untyped-decorator]
-        description=_("Rotate"), url_path="rotate", permissions=["end"], icon="autorenew"
+        description=_("Rotate"), url_path="rotate", permissions=["end"], icon="sync"
     )
     def rotate_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._end(request, object_id, self.rotate)

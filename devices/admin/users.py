@@ -220,7 +220,7 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
         return not (user and why_protected(request, user))
 
     @action(  # type: ignore[untyped-decorator]
-        description=_("New link to set a password"), url_path="new-link", permissions=["sign_in"], icon="link"
+        description=_("New link to set a password"), url_path="new-link", permissions=["sign_in"], icon="password"
     )
     @step_up.required(*step_up.ACTION)
     def new_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
