@@ -78,6 +78,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     )
     list_filter_submit = True
     list_display_links = None
+    search_help_text = _("Name, MAC address or request ID")
     search_fields = ("device_name",)  # the box is shown; get_search_results is what searches
     ordering = ("-history_id",)
     sortable_by = ()

@@ -34,7 +34,7 @@ def test_history_shows_values_before_and_after(visit: Visit, ratna: User, device
 def test_retired_device_is_found_in_changes_and_restored(visit: Visit, ratna: User, devices: dict[str, Device]) -> None:
     registry.retire(Device.objects.filter(pk=devices["a"].pk), SYSTEM)
     page = visit(CHANGES, ratna)
-    page.get_by_role("textbox", name="Type to search").fill("Cuff 1")
+    page.get_by_role("textbox", name="Name, MAC address or request ID").fill("Cuff 1")
     page.keyboard.press("Enter")
     act(page, "Restore devices", "retired")
     expect(page.get_by_text("1 device will be registered again")).to_be_visible()
