@@ -106,7 +106,7 @@ def test_page_of_a_hospital_names_its_admins_to_them_and_to_operators_only(
     rs_a.admins.add(User.objects.create_superuser("hidden operator"))
     for client in (operator, ratna):
         page = client.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
-        assert re.search(r">\s*Ibu Ratna\s*<", page)
+        assert re.search(r">\s*Ibu Ratna, operator\s*<", page)
         assert "Budi" not in page
         assert "hidden operator" not in page
     assert ratna.get(f"{HOSPITALS}{rs_b.pk}/change/").status_code == 404
