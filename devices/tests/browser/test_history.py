@@ -21,6 +21,7 @@ def test_history_shows_values_before_and_after(visit: Visit, ratna: User, device
     page = visit(f"/admin/devices/device/{devices['a'].pk}/change/", ratna)
     page.get_by_label("Name").fill("Ward 3, bed 2")
     page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
     page.goto(f"/admin/devices/device/{devices['a'].pk}/history/")
     change = page.get_by_role("listitem").filter(has_text="changed")
     expect(change).to_contain_text("name: Cuff 1 → Ward 3, bed 2")
