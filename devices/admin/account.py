@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminPasswordToggleWidget
 
 from devices.accounts import sessions, users
 from devices.admin import sign_in, step_up
+from devices.admin.audit_details import name_browser
 from devices.admin.identity import ChangePasswordForm, render_page
 from devices.models import Hospital
 
@@ -102,7 +103,8 @@ def your_sessions(request: HttpRequest) -> HttpResponse:
     """List the user's sessions. POST ends one (`session` is its id), or all except the current one (`others`)."""
     user: Any = request.user
     if request.method != "POST":
-        context = {"sessions": sessions.sessions_of(user), "current_id": sessions.current_id()}
+        listed = [(session, name_browser(session.user_agent)) for session in sessions.sessions_of(user)]
+        context = {"sessions": listed, "current_id": sessions.current_id()}
         return render_page(request, "admin/your_sessions.html", title=_("Your sessions"), **context)
     if not sessions.is_fresh(request):
         response: HttpResponse = step_up.ask(request, ("session", "others"), lambda: your_sessions(request))

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import DropdownFilter
@@ -76,6 +76,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     list_filter_submit = True
     list_select_related = ("hospital",)
     readonly_fields = ("state_in_words", "token", "scope", "access_in_words", "rate_in_words", "last_use")
+    search_help_text = _("Client application or key")
     search_fields = ("name", "prefix")
     ordering = ("-id",)
     actions = ("revoke", "rotate")
@@ -98,13 +99,21 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
         """Return whether the user can revoke or rotate the key with this id: it is active."""
         return is_operator(request) and is_id(str(object_id)) and ApiKey.objects.active().filter(pk=object_id).exists()
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        """Find keys by a part of the name, or by the start of the key as the list shows it: “cxp_k4eeItta…”."""
+        text = search_term.strip().removeprefix("cxp_").removesuffix("…")
+        found: tuple[QuerySet[ApiKey], bool] = super().get_search_results(request, queryset, text)
+        return found
+
     @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
     def state(self, key: ApiKey) -> tuple[str, str]:
         return api_key_texts.state_of(key), api_key_texts.describe_state(key)
 
     @admin.display(description=_("status"))
     def state_in_words(self, key: ApiKey) -> str:
-        return api_key_texts.describe_state(key)
+        return capfirst(api_key_texts.describe_state(key))
 
     @admin.display(description=_("key"))
     def token(self, key: ApiKey) -> str:
@@ -216,7 +225,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
         return self._end(request, object_id, self.revoke)
 
     @action(  # type: ignore[untyped-decorator]
-        description=_("Rotate"), url_path="rotate", permissions=["end"], icon="autorenew"
+        description=_("Rotate"), url_path="rotate", permissions=["end"], icon="sync"
     )
     def rotate_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._end(request, object_id, self.rotate)

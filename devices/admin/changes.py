@@ -11,7 +11,6 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -23,6 +22,7 @@ from devices.admin import actors, confirmation, object_history
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ReadOnlyMixin, ScopedMixin, is_operator
 from devices.admin.filters import HospitalFilter, TimeFilter
+from devices.admin.times import exact_time
 from devices.db import expressions
 from devices.history import recording
 from devices.models import Channel, Device, Hospital, HospitalAlias, changes_in_scope
@@ -78,6 +78,7 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
     )
     list_filter_submit = True
     list_display_links = None
+    search_help_text = _("Name, MAC address or request ID")
     search_fields = ("device_name",)  # the box is shown; get_search_results is what searches
     ordering = ("-history_id",)
     sortable_by = ()
@@ -147,18 +148,18 @@ class ChangeAdmin(AuditExportMixin, ReadOnlyMixin, ScopedMixin):
         return (change.device_name if change.seen_after else change.before_device_name) or "–"
 
     def row_name(self, obj: Any) -> str:
-        return f"{self.name_of(obj)}, {date_format(timezone.localtime(obj.history_date), 'DATETIME_FORMAT')}"
+        return f"{self.name_of(obj)}, {exact_time(obj.history_date)}"
 
     def mac_address(self, change: Any) -> Any:
         return change.device_mac if change.seen_after else change.before_device_mac
 
     @admin.display(description=_("time"))
     def at(self, change: Any) -> Any:
-        """Return the day and minute, which is short, with the exact time for the pointer."""
+        """Return the day and minute as the other pages do, with the seconds and time zone for the pointer."""
         at = timezone.localtime(change.history_date)
-        html = '<time datetime="{}" title="{}" class="whitespace-nowrap">{}, {}</time>'
+        html = '<time datetime="{}" title="{}" class="whitespace-nowrap">{}</time>'
         exact = f"{at:%Y-%m-%d %H:%M:%S %Z}"
-        return format_html(html, at.isoformat(), exact, date_format(at, "j M Y"), date_format(at, "H:i"))
+        return format_html(html, at.isoformat(), exact, exact_time(at))
 
     @admin.display(description=_("device"))
     def device(self, change: Any) -> Any:

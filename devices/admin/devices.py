@@ -200,15 +200,7 @@ class DeviceAdmin(RetiredMixin, ImportsMixin, AuditExportMixin, ScopedMixin):
             "manufacturer": self.manufacturer(device),
             "registered_by": actors.user(first) if first else None,
             "changed_by": actors.user(last[0]) if last else None,
-            "last_changes": [
-                {
-                    "at": show_time(change.history_date),
-                    "action": page.action(change),
-                    "changes": page.changes(change) or "",
-                    "user": actors.user(change),
-                }
-                for change in last
-            ],
+            "last_changes": [{**page.row_context(change), "at": show_time(change.history_date)} for change in last],
         }
 
     def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:

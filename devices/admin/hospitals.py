@@ -20,6 +20,7 @@ from devices.admin import confirmation, step_up
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ScopedMixin, is_operator
 from devices.admin.hospital_facts import FACTS, HospitalFactsMixin
+from devices.admin.times import show_time
 from devices.models import Channel, DeviceCount, Hospital
 from devices.registry import device_fields, hospitals
 from devices.values import hospital_names
@@ -66,9 +67,10 @@ class HospitalAdmin(HospitalFactsMixin, AuditExportMixin, ScopedMixin):
     form = HospitalForm
     scope_field = "pk"
     changes_filter = "device_holder__id__exact"
-    list_display = ("name", "devices", "hospital_admins", "created_at")
+    list_display = ("name", "devices", "hospital_admins", "registered")
     fields = ("name", "earlier_names", "devices", *FACTS)
     readonly_fields = fields[1:]
+    search_help_text = _("Name or former name")
     search_fields = ("name", "former_names__name")
     ordering = ("name",)
     actions = ("merge",)
@@ -91,6 +93,10 @@ class HospitalAdmin(HospitalFactsMixin, AuditExportMixin, ScopedMixin):
     @admin.display(description=_("hospital admins"), ordering="number_of_admins")
     def hospital_admins(self, hospital: Any) -> Any:
         return hospital.number_of_admins
+
+    @admin.display(description=_("registered at"), ordering="created_at")
+    def registered(self, hospital: Hospital) -> str:
+        return show_time(hospital.created_at)
 
     @admin.display(description=_("former names"))
     def earlier_names(self, hospital: Hospital) -> str:

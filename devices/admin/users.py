@@ -37,6 +37,7 @@ from devices.admin.account import sessions_ended
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.audit_log import AuditLogMixin
 from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin, is_id
+from devices.admin.times import show_time
 from devices.models import Hospital, StaffUser
 from devices.registry import device_fields
 
@@ -100,13 +101,14 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
 @admin.register(StaffUser)
 class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryModelAdmin):
     form = UserForm
-    list_display = ("__str__", "sign_in_name", "hospital_names", "state", "two_factor", "last_login")
+    list_display = ("__str__", "sign_in_name", "hospital_names", "state", "two_factor", "last_sign_in")
     list_filter = (("hospitals", RelatedDropdownFilter), "is_superuser", "is_active", "last_login")
     lookups = (
         *("hospitals__id__exact", "is_superuser__exact", "is_active__exact"),
         *("last_login__gte", "last_login__lt", "last_login__isnull"),
     )
     list_filter_submit = True
+    search_help_text = _("Name, email, hospital")
     search_fields = ("first_name", "last_name", "username", "hospitals__name_folded")
     ordering = ("first_name", "username")
     actions = ("send_link", "reset_two_factor", "end_sessions")
@@ -154,6 +156,10 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
         if user.is_superuser:
             return _("Operator")
         return ", ".join(sorted(hospital.name for hospital in user.hospitals.all())) or "–"
+
+    @admin.display(description=_("last login"), ordering="last_login", empty_value="–")
+    def last_sign_in(self, user: StaffUser) -> str | None:
+        return show_time(user.last_login) if user.last_login else None
 
     @admin.display(description=_("email or user name"), ordering="username")
     def sign_in_name(self, user: StaffUser) -> str | None:
@@ -220,7 +226,7 @@ class UserAdmin(AuditLogMixin, AuditExportMixin, OperatorOnlyMixin, RegistryMode
         return not (user and why_protected(request, user))
 
     @action(  # type: ignore[untyped-decorator]
-        description=_("New link to set a password"), url_path="new-link", permissions=["sign_in"], icon="link"
+        description=_("New link"), url_path="new-link", permissions=["sign_in"], icon="password"
     )
     @step_up.required(*step_up.ACTION)
     def new_link(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -345,3 +345,12 @@ def test_indonesian_has_different_words_for_a_legacy_key_and_the_old_key_of_a_ro
 
 def to_tuple(text: Any) -> tuple[str, ...]:
     return text if isinstance(text, tuple) else (text,)
+
+
+@pytest.mark.parametrize("text", ["cxp_{}", "cxp_{}…", "{}", " cxp_{} "])
+def test_search_finds_a_key_as_the_list_shows_it(operator: Client, text: str) -> None:
+    prefix = issue("ward app").key.prefix
+    issue("other app")
+    page = operator.get("/admin/devices/apikey/", {"q": text.format(prefix)}).content.decode()
+    assert "ward app" in page
+    assert "other app" not in page

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from devices import registry
 from devices.access.actor import SYSTEM
 from devices.admin import changes
+from devices.admin.times import exact_time
 from devices.models import Device, Hospital
 from devices.registry import hospitals
 from devices.tests.support.client import Api, issue
@@ -154,3 +155,10 @@ def test_filter_finds_changes_by_action(operator: Client, action: str, types: li
     registry.retire(Device.objects.filter(device_name="Cuff 1"), SYSTEM)
     rows = operator.get(CHANGES, {"action": action}).context["cl"].result_list
     assert [row.history_type for row in rows] == types
+
+
+def test_changes_have_the_same_format_of_dates_as_other_pages(operator: Client) -> None:
+    [device] = register(device_payload(1))
+    expected = exact_time(last_change(device.pk).history_date)
+    for page in (CHANGES, f"/admin/devices/device/{device.pk}/history/", f"/admin/devices/device/{device.pk}/change/"):
+        assert expected in operator.get(page).content.decode()

@@ -113,9 +113,8 @@ def test_list_has_no_crosses_and_needs_no_query_for_each_user(
     with django_assert_max_num_queries(20):
         page = operator.get(USERS).content.decode()
     assert "icon-no" not in page
-    assert not re.search(
-        r"material-symbols-outlined[^>]*>\s*close\s*<", page.partition('id="result_list"')[2].partition("</table>")[0]
-    )
+    table = page.partition('id="result_list"')[2].partition("</table>")[0]
+    assert not re.search(r"material-symbols-outlined[^>]*>\s*close\s*<", table)
 
 
 # --- The form of an invitation

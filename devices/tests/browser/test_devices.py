@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from devices import registry
 from devices.access.actor import SYSTEM
 from devices.models import Device, Hospital
-from devices.tests.support.admin.browser import Visit, act, choose
+from devices.tests.support.admin.browser import NARROW, Visit, act, choose
 from devices.tests.support.factories import MAC, device_payload, register
 
 LIST = "/admin/devices/device/"
@@ -190,3 +190,15 @@ def test_mac_of_a_device_is_copied(visit: Visit, ratna: User, devices: dict[str,
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == devices["a"].device_mac
+
+
+def test_on_a_phone_no_tab_or_heading_is_cut_and_values_have_spaces_between_them(
+    visit: Visit, ratna: User, devices: dict[str, Device]
+) -> None:
+    page = visit(LIST, ratna, viewport=NARROW)
+    for part in page.locator(".list-tabs, h1, .list-tabs a").all():
+        assert part.evaluate("part => part.scrollWidth <= part.clientWidth"), part.inner_text()
+    dots = page.locator(".field-device_type").evaluate_all(
+        "cells => cells.map(c => getComputedStyle(c, '::before').content)"
+    )
+    assert set(dots) == {'" · "'}

@@ -48,6 +48,12 @@ def test_all_rows_and_columns_of_a_list_are_printed(
     assert {name for name in NAMES if name.replace(" ", "") not in without_spaces} == set()
     assert last_cell.replace(" ", "").replace("\n", "") in without_spaces
     assert [control for control in CONTROLS if control in text] == []
+    page.emulate_media(media="print")
+    rows = page.locator("#result_list tr").all()
+    shown = [
+        row.locator("xpath=*").evaluate_all("cells => cells.filter((cell) => cell.offsetWidth).length") for row in rows
+    ]
+    assert len(set(shown)) == 1, "the headings are over other columns"
 
 
 def test_first_lines_have_the_title_the_search_the_filters_the_time_and_the_user(
