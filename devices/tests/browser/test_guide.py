@@ -158,7 +158,7 @@ def test_words_of_the_guide_are_on_the_pages(visit: Visit, melati_admin: User, t
     signed_out = visit("/admin/login/", locale=language, viewport=SIZE)
     shoot_of(signed_out)("sign-in")
     page = visit("/admin/", melati_admin, locale=language, viewport=SIZE)
-    page.get_by_text("Ibu Ratna").first.click()
+    page.get_by_role("button", name="Ibu Ratna").click()
     words.append(page.evaluate(WORDS))
     page.goto("/admin/two-factor/set-up/")
     words.append(page.evaluate(WORDS))

@@ -132,7 +132,7 @@ def test_new_device_with_a_word_for_nothing_gets_the_only_hospital_of_the_user(r
 
 
 def test_list_that_is_copied_from_the_page_can_be_imported(operator: Client) -> None:
-    copied = "Name\tMAC address\tMaker\tType\tHospital\nTmp 1\t02:C0:00:00:00:24\t\u2013\tConsumer\t\u2013\n"
+    copied = "Name\tMAC address\tManufacturer\tType\tHospital\nTmp 1\t02:C0:00:00:00:24\t\u2013\tConsumer\t\u2013\n"
     assert choose(operator, copied.encode()).status_code == 302
     [row] = read_rows(copied.encode())
     assert plan.import_devices([row], IMPORT)[plan.RowAction.NEW] == 1

@@ -28,7 +28,10 @@ addEventListener("securitypolicyviolation", (event) =>
 addEventListener("load", () => {
   const check = () => {
     const excess = document.documentElement.scrollWidth - innerWidth;
-    if (excess > 0) console.error(`at ${innerWidth} px the page scrolls ${excess} px sideways`);
+    if (excess <= 0) return;
+    const wide = [...document.body.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > innerWidth);
+    const names = wide.slice(-3).map((e) => e.cloneNode().outerHTML.slice(0, 200));
+    console.error(`at ${innerWidth} px the page scrolls ${excess} px sideways: ${names.join(", ")}`);
   };
   new MutationObserver(check).observe(document, { attributes: true, childList: true, subtree: true });
   addEventListener("resize", check);
