@@ -14,8 +14,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def served_from(database_url: str) -> dict[str, str]:
     """Return the environment of a server on a free port with this database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:  # free on each address
         port = str(probe.getsockname()[1])
     return {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": database_url}
 
