@@ -41,6 +41,7 @@ WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same datab
     "server/test_file_modes.py",
     "server/test_nginx_edge.py",
     "server/test_tls.py",
+    "server/test_settings.py",
     "ratelimit/test_shared_limits.py",
     "project/test_client_examples.py",
 )
@@ -59,6 +60,7 @@ SLOW = (  # modules with tests that take more than five seconds
     "fuzz/test_fuzzing.py",
     "history/test_replica.py",
     "imports/test_limits.py",
+    "server/test_settings.py",
     "ratelimit/test_shared_limits.py",
     "registry/test_model.py",
     "server/test_request_limits.py",

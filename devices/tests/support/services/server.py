@@ -8,15 +8,30 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[4]
 
 
 def served_from(database_url: str) -> dict[str, str]:
     """Return the environment of a server on a free port with this database."""
-    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:  # free on each address
-        port = str(probe.getsockname()[1])
-    return {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": database_url}
+    return {**os.environ, "PORT": str(unused_port()), "WEB_CONCURRENCY": "1", "DATABASE_URL": database_url}
+
+
+def unused_port() -> int:
+    """Return a port that is free on each address: a server on `::` or `0.0.0.0` listens on all of them."""
+    options: Any = {"family": socket.AF_INET6, "dualstack_ipv6": True} if has_ipv6() else {}
+    with socket.create_server(("", 0), **options) as probe:
+        return int(probe.getsockname()[1])
+
+
+def has_ipv6() -> bool:
+    """Return whether this machine has the address ::1 and sockets for both versions of IP."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return socket.has_dualstack_ipv6()
+    except OSError:
+        return False
 
 
 @contextmanager
