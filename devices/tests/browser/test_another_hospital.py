@@ -178,7 +178,7 @@ def test_admin_sees_nothing_of_another_hospital(
 def test_numbers_exclude_devices_of_other_hospitals(visit: Visit, ratna: User, other_device: Device) -> None:
     page = visit("/admin/", ratna)
     figures = page.locator("main, body").first.get_by_role("link").filter(has_text="devices").all_inner_texts()
-    assert [text.split() for text in figures if text.split()[0].isdigit()] == [["1", "devices"]]
+    assert [text.split() for text in figures if text.split()[0].isdigit()] == [["1", "Devices"]]
     for path in (DEVICES, f"{DEVICES}?_facets=True", f"{CHANGES}?_facets=True", "/admin/devices/hospital/"):
         page.goto(path)
         numbers = page.locator("body").inner_text()

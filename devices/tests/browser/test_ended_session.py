@@ -20,7 +20,7 @@ def form(visit: Visit, ratna: User, rs_a: Hospital) -> Page:
     page.goto(ADD)
     page.get_by_label("Name").fill("Cuff 9")
     page.get_by_label("MAC address").fill("D0:61:AE:D4:58:99")
-    page.get_by_label("Type").first.select_option("CORPORATE")
+    page.locator("[name=device_type][value=CORPORATE]").check()
     return page
 
 

@@ -43,7 +43,7 @@ def test_key_is_issued_copied_used_and_revoked(visit: Visit, operator: User, wat
     assert f"x-api-key: {key}" in page.evaluate("navigator.clipboard.readText()")
     assert list_devices(page, key).status == 200
     page.get_by_role("link", name="I have saved the key").click()
-    expect(page.get_by_text("active", exact=True)).to_be_visible()
+    expect(page.get_by_text("Active", exact=True)).to_be_visible()
     page.goto(KEYS)
     expect(page.get_by_text(key)).to_have_count(0)
     act(page, "Revoke", "Ward app")

@@ -113,7 +113,7 @@ def test_buttons_of_the_list_and_of_a_device_lead_to_the_pages_of_the_guide(
     page.get_by_role("link", name=device.device_name).first.click()
     expect(page).to_have_url(f"/admin/devices/device/{device.pk}/change/")
     page.get_by_role("link", name=labels["history"]).first.click()
-    expect(page).to_have_url(f"/admin/devices/historicaldevice/?id={device.pk}")
+    expect(page).to_have_url(f"/admin/devices/device/{device.pk}/history/")
 
 
 @languages

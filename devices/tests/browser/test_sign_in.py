@@ -51,7 +51,7 @@ def test_language_chosen_before_sign_in_is_kept(visit: Visit, operator: User) ->
 def test_language_is_changed_on_the_same_page(visit: Visit, ratna: User) -> None:
     page = visit("/admin/devices/device/", ratna)
     expect(page.get_by_role("textbox", name="Name, MAC address, hospital")).to_be_visible()
-    page.get_by_text("Ibu Ratna").click()
+    page.get_by_role("button", name="Ibu Ratna").click()
     page.get_by_role("button", name="Bahasa Indonesia").click()
     expect(page.get_by_role("textbox", name="Nama, alamat MAC, rumah sakit")).to_be_visible()
     expect(page).to_have_url("/admin/devices/device/")
@@ -59,7 +59,7 @@ def test_language_is_changed_on_the_same_page(visit: Visit, ratna: User) -> None
 
 def test_sign_out_ends_the_session(visit: Visit, ratna: User) -> None:
     page = visit("/admin/", ratna)
-    page.get_by_text("Ibu Ratna").click()
+    page.get_by_role("button", name="Ibu Ratna").click()
     page.get_by_role("button", name="Log out").click()
     page.goto("/admin/devices/device/")
     expect(page.get_by_role("button", name="Log in")).to_be_visible()

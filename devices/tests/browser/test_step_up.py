@@ -92,6 +92,6 @@ def test_user_sees_and_ends_their_sessions(visit: Visit, ratna: User, viewport: 
 
 def test_menu_links_to_password_two_factor_and_sessions(visit: Visit, ratna: User) -> None:
     page = visit("/admin/", ratna)
-    page.get_by_text("Ibu Ratna").click()
+    page.get_by_role("button", name="Ibu Ratna").click()
     for name in ("Change password", "Two-factor authentication", "Your sessions"):
         expect(page.get_by_role("link", name=name)).to_be_visible()

@@ -69,7 +69,7 @@ def test_devices_are_imported(visit: Visit, operator: User, tmp_path: Path) -> N
     file.write_text("device_name,device_mac,device_type,device_holder\nScale 9,B0:49:5F:00:00:09,CONSUMER,RS Harapan\n")
     page = visit(f"{LIST}import/", operator, java_script_enabled=False)
     page.locator("[type=file]").set_input_files(file)
-    page.locator("main form button[type=submit]").click()
+    page.get_by_role("button", name="Preview").first.click()
     page.locator("[name=confirm]").click()
     assert Device.objects.filter(device_name="Scale 9").exists()
 
