@@ -46,7 +46,7 @@ def test_action_runs_after_its_confirmation(visit: Visit, operator: User, cuff: 
     page.get_by_role("row", name="Cuff 1").get_by_role("checkbox").check()
     page.locator("#changelist-form select[name=action]").select_option("change_type")
     page.get_by_role("button", name="Run").click()
-    page.get_by_label("Type").select_option("CORPORATE")
+    page.locator("[name=device_type][value=CORPORATE]").check()
     page.locator("main form button[type=submit]").first.click()
     cuff.refresh_from_db()
     assert cuff.device_type == "CORPORATE"
