@@ -7,7 +7,8 @@ from devices.values.scope import UNRESTRICTED, Scope
 
 
 def scope_for_key(key: ApiKey) -> Scope:
-    return UNRESTRICTED if key.hospital is None else Scope((key.hospital,))
+    """Return all hospitals, or those of the key. A key without hospitals has access to nothing."""
+    return UNRESTRICTED if key.all_hospitals else Scope(key.scope_hospitals)
 
 
 def scope_for_user(user: Any) -> Scope:

@@ -46,8 +46,10 @@ def describe_token(key: ApiKey) -> str:
 
 
 def describe_scope(key: ApiKey) -> str:
-    """Return the name of the hospital, or “All hospitals”. A key without a hospital is unrestricted."""
-    return key.hospital.name if key.hospital else _("All hospitals")
+    """Return the names of the hospitals, or “All hospitals”."""
+    if key.all_hospitals:
+        return _("All hospitals")
+    return ", ".join(sorted(hospital.name for hospital in key.scope_hospitals)) or _("No hospital")
 
 
 def describe_access(key: ApiKey) -> str:

@@ -1,5 +1,6 @@
 """Issue, import, rotate and revoke API keys. Each operation writes history. Only the digest of a key is stored."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,11 +13,14 @@ from django.utils.translation import gettext as _
 from devices.access.actor import Actor
 from devices.crypto import keys
 from devices.history import recording
-from devices.models import ApiKey, now_ms
+from devices.models import ApiKey, Hospital, now_ms
 from devices.values.error_codes import AdminErrorCode
 from devices.values.errors import UNIQUE, FieldError, ValidationFailed
 
-SETTINGS = ("hospital", "read_only", "naming", "rate", "expires_at")  # fields that can be set for a new key
+SETTINGS = (  # fields that can be set for a new key
+    *("all_hospitals", "read_only", "naming", "rate", "page_size", "unknown_holder", "allowed_networks"),
+    *("sandbox", "expires_at"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,20 @@ class IssuedKey:
 
 
 @transaction.atomic
-def issue(name: str, actor: Actor, **settings: Any) -> IssuedKey:
-    """Issue a new key for this client application. `settings` are values of SETTINGS."""
+def issue(name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any) -> IssuedKey:
+    """Issue a new key for this client application. `settings` are values of SETTINGS.
+
+    A key has access to `hospitals`, or with `all_hospitals` to all devices. With neither it has access to nothing.
+    """
     text = keys.generate()
     key = ApiKey(name=name, prefix=keys.prefix(text), digest=keys.digest(text), **settings)
-    return IssuedKey(_add(key, actor), text)
+    return IssuedKey(_add(key, hospitals, actor), text)
 
 
 @transaction.atomic
-def import_key(text: str, name: str, actor: Actor, **settings: Any) -> ApiKey:
+def import_key(
+    text: str, name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any
+) -> ApiKey:
     """Import a key that an existing client already uses. It is marked as legacy: it can be guessed and must be rotated.
 
     Raises:
@@ -46,7 +55,7 @@ def import_key(text: str, name: str, actor: Actor, **settings: Any) -> ApiKey:
     check_legacy(text)
     try:
         with transaction.atomic():
-            return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), actor)
+            return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), hospitals, actor)
     except IntegrityError as error:
         raise ValidationFailed([FieldError("value", UNIQUE, _("This API key is already registered."))]) from error
 
@@ -91,7 +100,7 @@ def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) 
                 )
             ]
         )
-    issued = issue(old.name, actor, **{name: getattr(old, name) for name in SETTINGS})
+    issued = issue(old.name, actor, old.scope_hospitals, **{name: getattr(old, name) for name in SETTINGS})
     end = timezone.now() + overlap
     ApiKey.objects.filter(pk=old.pk).update(expires_at=min(end, old.expires_at or end))
     recording.record(ApiKey, [old.pk], recording.CHANGED, actor)
@@ -99,7 +108,8 @@ def rotate(key: ApiKey, actor: Actor, overlap: timedelta = timedelta(hours=24)) 
     return issued
 
 
-def _add(key: ApiKey, actor: Actor) -> ApiKey:
+def _add(key: ApiKey, hospitals: Collection[Hospital], actor: Actor) -> ApiKey:
     ApiKey.objects.bulk_create([key])  # sends no signal: the history is written here, with the actor
+    key.hospitals.set(hospitals)
     recording.record(ApiKey, [key.pk], recording.CREATED, actor)
     return key

@@ -4,8 +4,8 @@ An operator sees everything. A hospital admin sees:
 
 - the names of users who are admins of one of the viewer's hospitals, and of the API keys of these hospitals;
 - only the role of other actors: an operator, or an administrator or application of another hospital;
-- the IP addresses of such keys, and of such users if all of their hospitals are in the viewer's scope. The IP address
-  of a user who also works for another hospital can belong to that hospital.
+- the IP addresses of such keys and users if all of their hospitals are in the viewer's scope. The IP address of a user
+  or key that also works for another hospital can belong to that hospital.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from django.db.models import Case, Exists, Expression, OuterRef, Q, QuerySet, Va
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from devices.models import Hospital
+from devices.models import ApiKey, Hospital
 from devices.values.scope import Scope
 
 
@@ -25,13 +25,15 @@ def for_viewer(changes: QuerySet[Any], viewer: Scope) -> QuerySet[Any]:
     sees_address: Expression = Value(True)
     if viewer.hospital_ids is not None:
         hospitals_of_user = Hospital.admins.through.objects.filter(user=OuterRef("history_user"))
-        own_key = Q(history_api_key__hospital__in=viewer.hospital_ids)
+        hospitals_of_key = ApiKey.hospitals.through.objects.filter(apikey=OuterRef("history_api_key"))
+        own_key = Q(Exists(hospitals_of_key.filter(hospital__in=viewer.hospital_ids)))
+        key_only_here = own_key & ~Exists(hospitals_of_key.exclude(hospital__in=viewer.hospital_ids))
         colleague = Q(history_user__is_superuser=False) & Exists(
             hospitals_of_user.filter(hospital__in=viewer.hospital_ids)
         )
         only_here = colleague & ~Exists(hospitals_of_user.exclude(hospital__in=viewer.hospital_ids))
         sees_name = Case(When(own_key | colleague, then=True), default=False)
-        sees_address = Case(When(own_key | only_here, then=True), default=False)
+        sees_address = Case(When(key_only_here | only_here, then=True), default=False)
     annotated: QuerySet[Any] = changes.annotate(sees_name=sees_name, sees_address=sees_address)
     return annotated.select_related("history_user", "history_api_key")
 
@@ -43,7 +45,7 @@ def user(change: Any) -> Any:
         key = change.history_api_key
         if change.sees_name:
             return format_lazy("{} {}", _("API key"), key or change.history_api_key_id)
-        return _("application of another hospital") if key and key.hospital_id else _("operator's application")
+        return _("application of another hospital") if key and not key.all_hospitals else _("operator's application")
     actor = change.history_user
     if actor is None or change.sees_name:
         return actor or "–"

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
-    UnfoldAdminSelect2Widget,
+    UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminSelectWidget,
     UnfoldBooleanSwitchWidget,
 )
@@ -32,12 +32,12 @@ NAMINGS = [
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    hospital = forms.ModelChoiceField(
+    hospitals = forms.ModelMultipleChoiceField(
         Hospital.objects.order_by("name"),
-        label=_("Hospital"),
+        label=_("Hospitals"),
         required=False,
-        widget=UnfoldAdminSelect2Widget,
-        help_text=_("The key can use the devices of this hospital only."),
+        widget=UnfoldAdminSelect2MultipleWidget,
+        help_text=_("The key can use the devices of these hospitals only."),
     )
     all_hospitals = forms.BooleanField(
         label=_("All hospitals"),
@@ -55,7 +55,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
 
     class Meta:
         model = ApiKey
-        fields = ("name", *SETTINGS)
+        fields = ("name", "hospitals", *(name for name in SETTINGS if name != "sandbox"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,9 +67,9 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
     def clean(self) -> None:
         """Require an explicit choice, so that no key is unrestricted because a field was forgotten."""
         super().clean()
-        hospital, all_hospitals = self.cleaned_data.get("hospital"), self.cleaned_data.get("all_hospitals")
-        if "hospital" not in self.errors and bool(hospital) == bool(all_hospitals):
-            self.add_error("hospital", _("Choose one hospital, or select “All hospitals”."))
+        hospitals, all_hospitals = self.cleaned_data.get("hospitals"), self.cleaned_data.get("all_hospitals")
+        if "hospitals" not in self.errors and bool(hospitals) == bool(all_hospitals):
+            self.add_error("hospitals", _("Choose hospitals, or select “All hospitals”."))
 
     def clean_name(self) -> str:
         return device_fields.clean_text(self.cleaned_data["name"])

@@ -71,10 +71,9 @@ LABELS = {  # colors of the states
 class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     form = ApiKeyForm
     list_display = ("name", "state", "token", "scope", "access", "issued", "last_used")
-    list_filter = (StateFilter, ("hospital", HospitalFilter), "read_only", "legacy")
-    lookups = ("state", "hospital__id__exact", "read_only__exact", "legacy__exact")
+    list_filter = (StateFilter, ("hospitals", HospitalFilter), "read_only", "legacy")
+    lookups = ("state", "hospitals__id__exact", "read_only__exact", "legacy__exact")
     list_filter_submit = True
-    list_select_related = ("hospital",)
     readonly_fields = ("state_in_words", "token", "scope", "access_in_words", "rate_in_words", "last_use")
     search_help_text = _("Client application or key")
     search_fields = ("name", "prefix")
@@ -85,7 +84,10 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         if obj is None:
-            return ("name", "hospital", "all_hospitals", "read_only", "naming", "rate", "expires_at", "value")
+            return (
+                *("name", "hospitals", "all_hospitals", "read_only", "naming", "rate", "page_size"),
+                *("unknown_holder", "expires_at", "value"),
+            )
         rights = ("scope", "access_in_words", "naming", "rate_in_words")
         times = ("created_at", "expires_at", *(["revoked_at"] if obj.revoked_at else []), "last_use")
         return ("name", "state_in_words", "token", *rights, *times)
@@ -153,7 +155,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ApiKeyForm, change: bool) -> None:
         by = actor.actor_from_request(request, Channel.ADMIN)
-        values = {name: form.cleaned_data[name] for name in SETTINGS}
+        values = {name: form.cleaned_data[name] for name in ("hospitals", *SETTINGS) if name in form.cleaned_data}
         if text := form.cleaned_data["value"]:
             obj.pk = api_keys.import_key(text, obj.name, by, **values).pk
             event = notifications.KEY_IMPORTED

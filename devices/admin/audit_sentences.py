@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
@@ -89,6 +90,8 @@ def history_of_key(key: ApiKey) -> list[dict[str, Any]]:
     for record, before in zip(records, [None, *records], strict=False):
         record.details, record.username, record.object_type, record.object_id = {}, "", "", None
         record.user_id, record.api_key_id = record.history_user_id, record.history_api_key_id
+        added = set(orjson.loads(record.hospital_ids)) - set(orjson.loads(before.hospital_ids if before else "[]"))
+        record.hospital_id = min(added, default=None)
         record.channel, record.text = record.history_channel, _text_of_change(record, before)
     return [
         {
@@ -111,7 +114,7 @@ def _text_of_change(record: Any, before: Any) -> Any:
         return _("{who} issued the key")
     if record.revoked_at != before.revoked_at:
         return _("{who} revoked the key")
-    if record.hospital_id != before.hospital_id:
+    if record.hospital_id:
         return _("{who} moved the key to {hospital}")
     if record.expires_at != before.expires_at:
         return _("{who} rotated the key: it expires at {time}")

@@ -34,7 +34,7 @@ from devices.values.normalization import normalize
 from devices.values.scope import Scope
 
 MAX_COUNT = 10_000  # rows; an exact larger number is of no use, and counting takes a second
-AUTOCOMPLETE_FIELDS = {("devices", "device", "device_holder"), ("devices", "apikey", "hospital")}
+AUTOCOMPLETE_FIELDS = {("devices", "device", "device_holder"), ("devices", "apikey", "hospitals")}
 
 
 def is_operator(request: HttpRequest) -> bool:

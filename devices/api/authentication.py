@@ -51,26 +51,28 @@ class ApiKeyAuthentication(BaseAuthentication):
         return HEADER
 
 
-# The columns of the key and of its hospital that a request needs. Django loads other columns when they are used.
-KEY = ["id", "hospital_id", "read_only", "naming", "rate", "last_used_at"]
-HOSPITAL = ["name"]
+# The columns of the key and of its hospitals that a request needs. Django loads other columns when they are used.
+KEY = [
+    *("id", "all_hospitals", "sandbox", "read_only", "naming", "rate", "page_size", "unknown_holder"),
+    *("allowed_networks", "last_used_at"),
+]
+HOSPITAL = ["id", "name"]
 
 
 @cache
 def _active_keys() -> CompiledQuery:
     working = ApiKey.objects.active(Parameter("at", DateTimeField())).filter(digest=Parameter("digest"))
-    return CompiledQuery(working.values_list(*KEY, *(f"hospital__{column}" for column in HOSPITAL)))
+    return CompiledQuery(working.values_list(*KEY, *(f"hospitals__{column}" for column in HOSPITAL)))
 
 
 def find_active_key(digest: str) -> ApiKey | None:
-    """Return the active key with this digest, with its hospital, or None."""
+    """Return the active key with this digest, with its hospitals, or None. One query finds a row for each hospital."""
     rows = _active_keys().fetch(at=timezone.now(), digest=digest)
     if not rows:
         return None
-    [row] = rows
-    key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, row[: len(KEY)])
-    if key.hospital_id:
-        key.hospital = Hospital.from_db(DEFAULT_DB_ALIAS, ["id", *HOSPITAL], (key.hospital_id, *row[len(KEY) :]))
+    key = ApiKey.from_db(DEFAULT_DB_ALIAS, KEY, rows[0][: len(KEY)])
+    hospitals = sorted(row[len(KEY) :] for row in rows if row[len(KEY)])
+    key.scope_hospitals = tuple(Hospital.from_db(DEFAULT_DB_ALIAS, HOSPITAL, row) for row in hospitals)
     return key
 
 

@@ -26,7 +26,7 @@ BATCH_SIZE = 500
 VALUES = {  # exported columns of each history
     Device: ("device_name", "device_mac", "device_type", "device_holder_id"),
     Hospital: ("name",),
-    ApiKey: ("name", "prefix", "hospital_id", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
+    ApiKey: ("name", "prefix", "all_hospitals", "hospital_ids", "read_only", "naming", "legacy", "expires_at", "revoked_at"),
 }
 ACTIONS = {recording.CREATED: "added", recording.CHANGED: "changed", recording.DELETED: "removed"}
 COLUMNS = (
@@ -75,11 +75,16 @@ def export_of(obj: models.Model) -> AuditExport:
         case Hospital():
             hospital = Hospital.objects.filter(pk=pk)
             ids = hospital.ids_including_merged()
-            changes = {Device: changes_in_scope(hospital), Hospital: Q(id__in=ids), ApiKey: Q(hospital_id__in=ids)}
+            changes = {Device: changes_in_scope(hospital), Hospital: Q(id__in=ids), ApiKey: _of_hospitals(ids)}
             return AuditExport(changes, Q(hospital_id__in=ids) | Q(object_type=ObjectType.HOSPITAL, object_id__in=ids))
         case _:
             events = Q(user_id=pk) | Q(object_type=ObjectType.USER, object_id=pk)
             return AuditExport(dict.fromkeys(OBJECT_TYPES, Q(history_user_id=pk)), events)
+
+
+def _of_hospitals(ids: list[int]) -> Q:
+    """Return the condition for changes of keys that are limited to one of the hospitals. The column is a JSON array."""
+    return Q(hospital_ids__regex=rf"[\[,]({'|'.join(map(str, ids))})[,\]]") if ids else Q(pk=None)
 
 
 def to_json(entry: Entry) -> bytes:

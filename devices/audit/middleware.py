@@ -50,5 +50,5 @@ def _is_outside_scope(request: HttpRequest) -> bool:
         return False
     key, user = getattr(request, "auth", None), getattr(request, "user", None)
     if isinstance(key, ApiKey):
-        return key.hospital_id is not None
+        return not key.all_hospitals
     return bool(user and user.is_staff and not user.is_superuser)

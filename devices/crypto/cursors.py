@@ -23,7 +23,7 @@ class Cursor(NamedTuple):
 
     position: the number of the last change that the client has received.
     pruned_to: the number up to which changes had been pruned when the client began to read the feed.
-    scope: the id of the hospital of its key; 0 for a key of all hospitals.
+    scope: the number of the scope of its key (Scope.number).
     """
 
     position: int

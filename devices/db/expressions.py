@@ -41,6 +41,20 @@ def json_list(values: Sequence[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
+class JSONList(models.Aggregate):
+    """The numbers of a group in ascending order, as a JSON array: `[1,2]`."""
+
+    output_field = models.TextField()
+    template = "'[' || %(function)s(%(expressions)s) || ']'"
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        number = "%(expressions)s"
+        return self.as_sql(compiler, connection, template=f"'[' || string_agg({number}::text, ',' ORDER BY {number}) || ']'")
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, function="group_concat", **context)
+
+
 class NthId(Expression):
     """The id at a position, counted from 0 in the order of ids; null after the last row.
 

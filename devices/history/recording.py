@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from django.db.models import F, Max, OuterRef, Q, Subquery
-from django.db.models.functions import NullIf
+from django.db.models import F, Max, OuterRef, Q, Subquery, TextField, Value
+from django.db.models.functions import Coalesce, NullIf
 
 from devices.access.actor import Actor
 from devices.db import expressions
@@ -34,6 +34,14 @@ PREVIOUS_VALUES: dict[str, dict[str, Any]] = {
     CHANGED: PREVIOUS_HOLDER | REPLACED,
     DELETED: PREVIOUS_HOLDER,
 }
+
+
+HOSPITALS = ApiKey.hospitals.through.objects.filter(apikey_id=OuterRef("pk")).order_by().values("apikey_id")
+HOSPITAL_IDS = Coalesce(
+    Subquery(HOSPITALS.annotate(ids=expressions.JSONList("hospital_id")).values("ids")),
+    Value("[]"),
+    output_field=TextField(),
+)
 
 
 def record(
@@ -76,6 +84,8 @@ def _copy_query(model: Any, history_type: str, context: Sequence[str]) -> tuple[
     values: dict[str, Any] = {name: Parameter(name, table.get_field(name)) for name in context}
     if model is Device:
         values |= PREVIOUS_VALUES[history_type]
+    elif model is ApiKey:
+        values["hospital_ids"] = HOSPITAL_IDS
     rows = model.objects.filter(pk__in=expressions.in_ids(Parameter("ids"))).order_by("pk")
     columns = f"{table.db_table} ({', '.join([*copied, *values])})"
     return columns, CompiledQuery(rows.values_list(*copied, *values.values()), raw=True)

@@ -1,22 +1,26 @@
 """API keys of client applications."""
 
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models.fields import now_ms
-from devices.models.history import DeviceHistoricalRecords
+from devices.models.history import ApiKeyHistoryContext, DeviceHistoricalRecords
 from devices.models.hospitals import Hospital
 from devices.values import rates
 from devices.values.normalization import MAX_LENGTH
 
 if TYPE_CHECKING:
     from devices.db.compiled import Parameter
+
+MAX_PAGE_SIZE = 10_000  # of a key; a request with `size` gets at most 1,000 devices
 
 
 def clean_rate(text: str) -> str:
@@ -59,13 +63,21 @@ class ApiKey(models.Model):
     class Naming(models.TextChoices):
         SNAKE_CASE = "snake_case", "snake_case"
         CAMEL_CASE = "camelCase", "camelCase"
+        BOTH = "both", _("both")
+
+    class UnknownHolder(models.TextChoices):
+        """What a request with the name of an unknown hospital does."""
+
+        REGISTER = "register", _("register the hospital")
+        REFUSE = "refuse", _("refuse the request")
 
     name = models.CharField(_("client application"), max_length=MAX_LENGTH)
     prefix = models.CharField(_("key prefix"), max_length=8, blank=True, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    hospital = models.ForeignKey(
-        Hospital, verbose_name=_("hospital"), null=True, blank=True, on_delete=models.PROTECT, related_name="api_keys"
-    )
+    # Without this flag and without hospitals, a key has access to nothing.
+    all_hospitals = models.BooleanField(_("all hospitals"), default=False)
+    hospitals = models.ManyToManyField(Hospital, verbose_name=_("hospitals"), blank=True, related_name="api_keys")
+    sandbox = models.BooleanField(_("sandbox"), default=False, editable=False)
     read_only = models.BooleanField(_("read-only"), default=False)
     naming = models.CharField(_("field naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
     rate = models.CharField(  # noqa: DJ001  (null: API_RATE applies)
@@ -78,6 +90,14 @@ class ApiKey(models.Model):
             "For example 600/min, 10/s, 5000/h, or unlimited. Leave empty to use the default of this registry."
         ),
     )
+    page_size = models.PositiveIntegerField(
+        _("default page size"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MAX_PAGE_SIZE)]
+    )
+    unknown_holder = models.CharField(
+        _("unknown hospitals"), max_length=8, choices=UnknownHolder, default=UnknownHolder.REGISTER
+    )
+    # CIDR networks, separated by spaces. Empty: every network.
+    allowed_networks = models.TextField(_("allowed networks"), blank=True, default="")
     legacy = models.BooleanField(_("legacy"), default=False, editable=False)
     created_at = models.DateTimeField(_("issued at"), default=now_ms, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
@@ -86,16 +106,30 @@ class ApiKey(models.Model):
     last_used_ip_address = models.GenericIPAddressField(_("last used from"), null=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
-    history = DeviceHistoricalRecords(excluded_fields=["digest", "last_used_at", "last_used_ip_address"])
+    history = DeviceHistoricalRecords(
+        bases=(ApiKeyHistoryContext,), excluded_fields=["digest", "last_used_at", "last_used_ip_address"]
+    )
 
     class Meta:
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         constraints = [
-            models.CheckConstraint(name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase"])),
+            models.CheckConstraint(name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase", "both"])),
+            models.CheckConstraint(
+                name="apikey_unknown_holder_known", condition=Q(unknown_holder__in=["register", "refuse"])
+            ),
+            models.CheckConstraint(
+                name="apikey_page_size_in_range",
+                condition=Q(page_size=None) | Q(page_size__gte=1, page_size__lte=MAX_PAGE_SIZE),
+            ),
             models.CheckConstraint(name="apikey_named_or_legacy", condition=Q(legacy=True) ^ ~Q(prefix="")),
             models.UniqueConstraint(name="apikey_prefix_unique", fields=["prefix"], condition=~Q(prefix="")),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @cached_property
+    def scope_hospitals(self) -> tuple[Hospital, ...]:
+        """The hospitals of the key, in the order of their ids. Authentication sets them, without another query."""
+        return tuple(sorted(self.hospitals.all(), key=lambda hospital: hospital.pk))

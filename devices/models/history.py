@@ -39,6 +39,15 @@ class HistoryContext(models.Model):
         abstract = True
 
 
+class ApiKeyHistoryContext(HistoryContext):
+    """The context of a change of an API key, and the ids of its hospitals after the change as a JSON array."""
+
+    hospital_ids = models.TextField(default="[]")
+
+    class Meta:
+        abstract = True
+
+
 class DeviceHistoryContext(HistoryContext):
     """The context of a change of a device, and the values before the change.
 

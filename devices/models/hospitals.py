@@ -55,6 +55,12 @@ class Hospital(models.Model):
     name = models.CharField(_("name"), max_length=MAX_LENGTH)
     # Python folds the name, because SQLite folds ASCII only. Folding makes at most three characters of one.
     name_folded = models.CharField(max_length=3 * MAX_LENGTH, unique=True, editable=False)
+    address = models.CharField(_("address"), max_length=500, blank=True, db_default="")
+    email = models.EmailField(_("email"), blank=True, db_default="")
+    phone = models.CharField(_("phone"), max_length=50, blank=True, db_default="")
+    region = models.CharField(_("region"), max_length=100, blank=True, db_default="")
+    domain = models.CharField(_("domain"), max_length=253, blank=True, db_default="")
+    sandbox = models.BooleanField(_("sandbox"), default=False, db_default=False, editable=False)
     admins = models.ManyToManyField(
         settings.AUTH_USER_MODEL, verbose_name=_("hospital admins"), related_name="hospitals", blank=True
     )
@@ -71,6 +77,7 @@ class Hospital(models.Model):
             models.CheckConstraint(name="hospital_name_trimmed", condition=Q(name=Trim("name")) & ~Q(name="")),
             models.CheckConstraint(name="hospital_name_known", condition=~Q(name_folded__in=["", NO_HOSPITAL])),
             models.CheckConstraint(name="hospital_name_length", condition=LessThanOrEqual(Length("name"), MAX_LENGTH)),
+            models.UniqueConstraint(name="hospital_sandbox_is_one", fields=["sandbox"], condition=Q(sandbox=True)),
         ]
 
     def __str__(self) -> str:

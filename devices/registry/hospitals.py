@@ -86,9 +86,11 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[s
     into = locked.pop(into.pk)
     devices = Device.objects.filter(device_holder__in=locked).assign(now_ms(), device_holder=into)
     recording.record(Device, devices, recording.CHANGED, actor)
-    keys = list(ApiKey.objects.filter(hospital__in=locked).values_list("pk", flat=True))
-    ApiKey.objects.filter(pk__in=keys).update(hospital=into)
-    recording.record(ApiKey, keys, recording.CHANGED, actor)
+    keys = list(ApiKey.objects.filter(hospitals__in=locked).distinct())
+    for key in keys:
+        key.hospitals.add(into)
+        key.hospitals.remove(*locked.values())
+    recording.record(ApiKey, [key.pk for key in keys], recording.CHANGED, actor)
     admins = [admin for hospital in locked.values() for admin in hospital.admins.all()]
     into.admins.add(*admins)
     for hospital in locked.values():

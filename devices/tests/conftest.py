@@ -171,12 +171,12 @@ def reader(db: None) -> Api:
 
 @pytest.fixture
 def api_a(rs_a: Hospital) -> Api:
-    return Api(issue("ward app of RS Harapan", hospital=rs_a).text)
+    return Api(issue("ward app of RS Harapan", hospitals=[rs_a]).text)
 
 
 @pytest.fixture
 def api_b(rs_b: Hospital) -> Api:
-    return Api(issue("ward app of RS Sehat", hospital=rs_b).text)
+    return Api(issue("ward app of RS Sehat", hospitals=[rs_b]).text)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class ChangeViewSet(GenericViewSet[Device]):
         size = query.integer("size", 1, MAX_SIZE, DEFAULT_SIZE)
         wait = query.integer("wait", 0, parameters.MAX_WAIT, 0)
         key, state = key_of(request), feed.state()
-        scope = key.hospital_id or 0
+        scope = scopes.scope_for_key(key).number
         cursor = _cursor(query, state, scope)
         query.raise_errors()
         if cursor.scope != scope or feed.is_expired(cursor, state.pruned_to):
@@ -58,7 +58,7 @@ class ChangeViewSet(GenericViewSet[Device]):
             raise CursorExpired from ahead
         if not page.events and wait:
             page = long_polling.wait_for_changes(key.pk, read, page, wait)
-            if refresh_key(request).hospital_id != key.hospital_id:
+            if scopes.scope_for_key(refresh_key(request)).number != scope:
                 raise CursorExpired
         if feed.is_expired(cursor, feed.state().pruned_to):  # `prune` writes this before it deletes changes
             raise CursorExpired

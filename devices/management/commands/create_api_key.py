@@ -29,9 +29,12 @@ class Command(RegistryCommand):
         add("--read-only", action="store_true", help="create a read-only key")
         add(
             "--hospital",
+            dest="hospitals",
+            action="append",
+            default=[],
             metavar="NAME",
             type=argument(_clean_hospital),
-            help="restrict the key to the devices of this hospital",
+            help="restrict the key to the devices of this hospital; repeat it for several hospitals",
         )
         add(
             "--naming",
@@ -59,9 +62,10 @@ class Command(RegistryCommand):
         )
 
     @transaction.atomic
-    def handle(self, *args: Any, name: str, hospital: str | None, value: str | None, **options: Any) -> None:
-        settings = {field: options.get(field) for field in api_keys.SETTINGS}
-        settings["hospital"] = self._find_or_register(hospital) if hospital else None
+    def handle(self, *args: Any, name: str, hospitals: list[str], value: str | None, **options: Any) -> None:
+        settings = {field: options[field] for field in api_keys.SETTINGS if field in options}
+        settings["all_hospitals"] = not hospitals
+        settings["hospitals"] = [self._find_or_register(hospital) for hospital in hospitals]
         if value is None:
             self.print_once(api_keys.issue(name, SYSTEM, **settings))
             return

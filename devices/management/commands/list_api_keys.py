@@ -15,7 +15,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        keys = ApiKey.objects.select_related("hospital").order_by("pk")
+        keys = ApiKey.objects.prefetch_related("hospitals").order_by("pk")
         active = ApiKey.objects.active().count()
         rows = [HEADINGS, *map(_row, keys)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

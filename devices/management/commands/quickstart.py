@@ -43,7 +43,7 @@ class Command(BaseCommand):
     def _create_key(self, address: str) -> None:
         if ApiKey.objects.exists():
             return
-        issued = api_keys.issue("First client", actor.SYSTEM)
+        issued = api_keys.issue("First client", actor.SYSTEM, all_hospitals=True)
         self.stdout.write(
             f"API key, read-write, for all hospitals. It is shown only once:\n  {issued.text}\n"
             f"Try it in another terminal:\n  curl -H 'x-api-key: {issued.text}' {address}/api/devices\n"

@@ -145,7 +145,7 @@ def case(rs_a: Hospital, rs_b: Hospital) -> Case:
     User.objects.create_user("nobody", is_staff=True)
     User.objects.create_superuser("operator")
     AuthenticatorApp.objects.create(user=User.objects.create_superuser("half"), confirmed=True)
-    key = issue("Ward app of Harapan", hospital=rs_a)
+    key = issue("Ward app of Harapan", hospitals=[rs_a])
     ids = {
         "device": device.pk,
         "historicaldevice": Device.history.get(id=device.pk).pk,
@@ -182,7 +182,7 @@ def other_keys(rs_b: Hospital) -> dict[str, str | None]:
         "revoked": revoked.text,
         "expired": expired.text,
         "read-only": issue("reader", read_only=True).text,
-        "RS Sehat": issue("ward app of RS Sehat", hospital=rs_b).text,
+        "RS Sehat": issue("ward app of RS Sehat", hospitals=[rs_b]).text,
         "unbound": issue("unbound").text,
     }
 

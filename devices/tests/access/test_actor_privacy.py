@@ -50,9 +50,9 @@ def actors(rs_a: Hospital, rs_b: Hospital, ratna: Client, operator: Client) -> d
         "operator and admin": (operator_and_admin, "operator", False),
     }
     keys: dict[str, tuple[ApiKey, str, bool]] = {
-        "own key": (issue("ward app", hospital=rs_a).key, "API key ward app", True),
-        "another's key": (issue("hidden app of B", hospital=rs_b).key, other_app, False),
-        "third's key": (issue("hidden app of C", hospital=rs_c).key, other_app, False),
+        "own key": (issue("ward app", hospitals=[rs_a]).key, "API key ward app", True),
+        "another's key": (issue("hidden app of B", hospitals=[rs_b]).key, other_app, False),
+        "third's key": (issue("hidden app of C", hospitals=[rs_c]).key, other_app, False),
         "vendor's key": (issue("hidden vendor app").key, "operator's application", False),
     }
     addresses = (f"192.0.2.{number}" for number in count(100))
@@ -170,7 +170,7 @@ def test_the_log_of_django_is_for_operators_only(
     for client in (operator, ratna):
         page = client.get(f"/admin/devices/hospital/{rs_a.pk}/history/")
         assert page.templates[0].name == "admin/object_changes.html"
-    key = issue("ward app", hospital=rs_a).key
+    key = issue("ward app", hospitals=[rs_a]).key
     assert operator.get(f"/admin/devices/apikey/{key.pk}/history/").status_code == 200
     assert ratna.get(f"/admin/devices/apikey/{key.pk}/history/").status_code == 403
     assert ratna.get(f"/admin/devices/hospital/{rs_b.pk}/history/").status_code == 404
@@ -225,7 +225,7 @@ def test_the_number_of_queries_does_not_grow_with_the_actors(ratna: Client, rs_a
     numbers = []
     for batch in range(2):
         for number in range(10):
-            user, key = hospital_admin(f"p{batch}-{number}", rs_a), issue("app", hospital=rs_a).key
+            user, key = hospital_admin(f"p{batch}-{number}", rs_a), issue("app", hospitals=[rs_a]).key
             for by in (Actor(Channel.ADMIN, user_id=user.pk), Actor(Channel.API, api_key=key)):
                 name = f"{batch}-{number}-{by.channel}"
                 registry.update(Device.objects.filter(pk=device.pk), {"device_name": name}, by)

@@ -166,7 +166,7 @@ def test_repeated_conflict_is_not_counted_again(api_a: Api, foreign: list[Device
 def test_limit_applies_to_one_key_and_one_day(api_a: Api, rs_a: Hospital, foreign: list[Device], clock: Clock) -> None:
     use_up(api_a)
     assert api_a.post(DEVICES, device_payload(FREE)).status_code == 429
-    assert Api(issue("another", hospital=rs_a).text).post(DEVICES, device_payload(FREE)).status_code == 201
+    assert Api(issue("another", hospitals=[rs_a]).text).post(DEVICES, device_payload(FREE)).status_code == 201
     clock.at += 86_400
     assert api_a.post(DEVICES, device_payload(FREE + 1)).status_code == 201
 

@@ -93,7 +93,7 @@ def make_changes(rs_a: Hospital, device: Device) -> None:
     hospitals.rename(rs_a, "RS Harapan Kita", SYSTEM)
     hospitals.merge(Hospital.objects.filter(name="RS Baru"), rs_a, SYSTEM)
     users.invite("Ibu Ratna", "ratna@rs.example", [rs_a])
-    issue("another", hospital=rs_a)
+    issue("another", hospitals=[rs_a])
 
 
 def normalized(response: Any) -> tuple[Any, ...]:

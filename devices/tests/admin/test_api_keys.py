@@ -181,7 +181,7 @@ def test_list_says_in_words_what_each_key_can_do_and_whether_it_works(operator: 
 def test_command_lists_keys_with_the_words_of_the_admin(
     operator: Client, rs_a: Hospital, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    issue("ward app", hospital=rs_a, read_only=True, expires_at=timezone.now() + timedelta(days=3, hours=1))
+    issue("ward app", hospitals=[rs_a], read_only=True, expires_at=timezone.now() + timedelta(days=3, hours=1))
     change("ward app", last_used_at=timezone.now(), last_used_ip_address="192.0.2.7")
     issue("other")
     call_command("list_api_keys")
@@ -218,7 +218,7 @@ def test_page_of_a_key_shows_its_last_use_and_no_python_value(operator: Client, 
 
 
 def test_history_of_a_key_has_its_changes_by_any_channel(operator: Client, rs_a: Hospital, rs_b: Hospital) -> None:
-    key = issue("app", hospital=rs_a).key
+    key = issue("app", hospitals=[rs_a]).key
     hospitals.merge([rs_a], rs_b, SYSTEM)
     act(operator, "rotate", key)
     call_command("revoke_api_key", str(key.pk))
@@ -241,7 +241,7 @@ def test_hospitals_can_be_chosen_without_scripts(operator: Client, rs_a: Hospita
 
 @pytest.mark.parametrize("action", ["revoke", "rotate"])
 def test_confirmation_distinguishes_two_keys_of_one_name(operator: Client, rs_a: Hospital, action: str) -> None:
-    first, second = issue("ward app", hospital=rs_a), issue("ward app")
+    first, second = issue("ward app", hospitals=[rs_a]), issue("ward app")
     change("ward app", last_used_at=timezone.now() - timedelta(minutes=4), last_used_ip_address="192.0.2.7")
     for page in (act(operator, action, first.key, confirmed=False), operator.get(f"{KEYS}{first.key.pk}/{action}/")):
         text = " ".join(page.content.decode().split())
@@ -296,7 +296,7 @@ def test_rotation_from_the_page_of_a_key_needs_a_confirmed_identity(stale: Clien
 
 
 def test_hospital_admin_cannot_end_a_key_of_their_hospital(ratna: Client, rs_a: Hospital) -> None:
-    key = issue("app", hospital=rs_a).key
+    key = issue("app", hospitals=[rs_a]).key
     for action in ("revoke", "rotate"):
         assert ratna.get(f"{KEYS}{key.pk}/{action}/").status_code == 403
         assert ratna.post(f"{KEYS}{key.pk}/{action}/", {"confirmed": "1", "overlap": "0"}).status_code == 403

@@ -52,7 +52,7 @@ def test_each_number_equals_the_count_of_the_linked_list(operator: Client, devic
 def test_overview_of_a_hospital_admin_is_limited_to_the_scope(
     ratna: Client, devices: dict[str, Device], rs_b: Hospital
 ) -> None:
-    issue("ward app", hospital=rs_b)
+    issue("ward app", hospitals=[rs_b])
     registry.retire(Device.objects.filter(pk=devices["b"].pk), SYSTEM)
     assert numbers(ratna, "figures") == {"Devices": 1, "Registered this week": 1, "Retired this week": 0}
     assert numbers(ratna, "hospitals") == {"RS Harapan": 1}

@@ -80,8 +80,8 @@ def test_merge_names_each_hospital_with_its_numbers_and_the_admins_who_gain_acce
     users.invite("Pak Budi", "budi@rs.example", [rs_b])
     users.invite("Ibu Citra", "citra@rs.example", [rs_c])
     register(*(device_payload(number, device_holder="RS Citra") for number in (1, 2)))
-    issue("app", hospital=rs_a)
-    issue("other app", hospital=rs_a)
+    issue("app", hospitals=[rs_a])
+    issue("other app", hospitals=[rs_a])
     page = " ".join(act(operator, rs_a, rs_b).content.decode().split())
     assert "2 hospitals will be merged" in page
     assert "This cannot be undone." in page

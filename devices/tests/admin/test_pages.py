@@ -72,7 +72,7 @@ def test_search_finds_a_mac_in_any_notation(operator: Client) -> None:
 
 
 def test_hospital_and_api_key_pages_show_no_digest_and_keys_are_read_only(operator: Client, rs_a: Hospital) -> None:
-    issued = issue("ward app", hospital=rs_a)
+    issued = issue("ward app", hospitals=[rs_a])
     for path in ("apikey/", f"apikey/{issued.key.pk}/change/", "hospital/", f"hospital/{rs_a.pk}/change/"):
         response = operator.get(f"/admin/devices/{path}")
         assert response.status_code == 200, path

@@ -141,7 +141,7 @@ def test_guarded_view_requires_confirmation_and_writes_nothing(
 def test_guarded_action_requires_confirmation_and_writes_nothing(
     stale: Client, user: StaffUser, rs_a: Hospital, rs_b: Hospital, model: str, action: str
 ) -> None:
-    chosen = {"staffuser": user.pk, "hospital": rs_a.pk, "apikey": issue("app", hospital=rs_a).key.pk}[model]
+    chosen = {"staffuser": user.pk, "hospital": rs_a.pk, "apikey": issue("app", hospitals=[rs_a]).key.pk}[model]
     form = {"action": action, "_selected_action": chosen, "confirmed": "1", "into": rs_b.pk, "overlap": "0"}
     before = sign_in_state()
     assert asks_to_confirm(stale.post(f"/admin/devices/{model}/", form))

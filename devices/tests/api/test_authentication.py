@@ -140,7 +140,7 @@ def test_text_that_is_not_a_legacy_key_is_not_imported(db: None, text: str) -> N
 
 
 def test_rotation_copies_the_settings_and_expires_the_old_key(rs_a: Any) -> None:
-    old = issue("app", hospital=rs_a, read_only=True, naming="camelCase")
+    old = issue("app", hospitals=[rs_a], read_only=True, naming="camelCase")
     new = api_keys.rotate(old.key, SYSTEM, timedelta(hours=2))
     for name in ("name", "hospital", "read_only", "naming"):
         assert getattr(new.key, name) == getattr(old.key, name)

@@ -38,7 +38,7 @@ class Setup:
 
     def hospital_key(self, **options: Any) -> Api:
         hospital, _created = Hospital.objects.get_or_create(name="RS Harapan")
-        return Api(issue("hospital", hospital=hospital, **options).text)
+        return Api(issue("hospital", hospitals=[hospital], **options).text)
 
     def fail(self, target: str, error: Exception) -> None:
         def raise_error(*_args: Any, **_options: Any) -> None:

@@ -64,7 +64,7 @@ def test_waiting_request_has_no_connection_and_returns_the_next_change(asleep: t
 @pytest.mark.django_db(transaction=True)
 def test_change_outside_the_scope_does_not_end_the_wait(asleep: threading.Semaphore) -> None:
     hospital = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
-    key = issue("ward app", hospital=hospital).text
+    key = issue("ward app", hospitals=[hospital]).text
 
     def act(number: int) -> Any:
         if number == 0:
@@ -87,7 +87,8 @@ def expire(key: ApiKey) -> None:
 
 
 def bind_to_a_hospital(key: ApiKey) -> None:
-    ApiKey.objects.filter(pk=key.pk).update(hospital=hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"])
+    ApiKey.objects.filter(pk=key.pk).update(all_hospitals=False)
+    key.hospitals.set(hospitals.get_or_create(["RS Harapan"], SYSTEM).values())
 
 
 @pytest.mark.django_db(transaction=True)

@@ -56,7 +56,7 @@ def test_an_id_in_the_body_is_recorded_too(api_a: Api, devices: dict[str, Device
 
 
 def test_a_probing_key_has_one_row_a_minute_with_the_number(rs_a: Hospital, pass_time: Callable[[float], None]) -> None:
-    key = issue("app", hospital=rs_a).text
+    key = issue("app", hospitals=[rs_a]).text
     for number in range(80):
         client = Api(key).client
         address = f"192.0.2.{number}"  # denials of a key are one kind for all addresses
@@ -104,7 +104,7 @@ def test_a_flood_of_one_event_does_not_hide_another(outsider: Api, api_a: Api, r
 
 def test_a_flood_of_a_scoped_caller_does_not_hide_a_failed_sign_in(rs_a: Hospital, client: Client) -> None:
     for number in range(200):
-        Api(issue(f"app {number}", hospital=rs_a).text).get("/api/device/4711")
+        Api(issue(f"app {number}", hospitals=[rs_a]).text).get("/api/device/4711")
     rows = recorded(Action.OUT_OF_SCOPE)
     assert len(rows) == denials.MAX_ROWS_PER_MINUTE + 1
     assert rows[-1].details == {"from": "many others"}

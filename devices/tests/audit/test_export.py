@@ -56,7 +56,7 @@ def story(rs_a: Hospital, rs_b: Hospital, operator: Client, ratna: Client, api_a
     Api(issue("other").text).patch(f"/api/device/{second}", {"device_name": "=1+1"})
     ratna.get("/admin/devices/apikey/")
     ratna.post(f"{LIST}{first}/delete/", {"post": "yes"})
-    return {"first": first, "second": second, "key": ApiKey.objects.get(hospital=rs_a).pk}
+    return {"first": first, "second": second, "key": ApiKey.objects.get(hospitals=rs_a).pk}
 
 
 def test_trail_of_a_user_has_actions_by_and_on_the_user(tmp_path: Path, story: dict[str, int]) -> None:

@@ -29,7 +29,7 @@ CHANGES = "/admin/devices/historicaldevice/"
 def other_device(devices: dict[str, Device], rs_b: Hospital) -> Device:
     """A device of RS Sehat, which also has an admin, a key and a history."""
     users.invite("Dokter Sehat", "sehat@rs.example", [rs_b])
-    issue("Sehat app", hospital=rs_b)
+    issue("Sehat app", hospitals=[rs_b])
     registry.update(Device.objects.filter(pk=devices["b"].pk), {"device_type": "CORPORATE"}, SYSTEM)
     return devices["b"]
 

@@ -163,7 +163,7 @@ def objects(devices: dict[str, Device], ratna: User) -> dict[str, Any]:
         "hospital": device.get().device_holder_id,
         "staffuser": ratna.pk,
         "link": users.create_password_link(ratna),
-        "key": issue(long, hospital=device.get().device_holder).key.pk,
+        "key": issue(long, hospitals=[device.get().device_holder]).key.pk,
         "event": AuditEvent.objects.create(
             action=AuditEvent.Action.DENIED, details={"status": 401, "route": "api/devices"}
         ).pk,

@@ -40,7 +40,7 @@ siti = User.objects.create_user("siti@example.org", "siti@example.org", "another
 harapan.admins.add(siti)
 User.objects.create_user("gone").delete()
 Client().force_login(root)  # writes a session and an audit event
-key = api_keys.issue("ward app", SYSTEM, hospital=harapan).text
+key = api_keys.issue("ward app", SYSTEM, hospitals=[harapan]).text
 headers = {"x-api-key": key, "Idempotency-Key": "once", "Host": "localhost"}
 body = {"device_name": "Watch", "device_mac": "00:1F:2B:00:00:AA", "device_type": "CONSUMER"}
 assert Client().post("/api/devices", body, content_type="application/json", headers=headers).status_code == 201

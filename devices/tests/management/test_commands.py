@@ -139,7 +139,7 @@ def test_invalid_key_settings_are_an_error_and_create_nothing(arguments: list[st
 
 
 def test_list_api_keys_shows_settings_and_no_digest(rs_a: Hospital) -> None:
-    issued = issue("ward app", hospital=rs_a, read_only=True)
+    issued = issue("ward app", hospitals=[rs_a], read_only=True)
     revoked = issue("old app")
     api_keys.revoke(revoked.key, SYSTEM)
     out, err = run("list_api_keys")

@@ -53,7 +53,7 @@ class Examples:
         self.api = Api(issue("examples").text, **{"Host": "registry.example.org", "X-Forwarded-Proto": "https"})
         assert self.api.post("/api/devices", DEVICES).status_code == 201
         self.keys = {
-            "HOSPITAL_KEY": issue("hospital", hospital=Hospital.objects.get(name="RS Harapan")).text,
+            "HOSPITAL_KEY": issue("hospital", hospitals=[Hospital.objects.get(name="RS Harapan")]).text,
             "READ_ONLY_KEY": issue("read-only", read_only=True).text,
             "CAMEL_CASE_KEY": issue("camelCase", naming=ApiKey.Naming.CAMEL_CASE).text,
         }

@@ -28,7 +28,7 @@ def test_hospitals_with_equal_names_become_the_one_with_most_devices() -> None:
     small, large, _other = stored("RS\u00a0Tes", 1), stored("RS  Tes\u200b", 2, 3), stored("RS Lain", 4)
     siti = User.objects.create_user("siti")
     small.admins.add(siti)
-    key = issue("ward app", hospital=small)
+    key = issue("ward app", hospitals=[small])
     report = merge_equal_hospitals()
     assert {hospital.name: hospital.devices.count() for hospital in Hospital.objects.all()} == {
         "RS Tes": 3,
@@ -59,7 +59,7 @@ def test_a_second_run_changes_nothing() -> None:
 def test_a_name_that_means_no_hospital_becomes_a_visible_name(name: str) -> None:
     """The key stays limited to its hospital."""
     hospital = stored(name, 1)
-    issue("ward app", hospital=hospital)
+    issue("ward app", hospitals=[hospital])
     merge_equal_hospitals()
     assert Hospital.objects.get().name == f"Hospital {hospital.pk}"
     assert scope_for_key(ApiKey.objects.get()).hospital_ids == [hospital.pk]
@@ -77,7 +77,7 @@ def test_aliases_are_found_by_their_normalized_names() -> None:
 def test_migrate_merges_equal_hospitals_and_names_them(capsys: pytest.CaptureFixture[str]) -> None:
     stored("RS\u00a0Tes", 1), stored("RS Tes", 2)
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'devices' AND name = '0003_merge_equal_hospitals'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'devices' AND name = '0004_merge_equal_hospitals'")
     call_command("migrate")
     assert r"'RS\xa0Tes' was " in capsys.readouterr().out
     assert Hospital.objects.get().name == "RS Tes"

@@ -58,7 +58,7 @@ def test_name_or_alias_of_another_hospital_is_rejected(rs_a: Hospital, rs_b: Hos
 
 def test_merge_moves_devices_admins_and_keys(rs_a: Hospital, misspelled: Hospital, ratna: Any) -> None:
     [device] = register(device_payload(1, device_holder="RS Harapn"))
-    issued = issue("ward app", hospital=misspelled)
+    issued = issue("ward app", hospitals=[misspelled])
     siti = User.objects.create_user("siti")
     misspelled.admins.add(siti, User.objects.get(first_name="Ibu Ratna"))
     assert hospitals.merge([misspelled], rs_a, SYSTEM) == {"devices": 1, "admins": 2, "keys": 1}

@@ -62,6 +62,11 @@ def matches(device: dict[str, str], filters: dict[str, str]) -> bool:
     return True
 
 
+def limited_to(hospital: Hospital | None) -> dict[str, list[Hospital]]:
+    """Return the settings of a key of this hospital; None: of all hospitals."""
+    return {"hospitals": [hospital]} if hospital else {}
+
+
 class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +74,7 @@ class Model(RuleBasedStateMachine):
         own = hospitals.get_or_create(HOSPITALS, SYSTEM)
         self.scope = {"a": "RS Harapan", "b": "RS Sehat", "all": None, "reader": None}
         self.apis = {
-            who: Api(issue(who, hospital=own.get((name or "").lower()), read_only=who == "reader").text)
+            who: Api(issue(who, **limited_to(own.get((name or "").lower())), read_only=who == "reader").text)
             for who, name in self.scope.items()
         }
         self.devices: dict[int, dict[str, str]] = {}

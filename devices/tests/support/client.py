@@ -37,8 +37,8 @@ class Api:
 
 
 def issue(name: str, **settings: Any) -> api_keys.IssuedKey:
-    """Issue an API key with these settings, such as `hospital` and `read_only`."""
-    return api_keys.issue(name, SYSTEM, **settings)
+    """Issue an API key with these settings, such as `hospitals` and `read_only`. By default it is for all hospitals."""
+    return api_keys.issue(name, SYSTEM, **{"all_hospitals": "hospitals" not in settings, **settings})
 
 
 def errors(response: Any) -> list[tuple[str | None, str]]:

@@ -136,7 +136,7 @@ class Requests:
 
     def send_for_410(self) -> Any:
         if self.path == "/api/devices/changes":
-            page = Api(issue("other", hospital=register_hospital()).text).get(self.path).json()
+            page = Api(issue("other", hospitals=[register_hospital()]).text).get(self.path).json()
             return self.api.get(page["pagination"]["next"].removeprefix("http://testserver"))
         return self.send(pk=self.gone)
 

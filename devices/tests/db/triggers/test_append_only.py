@@ -197,7 +197,7 @@ def _without_constraint_checks() -> Any:
 def test_registry_functions_work_with_append_only_triggers(rs_a: Hospital, rs_b: Hospital, operator: Client) -> None:
     """Call every function that writes while the triggers are installed."""
     [device] = register(device_payload(1, device_holder="RS Harapan"))
-    key = issue("ward app", hospital=rs_a).key
+    key = issue("ward app", hospitals=[rs_a]).key
     api_keys.rotate(key, SYSTEM)
     hospitals.rename(rs_a, "RS Harapan Baru", SYSTEM)
     hospitals.merge([rs_a], rs_b, SYSTEM)

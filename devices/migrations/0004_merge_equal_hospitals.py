@@ -18,5 +18,5 @@ def forwards(apps: Any, _editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("devices", "0002_last_use_of_keys")]
+    dependencies = [("devices", "0003_keys_of_several_hospitals")]
     operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]

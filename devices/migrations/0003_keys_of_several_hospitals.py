@@ -1,0 +1,246 @@
+"""Limit an API key to several hospitals, and add the settings of keys and the contact data of hospitals."""
+
+from typing import Any
+
+import django.core.validators
+from django.conf import settings
+from django.db import migrations, models
+from django.db.models import F, Value
+from django.db.models.functions import Cast, Concat
+
+from devices.db.triggers import append_only
+
+
+def copy_hospitals(apps: Any, editor: Any) -> None:
+    """Copy the hospital of each key to the new table. A key without a hospital was one for all hospitals."""
+    key, past = apps.get_model("devices", "ApiKey"), apps.get_model("devices", "HistoricalApiKey")
+    append_only.remove(editor.connection)  # the history gets the values of new columns; post_migrate adds the triggers
+    key.objects.filter(hospital=None).update(all_hospitals=True)
+    past.objects.filter(hospital=None).update(all_hospitals=True)
+    past.objects.exclude(hospital=None).update(
+        hospital_ids=Concat(Value("["), Cast(F("hospital_id"), models.TextField()), Value("]"))
+    )
+    limited = key.objects.exclude(hospital=None).values_list("pk", "hospital_id")
+    through = key.hospitals.through
+    through.objects.bulk_create(
+        [through(apikey_id=pk, hospital_id=hospital_id) for pk, hospital_id in limited], batch_size=500
+    )
+    editor.connection.check_constraints()  # PostgreSQL alters no table with pending checks of foreign keys
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("devices", "0002_last_use_of_keys"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.RemoveConstraint(
+            model_name="apikey",
+            name="apikey_naming_known",
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="all_hospitals",
+            field=models.BooleanField(default=False, verbose_name="all hospitals"),
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="allowed_networks",
+            field=models.TextField(blank=True, default="", verbose_name="allowed networks"),
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="hospitals",
+            field=models.ManyToManyField(
+                blank=True, related_name="api_keys", to="devices.hospital", verbose_name="hospitals"
+            ),
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="page_size",
+            field=models.PositiveIntegerField(
+                blank=True,
+                null=True,
+                validators=[
+                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MaxValueValidator(10000),
+                ],
+                verbose_name="default page size",
+            ),
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="sandbox",
+            field=models.BooleanField(default=False, editable=False, verbose_name="sandbox"),
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="unknown_holder",
+            field=models.CharField(
+                choices=[("register", "register the hospital"), ("refuse", "refuse the request")],
+                default="register",
+                max_length=8,
+                verbose_name="unknown hospitals",
+            ),
+        ),
+        migrations.AddField(
+            model_name="historicalapikey",
+            name="all_hospitals",
+            field=models.BooleanField(default=False, verbose_name="all hospitals"),
+        ),
+        migrations.AddField(
+            model_name="historicalapikey",
+            name="allowed_networks",
+            field=models.TextField(blank=True, default="", verbose_name="allowed networks"),
+        ),
+        migrations.AddField(
+            model_name="historicalapikey",
+            name="hospital_ids",
+            field=models.TextField(default="[]"),
+        ),
+        migrations.AddField(
+            model_name="historicalapikey",
+            name="page_size",
+            field=models.PositiveIntegerField(
+                blank=True,
+                null=True,
+                validators=[
+                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MaxValueValidator(10000),
+                ],
+                verbose_name="default page size",
+            ),
+        ),
+        migrations.AddField(
+            model_name="historicalapikey",
+            name="sandbox",
+            field=models.BooleanField(default=False, editable=False, verbose_name="sandbox"),
+        ),
+        migrations.AddField(
+            model_name="historicalapikey",
+            name="unknown_holder",
+            field=models.CharField(
+                choices=[("register", "register the hospital"), ("refuse", "refuse the request")],
+                default="register",
+                max_length=8,
+                verbose_name="unknown hospitals",
+            ),
+        ),
+        migrations.AddField(
+            model_name="historicalhospital",
+            name="address",
+            field=models.CharField(blank=True, db_default="", max_length=500, verbose_name="address"),
+        ),
+        migrations.AddField(
+            model_name="historicalhospital",
+            name="domain",
+            field=models.CharField(blank=True, db_default="", max_length=253, verbose_name="domain"),
+        ),
+        migrations.AddField(
+            model_name="historicalhospital",
+            name="email",
+            field=models.EmailField(blank=True, db_default="", max_length=254, verbose_name="email"),
+        ),
+        migrations.AddField(
+            model_name="historicalhospital",
+            name="phone",
+            field=models.CharField(blank=True, db_default="", max_length=50, verbose_name="phone"),
+        ),
+        migrations.AddField(
+            model_name="historicalhospital",
+            name="region",
+            field=models.CharField(blank=True, db_default="", max_length=100, verbose_name="region"),
+        ),
+        migrations.AddField(
+            model_name="historicalhospital",
+            name="sandbox",
+            field=models.BooleanField(default=False, db_default=False, editable=False, verbose_name="sandbox"),
+        ),
+        migrations.AddField(
+            model_name="hospital",
+            name="address",
+            field=models.CharField(blank=True, db_default="", max_length=500, verbose_name="address"),
+        ),
+        migrations.AddField(
+            model_name="hospital",
+            name="domain",
+            field=models.CharField(blank=True, db_default="", max_length=253, verbose_name="domain"),
+        ),
+        migrations.AddField(
+            model_name="hospital",
+            name="email",
+            field=models.EmailField(blank=True, db_default="", max_length=254, verbose_name="email"),
+        ),
+        migrations.AddField(
+            model_name="hospital",
+            name="phone",
+            field=models.CharField(blank=True, db_default="", max_length=50, verbose_name="phone"),
+        ),
+        migrations.AddField(
+            model_name="hospital",
+            name="region",
+            field=models.CharField(blank=True, db_default="", max_length=100, verbose_name="region"),
+        ),
+        migrations.AddField(
+            model_name="hospital",
+            name="sandbox",
+            field=models.BooleanField(default=False, db_default=False, editable=False, verbose_name="sandbox"),
+        ),
+        migrations.AlterField(
+            model_name="apikey",
+            name="naming",
+            field=models.CharField(
+                choices=[("snake_case", "snake_case"), ("camelCase", "camelCase"), ("both", "both")],
+                default="snake_case",
+                max_length=10,
+                verbose_name="field naming",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="historicalapikey",
+            name="naming",
+            field=models.CharField(
+                choices=[("snake_case", "snake_case"), ("camelCase", "camelCase"), ("both", "both")],
+                default="snake_case",
+                max_length=10,
+                verbose_name="field naming",
+            ),
+        ),
+        migrations.RunPython(copy_hospitals, migrations.RunPython.noop),
+        migrations.RemoveField(
+            model_name="apikey",
+            name="hospital",
+        ),
+        migrations.RemoveField(
+            model_name="historicalapikey",
+            name="hospital",
+        ),
+        migrations.AddConstraint(
+            model_name="apikey",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("naming__in", ["snake_case", "camelCase", "both"])), name="apikey_naming_known"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="apikey",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("unknown_holder__in", ["register", "refuse"])), name="apikey_unknown_holder_known"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="apikey",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("page_size", None), models.Q(("page_size__gte", 1), ("page_size__lte", 10000)), _connector="OR"
+                ),
+                name="apikey_page_size_in_range",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="hospital",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("sandbox", True)), fields=("sandbox",), name="hospital_sandbox_is_one"
+            ),
+        ),
+    ]
