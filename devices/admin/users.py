@@ -26,7 +26,6 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
-    UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -37,6 +36,7 @@ from devices.admin.account import sessions_ended
 from devices.admin.audit_export import AuditExportMixin
 from devices.admin.audit_log import AuditLogMixin
 from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin, is_id
+from devices.admin.hospital_fields import HospitalsField
 from devices.admin.times import show_time
 from devices.models import Hospital, StaffUser
 from devices.registry import device_fields
@@ -75,9 +75,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
         max_length=150,  # the length of a user name, because it becomes one
         widget=UnfoldAdminEmailInputWidget,
     )
-    hospitals = forms.ModelMultipleChoiceField(
-        Hospital.objects.order_by("name"), label=_("Hospitals"), widget=UnfoldAdminSelect2MultipleWidget
-    )
+    hospitals = HospitalsField(label=_("Hospitals"))
 
     class Meta:
         model = StaffUser

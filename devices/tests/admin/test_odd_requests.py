@@ -65,9 +65,12 @@ def test_invalid_selection_is_not_a_server_error(operator: Client, action: str, 
 def test_invalid_hospital_is_reported_at_its_field(operator: Client, holder: str) -> None:
     response = operator.post(f"{LIST}add/", {**device_payload(1), "device_holder": holder})
     assert list(response.context["adminform"].form.errors) == ["device_holder"]
-    key = {"name": "app", "naming": "snake_case", "hospital": holder}
+    key = {"name": "app", "unknown_holder": "register", "hospitals": [holder]}
     response = operator.post("/admin/devices/apikey/add/", key)
-    assert list(response.context["adminform"].form.errors) == ["hospital"]
+    assert list(response.context["adminform"].form.errors) == ["hospitals"]
+    user = {"first_name": "Ibu Sari", "email": "sari@rs.example", "hospitals": [holder]}
+    response = operator.post("/admin/devices/staffuser/add/", user)
+    assert list(response.context["adminform"].form.errors) == ["hospitals"]
 
 
 @pytest.mark.parametrize(
