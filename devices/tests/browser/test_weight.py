@@ -41,13 +41,15 @@ def test_list_is_compressed(visit: Visit, operator: User, long_list: None) -> No
 
 def test_second_page_loads_no_file_again(visit: Visit, operator: User, long_list: None) -> None:
     page = visit("/admin/devices/device/", operator)
+    page.wait_for_load_state("networkidle")
     page.goto("/admin/devices/device/?q=Tensi")
     page.wait_for_load_state("networkidle")
-    sizes = page.evaluate(
+    loaded = page.evaluate(
         'performance.getEntriesByType("resource").filter((r) => r.transferSize && r.name.includes("/static/"))'
         ".map((r) => r.name)"
     )
-    assert sizes == []
+    # Chromium decides when it loads the icon of the tab, and can cancel it on one page and load it on the next.
+    assert [url for url in loaded if "favicon" not in url] == []
 
 
 def icons_without_glyph(page: Page) -> list[str]:
