@@ -23,6 +23,11 @@ SETTINGS = (  # fields that can be set for a new key
 )
 
 
+def default_naming(*, is_legacy: bool) -> ApiKey.Naming:
+    """Return the naming of a key for which none is chosen: of a legacy key, nobody knows what its clients read."""
+    return ApiKey.Naming.BOTH if is_legacy else ApiKey.Naming.SNAKE_CASE
+
+
 @dataclass(frozen=True)
 class IssuedKey:
     """A new key and its text, which is shown only once."""
@@ -43,9 +48,7 @@ def issue(name: str, actor: Actor, hospitals: Collection[Hospital] = (), **setti
 
 
 @transaction.atomic
-def import_key(
-    text: str, name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any
-) -> ApiKey:
+def import_key(text: str, name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any) -> ApiKey:
     """Import a key that an existing client already uses. It is marked as legacy: it can be guessed and must be rotated.
 
     Raises:
@@ -53,6 +56,7 @@ def import_key(
         ValidationFailed: another request imported the same key after the check.
     """
     check_legacy(text)
+    settings = {"naming": default_naming(is_legacy=True), **settings}
     try:
         with transaction.atomic():
             return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), hospitals, actor)

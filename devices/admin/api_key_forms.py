@@ -9,35 +9,38 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
-    UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminSelectWidget,
     UnfoldBooleanSwitchWidget,
 )
 
 from devices.accounts import api_keys
 from devices.accounts.api_keys import SETTINGS
-from devices.models import ApiKey, Hospital, clean_rate
+from devices.admin.hospital_fields import HospitalsField
+from devices.models import MAX_PAGE_SIZE, ApiKey, clean_rate
 from devices.registry import device_fields
 
 HELP_TEXTS = {
     "name": _("Which application uses this key, and where. For example: Ward app of RS Harapan."),
     "read_only": _("The key can read devices, but not register, change or retire them."),
     "naming": _("How the names of fields are written in requests and responses. Ask the developer of the application."),
+    "page_size": _(
+        "How many devices a page has if the application does not say it: 1 to %(limit)d. Leave empty for 20."
+    )
+    % {"limit": MAX_PAGE_SIZE},
+    "unknown_holder": _("What happens if the application sends the name of a hospital that does not exist."),
     "expires_at": _("Leave empty for a key that does not expire."),
 }
 NAMINGS = [
+    ("", _("default: snake_case for a new key, both for a legacy key")),
     (ApiKey.Naming.SNAKE_CASE.value, "snake_case: device_name, device_mac"),
     (ApiKey.Naming.CAMEL_CASE.value, "camelCase: deviceName, deviceMac"),
+    (ApiKey.Naming.BOTH.value, _("both: each field in both spellings")),
 ]
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    hospitals = forms.ModelMultipleChoiceField(
-        Hospital.objects.order_by("name"),
-        label=_("Hospitals"),
-        required=False,
-        widget=UnfoldAdminSelect2MultipleWidget,
-        help_text=_("The key can use the devices of these hospitals only."),
+    hospitals = HospitalsField(
+        label=_("Hospitals"), required=False, help_text=_("The key can use the devices of these hospitals only.")
     )
     all_hospitals = forms.BooleanField(
         label=_("All hospitals"),
@@ -63,6 +66,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
             self.fields[name].help_text = HELP_TEXTS[name]
         if "naming" in self.fields:
             self.fields["naming"].choices = NAMINGS  # type: ignore[attr-defined]
+            self.fields["naming"].required, self.initial["naming"] = False, ""
 
     def clean(self) -> None:
         """Require an explicit choice, so that no key is unrestricted because a field was forgotten."""
@@ -73,6 +77,9 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
 
     def clean_name(self) -> str:
         return device_fields.clean_text(self.cleaned_data["name"])
+
+    def clean_naming(self) -> str:
+        return self.cleaned_data["naming"] or api_keys.default_naming(is_legacy=bool(self.data.get("value")))
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]

@@ -32,7 +32,7 @@ from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin, is_id, is_operator
 from devices.admin.filters import HospitalFilter
 from devices.admin.times import exact_time, show_time
-from devices.models import ApiKey, ApiKeyQuerySet, Channel
+from devices.models import DEFAULT_PAGE_SIZE, ApiKey, ApiKeyQuerySet, Channel
 from devices.values.errors import ValidationFailed
 
 STATES = {  # methods of ApiKeyQuerySet, and their labels
@@ -44,6 +44,7 @@ STATES = {  # methods of ApiKeyQuerySet, and their labels
 }
 
 
+LIMITS = ("page_size_in_words", "networks")
 TABS = {"": _("All"), "active": _("Active"), "inactive": _("Expired or revoked")}  # values of StateFilter
 
 
@@ -74,7 +75,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     list_filter = (StateFilter, ("hospitals", HospitalFilter), "read_only", "legacy")
     lookups = ("state", "hospitals__id__exact", "read_only__exact", "legacy__exact")
     list_filter_submit = True
-    readonly_fields = ("state_in_words", "token", "scope", "access_in_words", "rate_in_words", "last_use")
+    readonly_fields = ("state_in_words", "token", "scope", "access_in_words", "rate_in_words", *LIMITS, "last_use")
     search_help_text = _("Client application or key")
     search_fields = ("name", "prefix")
     ordering = ("-id",)
@@ -88,7 +89,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
                 *("name", "hospitals", "all_hospitals", "read_only", "naming", "rate", "page_size"),
                 *("unknown_holder", "expires_at", "value"),
             )
-        rights = ("scope", "access_in_words", "naming", "rate_in_words")
+        rights = ("scope", "access_in_words", "naming", "unknown_holder", "rate_in_words", *LIMITS)
         times = ("created_at", "expires_at", *(["revoked_at"] if obj.revoked_at else []), "last_use")
         return ("name", "state_in_words", "token", *rights, *times)
 
@@ -121,7 +122,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     def token(self, key: ApiKey) -> str:
         return api_key_texts.describe_token(key)
 
-    @admin.display(description=_("hospital"))
+    @admin.display(description=_("hospitals"))
     def scope(self, key: ApiKey) -> str:
         return api_key_texts.describe_scope(key)
 
@@ -137,6 +138,14 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     @admin.display(description=_("rate limit"))
     def rate_in_words(self, key: ApiKey) -> Any:
         return key.rate or format_lazy(_("{} (the default of this registry)"), settings.API_RATE)
+
+    @admin.display(description=_("default page size"))
+    def page_size_in_words(self, key: ApiKey) -> Any:
+        return key.page_size or format_lazy(_("{} (the default of this registry)"), DEFAULT_PAGE_SIZE)
+
+    @admin.display(description=_("allowed networks"))
+    def networks(self, key: ApiKey) -> Any:
+        return key.allowed_networks.replace(" ", ", ") or _("all networks")
 
     @admin.display(description=_("issued"), ordering="created_at")
     def issued(self, key: ApiKey) -> Any:

@@ -49,7 +49,9 @@ class JSONList(models.Aggregate):
 
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         number = "%(expressions)s"
-        return self.as_sql(compiler, connection, template=f"'[' || string_agg({number}::text, ',' ORDER BY {number}) || ']'")
+        return self.as_sql(
+            compiler, connection, template=f"'[' || string_agg({number}::text, ',' ORDER BY {number}) || ']'"
+        )
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         return self.as_sql(compiler, connection, function="group_concat", **context)

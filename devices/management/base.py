@@ -63,8 +63,9 @@ class RegistryCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         # argparse drops the value of `--hospital=--` without an error: the key would be one for all hospitals.
-        if empty := [name for name, value in options.items() if value == []]:
-            raise CommandError(f"--{empty[0].replace('_', '-')}: This option needs a value.")
+        for name, value in options.items():
+            if value == [] or (isinstance(value, list) and [] in value):
+                raise CommandError(f"--{name.replace('_', '-')}: This option needs a value.")
         try:
             return super().execute(*args, **options)
         except ValidationFailed as failed:

@@ -20,6 +20,7 @@ from devices.values.normalization import MAX_LENGTH
 if TYPE_CHECKING:
     from devices.db.compiled import Parameter
 
+DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 10_000  # of a key; a request with `size` gets at most 1,000 devices
 
 
@@ -91,7 +92,10 @@ class ApiKey(models.Model):
         ),
     )
     page_size = models.PositiveIntegerField(
-        _("default page size"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MAX_PAGE_SIZE)]
+        _("default page size"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_PAGE_SIZE)],
     )
     unknown_holder = models.CharField(
         _("unknown hospitals"), max_length=8, choices=UnknownHolder, default=UnknownHolder.REGISTER
@@ -114,7 +118,9 @@ class ApiKey(models.Model):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         constraints = [
-            models.CheckConstraint(name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase", "both"])),
+            models.CheckConstraint(
+                name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase", "both"])
+            ),
             models.CheckConstraint(
                 name="apikey_unknown_holder_known", condition=Q(unknown_holder__in=["register", "refuse"])
             ),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from devices.access.actor import SYSTEM
 from devices.accounts import api_keys
 from devices.management.base import RegistryCommand, argument, read_day
-from devices.models import ApiKey, Hospital, clean_rate
+from devices.models import MAX_PAGE_SIZE, ApiKey, Hospital, clean_rate
 from devices.registry import hospitals
 from devices.registry.device_fields import clean_hospital_name, clean_text
 from devices.values.hospital_names import fold_name
@@ -29,9 +29,7 @@ class Command(RegistryCommand):
         add("--read-only", action="store_true", help="create a read-only key")
         add(
             "--hospital",
-            dest="hospitals",
             action="append",
-            default=[],
             metavar="NAME",
             type=argument(_clean_hospital),
             help="restrict the key to the devices of this hospital; repeat it for several hospitals",
@@ -39,8 +37,19 @@ class Command(RegistryCommand):
         add(
             "--naming",
             choices=ApiKey.Naming.values,
-            default=ApiKey.Naming.SNAKE_CASE,
-            help="naming of the fields in requests and responses",
+            help="naming of the fields in responses (default: snake_case; both with --value)",
+        )
+        add(
+            "--page-size",
+            type=argument(_page_size),
+            metavar="NUMBER",
+            help=f"devices per page if a request has no size: 1 to {MAX_PAGE_SIZE} (default: 20)",
+        )
+        add(
+            "--unknown-holder",
+            choices=ApiKey.UnknownHolder.values,
+            default=ApiKey.UnknownHolder.REGISTER,
+            help="what a request with the name of an unknown hospital does (default: register)",
         )
         add(
             "--expires",
@@ -62,10 +71,11 @@ class Command(RegistryCommand):
         )
 
     @transaction.atomic
-    def handle(self, *args: Any, name: str, hospitals: list[str], value: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, name: str, hospital: list[str] | None, value: str | None, **options: Any) -> None:
         settings = {field: options[field] for field in api_keys.SETTINGS if field in options}
-        settings["all_hospitals"] = not hospitals
-        settings["hospitals"] = [self._find_or_register(hospital) for hospital in hospitals]
+        settings["all_hospitals"] = not hospital
+        settings["hospitals"] = [self._find_or_register(hospital_name) for hospital_name in hospital or []]
+        settings["naming"] = settings["naming"] or api_keys.default_naming(is_legacy=value is not None)
         if value is None:
             self.print_once(api_keys.issue(name, SYSTEM, **settings))
             return
@@ -98,6 +108,12 @@ def _clean_hospital(text: str) -> str:
         return clean_hospital_name(text)
     except ValidationError as error:
         raise ValidationError(f"{error.messages[0]} Omit --hospital for a key for all hospitals.") from error
+
+
+def _page_size(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:10]) <= MAX_PAGE_SIZE):
+        raise ValidationError(f"Enter a number from 1 to {MAX_PAGE_SIZE}.")
+    return int(text)
 
 
 def _end_of_day(text: str) -> datetime:

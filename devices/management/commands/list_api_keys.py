@@ -6,7 +6,10 @@ from django.utils import timezone
 from devices.accounts import api_key_texts
 from devices.models import ApiKey
 
-HEADINGS = ("ID", "NAME", "PREFIX", "HOSPITAL", "ACCESS", "NAMING", "RATE", "ISSUED", "EXPIRES", "LAST USED", "STATUS")
+HEADINGS = (
+    *("ID", "NAME", "PREFIX", "HOSPITALS", "ACCESS", "NAMING", "RATE", "PAGE SIZE", "UNKNOWN HOSPITALS", "NETWORKS"),
+    *("ISSUED", "EXPIRES", "LAST USED", "STATUS"),
+)
 
 
 class Command(BaseCommand):
@@ -33,6 +36,9 @@ def _row(key: ApiKey) -> tuple[str, ...]:
         api_key_texts.describe_access(key),
         key.naming,
         key.rate or "(default)",
+        str(key.page_size or "(default)"),
+        key.unknown_holder,
+        key.allowed_networks or "all",
         _format_time(key.created_at),
         _format_time(key.expires_at),
         _format_last_use(key),

@@ -34,9 +34,9 @@ def act(client: Client, action: str, *keys: ApiKey, confirmed: bool = True) -> A
 
 
 def test_a_key_is_issued_and_shown_once(operator: Client, rs_a: Hospital) -> None:
-    text = shown_key(operator.post(f"{KEYS}add/", form(hospital=rs_a.pk, read_only="on", naming="camelCase")))
+    text = shown_key(operator.post(f"{KEYS}add/", form(hospitals=[rs_a.pk], read_only="on", naming="camelCase")))
     key = ApiKey.objects.get()
-    assert (key.hospital, key.read_only, key.naming, key.prefix) == (rs_a, True, "camelCase", text[4:12])
+    assert ([*key.hospitals.all()], key.read_only, key.naming, key.prefix) == ([rs_a], True, "camelCase", text[4:12])
     assert Api(text).get("/api/devices").status_code == 200
     assert ApiKey.history.get().history_user.username == "operator"
     for page in (KEYS, f"{KEYS}{key.pk}/change/", "/admin/", f"{KEYS}{key.pk}/history/"):
@@ -165,7 +165,7 @@ def change(name: str, **values: Any) -> None:
 def test_list_says_in_words_what_each_key_can_do_and_whether_it_works(operator: Client, rs_a: Hospital) -> None:
     at = timezone.now()
     for name in ("revoked", "expired", "ends soon", "active"):
-        issue(name, **({"hospital": rs_a, "read_only": True, "rate": "10/s"} if name == "ends soon" else {}))
+        issue(name, **({"hospitals": [rs_a], "read_only": True, "rate": "10/s"} if name == "ends soon" else {}))
     change("revoked", revoked_at=at, expires_at=at)
     change("expired", expires_at=at)
     change("ends soon", expires_at=at + timedelta(hours=23, minutes=30), last_used_at=at - timedelta(minutes=4))
@@ -308,9 +308,9 @@ def test_hospital_admin_cannot_end_a_key_of_their_hospital(ratna: Client, rs_a: 
 
 @pytest.mark.parametrize("both", [False, True])
 def test_no_key_is_unrestricted_because_a_field_was_forgotten(operator: Client, rs_a: Hospital, both: bool) -> None:
-    chosen = {"hospital": rs_a.pk, "all_hospitals": "on"} if both else {"hospital": "", "all_hospitals": ""}
+    chosen = {"hospitals": [rs_a.pk], "all_hospitals": "on"} if both else {"all_hospitals": ""}
     response = operator.post(f"{KEYS}add/", form(**chosen))
-    assert response.context["adminform"].form.errors["hospital"] == ["Choose one hospital, or select “All hospitals”."]
+    assert response.context["adminform"].form.errors["hospitals"] == ["Choose hospitals, or select “All hospitals”."]
     assert not ApiKey.objects.exists()
 
 

@@ -116,7 +116,7 @@ def test_revocation_takes_effect_on_the_next_request(db: None) -> None:
 
 def test_legacy_key_can_be_imported(db: None) -> None:
     assert Api(LEGACY_KEY).get("/api/devices").status_code == 401
-    key = api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
+    key = api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM, all_hospitals=True)
     assert Api(LEGACY_KEY).get("/api/devices").status_code == 200
     assert (key.legacy, key.prefix) == (True, "")
     with pytest.raises(ValidationError, match=r"This API key is already registered\."):
@@ -124,7 +124,7 @@ def test_legacy_key_can_be_imported(db: None) -> None:
 
 
 def test_concurrent_second_import_of_a_legacy_key_fails(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM)
+    api_keys.import_key(LEGACY_KEY, "first web client", SYSTEM, all_hospitals=True)
     monkeypatch.setattr(api_keys, "check_legacy", lambda text: None)  # as if both requests had passed the check already
     with pytest.raises(ValidationFailed) as refused:
         api_keys.import_key(LEGACY_KEY, "again", SYSTEM)
@@ -142,7 +142,7 @@ def test_text_that_is_not_a_legacy_key_is_not_imported(db: None, text: str) -> N
 def test_rotation_copies_the_settings_and_expires_the_old_key(rs_a: Any) -> None:
     old = issue("app", hospitals=[rs_a], read_only=True, naming="camelCase")
     new = api_keys.rotate(old.key, SYSTEM, timedelta(hours=2))
-    for name in ("name", "hospital", "read_only", "naming"):
+    for name in ("name", "scope_hospitals", "read_only", "naming"):
         assert getattr(new.key, name) == getattr(old.key, name)
     assert new.text != old.text
     assert new.key.expires_at is None

@@ -51,6 +51,6 @@ def sign_in_state() -> Any:
     """Return the stored data that determines which users and keys can sign in, and how."""
     users = list(User.objects.order_by("pk").values("pk", "username", "email", "password", "is_active", "is_superuser"))
     admins = list(Hospital.admins.through.objects.order_by("pk").values())
-    keys = list(ApiKey.objects.order_by("pk").values("pk", "hospital", "revoked_at", "expires_at"))
+    keys = list(ApiKey.objects.order_by("pk").values("pk", "hospitals", "revoked_at", "expires_at"))
     links = AuditEvent.objects.filter(action=Action.PASSWORD_LINK_CREATED).count()
     return users, admins, keys, links, list(AuthenticatorApp.objects.order_by("pk").values("pk", "key", "confirmed"))
