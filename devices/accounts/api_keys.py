@@ -24,7 +24,7 @@ SETTINGS = (  # fields that can be set for a new key
 
 
 def default_naming(*, is_legacy: bool) -> ApiKey.Naming:
-    """Return the naming of a key for which none is chosen: of a legacy key, nobody knows what its clients read."""
+    """Return the naming of a key for which none is chosen: the registry cannot know what the clients of a legacy key read."""
     return ApiKey.Naming.BOTH if is_legacy else ApiKey.Naming.SNAKE_CASE
 
 
