@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from devices.models.fields import now_ms
 from devices.models.history import ApiKeyHistoryContext, DeviceHistoricalRecords
 from devices.models.hospitals import Hospital
-from devices.values import rates
+from devices.values import networks, rates
 from devices.values.normalization import MAX_LENGTH
 
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ def clean_rate(text: str) -> str:
 
 def validate_rate(text: str) -> None:
     clean_rate(text)
+
+
+def clean_networks(text: str) -> str:
+    """Return the networks as they are stored, or raise ValidationError with a message that names the invalid one."""
+    try:
+        return networks.format_networks(networks.parse_networks(text))
+    except ValueError as error:
+        raise ValidationError(str(error), "networks") from error
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -91,7 +99,10 @@ class ApiKey(models.Model):
         ),
     )
     page_size = models.PositiveIntegerField(
-        _("default page size"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MAX_PAGE_SIZE)]
+        _("default page size"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_PAGE_SIZE)],
     )
     unknown_holder = models.CharField(
         _("unknown hospitals"), max_length=8, choices=UnknownHolder, default=UnknownHolder.REGISTER
@@ -114,7 +125,9 @@ class ApiKey(models.Model):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         constraints = [
-            models.CheckConstraint(name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase", "both"])),
+            models.CheckConstraint(
+                name="apikey_naming_known", condition=Q(naming__in=["snake_case", "camelCase", "both"])
+            ),
             models.CheckConstraint(
                 name="apikey_unknown_holder_known", condition=Q(unknown_holder__in=["register", "refuse"])
             ),
