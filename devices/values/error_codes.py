@@ -14,6 +14,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "forbidden"
     ACCESS_DENIED = "access_denied"
     HTTPS_REQUIRED = "https_required"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
     # Limits
     TOO_MANY_REQUESTS = "too_many_requests"
     TOO_MANY_FAILED_KEYS = "too_many_failed_keys"
