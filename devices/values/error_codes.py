@@ -81,6 +81,7 @@ class AdminErrorCode(StrEnum):
     INVALID_KEY = "invalid_key"  # the API key is revoked or expired
     CONVERTED = "converted"  # Excel has changed the value of the cell
     UNKNOWN_ID = "unknown_id"  # no device in scope has this id
+    SANDBOX = "sandbox"  # the hospital is the sandbox
 
 
 ERROR_CODES = tuple(code.value for code in ErrorCode)

@@ -56,6 +56,11 @@ class Command(RegistryCommand):
             help="rate limit such as 10/s, 600/min, 5000/h, 100000/d or unlimited (default: API_RATE)",
         )
         add(
+            "--sandbox",
+            action="store_true",
+            help="limit the key to the sandbox hospital, whose devices empty_sandbox retires; the key begins with cxt_",
+        )
+        add(
             "--value",
             metavar="LEGACY_KEY",
             help="import this existing key; - reads it from stdin, so that it is not in the shell history",
@@ -64,7 +69,9 @@ class Command(RegistryCommand):
     @transaction.atomic
     def handle(self, *args: Any, name: str, hospitals: list[str], value: str | None, **options: Any) -> None:
         settings = {field: options[field] for field in api_keys.SETTINGS if field in options}
-        settings["all_hospitals"] = not hospitals
+        if options["sandbox"] and hospitals:
+            raise CommandError("Use --sandbox or --hospital, not both: the scope of a sandbox key is the sandbox only.")
+        settings["all_hospitals"] = not (hospitals or options["sandbox"])
         settings["hospitals"] = [self._find_or_register(hospital) for hospital in hospitals]
         if value is None:
             self.print_once(api_keys.issue(name, SYSTEM, **settings))

@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 from devices.api import long_polling
 from devices.audit import denials
 from devices.models import ApiKey, AuditEvent
-from devices.tests.support.client import Api, errors, issue
+from devices.tests.support.client import errors, issue
 from devices.tests.support.factories import device_payload, register
 
 pytestmark = pytest.mark.django_db

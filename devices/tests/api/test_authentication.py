@@ -132,7 +132,9 @@ def test_concurrent_second_import_of_a_legacy_key_fails(db: None, monkeypatch: p
     assert ApiKey.objects.count() == 1
 
 
-@pytest.mark.parametrize("text", ["short", "x" * 256, "kunci-é-kunci-kunci-kunci", "a b" * 10, "cxp_" + "x" * 55])
+@pytest.mark.parametrize(
+    "text", ["short", "x" * 256, "kunci-é-kunci-kunci-kunci", "a b" * 10, "cxp_" + "x" * 55, "cxt_" + "x" * 55]
+)
 def test_text_that_is_not_a_legacy_key_is_not_imported(db: None, text: str) -> None:
     with pytest.raises(ValidationError, match="16 to 255 printable ASCII characters"):
         api_keys.import_key(text, "app", SYSTEM)
@@ -142,7 +144,7 @@ def test_text_that_is_not_a_legacy_key_is_not_imported(db: None, text: str) -> N
 def test_rotation_copies_the_settings_and_expires_the_old_key(rs_a: Any) -> None:
     old = issue("app", hospitals=[rs_a], read_only=True, naming="camelCase")
     new = api_keys.rotate(old.key, SYSTEM, timedelta(hours=2))
-    for name in ("name", "hospital", "read_only", "naming"):
+    for name in ("name", "scope_hospitals", "read_only", "naming"):
         assert getattr(new.key, name) == getattr(old.key, name)
     assert new.text != old.text
     assert new.key.expires_at is None
