@@ -28,7 +28,7 @@ CAUSED_BY_REQUESTS = "django.security."  # loggers of Django for requests that i
 
 # Every pattern must run in linear time, because clients choose the text (test_patterns_linear.py).
 SECRETS = (
-    (re.compile(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]+"), "cxp_…"),
+    (re.compile(r"(cx[pt]_)[0-9A-Za-z]{8}_[0-9A-Za-z]+"), r"\1…"),
     (re.compile(r"(/set-password/)[^\s\"']+"), r"\1…"),
     # The limit keeps the pattern linear. As in urlsplit, the last @ ends the password, which may contain others.
     (re.compile(r"(://[^\s:/@]*+:)\S{1,256}(?=@)"), r"\1…"),

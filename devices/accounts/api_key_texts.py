@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
 
+from devices.crypto import keys
 from devices.models import ApiKey
 
 EXPIRES_SOON = timedelta(days=30)
@@ -42,7 +43,7 @@ def describe_state(key: ApiKey) -> str:
 
 def describe_token(key: ApiKey) -> str:
     """Return the part of the key that identifies it. An imported key has none."""
-    return f"cxp_{key.prefix}…" if key.prefix else _("legacy key")
+    return f"{keys.SANDBOX if key.sandbox else keys.LIVE}{key.prefix}…" if key.prefix else _("legacy key")
 
 
 def describe_scope(key: ApiKey) -> str:

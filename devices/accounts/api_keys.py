@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from devices.access.actor import Actor
+from devices.accounts.sandbox import get_or_create_sandbox
 from devices.crypto import keys
 from devices.history import recording
 from devices.models import ApiKey, Hospital, now_ms
@@ -24,7 +25,7 @@ SETTINGS = (  # fields that can be set for a new key
 
 
 def default_naming(*, is_legacy: bool) -> ApiKey.Naming:
-    """Return the naming of a key for which none is chosen: the registry cannot know what the clients of a legacy key read."""
+    """Return the naming of a key for which none is chosen. What the clients of a legacy key read is unknown."""
     return ApiKey.Naming.BOTH if is_legacy else ApiKey.Naming.SNAKE_CASE
 
 
@@ -40,9 +41,13 @@ class IssuedKey:
 def issue(name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any) -> IssuedKey:
     """Issue a new key for this client application. `settings` are values of SETTINGS.
 
-    A key has access to `hospitals`, or with `all_hospitals` to all devices. With neither it has access to nothing.
+    A key has access to `hospitals`, or with `all_hospitals` to all devices. With neither it has access to nothing. A
+    key with `sandbox` always has access to the sandbox only.
     """
-    text = keys.generate()
+    sandbox = bool(settings.get("sandbox"))
+    if sandbox:
+        hospitals, settings["all_hospitals"] = [get_or_create_sandbox(actor)], False
+    text = keys.generate(sandbox=sandbox)
     key = ApiKey(name=name, prefix=keys.prefix(text), digest=keys.digest(text), **settings)
     return IssuedKey(_add(key, hospitals, actor), text)
 
@@ -52,11 +57,13 @@ def import_key(text: str, name: str, actor: Actor, hospitals: Collection[Hospita
     """Import a key that an existing client already uses. It is marked as legacy: it can be guessed and must be rotated.
 
     Raises:
-        ValidationError: `check_legacy` rejects the key.
+        ValidationError: `check_legacy` rejects the key, or it has the setting `sandbox`.
         ValidationFailed: another request imported the same key after the check.
     """
     check_legacy(text)
     settings = {"naming": default_naming(is_legacy=True), **settings}
+    if settings.get("sandbox"):
+        raise ValidationError(_("An imported key cannot be a sandbox key. Issue a new key for the sandbox."), "invalid")
     try:
         with transaction.atomic():
             return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), hospitals, actor)
@@ -72,7 +79,8 @@ def check_legacy(text: str) -> None:
     """
     if not keys.is_legacy(text):
         raise ValidationError(
-            _("A legacy key must have 16 to 255 printable ASCII characters and must not begin with cxp_."), "invalid"
+            _("A legacy key must have 16 to 255 printable ASCII characters and must not begin with cxp_ or cxt_."),
+            "invalid",
         )
     if ApiKey.objects.filter(digest=keys.digest(text)).exists():
         raise ValidationError(_("This API key is already registered."), "unique")

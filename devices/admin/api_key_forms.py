@@ -16,7 +16,7 @@ from unfold.widgets import (
 from devices.accounts import api_keys
 from devices.accounts.api_keys import SETTINGS
 from devices.admin.hospital_fields import HospitalsField
-from devices.models import MAX_PAGE_SIZE, ApiKey, clean_rate
+from devices.models import MAX_PAGE_SIZE, ApiKey, clean_networks, clean_rate
 from devices.registry import device_fields
 
 HELP_TEXTS = {
@@ -28,6 +28,7 @@ HELP_TEXTS = {
     )
     % {"limit": MAX_PAGE_SIZE},
     "unknown_holder": _("What happens if the application sends the name of a hospital that does not exist."),
+    "allowed_networks": _("Leave empty for all networks. Otherwise one network a line, such as 10.0.0.0/8."),
     "expires_at": _("Leave empty for a key that does not expire."),
 }
 NAMINGS = [
@@ -48,6 +49,12 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         widget=UnfoldBooleanSwitchWidget,
         help_text=_("The key can use all devices, also those without a hospital and those of future hospitals."),
     )
+    sandbox = forms.BooleanField(
+        label=_("Sandbox"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=_("For tests of developers: the key can use only the sandbox, a hospital that you can empty."),
+    )
     value = forms.CharField(
         label=_("Legacy key"),
         required=False,
@@ -58,7 +65,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
 
     class Meta:
         model = ApiKey
-        fields = ("name", "hospitals", *(name for name in SETTINGS if name != "sandbox"))
+        fields = ("name", "hospitals", *SETTINGS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,9 +78,11 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
     def clean(self) -> None:
         """Require an explicit choice, so that no key is unrestricted because a field was forgotten."""
         super().clean()
-        hospitals, all_hospitals = self.cleaned_data.get("hospitals"), self.cleaned_data.get("all_hospitals")
-        if "hospitals" not in self.errors and bool(hospitals) == bool(all_hospitals):
-            self.add_error("hospitals", _("Choose hospitals, or select “All hospitals”."))
+        chosen = [bool(self.cleaned_data.get(name)) for name in ("hospitals", "all_hospitals", "sandbox")]
+        if "hospitals" not in self.errors and sum(chosen) != 1:
+            self.add_error("hospitals", _("Choose hospitals, or select either “All hospitals” or “Sandbox”."))
+        if self.cleaned_data.get("sandbox") and self.cleaned_data.get("value"):
+            self.add_error("value", _("An imported key cannot be a sandbox key. Issue a new key for the sandbox."))
 
     def clean_name(self) -> str:
         return device_fields.clean_text(self.cleaned_data["name"])
@@ -86,6 +95,9 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         if expires_at and expires_at <= timezone.now():
             raise ValidationError(_("The expiry must be in the future."))
         return expires_at
+
+    def clean_allowed_networks(self) -> str:
+        return clean_networks(self.cleaned_data["allowed_networks"])
 
     def clean_rate(self) -> str | None:
         text: str | None = self.cleaned_data["rate"]

@@ -32,6 +32,7 @@ from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import OperatorOnlyMixin, RegistryModelAdmin, is_id, is_operator
 from devices.admin.filters import HospitalFilter
 from devices.admin.times import exact_time, show_time
+from devices.crypto import keys
 from devices.models import DEFAULT_PAGE_SIZE, ApiKey, ApiKeyQuerySet, Channel
 from devices.values.errors import ValidationFailed
 
@@ -86,8 +87,8 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         if obj is None:
             return (
-                *("name", "hospitals", "all_hospitals", "read_only", "naming", "rate", "page_size"),
-                *("unknown_holder", "expires_at", "value"),
+                *("name", "hospitals", "all_hospitals", "sandbox", "read_only", "naming", "rate", "page_size"),
+                *("unknown_holder", "allowed_networks", "expires_at", "value"),
             )
         rights = ("scope", "access_in_words", "naming", "unknown_holder", "rate_in_words", *LIMITS)
         times = ("created_at", "expires_at", *(["revoked_at"] if obj.revoked_at else []), "last_use")
@@ -106,7 +107,7 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
     ) -> tuple[QuerySet[ApiKey], bool]:
         """Find keys by a part of the name, or by the start of the key as the list shows it: “cxp_k4eeItta…”."""
-        text = search_term.strip().removeprefix("cxp_").removesuffix("…")
+        text = search_term.strip().removeprefix(keys.LIVE).removeprefix(keys.SANDBOX).removesuffix("…")
         found: tuple[QuerySet[ApiKey], bool] = super().get_search_results(request, queryset, text)
         return found
 

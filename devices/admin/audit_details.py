@@ -9,7 +9,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from devices.audit.audit_log import Action
+from devices.audit.audit_log import ADDRESS_NOT_ALLOWED, Action
 from devices.models import AuditEvent
 
 FLAGS = {"is_active": _("active"), "is_staff": _("access to the admin"), "is_superuser": _("operator")}
@@ -29,6 +29,7 @@ LABELS = {
     "from": _("sent by"),
     "last": _("last day"),
     "method": _("method"),
+    "reason": _("reason"),
     "registered": _("registered"),
     "route": _("route"),
     "status": _("status"),
@@ -62,6 +63,7 @@ VALUES: dict[str, Mapping[str, Any]] = {
     "device": FACTORS,
     "format": FORMATS,
     "from": {"many others": _("many others")},
+    "reason": {ADDRESS_NOT_ALLOWED: _("IP address not allowed")},
 }
 
 

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from devices.accounts import api_key_texts
-from devices.audit.audit_log import Action, ObjectType
+from devices.audit.audit_log import ADDRESS_NOT_ALLOWED, Action, ObjectType
 from devices.models import ApiKey, AuditEvent, Channel, Device, Hospital, HospitalAlias
 
 SENTENCES: dict[str, Any] = {
@@ -57,6 +57,9 @@ BY_THEMSELVES: dict[str, Any] = {  # if the actor is also the object
 WITH_OBJECT: dict[str, Any] = {  # for actions that can have an object or none
     Action.DENIED: _("{who} sent a request with the inactive API key {object}"),
     Action.EXPORTED: _("{who} downloaded the audit trail of {object}"),
+}
+BY_REASON: dict[str, Any] = {  # of a denied request
+    ADDRESS_NOT_ALLOWED: _("{who} sent a request from an IP address that the key does not allow"),
 }
 
 
@@ -124,7 +127,7 @@ def _text_of_change(record: Any, before: Any) -> Any:
 def _template(event: AuditEvent) -> str:
     by_themselves = event.object_type == ObjectType.USER and event.object_id == event.user_id
     special = BY_THEMSELVES if by_themselves else WITH_OBJECT if event.object_type else {}
-    return str(special.get(event.action) or SENTENCES[event.action])
+    return str(BY_REASON.get(event.details.get("reason")) or special.get(event.action) or SENTENCES[event.action])
 
 
 def add_names(events: Iterable[Any]) -> list[Any]:

@@ -16,9 +16,11 @@ from rest_framework.request import Request
 from devices.access.client_ip import client_ip
 from devices.access.current import current_request
 from devices.api import throttling
+from devices.api.exceptions import AddressNotAllowed
 from devices.crypto import keys
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.models import ApiKey, Hospital
+from devices.values import networks
 
 HEADER = "x-api-key"
 LAST_USED_EVERY = timedelta(minutes=1)
@@ -32,6 +34,8 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     Raises:
         AuthenticationFailed: the key is unknown, revoked or expired.
+        AddressNotAllowed: the client's address is in no network of the key. This is checked before the rate limit, so
+            a thief outside these networks cannot use up the permits of the key.
         TooManyRequests: the key is over its rate limit, or too many invalid keys came from this network.
     """
 
@@ -43,6 +47,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = find_active_key(keys.digest(sent)) if keys.is_well_formed(sent) else None
         if key is None:
             raise throttling.record_failure(request, sent)
+        check_network(request, key)
         throttling.consume(request, key)
         touch_last_used(key)
         return AnonymousUser(), key
@@ -92,11 +97,25 @@ def refresh_key(request: Request) -> ApiKey:
 
     Raises:
         AuthenticationFailed: the key was revoked or has expired in the meantime.
+        AddressNotAllowed: the networks of the key no longer contain the client's address.
     """
     key = find_active_key(keys.digest(request.headers[HEADER]))
     if key is None:
         raise AuthenticationFailed
+    check_network(request, key)
     return key
+
+
+def check_network(request: Request, key: ApiKey) -> None:
+    """Check that the client's address is in a network of the key. A key without networks works from every address.
+
+    Raises:
+        AddressNotAllowed: it is in none, or the client has no address. The audit log records the key and the address.
+    """
+    if key.allowed_networks and not networks.contains(key.allowed_networks, client_ip(request)):
+        if (current := current_request.get()) is not None:
+            current.denied_key = key  # type: ignore[attr-defined]  # for the audit log: no view runs with this key
+        raise AddressNotAllowed
 
 
 def touch_last_used(key: ApiKey) -> None:

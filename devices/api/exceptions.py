@@ -48,6 +48,12 @@ class AccessDenied(APIException):
     default_code = ErrorCode.ACCESS_DENIED
 
 
+class AddressNotAllowed(APIException):
+    status_code = status.HTTP_403_FORBIDDEN
+    default_detail = _("This API key cannot be used from your IP address. Ask the operator to allow your network.")
+    default_code = ErrorCode.ADDRESS_NOT_ALLOWED
+
+
 class DeviceNotFound(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_detail = _("Device not found. It does not exist, or it is outside the scope of this API key.")

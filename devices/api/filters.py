@@ -105,6 +105,8 @@ class DeviceFilter(filters.FilterSet):
             conditions["device_holder"] = _hospital_id(conditions["device_holder"], scope)
         if scope.default_hospital:
             conditions["scope"] = scope.default_hospital.pk
+        elif scope.hospital_ids is not None:
+            conditions["hospitals"] = scope.hospital_ids
         return Selection(scope, conditions, values.get("search") or "", values.get("ordering") or "id")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
+from django.db import connection
 from django.db.models import Q
 
 from devices.api.device_json import DeviceJSON
@@ -23,6 +24,7 @@ FIRST, AFTER, BEFORE, PLACE, OFFSET = "first", "after", "before", "place", "offs
 
 LOOKUPS = {
     "scope": "device_holder",
+    "hospitals": "device_holder__in",
     "device_holder": "device_holder",
     "device_name": "device_name",
     "device_mac": "device_mac",
@@ -30,7 +32,9 @@ LOOKUPS = {
     "updated_since": "updated_at__gte",
     "created_since": "created_at__gte",
 }
-COUNTED = {"scope", "device_holder", "device_type"}  # conditions for which the database stores counts
+OF_SCOPE = {"scope", "hospitals"}  # the conditions that the scope sets: its only hospital, or a list
+COUNTED = OF_SCOPE | {"device_holder", "device_type"}  # conditions for which the database stores counts
+SELECTIVE = {"device_name", "device_mac", "device_holder"}  # conditions for which an index is used, not the scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,18 @@ class Cut:
 
     def of(self, devices: DeviceQuerySet, position: Mapping[str, Any], total: Any = None) -> DeviceQuerySet:
         """Return the devices of the page, and the next one if there is one. Values in `position` can be Parameters."""
-        if self.kind == AFTER:
-            devices = devices.filter(pk__gt=position["after"])
-        elif self.kind == BEFORE:
-            devices = devices.filter(pk__lt=position["before"]).order_by("-id")
-        elif self.kind == PLACE:
+        devices = self.beginning(devices, position)
+        if self.kind == PLACE:
             devices = devices.filter(pk__gte=expressions.NthId(devices, total))
         return devices[self.offset : self.offset + self.size + 1]
+
+    def beginning(self, devices: DeviceQuerySet, position: Mapping[str, Any]) -> DeviceQuerySet:
+        """Return the devices after or before the id of the position, in the order in which the page is read."""
+        if self.kind == AFTER:
+            return devices.filter(pk__gt=position["after"])
+        if self.kind == BEFORE:
+            return devices.filter(pk__lt=position["before"]).order_by("-id")
+        return devices
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Selection:
     """The devices in the scope of a key that match filters, in an order.
 
     `conditions` has the values of the filters by name: see LOOKUPS. A hospital is an id, None for no hospital.
+    `hospitals` is the list of the ids of a scope with several hospitals, or with none.
     """
 
     scope: Scope
@@ -73,7 +83,7 @@ class Selection:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.search) or bool(self.conditions.keys() - {"scope"})
+        return bool(self.search) or bool(self.conditions.keys() - OF_SCOPE)
 
     def fetch(self, cut: Cut, naming: str, **position: int | None) -> tuple[int | None, list[str]]:
         """Return the total, None if no count is stored, and the devices of the page and the next one, as JSON texts."""
@@ -81,9 +91,10 @@ class Selection:
             return self._fetch_by_orm(cut, naming, position)
         names = tuple(name for name, value in self.conditions.items() if value is not None)
         without_holder = len(names) < len(self.conditions)
-        [[total, lines]] = _compiled(names, without_holder, self.ordering, cut, naming).fetch(
-            **self.conditions, **position
-        )
+        values = {**self.conditions, **position}
+        if "hospitals" in values:
+            values["hospitals"] = expressions.json_list(values["hospitals"])
+        [[total, lines]] = _compiled(names, without_holder, self.ordering, cut, naming).fetch(**values)
         return total, lines.split("\n") if lines else []
 
     def count(self) -> int:
@@ -94,17 +105,12 @@ class Selection:
     def needs_own_plan(self) -> bool:
         """Whether the query needs a plan for its values: the best plan for one hospital's devices in another order than
         by id depends on their number."""
-        in_other_order = "device_holder" in self.conditions and self.ordering.lstrip("-") != "id"
-        return bool(self.search) or in_other_order or self._has_several_hospitals
-
-    @property
-    def _has_several_hospitals(self) -> bool:
-        """Whether the scope has several hospitals, or none. This condition is not compiled."""
-        return self.scope.hospitals is not None and self.scope.default_hospital is None
+        by_holder = bool(self.conditions.keys() & {"device_holder", "hospitals"})
+        return bool(self.search) or (by_holder and self.ordering.lstrip("-") != "id")
 
     def _fetch_by_orm(self, cut: Cut, naming: str, position: Mapping[str, int | None]) -> tuple[int | None, list[str]]:
         total = None
-        if not self.search and not self._has_several_hospitals and self.conditions.keys() <= COUNTED:
+        if not self.search and self.conditions.keys() <= COUNTED:
             total = DeviceCount.objects.having(self.conditions).sum()
         with queries.plan_each_time():
             page = cut.of(self._devices, position).annotate(line=DeviceJSON(FIELD_CASES[naming]))
@@ -112,13 +118,17 @@ class Selection:
 
     @cached_property
     def _devices(self) -> DeviceQuerySet:
-        devices = _select(self.conditions, self.ordering).in_scope(self.scope)
+        conditions = {name: value for name, value in self.conditions.items() if name != "hospitals"}
+        devices = _select(conditions, self.ordering).in_scope(self.scope)
         return devices.search(self.search, self.scope) if self.search else devices
 
 
 def _select(conditions: Mapping[str, Any], ordering: str) -> DeviceQuerySet:
     """Return the devices that match all conditions. A value can be a Parameter."""
-    filters = [Q(**{LOOKUPS[name]: value}) for name, value in conditions.items()]
+    filters = [
+        Q(**{LOOKUPS[name]: expressions.in_ids(value) if name == "hospitals" else value})
+        for name, value in conditions.items()
+    ]
     return Device.objects.filter(*filters).order_by(*dict.fromkeys([ordering, "id"]))
 
 
@@ -131,8 +141,30 @@ def _compiled(names: tuple[str, ...], without_holder: bool, ordering: str, cut: 
     is_counted = conditions.keys() <= COUNTED
     total = DeviceCount.objects.having(conditions).as_total() if is_counted else None
     position = {name: Parameter(name) for name in (AFTER, BEFORE)}
-    page = cut.of(_select(conditions, ordering), position, total).annotate(line=DeviceJSON(FIELD_CASES[naming]))
+    page = _page(conditions, ordering, cut, position, total).annotate(line=DeviceJSON(FIELD_CASES[naming]))
     return one_row(total, page.values_list("line"))
+
+
+def _page(
+    conditions: Mapping[str, Any], ordering: str, cut: Cut, position: Mapping[str, Any], total: Any
+) -> DeviceQuerySet:
+    """Return the devices of a page.
+
+    For several hospitals in the order of ids, a subquery finds the ids with the index of hospital and id, so that only
+    the devices of the page are read.
+    """
+    rows = cut.of(_select(conditions, ordering), position, total)
+    if "hospitals" not in conditions or conditions.keys() & SELECTIVE:
+        return rows
+    if connection.vendor == "postgresql":
+        of_one = {name: value for name, value in conditions.items() if name != "hospitals"}
+        found = _select({**of_one, "device_holder": expressions.IdsInGroups.GROUP}, ordering)
+    else:
+        found = _select(conditions, ordering)
+    found, order = cut.beginning(found, position), "-id" if cut.kind == BEFORE else ordering
+    groups, skips = conditions["hospitals"], cut.kind == PLACE
+    ids = expressions.IdsInGroups(found, groups, order, cut.size + 1, skips=skips)
+    return Device.objects.filter(pk__in=ids).order_by(order)
 
 
 def _parameter(name: str) -> Parameter:

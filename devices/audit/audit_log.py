@@ -29,6 +29,7 @@ WITH_USER_AGENT = {
     *(Action.SIGNED_IN, Action.SIGN_IN_FAILED, Action.SIGN_IN_LOCKED),
     *(Action.CODE_REJECTED, Action.PASSWORD_REJECTED),
 }
+ADDRESS_NOT_ALLOWED = "address"  # `reason` of a denial: the client's address is in no network of the key
 KNOWN_FOR = timedelta(days=30)
 
 
@@ -54,7 +55,7 @@ def build_event(
     `obj` is the object of the event. `user` is the actor, by default the signed-in user. Other arguments are details.
     """
     user = user or getattr(request, "user", None)
-    key = getattr(request, "auth", None)
+    key = getattr(request, "auth", None) or getattr(request, "denied_key", None)
     channel = Channel.COMMAND
     if request is not None:
         channel = Channel.API if request.path_info.startswith("/api/") else Channel.ADMIN

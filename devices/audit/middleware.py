@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
 from devices.access import conflict_limits, current
-from devices.audit.audit_log import Action
+from devices.audit.audit_log import ADDRESS_NOT_ALLOWED, Action
 from devices.audit.denials import record_denial
 from devices.models import ApiKey
 
@@ -25,7 +25,10 @@ class AuditMiddleware(MiddlewareMixin):
             if numbers := conflict_limits.settle(request):
                 record_denial(request, Action.CONFLICTS_OUTSIDE_SCOPE, **numbers)
             recorded = getattr(request, "axes_locked_out", False) or getattr(request, "denial_recorded", False)
-            if response.status_code in DENIALS and not recorded:
+            if hasattr(request, "denied_key"):
+                status = response.status_code
+                record_denial(request, Action.DENIED, status=status, reason=ADDRESS_NOT_ALLOWED, **_requested(request))
+            elif response.status_code in DENIALS and not recorded:
                 record_denial(request, Action.DENIED, status=response.status_code, **_requested(request))
             elif response.status_code == HTTPStatus.NOT_FOUND and _is_outside_scope(request):
                 record_denial(request, Action.OUT_OF_SCOPE, **_requested(request))

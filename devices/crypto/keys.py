@@ -1,9 +1,11 @@
 """Generate, hash and check API keys. The module uses no ORM and no request.
 
-A key is `cxp_` + 8 characters of prefix + `_` + 40 random characters + 6 characters of checksum, all base62.
+A key is `cxp_` + 8 characters of prefix + `_` + 40 random characters + 6 characters of checksum, all base62. A key of
+the sandbox begins with `cxt_` instead.
 
-- The prefix identifies the key. `cxp_` allows scanners to find a leaked key. The checksum is the CRC-32 of everything
-  before it: a mistyped or invented key is rejected without a query. None of these is secret.
+- The prefix identifies the key. `cxp_` and `cxt_` allow scanners to find a leaked key, and `cxt_` shows that it reaches
+  no patient's device. The checksum is the CRC-32 of everything before it: a mistyped or invented key is rejected
+  without a query. None of these is secret.
 - The secret has 40 × log2(62) = 238 random bits, too many to guess. So an unsalted SHA-256 is enough. Slow, salted
   hashes are for passwords, which users choose and reuse. They would slow down every request.
 """
@@ -18,13 +20,14 @@ from django.utils.crypto import get_random_string
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
-_ISSUED = re.compile(r"(cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]{40})([0-9A-Za-z]{6})")
-_LEGACY = re.compile(r"(?!cxp_)[!-~]{16,255}")
+LIVE, SANDBOX = "cxp_", "cxt_"  # the first characters of issued keys
+_ISSUED = re.compile(r"(cx[pt]_[0-9A-Za-z]{8}_[0-9A-Za-z]{40})([0-9A-Za-z]{6})")
+_LEGACY = re.compile(r"(?!cx[pt]_)[!-~]{16,255}")
 
 
-def generate() -> str:
-    """Return a new key as text."""
-    text = f"cxp_{get_random_string(8, BASE62)}_{get_random_string(40, BASE62)}"
+def generate(*, sandbox: bool = False) -> str:
+    """Return a new key as text, with `sandbox` one of the sandbox."""
+    text = f"{SANDBOX if sandbox else LIVE}{get_random_string(8, BASE62)}_{get_random_string(40, BASE62)}"
     return text + _checksum(text)
 
 
@@ -48,7 +51,7 @@ def is_well_formed(text: str) -> bool:
 def is_legacy(text: str) -> bool:
     """Return whether the text can be a key that an older system has issued: 16–255 visible ASCII characters.
 
-    A text that begins with `cxp_` is not a legacy key.
+    A text that begins with `cxp_` or `cxt_` is not a legacy key.
     """
     return bool(_LEGACY.fullmatch(text))
 

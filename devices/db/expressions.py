@@ -41,6 +41,40 @@ def json_list(values: Sequence[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
+class IdsInGroups(Expression):
+    """The ids of one page of the rows of several groups, in the order of ids, for `pk__in`.
+
+    rows: the rows of all groups, or on PostgreSQL those of one group, whose condition is GROUP: for each group it reads
+    the first rows in the index of group and id. With `IN`, it would sort all rows of all groups. SQLite stops itself.
+    groups: the Parameter with a `json_list` of the groups.
+    order: `id` or `-id`.
+    skips: the page begins after as many rows as the parameter `place` says, not with the first row.
+    """
+
+    GROUP = RawSQL("groups.value::bigint", ())
+
+    def __init__(self, rows: "models.QuerySet[Any]", groups: Parameter, order: str, size: int, *, skips: bool) -> None:
+        super().__init__(output_field=models.BigIntegerField())
+        self.ids, self.direction = rows.order_by(order).values_list("id"), "DESC" if order == "-id" else "ASC"
+        self.groups, self.size, self.skipped = groups, size, [Parameter("place")] if skips else []
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        ids = CompiledQuery(self.ids, raw=True)
+        page = f"LIMIT {self.size:d} OFFSET (SELECT %s)" if self.skipped else f"LIMIT {self.size:d}"
+        return f"({ids.sql} {page})", [*ids.params, *self.skipped]
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        ids = CompiledQuery(self.ids, raw=True)
+        limit, page = f"{self.size:d}", f"LIMIT {self.size:d}"
+        if self.skipped:
+            limit, page = f"(SELECT {limit} + %s)", f"{page} OFFSET (SELECT %s)"
+        return (
+            "(SELECT unnest(ARRAY(SELECT first.id FROM json_array_elements_text(%s) AS groups(value) "
+            f"CROSS JOIN LATERAL ({ids.sql} LIMIT {limit}) AS first ORDER BY first.id {self.direction} {page})))",
+            [self.groups, *ids.params, *self.skipped, *self.skipped],
+        )
+
+
 class JSONList(models.Aggregate):
     """The numbers of a group in ascending order, as a JSON array: `[1,2]`."""
 

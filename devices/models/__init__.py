@@ -4,7 +4,15 @@ The rules of a device's fields are in two places on purpose: registry/device_fie
 database's constraints apply to every writer.
 """
 
-from devices.models.api_keys import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ApiKey, ApiKeyQuerySet, clean_rate, validate_rate
+from devices.models.api_keys import (
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
+    ApiKey,
+    ApiKeyQuerySet,
+    clean_networks,
+    clean_rate,
+    validate_rate,
+)
 from devices.models.audit import AuditEvent, AuditRetention
 from devices.models.counts import DeviceCount
 from devices.models.devices import Device, DeviceQuerySet, contains_text, search_condition

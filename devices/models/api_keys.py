@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from devices.models.fields import now_ms
 from devices.models.history import ApiKeyHistoryContext, DeviceHistoricalRecords
 from devices.models.hospitals import Hospital
-from devices.values import rates
+from devices.values import networks, rates
 from devices.values.normalization import MAX_LENGTH
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ def clean_rate(text: str) -> str:
 
 def validate_rate(text: str) -> None:
     clean_rate(text)
+
+
+def clean_networks(text: str) -> str:
+    """Return the networks as they are stored, or raise ValidationError with a message that names the invalid one."""
+    try:
+        return networks.format_networks(networks.parse_networks(text))
+    except ValueError as error:
+        raise ValidationError(str(error), "networks") from error
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

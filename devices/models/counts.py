@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q, Sum
 from django.db.models.functions import Cast
 
+from devices.db import expressions
 from devices.models.hospitals import Hospital
 from devices.values.scope import Scope
 
@@ -15,9 +16,15 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
     def having(self, conditions: Mapping[str, Any]) -> Self:
         """Return the rows whose sum is the number of devices that meet the conditions.
 
-        The keys are `scope` and `device_holder` (the id of a hospital, None: no hospital) and `device_type`.
+        The keys are `scope` and `device_holder` (the id of a hospital, None: no hospital), `hospitals` (a list of ids
+        or its Parameter) and `device_type`.
         """
-        filters = [Q(**{"device_holder" if name == "scope" else name: value}) for name, value in conditions.items()]
+        filters = [
+            Q(device_holder__in=expressions.in_ids(value))
+            if name == "hospitals"
+            else Q(**{"device_holder" if name == "scope" else name: value})
+            for name, value in conditions.items()
+        ]
         return self.filter(*filters, is_total=conditions.keys() <= {"device_type"})
 
     def as_total(self) -> Any:
@@ -32,7 +39,7 @@ class DeviceCountQuerySet(models.QuerySet["DeviceCount"]):
     def total(self, scope: Scope, **conditions: Any) -> int:
         """Return the number of devices in the scope that meet the conditions (see `having`)."""
         if scope.hospital_ids is not None:
-            conditions["device_holder__in"] = scope.hospital_ids
+            conditions["hospitals"] = scope.hospital_ids
         return self.having(conditions).sum()
 
     def by_holder_and_type(self, hospital_ids: Collection[int] | None) -> dict[tuple[int | None, str], int]:

@@ -22,6 +22,7 @@ from devices.values.hospital_names import fold_name
 
 HOSPITAL_MERGED = _("This hospital has been merged into another hospital in the meantime.")
 NAME_IN_USE = _("This name belongs, or used to belong, to %(name)s. Merge the two hospitals instead.")
+SANDBOX_NOT_MERGED = _("The sandbox cannot be merged with a hospital: its devices are not real.")
 COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 
 
@@ -78,12 +79,15 @@ def merge(hospitals: Iterable[Hospital], into: Hospital, actor: Actor) -> dict[s
     Return the numbers of moved `devices`, `admins` and `keys`.
 
     Raises:
-        ValidationFailed: one of the hospitals has been merged in the meantime.
+        ValidationFailed: one of the hospitals has been merged in the meantime, or is the sandbox. Otherwise devices of
+            patients would be in the sandbox, which is emptied, or sandbox keys would reach them.
     """
     locks.acquire_registry_lock()
     ids = [hospital.pk for hospital in hospitals if hospital.pk != into.pk]
     locked = {row.pk: row for row in _lock([*ids, into.pk])}
     into = locked.pop(into.pk)
+    if locked and (into.sandbox or any(hospital.sandbox for hospital in locked.values())):
+        raise ValidationFailed([FieldError(None, AdminErrorCode.SANDBOX, SANDBOX_NOT_MERGED)])
     devices = Device.objects.filter(device_holder__in=locked).assign(now_ms(), device_holder=into)
     recording.record(Device, devices, recording.CHANGED, actor)
     keys = list(ApiKey.objects.filter(hospitals__in=locked).distinct())

@@ -14,6 +14,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "forbidden"
     ACCESS_DENIED = "access_denied"
     HTTPS_REQUIRED = "https_required"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
     # Limits
     TOO_MANY_REQUESTS = "too_many_requests"
     TOO_MANY_FAILED_KEYS = "too_many_failed_keys"
@@ -80,6 +81,7 @@ class AdminErrorCode(StrEnum):
     INVALID_KEY = "invalid_key"  # the API key is revoked or expired
     CONVERTED = "converted"  # Excel has changed the value of the cell
     UNKNOWN_ID = "unknown_id"  # no device in scope has this id
+    SANDBOX = "sandbox"  # the hospital is the sandbox
 
 
 ERROR_CODES = tuple(code.value for code in ErrorCode)

@@ -39,6 +39,15 @@ AUTHENTICATION = {
         "The request came over plain HTTP. Its key was sent unencrypted.",
         "Use `https://` in the base URL, and ask the operator to rotate the key.",
     ),
+    ErrorCode.ADDRESS_NOT_ALLOWED: ErrorInfo(
+        403,
+        "null",
+        ("This API key cannot be used from your IP address. Ask the operator to allow your network.",),
+        "The key is limited to some networks, and the IP address of the client is in none of them. "
+        "The response does not say which networks these are, or which address the registry sees.",
+        "Send the request from an allowed network. Otherwise send the operator the `X-Request-ID` of the response: the "
+        "audit log has the address.",
+    ),
 }
 LIMITS = {
     ErrorCode.TOO_MANY_REQUESTS: ErrorInfo(

@@ -33,7 +33,8 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "name": "x-api-key",
             "description": "Send your API key in the header `x-api-key` of every request. An operator of the registry "
             "creates the key: in the admin under *API keys*, or with `python manage.py create_api_key NAME`. The key "
-            "starts with `cxp_` and is shown only once, so store it in a safe place.",
+            "starts with `cxp_`, or with `cxt_` if it is for the sandbox. It is shown only once, so store it in a safe "
+            "place.",
         }
 
 

@@ -10,10 +10,11 @@ from django.utils import timezone
 from devices.access.actor import SYSTEM
 from devices.accounts import api_keys
 from devices.management.base import RegistryCommand, argument, read_day
-from devices.models import MAX_PAGE_SIZE, ApiKey, Hospital, clean_rate
+from devices.models import MAX_PAGE_SIZE, ApiKey, Hospital, clean_networks, clean_rate
 from devices.registry import hospitals
 from devices.registry.device_fields import clean_hospital_name, clean_text
 from devices.values.hospital_names import fold_name
+from devices.values.networks import MAX_NETWORKS
 
 
 class Command(RegistryCommand):
@@ -52,6 +53,13 @@ class Command(RegistryCommand):
             help="what a request with the name of an unknown hospital does (default: register)",
         )
         add(
+            "--allow",
+            action="append",
+            type=argument(clean_networks),
+            metavar="NETWORK",
+            help=f"accept the key from this network only, such as 10.0.0.0/8; repeat it for up to {MAX_NETWORKS}",
+        )
+        add(
             "--expires",
             dest="expires_at",
             metavar="YYYY-MM-DD",
@@ -65,16 +73,25 @@ class Command(RegistryCommand):
             help="rate limit such as 10/s, 600/min, 5000/h, 100000/d or unlimited (default: API_RATE)",
         )
         add(
+            "--sandbox",
+            action="store_true",
+            help="limit the key to the sandbox hospital, whose devices empty_sandbox retires; the key begins with cxt_",
+        )
+        add(
             "--value",
             metavar="LEGACY_KEY",
             help="import this existing key; - reads it from stdin, so that it is not in the shell history",
         )
 
     @transaction.atomic
-    def handle(self, *args: Any, name: str, hospital: list[str] | None, value: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, name: str, value: str | None, **options: Any) -> None:
         settings = {field: options[field] for field in api_keys.SETTINGS if field in options}
-        settings["all_hospitals"] = not hospital
+        hospital, allow = options["hospital"], options["allow"]
+        if options["sandbox"] and hospital:
+            raise CommandError("Use --sandbox or --hospital, not both: the scope of a sandbox key is the sandbox only.")
+        settings["all_hospitals"] = not (hospital or options["sandbox"])
         settings["hospitals"] = [self._find_or_register(hospital_name) for hospital_name in hospital or []]
+        settings["allowed_networks"] = clean_networks(" ".join(allow or []))
         settings["naming"] = settings["naming"] or api_keys.default_naming(is_legacy=value is not None)
         if value is None:
             self.print_once(api_keys.issue(name, SYSTEM, **settings))

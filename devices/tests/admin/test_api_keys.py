@@ -310,7 +310,9 @@ def test_hospital_admin_cannot_end_a_key_of_their_hospital(ratna: Client, rs_a: 
 def test_no_key_is_unrestricted_because_a_field_was_forgotten(operator: Client, rs_a: Hospital, both: bool) -> None:
     chosen = {"hospitals": [rs_a.pk], "all_hospitals": "on"} if both else {"all_hospitals": ""}
     response = operator.post(f"{KEYS}add/", form(**chosen))
-    assert response.context["adminform"].form.errors["hospitals"] == ["Choose hospitals, or select “All hospitals”."]
+    assert response.context["adminform"].form.errors["hospitals"] == [
+        "Choose hospitals, or select either “All hospitals” or “Sandbox”."
+    ]
     assert not ApiKey.objects.exists()
 
 

@@ -132,7 +132,9 @@ def test_concurrent_second_import_of_a_legacy_key_fails(db: None, monkeypatch: p
     assert ApiKey.objects.count() == 1
 
 
-@pytest.mark.parametrize("text", ["short", "x" * 256, "kunci-é-kunci-kunci-kunci", "a b" * 10, "cxp_" + "x" * 55])
+@pytest.mark.parametrize(
+    "text", ["short", "x" * 256, "kunci-é-kunci-kunci-kunci", "a b" * 10, "cxp_" + "x" * 55, "cxt_" + "x" * 55]
+)
 def test_text_that_is_not_a_legacy_key_is_not_imported(db: None, text: str) -> None:
     with pytest.raises(ValidationError, match="16 to 255 printable ASCII characters"):
         api_keys.import_key(text, "app", SYSTEM)

@@ -338,11 +338,21 @@ def test_no_secret_is_recorded(user: User, operator: Client, ratna: Client, rs_a
     api_keys.revoke(revoked.key, SYSTEM)
     legacy = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
     api_keys.import_key(legacy, "legacy", SYSTEM)
-    for text in (issued.text, revoked.text, legacy, keys.generate(), "cxp_nonsense"):
+    tried = issue("tries", sandbox=True).text
+    for text in (issued.text, revoked.text, legacy, tried, keys.generate(), "cxp_nonsense"):
         Api(text).post("/api/devices?key=" + text, {"x-api-key": text})
     secrets += [otp.key, otp.bin_key.hex(), two_factor.format_secret(otp)]
     secrets += [*recovery, "wrongcode1", path.split("/")[-2], code_of(ratna_user)]
-    secrets += [issued.text, revoked.text, legacy, keys.digest(issued.text), keys.digest(legacy), "cxp_nonsense"]
+    secrets += [
+        issued.text,
+        revoked.text,
+        legacy,
+        tried,
+        keys.digest(tried),
+        keys.digest(issued.text),
+        keys.digest(legacy),
+        "cxp_nonsense",
+    ]
     secrets += [User.objects.get(pk=ratna_user.pk).password]
     records = all_records()
     assert "ratna@rs.example" in records  # a user name: see docs/security.md

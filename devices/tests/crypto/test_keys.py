@@ -8,9 +8,10 @@ import pytest
 from devices.crypto import keys
 
 
-def test_generated_key_has_the_documented_form() -> None:
-    text = keys.generate()
-    assert re.fullmatch(r"cxp_[0-9A-Za-z]{8}_[0-9A-Za-z]{46}", text)
+@pytest.mark.parametrize(("sandbox", "first"), [(False, "cxp_"), (True, "cxt_")])
+def test_generated_key_has_the_documented_form(*, sandbox: bool, first: str) -> None:
+    text = keys.generate(sandbox=sandbox)
+    assert re.fullmatch(first + "[0-9A-Za-z]{8}_[0-9A-Za-z]{46}", text)
     assert keys.prefix(text) == text[4:12]
     assert keys.is_well_formed(text)
     assert len({keys.generate() for _ in range(100)}) == 100
@@ -24,8 +25,10 @@ def test_checksum_is_crc32_in_base62() -> None:
     assert number == zlib.crc32(text.encode())
 
 
-def test_every_single_mistyped_character_is_detected() -> None:
-    text = keys.generate()
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_every_single_mistyped_character_is_detected(*, sandbox: bool) -> None:
+    text = keys.generate(sandbox=sandbox)
+    assert not keys.is_well_formed((keys.LIVE if sandbox else keys.SANDBOX) + text[4:])
     for place in range(len("cxp_"), len(text)):
         for other in "0aZ":
             if other != text[place]:
@@ -33,7 +36,11 @@ def test_every_single_mistyped_character_is_detected() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "cxp_", "cxp_short", "x" * 15, "x" * 256, "cxp_" + "x" * 100, "with space in the key", "kunci-é" * 3]
+    "text",
+    [
+        *("", "cxp_", "cxp_short", "x" * 15, "x" * 256, "cxp_" + "x" * 100, "with space in the key", "kunci-é" * 3),
+        *("cxt_", "cxt_short", "cxt_" + "x" * 100),
+    ],
 )
 def test_malformed_key_is_rejected_without_a_query(text: str) -> None:
     assert not keys.is_well_formed(text)

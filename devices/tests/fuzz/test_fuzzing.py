@@ -86,15 +86,15 @@ def test_normalized_fields_are_unchanged_by_normalization(column: str) -> None:
 
 
 def test_key_parser() -> None:
-    issued = [keys.generate() for _ in range(4)]
+    issued = [keys.generate(sandbox=number % 2 == 1) for number in range(4)]
 
     def check(text: str) -> None:
-        if keys.is_well_formed(text) and text.startswith("cxp_"):
+        if keys.is_well_formed(text) and text.startswith(("cxp_", "cxt_")):
             assert text in issued  # a random key has a valid checksum with a probability of 1 in 2^32
         assert len(keys.digest(text)) == 64
 
     examples = [*issued, "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"]
-    fuzz(check, LATIN | mutated_text(examples, ["cxp_", "_", "\0"]), examples=300)
+    fuzz(check, LATIN | mutated_text(examples, ["cxp_", "cxt_", "_", "\0"]), examples=300)
 
 
 def test_cursor_parser() -> None:
@@ -468,4 +468,4 @@ def test_api_keys_in_headers(db: None) -> None:
         response = Api(header).get("/api/devices")
         assert response.status_code == (200 if header == known else 401)
 
-    fuzz(check, LATIN | mutated_text([known], ["cxp_"]))
+    fuzz(check, LATIN | mutated_text([known], ["cxp_", "cxt_"]))

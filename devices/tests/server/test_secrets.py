@@ -65,8 +65,9 @@ def fail(*_args: Any, **_kwargs: Any) -> Any:
 
 
 @pytest.mark.django_db
-def test_error_shows_neither_key_nor_body(log: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = issue("ward app").text
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_error_shows_neither_key_nor_body(log: Lines, monkeypatch: pytest.MonkeyPatch, *, sandbox: bool) -> None:
+    text = issue("ward app", sandbox=sandbox).text
     monkeypatch.setattr(registry, "register", fail)
     response = Api(text).post(f"/api/devices?x={text}", [device_payload(1)])
     assert response.status_code == 400  # an unknown parameter
@@ -122,6 +123,7 @@ def test_sign_in_forms_are_not_logged(log: Lines, client: Client, operator: Clie
     ("text", "redacted_text"),
     [
         ("Not Found: /admin/set-password/MQ/abc-def/", "Not Found: /admin/set-password/…"),
+        (f"/{keys.generate()}?x={keys.generate(sandbox=True)}", "/cxp_…?x=cxt_…"),
         ("no such user ratna@rs.example.", "no such user …@…."),
         ("postgres://registry:hunter2@localhost/db", "postgres://registry:…@localhost/db"),
         ("redis://:hunter2@localhost:6379/0", "redis://:…@localhost:6379/0"),

@@ -38,6 +38,19 @@ def repeated_scans(sql: str, params: Any) -> Iterator[str]:
     return _of_postgresql(explanation["Plan"], repeated=False)
 
 
+def rows_read(sql: str, table: str) -> int:
+    """Run a statement of PostgreSQL without parameters, and return how many rows it has read from the table."""
+    [[plan]] = _fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", None)
+    [explanation] = orjson.loads(plan) if isinstance(plan, str) else plan
+    return _rows_of(explanation["Plan"], table)
+
+
+def _rows_of(node: dict[str, Any], table: str) -> int:
+    here = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    below = sum(_rows_of(child, table) for child in node.get("Plans", []))
+    return int(here if node.get("Relation Name") == table else 0) + below
+
+
 def _fetch(sql: str, params: Any) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)

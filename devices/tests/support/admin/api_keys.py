@@ -12,7 +12,7 @@ def mistype(text: str) -> str:
 
 def form(**fields: Any) -> dict[str, Any]:
     """Return the fields of the form for a new key. Without a hospital, it is a key of all hospitals."""
-    scope = {} if fields.get("hospitals") else {"all_hospitals": "on"}
+    scope = {} if fields.get("hospitals") or fields.get("sandbox") else {"all_hospitals": "on"}
     return {"name": "ward app", "naming": "", "unknown_holder": "register", "value": "", **scope, **fields}
 
 
