@@ -14,7 +14,6 @@ from devices.api import long_polling, responses
 from devices.api.authentication import key_of, refresh_key
 from devices.api.device_json import DeviceJSON, Milliseconds
 from devices.api.exceptions import CursorExpired
-from devices.api.field_names import FIELD_CASES
 from devices.api.pagination import DEFAULT_SIZE, MAX_SIZE
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations, parameters
@@ -88,7 +87,7 @@ def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
 
 @cache  # one function for each naming: the compiled SQL of the feed is cached by it
 def representation(naming: str) -> feed.Representation:
-    return lambda holder: (Milliseconds("history_date"), DeviceJSON(FIELD_CASES[naming], holder))
+    return lambda holder: (Milliseconds("history_date"), DeviceJSON(naming, holder))
 
 
 def _event(event: Event, cursor: str) -> str:
