@@ -18,10 +18,10 @@ from rest_framework import serializers
 
 from devices import registry
 from devices.api.field_names import FIELDS, SNAKE_CASE, names_of
-from devices.api.pagination import MAX_SIZE
 from devices.api.schema import patterns
 from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, Device, Hospital
+from devices.models.api_keys import MAX_PAGE_SIZE
 from devices.registry.bulk import STATUSES
 from devices.values.device_types import DEVICE_TYPES
 from devices.values.error_codes import ERROR_CODES
@@ -173,7 +173,7 @@ class Pagination(serializers.Serializer[Any]):
         min_value=settings.API_FIRST_PAGE,
         help_text="Number of this page; null on a page that was requested with `after` or `before`.",
     )
-    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum devices per page.")
+    size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum devices per page.")
     total = serializers.IntegerField(min_value=0, help_text="Exact number of matching devices.")
     total_pages = serializers.IntegerField(min_value=0, help_text="Number of pages of this size.")
     next = serializers.URLField(allow_null=True, help_text="Null on the last page.")
@@ -183,7 +183,7 @@ class Pagination(serializers.Serializer[Any]):
 class ChangeFeedPagination(serializers.Serializer[Any]):
     """The place to continue in the change feed."""
 
-    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum changes per page.")
+    size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum changes per page.")
     next = serializers.URLField(
         help_text="URL of the next page. It is never null: changes that come later appear there."
     )
