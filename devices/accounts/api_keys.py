@@ -43,19 +43,20 @@ def issue(name: str, actor: Actor, hospitals: Collection[Hospital] = (), **setti
 
 
 @transaction.atomic
-def import_key(
-    text: str, name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any
-) -> ApiKey:
+def import_key(text: str, name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any) -> ApiKey:
     """Import a key that an existing client already uses. It is marked as legacy: it can be guessed and must be rotated.
+
+    The default naming is `both`, because the key does not say which names its client reads.
 
     Raises:
         ValidationError: `check_legacy` rejects the key.
         ValidationFailed: another request imported the same key after the check.
     """
     check_legacy(text)
+    key = ApiKey(name=name, digest=keys.digest(text), legacy=True, **{"naming": ApiKey.Naming.BOTH, **settings})
     try:
         with transaction.atomic():
-            return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), hospitals, actor)
+            return _add(key, hospitals, actor)
     except IntegrityError as error:
         raise ValidationFailed([FieldError("value", UNIQUE, _("This API key is already registered."))]) from error
 
