@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
+from devices.api import mac_field
 from devices.api.exceptions import TooManyItems
 from devices.api.field_names import to_snake_case
 from devices.models import MAX_ID
@@ -58,9 +59,8 @@ def parse_lookup(request: Request) -> dict[str, int | str]:
     row = to_snake_case(body) if isinstance(body, dict) else {}
     if row.get("id") is not None:
         return {"pk": _parse_id(row["id"])}
-    item, problems = device_fields.validate(
-        {"device_mac": row["device_mac"]} if "device_mac" in row else {}, ("device_mac",)
-    )
+    mac = {"device_mac": row["device_mac"]} if "device_mac" in row else {}
+    item, problems = device_fields.validate(mac, ("device_mac",), mac_field.CLEANERS)
     if problems:
         hint = FieldError("id", ErrorCode.REQUIRED, _("Identify the device by its id or its device_mac."))
         raise ValidationFailed([hint, *problems] if problems[0].code == ErrorCode.REQUIRED else problems)
@@ -86,4 +86,4 @@ def _parse_row(row: Any, required: tuple[str, ...]) -> tuple[DeviceData, list[Fi
     if not isinstance(row, dict):
         message = _('Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.')
         return {}, [FieldError(None, ErrorCode.INVALID_TYPE, message)]
-    return device_fields.validate(to_snake_case(row), required)
+    return device_fields.validate(to_snake_case(row), required, mac_field.CLEANERS)

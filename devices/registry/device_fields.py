@@ -84,7 +84,12 @@ def clean_mac(value: object) -> str:
 
 def read_mac(value: object) -> str:
     """Return the MAC address like `clean_mac`, or an address that no device can have. Older registries contain them."""
-    value = value if isinstance(value, str) else _read_integer(value)
+    if not isinstance(value, str):
+        value = _read_integer(value)
+        if mac.parse_mac(value) and not mac.is_exact_number(value):
+            raise ValidationError(
+                _("Send this MAC address as a string: programs can change the digits of such a number."), ErrorCode.MAC
+            )
     if not settings.DEVICES_ALLOW_NON_MAC and (address := mac.parse_mac(value)):
         return address
     text = clean_text(value)

@@ -65,7 +65,8 @@ def test_each_item_of_a_partial_request_can_have_integers(api: Api, camel: Api) 
     ("number", "expected"),
     [
         (MAC_DIGITS, "12:34:56:78:90:12"),
-        (1234567890123456, "12:34:56:78:90:12:34:56"),
+        (112233445500, None),  # may have been 1122334455E2
+        (1234567890123456, None),  # spreadsheets keep 15 digits
         (12345678901, None),  # a leading zero is lost
         (1234567890123, None),
         (-123456789012, None),
