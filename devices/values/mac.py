@@ -145,7 +145,7 @@ def is_group(address: str) -> bool:
     """Return whether no single device has this address: all zeros, broadcast, or a known multicast address.
 
     Other addresses with an odd first octet are valid: Bluetooth devices use them as random static addresses. A
-    manufacturer ID is no such address, even if it looks like the beginning of one.
+    manufacturer ID is none of these, even if it looks like the beginning of one.
     """
     if address[:2] not in _GROUP_OCTETS or not _CANONICAL.fullmatch(address):
         return False
