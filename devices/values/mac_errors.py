@@ -25,6 +25,7 @@ _LIKE_DIGITS = {
     "E": "\u0395\u0415\u0435",
 }
 _NOTATION = re.compile(mac.NOTATION)
+_PAIRS = re.compile("[0-9A-Fa-f]{1,2}(?:[:-][0-9A-Fa-f]{1,2}){4,8}")  # an address with a missing or additional digit
 _MEANT = {character: digit for digit, characters in _LIKE_DIGITS.items() for character in characters}
 
 
@@ -59,10 +60,12 @@ def describe(text: str) -> str:
 def may_be_manufacturer_id(text: str) -> bool:
     """Return whether a text that is not an address can be a manufacturer ID.
 
-    It has a digit, and it is not an address with a wrong character that looks like a digit.
+    It has a digit, and it is not an address with a typing error: a character that looks like a digit, or the wrong
+    number of digits.
     """
     is_id = mac.parse_manufacturer_id(text) and any(character.isdigit() for character in text)
-    return bool(is_id) and not mac.parse_mac(text) and not _NOTATION.fullmatch(_corrected(text))
+    is_address = mac.parse_mac(text) or _PAIRS.fullmatch(text) or _NOTATION.fullmatch(_corrected(text))
+    return bool(is_id and not is_address)
 
 
 def describe_group(address: str) -> str:

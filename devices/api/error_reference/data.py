@@ -32,7 +32,8 @@ VALUES = {
             "This must be a string.",
             'Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.',
         ),
-        "The value has the wrong JSON type: a field must be a string, and a device must be an object.",
+        "The value has the wrong JSON type: a field must be a string, and a device must be an object. An integer is "
+        "read as its digits; a fraction, an exponent, more than 64 bits, and true or false are invalid.",
         "Send the type that the message names.",
     ),
     ErrorCode.INVALID_ID: ErrorInfo(

@@ -50,7 +50,19 @@ def test_error_says_that_the_operator_can_allow_the_id(api: Api, code: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["D0:61:AE:D4:58:9O", "belum ada", "hello", "00:00:00:00:00:00", "D0:61:AE:D4:58:94 2", "abc", "1" * 65, 7]
+    "text",
+    [
+        "D0:61:AE:D4:58:9O",
+        "D0:61:AE:D4:58",
+        "D0-61-AE-D4-58-94-1",
+        "belum ada",
+        "hello",
+        "00:00:00:00:00:00",
+        "D0:61:AE:D4:58:94 2",
+        "abc",
+        "1" * 65,
+        7,
+    ],
 )
 def test_other_texts_get_no_hint(api: Api, text: object) -> None:
     response = api.post("/api/device", device_payload(1, device_mac=text))
