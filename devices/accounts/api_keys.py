@@ -56,17 +56,20 @@ def issue(name: str, actor: Actor, hospitals: Collection[Hospital] = (), **setti
 def import_key(text: str, name: str, actor: Actor, hospitals: Collection[Hospital] = (), **settings: Any) -> ApiKey:
     """Import a key that an existing client already uses. It is marked as legacy: it can be guessed and must be rotated.
 
+    The default naming is `both`, because the key does not say which names its client reads.
+
     Raises:
         ValidationError: `check_legacy` rejects the key, or it has the setting `sandbox`.
         ValidationFailed: another request imported the same key after the check.
     """
     check_legacy(text)
-    settings = {"naming": default_naming(is_legacy=True), **settings}
     if settings.get("sandbox"):
         raise ValidationError(_("An imported key cannot be a sandbox key. Issue a new key for the sandbox."), "invalid")
+    naming = {"naming": default_naming(is_legacy=True)}
+    key = ApiKey(name=name, digest=keys.digest(text), legacy=True, **{**naming, **settings})
     try:
         with transaction.atomic():
-            return _add(ApiKey(name=name, digest=keys.digest(text), legacy=True, **settings), hospitals, actor)
+            return _add(key, hospitals, actor)
     except IntegrityError as error:
         raise ValidationFailed([FieldError("value", UNIQUE, _("This API key is already registered."))]) from error
 

@@ -3,7 +3,7 @@
 The ETag of a device is a digest of its fields, including the name of its hospital. The ETag of a list is a digest of
 the response.
 
-All ETags are weak (RFC 9110, 8.8.1), because the same device has several representations: two namings, two languages.
+All ETags are weak (RFC 9110, 8.8.1), because the same device has several representations: three namings, two languages.
 For the same reason If-Match is compared weakly, although the RFC requires the strong comparison.
 """
 
@@ -18,6 +18,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
+from devices.api.field_names import FIELDS
 from devices.api.schema import patterns
 from devices.api.serializers import serialize_device
 from devices.models import Device
@@ -33,8 +34,8 @@ ANY = "*"
 
 
 def device_etag(serialized: Mapping[str, Any]) -> str:
-    """Return the ETag of a serialized device. It does not depend on the naming of the fields."""
-    values = list(serialized.values())
+    """Return the ETag of a serialized device. It is the same in each naming, as the first values are."""
+    values = list(serialized.values())[: len(FIELDS)]
     return f'W/"{values[0]}-{_digest(orjson.dumps(values))}"'
 
 
@@ -69,7 +70,7 @@ class IfMatch:
 
     def __call__(self, device: Device) -> bool:
         """Return whether the header has the ETag of this device."""
-        return ANY in self.tags or device_etag(serialize_device(device, {})).removeprefix("W/") in self.tags
+        return ANY in self.tags or device_etag(serialize_device(device)).removeprefix("W/") in self.tags
 
 
 def reject_if_match(request: Request) -> None:

@@ -1,10 +1,9 @@
 """Let the database serialize a device as JSON. Its text is copied into the response without parsing.
 
-The expressions work in each query set of devices: `devices.values_list(DeviceJSON(names))`.
+The expressions work in each query set of devices: `devices.values_list(DeviceJSON(naming))`.
 """
 
-from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 from django.db.models import BigIntegerField, CharField, F, Func, IntegerField, TextField, Value
@@ -12,7 +11,7 @@ from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 
-from devices.api.field_names import FIELDS, all_names
+from devices.api.field_names import FIELDS, SNAKE_CASE, names_of
 from devices.values.hospital_names import NO_HOSPITAL
 
 
@@ -30,7 +29,7 @@ class Milliseconds(Func):
 
 
 class DeviceJSON(Func):
-    """A device as a JSON object with the fields named by `names`, as serialize_device returns it.
+    """A device as a JSON object with the names of the naming, as serialize_device returns it.
 
     On PostgreSQL the text is concatenated from its parts. This takes half the time of json_agg(row) and a third of the
     time of json_build_object. to_json escapes the strings. On SQLite, Django's JSONObject would do the same, but it
@@ -40,19 +39,20 @@ class DeviceJSON(Func):
     function = "JSON_OBJECT"
     output_field = TextField()
 
-    def __init__(self, names: Mapping[str, str], holder: str | Combinable = "device_holder__name") -> None:
+    def __init__(self, naming: str = SNAKE_CASE, holder: str | Combinable = "device_holder__name") -> None:
         columns: dict[str, Combinable] = {field: F(field) for field in FIELDS}
         literal = RawSQL(f"'{NO_HOSPITAL}'", (), CharField())  # noqa: S611  (a parameter would be sent each time)
         columns["device_holder"] = Coalesce(holder, literal)
         columns |= {field: Milliseconds(field) for field in ("created_at", "updated_at")}
-        keys = map(Value, all_names(names))
-        super().__init__(*chain.from_iterable(zip(keys, columns.values(), strict=True)))
+        named = ((Value(name), columns[field]) for name, field in names_of(FIELDS, naming))
+        super().__init__(*chain.from_iterable(named))
 
     def as_postgresql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
         parts: list[str] = []
         params: list[Any] = []
         expressions: list[Any] = self.source_expressions
-        for mark, key, value in zip("{,,,,,,", expressions[::2], expressions[1::2], strict=True):
+        marks = chain("{", repeat(","))
+        for mark, key, value in zip(marks, expressions[::2], expressions[1::2], strict=False):
             sql, more = compiler.compile(value)
             is_number = isinstance(value.output_field, IntegerField)
             parts += [f"""'{mark}"{key.value}":'""", sql if is_number else f"to_json({sql})"]

@@ -1,40 +1,55 @@
-"""The names of the fields of a device: snake_case, or camelCase for keys with this naming."""
+"""The names of fields in requests and responses: snake_case, camelCase or both, as the API key requires.
+
+A resource lists its fields in snake_case. These functions are for each resource, except where they name the device.
+Requests can use either name with any key. Query parameters have one name for all keys.
+"""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from devices.models import ApiKey
 
 FIELDS = ("id", "device_name", "device_mac", "device_type", "device_holder", "created_at", "updated_at")
-CAMEL_CASE = {
-    "device_name": "deviceName",
-    "device_mac": "deviceMac",
-    "device_type": "deviceType",
-    "device_holder": "deviceHolder",
-    "created_at": "createdAt",
-    "updated_at": "updatedAt",
-}
 
-# The keys are strings, because psycopg takes longer to send a member of an enumeration.
-FIELD_CASES: Mapping[str, Mapping[str, str]] = {
-    ApiKey.Naming.SNAKE_CASE.value: {},
-    ApiKey.Naming.CAMEL_CASE.value: CAMEL_CASE,
-}
+# Strings, because psycopg takes longer to send a member of an enumeration.
+SNAKE_CASE, CAMEL_CASE, BOTH = ApiKey.Naming.values
+
+
+def camel_case(field: str) -> str:
+    first, *others = field.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+@cache
+def names_of(fields: tuple[str, ...], naming: str) -> tuple[tuple[str, str], ...]:
+    """Return each name in a response with its field, in order.
+
+    With `both`, all snake_case names come first, so that the first values of a row are the same in each naming.
+    """
+    snake = tuple((field, field) for field in fields)
+    camel = tuple((camel_case(field), field) for field in fields)
+    both = snake + tuple(pair for pair in camel if pair not in snake)
+    return {SNAKE_CASE: snake, CAMEL_CASE: camel, BOTH: both}[naming]
+
+
+def spell(row: Mapping[str, Any], naming: str) -> dict[str, Any]:
+    """Return the row, whose names are in snake_case, with the names of the naming."""
+    return {name: row[field] for name, field in names_of(tuple(row), naming)}
+
+
+_BY_CAMEL_CASE = {camel_case(field): field for field in FIELDS if camel_case(field) != field}
+_IN_CAMEL_CASE = {field: name for name, field in _BY_CAMEL_CASE.items()}
 
 
 def names_for(key: object) -> Mapping[str, str]:
-    """Return the field names of the key that differ from the snake_case names, by snake_case name."""
-    return FIELD_CASES[key.naming] if isinstance(key, ApiKey) else {}
+    """Return the names in `errors` that differ from the snake_case names, by snake_case name. None do with `both`."""
+    return _IN_CAMEL_CASE if isinstance(key, ApiKey) and key.naming == CAMEL_CASE else {}
 
 
-def all_names(names: Mapping[str, str]) -> list[str]:
-    """Return the names of all fields, in the order of FIELDS."""
-    return [names.get(field, field) for field in FIELDS]
-
-
-def to_snake_case(row: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the posted row with snake_case names. If a field has both names, snake_case wins: such a client sends back
-    the camelCase fields that it has received, and adds the edited ones in snake_case."""
-    if not names:
+def to_snake_case(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the posted device with snake_case names. If a field has both names, snake_case wins: the vendor's client
+    sends back the camelCase fields that it has received, and adds the edited ones in snake_case."""
+    if _BY_CAMEL_CASE.keys().isdisjoint(row):
         return row
-    return {name: row[sent] for name, sent in names.items() if sent in row} | dict(row)
+    return {field: row[name] for name, field in _BY_CAMEL_CASE.items() if name in row} | dict(row)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 
+from devices.api import mac_field
 from devices.api.queries import LOOKUPS, Selection
 from devices.models import Device, Hospital
 from devices.registry import device_fields
@@ -65,7 +66,7 @@ class DeviceFilter(filters.FilterSet):
     base_filters: dict[str, filters.Filter]
 
     device_name = CleanedFilter(cleaner=device_fields.clean_text)
-    device_mac = CleanedFilter(cleaner=device_fields.read_mac)
+    device_mac = CleanedFilter(cleaner=mac_field.read_mac)
     device_type = CleanedFilter(cleaner=device_fields.clean_type)
     device_holder = CleanedFilter(cleaner=_clean_holder_name)
     search = CleanedFilter(cleaner=device_fields.clean_text)

@@ -16,13 +16,25 @@ from django.utils.translation import gettext as _
 
 from devices.api.queries import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut, Selection
 from devices.api.query_params import QueryParams
-from devices.models import MAX_ID
+from devices.models import MAX_ID, ApiKey
 from devices.values.error_codes import ErrorCode
 
 DEFAULT_SIZE, MAX_SIZE = 20, 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
 SEEK_THRESHOLD = 1000  # from this offset on, a page of a filtered list is found by PLACE, which needs a second count
+
+
+def parse_size(query: QueryParams) -> int:
+    """Return the size of a page: the parameter `size`, by default that of the key, which can be above MAX_SIZE."""
+    key = query.request.auth
+    default = key.page_size if isinstance(key, ApiKey) else None
+    return query.integer("size", 1, MAX_SIZE, default or DEFAULT_SIZE)
+
+
+def size_in_link(size: int) -> dict[str, int]:
+    """Return the parameter `size` of a link. A size above MAX_SIZE is the key's default, so the link omits it."""
+    return {"size": size} if size <= MAX_SIZE else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class Position:
     def parse(cls, query: QueryParams) -> "Position":
         first = settings.API_FIRST_PAGE
         page = query.integer("page", first, MAX_PAGE, first)
-        size = query.integer("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        size = parse_size(query)
         names = [name for name in POSITIONS if name in query.sent]
         after = query.integer("after", 0, MAX_ID, 0) if "after" in names else None
         before = query.integer("before", 0, MAX_ID, 0) if "before" in names else None
@@ -135,6 +147,5 @@ class Page:
 
     def _link(self, **position: int) -> str:
         filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
-        [(name, number)] = position.items()
-        query = f"{name}={number}&size={self.position.size}" + (f"&{urlencode(filters)}" if filters else "")
+        query = urlencode(position | size_in_link(self.position.size) | filters)
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

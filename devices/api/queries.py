@@ -14,7 +14,6 @@ from django.db import connection
 from django.db.models import Q
 
 from devices.api.device_json import DeviceJSON
-from devices.api.field_names import FIELD_CASES
 from devices.db import expressions, queries
 from devices.db.compiled import CompiledQuery, Parameter, one_row
 from devices.models import Device, DeviceCount, DeviceQuerySet
@@ -113,7 +112,7 @@ class Selection:
         if not self.search and self.conditions.keys() <= COUNTED:
             total = DeviceCount.objects.having(self.conditions).sum()
         with queries.plan_each_time():
-            page = cut.of(self._devices, position).annotate(line=DeviceJSON(FIELD_CASES[naming]))
+            page = cut.of(self._devices, position).annotate(line=DeviceJSON(naming))
             return total, list(page.values_list("line", flat=True))
 
     @cached_property
@@ -141,7 +140,7 @@ def _compiled(names: tuple[str, ...], without_holder: bool, ordering: str, cut: 
     is_counted = conditions.keys() <= COUNTED
     total = DeviceCount.objects.having(conditions).as_total() if is_counted else None
     position = {name: Parameter(name) for name in (AFTER, BEFORE)}
-    page = _page(conditions, ordering, cut, position, total).annotate(line=DeviceJSON(FIELD_CASES[naming]))
+    page = _page(conditions, ordering, cut, position, total).annotate(line=DeviceJSON(naming))
     return one_row(total, page.values_list("line"))
 
 

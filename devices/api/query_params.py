@@ -19,7 +19,7 @@ class QueryParams:
 
         If a misspelled filter were ignored, the response would have the devices of all hospitals.
         """
-        self.sent = request.query_params
+        self.request, self.sent = request, request.query_params
         self.errors: list[FieldError] = []
         for name, values in self.sent.lists():
             if name in ignored:

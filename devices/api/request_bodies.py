@@ -1,6 +1,5 @@
 """Parse the body of a request. device_fields.py validates the fields of a device."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +7,9 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from devices.api.authentication import key_of
+from devices.api import mac_field
 from devices.api.exceptions import TooManyItems
-from devices.api.field_names import names_for, to_snake_case
+from devices.api.field_names import to_snake_case
 from devices.models import MAX_ID
 from devices.registry import device_fields
 from devices.registry.device_fields import DeviceData
@@ -31,10 +30,9 @@ def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]
         raise ValidationFailed([FieldError(None, ErrorCode.EMPTY, _("The array is empty. Send at least one device."))])
     if len(rows) > settings.API_MAX_DEVICES:
         raise TooManyItems(len(rows), settings.API_MAX_DEVICES)
-    names = names_for(key_of(request))
     items, problems = [], []
     for index, row in enumerate(rows):
-        item, found = _parse_row(row, names, device_fields.REQUIRED_FIELDS)
+        item, found = _parse_row(row, device_fields.REQUIRED_FIELDS)
         items.append(item)
         if found:
             problems += [replace(problem, index=index) for problem in found]
@@ -43,7 +41,7 @@ def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]
 
 def parse_device(request: Request, required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
     """Return the device of the body, and the errors of its fields. A body without a known field is an error."""
-    item, problems = _parse_row(_read_body(request), names_for(key_of(request)), required)
+    item, problems = _parse_row(_read_body(request), required)
     if not item and not problems:
         problems = [
             FieldError(None, ErrorCode.NO_KNOWN_FIELD, _("The body has no field of a device. Send at least one."))
@@ -58,12 +56,11 @@ def parse_lookup(request: Request) -> dict[str, int | str]:
         ValidationFailed: both are missing, or the value is malformed.
     """
     body = _read_body(request)
-    row = to_snake_case(body, names_for(key_of(request))) if isinstance(body, dict) else {}
+    row = to_snake_case(body) if isinstance(body, dict) else {}
     if row.get("id") is not None:
         return {"pk": _parse_id(row["id"])}
-    item, problems = device_fields.validate(
-        {"device_mac": row["device_mac"]} if "device_mac" in row else {}, ("device_mac",)
-    )
+    mac = {"device_mac": row["device_mac"]} if "device_mac" in row else {}
+    item, problems = device_fields.validate(mac, ("device_mac",), mac_field.CLEANERS)
     if problems:
         hint = FieldError("id", ErrorCode.REQUIRED, _("Identify the device by its id or its device_mac."))
         raise ValidationFailed([hint, *problems] if problems[0].code == ErrorCode.REQUIRED else problems)
@@ -85,8 +82,8 @@ def _read_body(request: Request) -> Any:
     return body
 
 
-def _parse_row(row: Any, names: Mapping[str, str], required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
+def _parse_row(row: Any, required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
     if not isinstance(row, dict):
         message = _('Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.')
         return {}, [FieldError(None, ErrorCode.INVALID_TYPE, message)]
-    return device_fields.validate(to_snake_case(row, names), required)
+    return device_fields.validate(to_snake_case(row), required, mac_field.CLEANERS)

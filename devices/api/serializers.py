@@ -5,7 +5,7 @@ and device_json.py serializes the devices that a client reads. The names of the 
 in /api/schema, and so of the classes in generated clients.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import repeat
 from operator import itemgetter
@@ -17,11 +17,11 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from devices import registry
-from devices.api.field_names import all_names
-from devices.api.pagination import MAX_SIZE
+from devices.api.field_names import FIELDS, SNAKE_CASE, names_of
 from devices.api.schema import patterns
 from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, Device, Hospital
+from devices.models.api_keys import MAX_PAGE_SIZE
 from devices.registry.bulk import STATUSES
 from devices.values.device_types import DEVICE_TYPES
 from devices.values.error_codes import ERROR_CODES
@@ -173,7 +173,7 @@ class Pagination(serializers.Serializer[Any]):
         min_value=settings.API_FIRST_PAGE,
         help_text="Number of this page; null on a page that was requested with `after` or `before`.",
     )
-    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum devices per page.")
+    size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum devices per page.")
     total = serializers.IntegerField(min_value=0, help_text="Exact number of matching devices.")
     total_pages = serializers.IntegerField(min_value=0, help_text="Number of pages of this size.")
     next = serializers.URLField(allow_null=True, help_text="Null on the last page.")
@@ -183,7 +183,7 @@ class Pagination(serializers.Serializer[Any]):
 class ChangeFeedPagination(serializers.Serializer[Any]):
     """The place to continue in the change feed."""
 
-    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum changes per page.")
+    size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum changes per page.")
     next = serializers.URLField(
         help_text="URL of the next page. It is never null: changes that come later appear there."
     )
@@ -232,34 +232,37 @@ PreconditionFailedResponse = _envelope(
 )
 
 
-def serialize_device(device: Device, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a device as the API returns it, with the fields named by `names`, in the order of FIELDS."""
+def serialize_device(device: Device, naming: str = SNAKE_CASE) -> dict[str, Any]:
+    """Return a device as the API returns it, with the names of the naming, in the order of `names_of`."""
     texts = device.device_name, device.device_mac, device.device_type
     timestamps = to_epoch_ms(device.created_at), to_epoch_ms(device.updated_at)
-    [row] = _serialize(names, [(device.pk, texts, device.device_holder, *timestamps)])
+    [row] = _serialize(naming, [(device.pk, texts, device.device_holder, *timestamps)])
     return row
 
 
-def serialize_registered(devices: registry.RegisteredDevices, names: Mapping[str, str]) -> list[dict[str, Any]]:
+def serialize_registered(devices: registry.RegisteredDevices, naming: str) -> list[dict[str, Any]]:
     """Return each device as `serialize_device` does, without a model instance for each of up to 10,000 devices."""
     texts, at = map(TEXTS, devices.items), repeat(to_epoch_ms(devices.at))
-    return _serialize(names, zip(devices.ids, texts, devices.hospitals, at, at, strict=False))
+    return _serialize(naming, zip(devices.ids, texts, devices.hospitals, at, at, strict=False))
 
 
-def _serialize(names: Mapping[str, str], rows: Iterable[Row]) -> list[dict[str, Any]]:
-    pk, name, mac, kind, holder, created_at, updated_at = all_names(names)
-    return [
+def _serialize(naming: str, rows: Iterable[Row]) -> list[dict[str, Any]]:
+    devices = [
         {
-            pk: row_id or None,  # a dry run assigns no id
-            name: texts[0],
-            mac: texts[1],
-            kind: texts[2],
-            holder: hospital.name if hospital else NO_HOSPITAL,
-            created_at: created,
-            updated_at: updated,
+            "id": row_id or None,  # a dry run assigns no id
+            "device_name": texts[0],
+            "device_mac": texts[1],
+            "device_type": texts[2],
+            "device_holder": hospital.name if hospital else NO_HOSPITAL,
+            "created_at": created,
+            "updated_at": updated,
         }
         for row_id, texts, hospital, created, updated in rows
     ]
+    if naming == SNAKE_CASE:
+        return devices
+    names = names_of(FIELDS, naming)
+    return [{name: device[field] for name, field in names} for device in devices]
 
 
 def to_epoch_ms(time: datetime) -> int:

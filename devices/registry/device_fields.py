@@ -39,14 +39,12 @@ normalize = normalization.normalize
 def clean_text(value: object) -> str:
     """Return the normalized text: 1–255 characters in one line, without invisible or private-use characters.
 
+    An integer is read as its digits.
+
     Raises:
         ValidationError: with an ErrorCode.
     """
-    if value is None:
-        raise ValidationError(_("This field must not be null."), ErrorCode.NULL)
-    if not isinstance(value, str):
-        raise ValidationError(_("This must be a string."), ErrorCode.INVALID_TYPE)
-    text = normalize(value)
+    text = normalize(value if isinstance(value, str) else _read_integer(value))
     if not text:
         raise ValidationError(_("This field must not be empty."), ErrorCode.BLANK)
     if len(text) > MAX_LENGTH:
@@ -61,6 +59,21 @@ def clean_text(value: object) -> str:
     return text
 
 
+def _read_integer(value: object) -> str:
+    """Return the decimal digits of an integer: clients send cells of spreadsheets as JSON numbers (decision 33).
+
+    True is an integer in Python, but not in JSON.
+
+    Raises:
+        ValidationError: the value is not an integer.
+    """
+    if value is None:
+        raise ValidationError(_("This field must not be null."), ErrorCode.NULL)
+    if type(value) is not int:
+        raise ValidationError(_("This must be a string."), ErrorCode.INVALID_TYPE)
+    return str(value)
+
+
 def clean_mac(value: object) -> str:
     """Return the MAC address of a device in capitals with colons, or a manufacturer ID if the settings allow it."""
     address = read_mac(value)
@@ -71,7 +84,13 @@ def clean_mac(value: object) -> str:
 
 def read_mac(value: object) -> str:
     """Return the MAC address like `clean_mac`, or an address that no device can have. Older registries contain them."""
-    if isinstance(value, str) and not settings.DEVICES_ALLOW_NON_MAC and (address := mac.parse_mac(value)):
+    if not isinstance(value, str):
+        value = _read_integer(value)
+        if mac.parse_mac(value) and not mac.is_exact_number(value):
+            raise ValidationError(
+                _("Send this MAC address as a string: programs can change the digits of such a number."), ErrorCode.MAC
+            )
+    if not settings.DEVICES_ALLOW_NON_MAC and (address := mac.parse_mac(value)):
         return address
     text = clean_text(value)
     if settings.DEVICES_ALLOW_NON_MAC:
@@ -124,6 +143,8 @@ def counts_as_omitted(holder: object) -> bool:
 
     `unknown` is different: an update with it removes the hospital of the device.
     """
+    if type(holder) is int:
+        holder = str(holder)
     if not isinstance(holder, str):
         return holder is None
     return _names_nothing(holder) if len(holder) <= MAX_LENGTH else not normalize(holder)

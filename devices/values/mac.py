@@ -113,6 +113,15 @@ def count_digits(text: str) -> int:
     return sum(character in DIGITS for character in simplify(text)[0])
 
 
+def is_exact_number(digits: str) -> bool:
+    """Return whether the decimal digits of a number are those of the address that a user has typed.
+
+    112233445500 may have been `1122334455E2`, which spreadsheets read as a number. They keep 15 digits of a number, so
+    16 digits may have been others.
+    """
+    return len(digits) == 12 and digits.isdigit() and not digits.endswith("00")
+
+
 def parse_manufacturer_id(text: str) -> str | None:
     """Return the ID that a manufacturer uses instead of an address, in capitals: 4–64 visible ASCII characters.
 
@@ -133,11 +142,12 @@ def parse_mac_or_manufacturer_id(text: str) -> str | None:
 
 
 def is_group(address: str) -> bool:
-    """Return whether no single device has this canonical address: all zeros, broadcast, or a known multicast address.
+    """Return whether no single device has this address: all zeros, broadcast, or a known multicast address.
 
-    Other addresses with an odd first octet are valid: Bluetooth devices use them as random static addresses.
+    Other addresses with an odd first octet are valid: Bluetooth devices use them as random static addresses. A
+    manufacturer ID is none of these, even if it looks like the beginning of one.
     """
-    if address[:2] not in _GROUP_OCTETS:
+    if address[:2] not in _GROUP_OCTETS or not _CANONICAL.fullmatch(address):
         return False
     return address.startswith(MULTICAST) or len(set(address)) == 2  # one digit and the colon
 

@@ -1,5 +1,6 @@
 """Explain why a text is not a valid MAC address, so that the user finds the wrong character."""
 
+import re
 import unicodedata
 
 from django.utils.translation import gettext as _
@@ -23,6 +24,8 @@ _LIKE_DIGITS = {
     "C": "\u0421\u0441",
     "E": "\u0395\u0415\u0435",
 }
+_NOTATION = re.compile(mac.NOTATION)
+_PAIRS = re.compile("[0-9A-Fa-f]{1,2}(?:[:-][0-9A-Fa-f]{1,2}){4,8}")  # an address with a missing or additional digit
 _MEANT = {character: digit for digit, characters in _LIKE_DIGITS.items() for character in characters}
 
 
@@ -52,6 +55,17 @@ def describe(text: str) -> str:
         "This MAC address has different separators, or groups of different sizes. Use pairs of digits, for example "
         "D0:61:AE:D4:58:94."
     )
+
+
+def may_be_manufacturer_id(text: str) -> bool:
+    """Return whether a text that is not an address can be a manufacturer ID.
+
+    It has a digit, and it is not an address with a typing error: a character that looks like a digit, or the wrong
+    number of digits.
+    """
+    is_id = mac.parse_manufacturer_id(text) and any(character.isdigit() for character in text)
+    is_address = mac.parse_mac(text) or _PAIRS.fullmatch(text) or _NOTATION.fullmatch(_corrected(text))
+    return bool(is_id and not is_address)
 
 
 def describe_group(address: str) -> str:

@@ -32,7 +32,8 @@ VALUES = {
             "This must be a string.",
             'Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.',
         ),
-        "The value has the wrong JSON type: a field must be a string, and a device must be an object.",
+        "The value has the wrong JSON type: a field must be a string, and a device must be an object. An integer is "
+        "read as its digits; a fraction, an exponent, more than 64 bits, and true or false are invalid.",
         "Send the type that the message names.",
     ),
     ErrorCode.INVALID_ID: ErrorInfo(
@@ -73,10 +74,13 @@ VALUES = {
             "label of the device.",
             "This is not a valid MAC address, nor a manufacturer ID of 4 to 64 printable ASCII characters without "
             "spaces.",
+            "Send this MAC address as a string: programs can change the digits of such a number.",
+            "If this is a manufacturer ID, the operator can allow it: DEVICES_ALLOW_NON_MAC.",
         ),
         "The value is not the MAC address of a device with 48 or 64 bits, nor a manufacturer ID if the operator allows "
-        "them.",
-        "Send 12 or 16 hexadecimal digits, in any [usual notation](api/reference.md#mac-addresses).",
+        "them. If it can be such an ID, the last message follows another one.",
+        "Send 12 or 16 hexadecimal digits, in any [usual notation](api/reference.md#mac-addresses). If your devices "
+        "have manufacturer IDs such as `001-20210101-0001`, ask the operator to set `DEVICES_ALLOW_NON_MAC=1`.",
     ),
     ErrorCode.INVALID_CHOICE: ErrorInfo(
         400,

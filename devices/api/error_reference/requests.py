@@ -238,7 +238,7 @@ BODY = {
         "null",
         ("The body has no field of a device. Send at least one.",),
         "The object has none of the fields that can be written. Unknown fields are ignored.",
-        "Send at least one of `device_name`, `device_mac`, `device_type` and `device_holder`. A key with the naming "
-        "`camelCase` can also send `deviceName` and so on.",
+        "Send at least one of `device_name`, `device_mac`, `device_type` and `device_holder`, also as "
+        "`deviceName` and so on.",
     ),
 }

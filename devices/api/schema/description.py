@@ -5,7 +5,8 @@ The registry of medical IoT devices of hospitals. A device must be registered he
 
 - **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it.
 - **Responses**: every response is a JSON object with `status`, `code`, `message` and `data`. Errors also have `errors`.
-- **Field names**: a key with the naming `camelCase` reads and writes `deviceName` instead of `device_name`, and so on.
+- **Field names**: responses have `device_name`, or `deviceName`, or both, as the naming of the key says. Bodies can
+  have either.
 - **Unknown query parameters** return 400. Unknown fields in a body are ignored.
 - **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
 

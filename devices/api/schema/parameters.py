@@ -165,7 +165,11 @@ ID = OpenApiParameter(
     description="The `id` of the device.",
 )
 FIRST = settings.API_FIRST_PAGE
-SIZE = _query("size", "Maximum items per page.", _integer(100, 1, MAX_SIZE, default=DEFAULT_SIZE))
+SIZE = _query(
+    "size",
+    f"Maximum items per page. By default the page size of the API key: {DEFAULT_SIZE} unless the operator set another.",
+    _integer(100, 1, MAX_SIZE),
+)
 IGNORED_PAGINATION = [
     OpenApiParameter(name, _string("1"), description="Accepted and ignored, for compatibility with older clients.")
     for name in ("page", "size")

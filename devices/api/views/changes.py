@@ -14,8 +14,7 @@ from devices.api import long_polling, responses
 from devices.api.authentication import key_of, refresh_key
 from devices.api.device_json import DeviceJSON, Milliseconds
 from devices.api.exceptions import CursorExpired
-from devices.api.field_names import FIELD_CASES
-from devices.api.pagination import DEFAULT_SIZE, MAX_SIZE
+from devices.api.pagination import parse_size, size_in_link
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations, parameters
 from devices.crypto import cursors
@@ -37,7 +36,7 @@ class ChangeViewSet(GenericViewSet[Device]):
     @operations.documented_changes
     def follow(self, request: Request) -> HttpResponse:
         query = QueryParams(request, PARAMETERS)
-        size = query.integer("size", 1, MAX_SIZE, DEFAULT_SIZE)
+        size = parse_size(query)
         wait = query.integer("wait", 0, parameters.MAX_WAIT, 0)
         key, state = key_of(request), feed.state()
         scope = scopes.scope_for_key(key).number
@@ -67,7 +66,7 @@ class ChangeViewSet(GenericViewSet[Device]):
             return cursors.encode(cursor._replace(position=position), state.key)
 
         data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
-        following = {"since": cursor_at(page.end), "size": size} | ({"wait": wait} if wait else {})
+        following = {"since": cursor_at(page.end)} | size_in_link(size) | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
         return responses.success(data, _("Changes returned."), pagination={"size": size, "next": url})
 
@@ -88,7 +87,7 @@ def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:
 
 @cache  # one function for each naming: the compiled SQL of the feed is cached by it
 def representation(naming: str) -> feed.Representation:
-    return lambda holder: (Milliseconds("history_date"), DeviceJSON(FIELD_CASES[naming], holder))
+    return lambda holder: (Milliseconds("history_date"), DeviceJSON(naming, holder))
 
 
 def _event(event: Event, cursor: str) -> str:

@@ -18,7 +18,7 @@ from devices.api import conditional, idempotency, request_bodies, responses
 from devices.api.authentication import key_of
 from devices.api.device_json import DeviceJSON
 from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFound
-from devices.api.field_names import FIELD_CASES, names_for
+from devices.api.field_names import names_for
 from devices.api.filters import DeviceFilter
 from devices.api.idempotency import WriteOptions
 from devices.api.pagination import Page, Position
@@ -83,7 +83,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         items, malformed = request_bodies.parse_devices(request)
         dry_run = options.dry_run or bool(malformed)  # it will fail, so it needs no transaction
         registered = registry.register(items, self._actor(), malformed, dry_run=dry_run)
-        rows = serialize_registered(registered, self._names)
+        rows = serialize_registered(registered, self._naming)
         response = responses.success(rows, options.message(_("Devices registered.")), 201)
         return _with_etag(response, rows[0], options) if len(rows) == 1 else response
 
@@ -116,11 +116,11 @@ class DeviceViewSet(GenericViewSet[Device]):
         dry_run = options.dry_run or bool(malformed and not options.partial)
         modes = {"partial": options.partial, "update": options.update_known, "dry_run": dry_run}
         results = bulk.register_individually(items, malformed, self._actor(), **modes)
-        entries = []
+        entries, names = [], names_for(key_of(request))
         for index, result in enumerate(results):
             entry: dict[str, Any] = {"index": index, "status": result.status}
             if result.device is None:
-                entry["errors"] = responses.serialize_errors(result.problems, self._names)
+                entry["errors"] = responses.serialize_errors(result.problems, names)
             else:
                 entry["device"] = self._serialize(result.device)
             entries.append(entry)
@@ -129,11 +129,11 @@ class DeviceViewSet(GenericViewSet[Device]):
         )
 
     @property
-    def _names(self) -> Mapping[str, str]:
-        return names_for(key_of(self.request))
+    def _naming(self) -> str:
+        return key_of(self.request).naming
 
     def _serialize(self, device: Device) -> dict[str, Any]:
-        return serialize_device(device, self._names)
+        return serialize_device(device, self._naming)
 
     def _update(self, options: WriteOptions, required: tuple[str, ...], **lookup: int | str) -> HttpResponse:
         device = self.get_queryset().filter(**lookup)
@@ -199,7 +199,7 @@ def _detail(naming: str, scope: str) -> CompiledQuery:
         devices = devices.filter(device_holder=Parameter("scope"))
     elif scope == "several":
         devices = devices.filter(device_holder__in=expressions.in_ids(Parameter("scope")))
-    return CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming])), raw=True)
+    return CompiledQuery(devices.values_list(DeviceJSON(naming)), raw=True)
 
 
 def _int64(number: int) -> int:

@@ -132,9 +132,9 @@ def _converted_mac(text: str) -> ExcelConversion | None:
 
 def _read_number(column: str, number: float) -> tuple[str, ExcelConversion | None]:
     text, shown = text_of(number), number.shown if isinstance(number, FormattedNumber) else None
-    if column == "device_mac":  # 112233445500 may have been 1122334455E2, which is a MAC too
+    if column == "device_mac":
         text = shown or text
-        return text, None if len(text) == 12 and text.isdigit() and not text.endswith("00") else ExcelConversion.NUMBER
+        return text, None if mac.is_exact_number(text) else ExcelConversion.NUMBER
     if not abs(number) < MAX_EXACT_INTEGER or "e" in text:
         return text, ExcelConversion.NUMBER
     if column in NAMES and isinstance(number, FormattedNumber):

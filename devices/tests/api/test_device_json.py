@@ -7,7 +7,6 @@ import pytest
 from django.db import connection
 
 from devices.api.device_json import DeviceJSON
-from devices.api.field_names import FIELD_CASES
 from devices.api.serializers import serialize_device
 from devices.db.compiled import CompiledQuery
 from devices.models import ApiKey, Device
@@ -44,15 +43,13 @@ def test_json_of_the_database_equals_json_of_the_serializer(naming: str) -> None
         timestamps = {"created_at": TIMESTAMPS[n % 4], "updated_at": TIMESTAMPS[-n % 4]}
         Device.objects.filter(pk=device.pk).update(**timestamps)
     devices = Device.objects.order_by("pk")
-    written = [
-        orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(FIELD_CASES[naming]))).fetch()
-    ]
-    assert written == [serialize_device(device, FIELD_CASES[naming]) for device in devices]
+    written = [orjson.loads(text) for (text,) in CompiledQuery(devices.values_list(DeviceJSON(naming))).fetch()]
+    assert written == [serialize_device(device, naming) for device in devices]
 
 
 def test_json_works_if_the_feature_test_of_django_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     # Django tries JSON in a transaction: it fails while another process holds SQLite's lock, and is not tried again.
     monkeypatch.setitem(connection.features.__dict__, "supports_json_field", False)
     [device] = register(device_payload(1))
-    [[text]] = Device.objects.values_list(DeviceJSON({}))
-    assert orjson.loads(text) == serialize_device(device, {})
+    [[text]] = Device.objects.values_list(DeviceJSON())
+    assert orjson.loads(text) == serialize_device(device)

@@ -1,4 +1,4 @@
-"""The response envelope, languages, CORS and camelCase."""
+"""The response envelope, languages and CORS."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from cexup.logs import LineFormatter
 from devices.api.views import devices
 from devices.tests.support.client import Api, errors
-from devices.tests.support.factories import device_payload, register
+from devices.tests.support.factories import device_payload
 from devices.values.errors import status_name
 
 
@@ -248,46 +248,6 @@ def test_other_origins_get_no_cors_headers(api: Api) -> None:
 def test_errors_have_cors_headers_too(outsider: Api) -> None:
     response = outsider.get("/api/devices", origin=ORIGIN)
     assert (response.status_code, response["Access-Control-Allow-Origin"]) == (401, ORIGIN)
-
-
-# --- camelCase
-
-
-def test_camel_case_key_reads_and_writes_camel_case(camel: Api) -> None:
-    sent = {"deviceName": "Cuff 1", "deviceMac": "000000000001", "deviceType": "consumer", "deviceHolder": "RS Harapan"}
-    body = camel.post("/api/devices", [sent]).json()
-    device = body["data"][0]
-    assert list(device) == ["id", "deviceName", "deviceMac", "deviceType", "deviceHolder", "createdAt", "updatedAt"]
-    assert (device["deviceMac"], device["deviceType"]) == ("00:00:00:00:00:01", "CONSUMER")
-    assert list(body) == ["status", "code", "message", "data"]
-    listed = camel.get("/api/devices").json()
-    assert listed["data"] == [device]
-    assert "total_pages" in listed["pagination"]
-    assert camel.get(f"/api/device/{device['id']}").json()["data"] == device
-
-
-def test_snake_case_wins_if_both_names_are_sent(camel: Api) -> None:
-    device = camel.post("/api/devices", device_payload(1)).json()["data"][0]
-    edited = {**device, "device_name": "Edited"}
-    assert camel.put("/api/device", edited).json()["data"]["deviceName"] == "Edited"
-
-
-def test_errors_for_a_camel_case_key_have_camel_case_fields(camel: Api) -> None:
-    assert errors(camel.post("/api/devices", {"deviceName": " "})) == [
-        ("deviceName", "blank"),
-        ("deviceMac", "required"),
-        ("deviceType", "required"),
-    ]
-
-
-def test_query_parameters_are_snake_case_for_each_key(camel: Api) -> None:
-    assert errors(camel.get("/api/devices?device_type=PHONE")) == [("device_type", "invalid_choice")]
-
-
-def test_snake_case_key_ignores_camel_case_fields(api: Api) -> None:
-    [device] = register(device_payload(1))
-    api.patch(f"/api/device/{device.pk}", {"deviceName": "Ignored"})
-    assert api.get(f"/api/device/{device.pk}").json()["data"]["device_name"] == "Cuff 1"
 
 
 def test_api_reads_no_session_and_sends_the_security_headers(api: Api) -> None:

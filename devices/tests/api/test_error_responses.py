@@ -123,7 +123,7 @@ def nested_too_deeply(at: Setup) -> Any:
 
 
 def invalid_type_of_field(at: Setup) -> Any:
-    return at.put(device_name=7)
+    return at.put(device_name=7.5)
 
 
 def manufacturer_id(at: Setup) -> Any:

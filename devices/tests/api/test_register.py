@@ -116,8 +116,8 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         dict.fromkeys(device_fields.CLEANERS),
         [(field, "null") for field in device_fields.REQUIRED_FIELDS],
     ),
-    "numbers": (
-        device_payload(1, device_name=7, device_holder=3.5),
+    "fractions": (
+        device_payload(1, device_name=7.0, device_holder=3.5),
         [("device_name", "invalid_type"), ("device_holder", "invalid_type")],
     ),
     "a 256-character name": (device_payload(1, device_name="x" * 256), [("device_name", "max_length")]),

@@ -7,7 +7,9 @@ functions of the registry, and read what a page has written.
 import fcntl
 import os
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,7 +54,28 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def address(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def other_origin() -> Iterator[str]:
+    """The origin of a web app on another server. Each of its pages is empty."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), EmptyPages) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class EmptyPages(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *_args: Any) -> None:
+        """Write no log."""
+
+
+@pytest.fixture(scope="session")
+def address(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory, other_origin: str
+) -> Iterator[str]:
     """The URL of the server."""
     with (tmp_path_factory.getbasetemp().parent / "static.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the test processes share the folder of static files
@@ -62,7 +85,7 @@ def address(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pyt
     url = f"sqlite:///{name}"
     if connection.vendor == "postgresql":
         url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-    with serving(served_from(url)) as port:
+    with serving({**served_from(url), "CORS_ALLOWED_ORIGINS": other_origin}) as port:
         yield f"http://127.0.0.1:{port}"
 
 

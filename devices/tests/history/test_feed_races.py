@@ -176,4 +176,4 @@ def test_readers_see_every_change_of_eight_writers_in_the_same_order(rs_a: Hospi
     for seen, scope in ((first, UNRESTRICTED), (of_a, Scope((rs_a,)))):
         assert seen == read_all(scope=scope)
         registered = Device.objects.in_scope(scope).select_related("device_holder")
-        assert copy(seen) == {device.pk: serialize_device(device, {}) for device in registered}
+        assert copy(seen) == {device.pk: serialize_device(device) for device in registered}

@@ -56,6 +56,7 @@ class Examples:
             "HOSPITAL_KEY": issue("hospital", hospitals=[Hospital.objects.get(name="RS Harapan")]).text,
             "READ_ONLY_KEY": issue("read-only", read_only=True).text,
             "CAMEL_CASE_KEY": issue("camelCase", naming=ApiKey.Naming.CAMEL_CASE).text,
+            "IMPORTED_KEY": issue("both", naming=ApiKey.Naming.BOTH).text,
         }
 
     def run(self, example: re.Match[str]) -> str:

@@ -169,6 +169,7 @@ def test_address_of_no_single_device_is_recognized(address: str) -> None:
         "01:02:03:04:05:06",
         "33:34:00:00:00:01",
         "D0:61:AE:FF:FE:D4:58:94",
+        *("FFFX", "00-0", "FF:FF", "01:00:5E", "33:33:1", "000-00000000-0000", "01:80:C2:UNIT"),  # manufacturer IDs
     ],
 )
 def test_address_of_a_device_is_not_mistaken_for_a_group(address: str) -> None:
