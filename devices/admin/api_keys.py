@@ -175,6 +175,9 @@ class ApiKeyAdmin(AuditExportMixin, OperatorOnlyMixin):
             event = notifications.KEY_ISSUED
         notifications.notify(request.user, event, name=obj.name)  # type: ignore[arg-type]  # an operator
 
+    def save_related(self, request: HttpRequest, form: ApiKeyForm, formsets: Any, change: bool) -> None:
+        """Do nothing: save_model has written the hospitals, and those of a sandbox key are not in the form."""
+
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         if issued := getattr(obj, "issued", None):
             return self._show_once(request, issued)

@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="apikey",
             name="sandbox",
-            field=models.BooleanField(default=False, editable=False, verbose_name="sandbox"),
+            field=models.BooleanField(default=False, verbose_name="sandbox"),
         ),
         migrations.AddField(
             model_name="apikey",
@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="historicalapikey",
             name="sandbox",
-            field=models.BooleanField(default=False, editable=False, verbose_name="sandbox"),
+            field=models.BooleanField(default=False, verbose_name="sandbox"),
         ),
         migrations.AddField(
             model_name="historicalapikey",

@@ -86,7 +86,7 @@ class ApiKey(models.Model):
     # Without this flag and without hospitals, a key has access to nothing.
     all_hospitals = models.BooleanField(_("all hospitals"), default=False)
     hospitals = models.ManyToManyField(Hospital, verbose_name=_("hospitals"), blank=True, related_name="api_keys")
-    sandbox = models.BooleanField(_("sandbox"), default=False, editable=False)
+    sandbox = models.BooleanField(_("sandbox"), default=False)
     read_only = models.BooleanField(_("read-only"), default=False)
     naming = models.CharField(_("field naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
     rate = models.CharField(  # noqa: DJ001  (null: API_RATE applies)

@@ -356,3 +356,55 @@ def test_search_finds_a_key_as_the_list_shows_it(operator: Client, text: str) ->
     page = operator.get("/admin/devices/apikey/", {"q": text.format(prefix)}).content.decode()
     assert "ward app" in page
     assert "other app" not in page
+
+
+def test_form_limits_a_key_to_hospitals_networks_and_a_page_size(
+    operator: Client, rs_a: Hospital, rs_b: Hospital
+) -> None:
+    limits = {"page_size": "500", "unknown_holder": "refuse", "allowed_networks": "10.0.0.0/8\r\n2001:DB8::/32"}
+    operator.post(f"{KEYS}add/", form(hospitals=[rs_a.pk, rs_b.pk], **limits))
+    key = ApiKey.objects.get()
+    assert (key.all_hospitals, set(key.scope_hospitals)) == (False, {rs_a, rs_b})
+    assert (key.page_size, key.unknown_holder, key.allowed_networks) == (500, "refuse", "10.0.0.0/8 2001:db8::/32")
+    page = operator.get(f"{KEYS}{key.pk}/change/").content.decode()
+    for text in ("RS Harapan, RS Sehat", "500", "refuse the request", "10.0.0.0/8, 2001:db8::/32"):
+        assert text in page
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("allowed_networks", "10.0.0.0/8 intranet", "intranet is not a network."),
+        ("page_size", "10001", "Ensure this value is less than or equal to 10000."),
+        ("page_size", "0", "Ensure this value is greater than or equal to 1."),
+        ("unknown_holder", "ignore", "Select a valid choice."),
+        ("naming", "kebab-case", "Select a valid choice."),
+    ],
+)
+def test_invalid_limit_of_a_key_is_reported_at_its_field(operator: Client, field: str, text: str, message: str) -> None:
+    errors = operator.post(f"{KEYS}add/", form(**{field: text})).context["adminform"].form.errors
+    assert list(errors) == [field]
+    assert errors[field][0].startswith(message)
+
+
+def test_sandbox_key_is_issued_and_has_no_other_scope(operator: Client, rs_a: Hospital) -> None:
+    response = operator.post(f"{KEYS}add/", form(sandbox="on", hospitals=[rs_a.pk]))
+    assert list(response.context["adminform"].form.errors) == ["hospitals"]
+    response = operator.post(f"{KEYS}add/", form(sandbox="on", value=LEGACY_KEY))
+    assert list(response.context["adminform"].form.errors) == ["value"]
+    page = operator.post(f"{KEYS}add/", form(sandbox="on")).content.decode()
+    assert re.search(r"cxt_\w{8}_\w{46}", page)
+    key = ApiKey.objects.get()
+    assert (key.sandbox, key.all_hospitals, [hospital.sandbox for hospital in key.scope_hospitals]) == (
+        True,
+        False,
+        [True],
+    )
+
+
+@pytest.mark.parametrize(("fields", "naming"), [({}, "snake_case"), ({"value": LEGACY_KEY}, "both")])
+def test_naming_is_chosen_by_the_kind_of_key_if_the_form_has_none(
+    operator: Client, fields: dict[str, str], naming: str
+) -> None:
+    operator.post(f"{KEYS}add/", form(**fields))
+    assert ApiKey.objects.get().naming == naming

@@ -126,6 +126,9 @@ def test_key_in_place_of_its_id_is_not_printed(command: str, text: str) -> None:
             ["app", "--hospital", "RS Baru", "--value", "short"],
             "A legacy key must have 16 to 255 printable ASCII characters",
         ),
+        (["app", "--allow", "10.0.0.1/8"], "10.0.0.1/8 has bits after the length of its prefix."),
+        (["app", "--page-size", "10001"], "Enter a number from 1 to 10000."),
+        (["app", "--page-size", "²"], "Enter a number from 1 to 10000."),
         ([" "], "NAME: This field must not be empty."),
         (["a\0b"], "NAME: This contains control characters"),
         (["x" * 256], "NAME: This has 256 characters. The maximum is 255."),
@@ -370,3 +373,17 @@ def test_quickstart_prints_its_secrets_only_once(
     assert "password" not in again
     assert "cxp_" not in again
     assert ApiKey.objects.count() == 1
+
+
+def test_create_api_key_sets_all_limits(rs_a: Hospital, rs_b: Hospital) -> None:
+    run(
+        *("create_api_key", "app", "--hospital", "RS Harapan", "--hospital", "rs sehat", "--page-size", "500"),
+        *("--unknown-holder", "refuse", "--allow", "10.0.0.0/8,192.0.2.7", "--allow", "2001:db8::/32"),
+    )
+    key = ApiKey.objects.get()
+    assert (key.all_hospitals, set(key.scope_hospitals)) == (False, {rs_a, rs_b})
+    assert (key.naming, key.page_size, key.unknown_holder) == ("snake_case", 500, "refuse")
+    assert key.allowed_networks == "10.0.0.0/8 192.0.2.7 2001:db8::/32"
+    out, _err = run("list_api_keys")
+    for text in ("RS Harapan, RS Sehat", "500", "refuse", "10.0.0.0/8 192.0.2.7 2001:db8::/32"):
+        assert text in out
