@@ -54,7 +54,7 @@ class WriteOptions:
     @classmethod
     def parse(cls, request: Request) -> "WriteOptions":
         query = QueryParams(request, WRITE_PARAMETERS if request.method == "POST" else {"dry_run"})
-        dry_run = query.choice("dry_run", ("false", "true")) == "true"
+        dry_run = query.boolean("dry_run")
         partial = query.choice("mode", ("all", "partial")) == "partial"
         update_known = query.choice("on_conflict", ("refuse", "update")) == "update"
         query.raise_errors()
