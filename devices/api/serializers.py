@@ -51,7 +51,7 @@ class TextSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
 
 
 class DeviceTypeField(serializers.Field[Any, Any, Any, Any]):
-    """The type of a device, as a component of its own: generated clients have one class for it."""
+    """The type of a device, as a separate component: generated clients have one class for it."""
 
     COMPONENT = "DeviceType"
     REFERENCE = {"$ref": f"#/components/schemas/{COMPONENT}"}

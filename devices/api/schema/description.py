@@ -7,6 +7,8 @@ The registry of medical IoT devices of hospitals. A device must be registered he
 - **Responses**: every response is a JSON object with `status`, `code`, `message` and `data`. Errors also have `errors`.
 - **Field names**: a key with the naming `camelCase` reads and writes `deviceName` instead of `device_name`, and so on.
 - **Unknown query parameters** return 400. Unknown fields in a body are ignored.
+- **Other paths and methods** return 404 and 405, in the same form as other errors.
+- **Lists**: to read the next page, send `pagination.after` in `after`, or follow the URL `pagination.next`.
 - **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
 
 Formats of strings:
