@@ -43,17 +43,19 @@ MOVED = registered(7, {**CUFF, "device_name": "Ward 3, bed 4"}, UPDATED_AT)
 # --- Bodies of requests
 
 # Swagger UI sends the first example: with any key it registers a device, and no hospital.
-ONE_DEVICE = OpenApiExample("One device", {name: CUFF[name] for name in WITHOUT_HOSPITAL})
+NEW_DEVICE = {name: CUFF[name] for name in WITHOUT_HOSPITAL}
+RENAMED = {**NEW_DEVICE, "device_name": "Ward 3, bed 4"}
+ONE_DEVICE = OpenApiExample("One device", NEW_DEVICE)
 MINIMAL_DEVICE = OpenApiExample("Other notation", WITHOUT_HOSPITAL, description="The API reads all usual notations.")
 ARRAYS = (
-    OpenApiExample("One device", [ONE_DEVICE.value], description="Without a hospital."),
+    OpenApiExample("One device", [NEW_DEVICE], description="Without a hospital."),
     OpenApiExample("Several devices", [CUFF, MONITOR], description="A new name registers its hospital."),
     OpenApiExample("Other notation", [WITHOUT_HOSPITAL], description=MINIMAL_DEVICE.description),
 )
-REPLACEMENT = OpenApiExample("New values", {**CUFF, "device_name": "Ward 3, bed 4"})
+REPLACEMENT = OpenApiExample("New name", RENAMED, description="The hospital stays unchanged.")
 DEVICE_AS_READ = OpenApiExample("Device as read", MOVED, description="`id`, `created_at` and `updated_at` are ignored.")
-BY_ID = OpenApiExample("By id", {"id": 7, **CUFF, "device_name": "Ward 3, bed 4"})
-BY_MAC = OpenApiExample("By MAC address", {**CUFF, "device_name": "Ward 3, bed 4"})
+BY_ID = OpenApiExample("By id", {"id": 7, **RENAMED})
+BY_MAC = OpenApiExample("By MAC address", RENAMED)
 NEW_NAME = OpenApiExample("New name", {"device_name": "Ward 3, bed 4"})
 TRANSFER = OpenApiExample("Transfer to another hospital", {"device_holder": "RS Sehat"})
 
