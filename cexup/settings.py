@@ -274,7 +274,12 @@ SPECTACULAR_SETTINGS = {
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SERVERS": [{"url": "/", "description": "This registry"}],
+    "CONTACT": {"name": OPERATOR_NAME or "The operator of this registry"}
+    | ({"email": OPERATOR_EMAIL} if OPERATOR_EMAIL else {}),
+    # The owner has not chosen a license: ../README.md. openapi-generator requires an SPDX identifier.
+    "LICENSE": {"name": "All rights reserved", "identifier": "LicenseRef-All-Rights-Reserved"},
     "TAGS": TAGS,
+    "SORT_OPERATIONS": "devices.api.schema.extensions.sort_key",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": lazy(static, str)("devices/favicon.svg"),

@@ -7,7 +7,7 @@ retried with its key: only the fingerprint of the request and the status are sto
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import cache, partial, wraps
 from typing import Any, Concatenate, ParamSpec
@@ -36,6 +36,7 @@ from devices.values.errors import FieldError, ValidationFailed
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 WRITE_PARAMETERS = {"dry_run", "mode", "on_conflict"}
+BATCH_PARAMETERS = {"dry_run", "on_conflict"}  # of POST /api/devices/batch
 
 _VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
 
@@ -45,16 +46,17 @@ ViewAction = Callable[[], HttpResponse]
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """The query parameters of a write. Only POST has `mode` and `on_conflict`."""
+    """The query parameters of a write. Only POST has `on_conflict` and, except for a batch, `mode`."""
 
     dry_run: bool
     partial: bool = False
     update_known: bool = False
 
     @classmethod
-    def parse(cls, request: Request) -> "WriteOptions":
-        query = QueryParams(request, WRITE_PARAMETERS if request.method == "POST" else {"dry_run"})
-        dry_run = query.choice("dry_run", ("false", "true")) == "true"
+    def parse(cls, request: Request, known: Set[str] | None = None) -> "WriteOptions":
+        """Return the options of the request. `known` are its parameters, if they differ from those of its method."""
+        query = QueryParams(request, known or (WRITE_PARAMETERS if request.method == "POST" else {"dry_run"}))
+        dry_run = query.boolean("dry_run")
         partial = query.choice("mode", ("all", "partial")) == "partial"
         update_known = query.choice("on_conflict", ("refuse", "update")) == "update"
         query.raise_errors()
@@ -65,12 +67,17 @@ class WriteOptions:
         return _("Dry run: this would happen. Nothing was changed.") if self.dry_run else done
 
 
-def idempotent(action: Callable[Concatenate[Any, Request, WriteOptions, P], HttpResponse]) -> Any:
-    """Execute the action of a view once for each Idempotency-Key, and pass it the WriteOptions."""
+def idempotent(
+    action: Callable[Concatenate[Any, Request, WriteOptions, P], HttpResponse], parameters: Set[str] | None = None
+) -> Any:
+    """Execute the action of a view once for each Idempotency-Key, and pass it the WriteOptions.
+
+    `parameters` are the query parameters of the action, if they differ from those of its method.
+    """
 
     @wraps(action)
     def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        options = WriteOptions.parse(request)
+        options = WriteOptions.parse(request, parameters)
         api_key, key = key_of(request), _parse_key(request)
         throttling.consume_devices(request, api_key, _number_of_devices(request))  # before any transaction
         act = partial(action, view, request, options, *args, **kwargs)

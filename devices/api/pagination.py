@@ -102,15 +102,18 @@ class Page:
         return cls(request, position, rows, total, has_more)
 
     def describe(self) -> dict[str, Any]:
-        """Return the `pagination` of the response."""
+        """Return the `pagination` of the response. `after` and `before` are the ids in `next` and `previous`."""
         is_numbered = self.position.after is None and self.position.before is None
+        following, preceding = self._next(), self._previous()
         return {
             "page": self.position.page if is_numbered else None,
             "size": self.position.size,
             "total": self.total,
             "total_pages": self._total_pages(),
-            "next": self._next(),
-            "previous": self._previous(),
+            "after": following.get("after"),
+            "before": preceding.get("before"),
+            "next": self._link(following),
+            "previous": self._link(preceding),
         }
 
     @property
@@ -123,29 +126,30 @@ class Page:
     def _total_pages(self) -> int:
         return -(-self.total // self.position.size)
 
-    def _next(self) -> str | None:
+    def _next(self) -> dict[str, int]:
+        """Return the parameter of the next page, such as `after`, with its value. Empty: there is none."""
         before = self.position.before
         if before is not None:
-            return self._link(after=self._id(-1) if self.rows else max(before - 1, 0))
+            return {"after": self._id(-1) if self.rows else max(before - 1, 0)}
         if not self.has_more:
-            return None
-        if self.position.in_default_order:
-            return self._link(after=self._id(-1))
-        return self._link(page=self.position.page + 1)
+            return {}
+        return {"after": self._id(-1)} if self.position.in_default_order else {"page": self.position.page + 1}
 
-    def _previous(self) -> str | None:
+    def _previous(self) -> dict[str, int]:
         before, after = self.position.before, self.position.after
         if before is not None:
-            return self._link(before=self._id(0)) if self.has_more else None
+            return {"before": self._id(0)} if self.has_more else {}
         if after is not None:
             first_id = self._id(0) if self.rows else min(after + 1, MAX_ID)
-            return self._link(before=first_id) if after else None
+            return {"before": first_id} if after else {}
         first = settings.API_FIRST_PAGE
         if self.position.page == first or not self.total:
-            return None
-        return self._link(page=min(self.position.page - 1, first + self._total_pages() - 1))
+            return {}
+        return {"page": min(self.position.page - 1, first + self._total_pages() - 1)}
 
-    def _link(self, **position: int) -> str:
+    def _link(self, position: dict[str, int]) -> str | None:
+        if not position:
+            return None
         filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
         query = urlencode(position | size_in_link(self.position.size) | filters)
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

@@ -9,6 +9,8 @@ from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
 MAY_BE_EMPTY = {"search"}
+# The first value of each is documented. Python writes `True`, and forms of web pages send 1.
+BOOLEANS = {"true": True, "false": False, "True": True, "False": False, "1": True, "0": False}
 
 
 class QueryParams:
@@ -39,6 +41,13 @@ class QueryParams:
                 name, ErrorCode.INVALID_CHOICE, _("This must be one of: {choices}.").format(choices=", ".join(allowed))
             )
         return value
+
+    def boolean(self, name: str) -> bool:
+        """Return the value of the parameter, by default False. Add an error if it is not one of BOOLEANS."""
+        text = self.sent.get(name) or "false"
+        if text not in BOOLEANS:
+            self.choice(name, ("false", "true"))
+        return BOOLEANS.get(text, False)
 
     def integer(self, name: str, low: int, high: int, default: int) -> int:
         """Return the value of the parameter, or the default. Add an error if it is not an integer in the range."""

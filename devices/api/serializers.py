@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
@@ -28,7 +29,6 @@ from devices.values.error_codes import ERROR_CODES
 from devices.values.hospital_names import NO_HOSPITAL
 from devices.values.normalization import MAX_LENGTH
 
-ACCEPTED_TYPES = (*DEVICE_TYPES, *map(str.lower, DEVICE_TYPES))
 TEXTS = itemgetter("device_name", "device_mac", "device_type")
 Schema = dict[str, Any] | Callable[[], dict[str, Any]]
 Row = tuple[int, Sequence[str], Hospital | None, int, int]
@@ -50,6 +50,28 @@ class TextSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
         return {"type": "string"} | (schema() if callable(schema) else schema)
 
 
+class DeviceTypeField(serializers.Field[Any, Any, Any, Any]):
+    """The type of a device, as a separate component: generated clients have one class for it."""
+
+    COMPONENT = "DeviceType"
+    REFERENCE = {"$ref": f"#/components/schemas/{COMPONENT}"}
+
+
+class DeviceTypeSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = DeviceTypeField
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> Any:
+        name = self.target.COMPONENT
+        schema = {
+            "type": "string",
+            "description": "The type of a device. The API also accepts lower case, and returns capitals.",
+            **_enum(*DEVICE_TYPES),
+        }
+        component = ResolvedComponent(name=name, type=ResolvedComponent.SCHEMA, object=name, schema=schema)
+        auto_schema.registry.register_on_missing(component)
+        return self.target.REFERENCE
+
+
 def _name(*examples: str, **options: Any) -> Text:
     """Return a field for a name. Its length is limited after normalization, so a longer string may be accepted."""
     accepted = {"minLength": 1, "format": patterns.DISPLAY_NAME, "examples": list(examples)}
@@ -63,10 +85,6 @@ def _mac(**options: Any) -> Text:
         lambda: {"pattern": patterns.mac_returned(), "examples": ["D0:61:AE:D4:58:94"]},
         **options,
     )
-
-
-def _type(**options: Any) -> Text:
-    return Text(_enum(*ACCEPTED_TYPES), _enum(*DEVICE_TYPES), **options)
 
 
 def _enum(*values: str) -> dict[str, Any]:
@@ -96,7 +114,7 @@ class DeviceSerializer(serializers.Serializer[Any]):
         "no separators; returned in capitals with colons. Addresses of no single device are rejected: all zeros, "
         "broadcast and multicast."
     )
-    device_type = _type(help_text="Accepted in capitals or lower case; returned in capitals.")
+    device_type = DeviceTypeField()
     device_holder = Text(
         {"type": ["string", "null"], "format": patterns.HOSPITAL_NAME, "examples": ["RS Sentosa", "unknown"]},
         {"minLength": 1, "maxLength": MAX_LENGTH, "examples": ["RS Sentosa", "unknown"]},
@@ -122,13 +140,13 @@ class RegisteredDeviceSerializer(DeviceSerializer):
     id = _id(read_only=True, allow_null=True, help_text="Assigned by the registry; null for a new device in a dry run.")
 
 
+CURSOR = {"pattern": patterns.CURSOR, "examples": ["AxskM3BqivzGeYjOb-14etiYwUutyz7Gqu2M7YaUhH1-hCbs3L4MM4X1ZAmu"]}
+
+
 class ChangeSerializer(serializers.Serializer[Any]):
     """One change of a device."""
 
-    cursor = Text(
-        {"pattern": patterns.CURSOR, "examples": ["AxskM3BqivzGeYjOb-14etiYwUutyz7Gqu2M7YaUhH1-hCbs3L4MM4X1ZAmu"]},
-        help_text="Position of this change. Send it in `since` to continue after it.",
-    )
+    cursor = Text(CURSOR, help_text="Position of this change. Send it in `since` to continue after it.")
     action = Text(
         _enum(*ACTIONS),
         help_text="For a key of one hospital, `created` can also mean that the device came from another hospital, and "
@@ -144,7 +162,12 @@ class ApiError(serializers.Serializer[Any]):
     field = serializers.CharField(
         allow_null=True, help_text="The field, parameter or header that has the error; null if the error has none."
     )
-    code = Text(_enum(*ERROR_CODES), help_text="For programs; it does not depend on the language.")
+    code = Text(
+        {"minLength": 1, "examples": list(ERROR_CODES)},
+        help_text="For programs; it does not depend on the language. The codes of this version: "
+        f"{', '.join(f'`{code}`' for code in ERROR_CODES)}. A minor version can add codes, so this is not an `enum`: "
+        "for an unknown code, use the HTTP status.",
+    )
     message = serializers.CharField(help_text="A sentence for users, in English or Indonesian.")
     index = serializers.IntegerField(
         required=False, min_value=0, help_text="Position of the device in the posted array, from 0."
@@ -165,6 +188,11 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     errors = ApiError(many=True, required=False)  # type: ignore[assignment]
 
 
+def _neighbor(parameter: str, url: str) -> serializers.IntegerField:
+    help_text = f"The value of `{parameter}` in `{url}`. Null if `{url}` is null, or names a page by its number."
+    return serializers.IntegerField(min_value=0, max_value=MAX_ID, allow_null=True, help_text=help_text)
+
+
 class Pagination(serializers.Serializer[Any]):
     """Position of this page, and the URLs of the pages next to it."""
 
@@ -176,6 +204,8 @@ class Pagination(serializers.Serializer[Any]):
     size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum devices per page.")
     total = serializers.IntegerField(min_value=0, help_text="Exact number of matching devices.")
     total_pages = serializers.IntegerField(min_value=0, help_text="Number of pages of this size.")
+    after = _neighbor("after", "next")
+    before = _neighbor("before", "previous")
     next = serializers.URLField(allow_null=True, help_text="Null on the last page.")
     previous = serializers.URLField(allow_null=True, help_text="Null on the first page.")
 
@@ -184,6 +214,7 @@ class ChangeFeedPagination(serializers.Serializer[Any]):
     """The place to continue in the change feed."""
 
     size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum changes per page.")
+    cursor = Text(CURSOR, help_text="The value of `since` in `next`. It is never null.")
     next = serializers.URLField(
         help_text="URL of the next page. It is never null: changes that come later appear there."
     )
@@ -204,7 +235,7 @@ def _envelope(name: str, description: str, **fields: Any) -> Any:
 
 
 def _no_data() -> serializers.ListField:
-    return serializers.ListField(child=serializers.JSONField(), max_length=0, help_text="Always empty.")
+    return serializers.ListField(child=serializers.DictField(), max_length=0, help_text="Always empty.")
 
 
 DeviceResponse = _envelope("DeviceResponse", "A response with one device.", data=DeviceSerializer())
@@ -223,7 +254,7 @@ ChangeFeedResponse = _envelope(
     "ChangeFeedResponse", "A page of changes.", data=ChangeSerializer(many=True), pagination=ChangeFeedPagination()
 )
 EmptyResponse = _envelope("EmptyResponse", "A response without data.", data=_no_data())
-ErrorResponse = _envelope("ErrorResponse", "A response with errors.", data=_no_data(), errors=ApiError(many=True))
+ApiErrorResponse = _envelope("ApiErrorResponse", "A response with errors.", data=_no_data(), errors=ApiError(many=True))
 PreconditionFailedResponse = _envelope(
     "PreconditionFailedResponse",
     "The device has changed since the version in `If-Match`. `data` is the device as it is now.",

@@ -8,8 +8,9 @@ from devices.api.views.devices import ApiNotFound, DeviceViewSet
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
+    "devices/batch": DeviceViewSet.as_view({"post": "create_individually"}),
     "devices/changes": ChangeViewSet.as_view({"get": "follow"}),
-    "device": DeviceViewSet.as_view({"post": "create", "put": "update_by_key"}),
+    "device": DeviceViewSet.as_view({"post": "create_one", "put": "update_by_key"}),
     "device/<int:id_device>": DeviceViewSet.as_view(
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
     ),

@@ -1,6 +1,6 @@
 """The codes of errors. `ErrorCode` is the closed list of `errors[].code` in responses of the API.
 
-devices/api/error_reference/ describes each code. /api/schema has the list as an `enum`, docs/errors.md as a table.
+devices/api/error_reference/ describes each code. /api/schema has the list, and docs/errors.md a table.
 One code has one meaning. docs/compatibility.md says when codes can be added or renamed.
 """
 

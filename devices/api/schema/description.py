@@ -8,6 +8,8 @@ The registry of medical IoT devices of hospitals. A device must be registered he
 - **Field names**: responses have `device_name`, or `deviceName`, or both, as the naming of the key says. Bodies can
   have either.
 - **Unknown query parameters** return 400. Unknown fields in a body are ignored.
+- **Other paths and methods** return 404 and 405, in the same form as other errors.
+- **Lists**: to read the next page, send `pagination.after` in `after`, or follow the URL `pagination.next`.
 - **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
 
 Formats of strings:

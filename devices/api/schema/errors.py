@@ -81,6 +81,10 @@ ERRORS = {
         "The device does not exist, or it is outside the scope of the API key.",
         [_example("No such device", _error(ErrorCode.NOT_FOUND))],
     ),
+    405: ErrorDescription(
+        "This path does not support the method. `Allow` lists its methods.",
+        [_example("Wrong method", _error(ErrorCode.METHOD_NOT_ALLOWED, method="OPTIONS", methods="GET, HEAD, POST"))],
+    ),
     409: ErrorDescription(
         "Another device has this name or MAC address, or the first request with this `Idempotency-Key` is still "
         "running.",
@@ -104,6 +108,10 @@ ERRORS = {
         [_example("Reused key", _error(ErrorCode.KEY_REUSED))],
     ),
     429: ErrorDescription("A limit is exceeded. Retry after `Retry-After` seconds.", [RATE_LIMITED]),
+    500: ErrorDescription(
+        "Internal error. The log of the registry has it under the `X-Request-ID` of this response.",
+        [_example("Internal error", _error(ErrorCode.INTERNAL_ERROR))],
+    ),
     503: ErrorDescription(
         "The database is temporarily unavailable. Retry after `Retry-After` seconds, a write with the same "
         "`Idempotency-Key`.",
@@ -129,6 +137,14 @@ REGISTER = {
         [_example("MAC address already registered", _error(ErrorCode.UNIQUE, "device_mac", 0, MAC)), STILL_RUNNING],
     ),
     429: WRITE_LIMITED,
+}
+INVALID_ON_CONFLICT = _example(
+    "Invalid parameter", _error(ErrorCode.INVALID_CHOICE, "on_conflict", variant=1, choices="refuse, update")
+)
+BATCH = {  # errors of a device are in `data` instead
+    400: ErrorDescription("The request is invalid: its parameters, or its body as a whole.", [INVALID_ON_CONFLICT]),
+    403: ErrorDescription("The API key is read-only.", [READ_ONLY]),
+    409: ErrorDescription("The first request with this `Idempotency-Key` is still running.", [STILL_RUNNING]),
 }
 UPDATE = {400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICE]), 429: WRITE_LIMITED}
 LIST = {400: ErrorDescription(INVALID_REQUEST, [INVALID_SIZE])}

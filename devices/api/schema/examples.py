@@ -26,7 +26,7 @@ MONITOR = {
     "device_type": "CORPORATE",
     "device_holder": "RS Sentosa",
 }
-WITHOUT_HOSPITAL = {"device_name": "E86 5897", "device_mac": "d061.aed4.5897", "device_type": "consumer"}
+WITHOUT_HOSPITAL = {"device_name": "E86 5897", "device_mac": "d061.aed4.5897", "device_type": "CONSUMER"}
 
 
 def registered(device_id: int | None, fields: dict[str, Any], updated_at: int = REGISTERED_AT) -> dict[str, Any]:
@@ -42,15 +42,20 @@ MOVED = registered(7, {**CUFF, "device_name": "Ward 3, bed 4"}, UPDATED_AT)
 
 # --- Bodies of requests
 
-ONE_DEVICE = OpenApiExample("One device", CUFF)
-SEVERAL_DEVICES = OpenApiExample("Several devices", [CUFF, MONITOR])
-MINIMAL_DEVICE = OpenApiExample(
-    "Minimal device", WITHOUT_HOSPITAL, description="Without a hospital, and in other accepted notations."
+# Swagger UI sends the first example: with any key it registers a device, and no hospital.
+NEW_DEVICE = {name: CUFF[name] for name in WITHOUT_HOSPITAL}
+RENAMED = {**NEW_DEVICE, "device_name": "Ward 3, bed 4"}
+ONE_DEVICE = OpenApiExample("One device", NEW_DEVICE)
+MINIMAL_DEVICE = OpenApiExample("Other notation", WITHOUT_HOSPITAL, description="The API reads all usual notations.")
+ARRAYS = (
+    OpenApiExample("One device", [NEW_DEVICE], description="Without a hospital."),
+    OpenApiExample("Several devices", [CUFF, MONITOR], description="A new name registers its hospital."),
+    OpenApiExample("Other notation", [WITHOUT_HOSPITAL], description=MINIMAL_DEVICE.description),
 )
-REPLACEMENT = OpenApiExample("New values", {**CUFF, "device_name": "Ward 3, bed 4"})
+REPLACEMENT = OpenApiExample("New name", RENAMED, description="The hospital stays unchanged.")
 DEVICE_AS_READ = OpenApiExample("Device as read", MOVED, description="`id`, `created_at` and `updated_at` are ignored.")
-BY_ID = OpenApiExample("By id", {"id": 7, **CUFF, "device_name": "Ward 3, bed 4"})
-BY_MAC = OpenApiExample("By MAC address", {**CUFF, "device_name": "Ward 3, bed 4"})
+BY_ID = OpenApiExample("By id", {"id": 7, **RENAMED})
+BY_MAC = OpenApiExample("By MAC address", RENAMED)
 NEW_NAME = OpenApiExample("New name", {"device_name": "Ward 3, bed 4"})
 TRANSFER = OpenApiExample("Transfer to another hospital", {"device_holder": "RS Sehat"})
 
@@ -71,6 +76,8 @@ FIRST_PAGE = success(
         "size": 2,
         "total": 12345,
         "total_pages": 6173,
+        "after": 8,
+        "before": None,
         "next": f"{HOST}/api/devices?after=8&size=2",
         "previous": None,
     },
@@ -79,8 +86,18 @@ NO_DEVICES = success(
     "No match",
     [],
     "Devices returned.",
-    pagination={"page": 1, "size": 20, "total": 0, "total_pages": 0, "next": None, "previous": None},
+    pagination={
+        "page": 1,
+        "size": 20,
+        "total": 0,
+        "total_pages": 0,
+        "after": None,
+        "before": None,
+        "next": None,
+        "previous": None,
+    },
 )
+DEVICE_REGISTERED = success("Registered device", [registered(7, CUFF)], "Devices registered.", 201)
 DEVICES_REGISTERED = success(
     "Registered devices", [registered(7, CUFF), registered(8, MONITOR)], "Devices registered.", 201
 )
@@ -92,11 +109,11 @@ CHANGES_FOUND = success(
         {"cursor": CURSORS[1], "action": "updated", "at": UPDATED_AT, "device": MOVED},
     ],
     "Changes returned.",
-    pagination={"size": 2, "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=2"},
+    pagination={"size": 2, "cursor": CURSORS[1], "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=2"},
 )
 NO_CHANGES = success(
     "No new changes",
     [],
     "Changes returned.",
-    pagination={"size": 20, "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=20"},
+    pagination={"size": 20, "cursor": CURSORS[1], "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=20"},
 )

@@ -2,23 +2,21 @@
 
 from typing import Any
 
-from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from devices.registry.device_fields import CLEANERS
-
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ITEM_SCHEMAS = ("Device", "RegisteredDevice")
 # JSON Pointers to the id of a device in a response. Clients and test_conformance.py follow it as a link.
 ID_POINTERS = {
-    **dict.fromkeys(("getAll", "create", "createOne"), "/data/0/id"),
-    **dict.fromkeys(("get", "update", "patch", "updateByKey"), "/data/id"),
+    **dict.fromkeys(("getAll", "create", "createDevice"), "/data/0/id"),
+    **dict.fromkeys(("get", "update", "patchDevice", "updateDeviceByIdOrMac"), "/data/id"),
     "getChanges": "/data/0/device/id",
 }
 LINK_DESCRIPTIONS = {
     "get": "Read this device.",
     "update": "Replace the fields of this device.",
-    "patch": "Change some fields of this device.",
-    "retire": "Retire this device.",
+    "patchDevice": "Change some fields of this device.",
+    "retireDevice": "Retire this device.",
 }
 
 
@@ -43,9 +41,15 @@ def without_trailing_slash(endpoints: list[tuple[str, str, str, Any]], **_kwargs
     return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
 
 
+def sort_key(endpoint: tuple[str, str, str, Any]) -> tuple[bool, str, int]:
+    """Return the place of an endpoint: lists before single objects, then by path, and reads before writes."""
+    path, _path_regex, method, _callback = endpoint
+    collection = path.split("/")[2]
+    return (not collection.endswith("s"), path, METHODS.index(method))
+
+
 def postprocess(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     """Return the document after the changes that drf-spectacular has no option for."""
-    _document_create_one(result["paths"]["/api/device"]["post"])
     for path in result["paths"].values():
         for operation in path.values():
             if "requestBody" in operation:
@@ -56,22 +60,8 @@ def postprocess(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     schemas = result["components"]["schemas"]
     for name in ITEM_SCHEMAS:
         schemas[name]["required"] = list(schemas[name]["properties"])  # a response has all of them
-    schemas["PatchedDeviceRequest"]["anyOf"] = [{"required": [field]} for field in CLEANERS]
-    schemas["DeviceOrDevicesRequest"]["description"] = "An array of devices, or one device."
-    schemas["DeviceOrDevicesRequest"]["oneOf"][0] |= {"minItems": 1, "maxItems": settings.API_MAX_DEVICES}
+    schemas["PatchedDeviceRequest"]["minProperties"] = 1  # generators make a class without fields of an `anyOf`
     return result
-
-
-def _document_create_one(operation: dict[str, Any]) -> None:
-    """Give POST /api/device its own operationId: it is the same view as POST /api/devices."""
-    operation["operationId"] = "createOne"
-    operation["summary"] = "Register one device"
-    operation["description"] = (
-        "The same as `POST /api/devices`, at the URL that older clients use. It also accepts an array, and `data` of "
-        "the response is always an array."
-    )
-    body = operation["requestBody"]["content"]["application/json"]
-    body["examples"] = dict(sorted(body["examples"].items(), key=lambda item: isinstance(item[1]["value"], list)))
 
 
 def _links(operation_id: str) -> dict[str, Any]:
@@ -84,8 +74,8 @@ def _links(operation_id: str) -> dict[str, Any]:
     if operation_id == "getAll":
         links["previous"] = _link("getAll", "The page before this one.", {"before": "$response.body#/data/0/id"})
     if operation_id == "getChanges":
-        since = {"since": "$response.body#/data/0/cursor"}
-        links["next"] = _link("getChanges", "The changes after the first one of this page.", since)
+        since = {"since": "$response.body#/pagination/cursor"}
+        links["next"] = _link("getChanges", "The changes after this page.", since)
     return links
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from django.conf import settings
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     OpenApiRequest,
     OpenApiResponse,
-    PolymorphicProxySerializer,
     extend_schema,
     extend_schema_view,
 )
@@ -16,13 +16,13 @@ from drf_spectacular.utils import (
 from devices.api.schema import errors, examples, parameters
 from devices.api.schema.errors import ErrorDescription
 from devices.api.serializers import (
+    ApiErrorResponse,
     BulkResponse,
     ChangeFeedResponse,
     DeviceListResponse,
     DeviceResponse,
     DeviceSerializer,
     EmptyResponse,
-    ErrorResponse,
     IdentifiedDeviceSerializer,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,
@@ -31,15 +31,16 @@ from devices.api.serializers import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEVICES, CHANGE_FEED = "Devices", "Change feed"
-EVERYWHERE = (400, 401, 429, 503)
+EVERYWHERE = (400, 401, 405, 429, 500, 503)
 ON_ONE_DEVICE = (404, 410)
 ON_WRITE = (403, 409, 413, 415, 422)
-DEVICE_OR_DEVICES = PolymorphicProxySerializer(
-    component_name="DeviceOrDevices",
-    serializers=[DeviceSerializer(many=True), DeviceSerializer],
-    resource_type_field_name=None,
-    many=False,
-)
+# Only the array: generators have no type for "one device or several", or take the first of the two.
+DEVICES_REQUEST = {
+    "type": "array",
+    "items": {"$ref": "#/components/schemas/DeviceRequest"},
+    "minItems": 1,
+    "maxItems": settings.API_MAX_DEVICES,
+}
 NOT_MODIFIED = OpenApiResponse(None, "Not modified since the `ETag` in `If-None-Match`. The response has no body.")
 
 
@@ -62,7 +63,7 @@ def _operation(
     described = errors.ERRORS | dict(special or {})
     failures = {
         status: OpenApiResponse(
-            PreconditionFailedResponse if status == 412 else ErrorResponse,
+            PreconditionFailedResponse if status == 412 else ApiErrorResponse,
             described[status].description,
             described[status].examples,
         )
@@ -78,6 +79,17 @@ def _operation(
 
 def _request(body: Any, *shown: OpenApiExample) -> OpenApiRequest:
     return OpenApiRequest(body, examples=list(shown))
+
+
+def _register(operation_id: str, success: OpenApiResponse, **more: Any) -> Callable[[F], F]:
+    return _operation(
+        operation_id,
+        [*parameters.WRITE, parameters.TAGGED],
+        {201: success},
+        ON_WRITE,
+        errors.REGISTER,
+        **more,
+    )
 
 
 def _update(operation_id: str, *more_parameters: OpenApiParameter, **more: Any) -> Callable[[F], F]:
@@ -125,29 +137,19 @@ documented = extend_schema_view(
         description="Returns 410 for a retired device, and 404 if the device does not exist or is outside the scope of "
         "the API key.",
     ),
-    create=_operation(
+    create=_register(
         "create",
-        [*parameters.BULK, *parameters.WRITE, parameters.TAGGED],
-        {
-            201: _success(
-                RegisteredDevicesResponse,
-                "All devices were registered. `data` is an array, also for one posted object.",
-                examples.DEVICES_REGISTERED,
-                examples.REGISTER_DRY_RUN,
-            ),
-            207: _success(
-                BulkResponse,
-                "With `mode=partial` or `on_conflict=update`: each item was processed individually and has its own "
-                "result.",
-                errors.PARTIAL_SUCCESS,
-            ),
-        },
-        ON_WRITE,
-        errors.REGISTER,
-        request=_request(DEVICE_OR_DEVICES, examples.SEVERAL_DEVICES, examples.ONE_DEVICE, examples.MINIMAL_DEVICE),
+        _success(
+            RegisteredDevicesResponse,
+            "All devices were registered. `data` is an array, also for one posted object.",
+            examples.DEVICES_REGISTERED,
+            examples.REGISTER_DRY_RUN,
+        ),
+        request=_request(DEVICES_REQUEST, *examples.ARRAYS),
         summary="Register devices",
-        description="Accepts an array of devices, or one object. By default the request registers all devices or none: "
-        "if one is invalid, nothing is written, and `errors` lists all errors of all devices.",
+        description="Registers all devices or none: if one is invalid, nothing is written, and `errors` lists all "
+        "errors of all devices. The body is an array of devices. The API also accepts one device as an object, without "
+        "an array. To register the valid devices and get a list of the others, use `POST /api/devices/batch`.",
     ),
     update=_update(
         "update",
@@ -158,14 +160,14 @@ documented = extend_schema_view(
         "fields that the registry assigns are ignored.",
     ),
     partial_update=_update(
-        "patch",
+        "patchDevice",
         parameters.ID,
         request=_request(DeviceSerializer, examples.NEW_NAME, examples.TRANSFER),
         summary="Change some fields of a device",
         description="Omitted fields stay unchanged. A body without any known field returns 400.",
     ),
     destroy=_operation(
-        "retire",
+        "retireDevice",
         [parameters.ID, *parameters.WRITE, *parameters.IF_MATCH],
         {
             200: _success(
@@ -184,8 +186,43 @@ documented = extend_schema_view(
 )
 
 # extend_schema_view knows only the actions of DRF, so these decorate their methods.
+documented_create_one = _register(
+    "createDevice",
+    _success(
+        RegisteredDevicesResponse,
+        "The device was registered. `data` is an array of one device.",
+        examples.DEVICE_REGISTERED,
+        examples.REGISTER_DRY_RUN,
+    ),
+    request=_request(DeviceSerializer, examples.ONE_DEVICE, examples.MINIMAL_DEVICE),
+    deprecated=True,
+    summary="Register one device",
+    description="The URL that older clients use. New clients use `POST /api/devices`. The API also accepts an array "
+    "here, and `data` of the response is always an array.",
+)
+
+documented_create_individually = _operation(
+    "createDevicesIndividually",
+    [parameters.ON_CONFLICT, *parameters.WRITE],
+    {
+        207: _success(
+            BulkResponse,
+            "Each device was processed individually. `data` has a result for each of them, in the order of the body. "
+            "The status is 207 even if all of them have errors.",
+            errors.PARTIAL_SUCCESS,
+        )
+    },
+    ON_WRITE,
+    errors.BATCH,
+    request=_request(DEVICES_REQUEST, *examples.ARRAYS),
+    summary="Register devices individually",
+    description="Registers the valid devices, and reports the errors of each other device. With `on_conflict=update`, "
+    "devices whose MAC address is registered are updated (upsert). The API also accepts one device as an object, "
+    "without an array.",
+)
+
 documented_update_by_key = _update(
-    "updateByKey",
+    "updateDeviceByIdOrMac",
     request=_request(IdentifiedDeviceSerializer, examples.BY_ID, examples.BY_MAC),
     summary="Replace the fields of the device that the body identifies",
     description="The `id` in the body identifies the device, or without an `id` the `device_mac`. If `device_holder` "

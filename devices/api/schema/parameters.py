@@ -1,6 +1,8 @@
 """The parameters and headers of requests, and the headers of responses, for /api/schema.
 
 Each has its example in `examples` of its schema. Swagger UI would send an `example` of an optional parameter unasked.
+No parameter has a `default`: some generated clients always send it, and then `page` excludes `after`, and `size`
+overrides the page size of the key.
 """
 
 from collections.abc import Sequence
@@ -10,9 +12,9 @@ from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter
 
 from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
-from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
+from devices.api.pagination import MAX_PAGE, MAX_SIZE
 from devices.api.schema import patterns
-from devices.api.serializers import ACCEPTED_TYPES
+from devices.api.serializers import DeviceTypeField
 from devices.models import IDEMPOTENCY_KEY_LENGTH, MAX_ID
 
 MAX_WAIT = 30  # seconds
@@ -24,6 +26,11 @@ def _string(example: str, **schema: Any) -> dict[str, Any]:
 
 def _integer(example: int, minimum: int, maximum: int, **schema: Any) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [example], **schema}
+
+
+def _int64(example: int, minimum: int, maximum: int) -> dict[str, Any]:
+    """Describe an id or a timestamp. Without the format, clients in Kotlin, Java, Go and C# have 32 bits for it."""
+    return _integer(example, minimum, maximum, format="int64")
 
 
 def _enum(example: str, *values: str) -> dict[str, Any]:
@@ -91,16 +98,17 @@ COMMON = [
     _header(*RETRY_AFTER, on=[429, 503], required=True),
     _header(
         "RateLimit",
-        "The remaining requests (`r`) and the seconds until the limit resets (`t`).",
-        _string('"default";r=0;t=12'),
-        on=[429],
+        "The remaining requests (`r`) and the seconds until the limit resets (`t`). Sent if the API key has a limit.",
+        _string('"default";r=599;t=60'),
+        on=True,
     ),
     _header(
         "RateLimit-Policy",
-        "The limit of this API key: requests (`q`) per window of seconds (`w`).",
+        "The limit of this API key: requests (`q`) per window of seconds (`w`). Sent if the API key has a limit.",
         _string('"default";q=600;w=60'),
-        on=[429],
+        on=True,
     ),
+    _header("Allow", "The methods of this path.", _string("GET, HEAD, POST"), on=[405], required=True),
 ]
 READ = [
     _header(
@@ -124,8 +132,8 @@ WRITE = [
     ),
     _query(
         "dry_run",
-        "`true`: validate the request and return its result, but write nothing.",
-        _enum("true", "false", "true"),
+        "`true`: validate the request and return its result, but write nothing. Omitted: `false`.",
+        {"type": "boolean", "examples": [True]},
     ),
     _header(
         "Idempotency-Replayed",
@@ -145,22 +153,15 @@ IF_MATCH = [
     _header(*ETAG, on=[412], required=True),
 ]
 TAGGED = _header(*ETAG, on=[200, 201])  # not in a dry run
-BULK = [
-    _query(
-        "mode",
-        "`all`: register all devices or none. `partial`: register the valid devices and report the others (207).",
-        _enum("partial", "all", "partial"),
-    ),
-    _query(
-        "on_conflict",
-        "`update`: update the device that already has the MAC address of an item (upsert, 207). `refuse`: report it as "
-        "a conflict.",
-        _enum("update", "refuse", "update"),
-    ),
-]
+ON_CONFLICT = _query(
+    "on_conflict",
+    "`update`: update the device that already has the MAC address of an item (upsert). `refuse`: report it as a "
+    "conflict. Omitted: `refuse`.",
+    _enum("update", "refuse", "update"),
+)
 ID = OpenApiParameter(
     "id_device",
-    _integer(7, 1, MAX_ID, format="int64"),
+    _int64(7, 1, MAX_ID),
     OpenApiParameter.PATH,
     description="The `id` of the device.",
 )
@@ -171,26 +172,41 @@ SIZE = _query(
     _integer(100, 1, MAX_SIZE),
 )
 IGNORED_PAGINATION = [
-    OpenApiParameter(name, _string("1"), description="Accepted and ignored, for compatibility with older clients.")
+    OpenApiParameter(
+        name,
+        _string("1"),
+        description="Accepted and ignored, for compatibility with older clients.",
+        deprecated=True,
+    )
     for name in ("page", "size")
 ]
 DISPLAY_NAME = {"format": patterns.DISPLAY_NAME}
+
+
+def ordering(*orderings: str) -> OpenApiParameter:
+    """Describe the sort order. `x-enum-varnames` has the names of the values in generated clients."""
+    names = [text.removeprefix("-").upper() + ("_DESCENDING" if text.startswith("-") else "") for text in orderings]
+    schema = _enum(orderings[-1], *orderings) | {"x-enum-varnames": names}
+    description = "The sort order; `-` means descending, and `id` breaks ties. Omitted: `id`."
+    return _query("ordering", description, schema)
+
+
 LIST = [
     _query(
         "page",
-        "Number of the page. Send only one of `page`, `after` and `before`.",
-        _integer(FIRST, FIRST, MAX_PAGE, default=FIRST),
+        f"Number of the page, from {FIRST}. Send only one of `page`, `after` and `before`.",
+        _integer(FIRST, FIRST, MAX_PAGE),
     ),
     SIZE,
     _query(
         "after",
-        "Return devices with greater ids. `pagination.next` contains it: follow that URL to skip no device.",
-        _integer(20, 0, MAX_ID),
+        "Return devices with greater ids. To skip no device, send `pagination.after` of the page before.",
+        _int64(20, 0, MAX_ID),
     ),
     _query(
         "before",
-        "Return the page of devices with smaller ids that ends here. `pagination.previous` contains it.",
-        _integer(21, 0, MAX_ID),
+        "Return the page of devices with smaller ids that ends here. Send `pagination.before` of the page after.",
+        _int64(21, 0, MAX_ID),
     ),
     _query("device_name", "The device with exactly this name.", _string("E86 5894", **DISPLAY_NAME)),
     _query(
@@ -198,7 +214,7 @@ LIST = [
         "The device with this MAC address, in any usual notation.",
         _string("D0:61:AE:D4:58:94", format=patterns.mac_format()),
     ),
-    _query("device_type", "Devices of this type, in capitals or lower case.", _enum("CONSUMER", *ACCEPTED_TYPES)),
+    _query("device_type", "Devices of this type.", DeviceTypeField.REFERENCE | {"examples": ["CONSUMER"]}),
     _query(
         "device_holder",
         "Devices of the hospital with this name, in any case. `unknown`: devices without a hospital.",
@@ -212,25 +228,27 @@ LIST = [
     _query(
         "updated_since",
         "Devices that were changed at or after this time. Unix time in milliseconds.",
-        _integer(1635821282937, 0, MAX_MILLISECONDS),
+        _int64(1635821282937, 0, MAX_MILLISECONDS),
     ),
     _query(
         "created_since",
         "Devices that were registered at or after this time. Unix time in milliseconds.",
-        _integer(1635821282937, 0, MAX_MILLISECONDS),
+        _int64(1635821282937, 0, MAX_MILLISECONDS),
     ),
-    _query("ordering", "The sort order; `-` means descending, and `id` breaks ties.", _enum("-updated_at", *ORDERINGS)),
+    ordering(*ORDERINGS),
 ]
 CHANGES = [
     _query(
         "since",
-        "Return changes after this cursor. Omitted: from the beginning. `now`: only changes from now on.",
+        "Return changes after this cursor: send `pagination.cursor` of the page before. Omitted: from the beginning. "
+        "`now`: only changes from now on.",
         _string(CURSOR, pattern=patterns.CURSOR_OR_NOW),
     ),
     SIZE,
     _query(
         "wait",
-        "Seconds to wait for a change if there is none (long polling).",
-        _integer(30, 0, MAX_WAIT, default=0),
+        "Seconds to wait for a change if there is none (long polling). Omitted: 0. Give your client a longer read "
+        "timeout.",
+        _integer(30, 0, MAX_WAIT),
     ),
 ]

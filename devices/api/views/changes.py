@@ -66,9 +66,11 @@ class ChangeViewSet(GenericViewSet[Device]):
             return cursors.encode(cursor._replace(position=position), state.key)
 
         data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
-        following = {"since": cursor_at(page.end)} | size_in_link(size) | ({"wait": wait} if wait else {})
+        end = cursor_at(page.end)
+        following = {"since": end} | size_in_link(size) | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
-        return responses.success(data, _("Changes returned."), pagination={"size": size, "next": url})
+        pagination = {"size": size, "cursor": end, "next": url}
+        return responses.success(data, _("Changes returned."), pagination=pagination)
 
 
 def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:

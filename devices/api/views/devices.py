@@ -1,7 +1,8 @@
 """The endpoints for devices. Each view calls one function of the registry."""
 
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any, NoReturn
 
 import orjson
@@ -86,6 +87,16 @@ class DeviceViewSet(GenericViewSet[Device]):
         rows = serialize_registered(registered, self._naming)
         response = responses.success(rows, options.message(_("Devices registered.")), 201)
         return _with_etag(response, rows[0], options) if len(rows) == 1 else response
+
+    @operations.documented_create_one
+    def create_one(self, request: Request) -> HttpResponse:
+        return self.create(request)  # type: ignore[no-any-return]
+
+    @operations.documented_create_individually
+    @partial(idempotency.idempotent, parameters=idempotency.BATCH_PARAMETERS)
+    def create_individually(self, request: Request, options: WriteOptions) -> HttpResponse:
+        conditional.reject_if_match(request)
+        return self._create_each(request, replace(options, partial=True))
 
     @idempotency.idempotent
     def update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:

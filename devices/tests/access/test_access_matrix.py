@@ -62,6 +62,14 @@ api/devices                PATCH   401 403 405 405 405
 api/devices                DELETE  401 403 405 405 405
 api/devices                OPTIONS 401 405 405 405 405
 api/devices                TRACE   401 403 405 405 405
+api/devices/batch          GET     401 405 405 405 405
+api/devices/batch          HEAD    401 405 405 405 405
+api/devices/batch          POST    401 403 207 207 207
+api/devices/batch          PUT     401 403 405 405 405
+api/devices/batch          PATCH   401 403 405 405 405
+api/devices/batch          DELETE  401 403 405 405 405
+api/devices/batch          OPTIONS 401 405 405 405 405
+api/devices/batch          TRACE   401 403 405 405 405
 api/devices/changes        GET     401 200 200 200 200
 api/devices/changes        HEAD    401 200 200 200 200
 api/devices/changes        POST    401 403 405 405 405
@@ -101,6 +109,7 @@ ROLES = ("anonymous", "half", "nobody", "RS Sehat", "RS Harapan", "operator")
 UNUSED_MAC = "00:00:00:00:00:EE"
 BODIES: dict[tuple[str, str], Any] = {
     ("api/devices", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
+    ("api/devices/batch", "POST"): lambda ids: [device_payload(9, device_holder="RS Harapan")],
     ("api/device", "POST"): lambda ids: device_payload(9, device_holder="RS Harapan"),
     ("api/device", "PUT"): lambda ids: device_payload(9, id=int(ids["device"])),
     ("api/device/<int:id_device>", "PUT"): lambda ids: device_payload(9),

@@ -216,7 +216,7 @@ def test_queries_are_the_same_for_the_page_of_a_foreign_and_a_missing_device(
     assert queries_of(ids["theirs"]) == queries_of(ids["retired"]) == queries_of(987_654)
 
 
-@pytest.mark.parametrize("query", ["", "?on_conflict=update", "?mode=partial", "?dry_run=true"])
+@pytest.mark.parametrize("query", ["", "?on_conflict=update", "?mode=partial", "/batch", "?dry_run=true"])
 def test_conflict_does_not_disclose_the_hospital_of_the_other_device(
     api_b: Api, ids: dict[str, int], devices: dict[str, Device], query: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""POST with mode=partial and on_conflict=update."""
+"""POST /api/devices/batch, and POST /api/devices with mode=partial and on_conflict=update."""
 
 from collections import Counter
 from typing import Any
@@ -13,6 +13,7 @@ from devices.tests.support.factories import device_payload, register
 
 DEVICES = "/api/devices"
 PARTIAL, UPDATE = f"{DEVICES}?mode=partial", f"{DEVICES}?on_conflict=update"
+BATCH = f"{DEVICES}/batch"
 
 
 def results(response: Any) -> list[Any]:
@@ -49,6 +50,43 @@ def test_partial_registers_valid_items_and_reports_the_others(api: Api) -> None:
     ]
     assert response.json()["data"][0]["device"] == api.get(f"{DEVICES}?device_name=Cuff%202").json()["data"][0]
     assert sorted(Device.objects.values_list("device_name", flat=True)) == ["Cuff 1", "Cuff 2", "Cuff 4"]
+
+
+@pytest.mark.parametrize("more", ["", "&on_conflict=update"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        [device_payload(2), device_payload(1, device_name="Renamed"), device_payload(3, device_mac="x"), "no device"],
+        [{}],
+        device_payload(2),
+        [],
+        "no device",
+    ],
+)
+def test_batch_returns_what_partial_returns(api: Api, body: Any, more: str) -> None:
+    register(device_payload(1))
+    expected = api.post(f"{PARTIAL}{more}&dry_run=true", body)
+    for dry_run in ("true", "false"):
+        response = api.post(f"{BATCH}?dry_run={dry_run}{more}", body)
+        assert response.status_code == expected.status_code == (207 if body else 400)
+        assert comparable(response.json()) == comparable(expected.json())
+
+
+def test_batch_always_returns_207_and_has_no_mode(api: Api) -> None:
+    assert results(api.post(BATCH, [device_payload(1)])) == [("created", "Cuff 1")]
+    assert results(api.post(f"{BATCH}?on_conflict=update", [{}]))[0][0] == "invalid"
+    for mode in ("all", "partial"):
+        assert errors(api.post(f"{BATCH}?mode={mode}", [device_payload(2)])) == [("mode", "unknown_parameter")]
+    assert errors(api.post(BATCH, [device_payload(2)], **{"if-match": "*"}))[0][1] == "if_match_not_supported"
+
+
+def test_batch_with_an_idempotency_key_is_executed_once(api: Api) -> None:
+    key = {"idempotency-key": "batch"}
+    first = api.post(BATCH, [device_payload(1), {}], **key)
+    again = api.post(BATCH, [device_payload(1), {}], **key)
+    assert (again.content, again["Idempotency-Replayed"]) == (first.content, "true")
+    assert results(again) == [("created", "Cuff 1"), ("invalid", ["required"] * 3)]
+    assert errors(api.post(BATCH, [device_payload(2)], **key)) == [(None, "key_reused")]
 
 
 def test_partial_registers_the_first_valid_one_of_duplicate_items(api: Api) -> None:
@@ -212,6 +250,9 @@ def test_results_for_a_camel_case_key_are_in_camel_case(camel: Api) -> None:
         ("mode=", "mode", "blank"),
         ("on_conflict=merge", "on_conflict", "invalid_choice"),
         ("dry_run=yes", "dry_run", "invalid_choice"),
+        ("dry_run=TRUE", "dry_run", "invalid_choice"),
+        ("dry_run=01", "dry_run", "invalid_choice"),
+        ("dry_run=", "dry_run", "blank"),
         ("dryrun=true", "dryrun", "unknown_parameter"),
     ],
 )
@@ -241,6 +282,14 @@ def test_concurrent_overlapping_arrays_register_each_device_once(query: str) -> 
 
 
 # --- Dry runs
+
+
+@pytest.mark.parametrize(
+    ("sent", "registered"), [("true", 0), ("True", 0), ("1", 0), ("false", 1), ("False", 1), ("0", 1)]
+)
+def test_dry_run_is_a_boolean_in_the_notations_of_clients(api: Api, sent: str, registered: int) -> None:
+    assert api.post(f"{DEVICES}?dry_run={sent}", device_payload(1)).status_code == 201
+    assert Device.objects.count() == registered
 
 
 def test_dry_run_returns_the_result_and_writes_nothing(api: Api) -> None:

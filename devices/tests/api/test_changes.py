@@ -1,6 +1,7 @@
 """The change feed: each change once, in one order, to the keys that have the device in scope."""
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.db import connection
@@ -36,6 +37,13 @@ def test_feed_returns_each_action_in_order_with_the_device_at_that_time(api: Api
     assert [set(event) for event in events] == [{"cursor", "action", "at", "device"}] * 5
     assert [event["device"] for event in events[:1] + events[2:4]] == [first, renamed, renamed]
     assert events[2]["at"] >= renamed["updated_at"]
+
+
+def test_cursor_of_a_page_is_the_one_in_next(api: Api) -> None:
+    register(device_payload(1), device_payload(2))
+    for query in ("?size=1", "?size=5", "?since=now", "?size=1&wait=0"):
+        shown = api.get(f"{PATH}{query}").json()["pagination"]
+        assert parse_qs(urlsplit(shown["next"]).query)["since"] == [shown["cursor"]]
 
 
 def test_following_next_returns_each_change_once(api: Api) -> None:

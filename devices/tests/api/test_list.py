@@ -1,7 +1,7 @@
 """GET /api/devices: pages, filters, search and order."""
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
@@ -17,6 +17,9 @@ from devices.tests.support.factories import device_payload, register
 def ids(response: Any) -> list[int]:
     assert response.status_code == 200, response.content
     return [device["id"] for device in response.json()["data"]]
+
+
+NO_NEIGHBORS = {"after": None, "before": None, "next": None, "previous": None}
 
 
 def follow(api: Api, url: str, step: str = "next") -> list[int]:
@@ -48,7 +51,7 @@ def test_devices_are_listed_by_ascending_id_in_the_documented_format(api: Api) -
                 "updated_at": milliseconds,
             }
         ],
-        "pagination": {"page": 1, "size": 20, "total": 1, "total_pages": 1, "next": None, "previous": None},
+        "pagination": {"page": 1, "size": 20, "total": 1, "total_pages": 1} | NO_NEIGHBORS,
     }
 
 
@@ -61,8 +64,9 @@ def test_default_page_size_is_twenty(api: Api) -> None:
         "size": 20,
         "total": 45,
         "total_pages": 3,
+        **NO_NEIGHBORS,
+        "after": devices[19].pk,
         "next": f"http://testserver/api/devices?after={devices[19].pk}&size=20",
-        "previous": None,
     }
     assert ids(api.get("/api/devices?page=3&size=20")) == [device.pk for device in devices[40:]]
     assert len(ids(api.get("/api/devices?size=1000"))) == 45
@@ -161,6 +165,17 @@ def test_each_pagination_link_works(api: Api) -> None:
         for link in ("next", "previous"):
             if url := api.get(f"/api/devices?{query}").json()["pagination"][link]:
                 assert api.get(url.removeprefix("http://testserver")).status_code == 200, (query, url)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "&page=2", "&page=9", "&after=3", "&after=0", "&before=5", "&before=1", "&ordering=-id", "&search=x"]
+)
+def test_after_and_before_are_the_ids_in_the_links(api: Api, query: str) -> None:
+    register(*map(device_payload, range(1, 10)))
+    shown = api.get(f"/api/devices?size=2{query}").json()["pagination"]
+    for name, url in (("after", shown["next"]), ("before", shown["previous"])):
+        linked = parse_qs(urlsplit(url or "").query).get(name)
+        assert shown[name] == (int(linked[0]) if linked else None)
 
 
 def test_search_is_case_insensitive_in_each_alphabet(api: Api) -> None:

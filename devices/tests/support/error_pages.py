@@ -20,13 +20,13 @@ Each error response has an array `errors`. Each entry has these fields:
 | `message` | a sentence for users, in English or Indonesian. Do not parse it |
 | `index` | the zero-based index in the posted array; omitted otherwise |
 
-Decide by the HTTP status first, then by `code`. `/api/schema` has the same list of codes as an `enum`. It is closed: a
-patch release adds no code. See [Compatibility](compatibility.md#compatible-changes-of-the-api). In the messages on this
-page, `{name}` stands for a value.
+Decide by the HTTP status first, then by `code`. `/api/schema` has the same list of codes. It is closed: a patch
+release adds no code. See [Compatibility](compatibility.md#compatible-changes-of-the-api). In the messages on this page,
+`{name}` stands for a value.
 
 A response has several entries if a request has several errors. Nothing was changed then, and the
-[status](api/README.md#status-codes) follows from all of them. With `mode=partial`, the entries are in
-[`data[].errors`](api/bulk.md#partial-success-modepartial).
+[status](api/README.md#status-codes) follows from all of them. `POST /api/devices/batch` has the entries in
+[`data[].errors`](api/bulk.md#each-device-individually-post-apidevicesbatch).
 
 The web server and the reverse proxy return some of these errors before the registry processes the request. Their
 messages are in English only. A proxy that does not have the configuration in `deploy/` can return other bodies: decide

@@ -38,19 +38,21 @@ def test_operation_ids_are_stable(schema: Any) -> None:
     assert operations == {
         ("get", "/api/devices"): "getAll",
         ("post", "/api/devices"): "create",
+        ("post", "/api/devices/batch"): "createDevicesIndividually",
         ("get", "/api/devices/changes"): "getChanges",
         ("get", "/api/device/{id_device}"): "get",
         ("put", "/api/device/{id_device}"): "update",
-        ("patch", "/api/device/{id_device}"): "patch",
-        ("delete", "/api/device/{id_device}"): "retire",
-        ("post", "/api/device"): "createOne",
-        ("put", "/api/device"): "updateByKey",
+        ("patch", "/api/device/{id_device}"): "patchDevice",
+        ("delete", "/api/device/{id_device}"): "retireDevice",
+        ("post", "/api/device"): "createDevice",
+        ("put", "/api/device"): "updateDeviceByIdOrMac",
     }
 
 
 def test_component_names_are_stable(schema: Any) -> None:
     assert set(schema["components"]["schemas"]) == {
         "ApiError",
+        "ApiErrorResponse",
         "BulkResponse",
         "BulkResult",
         "Change",
@@ -58,11 +60,10 @@ def test_component_names_are_stable(schema: Any) -> None:
         "ChangeFeedResponse",
         "Device",
         "DeviceListResponse",
-        "DeviceOrDevicesRequest",
         "DeviceRequest",
         "DeviceResponse",
+        "DeviceType",
         "EmptyResponse",
-        "ErrorResponse",
         "IdentifiedDeviceRequest",
         "Pagination",
         "PatchedDeviceRequest",
@@ -105,7 +106,7 @@ def test_responses_match_the_schema(api: Api, schema: Any) -> None:
     responses = [
         ("/api/devices", "post", created),
         ("/api/device", "post", api.post("/api/device", device_payload(1))),
-        ("/api/devices", "post", api.post("/api/devices?mode=partial", [device_payload(1), device_payload(7)])),
+        ("/api/devices/batch", "post", api.post("/api/devices/batch", [device_payload(1), device_payload(7)])),
         ("/api/devices", "post", api.post("/api/devices?dry_run=true", [device_payload(8)])),
         ("/api/devices", "get", api.get("/api/devices?size=1")),
         ("/api/devices", "get", api.get("/api/devices?page=9")),
