@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Q, Sum
-from django.db.models.functions import Cast
+from django.db.models import OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Cast, Coalesce
 
 from devices.models.hospitals import Hospital
 from devices.values.scope import Scope
@@ -70,3 +70,13 @@ class DeviceCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number:+d}"
+
+
+def count_of_hospital() -> Coalesce:
+    """Return the number of devices of a hospital, as an expression for a query set of hospitals.
+
+    `__in` instead of an equality: SQLite uses no index for `NOT is_total`, the SQL of Django for an equality.
+    """
+    rows = DeviceCount.objects.filter(is_total__in=[False], device_holder=OuterRef("pk")).order_by()
+    number = Cast(Sum("number"), models.BigIntegerField())
+    return Coalesce(Subquery(rows.values("device_holder").annotate(sum=number).values("sum")), 0)
