@@ -8,9 +8,9 @@ set of parameter names. A search, and each query whose plan depends on its value
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Q
+from django.db.models import Model, Q, QuerySet
 
 from devices.api.device_json import DeviceJSON
 from devices.api.field_names import FIELD_CASES
@@ -18,6 +18,8 @@ from devices.db import expressions, queries
 from devices.db.compiled import CompiledQuery, Parameter, one_row
 from devices.models import Device, DeviceCount, DeviceQuerySet
 from devices.values.scope import Scope
+
+Row = TypeVar("Row", bound=Model)
 
 FIRST, AFTER, BEFORE, PLACE, OFFSET = "first", "after", "before", "place", "offset"
 
@@ -48,15 +50,15 @@ class Cut:
     size: int
     offset: int = 0
 
-    def of(self, devices: DeviceQuerySet, position: Mapping[str, Any], total: Any = None) -> DeviceQuerySet:
-        """Return the devices of the page, and the next one if there is one. Values in `position` can be Parameters."""
+    def of(self, rows: QuerySet[Row], position: Mapping[str, Any], total: Any = None) -> QuerySet[Row]:
+        """Return the rows of the page, and the next one if there is one. Values in `position` can be Parameters."""
         if self.kind == AFTER:
-            devices = devices.filter(pk__gt=position["after"])
+            rows = rows.filter(pk__gt=position["after"])
         elif self.kind == BEFORE:
-            devices = devices.filter(pk__lt=position["before"]).order_by("-id")
+            rows = rows.filter(pk__lt=position["before"]).order_by("-id")
         elif self.kind == PLACE:
-            devices = devices.filter(pk__gte=expressions.NthId(devices, total))
-        return devices[self.offset : self.offset + self.size + 1]
+            rows = rows.filter(pk__gte=expressions.NthId(rows, total))
+        return rows[self.offset : self.offset + self.size + 1]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter
 
-from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
+from devices.api.filters import HOSPITAL_ORDERINGS, MAX_MILLISECONDS, ORDERINGS
 from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
 from devices.api.schema import patterns
 from devices.api.serializers import ACCEPTED_TYPES
@@ -216,6 +216,50 @@ LIST = [
         _integer(1635821282937, 0, MAX_MILLISECONDS),
     ),
     _query("ordering", "The sort order; `-` means descending, and `id` breaks ties.", _enum("-updated_at", *ORDERINGS)),
+]
+HOSPITAL_ID = OpenApiParameter(
+    "hospital_id",
+    _integer(3, 1, MAX_ID, format="int64"),
+    OpenApiParameter.PATH,
+    description="The `hospital_id` of the hospital.",
+)
+HOSPITAL_LIST = [
+    *(parameter for parameter in LIST if parameter.name in ("page", "size")),
+    _query(
+        "after",
+        "Return hospitals with greater ids. `pagination.next` contains it: follow that URL to skip no hospital.",
+        _integer(20, 0, MAX_ID),
+    ),
+    _query(
+        "before",
+        "Return the page of hospitals with smaller ids that ends here. `pagination.previous` contains it.",
+        _integer(21, 0, MAX_ID),
+    ),
+    _query(
+        "name",
+        "The hospital that has, or had, exactly this name, in any case.",
+        _string("RS Sentosa", **DISPLAY_NAME),
+    ),
+    _query(
+        "search",
+        "Words that are each a part of the name or of a former name, in any case. Empty: all hospitals.",
+        _string("sentosa", format=patterns.SEARCH_TEXT),
+    ),
+    _query(
+        "updated_since",
+        "Hospitals that were changed at or after this time. Unix time in milliseconds.",
+        _integer(1635821282937, 0, MAX_MILLISECONDS),
+    ),
+    _query(
+        "created_since",
+        "Hospitals that were registered at or after this time. Unix time in milliseconds.",
+        _integer(1635821282937, 0, MAX_MILLISECONDS),
+    ),
+    _query(
+        "ordering",
+        "The sort order; `-` means descending, and `id` breaks ties.",
+        _enum("hospital_name", *HOSPITAL_ORDERINGS),
+    ),
 ]
 CHANGES = [
     _query(

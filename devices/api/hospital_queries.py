@@ -1,0 +1,110 @@
+"""Select the hospitals of a list or by id, and fetch them as JSON. The SQL is compiled, as in queries.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from devices.api.hospital_json import HospitalJSON
+from devices.api.queries import AFTER, BEFORE, OFFSET, Cut
+from devices.db import compiled, expressions, queries
+from devices.db.compiled import CompiledQuery, Parameter
+from devices.models import Hospital
+from devices.values.scope import Scope
+
+LOOKUPS = {"id": "pk", "updated_since": "updated_at__gte", "created_since": "created_at__gte"}
+ORDER = {"hospital_name": "name_folded"}  # the column for an ordering that is not a column
+
+
+@dataclass(frozen=True)
+class HospitalSelection:
+    """The hospitals in the scope of a key that match filters, in an order. See pagination.Selection.
+
+    `conditions` has the values of the filters by name: see LOOKUPS.
+    """
+
+    scope: Scope
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    search: str = ""
+    ordering: str = "id"
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.search or self.conditions)
+
+    @property
+    def needs_own_plan(self) -> bool:
+        return bool(self.search)
+
+    def fetch(self, cut: Cut, naming: str, **position: int | None) -> tuple[int | None, list[str]]:
+        """Return the total, None if it is not known, and the hospitals of the page and the next one, as JSON texts."""
+        if self.needs_own_plan or cut.kind == OFFSET:
+            with queries.plan_each_time():
+                page = cut.of(self._hospitals, position).annotate(line=HospitalJSON(naming))
+                return None, list(page.values_list("line", flat=True))
+        ids = self.scope.hospital_ids
+        query = _page(tuple(self.conditions), ids is not None, self.ordering, cut, naming)
+        [[total, lines]] = query.fetch(scope=expressions.json_list(list(ids or ())), **self.conditions, **position)
+        return total, lines.split("\n") if lines else []
+
+    def count(self) -> int:
+        with queries.plan_each_time():
+            return self._hospitals.count()
+
+    @cached_property
+    def _hospitals(self) -> QuerySet[Hospital]:
+        ids = self.scope.hospital_ids
+        hospitals = _select(self.conditions, ids if ids is None else list(ids), self.ordering)
+        return hospitals.search(self.search) if self.search else hospitals
+
+
+def find(hospital_id: int, scope: Scope, naming: str) -> str | None:
+    """Return the hospital with this id as a JSON text, None if it is not in the scope."""
+    ids = scope.hospital_ids
+    rows = _detail(ids is not None, naming).fetch(id=hospital_id, scope=expressions.json_list(list(ids or ())))
+    return rows[0][0] if rows else None
+
+
+def find_successor(hospital_id: int, scope: Scope) -> Hospital | None:
+    """Return the hospital in scope into which the hospital with this id was merged, or None.
+
+    The same single query runs for every id, so the response time does not reveal hospitals outside the scope.
+    """
+    return _in_scope(scope.hospital_ids).filter(former_names__former_id=hospital_id).first()
+
+
+def _in_scope(ids: Any) -> Any:
+    """Return the hospitals with these ids; None: all except the sandbox. `ids` can be a Parameter for a JSON list."""
+    if ids is None:
+        return Hospital.objects.without_sandbox()
+    return Hospital.objects.filter(pk__in=expressions.in_ids(ids))
+
+
+def _select(conditions: Mapping[str, Any], ids: Any, ordering: str) -> Any:
+    """Return the hospitals that match all conditions. A value can be a Parameter."""
+    filters = [Q(**{LOOKUPS[name]: value}) for name, value in conditions.items()]
+    sign, column = ordering[: ordering.startswith("-")], ordering.removeprefix("-")
+    return _in_scope(ids).filter(*filters).order_by(*dict.fromkeys([sign + ORDER.get(column, column), "id"]))
+
+
+@lru_cache(maxsize=1000)
+def _page(names: tuple[str, ...], is_limited: bool, ordering: str, cut: Cut, naming: str) -> CompiledQuery:
+    """Return the compiled query for the total and one page, for conditions with these names."""
+    conditions = {name: Parameter(name, _field_of(name)) for name in names}
+    hospitals = _select(conditions, Parameter("scope") if is_limited else None, ordering)
+    position = {name: Parameter(name) for name in (AFTER, BEFORE)}
+    page = cut.of(hospitals, position).annotate(line=HospitalJSON(naming))
+    return compiled.one_row(compiled.count(hospitals), page.values_list("line"))
+
+
+@lru_cache(maxsize=20)
+def _detail(is_limited: bool, naming: str) -> CompiledQuery:
+    hospitals = _in_scope(Parameter("scope") if is_limited else None).filter(pk=Parameter("id"))
+    return CompiledQuery(hospitals.values_list(HospitalJSON(naming)), raw=True)
+
+
+def _field_of(name: str) -> Any:
+    column = LOOKUPS[name].partition("__")[0]
+    return None if column == "pk" else Hospital._meta.get_field(column)
