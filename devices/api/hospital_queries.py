@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from devices.api.hospital_json import HospitalJSON
 from devices.api.queries import AFTER, BEFORE, OFFSET, Cut
 from devices.db import compiled, expressions, queries
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.models import Hospital
+from devices.models.hospitals import HospitalQuerySet
 from devices.values.scope import Scope
 
 LOOKUPS = {"id": "pk", "updated_since": "updated_at__gte", "created_since": "created_at__gte"}
@@ -44,9 +45,8 @@ class HospitalSelection:
             with queries.plan_each_time():
                 page = cut.of(self._hospitals, position).annotate(line=HospitalJSON(naming))
                 return None, list(page.values_list("line", flat=True))
-        ids = self.scope.hospital_ids
-        query = _page(tuple(self.conditions), ids is not None, self.ordering, cut, naming)
-        [[total, lines]] = query.fetch(scope=expressions.json_list(list(ids or ())), **self.conditions, **position)
+        query = _page(tuple(self.conditions), _kind(self.scope), self.ordering, cut, naming)
+        [[total, lines]] = query.fetch(scope=_value(self.scope), **self.conditions, **position)
         return total, lines.split("\n") if lines else []
 
     def count(self) -> int:
@@ -54,16 +54,14 @@ class HospitalSelection:
             return self._hospitals.count()
 
     @cached_property
-    def _hospitals(self) -> QuerySet[Hospital]:
-        ids = self.scope.hospital_ids
-        hospitals = _select(self.conditions, ids if ids is None else list(ids), self.ordering)
+    def _hospitals(self) -> HospitalQuerySet:
+        hospitals = _select(_listed(self.scope), self.conditions, self.ordering)
         return hospitals.search(self.search) if self.search else hospitals
 
 
 def find(hospital_id: int, scope: Scope, naming: str) -> str | None:
     """Return the hospital with this id as a JSON text, None if it is not in the scope."""
-    ids = scope.hospital_ids
-    rows = _detail(ids is not None, naming).fetch(id=hospital_id, scope=expressions.json_list(list(ids or ())))
+    rows = _detail(_kind(scope), naming).fetch(id=hospital_id, scope=_value(scope))
     return rows[0][0] if rows else None
 
 
@@ -72,36 +70,70 @@ def find_successor(hospital_id: int, scope: Scope) -> Hospital | None:
 
     The same single query runs for every id, so the response time does not reveal hospitals outside the scope.
     """
-    return _in_scope(scope.hospital_ids).filter(former_names__former_id=hospital_id).first()
+    return _listed(scope).filter(former_names__former_id=hospital_id).first()
 
 
-def _in_scope(ids: Any) -> Any:
-    """Return the hospitals with these ids; None: all except the sandbox. `ids` can be a Parameter for a JSON list."""
-    if ids is None:
+def _listed(scope: Scope) -> HospitalQuerySet:
+    """Return the hospitals that a key with this scope sees."""
+    return Hospital.objects.without_sandbox() if scope.hospitals is None else Hospital.objects.in_scope(scope)
+
+
+def _kind(scope: Scope) -> str:
+    """Return the kind of the scope, for which SQL is compiled: `all`, `one` or `several` hospitals."""
+    return "all" if scope.hospitals is None else "one" if scope.default_hospital else "several"
+
+
+def _value(scope: Scope) -> int | str:
+    """Return the value of the parameter `scope`: an id, or for several hospitals a JSON list of ids."""
+    return (
+        scope.default_hospital.pk if scope.default_hospital else expressions.json_list(list(scope.hospital_ids or ()))
+    )
+
+
+def _listed_by_parameter(kind: str) -> HospitalQuerySet:
+    """Return the hospitals that a key with a scope of this kind sees. `_value` returns the parameter `scope`."""
+    if kind == "all":
         return Hospital.objects.without_sandbox()
-    return Hospital.objects.filter(pk__in=expressions.in_ids(ids))
+    value = Parameter("scope")
+    return (
+        Hospital.objects.filter(pk=value)
+        if kind == "one"
+        else Hospital.objects.filter(pk__in=expressions.in_ids(value))
+    )
 
 
-def _select(conditions: Mapping[str, Any], ids: Any, ordering: str) -> Any:
+def _select(hospitals: HospitalQuerySet, conditions: Mapping[str, Any], ordering: str) -> HospitalQuerySet:
     """Return the hospitals that match all conditions. A value can be a Parameter."""
     filters = [Q(**{LOOKUPS[name]: value}) for name, value in conditions.items()]
     sign, column = ordering[: ordering.startswith("-")], ordering.removeprefix("-")
-    return _in_scope(ids).filter(*filters).order_by(*dict.fromkeys([sign + ORDER.get(column, column), "id"]))
+    return hospitals.filter(*filters).order_by(*dict.fromkeys([sign + ORDER.get(column, column), "id"]))
 
 
 @lru_cache(maxsize=1000)
-def _page(names: tuple[str, ...], is_limited: bool, ordering: str, cut: Cut, naming: str) -> CompiledQuery:
+def _page(names: tuple[str, ...], kind: str, ordering: str, cut: Cut, naming: str) -> CompiledQuery:
     """Return the compiled query for the total and one page, for conditions with these names."""
     conditions = {name: Parameter(name, _field_of(name)) for name in names}
-    hospitals = _select(conditions, Parameter("scope") if is_limited else None, ordering)
+    hospitals = _select(_listed_by_parameter(kind), conditions, ordering)
     position = {name: Parameter(name) for name in (AFTER, BEFORE)}
     page = cut.of(hospitals, position).annotate(line=HospitalJSON(naming))
-    return compiled.one_row(compiled.count(hospitals), page.values_list("line"))
+    total = compiled.count(hospitals) if names or kind != "all" else _total()
+    return compiled.one_row(total, page.values_list("line"))
+
+
+def _total() -> CompiledQuery:
+    """Return the query for the number of all hospitals without the sandbox.
+
+    A difference, because PostgreSQL counts all rows in half the time that it needs with a condition. The number of
+    sandboxes is read from an index.
+    """
+    query, sandboxes = compiled.count(Hospital.objects.all()), compiled.count(Hospital.objects.filter(sandbox=True))
+    query.sql = f"SELECT ({query.sql}) - ({sandboxes.sql})"
+    return query
 
 
 @lru_cache(maxsize=20)
-def _detail(is_limited: bool, naming: str) -> CompiledQuery:
-    hospitals = _in_scope(Parameter("scope") if is_limited else None).filter(pk=Parameter("id"))
+def _detail(kind: str, naming: str) -> CompiledQuery:
+    hospitals = _listed_by_parameter(kind).filter(pk=Parameter("id"))
     return CompiledQuery(hospitals.values_list(HospitalJSON(naming)), raw=True)
 
 

@@ -12,6 +12,7 @@ from devices import registry
 from devices.access.actor import SYSTEM
 from devices.api import hospital_queries
 from devices.api.hospital_json import NAMES
+from devices.api.queries import FIRST, Cut
 from devices.db.triggers import counts
 from devices.models import ApiKey, Device, Hospital
 from devices.registry import hospitals
@@ -342,8 +343,15 @@ def test_sql_of_a_list_is_compiled_once_for_all_values(api: Api, query: str) -> 
     assert hospital_queries._page.cache_info().misses <= 2  # the first page and another one
 
 
+@pytest.mark.parametrize("naming", ApiKey.Naming.values)
+def test_sql_without_filters_has_no_parameters_for_which_postgresql_would_plan_again(db: None, naming: str) -> None:
+    query = hospital_queries._page((), "all", "id", Cut(FIRST, 20), naming)
+    names = {name for all_names in NAMES[naming].values() for name in all_names}  # parameters on SQLite only
+    assert set(query.params) - names == set()
+
+
 def test_counts_are_found_by_their_index(api: Api, db: None) -> None:
-    register(*(device_payload(n, device_holder=f"RS {n}") for n in range(300)))
+    register(*(device_payload(n, device_holder=f"RS {n}") for n in range(2000)))
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
