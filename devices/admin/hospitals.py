@@ -26,15 +26,22 @@ from devices.registry.hospital_fields import CONTACT_FIELDS
 from devices.values import hospital_names
 
 
+HELP_TEXTS = {
+    "phone": _("One or several numbers, such as +62 21 555 0100."),
+    "region": _("City, regency or province."),
+    "domain": _("The host name of the website, such as rs-harapan.example."),
+}
+
+
 class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     class Meta:
         model = Hospital
         fields = ("name", *CONTACT_FIELDS)
-        help_texts = {
-            "phone": _("One or several numbers, such as +62 21 555 0100."),
-            "region": _("City, regency or province."),
-            "domain": _("The host name of the website, such as rs-harapan.example."),
-        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in HELP_TEXTS.keys() & self.fields.keys():  # hospital admins get the page without a form
+            self.fields[name].help_text = HELP_TEXTS[name]
 
     def clean(self) -> None:
         super().clean()

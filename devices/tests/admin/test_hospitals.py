@@ -76,6 +76,7 @@ def test_hospital_admin_sees_the_contact_data_and_cannot_change_it(ratna: Client
     page = ratna.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
     assert all(value in page for value in CONTACT.values())
     assert 'name="address"' not in page
+    assert "City, regency or province." not in page  # a hint for the form
     assert ratna.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": "RS Harapan", "phone": "112"}).status_code == 403
 
 
