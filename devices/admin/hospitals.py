@@ -1,12 +1,11 @@
-"""The pages of the hospitals. Operators rename and merge them; hospital admins see their own."""
+"""The pages of the hospitals. Operators change and merge them; hospital admins see their own."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.formats import number_format
@@ -21,15 +20,35 @@ from devices.admin.audit_export import AuditExportMixin
 from devices.admin.base import ScopedMixin, is_operator
 from devices.admin.hospital_facts import FACTS, HospitalFactsMixin
 from devices.admin.times import show_time
-from devices.models import Channel, DeviceCount, Hospital
-from devices.registry import device_fields, hospitals
+from devices.models import Channel, Hospital, count_of_hospital
+from devices.registry import device_fields, hospital_fields, hospitals
+from devices.registry.hospital_fields import CONTACT_FIELDS
 from devices.values import hospital_names
+
+HELP_TEXTS = {
+    "phone": _("One or several numbers, such as +62 21 555 0100."),
+    "region": _("City, regency or province."),
+    "domain": _("The host name of the website, such as rs-harapan.example."),
+}
 
 
 class HospitalForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     class Meta:
         model = Hospital
-        fields = ("name",)
+        fields = ("name", *CONTACT_FIELDS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in HELP_TEXTS.keys() & self.fields.keys():  # hospital admins get the page without a form
+            self.fields[name].help_text = HELP_TEXTS[name]
+
+    def clean(self) -> None:
+        super().clean()
+        for field in self.cleaned_data.keys() & set(CONTACT_FIELDS):
+            try:
+                self.cleaned_data[field] = hospital_fields.clean_contact(field, self.cleaned_data[field])
+            except ValidationError as error:
+                self.add_error(field, error)
 
     def clean_name(self) -> str:
         name = device_fields.clean_hospital_name(self.cleaned_data["name"])
@@ -68,22 +87,20 @@ class HospitalAdmin(HospitalFactsMixin, AuditExportMixin, ScopedMixin):
     scope_field = "pk"
     changes_filter = "device_holder__id__exact"
     list_display = ("name", "devices", "hospital_admins", "registered")
-    fields = ("name", "earlier_names", "devices", *FACTS)
-    readonly_fields = fields[1:]
+    fields = ("name", "earlier_names", *CONTACT_FIELDS, "devices", *FACTS)
+    readonly_fields = ("earlier_names", "devices", *FACTS)
     search_help_text = _("Name or former name")
     search_fields = ("name", "former_names__name")
     ordering = ("name",)
     actions = ("merge",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Hospital]:
-        counts = DeviceCount.objects.filter(device_holder=OuterRef("pk"), is_total=False).order_by()
-        devices = counts.values("device_holder").annotate(sum=Sum("number")).values("sum")
         rows: QuerySet[Hospital] = super().get_queryset(request)
         admins = Count("admins", distinct=True)
-        return rows.annotate(number_of_devices=Coalesce(Subquery(devices), 0), number_of_admins=admins)
+        return rows.annotate(number_of_devices=count_of_hospital(), number_of_admins=admins)
 
     def get_fields(self, request: HttpRequest, obj: Hospital | None = None) -> Any:
-        return self.fields if obj else ("name",)
+        return self.fields if obj else ("name", *CONTACT_FIELDS)
 
     @admin.display(description=_("devices"), ordering="number_of_devices")
     def devices(self, hospital: Any) -> str:
@@ -112,11 +129,11 @@ class HospitalAdmin(HospitalFactsMixin, AuditExportMixin, ScopedMixin):
 
     def save_model(self, request: HttpRequest, obj: Hospital, form: HospitalForm, change: bool) -> None:
         by = actor.actor_from_request(request, Channel.ADMIN)
-        name = form.cleaned_data["name"]
-        if change:
-            hospitals.rename(obj, name, by)
-        else:
+        values = {field: form.cleaned_data[field] for field in ("name", *CONTACT_FIELDS)}
+        if not change:
+            name = values["name"]
             obj.pk = hospitals.get_or_create([name], by)[hospital_names.fold_name(name)].pk
+        hospitals.update(obj, values, by)
 
     @admin.action(description=_("Merge into another hospital"), permissions=["change"])
     @step_up.required(*step_up.ACTION)  # admins and API keys move, too

@@ -60,6 +60,12 @@ class DeviceNotFound(APIException):
     default_code = ErrorCode.NOT_FOUND
 
 
+class HospitalNotFound(APIException):
+    status_code = status.HTTP_404_NOT_FOUND
+    default_detail = _("Hospital not found. It does not exist, or it is outside the scope of this API key.")
+    default_code = ErrorCode.NOT_FOUND
+
+
 class EndpointNotFound(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_detail = _("There is no such endpoint. See /api/docs.")

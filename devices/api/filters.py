@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters
 
 from devices.api import mac_field
+from devices.api.hospital_queries import HospitalSelection
 from devices.api.queries import LOOKUPS, Selection
 from devices.models import Device, Hospital
 from devices.registry import device_fields
@@ -24,6 +25,7 @@ from devices.values.scope import Scope
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last year that a database can store
 ORDERINGS = [sign + field for sign in ("", "-") for field in ("id", "device_name", "updated_at")]
+HOSPITAL_ORDERINGS = [sign + field for sign in ("", "-") for field in ("id", "hospital_name", "updated_at")]
 
 
 class CleanedField(forms.Field):
@@ -62,26 +64,16 @@ def _clean_holder_name(value: object) -> str:
     return hospital_names.fold_name(device_fields.clean_holder(value) or hospital_names.NO_HOSPITAL)
 
 
-class DeviceFilter(filters.FilterSet):
+def _ordering(orderings: list[str]) -> filters.ChoiceFilter:
+    message = format_lazy(gettext_lazy("This must be one of: {choices}."), choices=", ".join(orderings))
+    choices = [(ordering, ordering) for ordering in orderings]
+    return filters.ChoiceFilter(choices=choices, error_messages={"invalid_choice": message})
+
+
+class ListFilter(filters.FilterSet):
+    """The filters of a list. Call `find_errors` first."""
+
     base_filters: dict[str, filters.Filter]
-
-    device_name = CleanedFilter(cleaner=device_fields.clean_text)
-    device_mac = CleanedFilter(cleaner=mac_field.read_mac)
-    device_type = CleanedFilter(cleaner=device_fields.clean_type)
-    device_holder = CleanedFilter(cleaner=_clean_holder_name)
-    search = CleanedFilter(cleaner=device_fields.clean_text)
-    updated_since = TimestampFilter(field_name="updated_at", lookup_expr="gte")
-    created_since = TimestampFilter(field_name="created_at", lookup_expr="gte")
-    ordering = filters.ChoiceFilter(
-        choices=[(ordering, ordering) for ordering in ORDERINGS],
-        error_messages={
-            "invalid_choice": format_lazy(gettext_lazy("This must be one of: {choices}."), choices=", ".join(ORDERINGS))
-        },
-    )
-
-    class Meta:
-        model = Device
-        fields: list[str] = []
 
     def __init__(self, data: QueryDict) -> None:
         """Keep only the filters of this request: django-filter creates a form field for each filter."""
@@ -98,9 +90,29 @@ class DeviceFilter(filters.FilterSet):
             for error in errors
         ]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values by name of the filter."""
+        return self.form.cleaned_data if self.base_filters else {}
+
+
+class DeviceFilter(ListFilter):
+    device_name = CleanedFilter(cleaner=device_fields.clean_text)
+    device_mac = CleanedFilter(cleaner=mac_field.read_mac)
+    device_type = CleanedFilter(cleaner=device_fields.clean_type)
+    device_holder = CleanedFilter(cleaner=_clean_holder_name)
+    search = CleanedFilter(cleaner=device_fields.clean_text)
+    updated_since = TimestampFilter(field_name="updated_at", lookup_expr="gte")
+    created_since = TimestampFilter(field_name="created_at", lookup_expr="gte")
+    ordering = _ordering(ORDERINGS)
+
+    class Meta:
+        model = Device
+        fields: list[str] = []
+
     def select(self, scope: Scope) -> Selection:
         """Return the devices in scope that match the filters, in the requested order. Call `find_errors` first."""
-        values = self.form.cleaned_data if self.base_filters else {}
+        values = self.values
         conditions = {name: value for name, value in values.items() if name in LOOKUPS}
         if "device_holder" in conditions:
             conditions["device_holder"] = _hospital_id(conditions["device_holder"], scope)
@@ -109,6 +121,26 @@ class DeviceFilter(filters.FilterSet):
         elif scope.hospital_ids is not None:
             conditions["hospitals"] = scope.hospital_ids
         return Selection(scope, conditions, values.get("search") or "", values.get("ordering") or "id")
+
+
+class HospitalFilter(ListFilter):
+    name = CleanedFilter(cleaner=_clean_holder_name)
+    search = CleanedFilter(cleaner=device_fields.clean_text)
+    updated_since = TimestampFilter(field_name="updated_at", lookup_expr="gte")
+    created_since = TimestampFilter(field_name="created_at", lookup_expr="gte")
+    ordering = _ordering(HOSPITAL_ORDERINGS)
+
+    class Meta:
+        model = Hospital
+        fields: list[str] = []
+
+    def select(self, scope: Scope) -> HospitalSelection:
+        """Return the hospitals in scope that match the filters, in the requested order. Call `find_errors` first."""
+        values = self.values
+        conditions = {name: value for name, value in values.items() if name in ("updated_since", "created_since")}
+        if "name" in values:
+            conditions["id"] = _hospital_id(values["name"], scope) or 0
+        return HospitalSelection(scope, conditions, values.get("search") or "", values.get("ordering") or "id")
 
 
 def _hospital_id(name: str, scope: Scope) -> int | None:

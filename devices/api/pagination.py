@@ -6,7 +6,7 @@ shift the pages, and the database finds the id in the index. In other orders, `n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import orjson
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from devices.api.queries import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut, Selection
+from devices.api.queries import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut
 from devices.api.query_params import QueryParams
 from devices.models import MAX_ID, ApiKey
 from devices.values.error_codes import ErrorCode
@@ -35,6 +35,24 @@ def parse_size(query: QueryParams) -> int:
 def size_in_link(size: int) -> dict[str, int]:
     """Return the parameter `size` of a link. A size above MAX_SIZE is the key's default, so the link omits it."""
     return {"size": size} if size <= MAX_SIZE else {}
+
+
+class Selection(Protocol):
+    """The rows of a list: devices (queries.py) or hospitals (hospital_queries.py). The id is the first field of a row.
+
+    `fetch` returns the total, None if it is not known, and the rows of the page and the next one, as JSON texts.
+    `needs_own_plan`: the query is not compiled, because its plan depends on its values.
+    """
+
+    @property
+    def is_filtered(self) -> bool: ...
+
+    @property
+    def needs_own_plan(self) -> bool: ...
+
+    def fetch(self, cut: Cut, naming: str, **position: int | None) -> tuple[int | None, list[str]]: ...
+
+    def count(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +99,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page: its devices as JSON objects, the number of devices in all pages, and the neighboring pages."""
+    """One page: its rows as JSON objects, the number of rows in all pages, and the neighboring pages."""
 
     request: HttpRequest
     position: Position
@@ -121,7 +139,7 @@ class Page:
         return orjson.Fragment(f"[{','.join(self.rows)}]")
 
     def _id(self, place: int) -> int:
-        return int(orjson.loads(self.rows[place])["id"])
+        return int(next(iter(orjson.loads(self.rows[place]).values())))
 
     def _total_pages(self) -> int:
         return -(-self.total // self.position.size)

@@ -8,16 +8,18 @@ set of parameter names. A search, and each query whose plan depends on its value
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Model, Q, QuerySet
 
 from devices.api.device_json import DeviceJSON
 from devices.db import expressions, queries
 from devices.db.compiled import CompiledQuery, Parameter, one_row
 from devices.models import Device, DeviceCount, DeviceQuerySet
 from devices.values.scope import Scope
+
+Row = TypeVar("Row", bound=Model)
 
 FIRST, AFTER, BEFORE, PLACE, OFFSET = "first", "after", "before", "place", "offset"
 
@@ -51,20 +53,20 @@ class Cut:
     size: int
     offset: int = 0
 
-    def of(self, devices: DeviceQuerySet, position: Mapping[str, Any], total: Any = None) -> DeviceQuerySet:
-        """Return the devices of the page, and the next one if there is one. Values in `position` can be Parameters."""
-        devices = self.beginning(devices, position)
+    def of(self, rows: QuerySet[Row], position: Mapping[str, Any], total: Any = None) -> QuerySet[Row]:
+        """Return the rows of the page, and the next one if there is one. Values in `position` can be Parameters."""
+        rows = self.beginning(rows, position)
         if self.kind == PLACE:
-            devices = devices.filter(pk__gte=expressions.NthId(devices, total))
-        return devices[self.offset : self.offset + self.size + 1]
+            rows = rows.filter(pk__gte=expressions.NthId(rows, total))
+        return rows[self.offset : self.offset + self.size + 1]
 
-    def beginning(self, devices: DeviceQuerySet, position: Mapping[str, Any]) -> DeviceQuerySet:
-        """Return the devices after or before the id of the position, in the order in which the page is read."""
+    def beginning(self, rows: QuerySet[Row], position: Mapping[str, Any]) -> QuerySet[Row]:
+        """Return the rows after or before the id of the position, in the order in which the page is read."""
         if self.kind == AFTER:
-            return devices.filter(pk__gt=position["after"])
+            return rows.filter(pk__gt=position["after"])
         if self.kind == BEFORE:
-            return devices.filter(pk__lt=position["before"]).order_by("-id")
-        return devices
+            return rows.filter(pk__lt=position["before"]).order_by("-id")
+        return rows
 
 
 @dataclass(frozen=True)

@@ -98,17 +98,21 @@ def exception_response(error: APIException) -> HttpResponse:
 
 
 def error_response(
-    problems: Sequence[FieldError], code: int, names: Mapping[str, str] | None = None, wait: int | None = None
+    problems: Sequence[FieldError],
+    code: int,
+    names: Mapping[str, str] | None = None,
+    wait: int | None = None,
+    **more: Any,
 ) -> HttpResponse:
     """Return an error response. The message of a single error is also the message of the response.
 
-    `wait` is the number of seconds for Retry-After.
+    `wait` is the number of seconds for Retry-After. `more` are further fields of the envelope.
     """
     message = problems[0].message
     if len(problems) > 1:
         message = _("The request has %(count)d errors; nothing was changed. See errors.") % {"count": len(problems)}
     response = _response(
-        code, _body(code, message, []) | {"errors": serialize_errors(problems, names or {}, indexed=True)}
+        code, _body(code, message, []) | {"errors": serialize_errors(problems, names or {}, indexed=True)} | more
     )
     if wait:
         response["Retry-After"] = str(wait)

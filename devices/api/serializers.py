@@ -100,6 +100,10 @@ def _timestamp(text: str, **options: Any) -> serializers.IntegerField:
     return serializers.IntegerField(min_value=0, max_value=MAX_ID, help_text=help_text, **options)
 
 
+def _contact(example: str, limit: int, text: str) -> Text:
+    return Text({"maxLength": limit, "examples": [example]}, help_text=f"{text} Empty if the operator has not set it.")
+
+
 class DeviceSerializer(serializers.Serializer[Any]):
     """A medical device."""
 
@@ -141,6 +145,34 @@ class RegisteredDeviceSerializer(DeviceSerializer):
 
 
 CURSOR = {"pattern": patterns.CURSOR, "examples": ["AxskM3BqivzGeYjOb-14etiYwUutyz7Gqu2M7YaUhH1-hCbs3L4MM4X1ZAmu"]}
+
+
+class HospitalSerializer(serializers.Serializer[Any]):
+    """A hospital."""
+
+    hospital_id = _id(help_text="Assigned by the registry, and never reused.")
+    hospital_name = _name("RS Sentosa", help_text="The current name. Devices have it in `device_holder`.")
+    device_count = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_ID,
+        help_text="Exact number of devices of the hospital. Retired devices do not count.",
+    )
+    address = _contact("Jalan Melati 5, Bandung", 500, "Postal address.")
+    email = _contact("info@rs-sentosa.example", 254, "Email address.")
+    phone = _contact("+62 22 555 0100", 50, "One or several phone numbers.")
+    region = _contact("Jawa Barat", 100, "City, regency or province.")
+    domain = _contact("rs-sentosa.example", 253, "Host name of the website.")
+    created_at = _timestamp("Time of the registration.")
+    updated_at = _timestamp(
+        "Time of the last change of the name or of the contact data. A change of `device_count` does not change it."
+    )
+
+
+class HospitalReferenceSerializer(serializers.Serializer[Any]):
+    """A hospital that has replaced another one."""
+
+    hospital_id = _id(help_text="Send it to `GET /api/hospital/{hospital_id}`.")
+    hospital_name = _name("RS Sentosa", help_text="The current name.")
 
 
 class ChangeSerializer(serializers.Serializer[Any]):
@@ -201,8 +233,8 @@ class Pagination(serializers.Serializer[Any]):
         min_value=settings.API_FIRST_PAGE,
         help_text="Number of this page; null on a page that was requested with `after` or `before`.",
     )
-    size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum devices per page.")
-    total = serializers.IntegerField(min_value=0, help_text="Exact number of matching devices.")
+    size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum items per page.")
+    total = serializers.IntegerField(min_value=0, help_text="Exact number of matching items.")
     total_pages = serializers.IntegerField(min_value=0, help_text="Number of pages of this size.")
     after = _neighbor("after", "next")
     before = _neighbor("before", "previous")
@@ -260,6 +292,18 @@ PreconditionFailedResponse = _envelope(
     "The device has changed since the version in `If-Match`. `data` is the device as it is now.",
     data=DeviceSerializer(),
     errors=ApiError(many=True),
+)
+
+HospitalResponse = _envelope("HospitalResponse", "A response with one hospital.", data=HospitalSerializer())
+HospitalListResponse = _envelope(
+    "HospitalListResponse", "A page of hospitals.", data=HospitalSerializer(many=True), pagination=Pagination()
+)
+MergedHospitalResponse = _envelope(
+    "MergedHospitalResponse",
+    "The hospital was merged into `successor`.",
+    data=_no_data(),
+    errors=ApiError(many=True),
+    successor=HospitalReferenceSerializer(),
 )
 
 

@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from devices.api.views.changes import ChangeViewSet
 from devices.api.views.devices import ApiNotFound, DeviceViewSet
+from devices.api.views.hospitals import HospitalViewSet
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
@@ -14,6 +15,8 @@ routes = {
     "device/<int:id_device>": DeviceViewSet.as_view(
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
     ),
+    "hospitals": HospitalViewSet.as_view({"get": "list"}),
+    "hospital/<int:hospital_id>": HospitalViewSet.as_view({"get": "retrieve"}),
     "schema": SpectacularJSONAPIView.as_view(),
     "docs": SpectacularSwaggerSplitView.as_view(url="/api/schema"),
 }

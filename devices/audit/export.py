@@ -25,7 +25,7 @@ BATCH_SIZE = 500
 
 VALUES = {  # exported columns of each history
     Device: ("device_name", "device_mac", "device_type", "device_holder_id"),
-    Hospital: ("name",),
+    Hospital: ("name", "address", "email", "phone", "region", "domain"),
     ApiKey: (
         *("name", "prefix", "all_hospitals", "hospital_ids", "read_only", "naming", "unknown_holder"),
         *("allowed_networks", "sandbox", "legacy", "expires_at", "revoked_at"),

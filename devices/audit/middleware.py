@@ -12,7 +12,7 @@ from devices.audit.denials import record_denial
 from devices.models import ApiKey
 
 DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
-BY_ID = {"id_device", "object_id", "upload_id"}  # route parameters with the id of an object
+BY_ID = {"id_device", "hospital_id", "object_id", "upload_id"}  # route parameters with the id of an object
 
 
 class AuditMiddleware(MiddlewareMixin):

@@ -86,7 +86,16 @@ class CompiledQuery:
 JOIN_LINES = {"postgresql": r"string_agg(line, E'\n')", "sqlite": "group_concat(line, char(10))"}
 
 
-def one_row(total: "models.QuerySet[Any, Any] | None", page: "models.QuerySet[Any, Any]") -> CompiledQuery:
+def count(rows: "models.QuerySet[Any, Any]") -> CompiledQuery:
+    """Return a query for the number of these rows."""
+    query = CompiledQuery(rows.order_by().values_list("pk"), raw=True)
+    query.sql = f"SELECT count(*) FROM ({query.sql}) AS counted"
+    return query
+
+
+def one_row(
+    total: "CompiledQuery | models.QuerySet[Any, Any] | None", page: "models.QuerySet[Any, Any]"
+) -> CompiledQuery:
     """Return a query of one row: the total, or null if there is none, and the column `line` of the page.
 
     The lines are joined with line feeds. The text is empty if the page has no rows.
@@ -94,7 +103,7 @@ def one_row(total: "models.QuerySet[Any, Any] | None", page: "models.QuerySet[An
     query = CompiledQuery(page, raw=True)
     number, params = "NULL", ()
     if total is not None:
-        counted = CompiledQuery(total, raw=True)
+        counted = total if isinstance(total, CompiledQuery) else CompiledQuery(total, raw=True)
         number, params = f"coalesce(({counted.sql}), 0)", counted.params
     joined = JOIN_LINES[connection.vendor]
     query.sql = f"SELECT {number}, coalesce({joined}, '') FROM ({query.sql}) AS page"

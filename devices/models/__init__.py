@@ -14,8 +14,8 @@ from devices.models.api_keys import (
     validate_rate,
 )
 from devices.models.audit import AuditEvent, AuditRetention
-from devices.models.counts import DeviceCount
-from devices.models.devices import Device, DeviceQuerySet, contains_text, search_condition
+from devices.models.counts import DeviceCount, count_of_hospital
+from devices.models.devices import CLOCK_STEP, Device, DeviceQuerySet, contains_text, search_condition
 from devices.models.fields import MAX_ID, now_ms
 from devices.models.history import DEPARTED, HOLDER_CHANGED, ChangeFeed, Channel
 from devices.models.hospitals import Hospital, HospitalAlias, changes_in_scope

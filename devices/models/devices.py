@@ -15,14 +15,13 @@ from devices.db import expressions
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.models.fields import now_ms
 from devices.models.history import DEPARTED, DeviceHistoricalRecords, DeviceHistoryContext
-from devices.models.hospitals import Hospital, HospitalAlias
+from devices.models.hospitals import MAX_WORDS, Hospital, HospitalAlias
 from devices.values import mac
 from devices.values.device_types import DeviceType
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
-MAX_WORDS = 8  # of a search; the rest of a longer text counts as one word
 MIN_MAC_PART = 4  # characters of one of several words; the 2 of “Cuff 2” is in most MAC addresses
 CLOCK_STEP = timedelta(milliseconds=1)  # `updated_at` increases with every change, even if the clock is set back
 

@@ -17,6 +17,8 @@ from devices.values.hospital_names import NO_HOSPITAL, fold_name
 from devices.values.normalization import MAX_LENGTH
 from devices.values.scope import Scope
 
+MAX_WORDS = 8  # of a search; the rest of a longer text counts as one word
+
 
 class HospitalQuerySet(models.QuerySet["Hospital"]):
     def by_name(self, names: Iterable[str]) -> dict[str, "Hospital"]:
@@ -47,6 +49,22 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
 
     def in_scope(self, scope: Scope) -> Self:
         return self if scope.hospital_ids is None else self.filter(pk__in=scope.hospital_ids)
+
+    def without_sandbox(self) -> Self:
+        """Return the hospitals without the sandbox. Only the keys of the sandbox can see it in the API."""
+        return self.filter(sandbox=False)
+
+    def search(self, text: str) -> Self:
+        """Return the hospitals with every word of the normalized text in their name or in a former name.
+
+        The words can be in any order. Case is ignored.
+        """
+        found = self
+        for word in text.split(" ", MAX_WORDS - 1):
+            part = fold_name(word)
+            former = HospitalAlias.objects.filter(name_folded__contains=part).values("hospital_id")
+            found = found.filter(Q(name_folded__contains=part) | Q(pk__in=former))
+        return found
 
 
 class Hospital(models.Model):

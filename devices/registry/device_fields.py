@@ -36,10 +36,12 @@ REQUIRED_FIELDS = ("device_name", "device_mac", "device_type")
 normalize = normalization.normalize
 
 
-def clean_text(value: object) -> str:
+def clean_text(value: object, limit: int = MAX_LENGTH) -> str:
     """Return the normalized text: 1–255 characters in one line, without invisible or private-use characters.
 
     An integer is read as its digits.
+
+    limit: the maximum length, if it is not 255.
 
     Raises:
         ValidationError: with an ErrorCode.
@@ -47,8 +49,8 @@ def clean_text(value: object) -> str:
     text = normalize(value if isinstance(value, str) else _read_integer(value))
     if not text:
         raise ValidationError(_("This field must not be empty."), ErrorCode.BLANK)
-    if len(text) > MAX_LENGTH:
-        numbers = {"limit": MAX_LENGTH, "length": len(text)}
+    if len(text) > limit:
+        numbers = {"limit": limit, "length": len(text)}
         message = _("This has %(length)d characters. The maximum is %(limit)d.")
         raise ValidationError(message, ErrorCode.MAX_LENGTH, numbers)
     if not (text.isascii() and text.isprintable()) and normalization.is_rejected(text):

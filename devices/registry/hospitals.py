@@ -1,4 +1,4 @@
-"""Find, register, rename and merge hospitals. The former names of a hospital stay valid as aliases (decision 8).
+"""Find, register, change and merge hospitals. The former names of a hospital stay valid as aliases (decision 8).
 
 Existing clients continue to send the old names. Without aliases, the first device that they register after a rename or
 a merge would create a new hospital with the old name.
@@ -15,7 +15,7 @@ from devices.db import bulk, expressions, locks
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.db.transactions import atomic_with_retry
 from devices.history import recording
-from devices.models import ApiKey, Device, Hospital, HospitalAlias, now_ms
+from devices.models import CLOCK_STEP, ApiKey, Device, Hospital, HospitalAlias, now_ms
 from devices.values.error_codes import AdminErrorCode
 from devices.values.errors import UNIQUE, FieldError, ValidationFailed
 from devices.values.hospital_names import fold_name
@@ -43,29 +43,56 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
     return known | {folded: Hospital(name=wanted[folded], name_folded=folded) for folded in missing}
 
 
-@atomic_with_retry
 def rename(hospital: Hospital, name: str, actor: Actor) -> None:
-    """Rename the hospital. The old name becomes an alias.
+    """Rename the hospital: see `update`."""
+    update(hospital, {"name": name}, actor)
 
-    The history of its devices gets an entry too, so that clients of the change feed receive the new name.
+
+@atomic_with_retry
+def update(hospital: Hospital, values: Mapping[str, str], actor: Actor) -> None:
+    """Change the name or the contact data of the hospital, and record its history.
+
+    values: normalized texts by field: `name`, and the fields of hospital_fields.CONTACT_FIELDS. Others stay unchanged.
+
+    The old name becomes an alias. The history of the devices gets an entry too, so that clients of the change feed
+    receive the new name.
 
     Raises:
         ValidationFailed: another hospital has or had the name, or the hospital has been merged in the meantime.
     """
     locks.acquire_registry_lock()
     [hospital] = _lock([hospital.pk])
-    if hospital.name == name:
+    changed = {field: value for field, value in values.items() if value != getattr(hospital, field)}
+    if not changed:
         return
-    other = Hospital.objects.by_name([fold_name(name)]).get(fold_name(name))
+    if "name" in changed:
+        changed["name_folded"] = fold_name(changed["name"])
+        _release_name(hospital, changed["name_folded"])
+    updated_at = max(now_ms(), hospital.updated_at + CLOCK_STEP)
+    Hospital.objects.filter(pk=hospital.pk).update(**changed, updated_at=updated_at)
+    recording.record(Hospital, [hospital.pk], recording.CHANGED, actor)
+    if "name" in changed:
+        device_ids = Device.objects.filter(device_holder=hospital).lock()
+        recording.record(Device, device_ids, recording.CHANGED, actor)
+
+
+def _release_name(hospital: Hospital, folded: str) -> None:
+    """Make the current name of the hospital an alias, because it gets the name with this folded form.
+
+    If the new name is an alias of the hospital, the row gets the old name. It keeps the id of a merged hospital, whose
+    history would otherwise be lost.
+
+    Raises:
+        ValidationFailed: another hospital has or had the new name.
+    """
+    other = Hospital.objects.by_name([folded]).get(folded)
     if other and other != hospital:
         raise ValidationFailed([FieldError("name", UNIQUE, NAME_IN_USE % {"name": other.name})])
-    if hospital.name_folded != fold_name(name):
-        hospital.former_names.filter(name_folded=fold_name(name)).delete()
-        hospital.former_names.create(name=hospital.name, name_folded=hospital.name_folded)
-    Hospital.objects.filter(pk=hospital.pk).update(name=name, name_folded=fold_name(name), updated_at=now_ms())
-    recording.record(Hospital, [hospital.pk], recording.CHANGED, actor)
-    device_ids = Device.objects.filter(device_holder=hospital).lock()
-    recording.record(Device, device_ids, recording.CHANGED, actor)
+    if hospital.name_folded == folded:
+        return
+    old = {"name": hospital.name, "name_folded": hospital.name_folded}
+    if not hospital.former_names.filter(name_folded=folded).update(**old):
+        hospital.former_names.create(**old)
 
 
 @atomic_with_retry

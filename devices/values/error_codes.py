@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     RETIRED = "retired"
     CURSOR_TOO_OLD = "cursor_too_old"
+    MERGED = "merged"
     # Headers of concurrency control and safe retries
     ETAG = "etag"
     IF_MATCH_NOT_SUPPORTED = "if_match_not_supported"

@@ -12,7 +12,7 @@ REFERENCE: Mapping[str, Mapping[ErrorCode, ErrorInfo]] = {
     "HTTP request": requests.HTTP,
     "Body": requests.BODY,
     "Fields and parameters": data.VALUES,
-    "Devices and the change feed": data.DEVICES,
+    "Devices, hospitals and the change feed": data.DEVICES,
     "Conditional requests and safe retries": data.HEADERS,
     "Server": data.SERVER,
 }

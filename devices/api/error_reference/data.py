@@ -163,9 +163,12 @@ DEVICES = {
     ErrorCode.NOT_FOUND: ErrorInfo(
         404,
         "null",
-        ("Device not found. It does not exist, or it is outside the scope of this API key.",),
-        "No device has this id or MAC address, or it belongs to a hospital outside the scope of the key.",
-        "Check the id and the environment. A key for one hospital finds the devices of this hospital only.",
+        (
+            "Device not found. It does not exist, or it is outside the scope of this API key.",
+            "Hospital not found. It does not exist, or it is outside the scope of this API key.",
+        ),
+        "No device has this id or MAC address, or no hospital has this id; or it is outside the scope of the key.",
+        "Check the id and the environment. A key for one hospital finds this hospital and its devices only.",
     ),
     ErrorCode.RETIRED: ErrorInfo(
         410,
@@ -184,6 +187,14 @@ DEVICES = {
         "The change feed does not have the changes after this cursor: the operator removed old changes or restored a "
         "backup, or the cursor belongs to a key with another scope.",
         "Delete your copy, and start again without `since`. Store the cursor together with the base URL and the key.",
+    ),
+    ErrorCode.MERGED: ErrorInfo(
+        410,
+        "null",
+        ("This hospital was merged into {name} (hospital_id {id}). Use that hospital instead.",),
+        "An operator merged this hospital into another one, for example because it was registered twice. The other "
+        "hospital has its devices now.",
+        "Replace the id in your application by the `hospital_id` in `successor` of the response.",
     ),
 }
 HEADERS = {

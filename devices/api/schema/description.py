@@ -28,5 +28,6 @@ Formats of strings:
 
 TAGS = [
     {"name": "Devices", "description": "List, read, register, update and retire devices."},
+    {"name": "Hospitals", "description": "List and read hospitals."},
     {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
 ]

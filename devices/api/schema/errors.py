@@ -33,10 +33,10 @@ def _error(
     return FieldError(field, code, REFERENCE[code].messages[variant].format(**values), item)
 
 
-def _example(name: str, *errors: FieldError) -> OpenApiExample:
-    """Return an example of the response to these errors, which have the same status."""
+def _example(name: str, *errors: FieldError, **more: object) -> OpenApiExample:
+    """Return an example of the response to these errors, which have the same status, with further fields."""
     with override("en"):
-        response = error_response(errors, REFERENCE[ErrorCode(errors[0].code)].status)
+        response = error_response(errors, REFERENCE[ErrorCode(errors[0].code)].status, **more)
     return OpenApiExample(name, orjson.loads(response.content))
 
 
@@ -158,6 +158,23 @@ CHANGE_FEED = {
     410: ErrorDescription(
         "The cursor is too old, or belongs to another scope. Delete your copy and start again without `since`.",
         [_example("Cursor too old", _error(ErrorCode.CURSOR_TOO_OLD))],
+    ),
+}
+
+HOSPITAL = {
+    404: ErrorDescription(
+        "The hospital does not exist, or it is outside the scope of the API key.",
+        [_example("No such hospital", _error(ErrorCode.NOT_FOUND, variant=1))],
+    ),
+    410: ErrorDescription(
+        "The hospital was merged into another one in the scope of the API key: see `successor`.",
+        [
+            _example(
+                "Merged hospital",
+                _error(ErrorCode.MERGED, name="RS Sentosa", id=3),
+                successor={"hospital_id": 3, "hospital_name": "RS Sentosa"},
+            )
+        ],
     ),
 }
 

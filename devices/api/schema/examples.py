@@ -117,3 +117,19 @@ NO_CHANGES = success(
     "Changes returned.",
     pagination={"size": 20, "cursor": CURSORS[1], "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=20"},
 )
+
+SENTOSA = {
+    "hospital_id": 3,
+    "hospital_name": "RS Sentosa",
+    "device_count": 2,
+    "address": "Jalan Melati 5, Bandung",
+    "email": "info@rs-sentosa.example",
+    "phone": "+62 22 555 0100",
+    "region": "Jawa Barat",
+    "domain": "rs-sentosa.example",
+    "created_at": REGISTERED_AT,
+    "updated_at": UPDATED_AT,
+}
+ONE_PAGE = {"page": 1, "size": 20, "total": 1, "total_pages": 1, "next": None, "previous": None}
+HOSPITAL_FOUND = success("Hospital", SENTOSA, "Hospital returned.")
+HOSPITALS_FOUND = success("Hospitals", [SENTOSA], "Hospitals returned.", pagination=ONE_PAGE)

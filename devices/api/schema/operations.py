@@ -23,14 +23,17 @@ from devices.api.serializers import (
     DeviceResponse,
     DeviceSerializer,
     EmptyResponse,
+    HospitalListResponse,
+    HospitalResponse,
     IdentifiedDeviceSerializer,
+    MergedHospitalResponse,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEVICES, CHANGE_FEED = "Devices", "Change feed"
+DEVICES, CHANGE_FEED, HOSPITALS = "Devices", "Change feed", "Hospitals"
 EVERYWHERE = (400, 401, 405, 429, 500, 503)
 ON_ONE_DEVICE = (404, 410)
 ON_WRITE = (403, 409, 413, 415, 422)
@@ -54,16 +57,18 @@ def _operation(
     responses: Mapping[int, OpenApiResponse],
     statuses: Sequence[int] = (),
     special: Mapping[int, ErrorDescription] | None = None,
+    bodies: Mapping[int, Any] | None = None,
     **more: Any,
 ) -> Callable[[F], F]:
     """Document an operation that can return the errors EVERYWHERE and those with the given statuses.
 
-    `special` describes errors whose meaning differs from that in `errors.ERRORS`.
+    `special` describes errors whose meaning differs from that in `errors.ERRORS`. `bodies` has the responses of errors
+    with further fields, by status.
     """
     described = errors.ERRORS | dict(special or {})
     failures = {
         status: OpenApiResponse(
-            PreconditionFailedResponse if status == 412 else ApiErrorResponse,
+            {412: PreconditionFailedResponse, **(bodies or {})}.get(status, ApiErrorResponse),
             described[status].description,
             described[status].examples,
         )
@@ -247,4 +252,36 @@ documented_changes = _operation(
     description="Returns the changes of the devices in the scope of the API key, in an order that never changes. "
     "Follow `pagination.next`: no change is skipped or repeated. For a key of one hospital, a device that leaves the "
     "hospital is `deleted`, and a device that arrives is `created`.",
+)
+
+documented_hospitals = extend_schema_view(
+    list=_operation(
+        "getAllHospitals",
+        [*parameters.HOSPITAL_LIST, *parameters.READ],
+        {
+            200: _success(
+                HospitalListResponse,
+                "A page of hospitals. `data` is empty if no hospital matches.",
+                examples.HOSPITALS_FOUND,
+            ),
+            304: NOT_MODIFIED,
+        },
+        special=errors.LIST,
+        tags=[HOSPITALS],
+        summary="List hospitals",
+        description="Returns the hospitals in the scope of the API key, by ascending id. To read each hospital exactly "
+        "once, follow `pagination.next` from the first page until it is null. Filters can be combined.",
+    ),
+    retrieve=_operation(
+        "getHospital",
+        [parameters.HOSPITAL_ID, *parameters.IGNORED_PAGINATION, *parameters.READ],
+        {200: _success(HospitalResponse, "The hospital.", examples.HOSPITAL_FOUND), 304: NOT_MODIFIED},
+        ON_ONE_DEVICE,
+        errors.HOSPITAL,
+        {410: MergedHospitalResponse},
+        tags=[HOSPITALS],
+        summary="Read a hospital",
+        description="Returns 410 for a hospital that was merged into another one in the scope of the API key, and 404 "
+        "if the hospital does not exist or is outside the scope.",
+    ),
 )

@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter
 
-from devices.api.filters import MAX_MILLISECONDS, ORDERINGS
-from devices.api.pagination import MAX_PAGE, MAX_SIZE
+from devices.api.filters import HOSPITAL_ORDERINGS, MAX_MILLISECONDS, ORDERINGS
+from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
 from devices.api.schema import patterns
 from devices.api.serializers import DeviceTypeField
 from devices.models import IDEMPOTENCY_KEY_LENGTH, MAX_ID
@@ -236,6 +236,46 @@ LIST = [
         _int64(1635821282937, 0, MAX_MILLISECONDS),
     ),
     ordering(*ORDERINGS),
+]
+HOSPITAL_ID = OpenApiParameter(
+    "hospital_id",
+    _int64(3, 1, MAX_ID),
+    OpenApiParameter.PATH,
+    description="The `hospital_id` of the hospital.",
+)
+HOSPITAL_LIST = [
+    *(parameter for parameter in LIST if parameter.name in ("page", "size")),
+    _query(
+        "after",
+        "Return hospitals with greater ids. `pagination.next` contains it: follow that URL to skip no hospital.",
+        _int64(20, 0, MAX_ID),
+    ),
+    _query(
+        "before",
+        "Return the page of hospitals with smaller ids that ends here. `pagination.previous` contains it.",
+        _int64(21, 0, MAX_ID),
+    ),
+    _query(
+        "name",
+        "The hospital that has, or had, exactly this name, in any case.",
+        _string("RS Sentosa", **DISPLAY_NAME),
+    ),
+    _query(
+        "search",
+        "Words that are each a part of the name or of a former name, in any case. Empty: all hospitals.",
+        _string("sentosa", format=patterns.SEARCH_TEXT),
+    ),
+    _query(
+        "updated_since",
+        "Hospitals that were changed at or after this time. Unix time in milliseconds.",
+        _int64(1635821282937, 0, MAX_MILLISECONDS),
+    ),
+    _query(
+        "created_since",
+        "Hospitals that were registered at or after this time. Unix time in milliseconds.",
+        _int64(1635821282937, 0, MAX_MILLISECONDS),
+    ),
+    ordering(*HOSPITAL_ORDERINGS),
 ]
 CHANGES = [
     _query(

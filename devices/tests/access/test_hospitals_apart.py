@@ -44,6 +44,14 @@ API_PATHS = [
     "/api/device/{retired}",
     CHANGES,
     f"{CHANGES}?since=now&wait=1",
+    "/api/hospitals",
+    "/api/hospitals?search=harapan",
+    "/api/hospitals?name=RS%20Harapan",
+    "/api/hospitals?name=RS%20Baru",
+    "/api/hospitals?ordering=-updated_at&size=1&page=2",
+    "/api/hospitals?after=0&size=1",
+    "/api/hospitals?updated_since=0",
+    "/api/hospital/{hospital}",
 ]
 PAGES = [
     "/admin/",
@@ -195,6 +203,23 @@ def test_queries_are_the_same_for_a_filter_with_foreign_values(
 
     queries_of(missing)
     assert queries_of(foreign) == queries_of(missing)
+
+
+def test_queries_are_the_same_for_a_foreign_a_merged_and_a_missing_hospital(
+    api_b: Api, rs_a: Hospital, rs_b: Hospital
+) -> None:
+    citra, former = (hospitals.get_or_create([name], SYSTEM)[name.lower()] for name in ("RS Citra", "RS Lama"))
+    hospitals.merge([former], rs_a, SYSTEM)
+
+    def queries_of(api: Api, path: str) -> list[str]:
+        return shapes(lambda: api.get(f"/api/hospital{path}"))
+
+    for api in (api_b, Api(issue("several", hospitals=[rs_b, citra]).text)):
+        queries_of(api, "/1")
+        queries = [queries_of(api, f"/{pk}") for pk in (rs_a.pk, former.pk, 987_654)]
+        assert queries[0] == queries[1] == queries[2]
+        for query in ("s?name=RS%20Harapan", "s?name=RS%20Lama", "s?search=harapan"):
+            assert queries_of(api, query) == queries_of(api, query.split("=")[0] + "=jauh")
 
 
 def test_queries_are_the_same_for_a_search_of_foreign_values_in_the_admin(sari: Client, ids: dict[str, int]) -> None:

@@ -39,6 +39,47 @@ def test_a_hospital_is_renamed(operator: Client, rs_a: Hospital) -> None:
     assert "RS Harapan" in operator.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
 
 
+CONTACT = {
+    "address": "Jalan Melati 5, Bandung",
+    "email": "info@rs-harapan.example",
+    "phone": "+62 22 555 0100",
+    "region": "Jawa Barat",
+    "domain": "rs-harapan.example",
+}
+
+
+def test_operator_edits_the_contact_data(operator: Client, rs_a: Hospital) -> None:
+    path = f"{HOSPITALS}{rs_a.pk}/change/"
+    form = {"name": "RS Harapan", **CONTACT, "domain": "RS-Harapan.example."}
+    assert operator.post(path, form).status_code == 302
+    assert Hospital.objects.filter(**CONTACT).exists()
+    change = Hospital.history.get(history_type="~")
+    assert (change.history_user.username, change.phone) == ("operator", CONTACT["phone"])
+    assert operator.post(path, {"name": "RS Harapan"}).status_code == 302
+    assert Hospital.objects.filter(**dict.fromkeys(CONTACT, "")).exists()
+
+
+def test_hospital_is_added_with_its_contact_data(operator: Client) -> None:
+    operator.post(f"{HOSPITALS}add/", {"name": "RS Baru", **CONTACT})
+    assert Hospital.objects.get(name="RS Baru", **CONTACT)
+
+
+def test_invalid_contact_data_is_reported_at_each_field(operator: Client, rs_a: Hospital) -> None:
+    form = {"name": "RS Harapan", "email": "info", "phone": "call", "domain": "https://rs.example"}
+    response = operator.post(f"{HOSPITALS}{rs_a.pk}/change/", form)
+    assert set(response.context["adminform"].form.errors) == {"email", "phone", "domain"}
+    assert Hospital.history.count() == 1
+
+
+def test_hospital_admin_sees_the_contact_data_and_cannot_change_it(ratna: Client, rs_a: Hospital) -> None:
+    hospitals.update(rs_a, CONTACT, SYSTEM)
+    page = ratna.get(f"{HOSPITALS}{rs_a.pk}/change/").content.decode()
+    assert all(value in page for value in CONTACT.values())
+    assert 'name="address"' not in page
+    assert "City, regency or province." not in page  # a hint for the form
+    assert ratna.post(f"{HOSPITALS}{rs_a.pk}/change/", {"name": "RS Harapan", "phone": "112"}).status_code == 403
+
+
 @pytest.mark.parametrize("name", [" ", "rs SEHAT", "Unknown"])
 @pytest.mark.parametrize("page", ["add", "change"])
 def test_invalid_hospital_name_is_reported_at_its_field(

@@ -50,6 +50,13 @@ def test_foreign_and_missing_id_are_recorded_in_the_same_way(
         assert event.details == {"method": method, "route": "api/device/<int:id_device>"}
 
 
+def test_foreign_and_missing_hospital_ids_are_recorded_in_the_same_way(api_a: Api, rs_b: Hospital) -> None:
+    for pk in (rs_b.pk, 4711):
+        assert api_a.get(f"/api/hospital/{pk}").status_code == 404
+        [event] = recorded(Action.OUT_OF_SCOPE)
+        assert event.details == {"method": "GET", "route": "api/hospital/<int:hospital_id>"}
+
+
 def test_an_id_in_the_body_is_recorded_too(api_a: Api, devices: dict[str, Device]) -> None:
     assert api_a.put("/api/device", device_payload(9, id=devices["b"].pk)).status_code == 404
     assert len(recorded(Action.OUT_OF_SCOPE)) == 1

@@ -123,6 +123,15 @@ def test_trail_of_a_hospital_includes_merged_hospitals(
     assert len(exported(tmp_path, "--hospital", "RS Harapan")) > 10
 
 
+def test_trail_of_a_hospital_has_changes_of_its_contact_data(tmp_path: Path, rs_a: Hospital) -> None:
+    hospitals.update(rs_a, {"phone": "+62 22 555 0100", "domain": "rs.example"}, SYSTEM)
+    entry = exported(tmp_path, "--hospital", "rs harapan")[-1]
+    assert (entry["before"], entry["after"]) == (
+        {"phone": "", "domain": ""},
+        {"phone": "+62 22 555 0100", "domain": "rs.example"},
+    )
+
+
 def test_trail_is_limited_by_days(tmp_path: Path) -> None:
     with days_ago(10):
         [device] = register(device_payload(1))

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from devices import registry
 from devices.access.actor import IMPORT, SYSTEM
 from devices.accounts import sandbox
-from devices.api import queries
+from devices.api import hospital_queries, queries
 from devices.api.views import devices
 from devices.db import bulk, expressions
 from devices.history import recording
@@ -79,6 +79,9 @@ def run_everything(
         registry.transfer(Device.objects.filter(pk__in=ids[:SOME]), rs_b, SYSTEM)
         registry.retire(Device.objects.filter(pk__in=ids[-SOME:]), SYSTEM)
         registry.restore(ids[-5:], SYSTEM)
+        several = Api(issue("several", hospitals=list(Hospital.objects.all()[:SOME])).text)
+        for path in (f"device/{ids[0]}", "hospitals", "hospitals?ordering=hospital_name", f"hospital/{rs_a.pk}"):
+            several.get(f"/api/{path}")
         hospitals.rename(rs_a, "RS Lain", SYSTEM)
         api.post("/api/devices", [device_payload(n, device_holder="rs harapan") for n in range(30_000, 30_000 + SOME)])
         hospitals.merge([rs_a], rs_b, SYSTEM)
@@ -169,7 +172,8 @@ def test_every_statement_with_a_list_is_explained(
     for module, names in LIST_FUNCTIONS.items():
         for name in names:
             monkeypatch.setattr(module, name, tracked(getattr(module, name)))
-    hospitals._by_current_name.cache_clear()
+    for compiled in (hospitals._by_current_name, hospital_queries._page, hospital_queries._detail, devices._detail):
+        compiled.cache_clear()
     recording._copy_query.cache_clear()
     queries._compiled.cache_clear()
     devices._detail.cache_clear()

@@ -107,7 +107,7 @@ def is_failure(_context: Any, failure: Exception, case: Any, response: Any) -> b
     if isinstance(failure, UseAfterFree):
         return failure.deleted_case_id not in dry_runs
     if isinstance(failure, EnsureResourceAvailability):
-        return case.path_parameters["id_device"] not in (None, "null")
+        return case.path_parameters.get("id_device") not in (None, "null")
     if isinstance(failure, RejectedPositiveData):
         return not {error["code"] for error in response.json()["errors"]} <= CODES_BEYOND_THE_SCHEMA
     if isinstance(failure, AcceptedNegativeData):

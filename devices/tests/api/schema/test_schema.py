@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 import cexup
+from devices.models import Hospital
 from devices.tests.support.client import Api
 from devices.tests.support.factories import device_payload
 from devices.values.normalization import MAX_LENGTH
@@ -46,6 +47,8 @@ def test_operation_ids_are_stable(schema: Any) -> None:
         ("delete", "/api/device/{id_device}"): "retireDevice",
         ("post", "/api/device"): "createDevice",
         ("put", "/api/device"): "updateDeviceByIdOrMac",
+        ("get", "/api/hospitals"): "getAllHospitals",
+        ("get", "/api/hospital/{hospital_id}"): "getHospital",
     }
 
 
@@ -64,7 +67,12 @@ def test_component_names_are_stable(schema: Any) -> None:
         "DeviceResponse",
         "DeviceType",
         "EmptyResponse",
+        "Hospital",
+        "HospitalListResponse",
+        "HospitalReference",
+        "HospitalResponse",
         "IdentifiedDeviceRequest",
+        "MergedHospitalResponse",
         "Pagination",
         "PatchedDeviceRequest",
         "PreconditionFailedResponse",
@@ -103,7 +111,12 @@ def test_responses_match_the_schema(api: Api, schema: Any) -> None:
     created = api.post("/api/devices", [device_payload(1), device_payload(2, device_holder="RS Harapan")])
     first, second = (device["id"] for device in created.json()["data"])
     device = "/api/device/{id_device}"
+    hospital, rs_a = "/api/hospital/{hospital_id}", Hospital.objects.get(name="RS Harapan")
     responses = [
+        ("/api/hospitals", "get", api.get("/api/hospitals")),
+        ("/api/hospitals", "get", api.get("/api/hospitals?size=0")),
+        (hospital, "get", api.get(f"/api/hospital/{rs_a.pk}")),
+        (hospital, "get", api.get("/api/hospital/4711")),
         ("/api/devices", "post", created),
         ("/api/device", "post", api.post("/api/device", device_payload(1))),
         ("/api/devices/batch", "post", api.post("/api/devices/batch", [device_payload(1), device_payload(7)])),
@@ -130,11 +143,12 @@ def test_responses_match_the_schema(api: Api, schema: Any) -> None:
 
 def test_each_documented_list_parameter_is_accepted(api: Api, schema: Any) -> None:
     api.post("/api/devices", device_payload(1))
-    for parameter in schema["paths"]["/api/devices"]["get"]["parameters"]:
-        if parameter["in"] == "query":
-            [example] = parameter["schema"]["examples"]
-            response = api.get(f"/api/devices?{parameter['name']}={example}")
-            assert response.status_code == 200, parameter["name"]
+    for path in ("/api/devices", "/api/hospitals"):
+        for parameter in schema["paths"][path]["get"]["parameters"]:
+            if parameter["in"] == "query":
+                [example] = parameter["schema"]["examples"]
+                response = api.get(f"{path}?{parameter['name']}={example}")
+                assert response.status_code == 200, parameter["name"]
 
 
 @pytest.mark.parametrize("path", ["/api/docs", "/api/docs/", "/api/schema/"])

@@ -115,6 +115,7 @@ def url_for(route: str, ids: Ids) -> str:
     places = {
         "(root)": "",
         "<int:id_device>": ids["device"],
+        "<int:hospital_id>": ids["hospital"],
         "r/<path:content_type_id>/<path:object_id>": f"r/{ids['content_type']}/{ids['device']}",
         "<path:object_id>": ids.get(model, ""),
         "<uuid:upload_id>": ids["upload"],
