@@ -72,8 +72,8 @@ class DeviceViewSet(GenericViewSet[Device]):
         if not rows:
             self._raise_not_found(id_device)
         [[device]] = rows
-        response = responses.success(orjson.Fragment(device), _("Device returned."))
-        return conditional.conditional(request, response, conditional.device_etag(orjson.loads(device)))
+        tag = conditional.device_etag(orjson.loads(device), key_of(request).naming)
+        return conditional.conditional(request, conditional.device_response(orjson.Fragment(device)), tag)
 
     @idempotency.idempotent
     def create(self, request: Request, options: WriteOptions) -> HttpResponse:
@@ -85,7 +85,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         registered = registry.register(items, self._actor(), malformed, dry_run=dry_run)
         rows = serialize_registered(registered, self._names)
         response = responses.success(rows, options.message(_("Devices registered.")), 201)
-        return _with_etag(response, rows[0], options) if len(rows) == 1 else response
+        return self._with_etag(response, rows[0], options) if len(rows) == 1 else response
 
     @idempotency.idempotent
     def update(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
@@ -147,7 +147,13 @@ class DeviceViewSet(GenericViewSet[Device]):
         except registry.PreconditionFailed as failed:
             return self._precondition_failed(failed.device)
         row = self._serialize(updated)
-        return _with_etag(responses.success(row, options.message(_("Device updated."))), row, options)
+        return self._with_etag(responses.success(row, options.message(_("Device updated."))), row, options)
+
+    def _with_etag(self, response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
+        return response if options.dry_run else conditional.set_etag(response, self._etag(device))
+
+    def _etag(self, device: Mapping[str, Any]) -> str:
+        return conditional.device_etag(device, key_of(self.request).naming)
 
     def _precondition_failed(self, device: Device) -> HttpResponse:
         """Return 412 with the current version of the device, so that the client can merge its change."""
@@ -157,7 +163,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         )
         row = self._serialize(device)
         response = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
-        return conditional.set_etag(response, conditional.device_etag(row))
+        return conditional.set_etag(response, self._etag(row))
 
     def _actor(self) -> Actor:
         return actor_from_request(self.request, Channel.API, key_of(self.request))
@@ -182,10 +188,6 @@ class ApiNotFound(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise EndpointNotFound
-
-
-def _with_etag(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
-    return response if options.dry_run else conditional.set_etag(response, conditional.device_etag(device))
 
 
 @cache
