@@ -108,7 +108,7 @@ class ApiHeadersMiddleware(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if is_api(request):
-            patch_vary_headers(response, [HEADER])
+            patch_vary_headers(response, [HEADER, "Accept-Encoding"])
             response["Cache-Control"] = "private, no-cache" if "ETag" in response else "no-store"
             for name, value in request.rate_limit_headers.items():  # type: ignore[attr-defined]
                 response[name] = value
