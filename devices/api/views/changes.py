@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from devices.access import scopes
-from devices.api import long_polling, responses
+from devices.api import links, long_polling, responses
 from devices.api.authentication import key_of, refresh_key
 from devices.api.device_json import DeviceJSON, Milliseconds
 from devices.api.exceptions import CursorExpired
@@ -69,7 +69,8 @@ class ChangeViewSet(GenericViewSet[Device]):
         data = orjson.Fragment(f"[{','.join(_event(event, cursor_at(event.position)) for event in page.events)}]")
         following = {"since": cursor_at(page.end), "size": size} | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
-        return responses.success(data, _("Changes returned."), pagination={"size": size, "next": url})
+        pagination = {"size": size, "next": url}
+        return links.set_pages(responses.success(data, _("Changes returned."), pagination=pagination), pagination)
 
 
 def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:

@@ -14,7 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 from devices import registry
 from devices.access import scopes
 from devices.access.actor import Actor, actor_from_request
-from devices.api import conditional, idempotency, request_bodies, responses
+from devices.api import conditional, idempotency, links, request_bodies, responses
 from devices.api.authentication import key_of
 from devices.api.device_json import DeviceJSON
 from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFound
@@ -60,8 +60,9 @@ class DeviceViewSet(GenericViewSet[Device]):
         query.errors += filters.find_errors()
         query.raise_errors()
         page = Page.fetch(request, filters.select(self.scope), position, key_of(request).naming)
-        response = responses.success(page.data, _("Devices returned."), pagination=page.describe())
-        return conditional.conditional(request, response)
+        pagination = page.describe()
+        response = responses.success(page.data, _("Devices returned."), pagination=pagination)
+        return conditional.conditional(request, links.set_pages(response, pagination, page.first_url()))
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         QueryParams(request, set(), ignored={"page", "size"}).raise_errors()
@@ -75,6 +76,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         tag = conditional.device_etag(orjson.loads(device), key_of(request).naming)
         return conditional.conditional(request, conditional.device_response(orjson.Fragment(device)), tag)
 
+    @links.located
     @idempotency.idempotent
     def create(self, request: Request, options: WriteOptions) -> HttpResponse:
         conditional.reject_if_match(request)
