@@ -1,7 +1,7 @@
 """Conditional requests: If-None-Match saves a download, If-Match prevents a lost update.
 
 All ETags are strong validators (RFC 9110, 8.8.1). That of a list is a digest of the body. That of a device has three
-parts, for example "7-0b20340c19d30fdc650470f1-5c0a1b2d":
+parts, such as "7-0b20340c19d30fdc650470f1-5c0a1b2d":
 
 - the id and a digest of the fields, including the name of the hospital: the version of the device;
 - a digest of the rest of the body: the naming of the fields, the language of the message, the form of the envelope.
@@ -102,9 +102,7 @@ class IfMatch:
         sent = request.headers.get("If-Match")
         self.versions = {ANY} if sent is None else _parse(sent)
         if not self.versions:
-            message = _(
-                'If-Match must be the ETag of a device, for example "7-0b20340c19d30fdc650470f1-5c0a1b2d", or *.'
-            )
+            message = _('If-Match must be the ETag of a device, such as "7-0b20340c19d30fdc650470f1-5c0a1b2d", or *.')
             raise ValidationFailed([FieldError("if-match", ErrorCode.ETAG, message)])
 
     def __call__(self, device: Device) -> bool:

@@ -4,12 +4,12 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from devices.api.views.changes import ChangeViewSet
-from devices.api.views.devices import ApiNotFound, DeviceViewSet
+from devices.api.views.devices import ApiNotFound, DeviceViewSet, OneDeviceViewSet
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
     "devices/changes": ChangeViewSet.as_view({"get": "follow"}),
-    "device": DeviceViewSet.as_view({"post": "create", "put": "update_by_key"}),
+    "device": OneDeviceViewSet.as_view({"post": "create", "put": "update_by_key"}),
     "device/<int:id_device>": DeviceViewSet.as_view(
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
     ),

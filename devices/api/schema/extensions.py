@@ -63,7 +63,7 @@ def postprocess(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
 
 def _document_create_one(operation: dict[str, Any]) -> None:
     """Give POST /api/device its own operationId: it is the same view as POST /api/devices."""
-    operation["operationId"] = "createOne"
+    operation["operationId"], operation["deprecated"] = "createOne", True
     operation["summary"] = "Register one device"
     operation["description"] = (
         "The same as `POST /api/devices`, at the URL that older clients use. It also accepts an array, and `data` of "

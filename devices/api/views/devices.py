@@ -14,7 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 from devices import registry
 from devices.access import scopes
 from devices.access.actor import Actor, actor_from_request
-from devices.api import conditional, idempotency, links, request_bodies, responses
+from devices.api import conditional, deprecation, idempotency, links, request_bodies, responses
 from devices.api.authentication import key_of
 from devices.api.device_json import DeviceJSON
 from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFound
@@ -176,6 +176,12 @@ class DeviceViewSet(GenericViewSet[Device]):
         ):
             raise DeviceRetired
         raise DeviceNotFound
+
+
+class OneDeviceViewSet(DeviceViewSet):
+    """The endpoint without an id. Its POST is the same as POST /api/devices, and deprecated."""
+
+    create = deprecation.deprecated(deprecation.POST_DEVICE)(DeviceViewSet.create)
 
 
 class ApiNotFound(APIView):
