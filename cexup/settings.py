@@ -273,6 +273,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_AUTHENTICATION": [],
+    "EXTERNAL_DOCS": {"url": "/api/guide", "description": "Guide for client developers"},
 }
 
 # --- The audit log: ../docs/security.md ------------------------------------------------------------------------

@@ -58,10 +58,7 @@ def device_response(device: Any) -> HttpResponse:
 
 def _version(serialized: Mapping[str, Any]) -> str:
     """Return the id and a digest of the fields. It does not depend on their naming."""
-    if "device_name" in serialized:
-        values = [serialized[field] for field in FIELDS]
-    else:
-        values = list(serialized.values())
+    values = [serialized[field] for field in FIELDS] if "device_name" in serialized else list(serialized.values())
     return f"{values[0]}-{_digest(orjson.dumps(values))}"
 
 
@@ -107,7 +104,7 @@ class IfMatch:
 
     def __call__(self, device: Device) -> bool:
         """Return whether the header has an ETag of this version of the device."""
-        return ANY in self.versions or _version(serialize_device(device, {})) in self.versions
+        return ANY in self.versions or f'"{_version(serialize_device(device, {}))}"' in self.versions
 
 
 def reject_if_match(request: Request) -> None:
@@ -118,9 +115,9 @@ def reject_if_match(request: Request) -> None:
 
 
 def _parse(header: str) -> set[str]:
-    """Return the versions of devices in the ETags; {ANY} for `*`; the empty set if the header is malformed.
+    """Return the versions of devices in the ETags, in quotes; {ANY} for `*`; the empty set if the header is malformed.
 
-    An ETag that is not of a device, and a weak one, match no version: their own text is returned, in quotes.
+    Any other ETag, and a weak one of this release, are returned as they are. They match no version.
     """
     tags = header.strip(" \t")
     if not _ETAGS.fullmatch(tags):
@@ -130,8 +127,8 @@ def _parse(header: str) -> set[str]:
     versions = set()
     for is_weak, tag in _TAG.findall(_uncompressed(tags)):
         found = _DEVICE_TAG.fullmatch(tag)
-        matches = found is not None and not (is_weak and found["representation"])
-        versions.add(found["version"] if found and matches else f'"{tag}"')
+        is_version = found is not None and not (is_weak and found["representation"])
+        versions.add(f'"{found["version"]}"' if found and is_version else f'{is_weak}"{tag}"')
     return versions
 
 

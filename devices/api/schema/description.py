@@ -3,11 +3,13 @@
 DESCRIPTION = """\
 The registry of medical IoT devices of hospitals. A device must be registered here before it can send data.
 
-- **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it.
+- **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it:
+  see [Get a key](/api/guide/authentication#get-a-key).
 - **Responses**: every response is a JSON object with `status`, `code`, `message` and `data`. Errors also have `errors`.
 - **Field names**: a key with the naming `camelCase` reads and writes `deviceName` instead of `device_name`, and so on.
 - **Unknown query parameters** return 400. Unknown fields in a body are ignored.
-- **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
+- **Guide**: [/api/guide](/api/guide) explains all of this with examples. It begins with
+  [your first call](/api/guide/first-call).
 
 Formats of strings:
 
@@ -25,5 +27,6 @@ Formats of strings:
 
 TAGS = [
     {"name": "Devices", "description": "List, read, register, update and retire devices."},
+    {"name": "Index", "description": "What the API has."},
     {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
 ]

@@ -13,7 +13,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
-from devices.api.schema import errors, examples, parameters
+from devices.api.schema import errors, examples, index, parameters
 from devices.api.schema.errors import ErrorDescription
 from devices.api.serializers import (
     BulkResponse,
@@ -30,7 +30,7 @@ from devices.api.serializers import (
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEVICES, CHANGE_FEED = "Devices", "Change feed"
+DEVICES, CHANGE_FEED, INDEX = "Devices", "Change feed", "Index"
 EVERYWHERE = (400, 401, 429, 503)
 ON_ONE_DEVICE = (404, 410)
 ON_WRITE = (403, 409, 413, 415, 422)
@@ -101,7 +101,7 @@ def _update(operation_id: str, *more_parameters: OpenApiParameter, **more: Any) 
 documented = extend_schema_view(
     list=_operation(
         "getAll",
-        [*parameters.LIST, *parameters.READ],
+        [*parameters.LIST, *parameters.READ, parameters.LINK],
         {
             200: _success(
                 DeviceListResponse,
@@ -127,7 +127,7 @@ documented = extend_schema_view(
     ),
     create=_operation(
         "create",
-        [*parameters.BULK, *parameters.WRITE, parameters.TAGGED],
+        [*parameters.BULK, *parameters.WRITE, parameters.TAGGED, parameters.LOCATION],
         {
             201: _success(
                 RegisteredDevicesResponse,
@@ -194,7 +194,7 @@ documented_update_by_key = _update(
 
 documented_changes = _operation(
     "getChanges",
-    parameters.CHANGES,
+    [*parameters.CHANGES, parameters.LINK],
     {
         200: _success(
             ChangeFeedResponse,
@@ -210,4 +210,13 @@ documented_changes = _operation(
     description="Returns the changes of the devices in the scope of the API key, in an order that never changes. "
     "Follow `pagination.next`: no change is skipped or repeated. For a key of one hospital, a device that leaves the "
     "hospital is `deleted`, and a device that arrives is `created`.",
+)
+
+documented_index = _operation(
+    "getIndex",
+    [],
+    {200: _success(index.IndexResponse, "The documents and operations of the API.", index.INDEX)},
+    tags=[INDEX],
+    summary="List what the API has",
+    description="Returns the version of the registry, the URLs of its documentation, and all operations.",
 )

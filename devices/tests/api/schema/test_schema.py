@@ -45,6 +45,7 @@ def test_operation_ids_are_stable(schema: Any) -> None:
         ("delete", "/api/device/{id_device}"): "retire",
         ("post", "/api/device"): "createOne",
         ("put", "/api/device"): "updateByKey",
+        ("get", "/api"): "getIndex",
     }
 
 
@@ -64,6 +65,10 @@ def test_component_names_are_stable(schema: Any) -> None:
         "EmptyResponse",
         "ErrorResponse",
         "IdentifiedDeviceRequest",
+        "Index",
+        "IndexResponse",
+        "Links",
+        "Operation",
         "Pagination",
         "PatchedDeviceRequest",
         "PreconditionFailedResponse",
@@ -120,6 +125,7 @@ def test_responses_match_the_schema(api: Api, schema: Any) -> None:
         ("/api/devices/changes", "get", api.get("/api/devices/changes?size=2")),
         ("/api/devices/changes", "get", api.get("/api/devices/changes?since=x")),
         ("/api/devices", "get", Api(None).get("/api/devices")),
+        ("/api", "get", api.get("/api")),
     ]
     for path, method, response in responses:
         documented = schema["paths"][path][method]["responses"][str(response.status_code)]
