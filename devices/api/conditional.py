@@ -64,7 +64,7 @@ def _version(serialized: Mapping[str, Any]) -> str:
 
 @cache
 def _representation(naming: str, language: str) -> str:
-    """Return a digest of what a device's representation has besides the values of the device."""
+    """Return a digest of the representation of a device without its values: naming, language and envelope."""
     with override(language):
         return _digest(device_response(naming).content, 4)
 

@@ -27,6 +27,6 @@ Formats of strings:
 
 TAGS = [
     {"name": "Devices", "description": "List, read, register, update and retire devices."},
-    {"name": "Index", "description": "What the API has."},
+    {"name": "Index", "description": "The documents and operations of the API."},
     {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
 ]

@@ -28,7 +28,7 @@ class OperationSerializer(serializers.Serializer[Any]):
 
 
 class IndexSerializer(serializers.Serializer[Any]):
-    """What the API has."""
+    """The documents and operations of the API."""
 
     version = serializers.CharField(help_text="The version of the registry.")
     links = LinksSerializer()

@@ -1,4 +1,4 @@
-"""What describes the API: the OpenAPI document, the guide for client developers, and the index.
+"""The description of the API: the OpenAPI document, the guide for client developers, and the index.
 
 The document and the guide need no key: they have no data, and explain how to get a key. The index is an ordinary
 endpoint. Without a key it is 401, like each path that does not exist.

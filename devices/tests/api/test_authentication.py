@@ -258,6 +258,6 @@ urlpatterns = [
 
 
 def test_columns_of_a_key_are_in_the_order_of_the_model() -> None:
-    """Model.from_db takes the values in this order, whatever the order of the names is."""
+    """Model.from_db takes the values in this order. It ignores the order of the names."""
     for model, names in ((ApiKey, authentication.KEY), (Hospital, authentication.HOSPITAL)):
         assert names == [field.name for field in model._meta.concrete_fields if field.name in names]
