@@ -69,9 +69,10 @@ test-faults: $(DEV_STAMP)  ## Run the fault-injection tests at full length on bo
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
 	FAULTS=full $(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
 
-docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md and the help page.
+docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md, the help page and /api/guide.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
 		devices/tests/project/test_help_page.py -k "api_examples or errors_page or help_page"
+	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_api_guide.py -k api_guide_has
 
 screenshots: $(DEV_STAMP)  ## Update the screenshots of docs/hospital-admins.md and README.md.
 	WRITE_IMAGES=1 $(BIN)/python -m pytest -q devices/tests/browser/test_guide.py -k words

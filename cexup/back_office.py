@@ -11,8 +11,6 @@ from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest, HttpResponse
-from django.middleware.gzip import GZipMiddleware
-from django.templatetags.static import static
 from django_otp import middleware as otp
 
 from cexup import middleware
@@ -36,25 +34,6 @@ def skipped_by_api(base: Any) -> Any:
     return Skipped
 
 
-class HtmlMiddleware(GZipMiddleware):
-    """Compress the pages that a browser opens with GET, and announce their style sheet before their text is loaded.
-
-    Django adds random bytes, so that the size of a page reveals little about its content (BREACH). Not compressed are
-    responses to POST, which can show a new API key, password link or recovery codes, and the page with the setup key of
-    an authenticator app. Downloads are not compressed either, because XLSX files already are.
-    """
-
-    def process_response(self, request: HttpRequest, response: Any) -> Any:
-        is_page = response.get("Content-Type", "").startswith("text/html") and not response.streaming
-        if request.method != "GET" or not is_page:
-            return response
-        if response.status_code == 200:
-            response["Link"] = f"<{static('unfold/css/styles.css')}>; rel=preload; as=style"
-        has_secret = request.path_info.startswith("/admin/two-factor/")
-        return response if has_secret else super().process_response(request, response)
-
-
-PageMiddleware = skipped_by_api(HtmlMiddleware)
 SessionMiddleware = skipped_by_api(sessions.SessionMiddleware)
 ClearSiteDataMiddleware = skipped_by_api(middleware.ClearSiteDataMiddleware)
 AuthenticationMiddleware = skipped_by_api(auth.AuthenticationMiddleware)

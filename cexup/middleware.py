@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cexup.logs import current_request_id
 from devices.accounts.sessions import BEGAN_AT
-from devices.api import responses
+from devices.api import deprecation, responses
 from devices.api.authentication import HEADER
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
@@ -97,7 +97,7 @@ class SQLiteStatementLimitMiddleware(MiddlewareMixin):
 
 
 class ApiHeadersMiddleware(MiddlewareMixin):
-    """Add Vary, Cache-Control and the rate-limit headers to each API response.
+    """Add Vary, Cache-Control, the rate-limit headers and notices of deprecation to each API response.
 
     Shared caches must not send the response for one key to another key. This middleware comes before all others that
     can respond or fail, so it handles every response under /api/.
@@ -105,13 +105,16 @@ class ApiHeadersMiddleware(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> None:
         request.rate_limit_headers = {}  # type: ignore[attr-defined]  # filled by devices/api/throttling.py
+        request.deprecations = []  # type: ignore[attr-defined]  # filled by devices/api/deprecation.py
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if is_api(request):
-            patch_vary_headers(response, [HEADER])
+            patch_vary_headers(response, [HEADER, "Accept-Encoding"])
             response["Cache-Control"] = "private, no-cache" if "ETag" in response else "no-store"
             for name, value in request.rate_limit_headers.items():  # type: ignore[attr-defined]
                 response[name] = value
+            if request.deprecations:  # type: ignore[attr-defined]
+                deprecation.set_headers(response, request.deprecations)  # type: ignore[attr-defined]
         return response
 
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from corsheaders.defaults import default_headers
 from django.conf import global_settings
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -17,7 +16,7 @@ from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 from environs import ValidationError, validate
 
-from cexup import __version__, environment
+from cexup import __version__, cors, environment
 from devices.api.schema.description import DESCRIPTION, TAGS
 from devices.values import rates
 
@@ -77,7 +76,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "cexup.back_office.PageMiddleware",
+    "cexup.compression.CompressionMiddleware",
     "cexup.middleware.LanguageMiddleware",
     "cexup.middleware.CommonMiddleware",
     "cexup.middleware.NoNulMiddleware",
@@ -173,17 +172,7 @@ CSRF_COOKIE_HTTPONLY = True
 
 CORS_ALLOWED_ORIGINS: list[str] = env.items("CORS_ALLOWED_ORIGINS", [], each=environment.origin)
 CORS_URLS_REGEX = r"(?i)^/+api(/|$)"  # also misspelled paths: devices/api/responses.py
-CORS_ALLOW_HEADERS = [
-    *default_headers,
-    "accept-language",
-    "access-control-allow-origin",  # a response header, but existing clients send it
-    "idempotency-key",
-    "if-match",
-    "if-none-match",
-    "x-api-key",
-    "x-request-id",
-]
-CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
+CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS = cors.ALLOW_HEADERS, cors.EXPOSE_HEADERS
 
 CSRF_FAILURE_VIEW = "cexup.error_views.csrf_failure"
 
@@ -289,6 +278,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_AUTHENTICATION": [],
+    "EXTERNAL_DOCS": {"url": "/api/guide", "description": "Guide for client developers"},
 }
 
 # --- The audit log: ../docs/security.md ------------------------------------------------------------------------

@@ -9,13 +9,13 @@ from django.views.i18n import set_language
 from cexup import error_views, health
 from devices.admin import account, two_factor
 from devices.admin.base import autocomplete_view
-from devices.api.views.devices import ApiNotFound
+from devices.api.views.documents import IndexView
 
 urlpatterns = [
     path("api/", include("devices.api.urls")),  # first: most requests are of the API
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("language", login_not_required(set_language), name="set_language"),
-    path("api", ApiNotFound.as_view()),
+    path("api", IndexView.as_view()),
     path("admin/set-password/<uidb64>/<token>/", account.SetPassword.as_view(), name="set_password"),
     path("admin/two-factor/", two_factor.verify_view, name="two_factor"),
     path("admin/two-factor/set-up/", two_factor.settings_view, name="two_factor_settings"),

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from devices.access.client_ip import client_ip
 from devices.access.current import current_request
-from devices.api import throttling
+from devices.api import deprecation, throttling
 from devices.api.exceptions import AddressNotAllowed
 from devices.crypto import keys
 from devices.db.compiled import CompiledQuery, Parameter
@@ -39,6 +39,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         TooManyRequests: the key is over its rate limit, or too many invalid keys came from this network.
     """
 
+    @deprecation.deprecated(deprecation.LEGACY_KEYS, when=lambda found: found is not None and found[1].legacy)
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         sent = request.headers.get(HEADER)
         if sent is None:
@@ -56,10 +57,11 @@ class ApiKeyAuthentication(BaseAuthentication):
         return HEADER
 
 
-# The columns of the key and of its hospitals that a request needs. Django loads other columns when they are used.
+# The columns of the key and of its hospitals that a request needs, in the order of the model, in which from_db takes
+# their values. Django loads other columns when they are used.
 KEY = [
     *("id", "all_hospitals", "sandbox", "read_only", "naming", "rate", "page_size", "unknown_holder"),
-    *("allowed_networks", "last_used_at"),
+    *("allowed_networks", "legacy", "last_used_at"),
 ]
 HOSPITAL = ["id", "name"]
 

@@ -134,6 +134,10 @@ class Page:
             "previous": self._link(preceding),
         }
 
+    def first_url(self) -> str:
+        """Return the URL of the first page."""
+        return self._link(page=settings.API_FIRST_PAGE)
+
     @property
     def data(self) -> orjson.Fragment:
         return orjson.Fragment(f"[{','.join(self.rows)}]")

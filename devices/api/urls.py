@@ -1,8 +1,9 @@
 """The endpoints. Each works with and without a trailing slash, without a redirect."""
 
 from django.urls import path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from devices.api.views import documents
 from devices.api.views.changes import ChangeViewSet
 from devices.api.views.devices import ApiNotFound, DeviceViewSet
 from devices.api.views.hospitals import HospitalViewSet
@@ -17,12 +18,17 @@ routes = {
     ),
     "hospitals": HospitalViewSet.as_view({"get": "list"}),
     "hospital/<int:hospital_id>": HospitalViewSet.as_view({"get": "retrieve"}),
-    "schema": SpectacularJSONAPIView.as_view(),
+    "schema": documents.SchemaView.as_view(),
+    "schema.json": documents.SchemaView.as_view(file_format="json"),
+    "schema.yaml": documents.SchemaView.as_view(file_format="yaml"),
     "docs": SpectacularSwaggerSplitView.as_view(url="/api/schema"),
+    "guide": documents.GuideView.as_view(),
+    **{f"guide/{page}": documents.GuideView.as_view(page=page) for page in documents.PAGES},
 }
 
 urlpatterns = [
     *(path(route, view) for route, view in routes.items()),
     *(path(f"{route}/", view) for route, view in routes.items()),
+    path("", documents.IndexView.as_view()),
     re_path("", ApiNotFound.as_view()),
 ]

@@ -201,7 +201,7 @@ HEADERS = {
     ErrorCode.ETAG: ErrorInfo(
         400,
         "`if-match`",
-        ('If-Match must be the ETag of a device, for example W/"7-5d41402abc4b2a76", or *.',),
+        ('If-Match must be the ETag of a device, such as "7-0b20340c19d30fdc650470f1-5c0a1b2d", or *.',),
         "The header `If-Match` is malformed.",
         "Send the `ETag` of the response without changes, including its quotes. See [Concurrency](api/concurrency.md).",
     ),
@@ -219,8 +219,10 @@ HEADERS = {
             "The device has changed since you read it; your change was not saved. data has the current version: merge "
             "your change into it, and retry with the new ETag.",
         ),
-        "The device has another version than the one in `If-Match`. `data` and `ETag` are its current version.",
-        "Merge your change into `data`, or ask your user. Then send the request with the new `ETag`.",
+        "The device has another version than the one in `If-Match`. `data` and `ETag` are its current version. A weak "
+        "tag (`W/…`) never matches.",
+        "Merge your change into `data`, or ask your user. Then send the request with the new `ETag`. If a proxy makes "
+        "tags weak, see [Concurrency](api/concurrency.md#proxies-that-compress).",
         "with the new `ETag`",
     ),
     ErrorCode.INVALID_IDEMPOTENCY_KEY: ErrorInfo(

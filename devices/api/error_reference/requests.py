@@ -9,7 +9,8 @@ AUTHENTICATION = {
         "`x-api-key`",
         ("The API key is missing, unknown, revoked or expired. Send a valid key in the x-api-key header.",),
         "The request has no API key, or its key is unknown, revoked or expired. The response does not say which.",
-        "Send the key in the header `x-api-key`. If you do, compare it with the key that the operator issued.",
+        "Send the key in the header `x-api-key`. If you do, compare it with the key that the operator issued. If you "
+        "have none, see [Get a key](api/authentication.md#get-a-key).",
     ),
     ErrorCode.READ_ONLY: ErrorInfo(
         403,

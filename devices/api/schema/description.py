@@ -3,14 +3,16 @@
 DESCRIPTION = """\
 The registry of medical IoT devices of hospitals. A device must be registered here before it can send data.
 
-- **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it.
+- **API key**: each request needs the header `x-api-key`. Select *Authorize* to enter your key. An operator creates it:
+  see [Get a key](/api/guide/authentication#get-a-key).
 - **Responses**: every response is a JSON object with `status`, `code`, `message` and `data`. Errors also have `errors`.
 - **Field names**: responses have `device_name`, or `deviceName`, or both, as the naming of the key says. Bodies can
   have either.
 - **Unknown query parameters** return 400. Unknown fields in a body are ignored.
 - **Other paths and methods** return 404 and 405, in the same form as other errors.
 - **Lists**: to read the next page, send `pagination.after` in `after`, or follow the URL `pagination.next`.
-- **Guide**: `docs/first-call.md` and `docs/api/` in the source of the project.
+- **Guide**: [/api/guide](/api/guide) explains all of this with examples. It begins with
+  [your first call](/api/guide/first-call).
 
 Formats of strings:
 
@@ -29,5 +31,6 @@ Formats of strings:
 TAGS = [
     {"name": "Devices", "description": "List, read, register, update and retire devices."},
     {"name": "Hospitals", "description": "List and read hospitals."},
+    {"name": "Index", "description": "The documents and operations of the API."},
     {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
 ]

@@ -70,7 +70,8 @@ INVALID_REQUEST = "The request is invalid. `errors` lists all errors."
 ERRORS = {
     400: ErrorDescription(INVALID_REQUEST, [UNKNOWN_PARAMETER]),
     401: ErrorDescription(
-        "The API key is missing, unknown, revoked or expired.",
+        "The API key is missing, unknown, revoked or expired. An operator of the registry creates keys: see "
+        "[Get a key](/api/guide/authentication#get-a-key).",
         [_example("No valid key", _error(ErrorCode.NOT_AUTHENTICATED, "x-api-key"))],
     ),
     403: ErrorDescription(

@@ -13,7 +13,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
-from devices.api.schema import errors, examples, parameters
+from devices.api.schema import errors, examples, index, parameters
 from devices.api.schema.errors import ErrorDescription
 from devices.api.serializers import (
     ApiErrorResponse,
@@ -33,7 +33,7 @@ from devices.api.serializers import (
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEVICES, CHANGE_FEED, HOSPITALS = "Devices", "Change feed", "Hospitals"
+DEVICES, CHANGE_FEED, HOSPITALS, INDEX = "Devices", "Change feed", "Hospitals", "Index"
 EVERYWHERE = (400, 401, 405, 429, 500, 503)
 ON_ONE_DEVICE = (404, 410)
 ON_WRITE = (403, 409, 413, 415, 422)
@@ -89,7 +89,7 @@ def _request(body: Any, *shown: OpenApiExample) -> OpenApiRequest:
 def _register(operation_id: str, success: OpenApiResponse, **more: Any) -> Callable[[F], F]:
     return _operation(
         operation_id,
-        [*parameters.WRITE, parameters.TAGGED],
+        [*parameters.WRITE, parameters.TAGGED, parameters.LOCATION],
         {201: success},
         ON_WRITE,
         errors.REGISTER,
@@ -118,7 +118,7 @@ def _update(operation_id: str, *more_parameters: OpenApiParameter, **more: Any) 
 documented = extend_schema_view(
     list=_operation(
         "getAll",
-        [*parameters.LIST, *parameters.READ],
+        [*parameters.LIST, *parameters.READ, parameters.LINK],
         {
             200: _success(
                 DeviceListResponse,
@@ -236,7 +236,7 @@ documented_update_by_key = _update(
 
 documented_changes = _operation(
     "getChanges",
-    parameters.CHANGES,
+    [*parameters.CHANGES, parameters.LINK],
     {
         200: _success(
             ChangeFeedResponse,
@@ -257,7 +257,7 @@ documented_changes = _operation(
 documented_hospitals = extend_schema_view(
     list=_operation(
         "getAllHospitals",
-        [*parameters.HOSPITAL_LIST, *parameters.READ],
+        [*parameters.HOSPITAL_LIST, *parameters.READ, parameters.LINK],
         {
             200: _success(
                 HospitalListResponse,
@@ -284,4 +284,13 @@ documented_hospitals = extend_schema_view(
         description="Returns 410 for a hospital that was merged into another one in the scope of the API key, and 404 "
         "if the hospital does not exist or is outside the scope.",
     ),
+)
+
+documented_index = _operation(
+    "getIndex",
+    [],
+    {200: _success(index.IndexResponse, "The documents and operations of the API.", index.INDEX)},
+    tags=[INDEX],
+    summary="List what the API has",
+    description="Returns the version of the registry, the URLs of its documentation, and all operations.",
 )

@@ -48,7 +48,7 @@ def _header(
     return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=description, response=on, **more)
 
 
-DEVICE_TAG = 'W/"7-0b20340c19d30fdc650470f1"'
+DEVICE_TAG = '"7-0b20340c19d30fdc650470f1-5c0a1b2d"'
 CURSOR = "AxskM3BqivzGeYjOb-14etiYwUutyz7Gqu2M7YaUhH1-hCbs3L4MM4X1ZAmu"
 RETRY_AFTER = (
     "Retry-After",
@@ -57,8 +57,8 @@ RETRY_AFTER = (
 )
 ETAG = (
     "ETag",
-    "Version of the returned representation, for `If-Match` and `If-None-Match`.",
-    _string(DEVICE_TAG, pattern=f"^{patterns.TAG}$"),
+    "Version of the returned representation, for `If-Match` and `If-None-Match`. It is a strong validator.",
+    _string(DEVICE_TAG, pattern=patterns.STRONG_TAG),
 )
 COMMON = [
     _header(
@@ -109,7 +109,32 @@ COMMON = [
         on=True,
     ),
     _header("Allow", "The methods of this path.", _string("GET, HEAD, POST"), on=[405], required=True),
+    _header(
+        "Deprecation",
+        'Since when the endpoint or the API key is deprecated (RFC 9745). `Link` with `rel="deprecation"` explains it.',
+        _string("@1795824000", pattern="^@[0-9]+$"),
+        on=True,
+    ),
+    _header(
+        "Sunset",
+        "When the deprecated endpoint or API key stops working (RFC 8594), if the date is decided.",
+        _string("Sat, 01 Jan 2028 00:00:00 GMT"),
+        on=True,
+    ),
 ]
+LINK = _header(
+    "Link",
+    "The URLs of the `first`, `prev` and `next` page (RFC 8288), as in `pagination`. Omitted if they are longer than "
+    "2,000 bytes.",
+    _string('<https://registry.example.org/api/devices?after=8&size=2>; rel="next"'),
+    on=[200],
+)
+LOCATION = _header(
+    "Location",
+    "The URL of the device, if one was registered. An array of several devices has none.",
+    _string("https://registry.example.org/api/device/7", format="uri"),
+    on=[201],
+)
 READ = [
     _header(
         "If-None-Match",
@@ -146,7 +171,8 @@ WRITE = [
 IF_MATCH = [
     _header(
         "If-Match",
-        "Writes only if this is the current `ETag` of the device, otherwise returns 412. It can be a list of ETags. "
+        "Writes only if this is an `ETag` of the current version of the device, otherwise returns 412. A weak `ETag` "
+        "(`W/…`) never matches. It can be a list of ETags. "
         "`*` matches any version.",
         _string(DEVICE_TAG, pattern=patterns.TAGS, format=patterns.ENTITY_TAGS),
     ),

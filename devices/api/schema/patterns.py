@@ -20,6 +20,7 @@ MAC_RETURNED = "^[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?:(?::[0-9A-F]{2}){2})?$"
 MANUFACTURER_ID_RETURNED = "^[!-`{-~]{4,64}$"
 
 TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
+STRONG_TAG = '^"[!#-~]+"$'
 TAGS = rf"^(?:\*|{TAG}(?:[ \t]*,[ \t]*{TAG})*(?:[ \t]*,)?)$"
 
 IDEMPOTENCY_KEY = "^[!-~](?:[ -~]*[!-~])?$"

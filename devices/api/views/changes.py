@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from devices.access import scopes
-from devices.api import long_polling, responses
+from devices.api import links, long_polling, responses
 from devices.api.authentication import key_of, refresh_key
 from devices.api.device_json import DeviceJSON, Milliseconds
 from devices.api.exceptions import CursorExpired
@@ -70,7 +70,7 @@ class ChangeViewSet(GenericViewSet[Device]):
         following = {"since": end} | size_in_link(size) | ({"wait": wait} if wait else {})
         url = request.build_absolute_uri(f"{request.path}?{urlencode(following)}")
         pagination = {"size": size, "cursor": end, "next": url}
-        return responses.success(data, _("Changes returned."), pagination=pagination)
+        return links.set_pages(responses.success(data, _("Changes returned."), pagination=pagination), pagination)
 
 
 def _cursor(query: QueryParams, state: feed.State, scope: int) -> Cursor:

@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 from devices import registry
 from devices.access import scopes
 from devices.access.actor import Actor, actor_from_request
-from devices.api import conditional, idempotency, request_bodies, responses
+from devices.api import conditional, deprecation, idempotency, links, request_bodies, responses
 from devices.api.authentication import key_of
 from devices.api.device_json import DeviceJSON
 from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFound
@@ -61,8 +61,9 @@ class DeviceViewSet(GenericViewSet[Device]):
         query.errors += filters.find_errors()
         query.raise_errors()
         page = Page.fetch(request, filters.select(self.scope), position, key_of(request).naming)
-        response = responses.success(page.data, _("Devices returned."), pagination=page.describe())
-        return conditional.conditional(request, response)
+        pagination = page.describe()
+        response = responses.success(page.data, _("Devices returned."), pagination=pagination)
+        return conditional.conditional(request, links.set_pages(response, pagination, page.first_url()))
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         QueryParams(request, set(), ignored={"page", "size"}).raise_errors()
@@ -73,9 +74,10 @@ class DeviceViewSet(GenericViewSet[Device]):
         if not rows:
             self._raise_not_found(id_device)
         [[device]] = rows
-        response = responses.success(orjson.Fragment(device), _("Device returned."))
-        return conditional.conditional(request, response, conditional.device_etag(orjson.loads(device)))
+        tag = conditional.device_etag(orjson.loads(device), key_of(request).naming)
+        return conditional.conditional(request, conditional.device_response(orjson.Fragment(device)), tag)
 
+    @links.located
     @idempotency.idempotent
     def create(self, request: Request, options: WriteOptions) -> HttpResponse:
         conditional.reject_if_match(request)
@@ -86,9 +88,10 @@ class DeviceViewSet(GenericViewSet[Device]):
         registered = registry.register(items, self._actor(), malformed, dry_run=dry_run)
         rows = serialize_registered(registered, self._naming)
         response = responses.success(rows, options.message(_("Devices registered.")), 201)
-        return _with_etag(response, rows[0], options) if len(rows) == 1 else response
+        return self._with_etag(response, rows[0], options) if len(rows) == 1 else response
 
     @operations.documented_create_one
+    @deprecation.deprecated(deprecation.POST_DEVICE)
     def create_one(self, request: Request) -> HttpResponse:
         return self.create(request)  # type: ignore[no-any-return]
 
@@ -158,7 +161,13 @@ class DeviceViewSet(GenericViewSet[Device]):
         except registry.PreconditionFailed as failed:
             return self._precondition_failed(failed.device)
         row = self._serialize(updated)
-        return _with_etag(responses.success(row, options.message(_("Device updated."))), row, options)
+        return self._with_etag(responses.success(row, options.message(_("Device updated."))), row, options)
+
+    def _with_etag(self, response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
+        return response if options.dry_run else conditional.set_etag(response, self._etag(device))
+
+    def _etag(self, device: Mapping[str, Any]) -> str:
+        return conditional.device_etag(device, key_of(self.request).naming)
 
     def _precondition_failed(self, device: Device) -> HttpResponse:
         """Return 412 with the current version of the device, so that the client can merge its change."""
@@ -168,7 +177,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         )
         row = self._serialize(device)
         response = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
-        return conditional.set_etag(response, conditional.device_etag(row))
+        return conditional.set_etag(response, self._etag(row))
 
     def _actor(self) -> Actor:
         return actor_from_request(self.request, Channel.API, key_of(self.request))
@@ -193,10 +202,6 @@ class ApiNotFound(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise EndpointNotFound
-
-
-def _with_etag(response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
-    return response if options.dry_run else conditional.set_etag(response, conditional.device_etag(device))
 
 
 @cache

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from devices.access import scopes
-from devices.api import conditional, hospital_queries, responses
+from devices.api import conditional, hospital_queries, links, responses
 from devices.api.authentication import key_of
 from devices.api.exceptions import HospitalNotFound
 from devices.api.filters import HospitalFilter
@@ -35,8 +35,9 @@ class HospitalViewSet(GenericViewSet[Hospital]):
         query.raise_errors()
         key = key_of(request)
         page = Page.fetch(request, filters.select(scopes.scope_for_key(key)), position, key.naming)
-        response = responses.success(page.data, _("Hospitals returned."), pagination=page.describe())
-        return conditional.conditional(request, response)
+        pagination = page.describe()
+        response = responses.success(page.data, _("Hospitals returned."), pagination=pagination)
+        return conditional.conditional(request, links.set_pages(response, pagination, page.first_url()))
 
     def retrieve(self, request: Request, hospital_id: int) -> HttpResponse:
         QueryParams(request, set(), ignored={"page", "size"}).raise_errors()

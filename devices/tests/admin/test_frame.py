@@ -50,10 +50,6 @@ def test_page_announces_its_style_sheet(operator: Client) -> None:
     assert "Link" not in operator.get("/admin/missing/")
 
 
-def test_api_responses_are_not_compressed(api: Any, devices: dict[str, Device]) -> None:
-    assert "Content-Encoding" not in api.get("/api/devices", HTTP_ACCEPT_ENCODING="gzip")
-
-
 @pytest.mark.parametrize(("error", "status"), [(ValueError("x"), 500), (OperationalError("x"), 503)])
 def test_page_of_a_server_error_is_styled_and_has_the_request_id_in_both_languages(
     settings: Any, error: Exception, status: int, monkeypatch: pytest.MonkeyPatch

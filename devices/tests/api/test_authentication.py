@@ -22,7 +22,7 @@ from devices.access.actor import SYSTEM
 from devices.accounts import api_keys
 from devices.api import authentication
 from devices.crypto import keys
-from devices.models import ApiKey, Device
+from devices.models import ApiKey, Device, Hospital
 from devices.tests.support.admin.api_keys import LEGACY_KEY, mistype
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
@@ -257,3 +257,9 @@ urlpatterns = [
     urls.path("without-permissions", lambda request: HttpResponse("reached")),
     urls.path("admin/", admin.site.urls),
 ]
+
+
+def test_columns_of_a_key_are_in_the_order_of_the_model() -> None:
+    """Model.from_db takes the values in this order. It ignores the order of the names."""
+    for model, names in ((ApiKey, authentication.KEY), (Hospital, authentication.HOSPITAL)):
+        assert names == [field.name for field in model._meta.concrete_fields if field.name in names]

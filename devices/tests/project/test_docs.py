@@ -3,11 +3,12 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,11 +20,13 @@ from devices.tests.support.clock import set_clock
 ROOT = Path(__file__).resolve().parents[3]
 API_PAGES = sorted((ROOT / "docs" / "api").glob("*.md"))
 
-# A request, and its response as JSON or, to show headers too, as HTTP.
+# A request as a curl command, and its response as JSON or, to show headers too, as HTTP. An author can also write the
+# request as HTTP: `make docs` turns it into a curl command.
 EXAMPLE = re.compile(
-    r"```http\n(?P<method>[A-Z]+) (?P<path>/\S*)\n(?P<headers>(?:[\w-]+: .*\n)*)(?:\n(?P<body>[^`]*))?```\n\n"
+    r"```(?:sh\n(?=curl )|http\n(?=[A-Z]+ /))(?P<request>(?:(?!```)(?s:.))*)```\n\n"
     r"```(?P<form>json|http)\n(?P<response>(?s:.*?))```"
 )
+DEFAULTS = {"x-api-key": "KEY", "content-type": "application/json"}
 HEADER = re.compile(r"^([\w-]+): ?(.*)$", re.MULTILINE)
 DEVICES = [  # each page starts with them: see docs/api/README.md
     {"device_name": "E86 5894", "device_mac": "D0:61:AE:D4:58:94", "device_type": "CONSUMER"},
@@ -40,6 +43,67 @@ DEVICES = [  # each page starts with them: see docs/api/README.md
         "device_holder": "RS Sehat",
     },
 ]
+
+
+class Sent(NamedTuple):
+    """The request of an example. Headers that each request has are omitted. The body is JSON, as it is shown."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Sent":
+        return cls._parse_curl(text) if text.startswith("curl ") else cls._parse_http(text)
+
+    @classmethod
+    def _parse_http(cls, text: str) -> "Sent":
+        head, _, body = text.partition("\n\n")
+        method, path = head.split()[:2]
+        return cls(method, path, dict(HEADER.findall(head.partition("\n")[2])), body.rstrip("\n"))
+
+    @classmethod
+    def _parse_curl(cls, text: str) -> "Sent":
+        words = iter(shlex.split(text.replace("\\\n", " "))[1:])
+        method, path, headers, body = "", "", {}, ""
+        for word in words:
+            if word == "-H":
+                name, value = next(words).split(": ", 1)
+                headers[name] = value.removeprefix("$")
+            elif word == "-X":
+                method = next(words)
+            elif word == "-d":
+                body = next(words)
+            elif word == "--head":
+                method = "HEAD"
+            elif word != "-i":
+                path = word.removeprefix("$REGISTRY")
+        for name, value in DEFAULTS.items():
+            if headers.get(name) == value:
+                del headers[name]
+        return cls(method or ("POST" if body else "GET"), path, headers, body)
+
+    def as_curl(self, *, with_head: bool) -> str:
+        """Return the command. `with_head`: it shows the headers of the response."""
+        first = ["curl"]
+        if self.method == "HEAD":
+            first.append("--head")
+        elif with_head:
+            first.append("-i")
+        if self.method not in ("HEAD", "POST" if self.body else "GET"):
+            first += ["-X", self.method]
+        headers = {"x-api-key": DEFAULTS["x-api-key"]} | self.headers
+        if self.body:
+            headers = {"x-api-key": "", "content-type": DEFAULTS["content-type"]} | headers
+        lines = [" ".join([*first, f'"$REGISTRY{self.path}"'])]
+        for name, value in headers.items():
+            variable = "$" if name == "x-api-key" and value.endswith("KEY") and value != "UNKNOWN_KEY" else ""
+            mark = "'" if '"' in value else '"'
+            lines.append(f"-H {mark}{name}: {variable}{value}{mark}")
+        if self.body:
+            lines.append("-d '" + self.body.replace("'", "'\\''") + "'")
+        return " \\\n  ".join(lines) + "\n"
 
 
 class Examples:
@@ -61,17 +125,18 @@ class Examples:
 
     def run(self, example: re.Match[str]) -> str:
         """Return the example with the response that the registry returns."""
-        headers = dict(HEADER.findall(example["headers"]))
+        sent = Sent.parse(example["request"])
+        headers = dict(sent.headers)
         if "x-api-key" in headers:
             headers["x-api-key"] = self.keys.get(headers["x-api-key"], headers["x-api-key"])
         self.now += timedelta(seconds=1)
-        body = json.loads(example["body"]) if example["body"] else None
-        response = self.api(example["method"], example["path"], body, **headers)
+        body = json.loads(sent.body) if sent.body else None
+        response = self.api(sent.method, sent.path, body, **headers)
         shown = json.dumps(response.json(), indent=2, ensure_ascii=False) + "\n" if response.content else ""
-        if example["form"] == "http":
+        shows_head = example["form"] == "http"
+        if shows_head:
             shown = self.head(response, example["response"]) + (f"\n{shown}" if shown else "")
-        whole: str = example[0]
-        return whole.removesuffix(example["response"] + "```") + shown + "```"
+        return f"```sh\n{sent.as_curl(with_head=shows_head)}```\n\n```{example['form']}\n{shown}```"
 
     def head(self, response: Any, shown: str) -> str:
         """Return the status line, and the headers that the page shows."""
@@ -90,7 +155,7 @@ def test_api_examples_return_what_the_page_shows(page: Path, monkeypatch: pytest
     if os.environ.get("WRITE_DOCS"):
         page.write_text(written)
     examples = list(EXAMPLE.finditer(text))
-    assert text.count("```http") == len(examples) + sum(example["form"] == "http" for example in examples)
+    assert written.count("```http") == sum(example["form"] == "http" for example in examples)
     assert written == page.read_text()
 
 

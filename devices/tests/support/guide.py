@@ -14,6 +14,11 @@ def template_of(language: str) -> Path:
     return ROOT / f"templates/admin/guide/{language}.html"
 
 
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
 def render(language: str) -> str:
     """Return the template of the guide in this language.
 
@@ -25,7 +30,7 @@ def render(language: str) -> str:
     tokens = markdown.parse(text)
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         if token.type == "heading_open" and following:
-            token.attrSet("id", re.sub(r"[^\w -]", "", following.content.lower()).replace(" ", "-"))
+            token.attrSet("id", slug(following.content))
         for child in token.children or []:
             if child.type == "image":
                 picture = str(child.attrs["src"]).removeprefix("images/")

@@ -47,6 +47,7 @@ def test_operation_ids_are_stable(schema: Any) -> None:
         ("delete", "/api/device/{id_device}"): "retireDevice",
         ("post", "/api/device"): "createDevice",
         ("put", "/api/device"): "updateDeviceByIdOrMac",
+        ("get", "/api"): "getIndex",
         ("get", "/api/hospitals"): "getAllHospitals",
         ("get", "/api/hospital/{hospital_id}"): "getHospital",
     }
@@ -73,6 +74,10 @@ def test_component_names_are_stable(schema: Any) -> None:
         "HospitalResponse",
         "IdentifiedDeviceRequest",
         "MergedHospitalResponse",
+        "Index",
+        "IndexResponse",
+        "Links",
+        "Operation",
         "Pagination",
         "PatchedDeviceRequest",
         "PreconditionFailedResponse",
@@ -134,6 +139,7 @@ def test_responses_match_the_schema(api: Api, schema: Any) -> None:
         ("/api/devices/changes", "get", api.get("/api/devices/changes?size=2")),
         ("/api/devices/changes", "get", api.get("/api/devices/changes?since=x")),
         ("/api/devices", "get", Api(None).get("/api/devices")),
+        ("/api", "get", api.get("/api")),
     ]
     for path, method, response in responses:
         documented = schema["paths"][path][method]["responses"][str(response.status_code)]

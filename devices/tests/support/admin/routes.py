@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from django.urls import URLResolver, get_resolver
 
+from devices.api.views.documents import PAGES as PAGES_OF_GUIDE
+
 # The response is the same for all users, signed in or not: test_public_page_is_the_same_for_all_users.
 PUBLIC = {
-    "api/schema": 200,
-    "api/docs": 200,
+    **dict.fromkeys(("api/schema", "api/schema.json", "api/schema.yaml", "api/docs", "api/guide"), 200),
+    **{f"api/guide/{page}": 200 for page in PAGES_OF_GUIDE},
     "^healthz/?$": 200,
     "^readyz/?$": 200,
     "language": 302,
