@@ -134,9 +134,9 @@ class Page:
             "previous": self._link(preceding),
         }
 
-    def first_url(self) -> str:
+    def first_url(self) -> str | None:
         """Return the URL of the first page."""
-        return self._link(page=settings.API_FIRST_PAGE)
+        return self._link({"page": settings.API_FIRST_PAGE})
 
     @property
     def data(self) -> orjson.Fragment:
