@@ -25,5 +25,6 @@ Formats of strings:
 
 TAGS = [
     {"name": "Devices", "description": "List, read, register, update and retire devices."},
+    {"name": "API key", "description": "Read the settings of the API key."},
     {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
 ]

@@ -100,3 +100,24 @@ NO_CHANGES = success(
     "Changes returned.",
     pagination={"size": 20, "next": f"{HOST}/api/devices/changes?since={CURSORS[1]}&size=20"},
 )
+KEY_DESCRIBED = success(
+    "Key of one hospital",
+    {
+        "id": 3,
+        "name": "Ward app",
+        "prefix": "k4eeItta",
+        "all_hospitals": False,
+        "hospitals": [{"hospital_id": 1, "hospital_name": "RS Sentosa"}],
+        "read_only": False,
+        "sandbox": False,
+        "legacy": False,
+        "naming": "snake_case",
+        "page_size": 20,
+        "unknown_holder": "register",
+        "allowed_networks": ["10.0.0.0/8", "192.0.2.7"],
+        "rate_limit": {"limit": 600, "window_seconds": 60, "remaining": 598, "reset_seconds": 12},
+        "created_at": REGISTERED_AT,
+        "expires_at": None,
+    },
+    "API key returned.",
+)

@@ -24,6 +24,7 @@ from devices.api.serializers import (
     EmptyResponse,
     ErrorResponse,
     IdentifiedDeviceSerializer,
+    KeyResponse,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,
 )
@@ -31,7 +32,8 @@ from devices.api.serializers import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEVICES, CHANGE_FEED = "Devices", "Change feed"
-EVERYWHERE = (400, 401, 429, 503)
+KEYS = "API key"
+EVERYWHERE = (400, 401, 403, 429, 503)
 ON_ONE_DEVICE = (404, 410)
 ON_WRITE = (403, 409, 413, 415, 422)
 DEVICE_OR_DEVICES = PolymorphicProxySerializer(
@@ -59,7 +61,8 @@ def _operation(
 
     `special` describes errors whose meaning differs from that in `errors.ERRORS`.
     """
-    described = errors.ERRORS | dict(special or {})
+    denied = {} if 403 in statuses else errors.READ_DENIED
+    described = errors.ERRORS | denied | dict(special or {})
     failures = {
         status: OpenApiResponse(
             PreconditionFailedResponse if status == 412 else ErrorResponse,
@@ -210,4 +213,14 @@ documented_changes = _operation(
     description="Returns the changes of the devices in the scope of the API key, in an order that never changes. "
     "Follow `pagination.next`: no change is skipped or repeated. For a key of one hospital, a device that leaves the "
     "hospital is `deleted`, and a device that arrives is `created`.",
+)
+
+documented_key = _operation(
+    "getKey",
+    parameters.IGNORED_PAGINATION,
+    {200: _success(KeyResponse, "The settings of the API key.", examples.KEY_DESCRIBED)},
+    tags=[KEYS],
+    summary="Describe the API key",
+    description="Returns the settings of the API key of the request: its scope, its rights, its rate limit and its "
+    "expiry. The secret is not returned.",
 )

@@ -86,6 +86,14 @@ api/device/<int:id_device> PATCH   401 403 404 200 200
 api/device/<int:id_device> DELETE  401 403 404 200 200
 api/device/<int:id_device> OPTIONS 401 405 405 405 405
 api/device/<int:id_device> TRACE   401 403 405 405 405
+api/key                    GET     401 200 200 200 200
+api/key                    HEAD    401 200 200 200 200
+api/key                    POST    401 403 405 405 405
+api/key                    PUT     401 403 405 405 405
+api/key                    PATCH   401 403 405 405 405
+api/key                    DELETE  401 403 405 405 405
+api/key                    OPTIONS 401 405 405 405 405
+api/key                    TRACE   401 403 405 405 405
 api                        GET     401 404 404 404 404
 api                        HEAD    401 404 404 404 404
 api                        POST    401 403 404 404 404
