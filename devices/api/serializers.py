@@ -21,8 +21,7 @@ from devices import registry
 from devices.api.field_names import FIELDS, SNAKE_CASE, names_of
 from devices.api.schema import patterns
 from devices.history.feed import ACTIONS
-from devices.models import MAX_ID, Device, Hospital
-from devices.models.api_keys import MAX_PAGE_SIZE
+from devices.models import MAX_ID, MAX_PAGE_SIZE, ApiKey, Device, Hospital
 from devices.registry.bulk import STATUSES
 from devices.values.device_types import DEVICE_TYPES
 from devices.values.error_codes import ERROR_CODES
@@ -169,7 +168,7 @@ class HospitalSerializer(serializers.Serializer[Any]):
 
 
 class HospitalReferenceSerializer(serializers.Serializer[Any]):
-    """A hospital that has replaced another one."""
+    """The id and the name of a hospital."""
 
     hospital_id = _id(help_text="Send it to `GET /api/hospital/{hospital_id}`.")
     hospital_name = _name("RS Sentosa", help_text="The current name.")
@@ -305,6 +304,45 @@ MergedHospitalResponse = _envelope(
     errors=ApiError(many=True),
     successor=HospitalReferenceSerializer(),
 )
+
+
+class KeyRateLimitSerializer(serializers.Serializer[Any]):
+    """The rate limit of an API key, as in the headers `RateLimit-Policy` and `RateLimit`."""
+
+    limit = serializers.IntegerField(min_value=1, help_text="Requests in each window. A posted device counts as one.")
+    window_seconds = serializers.IntegerField(min_value=1, help_text="Length of a window.")
+    remaining = serializers.IntegerField(min_value=0, help_text="Requests that remain in this window.")
+    reset_seconds = serializers.IntegerField(min_value=1, help_text="Seconds until the next window begins.")
+
+
+class KeySettingsSerializer(serializers.Serializer[Any]):
+    """The settings of an API key. Its secret is never returned."""
+
+    id = _id(help_text="Identifies the key for the operator.")
+    name = Text({"minLength": 1, "maxLength": MAX_LENGTH, "examples": ["Ward app"]}, help_text="The application.")
+    prefix = Text(
+        {"type": ["string", "null"], "pattern": patterns.KEY_PREFIX, "examples": ["k4eeItta"]},
+        help_text="The 8 characters after `cxp_` or `cxt_`. Null for an imported key.",
+    )
+    all_hospitals = serializers.BooleanField(help_text="The scope is all hospitals, and devices without a hospital.")
+    hospitals = HospitalReferenceSerializer(many=True, allow_null=True, help_text="The scope; null if `all_hospitals`.")
+    read_only = serializers.BooleanField(help_text="The key cannot write.")
+    sandbox = serializers.BooleanField(help_text="The scope is the sandbox: a hospital without real devices.")
+    legacy = serializers.BooleanField(help_text="An older system has issued the key.")
+    naming = Text(_enum(*ApiKey.Naming.values), help_text="Naming of the fields.")
+    page_size = serializers.IntegerField(min_value=1, help_text="Items per page if a request has no `size`.")
+    unknown_holder = Text(
+        _enum(*ApiKey.UnknownHolder.values), help_text="What happens with the name of an unknown hospital."
+    )
+    allowed_networks = serializers.ListField(
+        child=serializers.CharField(), help_text="Networks from which the key can be used. Empty: from every address."
+    )
+    rate_limit = KeyRateLimitSerializer(allow_null=True, help_text="Null if the key has no rate limit.")
+    created_at = _timestamp("Time when the key was issued.")
+    expires_at = _timestamp("Time when the key expires; null if it does not.", allow_null=True)
+
+
+KeyResponse = _envelope("KeyResponse", "A response with the settings of the API key.", data=KeySettingsSerializer())
 
 
 def serialize_device(device: Device, naming: str = SNAKE_CASE) -> dict[str, Any]:

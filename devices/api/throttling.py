@@ -94,6 +94,20 @@ def record_failure(request: Request, sent: str) -> APIException:
     return AuthenticationFailed()
 
 
+def describe(request: Request) -> dict[str, int] | None:
+    """Return the rate limit of the key and what remains of it, as the RateLimit headers say. None: the key has none."""
+    taken: tuple[Rate, Decision] | None = getattr(request, "rate_decision", None)
+    if taken is None:
+        return None
+    rate, decision = taken
+    return {
+        "limit": rate.number,
+        "window_seconds": rate.seconds,
+        "remaining": decision.remaining,
+        "reset_seconds": decision.ends_in,
+    }
+
+
 def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = False) -> Decision | None:
     """Consume permits of the key, and raise TooManyRequests if there are none. Return None if the key has no limit."""
     rate = rates.parse_rate(key.rate or settings.API_RATE)
@@ -101,6 +115,7 @@ def _take(request: Request, key: ApiKey, permits: int, *, is_allowed: bool = Fal
         return None
     decision = limiter().acquire(f"key:{key.pk}", rate, permits)
     _set_headers(request, "default", rate, decision)
+    request.rate_decision = rate, decision  # type: ignore[attr-defined]  # for `describe`
     if not decision.admitted and not is_allowed:
         message = _("Rate limit exceeded: %(rate)s for this API key. Retry in %(wait)d seconds.")
         raise TooManyRequests(message % {"rate": rate, "wait": decision.ends_in}, decision.ends_in)

@@ -7,6 +7,7 @@ from devices.api.views import documents
 from devices.api.views.changes import ChangeViewSet
 from devices.api.views.devices import ApiNotFound, DeviceViewSet
 from devices.api.views.hospitals import HospitalViewSet
+from devices.api.views.key import KeyViewSet
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
@@ -16,6 +17,7 @@ routes = {
     "device/<int:id_device>": DeviceViewSet.as_view(
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
     ),
+    "key": KeyViewSet.as_view({"get": "describe"}),
     "hospitals": HospitalViewSet.as_view({"get": "list"}),
     "hospital/<int:hospital_id>": HospitalViewSet.as_view({"get": "retrieve"}),
     "schema": documents.SchemaView.as_view(),

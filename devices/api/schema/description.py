@@ -32,5 +32,6 @@ TAGS = [
     {"name": "Devices", "description": "List, read, register, update and retire devices."},
     {"name": "Hospitals", "description": "List and read hospitals."},
     {"name": "Index", "description": "The documents and operations of the API."},
+    {"name": "API key", "description": "Read the settings of the API key."},
     {"name": "Change feed", "description": "Keep a copy of the registry up to date, with long polling."},
 ]

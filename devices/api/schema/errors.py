@@ -63,6 +63,7 @@ UNKNOWN_PARAMETER = _example("Unknown parameter", _error(ErrorCode.UNKNOWN_PARAM
 STILL_RUNNING = _example("First request still running", _error(ErrorCode.STILL_RUNNING))
 MAC_TAKEN = _error(ErrorCode.UNIQUE, "device_mac", variant=MAC)
 READ_ONLY = _example("Read-only key", _error(ErrorCode.READ_ONLY))
+WRONG_ADDRESS = _example("Address not allowed", _error(ErrorCode.ADDRESS_NOT_ALLOWED))
 RATE_LIMITED = _example("Rate limit", _error(ErrorCode.TOO_MANY_REQUESTS, rate="600/min", wait=12))
 OUTDATED = _error(ErrorCode.OUTDATED, "if-match")
 MAX_BODY = f"{settings.API_MAX_BODY / 2**20:g} MiB"
@@ -75,8 +76,8 @@ ERRORS = {
         [_example("No valid key", _error(ErrorCode.NOT_AUTHENTICATED, "x-api-key"))],
     ),
     403: ErrorDescription(
-        "The API key is read-only, or limited to another hospital.",
-        [READ_ONLY, _example("Another hospital", _error(ErrorCode.FORBIDDEN, "device_holder"))],
+        "The API key is read-only, or limited to another hospital or to other networks.",
+        [READ_ONLY, _example("Another hospital", _error(ErrorCode.FORBIDDEN, "device_holder")), WRONG_ADDRESS],
     ),
     404: ErrorDescription(
         "The device does not exist, or it is outside the scope of the API key.",
@@ -122,6 +123,8 @@ ERRORS = {
 
 # --- Differences for some operations
 
+READ_DENIED = {403: ErrorDescription("The API key is limited to other networks.", [WRONG_ADDRESS])}
+
 WRITE_LIMITED = ErrorDescription(
     "A limit is exceeded. Retry after `Retry-After` seconds. With the code `conflict_limit`, too many conflicts with "
     "devices outside the key's scope were reported, so the device was not compared with them.",
@@ -131,7 +134,7 @@ REGISTER = {
     400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICES]),
     403: ErrorDescription(
         ERRORS[403].description,
-        [READ_ONLY, _example("Another hospital", _error(ErrorCode.FORBIDDEN, "device_holder", 0))],
+        [READ_ONLY, _example("Another hospital", _error(ErrorCode.FORBIDDEN, "device_holder", 0)), WRONG_ADDRESS],
     ),
     409: ErrorDescription(
         ERRORS[409].description,
@@ -151,7 +154,7 @@ UPDATE = {400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICE]), 429: WRITE_L
 LIST = {400: ErrorDescription(INVALID_REQUEST, [INVALID_SIZE])}
 RETIRE = {
     400: ErrorDescription(INVALID_REQUEST, [INVALID_DRY_RUN]),
-    403: ErrorDescription("The API key is read-only.", [READ_ONLY]),
+    403: ErrorDescription("The API key is read-only, or limited to other networks.", [READ_ONLY, WRONG_ADDRESS]),
     409: ErrorDescription("The first request with this `Idempotency-Key` is still running.", [STILL_RUNNING]),
 }
 CHANGE_FEED = {

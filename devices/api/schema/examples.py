@@ -130,6 +130,29 @@ SENTOSA = {
     "created_at": REGISTERED_AT,
     "updated_at": UPDATED_AT,
 }
-ONE_PAGE = {"page": 1, "size": 20, "total": 1, "total_pages": 1, "next": None, "previous": None}
+ONE_PAGE = {"page": 1, "size": 20, "total": 1, "total_pages": 1} | dict.fromkeys(
+    ("after", "before", "next", "previous")
+)
 HOSPITAL_FOUND = success("Hospital", SENTOSA, "Hospital returned.")
 HOSPITALS_FOUND = success("Hospitals", [SENTOSA], "Hospitals returned.", pagination=ONE_PAGE)
+KEY_DESCRIBED = success(
+    "Key of one hospital",
+    {
+        "id": 3,
+        "name": "Ward app",
+        "prefix": "k4eeItta",
+        "all_hospitals": False,
+        "hospitals": [{"hospital_id": 1, "hospital_name": "RS Sentosa"}],
+        "read_only": False,
+        "sandbox": False,
+        "legacy": False,
+        "naming": "snake_case",
+        "page_size": 20,
+        "unknown_holder": "register",
+        "allowed_networks": ["10.0.0.0/8", "192.0.2.7"],
+        "rate_limit": {"limit": 600, "window_seconds": 60, "remaining": 598, "reset_seconds": 12},
+        "created_at": REGISTERED_AT,
+        "expires_at": None,
+    },
+    "API key returned.",
+)

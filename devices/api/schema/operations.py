@@ -27,14 +27,15 @@ from devices.api.serializers import (
     HospitalResponse,
     IdentifiedDeviceSerializer,
     MergedHospitalResponse,
+    KeyResponse,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEVICES, CHANGE_FEED, HOSPITALS, INDEX = "Devices", "Change feed", "Hospitals", "Index"
-EVERYWHERE = (400, 401, 405, 429, 500, 503)
+DEVICES, CHANGE_FEED, HOSPITALS, INDEX, KEYS = "Devices", "Change feed", "Hospitals", "Index", "API key"
+EVERYWHERE = (400, 401, 403, 405, 429, 500, 503)
 ON_ONE_DEVICE = (404, 410)
 ON_WRITE = (403, 409, 413, 415, 422)
 # Only the array: generators have no type for "one device or several", or take the first of the two.
@@ -65,7 +66,8 @@ def _operation(
     `special` describes errors whose meaning differs from that in `errors.ERRORS`. `bodies` has the responses of errors
     with further fields, by status.
     """
-    described = errors.ERRORS | dict(special or {})
+    denied = {} if 403 in statuses else errors.READ_DENIED
+    described = errors.ERRORS | denied | dict(special or {})
     failures = {
         status: OpenApiResponse(
             {412: PreconditionFailedResponse, **(bodies or {})}.get(status, ApiErrorResponse),
@@ -293,4 +295,14 @@ documented_index = _operation(
     tags=[INDEX],
     summary="List what the API has",
     description="Returns the version of the registry, the URLs of its documentation, and all operations.",
+)
+
+documented_key = _operation(
+    "getKey",
+    parameters.IGNORED_PAGINATION,
+    {200: _success(KeyResponse, "The settings of the API key.", examples.KEY_DESCRIBED)},
+    tags=[KEYS],
+    summary="Describe the API key",
+    description="Returns the settings of the API key of the request: its scope, its rights, its rate limit and its "
+    "expiry. The secret is not returned.",
 )

@@ -27,6 +27,7 @@ IDEMPOTENCY_KEY = "^[!-~](?:[ -~]*[!-~])?$"
 REQUEST_ID = "^[A-Za-z0-9._-]{1,128}$"
 CURSOR = f"^[A-Za-z0-9_-]{{{TEXT_LENGTH}}}$"
 CURSOR_OR_NOW = f"^(?:now|[A-Za-z0-9_-]{{{TEXT_LENGTH}}})$"
+KEY_PREFIX = "^[0-9A-Za-z]{8}$"
 STATUS = "^[A-Z]+(?:_[A-Z]+)*$"
 
 

@@ -43,6 +43,7 @@ from devices.models import (
     RateLimitCounter,
     Session,
 )
+from devices.registry import hospitals
 from devices.tests.support.admin.routes import PAGES, PUBLIC, Ids, rows, url_for, walk
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
@@ -51,6 +52,16 @@ from devices.tests.support.pages import without_varying_parts
 # The first status in the table applies to all five invalid keys.
 INVALID_KEYS = ("none", "wrong", "malformed", "revoked", "expired")
 KEYS = (*INVALID_KEYS, "read-only", "RS Sehat", "RS Harapan", "unbound")
+
+# Further kinds of keys, and the column whose statuses they have. They are tested with FULLY_TESTED only.
+LIKE = {
+    "RS Harapan and RS Sehat": "RS Harapan",
+    "RS Sehat and RS Jauh": "RS Sehat",
+    "no hospital": "RS Sehat",
+    "sandbox": "RS Sehat",
+}
+FULLY_TESTED = ("GET", "POST", "PUT", "PATCH", "DELETE")
+OUTSIDE = (*INVALID_KEYS, "other network", *(name for name in ("RS Sehat", *LIKE) if LIKE.get(name) != "RS Harapan"))
 
 # endpoint, method: invalid key, read-only, RS Sehat's, RS Harapan's, unbound
 API = """
@@ -110,7 +121,14 @@ api/hospital/<int:hospital_id> PATCH   401 403 405 405 405
 api/hospital/<int:hospital_id> DELETE  401 403 405 405 405
 api/hospital/<int:hospital_id> OPTIONS 401 405 405 405 405
 api/hospital/<int:hospital_id> TRACE   401 403 405 405 405
-api                        GET     401 404 404 404 404
+api/key                    GET     401 200 200 200 200
+api/key                    HEAD    401 200 200 200 200
+api/key                    POST    401 403 405 405 405
+api/key                    PUT     401 403 405 405 405
+api/key                    PATCH   401 403 405 405 405
+api/key                    DELETE  401 403 405 405 405
+api/key                    OPTIONS 401 405 405 405 405
+api/key                    TRACE   401 403 405 405 405
 api                        GET     401 200 200 200 200
 api                        HEAD    401 200 200 200 200
 api                        POST    401 403 405 405 405
@@ -184,7 +202,7 @@ def case(rs_a: Hospital, rs_b: Hospital) -> Case:
     }
     secrets = [device.device_name, device.device_mac, rs_a.name, "Ratna", "ratna@", key.key.name, key.key.prefix]
     return Case(
-        {"RS Harapan": key.text, **other_keys(rs_b)},
+        {"RS Harapan": key.text, **other_keys(rs_b), **further_keys(rs_a, rs_b)},
         {name: str(pk) for name, pk in ids.items()},
         [*secrets, "192.0.2.7", "harapan.csv", "Chosen"],
     )
@@ -210,6 +228,17 @@ def other_keys(rs_b: Hospital) -> dict[str, str | None]:
         "read-only": issue("reader", read_only=True).text,
         "RS Sehat": issue("ward app of RS Sehat", hospitals=[rs_b]).text,
         "unbound": issue("unbound").text,
+    }
+
+
+def further_keys(rs_a: Hospital, rs_b: Hospital) -> dict[str, str | None]:
+    far = hospitals.get_or_create(["RS Jauh"], SYSTEM)["rs jauh"]
+    return {
+        "RS Harapan and RS Sehat": issue("group", hospitals=[rs_a, rs_b]).text,
+        "RS Sehat and RS Jauh": issue("another group", hospitals=[rs_b, far]).text,
+        "no hospital": issue("nothing", hospitals=[]).text,
+        "sandbox": issue("tries", sandbox=True).text,
+        "other network": issue("elsewhere", allowed_networks="192.0.2.0/24").text,
     }
 
 
@@ -304,10 +333,14 @@ def test_every_page_of_the_admin_is_walked() -> None:
 @pytest.mark.parametrize(("route", "method", "statuses"), [(row[0], row[1], row[2:]) for row in rows(API)])
 def test_endpoint_returns_the_status_of_the_table(case: Case, route: str, method: str, statuses: list[str]) -> None:
     expected = dict(zip(KEYS, [statuses[0]] * 5 + statuses[1:], strict=True))
+    if method in FULLY_TESTED:
+        expected |= {name: expected[column] for name, column in LIKE.items()} | {"other network": "403"}
     responses: dict[str, Any] = {}
     for ids in (case.ids, MISSING):
         body = BODIES[route, method](ids) if (route, method) in BODIES else None
         for role, key in case.keys.items():
+            if role not in expected:
+                continue
             before = snapshot()
             with rolled_back():
                 response = Api(key)(method, url_for(route, ids), body)
@@ -316,7 +349,7 @@ def test_endpoint_returns_the_status_of_the_table(case: Case, route: str, method
             responses.setdefault(role, []).append(response)
     assert {role: str(pair[0].status_code) for role, pair in responses.items()} == expected
     for role, (of_existing, of_missing) in responses.items():
-        if role in (*INVALID_KEYS, "RS Sehat") or of_existing.status_code >= 400:
+        if role in OUTSIDE or of_existing.status_code >= 400:
             assert not [secret for secret in case.secrets if secret in of_existing.content.decode()]
             assert normalized(of_existing, url_for(route, case.ids)) == normalized(of_missing, url_for(route, MISSING))
 

@@ -52,6 +52,7 @@ API_PATHS = [
     "/api/hospitals?after=0&size=1",
     "/api/hospitals?updated_since=0",
     "/api/hospital/{hospital}",
+    "/api/key",
 ]
 PAGES = [
     "/admin/",
@@ -88,6 +89,14 @@ def sari(ids: dict[str, int]) -> Client:
     return client
 
 
+@pytest.fixture
+def outsiders(api_b: Api, rs_b: Hospital) -> list[Api]:
+    """Return clients without access to RS Harapan: of RS Sehat, of two hospitals, of none, and of the sandbox."""
+    far = hospitals.get_or_create(["RS Jauh"], SYSTEM)["rs jauh"]
+    group, nothing = issue("group", hospitals=[rs_b, far]), issue("nothing", hospitals=[])
+    return [api_b, *(Api(issued.text) for issued in (group, nothing, issue("tries", sandbox=True)))]
+
+
 def make_changes(rs_a: Hospital, device: Device) -> None:
     """Make changes of every kind at RS Harapan."""
     register(
@@ -113,11 +122,13 @@ def normalized(response: Any) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("path", API_PATHS)
 def test_changes_of_another_hospital_do_not_change_an_api_response(
-    api_b: Api, ids: dict[str, int], devices: dict[str, Device], rs_a: Hospital, path: str
+    outsiders: list[Api], ids: dict[str, int], devices: dict[str, Device], rs_a: Hospital, path: str
 ) -> None:
-    before = normalized(api_b.get(path.format(**ids)))
+    clients = outsiders[:1] if "wait" in path else outsiders
+    before = [normalized(client.get(path.format(**ids))) for client in clients]
     make_changes(rs_a, devices["a"])
-    assert normalized(api_b.get(path.format(**ids))) == before
+    assert [normalized(client.get(path.format(**ids))) for client in clients] == before
+    assert not [response for response in before if "Harapan" in response[1]]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -174,13 +185,17 @@ def shapes(act: Callable[[], Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_queries_are_the_same_for_a_foreign_and_a_missing_device(api_b: Api, ids: dict[str, int], method: str) -> None:
-    def queries_of(pk: int) -> list[str]:
-        body = device_payload(9) if method.startswith("P") else None
-        return shapes(lambda: api_b(method, f"/api/device/{pk}", body))
+def test_queries_are_the_same_for_a_foreign_and_a_missing_device(
+    outsiders: list[Api], ids: dict[str, int], method: str
+) -> None:
+    for client in outsiders:
 
-    queries_of(1)  # the first request also prepares statements and records the use of the key
-    assert queries_of(ids["theirs"]) == queries_of(ids["retired"]) == queries_of(987_654)
+        def queries_of(pk: int, send: Api = client) -> list[str]:
+            body = device_payload(9) if method.startswith("P") else None
+            return shapes(lambda: send(method, f"/api/device/{pk}", body))
+
+        queries_of(1)  # the first request also prepares statements and records the use of the key
+        assert queries_of(ids["theirs"]) == queries_of(ids["retired"]) == queries_of(987_654)
 
 
 @pytest.mark.parametrize(

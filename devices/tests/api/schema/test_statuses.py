@@ -15,8 +15,8 @@ from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.formats import FORMATS
 
-KEYED = {400, 401, 405, 429, 500, 503}
-WRITING = KEYED | {403, 409, 422}
+KEYED = {400, 401, 403, 405, 429, 500, 503}
+WRITING = KEYED | {409, 422}
 ON_ONE = {404, 410}
 WITH_BODY = {413, 415}
 STATUSES = {
@@ -32,6 +32,7 @@ STATUSES = {
     ("DELETE", "/api/device/{id_device}"): WRITING | ON_ONE | {200, 412},
     ("GET", "/api/hospitals"): KEYED | {200, 304},
     ("GET", "/api/hospital/{hospital_id}"): KEYED | ON_ONE | {200, 304},
+    ("GET", "/api/key"): KEYED | {200},
 }
 NOT_TESTED_HERE = {429}  # test_throttling.py
 CASES = sorted((*route, status) for route, statuses in STATUSES.items() for status in statuses - NOT_TESTED_HERE)
@@ -124,7 +125,7 @@ class Requests:
         return self.send(headers={"if-none-match": self.send()["ETag"]})
 
     def send_for_400(self) -> Any:
-        if self.path.endswith("}") and self.method == "GET":
+        if (self.path.endswith("}") or self.path == "/api/key") and self.method == "GET":
             return self.send(query="?sise=1")
         return self.send(query="?dry_run=perhaps&size=0")
 
@@ -132,6 +133,8 @@ class Requests:
         return self.send(Api("wrong"))
 
     def send_for_403(self) -> Any:
+        if self.method == "GET":
+            return self.send(Api(issue("elsewhere", allowed_networks="192.0.2.0/24").text))
         return self.send(self.reader)
 
     def send_for_404(self) -> Any:
