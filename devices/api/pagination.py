@@ -100,8 +100,8 @@ class Page:
             "total_pages": self._total_pages(),
             "after": following.get("after"),
             "before": preceding.get("before"),
-            "next": self._link(following),
-            "previous": self._link(preceding),
+            "next": self._link(**following) if following else None,
+            "previous": self._link(**preceding) if preceding else None,
         }
 
     @property
@@ -135,9 +135,7 @@ class Page:
             return {}
         return {"page": min(self.position.page - 1, first + self._total_pages() - 1)}
 
-    def _link(self, position: dict[str, int]) -> str | None:
-        if not position:
-            return None
+    def _link(self, **position: int) -> str:
         filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
         [(name, number)] = position.items()
         query = f"{name}={number}&size={self.position.size}" + (f"&{urlencode(filters)}" if filters else "")
