@@ -24,8 +24,8 @@ from devices.values.scope import Scope
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last year that a database can store
-ORDERINGS = [sign + field for sign in ("", "-") for field in ("id", "device_name", "updated_at")]
-HOSPITAL_ORDERINGS = [sign + field for sign in ("", "-") for field in ("id", "hospital_name", "updated_at")]
+ORDERINGS = [sign + field for field in ("id", "device_name", "updated_at") for sign in ("", "-")]
+HOSPITAL_ORDERINGS = [sign + field for field in ("id", "hospital_name", "updated_at") for sign in ("", "-")]
 
 
 class CleanedField(forms.Field):

@@ -130,8 +130,8 @@ class Page:
             "total_pages": self._total_pages(),
             "after": following.get("after"),
             "before": preceding.get("before"),
-            "next": self._link(following),
-            "previous": self._link(preceding),
+            "next": self._link(**following) if following else None,
+            "previous": self._link(**preceding) if preceding else None,
         }
 
     def first_url(self) -> str | None:
@@ -169,9 +169,7 @@ class Page:
             return {}
         return {"page": min(self.position.page - 1, first + self._total_pages() - 1)}
 
-    def _link(self, position: dict[str, int]) -> str | None:
-        if not position:
-            return None
+    def _link(self, **position: int) -> str:
         filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
         query = urlencode(position | size_in_link(self.position.size) | filters)
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

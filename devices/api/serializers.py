@@ -66,9 +66,9 @@ class DeviceTypeSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
             "description": "The type of a device. The API also accepts lower case, and returns capitals.",
             **_enum(*DEVICE_TYPES),
         }
-        component = ResolvedComponent(name=name, type=ResolvedComponent.SCHEMA, object=name, schema=schema)
+        component = ResolvedComponent(name, ResolvedComponent.SCHEMA, schema, name)  # type: ignore[no-untyped-call]
         auto_schema.registry.register_on_missing(component)
-        return self.target.REFERENCE
+        return component.ref
 
 
 def _name(*examples: str, **options: Any) -> Text:

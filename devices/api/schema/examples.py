@@ -61,6 +61,7 @@ TRANSFER = OpenApiExample("Transfer to another hospital", {"device_holder": "RS 
 
 # --- Bodies of responses
 
+NO_NEIGHBORS = {"after": None, "before": None, "next": None, "previous": None}
 DEVICE_FOUND = success("Device", registered(7, CUFF), "Device returned.")
 DEVICE_UPDATED = success("Updated device", MOVED, "Device updated.")
 DEVICE_RETIRED = success("Retired", [], "Device retired.")
@@ -91,10 +92,7 @@ NO_DEVICES = success(
         "size": 20,
         "total": 0,
         "total_pages": 0,
-        "after": None,
-        "before": None,
-        "next": None,
-        "previous": None,
+        **NO_NEIGHBORS,
     },
 )
 DEVICE_REGISTERED = success("Registered device", [registered(7, CUFF)], "Devices registered.", 201)

@@ -44,8 +44,8 @@ def without_trailing_slash(endpoints: list[tuple[str, str, str, Any]], **_kwargs
 def sort_key(endpoint: tuple[str, str, str, Any]) -> tuple[bool, str, int]:
     """Return the place of an endpoint: lists before single objects, then by path, and reads before writes."""
     path, _path_regex, method, _callback = endpoint
-    is_list = path.split("/")[2:3] not in ([], ["device"], ["hospital"])
-    return (not is_list, path, METHODS.index(method))
+    kind = path.removeprefix("/api").strip("/").partition("/")[0]
+    return (not kind.endswith("s"), path, METHODS.index(method))
 
 
 def postprocess(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from devices.api.serializers import (
     HospitalListResponse,
     HospitalResponse,
     IdentifiedDeviceSerializer,
-    MergedHospitalResponse,
     KeyResponse,
+    MergedHospitalResponse,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,
 )

@@ -210,7 +210,11 @@ DISPLAY_NAME = {"format": patterns.DISPLAY_NAME}
 
 
 def ordering(*orderings: str) -> OpenApiParameter:
-    """Describe the sort order. `x-enum-varnames` has the names of the values in generated clients."""
+    """Describe the sort order. `x-enum-varnames` has the names of the values in generated clients.
+
+    Ascending orders are first: some generators name the first of `id` and `-id` ID, and the other one ID2.
+    """
+    orderings = tuple(sorted(orderings, key=lambda text: text.startswith("-")))
     names = [text.removeprefix("-").upper() + ("_DESCENDING" if text.startswith("-") else "") for text in orderings]
     schema = _enum(orderings[-1], *orderings) | {"x-enum-varnames": names}
     description = "The sort order; `-` means descending, and `id` breaks ties. Omitted: `id`."

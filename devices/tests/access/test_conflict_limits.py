@@ -70,7 +70,9 @@ def recorded() -> list[AuditEvent]:
 # --- Posted arrays
 
 
-@pytest.mark.parametrize("query", ["?mode=partial", "?mode=partial&dry_run=true", "?mode=partial&on_conflict=update"])
+@pytest.mark.parametrize(
+    "query", ["/batch", "/batch?on_conflict=update", "?mode=partial", "?mode=partial&dry_run=true"]
+)
 def test_conflicts_are_shown_in_order_up_to_the_limit_and_further_devices_are_not_compared(
     api_a: Api, foreign: list[Device], query: str
 ) -> None:

@@ -99,6 +99,7 @@ def test_formatting_of_the_json_does_not_change_the_request(api: Api) -> None:
         ("POST", DEVICES, [device_payload(1)]),
         ("POST", "/api/device", device_payload(1)),
         ("POST", f"{DEVICES}?mode=partial", device_payload(1)),
+        ("POST", f"{DEVICES}/batch", device_payload(1)),
         ("DELETE", "/api/device/1", None),
     ],
 )

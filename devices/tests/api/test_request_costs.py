@@ -109,7 +109,7 @@ def test_a_post_uses_one_permit_for_each_device(clock: Clock) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("query", ["?dry_run=true", "?mode=partial", "?mode=partial&dry_run=true"])
+@pytest.mark.parametrize("query", ["?dry_run=true", "/batch", "?mode=partial&dry_run=true"])
 def test_dry_run_and_partial_consume_the_same_permits(clock: Clock, query: str) -> None:
     api = Api(issue("app", rate="10/min").text)
     assert api.post(DEVICES + query, items(1, 4))["RateLimit"] == '"default";r=6;t=45'

@@ -156,7 +156,7 @@ JSON = (ROWS | st.lists(ROWS | VALUES, max_size=4) | VALUES).map(lambda value: j
 WRITES = st.sampled_from(
     [
         ("POST", "/api/devices"),
-        ("POST", "/api/devices?mode=partial"),
+        ("POST", "/api/devices/batch"),
         ("POST", "/api/device?on_conflict=update&mode=partial"),
         ("PUT", "/api/device"),
         ("PUT", "/api/device/2"),
