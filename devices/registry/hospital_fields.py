@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import DomainNameValidator, EmailValidator
@@ -55,6 +56,6 @@ def clean_contact(field: str, value: str) -> str:
     """
     if not normalize(value):
         return ""
-    limit = Hospital._meta.get_field(field).max_length
-    text = device_fields.clean_text(value, limit)
+    column: Any = Hospital._meta.get_field(field)
+    text = device_fields.clean_text(value, column.max_length)
     return CLEANERS[field](text) if field in CLEANERS else text

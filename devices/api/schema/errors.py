@@ -3,7 +3,7 @@
 The messages are those of the reference (devices/api/error_reference), and error_response makes the bodies.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from django.conf import settings
@@ -33,7 +33,7 @@ def _error(
     return FieldError(field, code, REFERENCE[code].messages[variant].format(**values), item)
 
 
-def _example(name: str, *errors: FieldError, **more: object) -> OpenApiExample:
+def _example(name: str, *errors: FieldError, **more: Any) -> OpenApiExample:
     """Return an example of the response to these errors, which have the same status, with further fields."""
     with override("en"):
         response = error_response(errors, REFERENCE[ErrorCode(errors[0].code)].status, **more)
