@@ -90,5 +90,5 @@ def test_index_is_an_ordinary_endpoint(api: Api, reader: Api, path: str) -> None
     assert Api(None).get(path).status_code == Api("wrong").get(path).status_code == 401
     assert reader.get(path).status_code == 200
     assert errors(api.get(f"{path}?x=1")) == [("x", "unknown_parameter")]
-    assert api.post(path, {})["Allow"] == "GET, HEAD, OPTIONS"
+    assert api.post(path, {})["Allow"] == "GET, HEAD"
     assert api.get(path, **{"accept-language": "id"}).json()["message"] == "Daftar isi API dikembalikan."
