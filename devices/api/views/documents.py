@@ -100,12 +100,12 @@ class IndexView(APIView):
 
 def schema_file(file_format: str) -> bytes:
     """Return the OpenAPI document in the format: `json` or `yaml`. Each process generates it once."""
-    return _cached("file", file_format)
+    return _cached("file", file_format)  # type: ignore[no-any-return]
 
 
 def operations() -> list[dict[str, Any]]:
     """Return the operations of the OpenAPI document, in its order."""
-    return _cached("operations", "")
+    return _cached("operations", "")  # type: ignore[no-any-return]
 
 
 def _cached(kind: str, file_format: str) -> Any:

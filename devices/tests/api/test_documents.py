@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from drf_spectacular.generators import SchemaGenerator
 
 import cexup
 from devices.api.views import documents
@@ -45,13 +46,13 @@ def test_another_format_of_the_schema_is_refused(outsider: Api) -> None:
 def test_schema_is_generated_once_for_concurrent_requests(monkeypatch: Any) -> None:
     documents._generate.cache_clear()
     calls: list[int] = []
-    generate = documents.SchemaGenerator.get_schema
+    generate = SchemaGenerator.get_schema
 
     def count(*args: Any, **kwargs: Any) -> Any:
         calls.append(threading.get_ident())
-        return generate(*args, **kwargs)
+        return generate(*args, **kwargs)  # type: ignore[no-untyped-call]
 
-    monkeypatch.setattr(documents.SchemaGenerator, "get_schema", count)
+    monkeypatch.setattr(SchemaGenerator, "get_schema", count)
     files = at_once(4, lambda _number: documents.schema_file("json"))
     assert (len(calls), len(set(files))) == (1, 1)
 
