@@ -58,10 +58,10 @@ class ApiCompression(GZipMiddleware):
         if not accepted or response.streaming or len(response.content) < MIN_API_BYTES or not accepts_gzip(accepted):
             return response  # type: ignore[no-any-return]
         tag = response.get("ETag")
-        compressed: HttpResponse = super().process_response(request, response)
-        if tag and "Content-Encoding" in compressed:
-            compressed["ETag"] = conditional.compressed(tag)
-        return compressed
+        response = super().process_response(request, response)
+        if tag and "Content-Encoding" in response:
+            response["ETag"] = conditional.compressed(tag)
+        return response  # type: ignore[no-any-return]
 
 
 def accepts_gzip(accepted: str) -> bool:

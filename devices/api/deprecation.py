@@ -43,7 +43,7 @@ def deprecated(
 
     def decorate(method: Callable[Concatenate[Any, Request, P], T]) -> Callable[Concatenate[Any, Request, P], T]:
         @wraps(method)
-        def run(view: Any, request: Request, *args: P.args, **kwargs: P.kwargs) -> T:
+        def run(view: Any, request: Request, /, *args: P.args, **kwargs: P.kwargs) -> T:
             if when is None:
                 _notices(request).append(notice)
             result = method(view, request, *args, **kwargs)

@@ -21,18 +21,20 @@ class OperationSerializer(serializers.Serializer[Any]):
     """An operation of the API."""
 
     id = serializers.CharField(help_text="The `operationId` in the OpenAPI document.")
-    method = Text({"enum": ["GET", "POST", "PUT", "PATCH", "DELETE"], "examples": ["GET"]})
+    method = Text(
+        {"enum": ["GET", "POST", "PUT", "PATCH", "DELETE"], "examples": ["GET"]}, help_text="The HTTP method."
+    )
     path = serializers.CharField(help_text="With parameters in braces, such as `{id_device}`.")
-    summary = serializers.CharField()
-    deprecated = serializers.BooleanField()
+    summary = serializers.CharField(help_text="A short description.")
+    deprecated = serializers.BooleanField(help_text="Whether it can be removed by a later major version.")
 
 
 class IndexSerializer(serializers.Serializer[Any]):
     """The documents and operations of the API."""
 
     version = serializers.CharField(help_text="The version of the registry.")
-    links = LinksSerializer()
-    operations = OperationSerializer(many=True)
+    links = LinksSerializer(help_text="The URLs of documents.")
+    operations = OperationSerializer(many=True, help_text="In the order of the OpenAPI document.")
 
 
 class IndexResponse(Envelope):

@@ -28,6 +28,7 @@ FORMATS = {
     "json": (OpenApiJsonRenderer, OpenApiJsonRenderer.media_type),
     "yaml": (OpenApiYamlRenderer, "application/yaml"),  # RFC 9512
 }
+METHODS = ("get", "head")
 INDEX_PAGE = "index"
 GUIDE = "api/guide"
 # `make docs` writes a template for each page: devices/tests/support/guide.py.
@@ -47,6 +48,7 @@ class SchemaView(APIView):
 
     authentication_classes = ()
     permission_classes = ()
+    http_method_names = METHODS
     schema = None
     file_format = ""
 
@@ -65,6 +67,7 @@ class GuideView(APIView):
 
     authentication_classes = ()
     permission_classes = ()
+    http_method_names = METHODS
     schema = None
     page = INDEX_PAGE
 
@@ -76,7 +79,9 @@ class GuideView(APIView):
 
 
 class IndexView(APIView):
-    """List what the API has."""
+    """List the documents and operations of the API."""
+
+    http_method_names = METHODS
 
     @documented.documented_index
     def get(self, request: Request) -> HttpResponse:
@@ -95,12 +100,12 @@ class IndexView(APIView):
 
 def schema_file(file_format: str) -> bytes:
     """Return the OpenAPI document in the format: `json` or `yaml`. Each process generates it once."""
-    return _cached("file", file_format)
+    return _cached("file", file_format)  # type: ignore[no-any-return]
 
 
 def operations() -> list[dict[str, Any]]:
     """Return the operations of the OpenAPI document, in its order."""
-    return _cached("operations", "")
+    return _cached("operations", "")  # type: ignore[no-any-return]
 
 
 def _cached(kind: str, file_format: str) -> Any:

@@ -18,9 +18,10 @@ def links_of(response: Any) -> dict[str, str]:
 @pytest.mark.parametrize("query", ["", "&ordering=-device_name", "&search=cuff&device_type=consumer"])
 def test_link_has_the_urls_of_pagination_and_of_the_first_page(api: Api, query: str) -> None:
     register(*(device_payload(number) for number in range(1, 6)))
+    path: str | None
     path, rows, seen = f"{LIST}?size=2{query}", [], None
     while path:
-        response = api.get(path)
+        response = api.get(str(path))
         pagination, links = response.json()["pagination"], links_of(response)
         assert (links.get("next"), links.get("prev")) == (pagination["next"], pagination["previous"])
         seen = seen or links["first"]

@@ -63,13 +63,14 @@ def render(page: str) -> str:
         if token.children:
             token.children = list(_with_urls(token.children, source))
     html = markdown.renderer.render(tokens, markdown.options, {})
-    listed = "".join(f'<li><a href="#{anchor}">{escape(text)}</a></li>\n' for anchor, text in sections)
+    items = "".join(f'<li><a href="#{anchor}">{escape(text)}</a></li>\n' for anchor, text in sections)
+    listed = f'<nav class="sections" aria-label="On this page"><ul>\n{items}</ul></nav>\n' if items else ""
+    html = html.replace("</h1>\n", f"</h1>\n{listed}", 1)
     return "\n".join(
         [
             f"{{# {source.relative_to(ROOT)} rendered by `make docs`. Change the source instead. #}}",
             '{% extends "api/guide_page.html" %}',
             f"{{% block title %}}{{% verbatim %}}{escape(title_of(source))}{{% endverbatim %}}{{% endblock %}}",
-            f"{{% block sections %}}{{% verbatim %}}{listed}{{% endverbatim %}}{{% endblock %}}",
             f"{{% block content %}}{{% verbatim %}}\n{html}{{% endverbatim %}}{{% endblock %}}",
             "",
         ]
