@@ -130,8 +130,8 @@ class Page:
             "total_pages": self._total_pages(),
             "after": following.get("after"),
             "before": preceding.get("before"),
-            "next": self._link(**following) if following else None,
-            "previous": self._link(**preceding) if preceding else None,
+            "next": self._link(following),
+            "previous": self._link(preceding),
         }
 
     def first_url(self) -> str | None:
