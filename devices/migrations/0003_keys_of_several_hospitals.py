@@ -18,7 +18,9 @@ def copy_hospitals(apps: Any, editor: Any) -> None:
     key.objects.filter(hospital=None).update(all_hospitals=True)
     past.objects.filter(hospital=None).update(all_hospitals=True)
     past.objects.exclude(hospital=None).update(
-        hospital_ids=Concat(Value("["), Cast(F("hospital_id"), models.TextField()), Value("]"))
+        hospital_ids=Concat(
+            Value("["), Cast(F("hospital_id"), models.TextField()), Value("]"), output_field=models.TextField()
+        )
     )
     limited = key.objects.exclude(hospital=None).values_list("pk", "hospital_id")
     through = key.hospitals.through
