@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from devices.api.views.changes import ChangeViewSet
 from devices.api.views.devices import ApiNotFound, DeviceViewSet
+from devices.api.views.lookup import LookupViewSet
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
@@ -13,6 +14,8 @@ routes = {
     "device/<int:id_device>": DeviceViewSet.as_view(
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
     ),
+    "devices/lookup": LookupViewSet.as_view({"post": "look_up"}),
+    "device/<int:id_device>/changes": ChangeViewSet.as_view({"get": "of_device"}),
     "schema": SpectacularJSONAPIView.as_view(),
     "docs": SpectacularSwaggerSplitView.as_view(url="/api/schema"),
 }

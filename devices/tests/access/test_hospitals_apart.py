@@ -27,7 +27,7 @@ from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.pages import without_varying_parts
 
-CHANGES = "/api/devices/changes"
+CHANGES, LOOKUP = "/api/devices/changes", "/api/devices/lookup"
 LIST, HISTORY = "/admin/devices/device/", "/admin/devices/historicaldevice/"
 
 API_PATHS = [
@@ -42,6 +42,8 @@ API_PATHS = [
     "/api/devices?updated_since=0",
     "/api/device/{theirs}",
     "/api/device/{retired}",
+    "/api/device/{theirs}/changes",
+    "/api/device/{retired}/changes?size=1",
     CHANGES,
     f"{CHANGES}?since=now&wait=1",
 ]
@@ -96,6 +98,10 @@ def make_changes(rs_a: Hospital, device: Device) -> None:
     issue("another", hospitals=[rs_a])
 
 
+def mac(number: int) -> str:
+    return str(device_payload(number)["device_mac"])
+
+
 def normalized(response: Any) -> tuple[Any, ...]:
     """Return the response without parts that differ each time: form tokens, cursors, request ID and other headers."""
     page = without_varying_parts(response.content).decode()
@@ -110,6 +116,17 @@ def test_changes_of_another_hospital_do_not_change_an_api_response(
     before = normalized(api_b.get(path.format(**ids)))
     make_changes(rs_a, devices["a"])
     assert normalized(api_b.get(path.format(**ids))) == before
+
+
+def test_changes_of_another_hospital_do_not_change_a_lookup(
+    api_b: Api, ids: dict[str, int], devices: dict[str, Device], rs_a: Hospital
+) -> None:
+    def response() -> tuple[Any, ...]:
+        return normalized(api_b.post(LOOKUP, {"device_mac": [mac(n) for n in range(1, 45)]}))
+
+    before = response()
+    make_changes(rs_a, devices["a"])
+    assert response() == before
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -165,14 +182,28 @@ def shapes(act: Callable[[], Any]) -> list[str]:
     return [re.sub(r"'[^']*'|\b\d+\b|s\d+_x\d+", "?", query["sql"]) for query in captured.captured_queries]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_queries_are_the_same_for_a_foreign_and_a_missing_device(api_b: Api, ids: dict[str, int], method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "below"), [("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/changes")]
+)
+def test_queries_are_the_same_for_a_foreign_and_a_missing_device(
+    api_b: Api, ids: dict[str, int], method: str, below: str
+) -> None:
     def queries_of(pk: int) -> list[str]:
         body = device_payload(9) if method.startswith("P") else None
-        return shapes(lambda: api_b(method, f"/api/device/{pk}", body))
+        return shapes(lambda: api_b(method, f"/api/device/{pk}{below}", body))
 
     queries_of(1)  # the first request also prepares statements and records the use of the key
     assert queries_of(ids["theirs"]) == queries_of(ids["retired"]) == queries_of(987_654)
+
+
+def test_queries_are_the_same_for_a_lookup_of_foreign_and_of_unknown_devices(
+    api_b: Api, ids: dict[str, int], devices: dict[str, Device]
+) -> None:
+    def queries_of(*numbers: int) -> list[str]:
+        return shapes(lambda: api_b.post(LOOKUP, {"device_mac": [mac(n) for n in numbers]}))
+
+    queries_of(1)
+    assert queries_of(1, 3, 4) == queries_of(901, 903, 904)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_each_body_has_examples_that_match_its_schema(schema: Any) -> None:
 def test_each_parameter_and_header_has_an_example_that_matches_its_schema(schema: Any) -> None:
     for method, path, operation in operations(schema):
         headers = [item for response in operation["responses"].values() for item in response["headers"].items()]
-        parameters = [(parameter["name"], parameter) for parameter in operation["parameters"]]
+        parameters = [(parameter["name"], parameter) for parameter in operation.get("parameters", ())]
         for name, parameter in (*parameters, *headers):
             assert parameter["schema"].get("examples"), (method, path, name)
             for value in parameter["schema"]["examples"]:
@@ -82,7 +82,7 @@ def test_example_of_each_response_has_the_status_of_the_response(schema: Any) ->
 
 def test_optional_parameters_have_no_example_that_swagger_ui_would_send(schema: Any) -> None:
     for _method, _path, operation in operations(schema):
-        for parameter in operation["parameters"]:
+        for parameter in operation.get("parameters", ()):
             assert not {"example", "examples"} & parameter.keys()
             assert "example" not in parameter["schema"]
 

@@ -45,6 +45,8 @@ def test_operation_ids_are_stable(schema: Any) -> None:
         ("delete", "/api/device/{id_device}"): "retire",
         ("post", "/api/device"): "createOne",
         ("put", "/api/device"): "updateByKey",
+        ("post", "/api/devices/lookup"): "lookupDevices",
+        ("get", "/api/device/{id_device}/changes"): "getDeviceChanges",
     }
 
 
@@ -57,6 +59,8 @@ def test_component_names_are_stable(schema: Any) -> None:
         "ChangeFeedPagination",
         "ChangeFeedResponse",
         "Device",
+        "DeviceChangesPagination",
+        "DeviceChangesResponse",
         "DeviceListResponse",
         "DeviceOrDevicesRequest",
         "DeviceRequest",
@@ -64,6 +68,9 @@ def test_component_names_are_stable(schema: Any) -> None:
         "EmptyResponse",
         "ErrorResponse",
         "IdentifiedDeviceRequest",
+        "LookupRequest",
+        "LookupResponse",
+        "LookupResult",
         "Pagination",
         "PatchedDeviceRequest",
         "PreconditionFailedResponse",
