@@ -16,7 +16,7 @@ from devices.tests.support.factories import device_payload, register
 
 PATH = "/api/devices/lookup"
 UNKNOWN = "D0:61:AE:D4:58:94"
-# What is not the text of a MAC address. The errors are those of a registration.
+# None of these is the text of a MAC address. The errors are those of a registration.
 MALFORMED: list[object] = [
     None,
     "",
