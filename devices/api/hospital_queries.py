@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 
 from devices.api.hospital_json import HospitalJSON
-from devices.api.queries import AFTER, BEFORE, OFFSET, Cut
+from devices.api.queries import AFTER, ALL, BEFORE, OFFSET, ONE, Cut, compiled_scope
 from devices.db import compiled, expressions, queries
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.models import Hospital
@@ -45,8 +45,9 @@ class HospitalSelection:
             with queries.plan_each_time():
                 page = cut.of(self._hospitals, position).annotate(line=HospitalJSON(naming))
                 return None, list(page.values_list("line", flat=True))
-        query = _page(tuple(self.conditions), _kind(self.scope), self.ordering, cut, naming)
-        [[total, lines]] = query.fetch(scope=_value(self.scope), **self.conditions, **position)
+        kind, hospitals = compiled_scope(self.scope)
+        query = _page(tuple(self.conditions), kind, self.ordering, cut, naming)
+        [[total, lines]] = query.fetch(scope=hospitals, **self.conditions, **position)
         return total, lines.split("\n") if lines else []
 
     def count(self) -> int:
@@ -61,7 +62,8 @@ class HospitalSelection:
 
 def find(hospital_id: int, scope: Scope, naming: str) -> str | None:
     """Return the hospital with this id as a JSON text, None if it is not in the scope."""
-    rows = _detail(_kind(scope), naming).fetch(id=hospital_id, scope=_value(scope))
+    kind, hospitals = compiled_scope(scope)
+    rows = _detail(kind, naming).fetch(id=hospital_id, scope=hospitals)
     return rows[0][0] if rows else None
 
 
@@ -78,27 +80,13 @@ def _listed(scope: Scope) -> HospitalQuerySet:
     return Hospital.objects.without_sandbox() if scope.hospitals is None else Hospital.objects.in_scope(scope)
 
 
-def _kind(scope: Scope) -> str:
-    """Return the kind of the scope, for which SQL is compiled: `all`, `one` or `several` hospitals."""
-    return "all" if scope.hospitals is None else "one" if scope.default_hospital else "several"
-
-
-def _value(scope: Scope) -> int | str:
-    """Return the value of the parameter `scope`: an id, or for several hospitals a JSON list of ids."""
-    return (
-        scope.default_hospital.pk if scope.default_hospital else expressions.json_list(list(scope.hospital_ids or ()))
-    )
-
-
 def _listed_by_parameter(kind: str) -> HospitalQuerySet:
-    """Return the hospitals that a key with a scope of this kind sees. `_value` returns the parameter `scope`."""
-    if kind == "all":
+    """Return the hospitals that a key with a scope of this kind sees. `kind` is from `compiled_scope`."""
+    if kind == ALL:
         return Hospital.objects.without_sandbox()
     value = Parameter("scope")
     return (
-        Hospital.objects.filter(pk=value)
-        if kind == "one"
-        else Hospital.objects.filter(pk__in=expressions.in_ids(value))
+        Hospital.objects.filter(pk=value) if kind == ONE else Hospital.objects.filter(pk__in=expressions.in_ids(value))
     )
 
 
@@ -116,7 +104,7 @@ def _page(names: tuple[str, ...], kind: str, ordering: str, cut: Cut, naming: st
     hospitals = _select(_listed_by_parameter(kind), conditions, ordering)
     position = {name: Parameter(name) for name in (AFTER, BEFORE)}
     page = cut.of(hospitals, position).annotate(line=HospitalJSON(naming))
-    total = compiled.count(hospitals) if names or kind != "all" else _total()
+    total = compiled.count(hospitals) if names or kind != ALL else _total()
     return compiled.one_row(total, page.values_list("line"))
 
 

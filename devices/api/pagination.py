@@ -169,7 +169,9 @@ class Page:
             return {}
         return {"page": min(self.position.page - 1, first + self._total_pages() - 1)}
 
-    def _link(self, **position: int) -> str:
+    def _link(self, position: dict[str, int]) -> str | None:
+        if not position:
+            return None
         filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
         query = urlencode(position | size_in_link(self.position.size) | filters)
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

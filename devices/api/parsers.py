@@ -20,15 +20,16 @@ class JSONParser(BaseParser):
     """Parse JSON in UTF-8 after checking its size and its number of values."""
 
     media_type = "application/json"
+    max_body: int = settings.API_MAX_BODY  # bytes
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         headers = (parser_context or {})["request"].META
         length = int(headers["CONTENT_LENGTH"])
-        if length > settings.API_MAX_BODY:
+        if length > self.max_body:
             _drain(stream)
-            limit = f"{settings.API_MAX_BODY / 2**20:g} MiB"
+            limit = f"{self.max_body / 2**20:g} MiB"
             raise BodyTooLarge(
                 _("The body is larger than %(limit)s. Split it into several requests.") % {"limit": limit}
             )

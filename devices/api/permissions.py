@@ -14,7 +14,10 @@ if TYPE_CHECKING:  # rest_framework.views imports this module, as the default of
 
 
 class HasApiKey(BasePermission):
-    """Allow reads with a valid key, and writes with a valid key that is not read-only. The default of all views."""
+    """Allow reads with a valid key, and writes with a valid key that is not read-only. The default of all views.
+
+    A POST is a write, unless the view says that its POST only reads: `post_reads = True`.
+    """
 
     message = _("This API key is read-only. Use a read-write key for POST, PUT, PATCH and DELETE.")
     code = ErrorCode.READ_ONLY
@@ -22,4 +25,5 @@ class HasApiKey(BasePermission):
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if not isinstance(request.auth, ApiKey):
             return False
-        return request.method in SAFE_METHODS or not request.auth.read_only
+        reads = request.method in SAFE_METHODS or (request.method == "POST" and getattr(view, "post_reads", False))
+        return reads or not request.auth.read_only

@@ -22,6 +22,7 @@ from devices.values.scope import Scope
 Row = TypeVar("Row", bound=Model)
 
 FIRST, AFTER, BEFORE, PLACE, OFFSET = "first", "after", "before", "place", "offset"
+ALL, ONE, SEVERAL = "all", "one", "several"  # kinds of scopes
 
 LOOKUPS = {
     "scope": "device_holder",
@@ -172,3 +173,24 @@ def _parameter(name: str) -> Parameter:
     column, _, _lookup = LOOKUPS[name].partition("__")
     field: Any = None if column == "device_holder" else Device._meta.get_field(column)
     return Parameter(name, field)
+
+
+def compiled_scope(scope: Scope) -> tuple[str, int | str]:
+    """Return the kind of the scope for `in_compiled_scope`, and the value of the parameter `scope`."""
+    if scope.hospitals is None:
+        return ALL, 0
+    if scope.default_hospital:
+        return ONE, int(scope.default_hospital.pk)
+    return SEVERAL, expressions.json_list([hospital.pk for hospital in scope.hospitals])
+
+
+def in_compiled_scope(devices: DeviceQuerySet, kind: str) -> DeviceQuerySet:
+    """Return the devices of the hospitals in the parameter `scope`. `kind` is from `compiled_scope`.
+
+    With several hospitals, or none, the parameter is a JSON list of ids.
+    """
+    if kind == ONE:
+        return devices.filter(device_holder=Parameter("scope"))
+    if kind == SEVERAL:
+        return devices.filter(device_holder__in=expressions.in_ids(Parameter("scope")))
+    return devices

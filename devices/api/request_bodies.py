@@ -16,6 +16,8 @@ from devices.registry.device_fields import DeviceData
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
 
+MAX_LOOKUP = 1000  # MAC addresses of one lookup
+
 
 def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]:
     """Return the posted devices and the errors of their fields. A single object is one device.
@@ -87,3 +89,34 @@ def _parse_row(row: Any, required: tuple[str, ...]) -> tuple[DeviceData, list[Fi
         message = _('Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.')
         return {}, [FieldError(None, ErrorCode.INVALID_TYPE, message)]
     return device_fields.validate(to_snake_case(row), required, mac_field.CLEANERS)
+
+
+def parse_macs(request: Request) -> list[Any]:
+    """Return the array `device_mac` of the body, as the client sent it. The field can have either spelling.
+
+    Raises:
+        ValidationFailed: the body has no such array, or it is empty.
+        TooManyItems: the array has more than MAX_LOOKUP items.
+    """
+    body = _read_body(request)
+    if not isinstance(body, dict):
+        message = _('Expected a JSON object such as {"device_mac": ["D0:61:AE:D4:58:94"]}.')
+        raise ValidationFailed([FieldError(None, ErrorCode.INVALID_TYPE, message)])
+    row = to_snake_case(body)
+    sent = row.get("device_mac")
+    if isinstance(sent, list) and len(sent) > MAX_LOOKUP:
+        raise TooManyItems(len(sent), MAX_LOOKUP)
+    if not isinstance(sent, list) or not sent:
+        raise ValidationFailed([_explain_no_macs(row)])
+    return sent
+
+
+def _explain_no_macs(row: Mapping[str, Any]) -> FieldError:
+    code, message = ErrorCode.EMPTY, _("The array is empty. Send at least one MAC address.")
+    if "device_mac" not in row:
+        code, message = ErrorCode.REQUIRED, _("This field is required.")
+    elif row["device_mac"] is None:
+        code, message = ErrorCode.NULL, _("This field must not be null.")
+    elif not isinstance(row["device_mac"], list):
+        code, message = ErrorCode.INVALID_TYPE, _("This must be an array.")
+    return FieldError("device_mac", code, message)

@@ -8,15 +8,18 @@ from devices.api.views.changes import ChangeViewSet
 from devices.api.views.devices import ApiNotFound, DeviceViewSet
 from devices.api.views.hospitals import HospitalViewSet
 from devices.api.views.key import KeyViewSet
+from devices.api.views.lookup import LookupViewSet
 
 routes = {
     "devices": DeviceViewSet.as_view({"get": "list", "post": "create"}),
     "devices/batch": DeviceViewSet.as_view({"post": "create_individually"}),
     "devices/changes": ChangeViewSet.as_view({"get": "follow"}),
+    "devices/lookup": LookupViewSet.as_view({"post": "look_up"}),
     "device": DeviceViewSet.as_view({"post": "create_one", "put": "update_by_key"}),
     "device/<int:id_device>": DeviceViewSet.as_view(
         {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
     ),
+    "device/<int:id_device>/changes": ChangeViewSet.as_view({"get": "of_device"}),
     "key": KeyViewSet.as_view({"get": "describe"}),
     "hospitals": HospitalViewSet.as_view({"get": "list"}),
     "hospital/<int:hospital_id>": HospitalViewSet.as_view({"get": "retrieve"}),

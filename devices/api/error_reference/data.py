@@ -31,8 +31,11 @@ VALUES = {
         (
             "This must be a string.",
             'Expected a JSON object such as {"device_name": "…", "device_mac": "…", "device_type": "…"}.',
+            'Expected a JSON object such as {"device_mac": ["D0:61:AE:D4:58:94"]}.',
+            "This must be an array.",
         ),
-        "The value has the wrong JSON type: a field must be a string, and a device must be an object. An integer is "
+        "The value has the wrong JSON type: a field must be a string, a device must be an object, and the `device_mac` "
+        "of a lookup must be an array. An integer is "
         "read as its digits; a fraction, an exponent, more than 64 bits, and true or false are invalid.",
         "Send the type that the message names.",
     ),

@@ -196,3 +196,18 @@ PARTIAL_SUCCESS = examples.success(
     "Each device was processed individually. See its status.",
     207,
 )
+
+
+def invalid_mac(count: int) -> FieldError:
+    """Return the error of a MAC address with this number of digits."""
+    return _error(ErrorCode.MAC, "device_mac", variant=3, count=count)
+
+
+LOOKUP = {
+    400: ErrorDescription(INVALID_REQUEST, [_example("No addresses", _error(ErrorCode.REQUIRED, "device_mac"))]),
+    413: ErrorDescription(
+        "The body is too large: more than 1 MiB or 1,000 addresses.",
+        [_example("Too many bytes", _error(ErrorCode.TOO_LARGE, limit="1 MiB"))],
+    ),
+}
+DEVICE_CHANGES = LIST | {410: CHANGE_FEED[410]}

@@ -13,7 +13,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
-from devices.api.schema import errors, examples, index, parameters
+from devices.api.schema import errors, examples, index, lookup, parameters
 from devices.api.schema.errors import ErrorDescription
 from devices.api.serializers import (
     ApiErrorResponse,
@@ -305,4 +305,43 @@ documented_key = _operation(
     summary="Describe the API key",
     description="Returns the settings of the API key of the request: its scope, its rights, its rate limit and its "
     "expiry. The secret is not returned.",
+)
+
+documented_lookup = _operation(
+    "lookupDevices",
+    [],
+    {
+        200: _success(
+            lookup.LookupResponse,
+            "One result for each item, in the order of the posted array. `device` is null for an address that is not "
+            "registered in the scope of the API key.",
+            lookup.LOOKED_UP,
+        )
+    },
+    (413, 415),
+    errors.LOOKUP,
+    request=_request(lookup.LookupSerializer, lookup.LOOKUP),
+    summary="Look up devices by MAC address",
+    description="Returns the device of each MAC address, up to 1,000 in one request. An item that is not a MAC address "
+    "has `errors`, and the others are looked up. It is a read: read-only keys can use it, it counts as one request, "
+    "and it needs no `Idempotency-Key`.",
+)
+
+documented_device_changes = _operation(
+    "getDeviceChanges",
+    [parameters.ID, *parameters.DEVICE_CHANGES],
+    {
+        200: _success(
+            lookup.DeviceChangesResponse,
+            "A page of changes, the oldest first. The last change of a retired device is `deleted`.",
+            lookup.DEVICE_CHANGES,
+        )
+    },
+    (404, 410),
+    errors.DEVICE_CHANGES,
+    tags=[CHANGE_FEED],
+    summary="Read the changes of a device",
+    description="Returns the changes of one device as the change feed has them for this API key: without those that "
+    "were made while the device was outside the scope. A retired device returns 200. A device that does not exist or "
+    "is outside the scope returns 404.",
 )

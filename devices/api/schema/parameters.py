@@ -322,3 +322,11 @@ CHANGES = [
         _integer(30, 0, MAX_WAIT),
     ),
 ]
+DEVICE_CHANGES = [
+    _query(
+        "since",
+        "Return changes after this cursor. Omitted: from the beginning.",
+        _string(CURSOR, pattern=patterns.CURSOR),
+    ),
+    SIZE,
+]

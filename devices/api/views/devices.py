@@ -23,10 +23,10 @@ from devices.api.field_names import names_for
 from devices.api.filters import DeviceFilter
 from devices.api.idempotency import WriteOptions
 from devices.api.pagination import Page, Position
+from devices.api.queries import compiled_scope, in_compiled_scope
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
 from devices.api.serializers import DeviceSerializer, serialize_device, serialize_registered
-from devices.db import expressions
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.history import recording
 from devices.models import MAX_ID, Channel, Device, DeviceQuerySet
@@ -67,10 +67,8 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     def retrieve(self, request: Request, id_device: int) -> HttpResponse:
         QueryParams(request, set(), ignored={"page", "size"}).raise_errors()
-        scope = self.scope
-        kind = "all" if scope.hospitals is None else "one" if scope.default_hospital else "several"
-        value = expressions.json_list(scope.hospital_ids or []) if kind == "several" else scope.number
-        rows = _detail(key_of(request).naming, kind).fetch(id=_int64(id_device), scope=value)
+        kind, hospitals = compiled_scope(self.scope)
+        rows = _detail(key_of(request).naming, kind).fetch(id=_int64(id_device), scope=hospitals)
         if not rows:
             self._raise_not_found(id_device)
         [[device]] = rows
@@ -205,16 +203,9 @@ class ApiNotFound(APIView):
 
 
 @cache
-def _detail(naming: str, scope: str) -> CompiledQuery:
-    """Return the compiled query for a device by `id`, and by its hospital in `scope`.
-
-    scope: `all` hospitals; `one`, and the parameter `scope` is its id; `several`, and `scope` is a JSON list of ids.
-    """
-    devices = Device.objects.filter(pk=Parameter("id"))
-    if scope == "one":
-        devices = devices.filter(device_holder=Parameter("scope"))
-    elif scope == "several":
-        devices = devices.filter(device_holder__in=expressions.in_ids(Parameter("scope")))
+def _detail(naming: str, kind: str) -> CompiledQuery:
+    """Return the compiled query for a device by `id`, and by its hospital in `scope`."""
+    devices = in_compiled_scope(Device.objects.filter(pk=Parameter("id")), kind)
     return CompiledQuery(devices.values_list(DeviceJSON(naming)), raw=True)
 
 

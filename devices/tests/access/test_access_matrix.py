@@ -137,6 +137,22 @@ api                        PATCH   401 403 405 405 405
 api                        DELETE  401 403 405 405 405
 api                        OPTIONS 401 405 405 405 405
 api                        TRACE   401 403 405 405 405
+api/devices/lookup         GET     401 405 405 405 405
+api/devices/lookup         HEAD    401 405 405 405 405
+api/devices/lookup         POST    401 200 200 200 200
+api/devices/lookup         PUT     401 403 405 405 405
+api/devices/lookup         PATCH   401 403 405 405 405
+api/devices/lookup         DELETE  401 403 405 405 405
+api/devices/lookup         OPTIONS 401 405 405 405 405
+api/devices/lookup         TRACE   401 403 405 405 405
+api/device/<int:id_device>/changes GET     401 200 404 200 200
+api/device/<int:id_device>/changes HEAD    401 200 404 200 200
+api/device/<int:id_device>/changes POST    401 403 405 405 405
+api/device/<int:id_device>/changes PUT     401 403 405 405 405
+api/device/<int:id_device>/changes PATCH   401 403 405 405 405
+api/device/<int:id_device>/changes DELETE  401 403 405 405 405
+api/device/<int:id_device>/changes OPTIONS 401 405 405 405 405
+api/device/<int:id_device>/changes TRACE   401 403 405 405 405
 """
 
 # `half` is an operator who has not entered the code of two-factor authentication, `nobody` an admin without a hospital.
@@ -149,6 +165,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("api/device", "PUT"): lambda ids: device_payload(9, id=int(ids["device"])),
     ("api/device/<int:id_device>", "PUT"): lambda ids: device_payload(9),
     ("api/device/<int:id_device>", "PATCH"): lambda ids: {"device_name": "Changed"},
+    ("api/devices/lookup", "POST"): lambda ids: {"device_mac": ["000000000001"]},
 }
 FORMS: dict[str, Any] = {
     "device": lambda ids: {**device_payload(9, device_mac=UNUSED_MAC), "device_holder": ids["hospital"]},

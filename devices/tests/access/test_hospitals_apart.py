@@ -27,7 +27,7 @@ from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.pages import without_varying_parts
 
-CHANGES = "/api/devices/changes"
+CHANGES, LOOKUP = "/api/devices/changes", "/api/devices/lookup"
 LIST, HISTORY = "/admin/devices/device/", "/admin/devices/historicaldevice/"
 
 API_PATHS = [
@@ -42,6 +42,8 @@ API_PATHS = [
     "/api/devices?updated_since=0",
     "/api/device/{theirs}",
     "/api/device/{retired}",
+    "/api/device/{theirs}/changes",
+    "/api/device/{retired}/changes?size=1",
     CHANGES,
     f"{CHANGES}?since=now&wait=1",
     "/api/hospitals",
@@ -113,6 +115,10 @@ def make_changes(rs_a: Hospital, device: Device) -> None:
     issue("another", hospitals=[rs_a])
 
 
+def mac(number: int) -> str:
+    return str(device_payload(number)["device_mac"])
+
+
 def normalized(response: Any) -> tuple[Any, ...]:
     """Return the response without parts that differ each time: form tokens, cursors, request ID and other headers."""
     page = without_varying_parts(response.content).decode()
@@ -129,6 +135,17 @@ def test_changes_of_another_hospital_do_not_change_an_api_response(
     make_changes(rs_a, devices["a"])
     assert [normalized(client.get(path.format(**ids))) for client in clients] == before
     assert not [response for response in before if "Harapan" in response[1]]
+
+
+def test_changes_of_another_hospital_do_not_change_a_lookup(
+    api_b: Api, ids: dict[str, int], devices: dict[str, Device], rs_a: Hospital
+) -> None:
+    def response() -> tuple[Any, ...]:
+        return normalized(api_b.post(LOOKUP, {"device_mac": [mac(n) for n in range(1, 45)]}))
+
+    before = response()
+    make_changes(rs_a, devices["a"])
+    assert response() == before
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -184,18 +201,30 @@ def shapes(act: Callable[[], Any]) -> list[str]:
     return [re.sub(r"'[^']*'|\b\d+\b|s\d+_x\d+", "?", query["sql"]) for query in captured.captured_queries]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    ("method", "below"), [("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/changes")]
+)
 def test_queries_are_the_same_for_a_foreign_and_a_missing_device(
-    outsiders: list[Api], ids: dict[str, int], method: str
+    outsiders: list[Api], ids: dict[str, int], method: str, below: str
 ) -> None:
     for client in outsiders:
 
         def queries_of(pk: int, send: Api = client) -> list[str]:
             body = device_payload(9) if method.startswith("P") else None
-            return shapes(lambda: send(method, f"/api/device/{pk}", body))
+            return shapes(lambda: send(method, f"/api/device/{pk}{below}", body))
 
         queries_of(1)  # the first request also prepares statements and records the use of the key
         assert queries_of(ids["theirs"]) == queries_of(ids["retired"]) == queries_of(987_654)
+
+
+def test_queries_are_the_same_for_a_lookup_of_foreign_and_of_unknown_devices(
+    api_b: Api, ids: dict[str, int], devices: dict[str, Device]
+) -> None:
+    def queries_of(*numbers: int) -> list[str]:
+        return shapes(lambda: api_b.post(LOOKUP, {"device_mac": [mac(n) for n in numbers]}))
+
+    queries_of(1)
+    assert queries_of(1, 3, 4) == queries_of(901, 903, 904)
 
 
 @pytest.mark.parametrize(

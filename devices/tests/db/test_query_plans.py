@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from devices import registry
 from devices.access.actor import IMPORT, SYSTEM
 from devices.accounts import sandbox
-from devices.api import hospital_queries, queries
+from devices.api import hospital_queries, lookup, queries
 from devices.api.views import devices
 from devices.db import bulk, expressions
 from devices.history import recording
@@ -25,9 +25,10 @@ from devices.registry import hospitals
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload
 from devices.tests.support.imports import confirm, upload
-from devices.tests.support.plans import explained, repeated_scans, rows_read
+from devices.tests.support.plans import explained, plans_of, repeated_scans, rows_read
 from devices.tests.support.services.server import ROOT
 from devices.values.device_types import DeviceType
+from devices.values.scope import UNRESTRICTED, Scope
 
 pytestmark = pytest.mark.django_db(transaction=True)  # VACUUM of PostgreSQL cannot run in a transaction
 
@@ -83,6 +84,9 @@ def run_everything(
         for path in (f"device/{ids[0]}", "hospitals", "hospitals?ordering=hospital_name", f"hospital/{rs_a.pk}"):
             several.get(f"/api/{path}")
         hospitals.rename(rs_a, "RS Lain", SYSTEM)
+        macs = [device_payload(n)["device_mac"] for n in range(1, 1001)]
+        for scope in (UNRESTRICTED, Scope((rs_a,)), Scope((rs_a, rs_b))):
+            lookup.look_up(macs, scope, "snake_case")
         api.post("/api/devices", [device_payload(n, device_holder="rs harapan") for n in range(30_000, 30_000 + SOME)])
         hospitals.merge([rs_a], rs_b, SYSTEM)
         operator.get("/admin/devices/historicaldevice/?q=Lain")
@@ -128,6 +132,26 @@ def test_list_of_several_hospitals_reads_the_first_devices_of_each(ids: list[int
         assert api.get(url).json()["pagination"]["total"] > MANY // 3
     [statement] = [each["sql"] for each in captured if "to_json" in each["sql"]]
     assert 0 < rows_read(statement, "devices_device") <= 4 * 2 * 21
+
+
+def test_changes_of_a_device_and_a_lookup_use_their_index(
+    api: Api, api_a: Api, ids: list[int], rs_a: Hospital, rs_b: Hospital
+) -> None:
+    several = Api(issue("several", hospitals=[rs_a, rs_b]).text)
+    history, macs = [], []
+    for client in (api, api_a, several):
+        for pk in ids[:2]:
+            with plans_of("devices_historicaldevice") as plans:
+                assert client.get(f"/api/device/{pk}/changes").status_code in (200, 404)
+            history += [plan for statement, plan in plans.items() if "history_previous_holder_id" in statement]
+        with plans_of("devices_device") as plans:
+            client.post("/api/devices/lookup", {"device_mac": [device_payload(n)["device_mac"] for n in range(1, 50)]})
+        macs += [plan for statement, plan in plans.items() if "json_" in statement]
+    assert len(history) == 6  # one for each device in scope, and the departures for a key with a limited scope
+    assert [plan for plan in history if "change_by_device" not in plan] == []
+    assert len(macs) == 3
+    whole = "SCAN devices_device'" if connection.vendor == "sqlite" else "Seq Scan on devices_device"
+    assert [plan for plan in macs if whole in plan] == []
 
 
 @pytest.mark.parametrize(
@@ -177,6 +201,7 @@ def test_every_statement_with_a_list_is_explained(
     recording._copy_query.cache_clear()
     queries._compiled.cache_clear()
     devices._detail.cache_clear()
+    lookup._devices.cache_clear()
     run_everything()
     postgresql_only = set() if connection.vendor == "postgresql" else {("changes.py", "get_search_results")}
     assert set(_uses()) - callers == postgresql_only

@@ -28,6 +28,21 @@ def explained() -> Iterator[Plans]:
         yield plans
 
 
+@contextmanager
+def plans_of(table: str) -> Iterator[dict[str, str]]:
+    """Explain each SELECT of the block that reads the table. Yield the plans as text, by statement."""
+    plans: dict[str, str] = {}
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("SELECT") and f'"{table}"' in sql:
+            keyword = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+            plans[sql] = str(_fetch(f"{keyword} {sql}", params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield plans
+
+
 def repeated_scans(sql: str, params: Any) -> Iterator[str]:
     """Return a description of each full scan that the plan of the statement repeats."""
     if connection.vendor == "sqlite":

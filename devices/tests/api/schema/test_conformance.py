@@ -101,6 +101,7 @@ def is_failure(_context: Any, failure: Exception, case: Any, response: Any) -> b
 
     - Each field is valid, but their combination is not (CODES_BEYOND_THE_SCHEMA).
     - A batch with invalid items is accepted (207), and each of them has the status `invalid`.
+    - A lookup accepts an array with invalid items, and each of them has `errors`.
     - The document describes another notation in words only: see `is_other_notation`.
     - With `dry_run=true` the API retires nothing, and a registered device has no id.
     """
@@ -110,6 +111,8 @@ def is_failure(_context: Any, failure: Exception, case: Any, response: Any) -> b
         return case.path_parameters.get("id_device") not in (None, "null")
     if isinstance(failure, RejectedPositiveData):
         return not {error["code"] for error in response.json()["errors"]} <= CODES_BEYOND_THE_SCHEMA
+    if isinstance(failure, AcceptedNegativeData) and case.path == "/api/devices/lookup":
+        return response.status_code != 200 or not any("errors" in result for result in response.json()["data"])
     if isinstance(failure, AcceptedNegativeData):
         results = response.json()["data"] if response.status_code == 207 else []
         return "invalid" not in {result["status"] for result in results} and not is_other_notation(case)

@@ -34,7 +34,10 @@ STATUSES = {
     ("GET", "/api/hospitals"): KEYED | {200, 304},
     ("GET", "/api/hospital/{hospital_id}"): KEYED | ON_ONE | {200, 304},
     ("GET", "/api/key"): KEYED | {200},
+    ("POST", "/api/devices/lookup"): KEYED | WITH_BODY | {200},
+    ("GET", "/api/device/{id_device}/changes"): KEYED | ON_ONE | {200},
 }
+LOOKUP = "/api/devices/lookup"
 NOT_TESTED_HERE = {429}  # test_throttling.py
 CASES = sorted((*route, status) for route, statuses in STATUSES.items() for status in statuses - NOT_TESTED_HERE)
 
@@ -110,7 +113,8 @@ class Requests:
     ) -> Any:
         pk = pk or self.here
         if body is None and self.method in ("PUT", "POST", "PATCH"):
-            body = device_payload(9, id=pk)
+            macs = [device_payload(n)["device_mac"] for n in (1, 9)]
+            body = {"device_mac": [*macs, "x"]} if self.path == LOOKUP else device_payload(9, id=pk)
         url = self.path.replace("{id_device}", str(pk)).replace("{hospital_id}", str(pk)) + query
         return (api or self.api)(self.method, url, body, **(headers or {}))
 
@@ -151,9 +155,9 @@ class Requests:
         return self.send(headers={"idempotency-key": "again"})
 
     def send_for_410(self) -> Any:
-        if self.path == "/api/devices/changes":
-            page = Api(issue("other", hospitals=[register_hospital()]).text).get(self.path).json()
-            return self.api.get(page["pagination"]["next"].removeprefix("http://testserver"))
+        if self.path.endswith("/changes"):
+            page = Api(issue("other", hospitals=[register_hospital()]).text).get("/api/devices/changes").json()
+            return self.send(query=f"?since={page['data'][0]['cursor']}")
         return self.send(pk=self.gone)
 
     def send_for_412(self) -> Any:
