@@ -145,7 +145,7 @@ def key(request: pytest.FixtureRequest, rs_a: Hospital, monkeypatch: pytest.Monk
     register(device_payload(1, device_holder=rs_a.name), device_payload(2, device_holder="RS Sehat"), device_payload(3))
     options: dict[str, Any] = {
         "unrestricted": {},
-        "of a hospital": {"hospital": rs_a},
+        "of a hospital": {"hospitals": [rs_a]},
         "read-only": {"read_only": True},
     }
     monkeypatch.setattr(Key, "text", issue(request.param, **options[request.param]).text)
