@@ -1,5 +1,6 @@
 """Parse the body of a request. device_fields.py validates the fields of a device."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 

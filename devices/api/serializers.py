@@ -326,7 +326,7 @@ class KeySettingsSerializer(serializers.Serializer[Any]):
     )
     all_hospitals = serializers.BooleanField(help_text="The scope is all hospitals, and devices without a hospital.")
     hospitals = HospitalReferenceSerializer(many=True, allow_null=True, help_text="The scope; null if `all_hospitals`.")
-    read_only = serializers.BooleanField(help_text="The key cannot write.")
+    read_only = serializers.BooleanField(help_text="The key cannot write.")  # type: ignore[assignment]
     sandbox = serializers.BooleanField(help_text="The scope is the sandbox: a hospital without real devices.")
     legacy = serializers.BooleanField(help_text="An older system has issued the key.")
     naming = Text(_enum(*ApiKey.Naming.values), help_text="Naming of the fields.")

@@ -14,6 +14,7 @@ _SEPARATOR = re.compile(r"[\s,;]+")
 _MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as an IPv6 socket reports them
 
 
+@lru_cache(maxsize=1000)
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Return the networks of the text without duplicates, in their order. An empty text has none.
 
@@ -38,7 +39,7 @@ def format_networks(networks: tuple[Network, ...]) -> str:
     )
 
 
-@lru_cache(maxsize=1000)  # of keys and addresses: a request with a known pair parses nothing
+@lru_cache(maxsize=1000)  # a request with a known pair of key and address compares nothing
 def contains(text: str, address: str | None) -> bool:
     """Return whether an address of `client_ip` is in one of the networks of a valid text. None is in no network."""
     if address is None:
