@@ -35,7 +35,15 @@ from devices.values.errors import FieldError, ValidationFailed
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-WRITE_PARAMETERS = {"dry_run", "mode", "on_conflict"}
+OF_UPDATES = {"dry_run", "unknown_holder"}
+PARAMETERS = {
+    "POST": OF_UPDATES | {"mode", "on_conflict"},
+    "PUT": OF_UPDATES,
+    "PATCH": OF_UPDATES,
+    "DELETE": {"dry_run"},
+}
+UNKNOWN_HOLDER = tuple(ApiKey.UnknownHolder.values)
+REFUSE = ApiKey.UnknownHolder.REFUSE
 
 _VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
 
@@ -45,20 +53,27 @@ ViewAction = Callable[[], HttpResponse]
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """The query parameters of a write. Only POST has `mode` and `on_conflict`."""
+    """The query parameters of a write. Not every method has all of them.
+
+    refuse_unknown: reject devices of unknown hospitals. The setting of the key or the parameter is sufficient, so a
+        request cannot lift the restriction of its key.
+    """
 
     dry_run: bool
     partial: bool = False
     update_known: bool = False
+    refuse_unknown: bool = False
 
     @classmethod
     def parse(cls, request: Request) -> "WriteOptions":
-        query = QueryParams(request, WRITE_PARAMETERS if request.method == "POST" else {"dry_run"})
+        query = QueryParams(request, PARAMETERS[request.method or ""])
         dry_run = query.choice("dry_run", ("false", "true")) == "true"
         partial = query.choice("mode", ("all", "partial")) == "partial"
         update_known = query.choice("on_conflict", ("refuse", "update")) == "update"
+        unknown_holder = query.choice("unknown_holder", UNKNOWN_HOLDER)
         query.raise_errors()
-        return cls(dry_run, partial, update_known)
+        refuse_unknown = REFUSE in (unknown_holder, key_of(request).unknown_holder)
+        return cls(dry_run, partial, update_known, refuse_unknown)
 
     def message(self, done: str) -> str:
         """Return the message of a successful response: `done`, or that of a dry run."""

@@ -26,6 +26,7 @@ from devices.api.serializers import (
     IdentifiedDeviceSerializer,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,
+    UpdatedDeviceResponse,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -83,10 +84,10 @@ def _request(body: Any, *shown: OpenApiExample) -> OpenApiRequest:
 def _update(operation_id: str, *more_parameters: OpenApiParameter, **more: Any) -> Callable[[F], F]:
     return _operation(
         operation_id,
-        [*more_parameters, *parameters.WRITE, *parameters.IF_MATCH, parameters.TAGGED],
+        [*more_parameters, parameters.UNKNOWN_HOLDER, *parameters.WRITE, *parameters.IF_MATCH, parameters.TAGGED],
         {
             200: _success(
-                DeviceResponse,
+                UpdatedDeviceResponse,
                 "The device after the update; in a dry run, as it would be.",
                 examples.DEVICE_UPDATED,
                 examples.UPDATE_DRY_RUN,
@@ -127,12 +128,13 @@ documented = extend_schema_view(
     ),
     create=_operation(
         "create",
-        [*parameters.BULK, *parameters.WRITE, parameters.TAGGED],
+        [*parameters.BULK, parameters.UNKNOWN_HOLDER, *parameters.WRITE, parameters.TAGGED],
         {
             201: _success(
                 RegisteredDevicesResponse,
                 "All devices were registered. `data` is an array, also for one posted object.",
                 examples.DEVICES_REGISTERED,
+                examples.HOSPITAL_REGISTERED,
                 examples.REGISTER_DRY_RUN,
             ),
             207: _success(

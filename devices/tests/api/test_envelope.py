@@ -259,7 +259,7 @@ def test_camel_case_key_reads_and_writes_camel_case(camel: Api) -> None:
     device = body["data"][0]
     assert list(device) == ["id", "deviceName", "deviceMac", "deviceType", "deviceHolder", "createdAt", "updatedAt"]
     assert (device["deviceMac"], device["deviceType"]) == ("00:00:00:00:00:01", "CONSUMER")
-    assert list(body) == ["status", "code", "message", "data"]
+    assert list(body) == ["status", "code", "message", "data", "hospitals_registered"]
     listed = camel.get("/api/devices").json()
     assert listed["data"] == [device]
     assert "total_pages" in listed["pagination"]
