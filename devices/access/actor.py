@@ -15,6 +15,8 @@ class Actor:
     """The context of a change, which its history records, and the scope that limits the change.
 
     It has a user or an API key. A command has neither.
+
+    registers_hospitals: whether a device with the name of an unknown hospital registers that hospital.
     """
 
     channel: Channel
@@ -23,13 +25,16 @@ class Actor:
     ip_address: str | None = None
     request_id: str = ""
     scope: Scope = UNRESTRICTED
+    registers_hospitals: bool = True
 
 
 SYSTEM = Actor(Channel.COMMAND)
 IMPORT = Actor(Channel.IMPORT)
 
 
-def actor_from_request(request: HttpRequest, channel: Channel, api_key: ApiKey | None = None) -> Actor:
+def actor_from_request(
+    request: HttpRequest, channel: Channel, api_key: ApiKey | None = None, *, registers_hospitals: bool = True
+) -> Actor:
     return Actor(
         channel=channel,
         user_id=None if api_key else request.user.pk,
@@ -37,4 +42,5 @@ def actor_from_request(request: HttpRequest, channel: Channel, api_key: ApiKey |
         ip_address=client_ip(request),
         request_id=request.request_id,  # type: ignore[attr-defined]
         scope=scopes.scope_for_key(api_key) if api_key else scopes.scope_for_user(request.user),
+        registers_hospitals=registers_hospitals,
     )

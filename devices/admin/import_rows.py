@@ -3,9 +3,7 @@
 Suggestions and links show only hospitals and devices of the user's scope.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +19,7 @@ from devices.imports.files import header
 from devices.imports.files.header import COLUMNS, ID
 from devices.imports.plan import RowAction
 from devices.models import Device, Hospital, ImportPreview, ImportPreviewRow
+from devices.registry.similar_hospitals import most_similar
 from devices.values.device_types import DeviceType
 from devices.values.error_codes import ErrorCode
 from devices.values.hospital_names import NO_HOSPITAL, fold_name
@@ -28,7 +27,7 @@ from devices.values.scope import Scope
 
 VARIANTS = {RowAction.NEW: "success", RowAction.CHANGED: "info", RowAction.INVALID: "danger"}  # of unfold's label
 TYPES: dict[str, object] = dict(DeviceType.choices)
-SIMILARITY = 0.8  # of a typing error and the name that was meant
+SIMILARITY = 0.8  # from 0 to 1: of a typing error and the name that was meant
 MAX_HOSPITALS = 2_000  # that are compared with an unknown name
 MAX_SUGGESTIONS = 20
 HOSPITALS_SHOWN = 5
@@ -44,11 +43,8 @@ class Hospitals:
         self.similar = lru_cache(maxsize=1000)(self._similar)
 
     def _similar(self, name: str) -> str | None:
-        """Return the name of the most similar hospital. Names with different numbers are different hospitals."""
-        folded = fold_name(name)
-        numbers = re.findall(r"\d+", folded)
-        candidates = [known for known in self.names if re.findall(r"\d+", known) == numbers]
-        found = get_close_matches(folded, candidates, n=1, cutoff=SIMILARITY)
+        """Return the name of the most similar hospital."""
+        found = most_similar(fold_name(name), self.names, SIMILARITY)
         return self.names[found[0]] if found else None
 
     def list_some(self) -> str:

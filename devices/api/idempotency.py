@@ -35,8 +35,16 @@ from devices.values.errors import FieldError, ValidationFailed
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-WRITE_PARAMETERS = {"dry_run", "mode", "on_conflict"}
-BATCH_PARAMETERS = {"dry_run", "on_conflict"}  # of POST /api/devices/batch
+OF_UPDATES = {"dry_run", "unknown_holder"}
+BATCH_PARAMETERS = OF_UPDATES | {"on_conflict"}  # of POST /api/devices/batch
+PARAMETERS = {
+    "POST": OF_UPDATES | {"mode", "on_conflict"},
+    "PUT": OF_UPDATES,
+    "PATCH": OF_UPDATES,
+    "DELETE": {"dry_run"},
+}
+UNKNOWN_HOLDER = tuple(ApiKey.UnknownHolder.values)
+REFUSE = ApiKey.UnknownHolder.REFUSE
 
 _VISIBLE = re.compile(patterns.IDEMPOTENCY_KEY)
 
@@ -46,21 +54,28 @@ ViewAction = Callable[[], HttpResponse]
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """The query parameters of a write. Only POST has `on_conflict` and, except for a batch, `mode`."""
+    """The query parameters of a write. Not every method has all of them.
+
+    refuse_unknown: reject devices of unknown hospitals. The setting of the key or the parameter is sufficient, so a
+        request cannot lift the restriction of its key.
+    """
 
     dry_run: bool
     partial: bool = False
     update_known: bool = False
+    refuse_unknown: bool = False
 
     @classmethod
     def parse(cls, request: Request, known: Set[str] | None = None) -> "WriteOptions":
         """Return the options of the request. `known` are its parameters, if they differ from those of its method."""
-        query = QueryParams(request, known or (WRITE_PARAMETERS if request.method == "POST" else {"dry_run"}))
+        query = QueryParams(request, known or PARAMETERS[request.method or ""])
         dry_run = query.boolean("dry_run")
         partial = query.choice("mode", ("all", "partial")) == "partial"
         update_known = query.choice("on_conflict", ("refuse", "update")) == "update"
+        unknown_holder = query.choice("unknown_holder", UNKNOWN_HOLDER)
         query.raise_errors()
-        return cls(dry_run, partial, update_known)
+        refuse_unknown = REFUSE in (unknown_holder, key_of(request).unknown_holder)
+        return cls(dry_run, partial, update_known, refuse_unknown)
 
     def message(self, done: str) -> str:
         """Return the message of a successful response: `done`, or that of a dry run."""

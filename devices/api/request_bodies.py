@@ -1,6 +1,6 @@
 """Parse the body of a request. device_fields.py validates the fields of a device."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,9 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
+from devices.access import scopes
 from devices.api import mac_field
+from devices.api.authentication import key_of
 from devices.api.exceptions import TooManyItems
 from devices.api.field_names import to_snake_case
 from devices.models import MAX_ID
@@ -22,6 +24,8 @@ MAX_LOOKUP = 1000  # MAC addresses of one lookup
 
 def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]:
     """Return the posted devices and the errors of their fields. A single object is one device.
+
+    For a key of one hospital, `unknown` counts as omitted: each device in its scope is of that hospital.
 
     Raises:
         ValidationFailed: the body or the array is empty.
@@ -39,17 +43,30 @@ def parse_devices(request: Request) -> tuple[list[DeviceData], list[FieldError]]
         items.append(item)
         if found:
             problems += [replace(problem, index=index) for problem in found]
+    _omit_unknown(request, items)
     return items, problems
 
 
 def parse_device(request: Request, required: tuple[str, ...]) -> tuple[DeviceData, list[FieldError]]:
-    """Return the device of the body, and the errors of its fields. A body without a known field is an error."""
+    """Return the device of the body, and the errors of its fields. A body without a known field is an error.
+
+    `unknown` is the same as in `parse_devices`.
+    """
     item, problems = _parse_row(_read_body(request), required)
     if not item and not problems:
         problems = [
             FieldError(None, ErrorCode.NO_KNOWN_FIELD, _("The body has no field of a device. Send at least one."))
         ]
+    _omit_unknown(request, [item])
     return item, problems
+
+
+def _omit_unknown(request: Request, items: Iterable[DeviceData]) -> None:
+    """Remove the `device_holder` that is `unknown`, if the key has one hospital."""
+    if scopes.scope_for_key(key_of(request)).default_hospital:
+        for item in items:
+            if item.get("device_holder", "") is None:
+                del item["device_holder"]
 
 
 def parse_lookup(request: Request) -> dict[str, int | str]:

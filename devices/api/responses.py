@@ -72,6 +72,7 @@ def serialize_errors(
     return [
         {"field": names.get(problem.field or "", problem.field), "code": problem.code, "message": problem.message}
         | ({"index": problem.index} if indexed and problem.index is not None else {})
+        | ({"suggestions": problem.suggestions} if problem.suggestions is not None else {})
         for problem in problems
     ]
 

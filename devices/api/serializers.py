@@ -23,6 +23,7 @@ from devices.api.schema import patterns
 from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, MAX_PAGE_SIZE, ApiKey, Device, Hospital
 from devices.registry.bulk import STATUSES
+from devices.registry.similar_hospitals import MAX_SUGGESTIONS
 from devices.values.device_types import DEVICE_TYPES
 from devices.values.error_codes import ERROR_CODES
 from devices.values.hospital_names import NO_HOSPITAL
@@ -122,10 +123,10 @@ class DeviceSerializer(serializers.Serializer[Any]):
         {"type": ["string", "null"], "format": patterns.HOSPITAL_NAME, "examples": ["RS Sentosa", "unknown"]},
         {"minLength": 1, "maxLength": MAX_LENGTH, "examples": ["RS Sentosa", "unknown"]},
         required=False,
-        help_text="Name of the hospital; `unknown`: no hospital. A new name registers a hospital. If omitted when you "
-        "register a device, it becomes the hospital of the API key, if the key has one. If omitted in an update, it "
-        "stays unchanged. Null, an empty string and a text that means nothing, such as `-`, `N/A` or `#REF!`, count as "
-        "omitted.",
+        help_text="Name of the hospital; `unknown`: no hospital, or the only hospital of the API key. A new name "
+        "registers a hospital, except with `unknown_holder=refuse`. If omitted when you register a device, it becomes "
+        "the hospital of the API key, if the key has only one. If omitted in an update, it stays unchanged. Null, "
+        "an empty string and a text that means nothing, such as `-`, `N/A` or `#REF!`, count as omitted.",
     )
     created_at = _timestamp("Time of the registration.", read_only=True)
     updated_at = _timestamp("Time of the last change.", read_only=True)
@@ -203,6 +204,12 @@ class ApiError(serializers.Serializer[Any]):
     index = serializers.IntegerField(
         required=False, min_value=0, help_text="Position of the device in the posted array, from 0."
     )
+    suggestions = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        max_length=MAX_SUGGESTIONS,
+        help_text="With the code `unknown_hospital`: names of similar hospitals, best first. Other codes have none.",
+    )
 
 
 class BulkResultSerializer(serializers.Serializer[Any]):
@@ -265,11 +272,29 @@ def _envelope(name: str, description: str, **fields: Any) -> Any:
     return extend_schema_serializer(many=False)(type(name, (Envelope,), {"__doc__": description, **fields}))
 
 
+class RegisteredHospitalSerializer(serializers.Serializer[Any]):
+    """A hospital that the request has registered, because a `device_holder` was a new name."""
+
+    hospital_id = _id(read_only=True, allow_null=True, help_text="Assigned by the registry; null in a dry run.")
+    hospital_name = serializers.CharField(max_length=MAX_LENGTH, help_text="The normalized `device_holder`.")
+
+
+def _new_hospitals() -> Any:
+    help_text = "The hospitals that this request registered. Omitted if there are none."
+    return RegisteredHospitalSerializer(many=True, required=False, help_text=help_text)
+
+
 def _no_data() -> serializers.ListField:
     return serializers.ListField(child=serializers.DictField(), max_length=0, help_text="Always empty.")
 
 
 DeviceResponse = _envelope("DeviceResponse", "A response with one device.", data=DeviceSerializer())
+UpdatedDeviceResponse = _envelope(
+    "UpdatedDeviceResponse",
+    "A response with the updated device.",
+    data=DeviceSerializer(),
+    hospitals_registered=_new_hospitals(),
+)
 DeviceListResponse = _envelope(
     "DeviceListResponse", "A page of devices.", data=DeviceSerializer(many=True), pagination=Pagination()
 )
@@ -277,9 +302,13 @@ RegisteredDevicesResponse = _envelope(
     "RegisteredDevicesResponse",
     "The registered devices, in the order of the posted array.",
     data=RegisteredDeviceSerializer(many=True),
+    hospitals_registered=_new_hospitals(),
 )
 BulkResponse = _envelope(
-    "BulkResponse", "One result per item, in the order of the posted array.", data=BulkResultSerializer(many=True)
+    "BulkResponse",
+    "One result per item, in the order of the posted array.",
+    data=BulkResultSerializer(many=True),
+    hospitals_registered=_new_hospitals(),
 )
 ChangeFeedResponse = _envelope(
     "ChangeFeedResponse", "A page of changes.", data=ChangeSerializer(many=True), pagination=ChangeFeedPagination()
@@ -357,6 +386,16 @@ def serialize_registered(devices: registry.RegisteredDevices, naming: str) -> li
     """Return each device as `serialize_device` does, without a model instance for each of up to 10,000 devices."""
     texts, at = map(TEXTS, devices.items), repeat(to_epoch_ms(devices.at))
     return _serialize(naming, zip(devices.ids, texts, devices.hospitals, at, at, strict=False))
+
+
+def describe_new_hospitals(hospitals: Iterable[Hospital | None]) -> dict[str, Any]:
+    """Return `hospitals_registered` of a response: the new ones of these hospitals, sorted by name.
+
+    The result is empty if there are none, so the response then has no such field.
+    """
+    new = {hospital.name_folded: hospital for hospital in hospitals if hospital and hospital.is_new}
+    rows = [{"hospital_id": new[name].pk, "hospital_name": new[name].name} for name in sorted(new)]
+    return {"hospitals_registered": rows} if rows else {}
 
 
 def _serialize(naming: str, rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -85,6 +85,8 @@ class Hospital(models.Model):
     created_at = models.DateTimeField(_("registered at"), default=now_ms, editable=False)
     updated_at = models.DateTimeField(_("changed at"), default=now_ms, editable=False)
 
+    is_new = False  # whether the call that returned this object has registered the hospital, or would in a dry run
+
     objects = HospitalQuerySet.as_manager()
     history = DeviceHistoricalRecords()
 

@@ -21,7 +21,8 @@ from devices.history import recording
 from devices.models import Device, DeviceQuerySet, Hospital, now_ms
 from devices.registry import hospitals
 from devices.registry.device_fields import REQUIRED_FIELDS, DeviceData
-from devices.registry.validation import UNIQUE_MESSAGES, find_problems, out_of_scope
+from devices.registry.hospital_checks import out_of_scope
+from devices.registry.validation import UNIQUE_MESSAGES, find_problems
 from devices.values.device_types import DeviceType
 from devices.values.error_codes import AdminErrorCode
 from devices.values.errors import DUPLICATE, FieldError, ValidationFailed, raise_error

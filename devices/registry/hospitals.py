@@ -7,7 +7,7 @@ a merge would create a new hospital with the old name.
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, IntegrityError
 from django.utils.translation import gettext_lazy as _
 
 from devices.access.actor import Actor
@@ -29,7 +29,11 @@ COLUMNS = [field.attname for field in Hospital._meta.concrete_fields]
 def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = False) -> dict[str, Hospital]:
     """Return the hospitals of these names by folded name. Register hospitals with new names. None is ignored.
 
-    In a dry run nothing is written, and a new hospital has no id.
+    A new hospital has `is_new`. In a dry run nothing is written, and a new hospital has no id.
+
+    Raises:
+        IntegrityError: a name is unknown, and the actor registers no hospitals. The caller has checked the names, so
+            another writer has changed a hospital in the meantime.
     """
     wanted = _fold_names(names)
     if not wanted:
@@ -38,9 +42,11 @@ def get_or_create(names: Iterable[str | None], actor: Actor, *, dry_run: bool = 
     if wanted.keys() - known.keys():
         known = Hospital.objects.by_name(wanted)
     if not dry_run and wanted.keys() - known.keys():
+        if not actor.registers_hospitals:
+            raise IntegrityError("A hospital has changed in the meantime.")
         known = _register_missing(wanted, actor)
-    missing = wanted.keys() - known.keys()
-    return known | {folded: Hospital(name=wanted[folded], name_folded=folded) for folded in missing}
+    missing = {folded: Hospital(name=wanted[folded], name_folded=folded) for folded in wanted.keys() - known.keys()}
+    return known | _mark_new(missing)
 
 
 def rename(hospital: Hospital, name: str, actor: Actor) -> None:
@@ -174,4 +180,10 @@ def _register_missing(wanted: Mapping[str, str], actor: Actor) -> dict[str, Hosp
     names = {"name": [wanted[folded] for folded in missing], "name_folded": missing}
     ids = bulk.insert(Hospital, names, {"created_at": at, "updated_at": at})
     recording.record(Hospital, ids, recording.CREATED, actor)
-    return found | Hospital.objects.by_name(missing)
+    return found | _mark_new(Hospital.objects.by_name(missing))
+
+
+def _mark_new(hospitals: dict[str, Hospital]) -> dict[str, Hospital]:
+    for hospital in hospitals.values():
+        hospital.is_new = True
+    return hospitals

@@ -1,7 +1,7 @@
 """Find all problems of a list of devices.
 
 `find_problems` validates what is registered, updated or restored: POST in all modes, PUT, PATCH, dry runs, the form of
-the admin, and imports. A transfer checks only the scope of the new hospital (`out_of_scope`).
+the admin, and imports. A transfer checks only the scope of the new hospital (hospital_checks.py).
 
 This module also applies the limit of conflicts with devices out of scope (conflict_limits.py). When the limit is
 reached, the following items of the list are not compared with devices out of scope. They all get the same error.
@@ -19,11 +19,11 @@ from django.utils.translation import gettext_lazy as _
 from devices.access import conflict_limits
 from devices.access.actor import Actor
 from devices.db import expressions
-from devices.models import Device, DeviceQuerySet, Hospital
+from devices.models import Device, DeviceQuerySet
+from devices.registry import hospital_checks
 from devices.registry.device_fields import DeviceData
-from devices.values.error_codes import ErrorCode
-from devices.values.errors import CONFLICT_LIMIT, DUPLICATE, FORBIDDEN, UNIQUE, FieldError
-from devices.values.hospital_names import fold_name
+from devices.registry.hospital_checks import Known
+from devices.values.errors import CONFLICT_LIMIT, DUPLICATE, UNIQUE, FieldError
 
 UNIQUE_MESSAGES = {
     "device_name": _("A device with this name is already registered."),
@@ -37,14 +37,6 @@ DUPLICATE_MESSAGES = {
     "device_name": _("Duplicate name: the device at index %(index)d of the array has the same one."),
     "device_mac": _("Duplicate MAC address: the device at index %(index)d of the array has the same one."),
 }
-AMBIGUOUS_HOSPITAL = _("You manage several hospitals. Select one of them.")
-
-OTHER_HOSPITAL_OF_KEY = _(
-    "This API key is limited to its own hospital. Omit this field, or send the name of that hospital."
-)
-OTHER_HOSPITAL_OF_USER = _("You can manage only the devices of your hospitals.")
-
-Known = Mapping[int, int]  # the id of the registered device that an item updates, by the index of the item
 
 
 def find_problems(
@@ -58,7 +50,7 @@ def find_problems(
     is_partial: bool = False,
     duplicates: Sequence[FieldError] | None = None,
 ) -> list[FieldError]:
-    """Return every problem, sorted by index. The order within an item is: fields, duplicates, scope, conflicts.
+    """Return every problem, sorted by index. The order within an item is: fields, duplicates, hospital, conflicts.
 
     malformed: the problems that `device_fields.validate` has found in the items.
     known: the devices that items update. They can keep their name and MAC address, or release them to another item.
@@ -69,17 +61,17 @@ def find_problems(
     duplicates: the duplicates of the list, if the caller has found them with other numbers than the indexes.
     """
     known = known or {}
-    forbidden = _find_out_of_scope(items, actor, known, malformed)
+    of_hospitals = hospital_checks.find_hospital_problems(items, actor, known, malformed)
     if duplicates is None:
         duplicates = [] if is_partial else _find_all_duplicates(items)
-    if is_write and not (malformed or forbidden or duplicates or conflict_limits.is_exhausted(actor)):
+    if is_write and not (malformed or of_hospitals or duplicates or conflict_limits.is_exhausted(actor)):
         return []
     conflicts, released = (existing or Existing(items, actor)).find_conflicts(known)
     if is_partial:
-        invalid = {problem.index or 0 for problem in [*malformed, *forbidden, *conflicts]}
+        invalid = {problem.index or 0 for problem in [*malformed, *of_hospitals, *conflicts]}
         duplicates = _find_duplicates_of_valid(items, invalid)
         conflicts += _find_not_released(released, invalid)
-    return sorted([*malformed, *duplicates, *forbidden, *conflicts], key=lambda problem: problem.index or 0)
+    return sorted([*malformed, *duplicates, *of_hospitals, *conflicts], key=lambda problem: problem.index or 0)
 
 
 def find_duplicates(
@@ -140,35 +132,6 @@ def _find_not_released(released: Mapping[int, Sequence[FieldError]], invalid: se
                 invalid.add(problem.index or 0)
                 pending.append(problem.index or 0)
                 problems.append(problem)
-    return problems
-
-
-def out_of_scope(actor: Actor, index: int | None = None) -> FieldError:
-    """Return the problem of a device whose hospital is not in the actor's scope."""
-    message = OTHER_HOSPITAL_OF_KEY if actor.api_key else OTHER_HOSPITAL_OF_USER
-    return FieldError("device_holder", FORBIDDEN, message, index)
-
-
-def _find_out_of_scope(
-    items: Sequence[DeviceData], actor: Actor, known: Known, malformed: Sequence[FieldError]
-) -> list[FieldError]:
-    """Return a problem for each item whose hospital is out of scope.
-
-    A new device also needs a `device_holder` if the scope has several hospitals.
-    """
-    scope = actor.scope
-    if scope.hospitals is None:
-        return []
-    malformed_holders = {problem.index for problem in malformed if problem.field == "device_holder"}
-    named = {index: item["device_holder"] for index, item in enumerate(items) if "device_holder" in item}
-    folded = {name: fold_name(name or "") for name in set(named.values())}
-    allowed = {fold_name(hospital.name) for hospital in scope.hospitals}
-    if others := set(folded.values()) - allowed:
-        allowed |= Hospital.objects.in_scope(scope).by_name(others).keys()  # aliases
-    problems = [out_of_scope(actor, index) for index, name in named.items() if folded[name] not in allowed]
-    if scope.default_hospital is None:
-        unnamed = set(range(len(items))) - named.keys() - known.keys() - malformed_holders
-        problems += [FieldError("device_holder", ErrorCode.REQUIRED, AMBIGUOUS_HOSPITAL, index) for index in unnamed]
     return problems
 
 

@@ -50,6 +50,8 @@ class ErrorCode(StrEnum):
     CHARACTERS = "characters"
     MAC = "mac"
     INVALID_CHOICE = "invalid_choice"
+    HOLDER_REQUIRED = "holder_required"
+    UNKNOWN_HOSPITAL = "unknown_hospital"
     OUT_OF_RANGE = "out_of_range"
     INVALID_TIMESTAMP = "invalid_timestamp"
     CURSOR = "cursor"

@@ -19,12 +19,16 @@ CONFLICT_LIMIT = ErrorCode.CONFLICT_LIMIT
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One error. `field` is None if it belongs to no field, `index` is None if it belongs to no item of an array."""
+    """One error. `field` is None if it belongs to no field, `index` is None if it belongs to no item of an array.
+
+    `suggestions` are values that the client may have meant; None if this kind of error has none.
+    """
 
     field: str | None
     code: ErrorCode | AdminErrorCode
     message: str | Promise
     index: int | None = None
+    suggestions: tuple[str, ...] | None = None
 
 
 class ValidationFailed(Exception):

@@ -87,10 +87,29 @@ VALUES = {
     ),
     ErrorCode.INVALID_CHOICE: ErrorInfo(
         400,
-        "`device_type`, `ordering`, `mode`, `on_conflict` or `dry_run`",
+        "`device_type`, `ordering`, `mode`, `on_conflict`, `unknown_holder` or `dry_run`",
         ("This is not a valid device type. Use one of: {types}.", "This must be one of: {choices}."),
         "The value is not one of the allowed values.",
         "Send one of the values that the message lists.",
+    ),
+    ErrorCode.HOLDER_REQUIRED: ErrorInfo(
+        400,
+        "`device_holder`",
+        ("This API key has several hospitals. Send the name of one of them: {names}.",),
+        "The key is limited to several hospitals, and a new device has no `device_holder`, or `unknown`. The message "
+        "names up to three hospitals of the key.",
+        "Send the name of the hospital.",
+    ),
+    ErrorCode.UNKNOWN_HOSPITAL: ErrorInfo(
+        400,
+        "`device_holder`",
+        (
+            "No hospital in the scope of this API key has this name.",
+            "No hospital in the scope of this API key has this name. Did you mean {names}?",
+        ),
+        "With [`unknown_holder=refuse`](api/reference.md#unknown-hospitals), or for a key with this setting, the name "
+        "must be that of a hospital in the scope of the key. `suggestions` has up to three similar names.",
+        "Correct the name. To register a new hospital, omit the parameter, or ask the operator.",
     ),
     ErrorCode.OUT_OF_RANGE: ErrorInfo(
         400,

@@ -22,9 +22,12 @@ AUTHENTICATION = {
     ErrorCode.FORBIDDEN: ErrorInfo(
         403,
         "`device_holder`",
-        ("This API key is limited to its own hospital. Omit this field, or send the name of that hospital.",),
-        "The key is limited to one hospital, and the request would move or register a device outside it.",
-        "Omit `device_holder`: the device then belongs to the hospital of the key.",
+        (
+            "This API key is limited to its own hospital. Omit this field, or send the name of that hospital.",
+            "This API key is limited to its hospitals. Send the name of one of them.",
+        ),
+        "The key is limited to certain hospitals, and the request would move or register a device outside them.",
+        "Send the name of a hospital of the key. With a key for one hospital you can also omit `device_holder`.",
     ),
     ErrorCode.ACCESS_DENIED: ErrorInfo(
         403,

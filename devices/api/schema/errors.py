@@ -3,6 +3,7 @@
 The messages are those of the reference (devices/api/error_reference), and error_response makes the bodies.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
@@ -55,6 +56,13 @@ INVALID_DEVICE = _example("Invalid fields", *_invalid_fields())
 INVALID_DEVICES = _example(
     "Invalid devices", *_invalid_fields(0), _error(ErrorCode.DUPLICATE, "device_mac", 2, MAC, index=1)
 )
+
+
+def _unknown_hospital(item: int | None = None) -> OpenApiExample:
+    problem = _error(ErrorCode.UNKNOWN_HOSPITAL, "device_holder", item, 1, names="“RS Sentosa”")
+    return _example("Unknown hospital", replace(problem, suggestions=("RS Sentosa",)))
+
+
 INVALID_SIZE = _example("Invalid parameter", _error(ErrorCode.OUT_OF_RANGE, "size", low=1, high=MAX_SIZE))
 INVALID_DRY_RUN = _example(
     "Invalid parameter", _error(ErrorCode.INVALID_CHOICE, "dry_run", variant=1, choices="false, true")
@@ -76,7 +84,7 @@ ERRORS = {
         [_example("No valid key", _error(ErrorCode.NOT_AUTHENTICATED, "x-api-key"))],
     ),
     403: ErrorDescription(
-        "The API key is read-only, or limited to another hospital or to other networks.",
+        "The API key is read-only, or limited to other hospitals or to other networks.",
         [READ_ONLY, _example("Another hospital", _error(ErrorCode.FORBIDDEN, "device_holder")), WRONG_ADDRESS],
     ),
     404: ErrorDescription(
@@ -131,7 +139,7 @@ WRITE_LIMITED = ErrorDescription(
     [RATE_LIMITED, _example("Limit of conflicts", _error(ErrorCode.CONFLICT_LIMIT, "device_name", minutes=480))],
 )
 REGISTER = {
-    400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICES]),
+    400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICES, _unknown_hospital(0)]),
     403: ErrorDescription(
         ERRORS[403].description,
         [READ_ONLY, _example("Another hospital", _error(ErrorCode.FORBIDDEN, "device_holder", 0)), WRONG_ADDRESS],
@@ -150,7 +158,7 @@ BATCH = {  # errors of a device are in `data` instead
     403: ErrorDescription("The API key is read-only.", [READ_ONLY]),
     409: ErrorDescription("The first request with this `Idempotency-Key` is still running.", [STILL_RUNNING]),
 }
-UPDATE = {400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICE]), 429: WRITE_LIMITED}
+UPDATE = {400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICE, _unknown_hospital()]), 429: WRITE_LIMITED}
 LIST = {400: ErrorDescription(INVALID_REQUEST, [INVALID_SIZE])}
 RETIRE = {
     400: ErrorDescription(INVALID_REQUEST, [INVALID_DRY_RUN]),

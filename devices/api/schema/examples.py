@@ -99,6 +99,13 @@ DEVICE_REGISTERED = success("Registered device", [registered(7, CUFF)], "Devices
 DEVICES_REGISTERED = success(
     "Registered devices", [registered(7, CUFF), registered(8, MONITOR)], "Devices registered.", 201
 )
+HOSPITAL_REGISTERED = success(
+    "New hospital",
+    [registered(7, CUFF)],
+    "Devices registered.",
+    201,
+    hospitals_registered=[{"hospital_id": 3, "hospital_name": "RS Sentosa"}],
+)
 REGISTER_DRY_RUN = success("Dry run", [registered(None, CUFF)], DRY_RUN_MESSAGE, 201)
 CHANGES_FOUND = success(
     "Changes",

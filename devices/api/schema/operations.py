@@ -30,6 +30,7 @@ from devices.api.serializers import (
     MergedHospitalResponse,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,
+    UpdatedDeviceResponse,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +92,7 @@ def _request(body: Any, *shown: OpenApiExample) -> OpenApiRequest:
 def _register(operation_id: str, success: OpenApiResponse, **more: Any) -> Callable[[F], F]:
     return _operation(
         operation_id,
-        [*parameters.WRITE, parameters.TAGGED, parameters.LOCATION],
+        [parameters.UNKNOWN_HOLDER, *parameters.WRITE, parameters.TAGGED, parameters.LOCATION],
         {201: success},
         ON_WRITE,
         errors.REGISTER,
@@ -102,10 +103,10 @@ def _register(operation_id: str, success: OpenApiResponse, **more: Any) -> Calla
 def _update(operation_id: str, *more_parameters: OpenApiParameter, **more: Any) -> Callable[[F], F]:
     return _operation(
         operation_id,
-        [*more_parameters, *parameters.WRITE, *parameters.IF_MATCH, parameters.TAGGED],
+        [*more_parameters, parameters.UNKNOWN_HOLDER, *parameters.WRITE, *parameters.IF_MATCH, parameters.TAGGED],
         {
             200: _success(
-                DeviceResponse,
+                UpdatedDeviceResponse,
                 "The device after the update; in a dry run, as it would be.",
                 examples.DEVICE_UPDATED,
                 examples.UPDATE_DRY_RUN,
@@ -150,6 +151,7 @@ documented = extend_schema_view(
             RegisteredDevicesResponse,
             "All devices were registered. `data` is an array, also for one posted object.",
             examples.DEVICES_REGISTERED,
+            examples.HOSPITAL_REGISTERED,
             examples.REGISTER_DRY_RUN,
         ),
         request=_request(DEVICES_REQUEST, *examples.ARRAYS),
@@ -210,7 +212,7 @@ documented_create_one = _register(
 
 documented_create_individually = _operation(
     "createDevicesIndividually",
-    [parameters.ON_CONFLICT, *parameters.WRITE],
+    [parameters.ON_CONFLICT, parameters.UNKNOWN_HOLDER, *parameters.WRITE],
     {
         207: _success(
             BulkResponse,

@@ -185,6 +185,13 @@ ON_CONFLICT = _query(
     "conflict. Omitted: `refuse`.",
     _enum("update", "refuse", "update"),
 )
+UNKNOWN_HOLDER = _query(
+    "unknown_holder",
+    "The effect of a `device_holder` that is not the name of a hospital in the scope of the API key. `register`: "
+    "register this hospital, if the key is for all hospitals. `refuse`: return 400 with similar names. A key can have "
+    "this setting; the parameter does not change it back.",
+    _enum("refuse", "register", "refuse"),
+)
 ID = OpenApiParameter(
     "id_device",
     _int64(7, 1, MAX_ID),

@@ -26,7 +26,12 @@ from devices.api.pagination import Page, Position
 from devices.api.queries import compiled_scope, in_compiled_scope
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
-from devices.api.serializers import DeviceSerializer, serialize_device, serialize_registered
+from devices.api.serializers import (
+    DeviceSerializer,
+    describe_new_hospitals,
+    serialize_device,
+    serialize_registered,
+)
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.history import recording
 from devices.models import MAX_ID, Channel, Device, DeviceQuerySet
@@ -83,9 +88,10 @@ class DeviceViewSet(GenericViewSet[Device]):
             return self._create_each(request, options)
         items, malformed = request_bodies.parse_devices(request)
         dry_run = options.dry_run or bool(malformed)  # it will fail, so it needs no transaction
-        registered = registry.register(items, self._actor(), malformed, dry_run=dry_run)
+        registered = registry.register(items, self._actor(options), malformed, dry_run=dry_run)
         rows = serialize_registered(registered, self._naming)
-        response = responses.success(rows, options.message(_("Devices registered.")), 201)
+        more = describe_new_hospitals(registered.hospitals)
+        response = responses.success(rows, options.message(_("Devices registered.")), 201, **more)
         return self._with_etag(response, rows[0], options) if len(rows) == 1 else response
 
     @operations.documented_create_one
@@ -116,7 +122,7 @@ class DeviceViewSet(GenericViewSet[Device]):
     def destroy(self, request: Request, options: WriteOptions, id_device: int) -> HttpResponse:
         device = self.get_queryset().filter(pk=_int64(id_device))
         try:
-            registry.retire_one(device, self._actor(), conditional.IfMatch(request), dry_run=options.dry_run)
+            registry.retire_one(device, self._actor(options), conditional.IfMatch(request), dry_run=options.dry_run)
         except Device.DoesNotExist:
             self._raise_not_found(id_device)
         except registry.PreconditionFailed as failed:
@@ -127,7 +133,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         items, malformed = request_bodies.parse_devices(request)
         dry_run = options.dry_run or bool(malformed and not options.partial)
         modes = {"partial": options.partial, "update": options.update_known, "dry_run": dry_run}
-        results = bulk.register_individually(items, malformed, self._actor(), **modes)
+        results = bulk.register_individually(items, malformed, self._actor(options), **modes)
         entries, names = [], names_for(key_of(request))
         for index, result in enumerate(results):
             entry: dict[str, Any] = {"index": index, "status": result.status}
@@ -136,8 +142,9 @@ class DeviceViewSet(GenericViewSet[Device]):
             else:
                 entry["device"] = self._serialize(result.device)
             entries.append(entry)
+        more = describe_new_hospitals(result.device.device_holder for result in results if result.device)
         return responses.success(
-            entries, options.message(_("Each device was processed individually. See its status.")), 207
+            entries, options.message(_("Each device was processed individually. See its status.")), 207, **more
         )
 
     @property
@@ -153,13 +160,14 @@ class DeviceViewSet(GenericViewSet[Device]):
         item, malformed = request_bodies.parse_device(self.request, required)
         try:
             dry_run = options.dry_run or bool(malformed)
-            updated = registry.update(device, item, self._actor(), precondition, malformed, dry_run=dry_run)
+            updated = registry.update(device, item, self._actor(options), precondition, malformed, dry_run=dry_run)
         except Device.DoesNotExist:
             self._raise_not_found(lookup.get("pk"))
         except registry.PreconditionFailed as failed:
             return self._precondition_failed(failed.device)
         row = self._serialize(updated)
-        return self._with_etag(responses.success(row, options.message(_("Device updated."))), row, options)
+        more = describe_new_hospitals([updated.device_holder])
+        return self._with_etag(responses.success(row, options.message(_("Device updated.")), **more), row, options)
 
     def _with_etag(self, response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:
         return response if options.dry_run else conditional.set_etag(response, self._etag(device))
@@ -177,8 +185,9 @@ class DeviceViewSet(GenericViewSet[Device]):
         response = responses.error_with_data(412, FieldError("if-match", ErrorCode.OUTDATED, message), row)
         return conditional.set_etag(response, self._etag(row))
 
-    def _actor(self) -> Actor:
-        return actor_from_request(self.request, Channel.API, key_of(self.request))
+    def _actor(self, options: WriteOptions) -> Actor:
+        registers = not options.refuse_unknown
+        return actor_from_request(self.request, Channel.API, key_of(self.request), registers_hospitals=registers)
 
     def _raise_not_found(self, id_device: Any) -> NoReturn:
         if isinstance(id_device, int) and recording.was_retired(

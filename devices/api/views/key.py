@@ -10,6 +10,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from devices.api import responses, throttling
 from devices.api.authentication import key_of
+from devices.api.field_names import spell
 from devices.api.pagination import DEFAULT_SIZE
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
@@ -62,13 +63,4 @@ def _spell(value: Any, naming: str) -> Any:
         return [_spell(each, naming) for each in value]
     if not isinstance(value, Mapping):
         return value
-    inner = {name: _spell(each, naming) for name, each in value.items()}
-    if naming == ApiKey.Naming.SNAKE_CASE:
-        return inner
-    camel = {_camel_case(name): each for name, each in inner.items()}
-    return camel if naming == ApiKey.Naming.CAMEL_CASE else inner | camel
-
-
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
+    return spell({name: _spell(each, naming) for name, each in value.items()}, naming)

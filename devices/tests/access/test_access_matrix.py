@@ -371,6 +371,26 @@ def test_endpoint_returns_the_status_of_the_table(case: Case, route: str, method
             assert normalized(of_existing, url_for(route, case.ids)) == normalized(of_missing, url_for(route, MISSING))
 
 
+@pytest.mark.parametrize(
+    ("route", "method", "expected"), [(row[0], row[1], row[5]) for row in rows(API) if row[5] < "3"]
+)
+def test_key_of_several_hospitals_has_the_access_of_each(
+    case: Case, rs_a: Hospital, rs_b: Hospital, route: str, method: str, expected: str
+) -> None:
+    """Its status is that of the key of RS Harapan, also if it registers no hospitals."""
+    rs_c = hospitals.get_or_create(["RS Tiga"], SYSTEM)["rs tiga"]
+    body = BODIES[route, method](case.ids) if (route, method) in BODIES else None
+    for unknown_holder in ("register", "refuse"):
+        both, others = (
+            issue("several", hospitals=own, unknown_holder=unknown_holder).text for own in ([rs_a, rs_b], [rs_b, rs_c])
+        )
+        with rolled_back():
+            assert str(Api(both)(method, url_for(route, case.ids), body).status_code) == expected
+        with rolled_back():
+            response = Api(others)(method, url_for(route, case.ids), body)
+            assert not [secret for secret in case.secrets if secret in response.content.decode()]
+
+
 def form(route: str, ids: Ids) -> dict[str, str]:
     """Return a form for the page that would change or delete the object, or run an action on it."""
     model = route.split("/")[2] if route.count("/") > 2 else ""

@@ -303,3 +303,24 @@ def test_put_with_a_foreign_mac_or_id_returns_the_same_as_with_a_missing_one(api
         device_payload(4, id=ids["retired"]),
     ):
         assert api_b.put("/api/device", body).content == api_b.put("/api/device", device_payload(77)).content
+
+
+@pytest.mark.parametrize("query", ["", "?mode=partial", "?dry_run=true", "?on_conflict=update"])
+def test_similar_names_do_not_disclose_another_hospital(
+    ids: dict[str, int], rs_a: Hospital, rs_b: Hospital, query: str
+) -> None:
+    """The name, a former name, and a misspelled name of RS Harapan have the same response as a name of no hospital."""
+    hospitals.merge([hospitals.get_or_create(["RS Harum"], SYSTEM)["rs harum"]], rs_a, SYSTEM)
+    several = [rs_b, *hospitals.get_or_create(["RS Mulia"], SYSTEM).values()]
+    for own in ([rs_b], several):
+        careful = Api(issue("careful", hospitals=own, unknown_holder="refuse").text)
+
+        def response_to(name: str, careful: Api = careful) -> Any:
+            return careful.post(f"/api/devices{query}", device_payload(50, device_holder=name)).content
+
+        unknown = response_to("Klinik Jauh")
+        assert b"unknown_hospital" in unknown
+        assert [
+            name for name in ("RS Harapan", "RS Harum", "RS Harapn", "RS Haram") if response_to(name) != unknown
+        ] == []
+        assert shapes(lambda: response_to("RS Harapan")) == shapes(lambda: response_to("Klinik Jauh"))

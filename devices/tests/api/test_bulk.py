@@ -320,7 +320,9 @@ def comparable(value: Any) -> Any:
         return [comparable(item) for item in value]
     if not isinstance(value, dict):
         return value
-    different = {"id", "created_at", "updated_at"} | ({"message"} if "code" in value and "status" in value else set())
+    different = {"id", "hospital_id", "created_at", "updated_at"} | (
+        {"message"} if "code" in value and "status" in value else set()
+    )
     return {key: comparable(content) for key, content in value.items() if key not in different}
 
 

@@ -13,10 +13,12 @@ from gunicorn.config import Config
 from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, LimitRequestLine
 
 from cexup.worker import EnvelopeWorker
+from devices.access.actor import SYSTEM
 from devices.api import throttling
 from devices.api.error_reference import ERRORS
 from devices.db import locks
 from devices.models import Hospital
+from devices.registry import hospitals
 from devices.tests.support.admin.api_keys import LEGACY_KEY
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
@@ -131,10 +133,29 @@ def manufacturer_id(at: Setup) -> Any:
     return at.put(device_mac="x")
 
 
+def of_several_hospitals(**settings: Any) -> Api:
+    own = hospitals.get_or_create(["RS Harapan", "RS Sehat"], SYSTEM)
+    return Api(issue("several", hospitals=list(own.values()), **settings).text)
+
+
+def forbidden_of_several(at: Setup) -> Any:
+    return of_several_hospitals().post(DEVICES, device_payload(3, device_holder="RS Baru"))
+
+
+def holder_required(at: Setup) -> Any:
+    return of_several_hospitals().post(DEVICES, device_payload(3))
+
+
+def unknown_hospital(at: Setup) -> Any:
+    key = of_several_hospitals(unknown_holder="refuse")
+    return key.post(DEVICES, device_payload(3, device_holder="RS Harapn"))
+
+
 CASES: list[tuple[ErrorCode, Callable[[Setup], Any]]] = [
     (ErrorCode.NOT_AUTHENTICATED, lambda at: Api(None).get(DEVICES)),
     (ErrorCode.READ_ONLY, lambda at: Api(issue("reader", read_only=True).text).post(DEVICES, device_payload(3))),
     (ErrorCode.FORBIDDEN, lambda at: at.hospital_key().post(DEVICES, device_payload(3, device_holder="RS Sehat"))),
+    (ErrorCode.FORBIDDEN, forbidden_of_several),
     (ErrorCode.ACCESS_DENIED, access_denied),
     (ErrorCode.HTTPS_REQUIRED, https_required),
     (ErrorCode.TOO_MANY_REQUESTS, too_many_requests),
@@ -169,6 +190,12 @@ CASES: list[tuple[ErrorCode, Callable[[Setup], Any]]] = [
     (ErrorCode.MAC, manufacturer_id),
     (ErrorCode.INVALID_CHOICE, lambda at: at.put(device_type="PHONE")),
     (ErrorCode.INVALID_CHOICE, lambda at: at.api.get(f"{DEVICES}?ordering=color")),
+    (ErrorCode.HOLDER_REQUIRED, holder_required),
+    (
+        ErrorCode.UNKNOWN_HOSPITAL,
+        lambda at: at.api.post(f"{DEVICES}?unknown_holder=refuse", [device_payload(3, device_holder="RS Baru")]),
+    ),
+    (ErrorCode.UNKNOWN_HOSPITAL, unknown_hospital),
     (ErrorCode.OUT_OF_RANGE, lambda at: at.api.get(f"{DEVICES}?size=1001")),
     (ErrorCode.INVALID_TIMESTAMP, lambda at: at.api.get(f"{DEVICES}?updated_since=2026-01-01")),
     (ErrorCode.CURSOR, lambda at: at.api.get(f"{DEVICES}/changes?since=x")),

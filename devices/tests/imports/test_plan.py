@@ -11,7 +11,7 @@ from devices.imports import plan
 from devices.imports.plan import Outcome, PlannedRow, RowAction
 from devices.models import Channel, Device, Hospital
 from devices.registry import hospitals
-from devices.registry.validation import OTHER_HOSPITAL_OF_USER
+from devices.registry.hospital_checks import OTHER_HOSPITAL_OF_USER
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.imports import rows
 from devices.values.errors import ValidationFailed

@@ -118,6 +118,7 @@ class Examples:
         assert self.api.post("/api/devices", DEVICES).status_code == 201
         self.keys = {
             "HOSPITAL_KEY": issue("hospital", hospitals=[Hospital.objects.get(name="RS Harapan")]).text,
+            "SEVERAL_HOSPITALS_KEY": issue("several", hospitals=list(Hospital.objects.all())).text,
             "READ_ONLY_KEY": issue("read-only", read_only=True).text,
             "CAMEL_CASE_KEY": issue("camelCase", naming=ApiKey.Naming.CAMEL_CASE).text,
             "IMPORTED_KEY": issue("both", naming=ApiKey.Naming.BOTH).text,

@@ -93,7 +93,7 @@ def comparable(body: Any) -> Any:
         return [comparable(item) for item in body]
     if not isinstance(body, dict):
         return body
-    ignored = {"id", "created_at", "updated_at", "createdAt", "updatedAt"}
+    ignored = {"id", "hospital_id", "created_at", "updated_at", "createdAt", "updatedAt"}
     if body.get("code") in (200, 201, 207):
         ignored.add("message")
     return {key: comparable(value) for key, value in body.items() if key not in ignored}

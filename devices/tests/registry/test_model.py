@@ -27,8 +27,9 @@ HOSPITALS = ("RS Harapan", "RS Sehat")
 NAMES = st.sampled_from([f"Cuff {n}" for n in range(6)])
 MACS = st.sampled_from([f"00:00:00:00:00:0{n}" for n in range(1, 7)])
 TYPES = st.sampled_from(["CONSUMER", "CORPORATE"])
-HOLDERS = st.sampled_from([*HOSPITALS, "unknown"])
-WHO = st.sampled_from(["a", "b", "all", "reader"])
+NEW_HOSPITAL = "RS Baru"
+HOLDERS = st.sampled_from([*HOSPITALS, "unknown", NEW_HOSPITAL])
+WHO = st.sampled_from(["a", "b", "both", "all", "reader"])
 SEARCHES = st.sampled_from(["CUFF 1", "harapan", "sehat", "0000:0003", "f 4", "nothing"])
 ORDERINGS = st.sampled_from(["id", "-id", "device_name", "-device_name", "updated_at", "-updated_at"])
 FIELDS = ("device_name", "device_mac", "device_type", "device_holder")
@@ -62,9 +63,9 @@ def matches(device: dict[str, str], filters: dict[str, str]) -> bool:
     return True
 
 
-def limited_to(hospital: Hospital | None) -> dict[str, list[Hospital]]:
-    """Return the settings of a key of this hospital; None: of all hospitals."""
-    return {"hospitals": [hospital]} if hospital else {}
+def limited_to(own: list[Hospital] | None) -> dict[str, list[Hospital]]:
+    """Return the settings of a key of these hospitals; None: of all hospitals."""
+    return {} if own is None else {"hospitals": own}
 
 
 class Model(RuleBasedStateMachine):
@@ -72,10 +73,15 @@ class Model(RuleBasedStateMachine):
         super().__init__()
         self.before = transaction.savepoint()
         own = hospitals.get_or_create(HOSPITALS, SYSTEM)
-        self.scope = {"a": "RS Harapan", "b": "RS Sehat", "all": None, "reader": None}
+        self.hospitals = set(HOSPITALS)
+        self.scope = {"a": HOSPITALS[:1], "b": HOSPITALS[1:], "both": HOSPITALS, "all": None, "reader": None}
         self.apis = {
-            who: Api(issue(who, **limited_to(own.get((name or "").lower())), read_only=who == "reader").text)
-            for who, name in self.scope.items()
+            who: Api(
+                issue(
+                    who, **limited_to(names and [own[name.lower()] for name in names]), read_only=who == "reader"
+                ).text
+            )
+            for who, names in self.scope.items()
         }
         self.devices: dict[int, dict[str, str]] = {}
         self.versions: Counter[int] = Counter()
@@ -91,24 +97,50 @@ class Model(RuleBasedStateMachine):
     def visible(self, who: str) -> dict[int, dict[str, str]]:
         """Return the devices in the scope of the client."""
         own = self.scope[who]
-        return {pk: device for pk, device in self.devices.items() if own in (None, device["device_holder"])}
+        return {pk: device for pk, device in self.devices.items() if own is None or device["device_holder"] in own}
+
+    def as_read(self, who: str, item: dict[str, str]) -> dict[str, str]:
+        """Return the item as the registry reads it: for a key of one hospital, `unknown` means that hospital."""
+        own = self.scope[who]
+        if item.get("device_holder") == "unknown" and own and len(own) == 1:
+            return {**item, "device_holder": own[0]}
+        return item
+
+    def holder_status(self, who: str, item: dict[str, str], *, is_new: bool, refuse: bool) -> int | None:
+        """Return the status with which the hospital of an item is rejected; None if it is allowed."""
+        own, holder = self.scope[who], item.get("device_holder", "unknown" if is_new else None)
+        if own is None:
+            return 400 if refuse and holder not in (None, "unknown", *self.hospitals) else None
+        if holder is None or holder in own or (is_new and len(own) == 1 and "device_holder" not in item):
+            return None
+        if holder == "unknown":
+            return 400 if is_new else 403
+        return 400 if refuse else 403
+
+    def check_new_hospitals(self, response: Any, items: list[dict[str, str]], *, dry_run: bool = False) -> None:
+        """Check that the response has the hospitals that it registered, and no others."""
+        new = {item["device_holder"] for item in items if "device_holder" in item} - self.hospitals - {"unknown"}
+        registered = response.json().get("hospitals_registered", [])
+        assert {row["hospital_name"] for row in registered} == new
+        assert all((row["hospital_id"] is None) == dry_run for row in registered)
+        if not dry_run:
+            self.hospitals |= new
 
     def change(self, pk: int, changes: dict[str, str]) -> None:
         if self.devices[pk] | changes != self.devices[pk]:
             self.devices[pk] |= changes
             self.versions[pk] += 1
 
-    def error_status(self, who: str, pk: int, changes: dict[str, str]) -> int | None:
+    def error_status(self, who: str, pk: int, changes: dict[str, str], *, refuse: bool = False) -> int | None:
         """Return the status with which a change of a device is rejected; None if it is allowed."""
-        own = self.scope[who]
         if who == "reader":
             return 403
         if pk not in self.visible(who):
             return 404
-        if own is not None and changes.get("device_holder", own) != own:
-            return 403
         if not changes:
             return 400
+        if status := self.holder_status(who, changes, is_new=False, refuse=refuse):
+            return status
         return 409 if self.conflicts(changes, but=pk) else None
 
     def conflicts(self, item: dict[str, str], but: int | None = None) -> bool:
@@ -120,17 +152,18 @@ class Model(RuleBasedStateMachine):
             for field in ("device_name", "device_mac")
         )
 
-    @rule(who=WHO, items=st.lists(ITEMS, min_size=1, max_size=3))
-    def register(self, who: str, items: list[dict[str, str]]) -> None:
+    @rule(who=WHO, items=st.lists(ITEMS, min_size=1, max_size=3), refuse=st.booleans())
+    def register(self, who: str, items: list[dict[str, str]], refuse: bool) -> None:
         own = self.scope[who]
-        response = self.apis[who].post("/api/devices", items)
+        response = self.apis[who].post("/api/devices" + "?unknown_holder=refuse" * refuse, items)
+        items = [self.as_read(who, item) for item in items]
+        statuses = {self.holder_status(who, item, is_new=True, refuse=refuse) for item in items}
         is_duplicate = any(len({item[field] for item in items}) < len(items) for field in ("device_name", "device_mac"))
-        is_forbidden = own is not None and any(item.get("device_holder", own) != own for item in items)
         if who == "reader":
             expected = 403
-        elif is_duplicate:
+        elif is_duplicate or 400 in statuses:
             expected = 400
-        elif is_forbidden:
+        elif 403 in statuses:
             expected = 403
         else:
             expected = 409 if any(map(self.conflicts, items)) else 201
@@ -138,17 +171,21 @@ class Model(RuleBasedStateMachine):
         if expected == 201:
             for item, device in zip(items, response.json()["data"], strict=True):
                 assert device["id"] not in self.devices | self.retired
-                self.devices[device["id"]] = {"device_holder": own or "unknown", **item}
+                self.devices[device["id"]] = {"device_holder": own[0] if own else "unknown", **item}
+            self.check_new_hospitals(response, items)
 
     @precondition(lambda self: self.devices)
-    @rule(who=WHO, changes=CHANGES, dry_run=st.booleans(), data=st.data())
-    def update(self, who: str, changes: dict[str, str], dry_run: bool, data: st.DataObject) -> None:
+    @rule(who=WHO, changes=CHANGES, dry_run=st.booleans(), refuse=st.booleans(), data=st.data())
+    def update(self, who: str, changes: dict[str, str], dry_run: bool, refuse: bool, data: st.DataObject) -> None:
         pk = data.draw(st.sampled_from(sorted(self.devices)))
-        response = self.apis[who].patch(f"/api/device/{pk}?dry_run={str(dry_run).lower()}", changes)
-        assert response.status_code == (self.error_status(who, pk, changes) or 200), response.json()
+        query = f"?dry_run={str(dry_run).lower()}" + "&unknown_holder=refuse" * refuse
+        response = self.apis[who].patch(f"/api/device/{pk}{query}", changes)
+        changes = self.as_read(who, changes)
+        assert response.status_code == (self.error_status(who, pk, changes, refuse=refuse) or 200), response.json()
         if response.status_code == 200:
             returned = {field: response.json()["data"][field] for field in FIELDS}
             assert returned == self.devices[pk] | changes
+            self.check_new_hospitals(response, [changes], dry_run=dry_run)
             if not dry_run:
                 self.change(pk, changes)
 
@@ -160,9 +197,11 @@ class Model(RuleBasedStateMachine):
             item = item | {"device_mac": self.devices[pk]["device_mac"]}
         path = f"/api/device/{pk}" if by == "address" else "/api/device"
         response = self.apis[who].put(path, {**item, "id": pk} if by == "id" else item)
+        item = self.as_read(who, item)
         assert response.status_code == (self.error_status(who, pk, item) or 200), response.json()
         if response.status_code == 200:
             assert response.json()["data"]["id"] == pk
+            self.check_new_hospitals(response, [item])
             self.change(pk, item)
 
     @precondition(lambda self: self.devices)
@@ -211,7 +250,7 @@ class Model(RuleBasedStateMachine):
             self.devices[pk] = self.retired.pop(pk)
             self.versions[pk] += 1
 
-    @rule(holder=HOLDERS, device_type=TYPES)
+    @rule(holder=st.sampled_from([*HOSPITALS, "unknown"]), device_type=TYPES)
     def transfer(self, holder: str, device_type: str) -> None:
         hospital = Hospital.objects.by_name([holder.lower()]).get(holder.lower())
         registry.transfer(Device.objects.filter(device_type=device_type), hospital, SYSTEM)
@@ -283,7 +322,8 @@ class Model(RuleBasedStateMachine):
     def retired_devices_are_410_in_scope_and_404_out_of_scope(self) -> None:
         for who, api in self.apis.items():
             for pk, device in self.retired.items():
-                expected = 410 if self.scope[who] in (None, device["device_holder"]) else 404
+                own = self.scope[who]
+                expected = 410 if own is None or device["device_holder"] in own else 404
                 assert api.get(f"/api/device/{pk}").status_code == expected
 
     @invariant()

@@ -10,7 +10,7 @@ from devices.access.actor import SYSTEM
 from devices.accounts import api_keys
 from devices.api.views import devices
 from devices.models import Device, Hospital
-from devices.registry import hospitals
+from devices.registry import hospital_checks, hospitals
 from devices.tests.support.client import Api, issue
 from devices.tests.support.concurrency import at_once
 from devices.tests.support.factories import MAC, device_payload, register
@@ -44,6 +44,43 @@ def test_concurrent_requests_create_a_new_hospital_once() -> None:
     responses = at_once(10, lambda n: Api(key).post("/api/devices", posts[n][:: 1 if n % 2 else -1]))
     assert Counter(response.status_code for response in responses) == {201: 10}
     assert (Hospital.objects.count(), Hospital.history.count(), Device.objects.count()) == (5, 5, 50)
+
+
+def test_only_one_of_concurrent_requests_says_that_it_registered_a_hospital() -> None:
+    key = issue("app").text
+    devices = register(*map(device_payload, range(4)))
+
+    def act(number: int) -> list[dict[str, Any]]:
+        if number < 4:
+            response = Api(key).patch(f"/api/device/{devices[number].pk}", {"device_holder": "RS Baru"})
+        else:
+            mode = ["", "?mode=partial"][number % 2]
+            response = Api(key).post(f"/api/devices{mode}", device_payload(number, device_holder="rs baru"))
+        assert response.status_code in (200, 201, 207)
+        return response.json().get("hospitals_registered", [])
+
+    [registered] = [rows for rows in at_once(8, act) if rows]
+    hospital = Hospital.objects.get()
+    assert registered == [{"hospital_id": hospital.pk, "hospital_name": hospital.name}]
+
+
+def test_refusing_request_does_not_register_a_hospital_that_loses_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hospital exists when the name is checked, and is gone when the device is written."""
+    key = issue("careful", unknown_holder="refuse").text
+    own = hospitals.get_or_create(["RS Harapan"], SYSTEM)["rs harapan"]
+    find = hospital_checks.find_hospital_problems
+
+    def find_then_delete(*args: Any) -> Any:
+        problems = find(*args)
+        Hospital.objects.filter(pk=own.pk).delete()
+        return problems
+
+    monkeypatch.setattr(hospital_checks, "find_hospital_problems", find_then_delete)
+    for query in ("", "?on_conflict=update"):
+        response = Api(key).post(f"/api/devices{query}", device_payload(1, device_holder="RS Harapan"))
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (400, "unknown_hospital")
+    assert not Hospital.objects.exists()
+    assert not Device.objects.exists()
 
 
 def test_concurrent_updates_of_a_device_are_all_recorded() -> None:

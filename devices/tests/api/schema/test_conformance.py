@@ -39,8 +39,10 @@ KEYS = ("unrestricted", "of a hospital", "read-only")
 # A valid request can fail because of the stored data: a retired device (410), a changed one (412), a reused key (422).
 STATUSES_OF_VALID_REQUESTS = ["2xx", "3xx", "401", "403", "404", "409", "410", "412", "422", "429"]
 # Errors that no schema of a single field can express: parameters that exclude each other, equal items, a cursor that is
-# not signed, a name that is registered, a hospital that is not the key's, a PATCH with only an empty hospital.
+# not signed, a name that is registered, a hospital that is not the key's or is unknown, a PATCH with only an empty
+# hospital.
 CODES_BEYOND_THE_SCHEMA = {"mutually_exclusive", "duplicate", "cursor", "unique", "forbidden", "no_known_field"}
+CODES_BEYOND_THE_SCHEMA |= {"unknown_hospital"}
 
 CONFIG = SchemathesisConfig.from_dict(
     {

@@ -94,6 +94,8 @@ def test_component_names_are_stable(schema: Any) -> None:
         "PreconditionFailedResponse",
         "RegisteredDevice",
         "RegisteredDevicesResponse",
+        "RegisteredHospital",
+        "UpdatedDeviceResponse",
     }
 
 
