@@ -16,8 +16,10 @@ BROTLI := 1.2.0
 RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
+CLIENTS_STAMP := .venv-clients/.installed-$(shell cat clients/requirements.txt clients/package-lock.json | cksum | cut -d' ' -f1)
+
 .PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
-	requirements audit sbom icons
+	requirements audit sbom icons clients test-clients lint-schema
 
 help:  ## List all targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +58,15 @@ format: $(DEV_STAMP)  ## Format the code and apply the fixes of ruff.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+clients: $(DEV_STAMP) $(CLIENTS_STAMP)  ## Check the schema, and generate and compile clients in clients/generated (needs Node.js 20 and the network once).
+	$(BIN)/python -m clients.generate
+
+test-clients: clients  ## Generate clients, and use them against a running registry (5 minutes).
+	$(BIN)/python -m clients.check
+
+lint-schema: $(DEV_STAMP) $(CLIENTS_STAMP)  ## Check /api/schema with Redocly and Spectral.
+	$(BIN)/python -m clients.generate --lint
+
 bench-admin: $(DEV_STAMP)  ## Measure the admin pages with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
 	$(BIN)/python -m bench.admin $(ARGS)
 
@@ -92,11 +103,13 @@ audit: requirements.txt  ## Check the packages for known vulnerabilities (needs 
 		.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT); }
 	.venv-audit/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip --strict $(ARGS)
 	.venv-audit/bin/pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --strict $(ARGS)
+	.venv-audit/bin/pip-audit --requirement clients/requirements.txt --require-hashes --disable-pip --strict $(ARGS)
 
 requirements: $(DEV_STAMP)  ## Compile requirements.txt and requirements-dev.txt from their .in files, with hashes.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	$(COMPILE) --output-file requirements.txt requirements.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
+	$(COMPILE) --output-file clients/requirements.txt clients/requirements.in
 	$(MAKE) sbom
 
 sbom: requirements.txt  ## Update sbom.json, the list of packages in the CycloneDX format.
@@ -115,4 +128,11 @@ $(RUN_STAMP): | .venv/bin/python
 
 $(DEV_STAMP): $(RUN_STAMP) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(CLIENTS_STAMP):
+	rm -rf .venv-clients
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install --quiet --disable-pip-version-check --require-hashes -r clients/requirements.txt
+	npm ci --prefix clients --ignore-scripts --no-audit --no-fund
 	@touch $@

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -35,10 +35,10 @@ def has_ipv6() -> bool:
 
 
 @contextmanager
-def serving(environment: dict[str, str], host: str = "127.0.0.1") -> Iterator[int]:
-    """Run gunicorn; yield its port as soon as it accepts connections on the address."""
+def serving(environment: dict[str, str], host: str = "127.0.0.1", log: IO[str] | None = None) -> Iterator[int]:
+    """Run gunicorn; yield its port as soon as it accepts connections on the address. Its stderr goes to `log`."""
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
-    process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
+    process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment, stderr=log)
     port = int(environment["PORT"])
     try:
         for _ in range(1200):  # one minute, for a busy machine
