@@ -181,7 +181,7 @@ class DeviceViewSet(GenericViewSet[Device]):
 class OneDeviceViewSet(DeviceViewSet):
     """The endpoint without an id. Its POST is the same as POST /api/devices, and deprecated."""
 
-    create = deprecation.deprecated(deprecation.POST_DEVICE)(DeviceViewSet.create)
+    create: Any = deprecation.deprecated(deprecation.POST_DEVICE)(DeviceViewSet.create)
 
 
 class ApiNotFound(APIView):
