@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 _paused_until = 0.0  # time.monotonic(): before it, no last_used_at is written
 
 
+def has_legacy_key(found: tuple[AnonymousUser, ApiKey] | None) -> bool:
+    return found is not None and found[1].legacy
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """Set `request.auth` to the key. An unknown, revoked or expired key returns the same error as a missing key.
 
@@ -39,7 +43,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         TooManyRequests: the key is over its rate limit, or too many invalid keys came from this network.
     """
 
-    @deprecation.deprecated(deprecation.LEGACY_KEYS, when=lambda found: found is not None and found[1].legacy)
+    @deprecation.deprecated(deprecation.LEGACY_KEYS, when=has_legacy_key)
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         sent = request.headers.get(HEADER)
         if sent is None:

@@ -17,7 +17,7 @@ class LinksSerializer(serializers.Serializer[Any]):
     schema_yaml = serializers.URLField(help_text="The OpenAPI document as YAML.")
 
 
-class OperationSerializer(serializers.Serializer[Any]):
+class ApiOperationSerializer(serializers.Serializer[Any]):
     """An operation of the API."""
 
     id = serializers.CharField(help_text="The `operationId` in the OpenAPI document.")
@@ -29,18 +29,18 @@ class OperationSerializer(serializers.Serializer[Any]):
     deprecated = serializers.BooleanField(help_text="Whether it can be removed by a later major version.")
 
 
-class IndexSerializer(serializers.Serializer[Any]):
+class ApiIndexSerializer(serializers.Serializer[Any]):
     """The documents and operations of the API."""
 
     version = serializers.CharField(help_text="The version of the registry.")
     links = LinksSerializer(help_text="The URLs of documents.")
-    operations = OperationSerializer(many=True, help_text="In the order of the OpenAPI document.")
+    operations = ApiOperationSerializer(many=True, help_text="In the order of the OpenAPI document.")
 
 
 class IndexResponse(Envelope):
     """The index of the API."""
 
-    data = IndexSerializer()  # type: ignore[assignment]
+    data = ApiIndexSerializer()  # type: ignore[assignment]
 
 
 INDEX = examples.success(

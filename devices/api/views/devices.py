@@ -197,6 +197,15 @@ class DeviceViewSet(GenericViewSet[Device]):
         raise DeviceNotFound
 
 
+<<<<<<< HEAD
+=======
+class OneDeviceViewSet(DeviceViewSet):
+    """The endpoint without an id. Its POST is the same as POST /api/devices, and deprecated."""
+
+    create: Any = deprecation.deprecated(deprecation.POST_DEVICE)(DeviceViewSet.create)
+
+
+>>>>>>> work-dx
 class ApiNotFound(APIView):
     """Any other path under /api/: 401 without a valid key, 404 with one."""
 

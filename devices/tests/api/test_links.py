@@ -29,7 +29,7 @@ def test_link_has_the_urls_of_pagination_and_of_the_first_page(api: Api, query: 
         rows += response.json()["data"]
         path = links.get("next")
     assert len({row["id"] for row in rows}) == len(rows) == 5
-    assert api.get(seen).json() == api.get(f"{LIST}?size=2{query}").json()
+    assert api.get(str(seen)).json() == api.get(f"{LIST}?size=2{query}").json()
 
 
 def test_change_feed_links_to_the_next_page(api: Api) -> None:
