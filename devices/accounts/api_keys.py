@@ -25,7 +25,7 @@ SETTINGS = (  # fields that can be set for a new key
 
 
 def default_naming(*, is_legacy: bool) -> ApiKey.Naming:
-    """Return the naming of a key for which none is chosen. What the clients of a legacy key read is unknown."""
+    """Return the naming of a key for which none is chosen. The clients of a legacy key can read either spelling."""
     return ApiKey.Naming.BOTH if is_legacy else ApiKey.Naming.SNAKE_CASE
 
 

@@ -19,7 +19,7 @@ from devices.admin.hospital_fields import HospitalsField
 from devices.models import MAX_PAGE_SIZE, ApiKey, clean_networks, clean_rate
 from devices.registry import device_fields
 
-HELP_TEXTS = {
+HELP_TEXTS: dict[str, Any] = {
     "name": _("Which application uses this key, and where. For example: Ward app of RS Harapan."),
     "read_only": _("The key can read devices, but not register, change or retire them."),
     "naming": _("How the names of fields are written in requests and responses. Ask the developer of the application."),
@@ -27,7 +27,7 @@ HELP_TEXTS = {
         "How many devices a page has if the application does not say it: 1 to %(limit)d. Leave empty for 20."
     )
     % {"limit": MAX_PAGE_SIZE},
-    "unknown_holder": _("What happens if the application sends the name of a hospital that does not exist."),
+    "unknown_holder": _("The effect if the application sends the name of a hospital that does not exist."),
     "allowed_networks": _("Leave empty for all networks. Otherwise one network a line, such as 10.0.0.0/8."),
     "expires_at": _("Leave empty for a key that does not expire."),
 }

@@ -10,7 +10,7 @@ from devices.admin.base import is_id
 from devices.models import Hospital
 
 
-class HospitalsField(forms.ModelMultipleChoiceField):
+class HospitalsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not generic at run time
     """Choose any number of hospitals. Ids that no database can store are invalid choices, as all unknown ids are."""
 
     widget = UnfoldAdminSelect2MultipleWidget

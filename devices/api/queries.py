@@ -149,7 +149,7 @@ def _compiled(names: tuple[str, ...], without_holder: bool, ordering: str, cut: 
 
 def _page(
     conditions: Mapping[str, Any], ordering: str, cut: Cut, position: Mapping[str, Any], total: Any
-) -> DeviceQuerySet:
+) -> QuerySet[Device]:
     """Return the devices of a page.
 
     For several hospitals in the order of ids, a subquery finds the ids with the index of hospital and id, so that only
@@ -163,9 +163,9 @@ def _page(
         found = _select({**of_one, "device_holder": expressions.IdsInGroups.GROUP}, ordering)
     else:
         found = _select(conditions, ordering)
-    found, order = cut.beginning(found, position), "-id" if cut.kind == BEFORE else ordering
+    order = "-id" if cut.kind == BEFORE else ordering
     groups, skips = conditions["hospitals"], cut.kind == PLACE
-    ids = expressions.IdsInGroups(found, groups, order, cut.size + 1, skips=skips)
+    ids = expressions.IdsInGroups(cut.beginning(found, position), groups, order, cut.size + 1, skips=skips)
     return Device.objects.filter(pk__in=ids).order_by(order)
 
 

@@ -361,7 +361,7 @@ class KeySettingsSerializer(serializers.Serializer[Any]):
     naming = Text(_enum(*ApiKey.Naming.values), help_text="Naming of the fields.")
     page_size = serializers.IntegerField(min_value=1, help_text="Items per page if a request has no `size`.")
     unknown_holder = Text(
-        _enum(*ApiKey.UnknownHolder.values), help_text="What happens with the name of an unknown hospital."
+        _enum(*ApiKey.UnknownHolder.values), help_text="The effect of the name of an unknown hospital."
     )
     allowed_networks = serializers.ListField(
         child=serializers.CharField(), help_text="Networks from which the key can be used. Empty: from every address."

@@ -36,7 +36,7 @@ PREVIOUS_VALUES: dict[str, dict[str, Any]] = {
 }
 
 
-HOSPITALS = ApiKey.hospitals.through.objects.filter(apikey_id=OuterRef("pk")).order_by().values("apikey_id")
+HOSPITALS: Any = ApiKey.hospitals.through.objects.filter(apikey_id=OuterRef("pk")).order_by().values("apikey_id")
 HOSPITAL_IDS = Coalesce(
     Subquery(HOSPITALS.annotate(ids=expressions.JSONList("hospital_id")).values("ids")),
     Value("[]"),

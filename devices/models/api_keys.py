@@ -75,7 +75,7 @@ class ApiKey(models.Model):
         BOTH = "both", _("both")
 
     class UnknownHolder(models.TextChoices):
-        """What a request with the name of an unknown hospital does."""
+        """The effect of a request with the name of an unknown hospital."""
 
         REGISTER = "register", _("register the hospital")
         REFUSE = "refuse", _("refuse the request")

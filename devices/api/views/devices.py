@@ -96,7 +96,7 @@ class DeviceViewSet(GenericViewSet[Device]):
 
     @operations.documented_create_one
     @deprecation.deprecated(deprecation.POST_DEVICE)
-    def create_one(self, request: Request) -> HttpResponse:
+    def create_one(self, request: Request, /) -> HttpResponse:
         return self.create(request)  # type: ignore[no-any-return]
 
     @operations.documented_create_individually
@@ -197,15 +197,6 @@ class DeviceViewSet(GenericViewSet[Device]):
         raise DeviceNotFound
 
 
-<<<<<<< HEAD
-=======
-class OneDeviceViewSet(DeviceViewSet):
-    """The endpoint without an id. Its POST is the same as POST /api/devices, and deprecated."""
-
-    create: Any = deprecation.deprecated(deprecation.POST_DEVICE)(DeviceViewSet.create)
-
-
->>>>>>> work-dx
 class ApiNotFound(APIView):
     """Any other path under /api/: 401 without a valid key, 404 with one."""
 

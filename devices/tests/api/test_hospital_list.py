@@ -11,7 +11,8 @@ from pytest_django import DjangoAssertNumQueries
 from devices import registry
 from devices.access.actor import SYSTEM
 from devices.api import hospital_queries
-from devices.api.hospital_json import NAMES
+from devices.api.field_names import names_of
+from devices.api.hospital_json import COLUMNS
 from devices.api.queries import FIRST, Cut
 from devices.db.triggers import counts
 from devices.models import ApiKey, Device, Hospital
@@ -76,7 +77,7 @@ def test_fields_have_the_names_of_the_key(rs_a: Hospital, naming: str) -> None:
         [expected], [row] = (
             data if isinstance(data := client.get(path).json()["data"], list) else [data] for client in (snake, other)
         )
-        assert row == {name: expected[field] for field, all_names in NAMES[naming].items() for name in all_names}
+        assert row == {name: expected[field] for name, field in names_of(tuple(COLUMNS), naming)}
     assert {"snake_case": 10, "camelCase": 10, "both": 15}[naming] == len(row)
     assert ("hospitalName" in row, "hospital_name" in row) == (naming != "snake_case", naming != "camelCase")
 
@@ -346,7 +347,7 @@ def test_sql_of_a_list_is_compiled_once_for_all_values(api: Api, query: str) -> 
 @pytest.mark.parametrize("naming", ApiKey.Naming.values)
 def test_sql_without_filters_has_no_parameters_for_which_postgresql_would_plan_again(db: None, naming: str) -> None:
     query = hospital_queries._page((), "all", "id", Cut(FIRST, 20), naming)
-    names = {name for all_names in NAMES[naming].values() for name in all_names}  # parameters on SQLite only
+    names = {name for name, _field in names_of(tuple(COLUMNS), naming)}  # parameters on SQLite only
     assert set(query.params) - names == set()
 
 
