@@ -95,7 +95,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         return self._with_etag(response, rows[0], options) if len(rows) == 1 else response
 
     @operations.documented_create_one
-    @deprecation.deprecated(deprecation.POST_DEVICE)
+    @deprecation.deprecated(deprecation.POST_DEVICE)  # type: ignore[arg-type]  # the type depends on no `when`
     def create_one(self, request: Request, /) -> HttpResponse:
         return self.create(request)  # type: ignore[no-any-return]
 
