@@ -30,6 +30,23 @@ def copy_hospitals(apps: Any, editor: Any) -> None:
     editor.connection.check_constraints()  # PostgreSQL alters no table with pending checks of foreign keys
 
 
+def copy_hospitals_back(apps: Any, editor: Any) -> None:
+    """Copy the hospital of each limited key back. A key without one would be a key for all hospitals.
+
+    Raises:
+        RuntimeError: an active key has several hospitals or none, for which the former release has no form.
+    """
+    key = apps.get_model("devices", "ApiKey")
+    append_only.remove(editor.connection)  # post_migrate adds the triggers
+    for row in key.objects.filter(all_hospitals=False):
+        ids = list(row.hospitals.order_by("pk").values_list("pk", flat=True))
+        if len(ids) != 1 and row.revoked_at is None:
+            raise RuntimeError(f"API key {row.pk} is limited to {len(ids)} hospitals. Revoke it before you go back.")
+        key.objects.filter(pk=row.pk).update(hospital=ids[0] if ids else None)
+    key.objects.filter(naming="both").update(naming="snake_case")
+    editor.connection.check_constraints()
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("devices", "0002_last_use_of_keys"),
@@ -209,7 +226,7 @@ class Migration(migrations.Migration):
                 verbose_name="field naming",
             ),
         ),
-        migrations.RunPython(copy_hospitals, migrations.RunPython.noop),
+        migrations.RunPython(copy_hospitals, copy_hospitals_back),
         migrations.RemoveField(
             model_name="apikey",
             name="hospital",

@@ -8,7 +8,10 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from devices.models import ApiKey
+from devices.access.actor import SYSTEM
+from devices.accounts import api_keys
+from devices.models import ApiKey, Hospital
+from devices.tests.support.client import issue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,3 +38,23 @@ def test_keys_keep_their_access_and_their_history() -> None:
     ]
     history = ApiKey.history.order_by("id").values_list("all_hospitals", "hospital_ids")
     assert list(history) == [(False, f"[{limited.scope_hospitals[0].pk}]"), (True, "[]")]
+
+
+def test_keys_keep_their_access_when_the_migration_is_reversed(rs_a: Hospital, rs_b: Hospital) -> None:
+    issue("limited", hospitals=[rs_a], naming="both")
+    issue("unrestricted")
+    several = issue("several", hospitals=[rs_a, rs_b]).key
+    with pytest.raises(RuntimeError, match=f"API key {several.pk} is limited to 2 hospitals"):
+        call_command("migrate", "devices", "0002", verbosity=0)
+    call_command("migrate", verbosity=0)
+    api_keys.revoke(several, SYSTEM)
+    try:
+        call_command("migrate", "devices", "0002", verbosity=0)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT name, hospital_id, naming FROM devices_apikey WHERE revoked_at IS NULL ORDER BY 1")
+            assert cursor.fetchall() == [("limited", rs_a.pk, "snake_case"), ("unrestricted", None, "snake_case")]
+    finally:
+        call_command("migrate", verbosity=0)
+    keys = ApiKey.objects.order_by("name").values_list("name", "all_hospitals", "hospitals")
+    assert keys[0] == ("limited", False, rs_a.pk)
+    assert ("unrestricted", True, None) in keys
