@@ -6,27 +6,30 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldBooleanSwitchWidget,
 )
 
 from devices.accounts import api_keys
 from devices.accounts.api_keys import SETTINGS
 from devices.admin.hospital_fields import HospitalsField
-from devices.models import MAX_PAGE_SIZE, ApiKey, clean_networks, clean_rate
+from devices.models import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ApiKey, clean_networks, clean_rate
 from devices.registry import device_fields
 
 HELP_TEXTS: dict[str, Any] = {
     "name": _("Which application uses this key, and where. For example: Ward app of RS Harapan."),
     "read_only": _("The key can read devices, but not register, change or retire them."),
     "naming": _("How the names of fields are written in requests and responses. Ask the developer of the application."),
-    "page_size": _(
-        "How many devices a page has if the application does not say it: 1 to %(limit)d. Leave empty for 20."
-    )
-    % {"limit": MAX_PAGE_SIZE},
+    "page_size": format_lazy(
+        _("Devices on a page if the application does not send the size: 1 to {limit}. Leave empty for {default}."),
+        limit=MAX_PAGE_SIZE,
+        default=DEFAULT_PAGE_SIZE,
+    ),
     "unknown_holder": _("The effect if the application sends the name of a hospital that does not exist."),
     "allowed_networks": _("Leave empty for all networks. Otherwise one network a line, such as 10.0.0.0/8."),
     "expires_at": _("Leave empty for a key that does not expire."),
@@ -66,6 +69,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
     class Meta:
         model = ApiKey
         fields = ("name", "hospitals", *SETTINGS)
+        widgets = {"allowed_networks": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
