@@ -106,6 +106,8 @@ class Command(RegistryCommand):
         if not Hospital.objects.by_name([fold_name(name)]):
             self.stderr.write(f"Hospital {name} does not exist yet, and is created.")
         [hospital] = hospitals.get_or_create([name], SYSTEM).values()
+        if hospital.sandbox:
+            raise CommandError(f"{hospital} is the sandbox. Use --sandbox, so that the key is marked as a sandbox key.")
         return hospital
 
 
