@@ -169,6 +169,17 @@ def test_examples_of_concurrency_show_each_result_of_an_etag() -> None:
 
 
 @pytest.mark.django_db
+def test_page_about_the_schema_has_every_operation(outsider: Api) -> None:
+    paths = outsider.get("/api/schema").json()["paths"]
+    text = (ROOT / "docs" / "api" / "schema.md").read_text()
+    assert re.findall(r"^\| `(\w+)`(?: \(deprecated\))? \| `([A-Z]+) (/\S+)` \|$", text, re.MULTILINE) == [
+        (operation["operationId"], method.upper(), path)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    ]
+
+
+@pytest.mark.django_db
 def test_reference_has_every_endpoint_and_parameter(outsider: Api) -> None:
     schema = outsider.get("/api/schema").json()
     text = (ROOT / "docs" / "api" / "reference.md").read_text()
