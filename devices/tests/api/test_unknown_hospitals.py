@@ -229,7 +229,16 @@ def test_new_hospitals_have_the_names_of_the_naming(
 # --- No known field
 
 
-@pytest.mark.parametrize("body", [{"device_hodler": "RS Sehat"}, {"id": 7, "created_at": 1, "role": []}, {}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"device_hodler": "RS Sehat"},
+        {"id": 7, "created_at": 1, "role": []},
+        {"device_holder": None},
+        {"deviceHolder": " "},
+        {},
+    ],
+)
 def test_body_without_a_known_field_returns_400(api: Api, devices: dict[str, Device], body: dict[str, Any]) -> None:
     path = f"/api/device/{devices['a'].pk}"
     assert errors(api.patch(path, body)) == [(None, "no_known_field")]
