@@ -204,6 +204,16 @@ def test_hospital_of_an_invalid_item_is_not_registered(api: Api) -> None:
     assert Hospital.objects.count() == 1
 
 
+def test_sandbox_is_suggested_to_its_own_keys_only(careful: Api) -> None:
+    tries = issue("tries", sandbox=True)
+    [sandbox] = tries.key.scope_hospitals
+    hospitals.rename(sandbox, "Test room", SYSTEM)
+    for name in ("Sandbx", "Test roon"):
+        for client, suggestions in ((careful, []), (Api(tries.text), ["Test room"])):
+            [error] = client.post(f"{DEVICES}?{REFUSE}", named(1, name)).json()["errors"]
+            assert (error["code"], error["suggestions"]) == ("unknown_hospital", suggestions)
+
+
 def test_replayed_response_is_the_same(api: Api) -> None:
     first, again = (api.post(DEVICES, named(1, "RS Baru"), **{"idempotency-key": "one"}) for _ in range(2))
     assert new_hospitals(first) == [(Hospital.objects.get().pk, "RS Baru")]
