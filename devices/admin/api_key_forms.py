@@ -18,7 +18,7 @@ from unfold.widgets import (
 from devices.accounts import api_keys
 from devices.accounts.api_keys import SETTINGS
 from devices.admin.hospital_fields import HospitalsField
-from devices.models import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ApiKey, clean_networks, clean_rate
+from devices.models import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ApiKey, Hospital, clean_networks, clean_rate
 from devices.registry import device_fields
 
 HELP_TEXTS: dict[str, Any] = {
@@ -73,6 +73,8 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "hospitals" in self.fields:  # only sandbox keys are for the sandbox, and only they begin with cxt_
+            self.fields["hospitals"].queryset = Hospital.objects.filter(sandbox=False).order_by("name")  # type: ignore[attr-defined]
         for name in HELP_TEXTS.keys() & self.fields.keys():  # the page of an existing key has no form
             self.fields[name].help_text = HELP_TEXTS[name]
         if "naming" in self.fields:

@@ -18,7 +18,7 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from devices import registry
-from devices.api.field_names import FIELDS, SNAKE_CASE, names_of
+from devices.api.field_names import FIELDS, SNAKE_CASE, names_of, spell
 from devices.api.schema import patterns
 from devices.history.feed import ACTIONS
 from devices.models import MAX_ID, MAX_PAGE_SIZE, ApiKey, Device, Hospital
@@ -388,13 +388,13 @@ def serialize_registered(devices: registry.RegisteredDevices, naming: str) -> li
     return _serialize(naming, zip(devices.ids, texts, devices.hospitals, at, at, strict=False))
 
 
-def describe_new_hospitals(hospitals: Iterable[Hospital | None]) -> dict[str, Any]:
+def describe_new_hospitals(hospitals: Iterable[Hospital | None], naming: str) -> dict[str, Any]:
     """Return `hospitals_registered` of a response: the new ones of these hospitals, sorted by name.
 
     The result is empty if there are none, so the response then has no such field.
     """
     new = {hospital.name_folded: hospital for hospital in hospitals if hospital and hospital.is_new}
-    rows = [{"hospital_id": new[name].pk, "hospital_name": new[name].name} for name in sorted(new)]
+    rows = [spell({"hospital_id": new[name].pk, "hospital_name": new[name].name}, naming) for name in sorted(new)]
     return {"hospitals_registered": rows} if rows else {}
 
 

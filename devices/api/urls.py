@@ -26,7 +26,7 @@ routes = {
     "schema": documents.SchemaView.as_view(),
     "schema.json": documents.SchemaView.as_view(file_format="json"),
     "schema.yaml": documents.SchemaView.as_view(file_format="yaml"),
-    "docs": SpectacularSwaggerSplitView.as_view(url="/api/schema"),
+    "docs": SpectacularSwaggerSplitView.as_view(url="/api/schema", http_method_names=documents.METHODS),
     "guide": documents.GuideView.as_view(),
     **{f"guide/{page}": documents.GuideView.as_view(page=page) for page in documents.PAGES},
 }

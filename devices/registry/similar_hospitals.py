@@ -21,12 +21,15 @@ _NUMBER = re.compile(r"\d+")
 def find_similar(names: Iterable[str], scope: Scope) -> dict[str, tuple[str, ...]]:
     """Return the current names of the hospitals in scope that are similar to each of the folded names, best first.
 
-    Former names are compared too. Only the first MAX_NAMES distinct names are compared; the others have no suggestions.
-    A name that a hospital in scope has by now is omitted. One query reads the names of the scope.
+    Former names are compared too. The sandbox is suggested only in its own scope. Only the first MAX_NAMES distinct
+    names are compared; the others have no suggestions. A name that a hospital has by now is omitted. One query reads
+    the names.
     """
-    current, former = Hospital.objects.in_scope(scope), HospitalAlias.objects.all()
-    if scope.hospital_ids is not None:
-        former = former.filter(hospital__in=scope.hospital_ids)
+    if scope.hospital_ids is None:
+        current, former = Hospital.objects.without_sandbox(), HospitalAlias.objects.filter(hospital__sandbox=False)
+    else:
+        current = Hospital.objects.in_scope(scope)
+        former = HospitalAlias.objects.filter(hospital__in=scope.hospital_ids)
     stored = current.values_list("name_folded", "name").union(
         former.values_list("name_folded", "hospital__name"), all=True
     )

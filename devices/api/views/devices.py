@@ -90,7 +90,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         dry_run = options.dry_run or bool(malformed)  # it will fail, so it needs no transaction
         registered = registry.register(items, self._actor(options), malformed, dry_run=dry_run)
         rows = serialize_registered(registered, self._naming)
-        more = describe_new_hospitals(registered.hospitals)
+        more = describe_new_hospitals(registered.hospitals, self._naming)
         response = responses.success(rows, options.message(_("Devices registered.")), 201, **more)
         return self._with_etag(response, rows[0], options) if len(rows) == 1 else response
 
@@ -142,7 +142,8 @@ class DeviceViewSet(GenericViewSet[Device]):
             else:
                 entry["device"] = self._serialize(result.device)
             entries.append(entry)
-        more = describe_new_hospitals(result.device.device_holder for result in results if result.device)
+        known = (result.device.device_holder for result in results if result.device)
+        more = describe_new_hospitals(known, self._naming)
         return responses.success(
             entries, options.message(_("Each device was processed individually. See its status.")), 207, **more
         )
@@ -166,7 +167,7 @@ class DeviceViewSet(GenericViewSet[Device]):
         except registry.PreconditionFailed as failed:
             return self._precondition_failed(failed.device)
         row = self._serialize(updated)
-        more = describe_new_hospitals([updated.device_holder])
+        more = describe_new_hospitals([updated.device_holder], self._naming)
         return self._with_etag(responses.success(row, options.message(_("Device updated.")), **more), row, options)
 
     def _with_etag(self, response: HttpResponse, device: Mapping[str, Any], options: WriteOptions) -> HttpResponse:

@@ -55,7 +55,7 @@ class Command(RegistryCommand):
         add(
             "--allow",
             action="append",
-            type=argument(clean_networks),
+            type=argument(_clean_networks),
             metavar="NETWORK",
             help=f"accept the key from this network only, such as 10.0.0.0/8; repeat it for up to {MAX_NETWORKS}",
         )
@@ -106,6 +106,8 @@ class Command(RegistryCommand):
         if not Hospital.objects.by_name([fold_name(name)]):
             self.stderr.write(f"Hospital {name} does not exist yet, and is created.")
         [hospital] = hospitals.get_or_create([name], SYSTEM).values()
+        if hospital.sandbox:
+            raise CommandError(f"{hospital} is the sandbox. Use --sandbox, so that the key is marked as a sandbox key.")
         return hospital
 
 
@@ -125,6 +127,13 @@ def _clean_hospital(text: str) -> str:
         return clean_hospital_name(text)
     except ValidationError as error:
         raise ValidationError(f"{error.messages[0]} Omit --hospital for a key for all hospitals.") from error
+
+
+def _clean_networks(text: str) -> str:
+    """Return the networks. A variable without a value must not issue a key for every address."""
+    if not (networks := clean_networks(text)):
+        raise ValidationError("This field must not be empty. Omit --allow for a key for all networks.")
+    return networks
 
 
 def _page_size(text: str) -> int:

@@ -102,6 +102,13 @@ def test_command_issues_a_sandbox_key(rs_a: Hospital, capsys: pytest.CaptureFixt
         call_command("create_api_key", "tries", "--sandbox", "--hospital", rs_a.name)
 
 
+def test_command_issues_no_key_for_the_sandbox_without_its_mark(rs_a: Hospital) -> None:
+    issue_sandbox_key()
+    with pytest.raises(CommandError, match=r"Sandbox is the sandbox\. Use --sandbox"):
+        call_command("create_api_key", "app", "--hospital", rs_a.name, "--hospital", "sandbox")
+    assert ApiKey.objects.filter(sandbox=False).count() == 0
+
+
 def test_command_empties_the_sandbox(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.management.commands.empty_sandbox.DEVICES_AT_ONCE", 2)
     assert run(capsys, "empty_sandbox").startswith("There is no sandbox")

@@ -387,6 +387,13 @@ def test_invalid_limit_of_a_key_is_reported_at_its_field(operator: Client, field
     assert errors[field][0].startswith(message)
 
 
+def test_sandbox_cannot_be_chosen_as_a_hospital(operator: Client, rs_a: Hospital) -> None:
+    [sandbox] = issue("tries", sandbox=True).key.scope_hospitals
+    response = operator.post(f"{KEYS}add/", form(hospitals=[rs_a.pk, sandbox.pk]))
+    assert list(response.context["adminform"].form.errors) == ["hospitals"]
+    assert list(response.context["adminform"].form.fields["hospitals"].queryset) == [rs_a]
+
+
 def test_sandbox_key_is_issued_and_has_no_other_scope(operator: Client, rs_a: Hospital) -> None:
     response = operator.post(f"{KEYS}add/", form(sandbox="on", hospitals=[rs_a.pk]))
     assert list(response.context["adminform"].form.errors) == ["hospitals"]

@@ -60,13 +60,13 @@ def test_unsupported_method_returns_405_with_allow(api: Api, method: str, path: 
     assert errors(response) == [(None, "method_not_allowed")]
 
 
-def test_unsupported_method_of_docs_and_schema_returns_the_envelope(api: Api) -> None:
-    for path in ("/api/docs", "/api/schema"):
-        response = api.post(path, {}, **{"accept-language": "id"})
-        assert (response.status_code, response["Content-Type"]) == (405, "application/json")
-        assert (
-            response.json()["message"] == "Endpoint ini tidak mendukung POST. Metode yang didukung: GET, HEAD, OPTIONS."
-        )
+@pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/api/docs", "/api/schema", "/api/guide"])
+def test_unsupported_method_of_a_document_returns_the_envelope(api: Api, method: str, path: str) -> None:
+    response = api(method, path, **{"accept-language": "id"})
+    assert (response.status_code, response["Content-Type"], response["Allow"]) == (405, "application/json", "GET, HEAD")
+    message = f"Endpoint ini tidak mendukung {method}. Metode yang didukung: GET, HEAD."
+    assert response.json()["message"] == message
 
 
 def test_log_of_a_failure_has_the_request_id(

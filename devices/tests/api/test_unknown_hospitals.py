@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from devices.access.actor import SYSTEM
-from devices.models import Device, Hospital
+from devices.api.field_names import spell
+from devices.models import ApiKey, Device, Hospital
 from devices.registry import hospitals, similar_hospitals
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
@@ -13,6 +14,7 @@ from devices.values.scope import UNRESTRICTED
 
 DEVICES = "/api/devices"
 REFUSE = "unknown_holder=refuse"
+NAMINGS = ApiKey.Naming.values
 MODES = ["", "mode=all", "dry_run=true", "mode=all&dry_run=true", "on_conflict=update"]
 ITEM_BY_ITEM = ["mode=partial", "mode=partial&dry_run=true", "mode=partial&on_conflict=update"]
 
@@ -202,20 +204,51 @@ def test_hospital_of_an_invalid_item_is_not_registered(api: Api) -> None:
     assert Hospital.objects.count() == 1
 
 
+def test_sandbox_is_suggested_to_its_own_keys_only(careful: Api) -> None:
+    tries = issue("tries", sandbox=True)
+    [sandbox] = tries.key.scope_hospitals
+    hospitals.rename(sandbox, "Test room", SYSTEM)
+    for name in ("Sandbx", "Test roon"):
+        for client, suggestions in ((careful, []), (Api(tries.text), ["Test room"])):
+            [error] = client.post(f"{DEVICES}?{REFUSE}", named(1, name)).json()["errors"]
+            assert (error["code"], error["suggestions"]) == ("unknown_hospital", suggestions)
+
+
 def test_replayed_response_is_the_same(api: Api) -> None:
     first, again = (api.post(DEVICES, named(1, "RS Baru"), **{"idempotency-key": "one"}) for _ in range(2))
     assert new_hospitals(first) == [(Hospital.objects.get().pk, "RS Baru")]
     assert (again["Idempotency-Replayed"], again.content) == ("true", first.content)
 
 
-def test_names_of_the_envelope_are_the_same_for_all_keys(camel: Api) -> None:
-    assert [name for _id, name in new_hospitals(camel.post(DEVICES, named(1, "RS Baru")))] == ["RS Baru"]
+@pytest.mark.parametrize("dry_run", ["", "?dry_run=true"])
+@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("kind", [*KINDS, "batch"])
+def test_new_hospitals_have_the_names_of_the_naming(
+    devices: dict[str, Device], naming: str, kind: str, dry_run: str
+) -> None:
+    client = Api(issue("web", naming=naming).text)
+    if kind == "batch":
+        response = client.post(f"/api/devices/batch{dry_run}", [named(7, "RS Baru")])
+    else:
+        response = request_to(client, kind, dry_run.lstrip("?"), devices["a"], "RS Baru")
+    new_id = None if dry_run else Hospital.objects.get(name="RS Baru").pk
+    [row] = response.json()["hospitals_registered"]
+    assert list(row.items()) == list(spell({"hospital_id": new_id, "hospital_name": "RS Baru"}, naming).items())
 
 
 # --- No known field
 
 
-@pytest.mark.parametrize("body", [{"device_hodler": "RS Sehat"}, {"id": 7, "created_at": 1, "role": []}, {}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"device_hodler": "RS Sehat"},
+        {"id": 7, "created_at": 1, "role": []},
+        {"device_holder": None},
+        {"deviceHolder": " "},
+        {},
+    ],
+)
 def test_body_without_a_known_field_returns_400(api: Api, devices: dict[str, Device], body: dict[str, Any]) -> None:
     path = f"/api/device/{devices['a'].pk}"
     assert errors(api.patch(path, body)) == [(None, "no_known_field")]

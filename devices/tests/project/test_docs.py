@@ -160,6 +160,25 @@ def test_api_examples_return_what_the_page_shows(page: Path, monkeypatch: pytest
     assert written == page.read_text()
 
 
+def test_examples_of_concurrency_show_each_result_of_an_etag() -> None:
+    text = (ROOT / "docs" / "api" / "concurrency.md").read_text()
+    assert re.findall(r"^HTTP/1.1 (\d+)", text, re.MULTILINE) == ["200", "200", "412", "304"]
+    sent = re.findall(r"-H 'If-(?:None-)?Match: (\S+)'", text)
+    assert sent, "the page has no conditional request"
+    assert set(sent) <= set(re.findall(r"^ETag: (\S+)", text, re.MULTILINE))
+
+
+@pytest.mark.django_db
+def test_page_about_the_schema_has_every_operation(outsider: Api) -> None:
+    paths = outsider.get("/api/schema").json()["paths"]
+    text = (ROOT / "docs" / "api" / "schema.md").read_text()
+    assert re.findall(r"^\| `(\w+)`(?: \(deprecated\))? \| `([A-Z]+) (/\S+)` \|$", text, re.MULTILINE) == [
+        (operation["operationId"], method.upper(), path)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    ]
+
+
 @pytest.mark.django_db
 def test_reference_has_every_endpoint_and_parameter(outsider: Api) -> None:
     schema = outsider.get("/api/schema").json()

@@ -19,6 +19,7 @@ Each error response has an array `errors`. Each entry has these fields:
 | `code` | one of the codes on this page. It does not depend on the language |
 | `message` | a sentence for users, in English or Indonesian. Do not parse it |
 | `index` | the zero-based index in the posted array; omitted otherwise |
+| `suggestions` | only for [`unknown_hospital`](#unknown_hospital): the names of up to three similar hospitals |
 
 Decide by the HTTP status first, then by `code`. `/api/schema` has the same list of codes. It is closed: a patch
 release adds no code. See [Compatibility](compatibility.md#compatible-changes-of-the-api). In the messages on this page,
