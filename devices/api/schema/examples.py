@@ -154,7 +154,7 @@ KEY_DESCRIBED = success(
         "naming": "snake_case",
         "page_size": 20,
         "unknown_holder": "register",
-        "allowed_networks": ["10.0.0.0/8", "192.0.2.7"],
+        "allowed_networks": ["10.0.0.0/8", "198.51.100.7"],
         "rate_limit": {"limit": 600, "window_seconds": 60, "remaining": 598, "reset_seconds": 12},
         "created_at": REGISTERED_AT,
         "expires_at": None,

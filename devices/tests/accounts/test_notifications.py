@@ -75,7 +75,7 @@ def test_operator_is_notified_of_issued_imported_and_rotated_keys(
     operator: Client, operator_user: User, sent: Any
 ) -> None:
     User.objects.filter(pk=operator_user.pk).update(email="operator@vendor.example")
-    form = {"name": "ward app", "naming": "snake_case", "all_hospitals": "on", "value": ""}
+    form = {"name": "ward app", "unknown_holder": "register", "all_hospitals": "on", "value": ""}
     assert sent(lambda: operator.post(f"{KEYS}add/", form)) == [
         ("operator@vendor.example", "You issued the API key “ward app”.")
     ]

@@ -232,7 +232,7 @@ def test_form_of_a_user_is_resumed_with_the_entered_values(stale: Client, rs_a: 
 
 
 def test_entered_legacy_key_is_not_shown_and_no_new_key_is_issued(stale: Client) -> None:
-    form = {"name": "ward app", "naming": "snake_case", "all_hospitals": "on", "value": LEGACY_KEY}
+    form = {"name": "ward app", "unknown_holder": "register", "all_hospitals": "on", "value": LEGACY_KEY}
     page = stale.post(f"{KEYS}add/", form).content.decode()
     assert "Nothing was saved." in page
     assert LEGACY_KEY not in page

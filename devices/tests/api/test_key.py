@@ -65,7 +65,10 @@ def test_key_of_hospitals_is_described_with_all_settings(rs_a: Hospital, rs_b: H
         "expires_at": round(expires_at.timestamp() * 1000),
     }
     assert data["rate_limit"]["remaining"] == 4
-    assert (response["Cache-Control"], response["Vary"]) == ("no-store", "Accept-Language, origin, x-api-key")
+    assert (response["Cache-Control"], response["Vary"]) == (
+        "no-store",
+        "Accept-Language, origin, x-api-key, Accept-Encoding",
+    )
 
 
 def test_other_kinds_of_keys_are_described() -> None:
