@@ -22,6 +22,7 @@ from devices.values.error_codes import ErrorCode
 MAX_SIZE = 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
+PARAMETERS = {*POSITIONS, "size"}
 SEEK_THRESHOLD = 1000  # from this offset on, a page of a filtered list is found by PLACE, which needs a second count
 
 
@@ -172,6 +173,6 @@ class Page:
     def _link(self, position: dict[str, int]) -> str | None:
         if not position:
             return None
-        filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
+        filters = {k: v for k, v in self.request.GET.items() if k not in PARAMETERS}
         query = urlencode(position | size_in_link(self.position.size) | filters)
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"
