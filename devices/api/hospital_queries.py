@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import Q
 
 from devices.api.hospital_json import HospitalJSON
-from devices.api.queries import AFTER, ALL, BEFORE, OFFSET, ONE, Cut, compiled_scope
-from devices.db import compiled, expressions, queries
+from devices.api.queries import AFTER, ALL, BEFORE, OFFSET, Cut, compiled_scope, in_compiled_scope
+from devices.db import compiled, queries
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.models import Hospital
 from devices.models.hospitals import HospitalQuerySet
@@ -82,12 +82,8 @@ def _listed(scope: Scope) -> HospitalQuerySet:
 
 def _listed_by_parameter(kind: str) -> HospitalQuerySet:
     """Return the hospitals that a key with a scope of this kind sees. `kind` is from `compiled_scope`."""
-    if kind == ALL:
-        return Hospital.objects.without_sandbox()
-    value = Parameter("scope")
-    return (
-        Hospital.objects.filter(pk=value) if kind == ONE else Hospital.objects.filter(pk__in=expressions.in_ids(value))
-    )
+    hospitals = Hospital.objects.without_sandbox() if kind == ALL else Hospital.objects.all()
+    return in_compiled_scope(hospitals, kind, "pk")
 
 
 def _select(hospitals: HospitalQuerySet, conditions: Mapping[str, Any], ordering: str) -> HospitalQuerySet:

@@ -16,12 +16,13 @@ from django.utils.translation import gettext as _
 
 from devices.api.queries import AFTER, BEFORE, FIRST, OFFSET, PLACE, Cut
 from devices.api.query_params import QueryParams
-from devices.models import MAX_ID, ApiKey
+from devices.models import DEFAULT_PAGE_SIZE, MAX_ID, ApiKey
 from devices.values.error_codes import ErrorCode
 
-DEFAULT_SIZE, MAX_SIZE = 20, 1000
+MAX_SIZE = 1000
 MAX_PAGE = 1_000_000_000
 POSITIONS = ("page", "after", "before")
+PARAMETERS = {*POSITIONS, "size"}
 SEEK_THRESHOLD = 1000  # from this offset on, a page of a filtered list is found by PLACE, which needs a second count
 
 
@@ -29,7 +30,7 @@ def parse_size(query: QueryParams) -> int:
     """Return the size of a page: the parameter `size`, by default that of the key, which can be above MAX_SIZE."""
     key = query.request.auth
     default = key.page_size if isinstance(key, ApiKey) else None
-    return query.integer("size", 1, MAX_SIZE, default or DEFAULT_SIZE)
+    return query.integer("size", 1, MAX_SIZE, default or DEFAULT_PAGE_SIZE)
 
 
 def size_in_link(size: int) -> dict[str, int]:
@@ -172,6 +173,6 @@ class Page:
     def _link(self, position: dict[str, int]) -> str | None:
         if not position:
             return None
-        filters = {k: v for k, v in self.request.GET.items() if k not in (*POSITIONS, "size")}
+        filters = {k: v for k, v in self.request.GET.items() if k not in PARAMETERS}
         query = urlencode(position | size_in_link(self.position.size) | filters)
         return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"

@@ -20,6 +20,7 @@ from devices.models import Device, DeviceCount, DeviceQuerySet
 from devices.values.scope import Scope
 
 Row = TypeVar("Row", bound=Model)
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 FIRST, AFTER, BEFORE, PLACE, OFFSET = "first", "after", "before", "place", "offset"
 ALL, ONE, SEVERAL = "all", "one", "several"  # kinds of scopes
@@ -184,13 +185,13 @@ def compiled_scope(scope: Scope) -> tuple[str, int | str]:
     return SEVERAL, expressions.json_list([hospital.pk for hospital in scope.hospitals])
 
 
-def in_compiled_scope(devices: DeviceQuerySet, kind: str) -> DeviceQuerySet:
-    """Return the devices of the hospitals in the parameter `scope`. `kind` is from `compiled_scope`.
+def in_compiled_scope(rows: Rows, kind: str, column: str = "device_holder") -> Rows:
+    """Return the rows of the hospitals in the parameter `scope`. `kind` is from `compiled_scope`.
 
     With several hospitals, or none, the parameter is a JSON list of ids.
     """
     if kind == ONE:
-        return devices.filter(device_holder=Parameter("scope"))
+        return rows.filter(**{column: Parameter("scope")})
     if kind == SEVERAL:
-        return devices.filter(device_holder__in=expressions.in_ids(Parameter("scope")))
-    return devices
+        return rows.filter(**{f"{column}__in": expressions.in_ids(Parameter("scope"))})
+    return rows

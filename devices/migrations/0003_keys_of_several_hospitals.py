@@ -34,9 +34,12 @@ def copy_hospitals_back(apps: Any, editor: Any) -> None:
     """Copy the hospital of each limited key back. A key without one would be a key for all hospitals.
 
     Raises:
-        RuntimeError: an active key has several hospitals or none, for which the former release has no form.
+        RuntimeError: an active key has several hospitals or none, or allowed networks. The former release has no form
+            for them, and would accept the key for all hospitals, or from every address.
     """
     key = apps.get_model("devices", "ApiKey")
+    if limited := key.objects.filter(revoked_at=None).exclude(allowed_networks="").first():
+        raise RuntimeError(f"API key {limited.pk} is limited to networks. Revoke it before you go back.")
     append_only.remove(editor.connection)  # post_migrate adds the triggers
     for row in key.objects.filter(all_hospitals=False):
         ids = list(row.hospitals.order_by("pk").values_list("pk", flat=True))

@@ -135,9 +135,7 @@ SENTOSA = {
     "created_at": REGISTERED_AT,
     "updated_at": UPDATED_AT,
 }
-ONE_PAGE = {"page": 1, "size": 20, "total": 1, "total_pages": 1} | dict.fromkeys(
-    ("after", "before", "next", "previous")
-)
+ONE_PAGE = {"page": 1, "size": 20, "total": 1, "total_pages": 1, **NO_NEIGHBORS}
 HOSPITAL_FOUND = success("Hospital", SENTOSA, "Hospital returned.")
 HOSPITALS_FOUND = success("Hospitals", [SENTOSA], "Hospitals returned.", pagination=ONE_PAGE)
 KEY_DESCRIBED = success(

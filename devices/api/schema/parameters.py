@@ -12,10 +12,10 @@ from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter
 
 from devices.api.filters import HOSPITAL_ORDERINGS, MAX_MILLISECONDS, ORDERINGS
-from devices.api.pagination import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
-from devices.api.schema import patterns
+from devices.api.pagination import MAX_PAGE, MAX_SIZE
+from devices.api.schema import examples, patterns
 from devices.api.serializers import DeviceTypeField
-from devices.models import IDEMPOTENCY_KEY_LENGTH, MAX_ID
+from devices.models import DEFAULT_PAGE_SIZE, IDEMPOTENCY_KEY_LENGTH, MAX_ID
 
 MAX_WAIT = 30  # seconds
 
@@ -49,7 +49,6 @@ def _header(
 
 
 DEVICE_TAG = '"7-0b20340c19d30fdc650470f1-5c0a1b2d"'
-CURSOR = "AxskM3BqivzGeYjOb-14etiYwUutyz7Gqu2M7YaUhH1-hCbs3L4MM4X1ZAmu"
 RETRY_AFTER = (
     "Retry-After",
     "Seconds to wait before the next attempt.",
@@ -201,7 +200,8 @@ ID = OpenApiParameter(
 FIRST = settings.API_FIRST_PAGE
 SIZE = _query(
     "size",
-    f"Maximum items per page. By default the page size of the API key: {DEFAULT_SIZE} unless the operator set another.",
+    "Maximum items per page. By default the page size of the API key, which is "
+    f"{DEFAULT_PAGE_SIZE} unless the operator has set another.",
     _integer(100, 1, MAX_SIZE),
 )
 IGNORED_PAGINATION = [
@@ -319,7 +319,7 @@ CHANGES = [
         "since",
         "Return changes after this cursor: send `pagination.cursor` of the page before. Omitted: from the beginning. "
         "`now`: only changes from now on.",
-        _string(CURSOR, pattern=patterns.CURSOR_OR_NOW),
+        _string(examples.CURSORS[0], pattern=patterns.CURSOR_OR_NOW),
     ),
     SIZE,
     _query(
@@ -333,7 +333,7 @@ DEVICE_CHANGES = [
     _query(
         "since",
         "Return changes after this cursor. Omitted: from the beginning.",
-        _string(CURSOR, pattern=patterns.CURSOR),
+        _string(examples.CURSORS[0], pattern=patterns.CURSOR),
     ),
     SIZE,
 ]

@@ -22,7 +22,7 @@ from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFou
 from devices.api.field_names import names_for
 from devices.api.filters import DeviceFilter
 from devices.api.idempotency import WriteOptions
-from devices.api.pagination import Page, Position
+from devices.api.pagination import PARAMETERS, Page, Position
 from devices.api.queries import compiled_scope, in_compiled_scope
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
@@ -43,7 +43,7 @@ from devices.values.scope import Scope
 
 # corsheaders responds to preflights. Any other OPTIONS is 405, and Allow does not list it.
 METHODS = ["get", "head", "post", "put", "patch", "delete"]
-LIST_PARAMETERS = {*DeviceFilter.base_filters, "page", "size", "after", "before"}
+LIST_PARAMETERS = PARAMETERS | DeviceFilter.base_filters.keys()
 
 
 @operations.documented

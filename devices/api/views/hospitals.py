@@ -12,14 +12,14 @@ from devices.api.authentication import key_of
 from devices.api.exceptions import HospitalNotFound
 from devices.api.filters import HospitalFilter
 from devices.api.hospital_json import serialize_successor
-from devices.api.pagination import Page, Position
+from devices.api.pagination import PARAMETERS, Page, Position
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
 from devices.models import MAX_ID, Hospital
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
 
-LIST_PARAMETERS = {*HospitalFilter.base_filters, "page", "size", "after", "before"}
+LIST_PARAMETERS = PARAMETERS | HospitalFilter.base_filters.keys()
 
 
 @operations.documented_hospitals

@@ -11,11 +11,10 @@ from rest_framework.viewsets import GenericViewSet
 from devices.api import responses, throttling
 from devices.api.authentication import key_of
 from devices.api.field_names import spell
-from devices.api.pagination import DEFAULT_SIZE
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
 from devices.api.serializers import to_epoch_ms
-from devices.models import ApiKey
+from devices.models import DEFAULT_PAGE_SIZE, ApiKey
 from devices.values.networks import format_networks, parse_networks
 
 # Columns that no other request needs, so authentication does not read them. The digest is not among them.
@@ -48,7 +47,7 @@ def _describe(key: ApiKey, request: Request) -> dict[str, Any]:
         "sandbox": key.sandbox,
         "legacy": key.legacy,
         "naming": key.naming,
-        "page_size": key.page_size or DEFAULT_SIZE,
+        "page_size": key.page_size or DEFAULT_PAGE_SIZE,
         "unknown_holder": key.unknown_holder,
         "allowed_networks": format_networks(parse_networks(key.allowed_networks)).split(),
         "rate_limit": throttling.describe(request),

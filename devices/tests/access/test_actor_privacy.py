@@ -51,6 +51,7 @@ def actors(rs_a: Hospital, rs_b: Hospital, ratna: Client, operator: Client) -> d
     }
     keys: dict[str, tuple[ApiKey, str, bool]] = {
         "own key": (issue("ward app", hospitals=[rs_a]).key, "API key ward app", True),
+        "key of both": (issue("group app", hospitals=[rs_a, rs_b]).key, "API key group app", False),
         "another's key": (issue("hidden app of B", hospitals=[rs_b]).key, other_app, False),
         "third's key": (issue("hidden app of C", hospitals=[rs_c]).key, other_app, False),
         "vendor's key": (issue("hidden vendor app").key, "operator's application", False),
@@ -135,6 +136,7 @@ def test_an_admin_of_both_hospitals_sees_both(device: Device, actors: dict[str, 
     seen = {name.split(" ", 1)[1]: both for name, both in shown(client).items()}
     assert seen["admin of another"] == ("sari@rs.example", actors["admin of another"].actor.ip_address)
     assert seen["admin of both"] == ("both@rs.example", actors["admin of both"].actor.ip_address)
+    assert seen["key of both"] == ("API key group app", actors["key of both"].actor.ip_address)
     assert seen["another's key"] == ("API key hidden app of B", actors["another's key"].actor.ip_address)
     assert seen["third's key"] == ("application of another hospital", "–")
     assert seen["operator"] == ("operator", "–")

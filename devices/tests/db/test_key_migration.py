@@ -44,10 +44,11 @@ def test_keys_keep_their_access_when_the_migration_is_reversed(rs_a: Hospital, r
     issue("limited", hospitals=[rs_a], naming="both")
     issue("unrestricted")
     several = issue("several", hospitals=[rs_a, rs_b]).key
-    with pytest.raises(RuntimeError, match=f"API key {several.pk} is limited to 2 hospitals"):
-        call_command("migrate", "devices", "0002", verbosity=0)
-    call_command("migrate", verbosity=0)
-    api_keys.revoke(several, SYSTEM)
+    near = issue("near", hospitals=[rs_a], allowed_networks="10.0.0.0/8").key
+    for key, limit in ((near, "networks"), (several, "2 hospitals")):
+        with pytest.raises(RuntimeError, match=f"API key {key.pk} is limited to {limit}"):
+            call_command("migrate", "devices", "0002", verbosity=0)
+        api_keys.revoke(key, SYSTEM)
     try:
         call_command("migrate", "devices", "0002", verbosity=0)
         with connection.cursor() as cursor:

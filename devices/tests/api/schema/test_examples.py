@@ -62,6 +62,13 @@ def test_each_body_has_examples_that_match_its_schema(schema: Any) -> None:
                 validator(schema, body["schema"]).validate(value)
 
 
+def test_each_operation_can_deny_a_key_from_another_address(schema: Any) -> None:
+    for method, path, operation in operations(schema):
+        denied = operation["responses"]["403"]["content"]["application/json"]
+        codes = {value["errors"][0]["code"] for value in values(denied)}
+        assert "address_not_allowed" in codes, (method, path)
+
+
 def test_each_parameter_and_header_has_an_example_that_matches_its_schema(schema: Any) -> None:
     for method, path, operation in operations(schema):
         headers = [item for response in operation["responses"].values() for item in response["headers"].items()]
