@@ -1,7 +1,7 @@
 """The API conforms to /api/schema: schemathesis sends valid and invalid requests that it generates from the schema.
 
 All of its checks run, with each kind of key. `is_failure` lists the exceptions, which the contract requires. By default
-the test sends 100 requests per operation and key. CONFORMANCE_EXAMPLES sets another number.
+the test sends 50 requests per operation and key. CONFORMANCE_EXAMPLES sets another number.
 """
 
 import json
@@ -33,7 +33,7 @@ from devices.tests.support.client import issue
 from devices.tests.support.factories import device_payload, register
 from devices.tests.support.formats import with_patterns
 
-EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "50"))
 KEYS = ("unrestricted", "of a hospital", "read-only")
 
 # A valid request can fail because of the stored data: a retired device (410), a changed one (412), a reused key (422).
