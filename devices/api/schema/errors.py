@@ -155,7 +155,7 @@ INVALID_ON_CONFLICT = _example(
 )
 BATCH = {  # errors of a device are in `data` instead
     400: ErrorDescription("The request is invalid: its parameters, or its body as a whole.", [INVALID_ON_CONFLICT]),
-    403: ErrorDescription("The API key is read-only.", [READ_ONLY]),
+    403: ErrorDescription("The API key is read-only, or limited to other networks.", [READ_ONLY, WRONG_ADDRESS]),
     409: ErrorDescription("The first request with this `Idempotency-Key` is still running.", [STILL_RUNNING]),
 }
 UPDATE = {400: ErrorDescription(INVALID_REQUEST, [INVALID_DEVICE, _unknown_hospital()]), 429: WRITE_LIMITED}

@@ -90,6 +90,13 @@ def test_response_of_each_status_matches_the_schema(
             Draft202012Validator(header["schema"]).validate(response[name])
 
 
+def test_each_operation_documents_the_error_of_a_key_of_other_networks(schema: Any) -> None:
+    for method, path in STATUSES:
+        [body] = schema["paths"][path][method.lower()]["responses"]["403"]["content"].values()
+        codes = {error["code"] for example in body["examples"].values() for error in example["value"]["errors"]}
+        assert "address_not_allowed" in codes, (method, path)
+
+
 class Requests:
     """Requests to one route. `send_for` sends the request that returns a status, with the method of that status."""
 
@@ -138,7 +145,7 @@ class Requests:
         return self.send(Api("wrong"))
 
     def send_for_403(self) -> Any:
-        if self.method == "GET":
+        if self.method == "GET" or self.path == LOOKUP:  # a read-only key can use it
             return self.send(Api(issue("elsewhere", allowed_networks="192.0.2.0/24").text))
         return self.send(self.reader)
 
