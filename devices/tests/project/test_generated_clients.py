@@ -81,6 +81,12 @@ def test_each_package_of_the_clients_is_pinned() -> None:
     assert all(each.get("integrity", "").startswith("sha512-") for each in locked.values() if not each.get("inBundle"))
 
 
+def test_linters_fail_for_a_warning() -> None:
+    """Redocly ends without an error after a warning, unless its rules are strict."""
+    assert "  - recommended-strict\n" in (FOLDER / "redocly.yaml").read_text()
+    assert '"--fail-severity", "hint"' in (FOLDER / "generate.py").read_text()
+
+
 @pytest.mark.parametrize("name", [*GENERATORS, *TOOLS])
 def test_page_names_the_version_of_each_tool(name: str) -> None:
     version = (PACKAGES | PYTHON)[name]
