@@ -5,12 +5,12 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from devices.api.pagination import MAX_SIZE
 from devices.api.request_bodies import MAX_LOOKUP
 from devices.api.responses import serialize_errors
 from devices.api.schema import examples
 from devices.api.schema.errors import invalid_mac
-from devices.api.serializers import ApiError, ChangeSerializer, DeviceSerializer, Envelope, Text
+from devices.api.serializers import CURSOR, ApiError, ChangeSerializer, DeviceSerializer, Envelope, Text
+from devices.models import MAX_PAGE_SIZE
 
 ADDRESS = "D0:61:AE:D4:58:94"
 
@@ -45,7 +45,10 @@ class LookupResultSerializer(serializers.Serializer[Any]):
 class DeviceChangesPagination(serializers.Serializer[Any]):
     """The place to continue in the changes of a device."""
 
-    size = serializers.IntegerField(min_value=1, max_value=MAX_SIZE, help_text="Maximum changes per page.")
+    size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, help_text="Maximum changes per page.")
+    cursor = Text(
+        CURSOR | {"type": ["string", "null"]}, help_text="The value of `since` in `next`. Null on the last page."
+    )
     next = serializers.URLField(allow_null=True, help_text="URL of the next page. Null on the last page.")
 
 
@@ -83,5 +86,5 @@ DEVICE_CHANGES = examples.success(
         {"cursor": examples.CURSORS[1], "action": "updated", "at": examples.UPDATED_AT, "device": examples.MOVED},
     ],
     "Changes returned.",
-    pagination={"size": 20, "next": None},
+    pagination={"size": 20, "cursor": None, "next": None},
 )
