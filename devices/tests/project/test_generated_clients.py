@@ -59,6 +59,18 @@ def test_requests_of_the_clients_return_what_they_expect(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("request_name", ["GET /api/key", "GET /api/other"])
+def test_walk_fails_if_the_schema_and_the_steps_have_different_operations(
+    schema: dict[str, Any], request_name: str
+) -> None:
+    documented = operations(schema)
+    if not documented.pop(request_name, None):
+        documented[request_name] = Operation("getOther", {})
+    with pytest.raises(SystemExit, match=request_name):
+        walk(lambda *_: pytest.fail("no request is sent"), documented)
+
+
+@pytest.mark.django_db
 def test_names_of_the_schema_do_not_collide_in_generated_clients(schema: dict[str, Any]) -> None:
     ids = [operation.id for operation in operations(schema).values()]
     assert len({each.lower() for each in ids}) == len(ids)
