@@ -2,12 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from clients.generate import FOLDER
+from clients.generate import EXPECTED_WARNINGS, FOLDER, report_warnings
 from clients.walk.steps import STEPS, Operation, Response, operations, walk
 from devices.api import long_polling
 from devices.tests.support.client import Api, issue
@@ -97,6 +98,19 @@ def test_linters_fail_for_a_warning() -> None:
     """Redocly ends without an error after a warning, unless its rules are strict."""
     assert "  - recommended-strict\n" in (FOLDER / "redocly.yaml").read_text()
     assert '"--fail-severity", "hint"' in (FOLDER / "generate.py").read_text()
+
+
+@pytest.mark.parametrize(
+    "line", ["[main] WARN  o.o.codegen - Unknown type", "⚠️  unknown type", "Warning: x", "Error in generating model"]
+)
+def test_each_warning_of_a_generator_is_an_error_unless_it_is_expected(tmp_path: Path, line: str) -> None:
+    log = tmp_path / "generate-x.log"
+    expected = [f"[main] WARN  o.o - {text}" for text in EXPECTED_WARNINGS]
+    log.write_text("\n".join([*expected, "[main] INFO  o.o - writing file Warning.kt"]))
+    report_warnings(log)
+    log.write_text("\n".join([*expected, line]))
+    with pytest.raises(SystemExit, match=re.escape(line)):
+        report_warnings(log)
 
 
 @pytest.mark.parametrize("name", [*GENERATORS, *TOOLS])
