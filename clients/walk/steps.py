@@ -49,23 +49,21 @@ def operations(schema: dict[str, Any] | None = None) -> dict[str, Operation]:
 
 
 def walk(send: Send, documented: dict[str, Operation]) -> str:
-    """Send each request of steps.json, and check its response. Every operation of the schema must be requested.
+    """Send each request of steps.json, and check its response. Exactly the operations of the schema must be requested.
 
     Returns a summary. A wrong response raises SystemExit with a description.
     """
     saved: dict[str, Any] = {}
-    requested = set()
-    steps = [step for step in STEPS if step["request"] in documented]
-    for step in steps:
+    requested = {step["request"] for step in STEPS}
+    if different := documented.keys() ^ requested:
+        raise SystemExit(f"either steps.json or the schema does not have {', '.join(sorted(different))}")
+    for step in STEPS:
         operation = documented[step["request"]]
         parameters = _parameters(step, saved)
         response = send(operation, parameters, step.get("body"))
         _check(step, response, saved)
         saved |= {name: _value(response, path) for name, path in step.get("save", {}).items()}
-        requested.add(step["request"])
-    if missing := documented.keys() - requested:
-        raise SystemExit(f"steps.json has no step for {', '.join(sorted(missing))}")
-    return f"{len(steps)} requests, {len(requested)} operations"
+    return f"{len(STEPS)} requests, {len(requested)} operations"
 
 
 def _parameters(step: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:

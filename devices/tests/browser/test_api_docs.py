@@ -8,6 +8,14 @@ from devices.tests.support.client import issue
 
 TALLEST = 6000  # pixels of one open operation, at a width of 1280
 
+# The contrast of the method of the deprecated operation: white on a gray, which nothing makes transparent.
+CONTRAST = """() => {
+    const method = document.querySelector(".opblock-deprecated .opblock-summary-method");
+    const [gray] = getComputedStyle(method).backgroundColor.match(/\\d+/g);
+    const opaque = getComputedStyle(method.closest(".opblock")).opacity === "1";
+    return opaque ? 1.05 / (((gray / 255 + 0.055) / 1.055) ** 2.4 + 0.05) : 0;
+}"""
+
 
 def execute(page: Page, operation: str, status: int) -> None:
     block = page.locator(f"#operations-Devices-{operation}")
@@ -28,6 +36,8 @@ def test_executed_examples_register_and_list_a_sensible_device(visit: Visit, rs_
     page.locator(".btn-done").click()
     execute(page, "create", 201)
     execute(page, "getAll", 200)
+    assert not page.locator("a[href*='//']:visible").all()  # to another host
+    assert page.evaluate(CONTRAST) >= 4.5
     [device] = Device.objects.select_related("device_holder")
     assert (device.device_name, device.device_mac) == ("E86 5894", "D0:61:AE:D4:58:94")
     assert device.device_holder == rs_a

@@ -2,12 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from clients.generate import FOLDER
+from clients.generate import EXPECTED_WARNINGS, FOLDER, report_warnings
 from clients.walk.steps import STEPS, Operation, Response, operations, walk
 from devices.api import long_polling
 from devices.tests.support.client import Api, issue
@@ -59,6 +60,18 @@ def test_requests_of_the_clients_return_what_they_expect(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("request_name", ["GET /api/key", "GET /api/other"])
+def test_walk_fails_if_the_schema_and_the_steps_have_different_operations(
+    schema: dict[str, Any], request_name: str
+) -> None:
+    documented = operations(schema)
+    if not documented.pop(request_name, None):
+        documented[request_name] = Operation("getOther", {})
+    with pytest.raises(SystemExit, match=request_name):
+        walk(lambda *_: pytest.fail("no request is sent"), documented)
+
+
+@pytest.mark.django_db
 def test_names_of_the_schema_do_not_collide_in_generated_clients(schema: dict[str, Any]) -> None:
     ids = [operation.id for operation in operations(schema).values()]
     assert len({each.lower() for each in ids}) == len(ids)
@@ -79,6 +92,25 @@ def test_each_package_of_the_clients_is_pinned() -> None:
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in PACKAGES.values())
     assert {name: locked[f"node_modules/{name}"]["version"] for name in PACKAGES} == PACKAGES
     assert all(each.get("integrity", "").startswith("sha512-") for each in locked.values() if not each.get("inBundle"))
+
+
+def test_linters_fail_for_a_warning() -> None:
+    """Redocly ends without an error after a warning, unless its rules are strict."""
+    assert "  - recommended-strict\n" in (FOLDER / "redocly.yaml").read_text()
+    assert '"--fail-severity", "hint"' in (FOLDER / "generate.py").read_text()
+
+
+@pytest.mark.parametrize(
+    "line", ["[main] WARN  o.o.codegen - Unknown type", "⚠️  unknown type", "Warning: x", "Error in generating model"]
+)
+def test_each_warning_of_a_generator_is_an_error_unless_it_is_expected(tmp_path: Path, line: str) -> None:
+    log = tmp_path / "generate-x.log"
+    expected = [f"[main] WARN  o.o - {text}" for text in EXPECTED_WARNINGS]
+    log.write_text("\n".join([*expected, "[main] INFO  o.o - writing file Warning.kt"]))
+    report_warnings(log)
+    log.write_text("\n".join([*expected, line]))
+    with pytest.raises(SystemExit, match=re.escape(line)):
+        report_warnings(log)
 
 
 @pytest.mark.parametrize("name", [*GENERATORS, *TOOLS])
