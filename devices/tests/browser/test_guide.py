@@ -158,7 +158,9 @@ def test_words_of_the_guide_are_on_the_pages(visit: Visit, melati_admin: User, t
     signed_out = visit("/admin/login/", locale=language, viewport=SIZE)
     shoot_of(signed_out)("sign-in")
     page = visit("/admin/", melati_admin, locale=language, viewport=SIZE)
+    page.wait_for_load_state("networkidle")  # the button opens the menu when its script has run
     page.get_by_role("button", name="Ibu Ratna").click()
+    page.locator("#logout-form").wait_for()
     words.append(page.evaluate(WORDS))
     page.goto("/admin/two-factor/set-up/")
     words.append(page.evaluate(WORDS))
