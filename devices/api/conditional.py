@@ -25,9 +25,9 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from devices.api import responses
+from devices.api.device_rows import serialize_device
 from devices.api.field_names import FIELDS
 from devices.api.schema import patterns
-from devices.api.serializers import serialize_device
 from devices.models import Device
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed

@@ -1,14 +1,11 @@
-"""Serialize devices, and document the bodies of requests and responses for /api/schema.
+"""Document the bodies of requests and responses for /api/schema.
 
 The serializer classes only document: registry/device_fields.py validates what a client sends (and files and forms too),
-and device_json.py serializes the devices that a client reads. The names of the classes are the names of the components
+device_rows.py and device_json.py serialize the devices of a response. The names of the classes are the names of the components
 in /api/schema, and so of the classes in generated clients.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from itertools import repeat
-from operator import itemgetter
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -17,21 +14,16 @@ from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from devices import registry
-from devices.api.field_names import FIELDS, SNAKE_CASE, names_of, spell
 from devices.api.schema import patterns
 from devices.history.feed import ACTIONS
-from devices.models import MAX_ID, MAX_PAGE_SIZE, ApiKey, Device, Hospital
+from devices.models import MAX_ID, MAX_PAGE_SIZE
 from devices.registry.bulk import STATUSES
 from devices.registry.similar_hospitals import MAX_SUGGESTIONS
 from devices.values.device_types import DEVICE_TYPES
 from devices.values.error_codes import ERROR_CODES
-from devices.values.hospital_names import NO_HOSPITAL
 from devices.values.normalization import MAX_LENGTH
 
-TEXTS = itemgetter("device_name", "device_mac", "device_type")
 Schema = dict[str, Any] | Callable[[], dict[str, Any]]
-Row = tuple[int, Sequence[str], Hospital | None, int, int]
 
 
 class Text(serializers.Field[Any, Any, Any, Any]):
@@ -65,7 +57,7 @@ class DeviceTypeSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
         schema = {
             "type": "string",
             "description": "The type of a device. The API also accepts lower case, and returns capitals.",
-            **_enum(*DEVICE_TYPES),
+            **enum_schema(*DEVICE_TYPES),
         }
         component = ResolvedComponent(name, ResolvedComponent.SCHEMA, schema, name)  # type: ignore[no-untyped-call]
         auto_schema.registry.register_on_missing(component)
@@ -87,15 +79,15 @@ def _mac(**options: Any) -> Text:
     )
 
 
-def _enum(*values: str) -> dict[str, Any]:
+def enum_schema(*values: str) -> dict[str, Any]:
     return {"enum": list(values), "examples": [values[0]]}
 
 
-def _id(**options: Any) -> serializers.IntegerField:
+def id_field(**options: Any) -> serializers.IntegerField:
     return serializers.IntegerField(min_value=1, max_value=MAX_ID, **options)
 
 
-def _timestamp(text: str, **options: Any) -> serializers.IntegerField:
+def timestamp_field(text: str, **options: Any) -> serializers.IntegerField:
     help_text = f"{text} Unix time in milliseconds."
     return serializers.IntegerField(min_value=0, max_value=MAX_ID, help_text=help_text, **options)
 
@@ -107,7 +99,7 @@ def _contact(example: str, limit: int, text: str) -> Text:
 class DeviceSerializer(serializers.Serializer[Any]):
     """A medical device."""
 
-    id = _id(read_only=True, help_text="Assigned by the registry, and never reused.")
+    id = id_field(read_only=True, help_text="Assigned by the registry, and never reused.")
     device_name = _name(
         "E86 5894",
         "Ward 3, bed 2",
@@ -128,20 +120,22 @@ class DeviceSerializer(serializers.Serializer[Any]):
         "the hospital of the API key, if the key has only one. If omitted in an update, it stays unchanged. Null, "
         "an empty string and a text that means nothing, such as `-`, `N/A` or `#REF!`, count as omitted.",
     )
-    created_at = _timestamp("Time of the registration.", read_only=True)
-    updated_at = _timestamp("Time of the last change.", read_only=True)
+    created_at = timestamp_field("Time of the registration.", read_only=True)
+    updated_at = timestamp_field("Time of the last change.", read_only=True)
 
 
 class IdentifiedDeviceSerializer(DeviceSerializer):
     """A device that is identified by its `id`, or without an `id` by its `device_mac`."""
 
-    id = _id(required=False, allow_null=True, help_text="Omitted or null: `device_mac` identifies the device.")
+    id = id_field(required=False, allow_null=True, help_text="Omitted or null: `device_mac` identifies the device.")
 
 
 class RegisteredDeviceSerializer(DeviceSerializer):
     """A device after its registration or update, or in a dry run as it would be."""
 
-    id = _id(read_only=True, allow_null=True, help_text="Assigned by the registry; null for a new device in a dry run.")
+    id = id_field(
+        read_only=True, allow_null=True, help_text="Assigned by the registry; null for a new device in a dry run."
+    )
 
 
 CURSOR = {"pattern": patterns.CURSOR, "examples": ["AxskM3BqivzGeYjOb-14etiYwUutyz7Gqu2M7YaUhH1-hCbs3L4MM4X1ZAmu"]}
@@ -150,7 +144,7 @@ CURSOR = {"pattern": patterns.CURSOR, "examples": ["AxskM3BqivzGeYjOb-14etiYwUut
 class HospitalSerializer(serializers.Serializer[Any]):
     """A hospital."""
 
-    hospital_id = _id(help_text="Assigned by the registry, and never reused.")
+    hospital_id = id_field(help_text="Assigned by the registry, and never reused.")
     hospital_name = _name("RS Sentosa", help_text="The current name. Devices have it in `device_holder`.")
     device_count = serializers.IntegerField(
         min_value=0,
@@ -162,8 +156,8 @@ class HospitalSerializer(serializers.Serializer[Any]):
     phone = _contact("+62 22 555 0100", 50, "One or several phone numbers.")
     region = _contact("Jawa Barat", 100, "City, regency or province.")
     domain = _contact("rs-sentosa.example", 253, "Host name of the website.")
-    created_at = _timestamp("Time of the registration.")
-    updated_at = _timestamp(
+    created_at = timestamp_field("Time of the registration.")
+    updated_at = timestamp_field(
         "Time of the last change of the name or of the contact data. A change of `device_count` does not change it."
     )
 
@@ -171,7 +165,7 @@ class HospitalSerializer(serializers.Serializer[Any]):
 class HospitalReferenceSerializer(serializers.Serializer[Any]):
     """The id and the name of a hospital."""
 
-    hospital_id = _id(help_text="Send it to `GET /api/hospital/{hospital_id}`.")
+    hospital_id = id_field(help_text="Send it to `GET /api/hospital/{hospital_id}`.")
     hospital_name = _name("RS Sentosa", help_text="The current name.")
 
 
@@ -180,11 +174,11 @@ class ChangeSerializer(serializers.Serializer[Any]):
 
     cursor = Text(CURSOR, help_text="Position of this change. Send it in `since` to continue after it.")
     action = Text(
-        _enum(*ACTIONS),
+        enum_schema(*ACTIONS),
         help_text="For a key of one hospital, `created` can also mean that the device came from another hospital, and "
         "`deleted` that it was transferred to another hospital.",
     )
-    at = _timestamp("Time of the change.")
+    at = timestamp_field("Time of the change.")
     device = DeviceSerializer(help_text="The device after the change; for `deleted`, before it.")
 
 
@@ -217,7 +211,7 @@ class BulkResultSerializer(serializers.Serializer[Any]):
 
     index = serializers.IntegerField(min_value=0, help_text="Position in the posted array, from 0.")
     status = Text(
-        _enum(*STATUSES),
+        enum_schema(*STATUSES),
         help_text="`conflict`: a registered device or an earlier item has this name or MAC address. `invalid`: the "
         "item has another error. `limited`: the limit of conflicts with devices outside the key's scope is reached, so "
         "the item was not compared with them (code `conflict_limit`).",
@@ -267,7 +261,7 @@ class Envelope(serializers.Serializer[Any]):
     message = serializers.CharField(help_text="A sentence for users, in English or Indonesian (`Accept-Language`).")
 
 
-def _envelope(name: str, description: str, **fields: Any) -> Any:
+def envelope(name: str, description: str, **fields: Any) -> Any:
     """Return a serializer class for an envelope with these fields. The envelope of a list is not a list."""
     return extend_schema_serializer(many=False)(type(name, (Envelope,), {"__doc__": description, **fields}))
 
@@ -275,7 +269,7 @@ def _envelope(name: str, description: str, **fields: Any) -> Any:
 class RegisteredHospitalSerializer(serializers.Serializer[Any]):
     """A hospital that the request has registered, because a `device_holder` was a new name."""
 
-    hospital_id = _id(read_only=True, allow_null=True, help_text="Assigned by the registry; null in a dry run.")
+    hospital_id = id_field(read_only=True, allow_null=True, help_text="Assigned by the registry; null in a dry run.")
     hospital_name = serializers.CharField(max_length=MAX_LENGTH, help_text="The normalized `device_holder`.")
 
 
@@ -288,134 +282,48 @@ def _no_data() -> serializers.ListField:
     return serializers.ListField(child=serializers.DictField(), max_length=0, help_text="Always empty.")
 
 
-DeviceResponse = _envelope("DeviceResponse", "A response with one device.", data=DeviceSerializer())
-UpdatedDeviceResponse = _envelope(
+DeviceResponse = envelope("DeviceResponse", "A response with one device.", data=DeviceSerializer())
+UpdatedDeviceResponse = envelope(
     "UpdatedDeviceResponse",
     "A response with the updated device.",
     data=DeviceSerializer(),
     hospitals_registered=_new_hospitals(),
 )
-DeviceListResponse = _envelope(
+DeviceListResponse = envelope(
     "DeviceListResponse", "A page of devices.", data=DeviceSerializer(many=True), pagination=Pagination()
 )
-RegisteredDevicesResponse = _envelope(
+RegisteredDevicesResponse = envelope(
     "RegisteredDevicesResponse",
     "The registered devices, in the order of the posted array.",
     data=RegisteredDeviceSerializer(many=True),
     hospitals_registered=_new_hospitals(),
 )
-BulkResponse = _envelope(
+BulkResponse = envelope(
     "BulkResponse",
     "One result per item, in the order of the posted array.",
     data=BulkResultSerializer(many=True),
     hospitals_registered=_new_hospitals(),
 )
-ChangeFeedResponse = _envelope(
+ChangeFeedResponse = envelope(
     "ChangeFeedResponse", "A page of changes.", data=ChangeSerializer(many=True), pagination=ChangeFeedPagination()
 )
-EmptyResponse = _envelope("EmptyResponse", "A response without data.", data=_no_data())
-ApiErrorResponse = _envelope("ApiErrorResponse", "A response with errors.", data=_no_data(), errors=ApiError(many=True))
-PreconditionFailedResponse = _envelope(
+EmptyResponse = envelope("EmptyResponse", "A response without data.", data=_no_data())
+ApiErrorResponse = envelope("ApiErrorResponse", "A response with errors.", data=_no_data(), errors=ApiError(many=True))
+PreconditionFailedResponse = envelope(
     "PreconditionFailedResponse",
     "The device has changed since the version in `If-Match`. `data` is the device as it is now.",
     data=DeviceSerializer(),
     errors=ApiError(many=True),
 )
 
-HospitalResponse = _envelope("HospitalResponse", "A response with one hospital.", data=HospitalSerializer())
-HospitalListResponse = _envelope(
+HospitalResponse = envelope("HospitalResponse", "A response with one hospital.", data=HospitalSerializer())
+HospitalListResponse = envelope(
     "HospitalListResponse", "A page of hospitals.", data=HospitalSerializer(many=True), pagination=Pagination()
 )
-MergedHospitalResponse = _envelope(
+MergedHospitalResponse = envelope(
     "MergedHospitalResponse",
     "The hospital was merged into `successor`.",
     data=_no_data(),
     errors=ApiError(many=True),
     successor=HospitalReferenceSerializer(),
 )
-
-
-class KeyRateLimitSerializer(serializers.Serializer[Any]):
-    """The rate limit of an API key, as in the headers `RateLimit-Policy` and `RateLimit`."""
-
-    limit = serializers.IntegerField(min_value=1, help_text="Requests in each window. A posted device counts as one.")
-    window_seconds = serializers.IntegerField(min_value=1, help_text="Length of a window.")
-    remaining = serializers.IntegerField(min_value=0, help_text="Requests that remain in this window.")
-    reset_seconds = serializers.IntegerField(min_value=1, help_text="Seconds until the next window begins.")
-
-
-class KeySettingsSerializer(serializers.Serializer[Any]):
-    """The settings of an API key. Its secret is never returned."""
-
-    id = _id(help_text="Identifies the key for the operator.")
-    name = Text({"minLength": 1, "maxLength": MAX_LENGTH, "examples": ["Ward app"]}, help_text="The application.")
-    prefix = Text(
-        {"type": ["string", "null"], "pattern": patterns.KEY_PREFIX, "examples": ["k4eeItta"]},
-        help_text="The 8 characters after `cxp_` or `cxt_`. Null for an imported key.",
-    )
-    all_hospitals = serializers.BooleanField(help_text="The scope is all hospitals, and devices without a hospital.")
-    hospitals = HospitalReferenceSerializer(many=True, allow_null=True, help_text="The scope; null if `all_hospitals`.")
-    read_only = serializers.BooleanField(help_text="The key cannot write.")  # type: ignore[assignment]
-    sandbox = serializers.BooleanField(help_text="The scope is the sandbox: a hospital without real devices.")
-    legacy = serializers.BooleanField(help_text="An older system has issued the key.")
-    naming = Text(_enum(*ApiKey.Naming.values), help_text="Naming of the fields.")
-    page_size = serializers.IntegerField(min_value=1, help_text="Items per page if a request has no `size`.")
-    unknown_holder = Text(
-        _enum(*ApiKey.UnknownHolder.values), help_text="The effect of the name of an unknown hospital."
-    )
-    allowed_networks = serializers.ListField(
-        child=serializers.CharField(), help_text="Networks from which the key can be used. Empty: from every address."
-    )
-    rate_limit = KeyRateLimitSerializer(allow_null=True, help_text="Null if the key has no rate limit.")
-    created_at = _timestamp("Time when the key was issued.")
-    expires_at = _timestamp("Time when the key expires; null if it does not.", allow_null=True)
-
-
-KeyResponse = _envelope("KeyResponse", "A response with the settings of the API key.", data=KeySettingsSerializer())
-
-
-def serialize_device(device: Device, naming: str = SNAKE_CASE) -> dict[str, Any]:
-    """Return a device as the API returns it, with the names of the naming, in the order of `names_of`."""
-    texts = device.device_name, device.device_mac, device.device_type
-    timestamps = to_epoch_ms(device.created_at), to_epoch_ms(device.updated_at)
-    [row] = _serialize(naming, [(device.pk, texts, device.device_holder, *timestamps)])
-    return row
-
-
-def serialize_registered(devices: registry.RegisteredDevices, naming: str) -> list[dict[str, Any]]:
-    """Return each device as `serialize_device` does, without a model instance for each of up to 10,000 devices."""
-    texts, at = map(TEXTS, devices.items), repeat(to_epoch_ms(devices.at))
-    return _serialize(naming, zip(devices.ids, texts, devices.hospitals, at, at, strict=False))
-
-
-def describe_new_hospitals(hospitals: Iterable[Hospital | None], naming: str) -> dict[str, Any]:
-    """Return `hospitals_registered` of a response: the new ones of these hospitals, sorted by name.
-
-    The result is empty if there are none, so the response then has no such field.
-    """
-    new = {hospital.name_folded: hospital for hospital in hospitals if hospital and hospital.is_new}
-    rows = [spell({"hospital_id": new[name].pk, "hospital_name": new[name].name}, naming) for name in sorted(new)]
-    return {"hospitals_registered": rows} if rows else {}
-
-
-def _serialize(naming: str, rows: Iterable[Row]) -> list[dict[str, Any]]:
-    devices = [
-        {
-            "id": row_id or None,  # a dry run assigns no id
-            "device_name": texts[0],
-            "device_mac": texts[1],
-            "device_type": texts[2],
-            "device_holder": hospital.name if hospital else NO_HOSPITAL,
-            "created_at": created,
-            "updated_at": updated,
-        }
-        for row_id, texts, hospital, created, updated in rows
-    ]
-    if naming == SNAKE_CASE:
-        return devices
-    names = names_of(FIELDS, naming)
-    return [{name: device[field] for name, field in names} for device in devices]
-
-
-def to_epoch_ms(time: datetime) -> int:
-    return round(time.timestamp() * 1000)

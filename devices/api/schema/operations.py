@@ -15,6 +15,7 @@ from drf_spectacular.utils import (
 
 from devices.api.schema import errors, examples, index, lookup, parameters
 from devices.api.schema.errors import ErrorDescription
+from devices.api.schema.key import KeyResponse
 from devices.api.serializers import (
     ApiErrorResponse,
     BulkResponse,
@@ -26,7 +27,6 @@ from devices.api.serializers import (
     HospitalListResponse,
     HospitalResponse,
     IdentifiedDeviceSerializer,
-    KeyResponse,
     MergedHospitalResponse,
     PreconditionFailedResponse,
     RegisteredDevicesResponse,

@@ -18,6 +18,7 @@ from devices.access.actor import Actor, actor_from_request
 from devices.api import conditional, deprecation, idempotency, links, request_bodies, responses
 from devices.api.authentication import key_of
 from devices.api.device_json import DeviceJSON
+from devices.api.device_rows import describe_new_hospitals, serialize_device, serialize_registered
 from devices.api.exceptions import DeviceNotFound, DeviceRetired, EndpointNotFound
 from devices.api.field_names import names_for
 from devices.api.filters import DeviceFilter
@@ -26,12 +27,7 @@ from devices.api.pagination import PARAMETERS, Page, Position
 from devices.api.queries import compiled_scope, in_compiled_scope
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
-from devices.api.serializers import (
-    DeviceSerializer,
-    describe_new_hospitals,
-    serialize_device,
-    serialize_registered,
-)
+from devices.api.serializers import DeviceSerializer
 from devices.db.compiled import CompiledQuery, Parameter
 from devices.history import recording
 from devices.models import MAX_ID, Channel, Device, DeviceQuerySet

@@ -10,10 +10,10 @@ from rest_framework.viewsets import GenericViewSet
 
 from devices.api import responses, throttling
 from devices.api.authentication import key_of
+from devices.api.device_rows import to_epoch_ms
 from devices.api.field_names import spell
 from devices.api.query_params import QueryParams
 from devices.api.schema import operations
-from devices.api.serializers import to_epoch_ms
 from devices.models import DEFAULT_PAGE_SIZE, ApiKey
 from devices.values.networks import format_networks, parse_networks
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from devices.api.device_json import DeviceJSON
-from devices.api.serializers import serialize_device
+from devices.api.device_rows import serialize_device
 from devices.db.compiled import CompiledQuery
 from devices.models import ApiKey, Device
 from devices.tests.support.factories import device_payload, register

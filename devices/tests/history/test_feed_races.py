@@ -12,7 +12,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from devices import registry
 from devices.access.actor import SYSTEM
-from devices.api.serializers import serialize_device
+from devices.api.device_rows import serialize_device
 from devices.api.views.changes import representation
 from devices.history import feed
 from devices.models import Device, Hospital
