@@ -1,4 +1,4 @@
-"""Serialize devices that the registry has just written. device_json.py lets the database serialize those that it reads."""
+"""Serialize devices that the registry has just written. The database serializes those that it reads: device_json.py."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,8 +1,8 @@
 """Document the bodies of requests and responses for /api/schema.
 
 The serializer classes only document: registry/device_fields.py validates what a client sends (and files and forms too),
-device_rows.py and device_json.py serialize the devices of a response. The names of the classes are the names of the components
-in /api/schema, and so of the classes in generated clients.
+device_rows.py and device_json.py serialize the devices of a response. The names of the classes are the names of the
+components in /api/schema, and so of the classes in generated clients.
 """
 
 from collections.abc import Callable
