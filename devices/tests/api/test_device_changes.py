@@ -49,7 +49,7 @@ def test_changes_are_in_order_with_the_device_at_that_time(api: Api, devices: di
     ]
     body = response.json()
     assert [without_cursor(event) for event in body["data"]] == feed_of(api, device)
-    assert body["pagination"] == {"size": 20, "next": None}
+    assert body["pagination"] == {"size": 20, "cursor": None, "next": None}
     assert {name for event in body["data"] for name in event} == {"cursor", "action", "at", "device"}
 
 
