@@ -23,9 +23,11 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
     Raises:
         ValueError: with a message for users, in the current language: a network is invalid, an address has bits after
-            the prefix, or there are more than MAX_NETWORKS networks.
+            the prefix, there are more than MAX_NETWORKS networks, or a text such as `,` has none. It must not become a
+            key for every address.
     """
-    networks = tuple(dict.fromkeys(_parse(each) for each in _SEPARATOR.split(text) if each))
+    parts = [each for each in _SEPARATOR.split(text) if each] or text.split()
+    networks = tuple(dict.fromkeys(map(_parse, parts)))
     if len(networks) > MAX_NETWORKS:
         message = _("These are %(number)d networks. The maximum is %(limit)d.")
         raise ValueError(message % {"number": len(networks), "limit": MAX_NETWORKS})

@@ -50,6 +50,12 @@ def test_error_names_the_invalid_network(text: str) -> None:
     assert str(caught.value).startswith(f"{text} is not")
 
 
+@pytest.mark.parametrize("text", [",", " ; ,"])
+def test_separators_alone_do_not_allow_every_address(text: str) -> None:
+    with pytest.raises(ValueError, match=r"[,;] is not a network\."):
+        parse_networks(text)
+
+
 @pytest.mark.parametrize(
     ("text", "network", "address"),
     [
