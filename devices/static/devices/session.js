@@ -21,9 +21,10 @@
   };
   const texts = TEXTS[document.documentElement.lang] || TEXTS.en;
   let bar = null;
+  let endedAt = 0; // when this page last found that the session has ended
 
   const noteRequest = () => localStorage.setItem(LAST_REQUEST, Date.now());
-  const idleSeconds = () => (Date.now() - Number(localStorage.getItem(LAST_REQUEST) || Date.now())) / 1000;
+  const lastRequest = () => Number(localStorage.getItem(LAST_REQUEST)); // 0 after a sign-out, which clears the storage
   const address = (path) => new URL(path, document.getElementById("logout-form").action).href;
 
   const hide = () => {
@@ -45,6 +46,7 @@
   };
 
   const showEnded = () => {
+    endedAt = Date.now();
     const link = document.createElement("a");
     link.textContent = texts.signIn;
     link.href = address("../login/");
@@ -71,8 +73,11 @@
   };
 
   const tick = () => {
-    const idle = idleSeconds();
+    const last = lastRequest();
+    const idle = last ? (Date.now() - last) / 1000 : 0;
+    const isEnded = bar?.dataset.text === texts.ended && last <= endedAt; // no request of another tab since then
     if (idle >= IDLE) showEnded();
+    else if (isEnded) return;
     else if (idle >= IDLE - WARNING) showSoon();
     else hide();
   };

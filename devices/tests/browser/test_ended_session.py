@@ -34,6 +34,8 @@ def test_form_is_kept_when_the_session_has_ended_and_saved_after_a_new_sign_in(f
     expect(form.get_by_role("alert")).to_contain_text("Your entries are still on this page")
     expect(form.get_by_label("Name")).to_have_value("Cuff 9")
     assert not Device.objects.exists()
+    form.evaluate("dispatchEvent(new Event('visibilitychange'))")  # as the timer does every ten seconds
+    expect(form.get_by_role("alert")).to_be_visible()
     with form.context.expect_page() as opened:
         form.get_by_role("link", name="Sign in in a new tab").click()
     sign_in(opened.value, "ratna@rs.example", PASSWORD)
