@@ -128,7 +128,7 @@ def test_key_in_place_of_its_id_is_not_printed(command: str, text: str) -> None:
         ),
         (["app", "--allow", "10.0.0.1/8"], "10.0.0.1/8 has bits after the length of its prefix."),
         (["app", "--allow", ""], "--allow: This field must not be empty."),
-        (["app", "--allow", "10.0.0.0/8", "--allow", " , "], "--allow: This field must not be empty."),
+        (["app", "--allow", "10.0.0.0/8", "--allow", " , "], "--allow: , is not a network."),
         (["app", "--page-size", "10001"], "Enter a number from 1 to 10000."),
         (["app", "--page-size", "²"], "Enter a number from 1 to 10000."),
         ([" "], "NAME: This field must not be empty."),
