@@ -12,7 +12,6 @@ from playwright.sync_api import Browser, Page
 
 from devices.access.actor import SYSTEM
 from devices.accounts import api_keys
-from devices.api.urls import routes
 from devices.models import Device
 from devices.tests.support.factories import device_payload, register
 
@@ -142,7 +141,6 @@ def test_pages_of_other_services_can_read_that_there_is_no_such_endpoint(vendor:
         assert (response["data"], bool(response["message"])) == ([], True)
 
 
-@pytest.mark.skipif("hospitals" not in routes, reason="the route does not exist")
 def test_hospital_page_of_the_vendor_works(vendor: VendorClient) -> None:
     register(device_payload(1, device_holder="RS Sentosa"))
     listed = vendor("GET", "/api/hospitals")
