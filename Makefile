@@ -102,12 +102,14 @@ audit: requirements.txt  ## Check the packages for known vulnerabilities (needs 
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
 		.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT); }
 	.venv-audit/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip --strict $(ARGS)
+	.venv-audit/bin/pip-audit --requirement requirements-tracing.txt --require-hashes --disable-pip --strict $(ARGS)
 	.venv-audit/bin/pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --strict $(ARGS)
 	.venv-audit/bin/pip-audit --requirement clients/requirements.txt --require-hashes --disable-pip --strict $(ARGS)
 
-requirements: $(DEV_STAMP)  ## Compile requirements.txt and requirements-dev.txt from their .in files, with hashes.
+requirements: $(DEV_STAMP)  ## Compile the lists of packages from their .in files, with hashes.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	$(COMPILE) --output-file requirements.txt requirements.in
+	$(COMPILE) --output-file requirements-tracing.txt requirements-tracing.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
 	$(COMPILE) --output-file clients/requirements.txt clients/requirements.in
 	$(MAKE) sbom

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from devices.tests.support.services.faults import Registry
 
 
-MARKERS = ("browser", "faults", "fuzz")  # folders whose tests have the marker of that name
+MARKERS = ("browser", "cluster", "drill", "faults", "fuzz", "image")  # folders whose tests have the marker of that name
 WITHOUT_DATABASE = ("crypto", "fuzz", "imports", "project", "values")  # folders with tests that use no database
 WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same databases in each run
     "db/test_moving_databases.py",
