@@ -1,6 +1,6 @@
 -- Two database roles, so that the process that serves requests cannot change what protects the records.
 --
--- registry_owner  owns the tables, and runs `migrate` and `prune`, nothing else
+-- registry_owner  owns the tables, and runs `migrate`, `prune` and `after_restore`, nothing else
 -- registry_app    serves requests and runs all other commands. It can add records, but cannot change or delete them, and
 --                 cannot drop, replace or disable a trigger
 --

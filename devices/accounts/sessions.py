@@ -114,6 +114,12 @@ def end_others(user: User, session_id: str | None = None) -> int:
     return count
 
 
+def end_all() -> int:
+    """End the sessions of all users, and return their number."""
+    count, _by_model = Session.objects.all().delete()
+    return int(count)
+
+
 def begin(request: HttpRequest) -> None:
     """Store in the session that the user has just signed in."""
     request.session[BEGAN_AT] = request.session[CONFIRMED_AT] = time.time()

@@ -32,6 +32,8 @@ LABELS = {
     "reason": _("reason"),
     "registered": _("registered"),
     "route": _("route"),
+    "sessions": _("sessions"),
+    "skipped": _("ids skipped"),
     "status": _("status"),
     "unchanged": _("unchanged"),
     "unchecked": _("devices not compared"),

@@ -44,6 +44,7 @@ SENTENCES: dict[str, Any] = {
     Action.IMPORTED: _("{who} imported a file"),
     Action.PRUNED: _("{who} removed expired records"),
     Action.RETENTION_EXTENDED: _("{who} extended the retention period"),
+    Action.RESTORED: _("{who} recorded that a backup was restored"),
 }
 BY_THEMSELVES: dict[str, Any] = {  # if the actor is also the object
     Action.CODE_REJECTED: _("{who} entered a wrong verification code"),

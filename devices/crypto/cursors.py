@@ -31,6 +31,10 @@ class Cursor(NamedTuple):
     scope: int
 
 
+class UnknownCursor(Exception):
+    """The text has the form of a cursor, and this key does not decrypt it."""
+
+
 _cipher = lru_cache(maxsize=1)(AESSIV)  # a registry has one key
 
 
@@ -44,13 +48,14 @@ def decode(text: str, key: bytes) -> Cursor:
     """Return the cursor that was encrypted with this key.
 
     Raises:
-        ValueError: the text is not a cursor, or was encrypted with another key.
+        ValueError: the text does not have the form of a cursor.
+        UnknownCursor: it has that form. It was changed, or encrypted with another key.
     """
     if len(text) != TEXT_LENGTH:
         raise ValueError("The text does not have the length of a cursor.")
     try:
         packed = _cipher(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
     except InvalidTag as error:
-        raise ValueError("The text was not encrypted with this key.") from error
+        raise UnknownCursor from error
     position, pruned_to, scope, _random = _LAYOUT.unpack(packed)
     return Cursor(position, pruned_to, scope)

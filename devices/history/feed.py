@@ -71,6 +71,14 @@ def state() -> State:
     return State(bytes(key), pruned_to)
 
 
+def begin_epoch() -> None:
+    """Let each cursor that clients have expire: they get 410, and start over. Decision 46 has the reasons.
+
+    The next cursors are encrypted with a new key, and no key of before decrypts them.
+    """
+    ChangeFeed.objects.update_or_create(pk=1, defaults={"key": secrets.token_bytes(32)})
+
+
 @cache
 def _state() -> CompiledQuery:
     return CompiledQuery(ChangeFeed.objects.filter(pk=1).values_list(*State._fields), raw=True)

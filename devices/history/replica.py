@@ -44,7 +44,7 @@ class Stopped(Exception):
 
 
 class _Expired(Exception):
-    """The cursor has expired: changes after it have been pruned."""
+    """The cursor has expired: changes after it have been pruned, or a backup was restored."""
 
 
 class _Unavailable(Exception):
@@ -144,7 +144,7 @@ def replicate(
         try:
             changes, cursor = _fetch(url, key, copy.cursor, 0 if once else WAIT)
         except _Expired:
-            log("The registry has pruned changes that this copy does not have. Starting again from the beginning.")
+            log("The registry cannot continue after the cursor of this copy. Starting again from the beginning.")
             copy.clear()
             continue
         except (_Unavailable, OSError, HTTPException) as error:

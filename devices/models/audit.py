@@ -51,6 +51,7 @@ class AuditEvent(models.Model):
         IMPORTED = "imported", _("file imported")
         PRUNED = "pruned", _("expired records removed")
         RETENTION_EXTENDED = "retention_extended", _("retention period extended")
+        RESTORED = "restored", _("backup restored")
 
     class ObjectType(models.TextChoices):
         DEVICE = "device", _("device")

@@ -129,7 +129,7 @@ VALUES = {
         400,
         "`since`",
         ("Invalid cursor. Omit since to start from the beginning.",),
-        "The cursor is damaged, or it is from another registry, for example from a test system.",
+        "The text is not a cursor. It is incomplete, for example.",
         "Delete your copy and start again without `since`.",
     ),
     ErrorCode.UNKNOWN_PARAMETER: ErrorInfo(
@@ -206,8 +206,8 @@ DEVICES = {
             "The cursor is too old, or belongs to a key with another scope. Delete your copy and start again without "
             "since.",
         ),
-        "The change feed does not have the changes after this cursor: the operator removed old changes or restored a "
-        "backup, or the cursor belongs to a key with another scope.",
+        "The change feed cannot continue after this cursor: the operator removed old changes or restored a backup, or "
+        "the cursor is damaged, or it belongs to another registry or to a key with another scope.",
         "Delete your copy, and start again without `since`. Store the cursor together with the base URL and the key.",
     ),
     ErrorCode.MERGED: ErrorInfo(

@@ -30,6 +30,7 @@ from devices.values.scope import Scope
 PARAMETERS = {"since", "size", "wait"}
 DEVICE_PARAMETERS = {"since", "size"}
 NOW = "now"
+UNKNOWN = Cursor(position=0, pruned_to=0, scope=-1)  # of no scope, so `_check` raises CursorExpired
 
 
 class ChangeViewSet(GenericViewSet[Device]):
@@ -83,7 +84,7 @@ class ChangeViewSet(GenericViewSet[Device]):
 
 
 def _check(cursor: Cursor, scope: Scope, pruned_to: int) -> None:
-    """Raise CursorExpired if the cursor is one of another scope, or changes after it have been pruned."""
+    """Raise CursorExpired if the cursor is unknown or one of another scope, or changes after it have been pruned."""
     if cursor.scope != scope.number or feed.is_expired(cursor, pruned_to):
         raise CursorExpired
 
@@ -132,6 +133,8 @@ def _cursor(query: QueryParams, state: feed.State, scope: int, *, allows_now: bo
         return Cursor(feed.stable_watermark(), state.pruned_to, scope)
     try:
         return cursors.decode(since, state.key)
+    except cursors.UnknownCursor:
+        return UNKNOWN
     except ValueError:
         query.add("since", ErrorCode.CURSOR, _("Invalid cursor. Omit since to start from the beginning."))
         return Cursor(0, 0, scope)

@@ -148,15 +148,24 @@ def test_merging_hospitals_creates_the_devices_in_the_feed_of_the_target(
 # --- Bad input
 
 
-def test_modified_cursor_and_cursor_of_another_registry_return_400(api: Api) -> None:
+def test_text_without_the_form_of_a_cursor_returns_400(api: Api) -> None:
     register(device_payload(1))
     cursor = api.get(PATH).json()["data"][0]["cursor"]
-    changed = [cursor[:n] + ("A" if cursor[n] != "A" else "B") + cursor[n + 1 :] for n in range(len(cursor))]
-    for text in [*changed, cursor[:-1], cursor + "A", "x", "é" * 44, "=" * 44, "1"]:
+    for text in [cursor[:-1], cursor + "A", cursor[:-1] + "é", cursor[:-1] + "*", "x", "é" * 60, "=" * 60, "1"]:
         response = api.get(f"{PATH}?since={text}")
         assert (response.status_code, errors(response)) == (400, [("since", "cursor")]), text
+
+
+def test_modified_cursor_and_cursor_of_another_registry_return_410(api: Api) -> None:
+    register(device_payload(1))
+    cursor = api.get(PATH).json()["data"][0]["cursor"]
+    for text in [cursor[:n] + ("A" if cursor[n] != "A" else "B") + cursor[n + 1 :] for n in range(len(cursor))]:
+        response = api.get(f"{PATH}?since={text}")
+        assert (response.status_code, errors(response)) == (410, [(None, "cursor_too_old")]), text
+    assert errors(api.get(f"{PATH}?since={'A' * 60}&size=0")) == [("size", "out_of_range")]
+    assert actions_of(api.get(f"{PATH}?since={cursor}")) == []
     ChangeFeed.objects.update(key=b"another registry".ljust(32))
-    assert errors(api.get(f"{PATH}?since={cursor}")) == [("since", "cursor")]
+    assert errors(api.get(f"{PATH}?since={cursor}")) == [(None, "cursor_too_old")]
 
 
 @pytest.mark.parametrize(

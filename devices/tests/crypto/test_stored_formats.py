@@ -29,3 +29,5 @@ def test_cursor_is_decoded_to_the_encoded_state() -> None:
     text = cursors.encode(cursors.Cursor(position=4711, pruned_to=7, scope=1), key)
     assert len(text) == cursors.TEXT_LENGTH
     assert cursors.decode(text, key) == (4711, 7, 1)
+    with pytest.raises(cursors.UnknownCursor):
+        cursors.decode(text, key[::-1])

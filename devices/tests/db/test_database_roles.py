@@ -194,6 +194,14 @@ def test_only_the_owner_can_prune(roles: Roles) -> None:
     assert "1 audit log events deleted." in roles.manage("owner", "prune").stdout
 
 
+def test_only_the_owner_can_skip_ids_after_a_restore(roles: Roles) -> None:
+    refused = roles.manage("app", "after_restore")
+    assert refused.returncode == 1
+    assert "Run the command as registry_owner." in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "The next device gets an id above" in roles.manage("owner", "after_restore").stdout
+
+
 def test_sql_of_the_roles_can_be_run_again(roles: Roles) -> None:
     roles.apply()
     with roles.connection("app") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -44,7 +44,7 @@ def test_each_command_has_a_help_text(name: str) -> None:
 def test_all_documented_commands_exist() -> None:
     keys = {"create_api_key", "list_api_keys", "revoke_api_key", "rotate_api_key", "empty_sandbox"}
     bulk = {"import_devices", "export_devices", "seed_devices", "check_counts"}
-    following = {"follow_changes", "prune"}
+    following = {"follow_changes", "prune", "after_restore"}
     users = {"reset_two_factor", "make_password_link", "change_user"}
     assert set(COMMANDS) == keys | bulk | following | users | {"quickstart", "export_audit", "loaddata"}
 
