@@ -19,7 +19,7 @@ DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksu
 CLIENTS_STAMP := .venv-clients/.installed-$(shell cat clients/requirements.txt clients/package-lock.json | cksum | cut -d' ' -f1)
 
 .PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
-	requirements audit sbom icons clients test-clients lint-schema
+	requirements audit sbom icons clients test-clients lint-schema drill
 
 help:  ## List all targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,10 @@ soak: $(DEV_STAMP)  ## Run a soak test for 10 minutes with 70 % of the capacity 
 test-faults: $(DEV_STAMP)  ## Run the fault-injection tests at full length on both databases (see docs/reliability.md).
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
 	FAULTS=full $(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
+
+drill: $(DEV_STAMP)  ## Back up, destroy and restore 1,000,000 devices on both databases. DRILL_DEVICES=2000 shortens it.
+	$(BIN)/python -m devices.tests.support.drill.programs
+	DRILL_DEVICES=$${DRILL_DEVICES:-1000000} $(BIN)/python -m pytest -q -s -m drill devices/tests/drill $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md, the help page and /api/guide.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
