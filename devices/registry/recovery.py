@@ -37,11 +37,13 @@ def recover(skipped: int) -> Recovery:
 
     skipped: the number of ids. It must be more than the registry has given since the backup.
     """
-    last: dict[Any, int] = {}
-    for model in NUMBERED:
-        key = model._meta.pk
-        last[model] = sequences.skip(connection, model._meta.db_table, key.column, skipped)
+    last = {model: _skip(model, skipped) for model in NUMBERED}
     ended = sessions.end_all()
     feed.begin_epoch()
     audit_log.record(Action.RESTORED, skipped=skipped, sessions=ended)
     return Recovery(last[Device], ended)
+
+
+def _skip(model: type[models.Model], number: int) -> int:
+    key: Any = model._meta.pk
+    return sequences.skip(connection, model._meta.db_table, key.column, number)

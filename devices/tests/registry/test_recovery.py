@@ -10,9 +10,10 @@ from django.db import connection
 from django.test import Client
 
 from devices.access.actor import SYSTEM
+from devices.audit import audit_log
 from devices.db.triggers import append_only
 from devices.models import ApiKey, AuditEvent, ChangeFeed, Device, Hospital, Session
-from devices.registry import hospitals, recovery
+from devices.registry import hospitals
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.factories import device_payload, register
 
@@ -122,7 +123,7 @@ def test_sessions_end_and_an_event_is_recorded(operator: Client, ratna: Client) 
 def test_failure_changes_nothing(api: Api, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     register(device_payload(1))
     cursor = follow(api).json()["pagination"]["cursor"]
-    monkeypatch.setattr(recovery.audit_log, "record", lambda *_args, **_details: 1 / 0)
+    monkeypatch.setattr(audit_log, "record", lambda *_args, **_details: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         after_restore()
     assert follow(api, cursor).status_code == 200
