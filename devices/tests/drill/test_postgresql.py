@@ -80,6 +80,7 @@ def prepare(drill: Drill) -> None:
     registry = machine.registry
     assert registry
     out = machine.do(PAGE, "Set up pgBackRest", report)
+    assert out[-2] == "", "pgBackRest found damaged files"
     assert "status: ok" in out[-1]
     registry.start()
     report.note_size(machine.folder / "repository")
@@ -130,3 +131,19 @@ def test_dump_is_restored_into_an_empty_cluster(drill: Drill) -> None:
     assert drill.names() == set()
     drill.check()
     drill.machine.do(PAGE, "Recover only some devices", drill.report)
+    assert drill.machine.registry
+    drill.machine.registry.stop()
+    for command in pages.sections(PAGE)["Set up pgBackRest"]:
+        if "ALTER SYSTEM" in command or command.startswith("systemctl"):
+            drill.machine.run(command)
+    drill.machine.do(PAGE, "Continue with pgBackRest on a new cluster", drill.report)
+
+
+def test_damaged_file_of_the_repository_is_found(drill: Drill) -> None:
+    [verify] = [command for command in pages.sections(PAGE)["Set up pgBackRest"] if "verify" in command]
+    assert drill.machine.run(verify) == ""
+    files = (drill.machine.folder / "repository/backup/registry").glob("*F/pg_data/base/**/*.zst")
+    with max(files, key=lambda path: path.stat().st_size).open("r+b") as file:
+        file.seek(1000)
+        file.write(bytes(16))
+    assert "checksum invalid: 1" in drill.machine.run(verify)

@@ -37,18 +37,21 @@ class Drill(NamedTuple):
     def rows(self, before: Mapping[str, Rows] | None = None) -> dict[str, Rows]:
         return of_sqlite(self.database, before)
 
-    def back_up(self, heading: str) -> None:
-        """Back up while clients write, and keep the copy under another name."""
+    def back_up_while_clients_write(self) -> None:
         assert self.machine.registry
         writers = Writers(self.machine.registry)
         with writers:
             writers.wait_for(5)
             started = len(writers.acknowledged)
-            assert self.machine.do(PAGE, heading, self.report)[-1] == "ok"
-            self.report.note_size(self.copy)
+            self.back_up("Back up with VACUUM INTO")
             self.report.note(f"acknowledged writes during these commands: {len(writers.acknowledged) - started}")
             writers.wait_for(5)
         assert writers.failures == []
+
+    def back_up(self, heading: str) -> None:
+        """Back up as on the page, and keep the copy under another name."""
+        assert "ok" in self.machine.do(PAGE, heading, self.report)
+        self.report.note_size(self.copy)
         self.copy.rename(self.copy.with_name(COPIES[heading]))
 
     def restore(self, heading: str, *, former: bool) -> None:
@@ -96,8 +99,8 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
         report.note_size(drill.database)
         scenario.begin_writing(machine)
         scenario.register(machine.registry, 1)
-        for heading in COPIES:
-            drill.back_up(heading)
+        drill.back_up_while_clients_write()
+        drill.back_up("Back up with .backup")
         drill.evidence.last = scenario.register(machine.registry, 2)
         cursors.append(scenario.cursor_of_now(machine.registry))
         yield drill

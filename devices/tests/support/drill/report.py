@@ -1,5 +1,6 @@
 """Measure the steps of a drill, and print them as a table."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ class Report:
         self.rows.append((text, 0.0, ""))
 
     def print(self) -> None:
-        lines = ["", "", self.title, "", "| step | seconds | size |", "|---|--:|--:|"]
+        load = f"Load average of the last 15 minutes: {os.getloadavg()[2]:.0f}, on {os.cpu_count()} cores"
+        lines = ["", "", self.title, "", load, "", "| step | seconds | size |", "|---|--:|--:|"]
         lines += [f"| {name} | {seconds:.1f} | {size} |" for name, seconds, size in self.rows]
         sys.stdout.write("\n".join([*lines, ""]))
 

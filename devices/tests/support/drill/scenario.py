@@ -15,7 +15,7 @@ from devices.tests.support.factories import device_payload
 from devices.tests.support.services.faults import Registry
 from devices.tests.support.services.server import ROOT
 
-DEVICES = int(os.environ.get("DRILL_DEVICES", "1000000"))
+DEVICES = int(os.environ.get("DRILL_DEVICES", "2000"))
 FEED = "/api/devices/changes"
 RowsOf = Callable[[Mapping[str, Rows] | None], dict[str, Rows]]
 
