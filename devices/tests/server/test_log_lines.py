@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from cexup import log_handlers, logs
 from cexup.logs import CUT, FORMATTERS, JSON_LENGTH, LINE_LENGTH, MESSAGE_LENGTH, TRACEBACK_LENGTH
 from devices.tests.support.client import Api
+from devices.tests.support.logs import captured
 
 FORGED = "2026-01-01T00:00:00.000+00:00 INFO devices.audit.audit_log [-] FORGED"
 LINE_BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
@@ -61,13 +62,8 @@ def error(text: str) -> RuntimeError:
 
 @pytest.fixture
 def stream(log_format: str) -> Iterator[io.StringIO]:
-    """The output of a handler with each of the formatters of the application."""
-    written = io.StringIO()
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(FORMATTERS[log_format]())
-    logging.getLogger().addHandler(handler)
-    yield written
-    logging.getLogger().removeHandler(handler)
+    with captured(log_format) as written:
+        yield written
 
 
 @pytest.mark.parametrize("character", LINE_BREAKS + CONTROLS)
@@ -146,7 +142,7 @@ def test_text_is_cut_before_patterns_run(log_format: str, monkeypatch: pytest.Mo
 
 def test_long_traceback_keeps_its_end(log_format: str) -> None:
     for line in ("x", "\U000e0001" * 500, "ö" * 900):  # a character of the second kind needs eleven in JSON
-        written = formatted(log_format, "It failed", error=error(f"{line}\n" * 100_000 + "the last line"))
+        written = formatted(log_format, "It failed", error=error(f"{line}\n" * 1_000 + "the last line"))
         assert traceback_of(log_format, written)[-1] == "the last line"
         assert log_format == "line" or len(written) <= JSON_LENGTH
 
