@@ -336,3 +336,8 @@ if LOG_FORMAT == "json" or ACCESS_LOG:
 
 DEFAULT_EXCEPTION_REPORTER = "cexup.logs.Report"
 LOGGING = log_handlers.configuration(LOG_FORMAT, LOG_LEVEL)
+
+# Traces: cexup/tracing.py
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT", "", check=environment.is_otlp_endpoint)
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    MIDDLEWARE.insert(0, "cexup.tracing.TracingMiddleware")
