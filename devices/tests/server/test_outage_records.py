@@ -2,7 +2,10 @@
 
 import io
 import logging
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +22,7 @@ from cexup.logs import FORMATTERS, REPEAT_OUTAGES, RepeatedOutages
 from devices.crypto import keys
 from devices.tests.support.client import Api
 from devices.tests.support.logs import captured, records
+from devices.tests.support.services.server import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -196,3 +200,18 @@ def test_statement_timeout_of_postgresql_is_one_line(stream: io.StringIO) -> Non
     [line] = stream.getvalue().splitlines()
     assert "It failed: QueryCanceled: canceling statement due to statement timeout" in line
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://registry:hunter2@127.0.0.1:1/registry", "sqlite:////nonexistent/x.sqlite3"]
+)
+def test_command_without_a_database_writes_one_line(log_format: str, url: str) -> None:
+    variables = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "SECRET_KEY": "k" * 40, "DATABASE_URL": url}
+    command = [sys.executable, "manage.py", "list_api_keys"]
+    environment = {**variables, "LOG_FORMAT": log_format}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    [line] = result.stderr.splitlines()
+    assert "The command list_api_keys failed: OperationalError: " in line
+    assert "hunter2" not in line
+    assert line.startswith("{") == (log_format == "json")
