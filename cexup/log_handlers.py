@@ -15,7 +15,7 @@ def configuration(log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stderr": stderr},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            "cexup.access_log": {"level": "INFO"},  # ACCESS_LOG turns it on, whatever LOG_LEVEL is
+            "cexup.access_log": {"level": "INFO"},  # ACCESS_LOG turns it on, at each LOG_LEVEL
             # The audit log has the sign-ins without the typed user name, which may be a password. axes would log it.
             "axes": {"level": "ERROR"},
             "django": {"handlers": []},  # no handlers of Django, whose lines have another format

@@ -84,8 +84,8 @@ class _Formatter(logging.Formatter):
         message = clean(record.getMessage(), MESSAGE_LENGTH)
         if outage := _outage(record):
             message += f": {outage}"
-        if left_out := getattr(record, "left_out", 0):
-            message += f" (not logged since the last such record: {left_out})"
+        if omitted := getattr(record, "omitted", 0):
+            message += f" (not logged since the last such record: {omitted})"
         record.message = message
         record.asctime = self.formatTime(record)
         record.request_id = current_request_id.get()
@@ -136,15 +136,15 @@ FORMATTERS = {"line": LineFormatter, "json": JsonFormatter}
 class RepeatedOutages(logging.Filter):
     """Pass an outage of the database at most once in REPEAT_OUTAGES seconds, for each message and cause.
 
-    Otherwise every request of an outage would write a record. The next record has the number of those that were left
-    out. After the record of a cause, Django's record of the status 503 of the same request is left out too.
+    Otherwise every request of an outage would write a record. The next record has the number of those that were
+    omitted. After the record of a cause, Django's record of the status 503 of the same request is omitted too.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self.clock = clock
         self.lock = threading.Lock()
-        self.passed: dict[tuple[str, str, str], tuple[float, int]] = {}  # the time, and the number left out since
+        self.passed: dict[tuple[str, str, str], tuple[float, int]] = {}  # the time, and the number omitted since
         self.explained = ContextVar("explained", default="")  # the id of a request of this thread
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -155,10 +155,10 @@ class RepeatedOutages(logging.Filter):
         kind = record.name, str(record.msg), outage.partition(":")[0]
         with self.lock:
             now = self.clock()
-            passed_at, left_out = self.passed.get(kind, (now - REPEAT_OUTAGES, 0))
+            passed_at, omitted = self.passed.get(kind, (now - REPEAT_OUTAGES, 0))
             if passes := now - passed_at >= REPEAT_OUTAGES:
-                record.left_out = left_out
-            self.passed[kind] = (now, 0) if passes else (passed_at, left_out + 1)
+                record.omitted = omitted
+            self.passed[kind] = (now, 0) if passes else (passed_at, omitted + 1)
         return passes
 
 

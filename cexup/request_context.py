@@ -1,4 +1,4 @@
-"""What is known of a request, for the log and for traces: ids, the route and the address, and never its content."""
+"""Describe a request in the log and in traces: by ids, the route and the address, and never by its content."""
 
 import re
 from typing import Any, NamedTuple

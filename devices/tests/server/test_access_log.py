@@ -208,9 +208,7 @@ def test_history_and_audit_log_have_the_id_of_the_request(stream: io.StringIO, a
 
 @hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(path=st.binary(max_size=50) | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")), data=st.data())
-def test_each_line_is_a_json_object_whatever_path_a_client_sends(
-    outsider: Api, path: bytes, data: st.DataObject
-) -> None:
+def test_each_line_is_a_json_object_for_any_path(outsider: Api, path: bytes, data: st.DataObject) -> None:
     repeated = quote_from_bytes(path) * data.draw(st.sampled_from([1, 1_000]))
     with captured("json") as stream:
         outsider.get(f"/api/{repeated}", x_request_id=repeated[:200], traceparent=repeated[:200])

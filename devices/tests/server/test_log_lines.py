@@ -235,7 +235,7 @@ HOSTILE = (
 
 
 @given(text=HOSTILE, repeated=st.integers(1, 5_000), name=HOSTILE)
-def test_each_json_line_is_one_object_whatever_a_client_sends(text: str, repeated: int, name: str) -> None:
+def test_each_json_line_is_one_object_for_any_text(text: str, repeated: int, name: str) -> None:
     token = logs.current_request_fields.set(lambda: {"method": text * repeated, "route": name, "user_id": None})
     try:
         line = formatted("json", "Not Found: %s", text * repeated, error=error(text * repeated))

@@ -179,7 +179,7 @@ def test_each_cause_is_written(stream: io.StringIO) -> None:
 def test_status_503_without_an_outage_is_written(
     stream: io.StringIO, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All threads that hash passwords may be busy. This is no outage of the database."""
+    """All threads that hash passwords may be busy. The database works then."""
     logger = logging.getLogger("django.request")
     logger.error("%s: %s", "Service Unavailable", "/admin/login/", extra={"status_code": 503})
     assert "Service Unavailable: /admin/login/" in stream.getvalue()
