@@ -32,6 +32,7 @@ with environment.errors_explained():
     statement_timeout = env.int(
         "DATABASE_STATEMENT_TIMEOUT", 30, validate=validate.Range(0, 3600)
     )  # seconds; 0 means no limit
+    log_format = env.text("LOG_FORMAT", "line", check=validate.OneOf(["line", "json"]))
     lock_timeout = env.int("DATABASE_LOCK_TIMEOUT", 5, validate=validate.Range(0, 3600))
 
 bind = f"{host}:{port}"  # a socket of systemd takes precedence (LISTEN_FDS)
@@ -46,7 +47,7 @@ max_requests_jitter = max_requests // 10
 forwarder_headers = ""  # clients must not set SCRIPT_NAME
 forwarded_allow_ips = ""  # TRUSTED_PROXIES is used instead
 control_socket_disable = True
-logger_class = "cexup.logs.GunicornLogger"
+logger_class = "cexup.logs.JsonGunicornLogger" if log_format == "json" else "cexup.logs.GunicornLogger"
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'  # the log record has the time
 
 # libpq reads PGOPTIONS. These limits apply to requests, not to commands. `options` in DATABASE_URL takes precedence.

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Run a command of the registry. `python manage.py help` lists all commands."""
 
+import logging
 import os
 import secrets
 import sys
@@ -9,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 from django.core.management import execute_from_command_line
+from django.db import Error
 
 from cexup import environment
+from devices.db import transactions
 
 FIRST_ENV = """\
 # Created by the first `make run`, for use on this machine only. .env.example lists all variables.
@@ -35,7 +38,13 @@ def main() -> None:
         write_first_env(Path(__file__).with_name(".env"))
     with environment.errors_explained():
         import_module(os.environ["DJANGO_SETTINGS_MODULE"])
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except Error as error:
+        if not transactions.is_outage(error):
+            raise
+        logging.getLogger("manage").critical("The command %s failed", sys.argv[1], exc_info=error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parseaddr
+from importlib import metadata
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url  # this and the next are in environs[django]
 import dj_email_url
+from dotenv import dotenv_values  # a package that environs needs
 from environs import EnvError, FileAwareEnv, ValidationError
 
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
@@ -48,6 +50,15 @@ def open_environment(default_file: Path) -> FileAwareEnv:
         _check_encoding(path)
         env.read_env(path, recurse=False)
     return env
+
+
+def export(default_file: Path, prefix: str) -> None:
+    """Set the variables of the file with this prefix in the environment, for a library that reads only it."""
+    path = Path(os.environ.get("ENV_FILE") or default_file)
+    values = dotenv_values(path) if path.exists() else {}
+    for name, value in values.items():
+        if name.startswith(prefix) and value is not None:
+            os.environ.setdefault(name, value)
 
 
 @contextmanager
@@ -209,6 +220,22 @@ def is_redis_url(text: str) -> None:
         valid = False
     if not valid:
         raise ValidationError("Use a redis://, rediss:// or unix:// URL.")
+
+
+def is_otlp_endpoint(text: str) -> None:
+    try:
+        url = urlsplit(text)
+        _port = url.port  # raises ValueError
+        valid = not text or (url.scheme in ("http", "https") and bool(url.hostname))
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValidationError("Use the URL of an OTLP collector, such as http://127.0.0.1:4318.")
+    try:
+        if text:
+            metadata.version("opentelemetry-exporter-otlp-proto-http")
+    except metadata.PackageNotFoundError as error:
+        raise ValidationError("Traces need the packages of requirements-tracing.txt. Install them first.") from error
 
 
 def is_sender(text: str) -> None:

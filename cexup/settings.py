@@ -16,7 +16,7 @@ from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 from environs import ValidationError, validate
 
-from cexup import __version__, cors, environment
+from cexup import __version__, cors, environment, log_handlers
 from devices.api.schema.description import DESCRIPTION, TAGS
 from devices.values import rates
 
@@ -329,17 +329,15 @@ STORAGES = {
 
 # --- Logs on stderr: cexup/logs.py -----------------------------------------------------------------------------
 
+LOG_FORMAT = env.text("LOG_FORMAT", "line", check=validate.OneOf(["line", "json"]))
+ACCESS_LOG = env.bool("ACCESS_LOG", False)
+if LOG_FORMAT == "json" or ACCESS_LOG:
+    MIDDLEWARE.insert(0, "cexup.access_log.AccessLogMiddleware")
+
 DEFAULT_EXCEPTION_REPORTER = "cexup.logs.Report"
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "cexup.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        # The audit log has the sign-ins without the typed user name, which may be a password. axes would log it.
-        "axes": {"level": "ERROR"},
-        "django": {"handlers": []},  # no handlers of Django, whose lines have another format
-        "django.server": {"handlers": [], "propagate": True},
-    },
-}
+LOGGING = log_handlers.configuration(LOG_FORMAT, LOG_LEVEL)
+
+# Traces: cexup/tracing.py
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT", "", check=environment.is_otlp_endpoint)
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    MIDDLEWARE.insert(0, "cexup.tracing.TracingMiddleware")

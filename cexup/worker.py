@@ -10,7 +10,7 @@ from django.conf import settings
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from cexup.logs import current_request_id
+from cexup import logs
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import status_name
 
@@ -35,12 +35,14 @@ class EnvelopeWorker(ThreadWorker):
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Return 400, 414, 431 or 500 in the response format of the API. gunicorn's own response is HTML."""
         request_id = uuid.uuid4().hex
-        current_request_id.set(request_id)
-        if isinstance(exc, ParseException):
-            self.log.warning("The request is malformed: %s", type(exc).__name__)
-        else:
-            self.log.error("The request failed outside of Django.", exc_info=exc)
+        logs.current_request_id.set(request_id)
+        logs.current_request_fields.set(logs.no_fields)  # those of the last request of this thread
         status, code, message = self._describe(exc)
+        known = {"status_code": status.value}
+        if isinstance(exc, ParseException):
+            self.log.warning("The request is malformed: %s", type(exc).__name__, extra=known)
+        else:
+            self.log.error("The request failed outside of Django.", exc_info=exc, extra=known)
         error = {"field": None, "code": code, "message": message}
         body = json.dumps(
             {"status": status_name(status), "code": status, "message": message, "data": [], "errors": [error]}

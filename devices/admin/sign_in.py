@@ -74,6 +74,8 @@ class LoginRequiredMiddleware(middleware.LoginRequiredMiddleware):
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
         response: Any = super().process_view(request, *view)
+        if response is None and getattr(view[0], "login_required", True):
+            request.signed_in_id = request.user.pk  # type: ignore[attr-defined]  # for the log, which must not query it
         cookies = {settings.SESSION_COOKIE_NAME, settings.DEVICE_COOKIE_NAME}
         if response is not None and cookies & request.COOKIES.keys():
             ended = UNSAVED if request.method == "POST" else "1"

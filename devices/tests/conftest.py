@@ -40,6 +40,7 @@ WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same datab
     "server/test_behind_nginx.py",
     "server/test_file_modes.py",
     "server/test_nginx_edge.py",
+    "server/test_server_log.py",
     "server/test_tls.py",
     "server/test_settings.py",
     "ratelimit/test_shared_limits.py",

@@ -1,17 +1,11 @@
 """Logs, error pages, error reports and `repr` contain no key, password, code or email address."""
 
+import json
 import logging
 import os
-import re
-import sqlite3
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.views.debug import get_exception_reporter_class
 
-from cexup import __version__
-from cexup.logs import LineFormatter, redacted
+from cexup.logs import FORMATTERS, redacted
 from devices import registry
 from devices.access.actor import SYSTEM, Actor
 from devices.accounts import api_keys, two_factor, users
@@ -29,7 +22,7 @@ from devices.crypto import keys
 from devices.models import ApiKey, Hospital, ImportPreview, StaffUser
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload
-from devices.tests.support.services.server import ROOT, served_from
+from devices.tests.support.services.server import ROOT
 
 LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"
 PASSWORD, CODE, SESSION = "correct horse battery", "123456", "abcdefghijklmnop"
@@ -38,20 +31,24 @@ EMAIL, LINK = "ratna@rs.example", "/admin/set-password/MQ/abc-def/"
 
 
 class Lines(logging.Handler):
-    """A handler that collects lines of the LineFormatter."""
+    """A handler that collects the records of a format. JSON is decoded."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_format: str) -> None:
         super().__init__()
-        self.setFormatter(LineFormatter())
+        self.log_format = log_format
+        self.setFormatter(FORMATTERS[log_format]())
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text += self.format(record) + "\n"
+        line = self.format(record)
+        self.text += ("\n".join(map(str, json.loads(line).values())) if self.log_format == "json" else line) + "\n"
 
 
-@pytest.fixture
-def log() -> Iterator[Lines]:
-    handler = Lines()
+@pytest.fixture(params=FORMATTERS)
+def log(request: pytest.FixtureRequest, settings: Any) -> Iterator[Lines]:
+    settings.ACCESS_LOG = True
+    settings.MIDDLEWARE = ["cexup.access_log.AccessLogMiddleware", *settings.MIDDLEWARE]
+    handler = Lines(request.param)
     logging.getLogger().addHandler(handler)
     yield handler
     logging.getLogger().removeHandler(handler)
@@ -200,88 +197,3 @@ def test_repr_has_no_secret_and_no_email_address(rs_a: Hospital, ratna: Client) 
     for secret in secrets:
         assert secret not in redacted(repr(device))  # the repr of django-otp, which has the user name too
     assert user.email not in redacted(repr(User.objects.get(pk=user.pk)))
-
-
-# --- The log of the server
-
-
-@pytest.fixture(scope="module")
-def logs_of_the_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
-    """The log of a server with LOG_LEVEL=DEBUG and an access log, for failing requests; and the secrets in them."""
-    folder = tmp_path_factory.mktemp("logs")
-    environment = served_from(f"sqlite:///{folder / 'registry.sqlite3'}") | {"LOG_LEVEL": "DEBUG", "DEBUG": "0"}
-    environment["PYTHONWARNINGS"] = "ignore"  # Python prints warnings itself, not as records
-    manage = [sys.executable, "manage.py"]
-    quiet: dict[str, Any] = {"cwd": ROOT, "env": environment, "check": True, "capture_output": True, "text": True}
-    subprocess.run([*manage, "migrate", "-v0"], **quiet)
-    key = subprocess.run([*manage, "create_api_key", "tests"], **quiet).stdout.strip()
-    requests = [
-        (f"/api/devices?key={key}", {"x-api-key": key}),
-        ("/api/devices", {"x-api-key": LEGACY}),
-        ("/api/devices", {"x-api-key": key, "host": "evil.example"}),
-        ("/admin/set-password/MQ/dj7x2k-0123456789abcdef/", {}),
-        (f"/{key}/ratna@rs.example", {"referer": f"http://x/?password={LEGACY}"}),
-        ("BREAK", {}),
-        ("/api/devices", {"x-api-key": key}),
-    ]
-    log = folder / "log"
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--access-logfile", "-"]
-    with log.open("w") as stream:
-        process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment, stdout=stream, stderr=stream)
-        try:
-            address = f"http://127.0.0.1:{environment['PORT']}"
-            _wait(f"{address}/healthz")
-            statuses = [_ask(address, path, headers, folder) for path, headers in requests]
-        finally:
-            process.terminate()
-            process.wait(60)
-    assert statuses[3:5] in ([200, 404], [500, 500])  # pages, or errors if the static files are not collected
-    assert statuses[:3] + statuses[5:] == [400, 401, 400, 0, 503]
-    return log.read_text(), [key, LEGACY, "dj7x2k-0123456789abcdef", "ratna@rs.example"]
-
-
-def _wait(url: str) -> None:
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(url, timeout=60)
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the server does not respond")
-
-
-def _ask(address: str, path: str, headers: dict[str, str], folder: Path) -> int:
-    if path == "BREAK":
-        with closing(sqlite3.connect(folder / "registry.sqlite3", timeout=60)) as database:
-            database.execute("DROP TABLE devices_device")
-        return 0
-    request = urllib.request.Request(address + path, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-def test_server_log_has_no_secrets(logs_of_the_server: tuple[str, list[str]]) -> None:
-    log, secrets = logs_of_the_server
-    assert re.search(r'"GET /cxp_…/…@… HTTP', log)
-    assert re.search(r'"GET /api/devices\?key=…', log)  # the access log of gunicorn
-    assert "OperationalError" in log
-    assert f"The version of the registry is {__version__}." in log
-    for secret in secrets:
-        assert secret not in log, secret
-
-
-def test_server_log_lines_are_records_in_utc_or_tracebacks(
-    logs_of_the_server: tuple[str, list[str]],
-) -> None:
-    lines = logs_of_the_server[0].splitlines()
-    records = [line for line in lines if not line.startswith("    ")]
-    for line in records:
-        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ [\w.]+ \[[\w.-]+\] ", line), line
-    assert {"gunicorn.error", "gunicorn.access", "django.request"} <= {line.split()[2] for line in records}
-    assert any("Traceback" in line for line in lines)
-    [rejected] = [line for line in records if "DisallowedHost" in line]
-    assert "evil.example" in rejected

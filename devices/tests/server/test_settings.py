@@ -7,13 +7,17 @@ import runpy
 import subprocess
 import sys
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.utils.module_loading import import_string
 from environs import ValidationError
 
 from cexup import environment
+from cexup.logs import FORMATTERS
 from devices.tests.support.services.server import ROOT, has_ipv6, served_from, serving
 
 KEY, OLD_KEY = "k" * 40, "o" * 40
@@ -94,6 +98,9 @@ MALFORMED = {
     "IMPORT_MAX_MB": ["", "x y", "0", "101"],
     "DEBUG": ["", "x y", "maybe"],
     "LOG_LEVEL": ["", "x y", "LOUD", "info"],
+    "LOG_FORMAT": ["", "x y", "JSON", "text"],
+    "ACCESS_LOG": ["", "x y", "2"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["x y", "127.0.0.1:4318", "grpc://h:4317", "http://", "http://u:hunter2@h:port"],
     "TIME_ZONE": ["", "x y", "WIB", "asia/nowhere", "../etc/passwd", "/etc/localtime", "Asia", "UTC+7", "a\0b"],
     "HOST": ["", "x y", "http://a.test", "a.test:80", "127.0.0.1:80", "[::1", "::g", "[::1]:80", "/run/socket"],
     "PORT": ["", "x y", "0", "70000", "-1", "80.5", "8000,8001"],
@@ -150,7 +157,15 @@ def test_setting_that_cannot_be_right_is_named_in_one_sentence(name: str, value:
         *((["manage.py", "quickstart"], name, MALFORMED[name][1]) for name in ("SECRET_KEY_FALLBACKS", "EMAIL_URL")),
         *(
             (["-m", "gunicorn", "-c", "gunicorn.conf.py"], name, MALFORMED[name][1])
-            for name in ("HOST", "PORT", "WEB_THREADS", "ALLOWED_HOSTS", "CORS_ALLOWED_ORIGINS", "TIME_ZONE")
+            for name in (
+                "HOST",
+                "PORT",
+                "WEB_THREADS",
+                "LOG_FORMAT",
+                "ALLOWED_HOSTS",
+                "CORS_ALLOWED_ORIGINS",
+                "TIME_ZONE",
+            )
         ),
     ],
 )
@@ -190,6 +205,34 @@ def test_no_command_and_no_server_starts_with_a_malformed_setting(command: list[
 )
 def test_spaces_line_breaks_and_empty_items_are_ignored(name: str, value: str, expected: Any) -> None:
     assert settings_with(**{name: value})[name] == expected
+
+
+def test_traces_without_their_packages_are_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    assert settings_with(OTEL_EXPORTER_OTLP_ENDPOINT="")["MIDDLEWARE"] == settings.MIDDLEWARE
+    traced = settings_with(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")["MIDDLEWARE"]
+    assert traced == ["cexup.tracing.TracingMiddleware", *settings.MIDDLEWARE]
+    monkeypatch.setattr(environment.metadata, "version", missing)
+    with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_ENDPOINT") as failed:
+        settings_with(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
+    assert environment.explain(failed.value) == (
+        "OTEL_EXPORTER_OTLP_ENDPOINT: Traces need the packages of requirements-tracing.txt. Install them first."
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_added"),
+    [({}, False), ({"LOG_FORMAT": "line"}, False), ({"LOG_FORMAT": "json"}, True), ({"ACCESS_LOG": "1"}, True)],
+)
+def test_requests_are_described_only_if_the_log_has_them(variables: dict[str, str], is_added: bool) -> None:
+    found = settings_with(**variables)
+    assert ("cexup.access_log.AccessLogMiddleware" in found["MIDDLEWARE"]) is is_added
+    log_format = variables.get("LOG_FORMAT", "line")
+    assert found["LOGGING"]["handlers"]["stderr"]["formatter"] == log_format
+    logger = settings_with("gunicorn.conf.py", **variables)["logger_class"]
+    assert import_string(logger).formatter is FORMATTERS[log_format]
 
 
 @pytest.mark.parametrize(("host", "allowed"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("10.0.0.1", "10.0.0.1")])

@@ -18,5 +18,6 @@ os.environ.update(
 )
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "sqlite:///tests.sqlite3")
 UNSET = "API_FIRST_PAGE DEVICES_ALLOW_NON_MAC TRUSTED_PROXIES TIME_ZONE REDIS_URL SECRET_KEY_FALLBACKS EMAIL_URL"
+UNSET += " LOG_FORMAT ACCESS_LOG OTEL_EXPORTER_OTLP_ENDPOINT"
 for variable in UNSET.split():
     os.environ.pop(variable, None)

@@ -35,9 +35,12 @@ def has_ipv6() -> bool:
 
 
 @contextmanager
-def serving(environment: dict[str, str], host: str = "127.0.0.1", log: IO[str] | None = None) -> Iterator[int]:
+def serving(
+    environment: dict[str, str], host: str = "127.0.0.1", log: IO[str] | None = None, *options: str
+) -> Iterator[int]:
     """Run gunicorn; yield its port as soon as it accepts connections on the address. Its stderr goes to `log`."""
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
+    options = options or ("--log-level", "critical")
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *options]
     process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment, stderr=log)
     port = int(environment["PORT"])
     try:
