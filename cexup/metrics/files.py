@@ -46,7 +46,9 @@ def begin(host: str, port: int, *, is_upgrade: bool) -> None:
             for path in [*place.glob("*.db"), *place.glob("slot-*")]:
                 path.unlink()
     except OSError as error:
-        raise ValueError(f"METRICS_PORT: {host}:{port} or {place} cannot be used ({error.strerror}).") from error
+        raise ValueError(
+            f"METRICS_PORT: {host}:{port} or {place} cannot be used ({os.strerror(error.errno or 0)})."
+        ) from error
 
 
 def create(place: Path) -> None:
