@@ -83,3 +83,10 @@ def post_worker_init(worker: Worker) -> None:
         from cexup.metrics import server
 
         server.start(worker.cfg.threads)
+
+
+def worker_exit(_server: Arbiter, _worker: Worker) -> None:
+    """Count the last requests of the worker, which has finished them."""
+    recorder = sys.modules.get("cexup.metrics.recorder")  # not loaded without METRICS_PORT
+    if recorder and (own := recorder.recorder()):
+        own.publish()

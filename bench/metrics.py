@@ -1,68 +1,117 @@
 """Compare the CPU time of requests with and without metrics: `python -m bench.metrics`.
 
-It starts two servers with the same data: one with METRICS_PORT, which is also scraped once per round, and one without.
-Each round measures both, in alternating order. The output is the median CPU time per request of the servers and of
-PostgreSQL, and the median of the ratios of the rounds.
+For PostgreSQL and for SQLite, one process sends requests to the WSGI application, without gunicorn. It has two
+handlers: with the middleware of the metrics, and without. They take turns, and a round is a batch of requests to each.
+The output is the median CPU time per request of the process, and the median of the ratios of the rounds. The CPU time
+of gunicorn is missing in both, so the real ratio is a little lower.
 """
 
 import argparse
-import contextlib
+import io
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
-import urllib.request
-from collections.abc import Iterator
-from functools import partial
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from bench.load import get, measure
-from bench.servers import Server, free_port, postgres, postmaster, registry
+from bench.servers import ROOT, free_port
+from devices.tests.support.services.postgres import throwaway_postgres
 
-REQUESTS = {"list of 100": "/api/devices?page=1&size=100", "detail": "/api/device/10"}
-
-
-@contextlib.contextmanager
-def served(url: str, devices: int, port: int) -> Iterator[Server]:
-    """Serve the registry, with its metrics on this port. 0: without metrics."""
-    os.environ["METRICS_PORT"] = str(port)
-    with registry(url, devices, name=f"metrics{bool(port):d}") as server:
-        yield server
+REQUESTS = {
+    "list of 100": "/api/devices?page=1&size=100",
+    "list of 20": "/api/devices?size=20",
+    "detail": "/api/device/10",
+}
+BATCH = 50
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=101)
+    parser.add_argument("--key", help=argparse.SUPPRESS)  # of the process that measures
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, postgres() as server:
-        pid = postmaster(server)
-        for name in ("PostgreSQL", "SQLite"):
-            urls = [
-                f"sqlite:///{Path(folder, f'{number}.sqlite3')}" if name == "SQLite" else server for number in (0, 1)
-            ]
-            port = free_port()
-            with served(urls[0], options.devices, 0) as off, served(urls[1], options.devices, port) as on:
-                compare(name, off, on, pid, port, options.rounds, options.seconds)
+    if options.key:
+        measure(options.key, options.rounds)
+        return
+    with tempfile.TemporaryDirectory() as folder, throwaway_postgres() as server:
+        for url in (server, f"sqlite:///{Path(folder, 'registry.sqlite3')}"):
+            print(url.partition(":")[0], flush=True)
+            run(url, options.devices, options.rounds)
 
 
-def compare(database: str, off: Server, on: Server, postgres: int, port: int, rounds: int, seconds: int) -> None:
+def run(url: str, devices: int, rounds: int) -> None:
+    """Fill the database, and measure in another process."""
+    environment = {
+        **os.environ,
+        "ENV_FILE": os.devnull,
+        "SECRET_KEY": os.urandom(32).hex(),
+        "DATABASE_URL": url,
+        "HTTPS": "0",
+        "METRICS_PORT": str(free_port()),
+        "DJANGO_SETTINGS_MODULE": "cexup.settings",
+    }
+    manage = [sys.executable, "manage.py"]
+    for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"], ["seed_devices", str(devices)]):
+        subprocess.run([*manage, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    create = [*manage, "create_api_key", "bench", "--rate", "100000000/min"]
+    key = subprocess.run(create, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    measurement = [sys.executable, "-m", "bench.metrics", "--key", key, "--rounds", str(rounds)]
+    subprocess.run(measurement, cwd=ROOT, env=environment, check=True)
+
+
+def measure(key: str, rounds: int) -> None:
     """Print a line for each request."""
-    for request, path in REQUESTS.items():
-        readings: dict[int, list[float]] = {off.pid: [], on.pid: []}
-        for number in range(rounds + 1):
-            for server in (off, on) if number % 2 else (on, off):
-                reading = measure(server, postgres, partial(get, server, path, server.key, seconds))
-                if number:  # the first round warms up
-                    readings[server.pid].append(reading.total if database == "PostgreSQL" else reading.workers)
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read()
-        without, with_metrics = readings[off.pid], readings[on.pid]
-        ratio = statistics.median(b / a for a, b in zip(without, with_metrics, strict=True))
-        print(
-            f"{database}, {request}: {statistics.median(without):.3f} ms without metrics, "
-            f"{statistics.median(with_metrics):.3f} ms with metrics, ratio {ratio:.3f}",
-            flush=True,
-        )
+    from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
+
+    with_metrics = get_wsgi_application()
+    from cexup.metrics.recorder import recorder  # the import needs Django, which the application has loaded
+
+    without_metrics = get_wsgi_application()
+    settings.MIDDLEWARE.remove("cexup.metrics.middleware.MetricsMiddleware")
+    without_metrics.load_middleware()
+    own_recorder = recorder()
+    assert own_recorder  # noqa: S101
+    for name, path in REQUESTS.items():
+        times: list[tuple[float, float]] = []
+        for number in range(rounds):
+            if number % 2:
+                other = batch(without_metrics, path, key)
+            own = batch(with_metrics, path, key, own_recorder.publish)
+            if not number % 2:
+                other = batch(without_metrics, path, key)
+            times.append((own, other))
+        own, other = (statistics.median(column) * 1e6 for column in zip(*times, strict=True))
+        ratio = statistics.median(own / other for own, other in times)
+        print(f"  {name}: {other:.0f} µs without metrics, {own:.0f} µs with metrics, ratio {ratio:.3f}", flush=True)
+
+
+def batch(application: Any, path: str, key: str, publish: Callable[[], None] = lambda: None) -> float:
+    """Send BATCH requests, and return the CPU seconds of one. `publish` is part of it."""
+    path, _, query = path.partition("?")
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "localhost",
+        "HTTP_X_API_KEY": key,
+        "wsgi.url_scheme": "http",
+    }
+    begun = time.process_time()
+    for _ in range(BATCH):
+        response = application({**environ, "wsgi.input": io.BytesIO()}, lambda status, headers: None)
+        assert response.status_code == 200, response.content  # noqa: S101
+        response.close()
+    publish()
+    return (time.process_time() - begun) / BATCH
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Count each request, and the time of its statements."""
+"""Observe each request, and the time of its statements."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -38,12 +38,12 @@ class MetricsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         statements = Statements()
-        self.recorder.in_flight.inc()
+        self.recorder.running.add(statements)
         began = perf_counter()
         try:
             with connection.execute_wrapper(statements):
                 response = self.get_response(request)
         finally:
-            self.recorder.in_flight.dec()
+            self.recorder.running.discard(statements)
         self.recorder.record(request, response, perf_counter() - began, statements.seconds)
         return response

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import threading
+from collections import deque
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)  # seconds
 OTHER = "other"
+MAX_FINISHED = 100_000  # requests that are kept until they are counted: more than a worker processes in a minute
 METHODS = {"GET": "GET", "HEAD": "GET"} | {name: name for name in ("POST", "PUT", "PATCH", "DELETE")}
 DOCUMENTS, ADMIN, STATIC, HEALTH = "documents", "admin", "static", "health"
 LIMITS = (
@@ -39,6 +42,10 @@ def methods_by_route() -> dict[str, frozenset[str]]:
         if actions := getattr(view, "actions", None):  # a viewset
             found[f"api/{route}"] = frozenset(method.upper() for method in actions)
     return found
+
+
+# The pattern of the URL, the method, the status, and the seconds of the request and of its statements.
+Finished = tuple[str, str, int, float, float]
 
 
 class Series(NamedTuple):
@@ -66,6 +73,9 @@ class Recorder:
         values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[misc, no-untyped-call]
         self.routes = methods_by_route()
         self.series: dict[tuple[str, str, int], Series] = {}
+        self.running: set[object] = set()  # an object for each request
+        self.finished: deque[Finished] = deque(maxlen=MAX_FINISHED)
+        self.lock = threading.Lock()
         self.requests = Counter(
             "registry_requests",
             "Requests by route, method and class of the status.",
@@ -133,26 +143,35 @@ class Recorder:
                 self.requests.labels(route, method, "5xx")
 
     def record(self, request: HttpRequest, response: HttpResponseBase, seconds: float, statements: float) -> None:
-        """Count a request that took this number of seconds, and its statements."""
+        """Record a request that took this number of seconds, and its statements. `publish` counts it."""
         match = request.resolver_match
         status = response.status_code
-        key = (
-            match.route if match else self._unresolved(request),
-            METHODS.get(request.method or "", OTHER),
-            status // 100,
-        )
-        try:
-            series = self.series[key]
-        except KeyError:
-            series = self.series[key] = self._find(*key)
-        series.requests.inc()
-        series.duration.observe(seconds)
-        series.statements.inc(statements)
+        pattern = match.route if match else self._unresolved(request)
+        self.finished.append((pattern, request.method or "", status, seconds, statements))
         if status == 429:
             limit = getattr(response, "error_code", OTHER)
             self.limited.labels(limit if limit in LIMITS else OTHER).inc()
         elif status == 503:
             self.unavailable.labels(cause_of(response)).inc()
+
+    def publish(self) -> None:
+        """Count the recorded requests. server.py calls this every second, and before a scrape.
+
+        Counting them one by one in their threads takes more than twice the CPU time: this code is then not in the
+        caches of the processor.
+        """
+        with self.lock:
+            for _ in range(len(self.finished)):
+                pattern, method, status, seconds, statements = self.finished.popleft()
+                key = pattern, METHODS.get(method, OTHER), status // 100
+                try:
+                    series = self.series[key]
+                except KeyError:
+                    series = self.series[key] = self._find(*key)
+                series.requests.inc()
+                series.duration.observe(seconds)
+                series.statements.inc(statements)
+            self.in_flight.set(len(self.running))
 
     def record_rejected(self, status: int) -> None:
         """Count a request that was rejected before Django."""

@@ -9,7 +9,7 @@ import os
 import platform
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from cexup.metrics import files
 from cexup.metrics.database import DatabaseValues
 from cexup.metrics.recorder import recorder
 
+PUBLISH_SECONDS = 1.0
 CLIENT_SECONDS = 10  # until a client has sent its request, and received the response
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,12 @@ class Metrics(Collector):
         self.place, self.database = place, database
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the counts of all workers, the state of the processes, and the values of the database."""
+        """Yield the counts of all workers, the state of the processes, and the values of the database.
+
+        The counts of other workers are up to PUBLISH_SECONDS old.
+        """
+        if own := recorder():
+            own.publish()
         yield from MultiProcessCollector.merge(list(files.counted(self.place)))  # type: ignore[no-untyped-call]
         running = files.workers(self.place)
         yield GaugeMetricFamily("registry_workers", "Running workers.", value=len(running))
@@ -75,9 +81,14 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = allow_reuse_port = True
     daemon_threads = True  # a scrape does not delay the end of the worker
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, publish: Callable[[], None]) -> None:
+        self.publish = publish
         self.address_family = files.family_of(host)
         super().__init__((host.strip("[]"), port), Handler.factory(registry))
+
+    def service_actions(self) -> None:
+        """Count what the worker has recorded. `serve_forever` calls this method every second."""
+        self.publish()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         logger.exception("A scrape of the metrics failed.")
@@ -95,8 +106,8 @@ def start(threads: int) -> None:
     registry = CollectorRegistry()
     registry.register(Metrics(files.folder(settings.METRICS_PORT), DatabaseValues()))
     try:
-        server = Server(settings.METRICS_HOST, settings.METRICS_PORT, registry)
+        server = Server(settings.METRICS_HOST, settings.METRICS_PORT, registry, own.publish)
     except OSError:
         logger.exception("The metrics are not served. METRICS_PORT cannot be used.")
         return
-    threading.Thread(target=server.serve_forever, args=[60], daemon=True, name="metrics").start()
+    threading.Thread(target=server.serve_forever, args=[PUBLISH_SECONDS], daemon=True, name="metrics").start()
