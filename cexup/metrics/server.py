@@ -11,13 +11,15 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from prometheus_client import CollectorRegistry, MetricsHandler
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -65,14 +67,28 @@ def resident_bytes(pid: int) -> int:
     return 0
 
 
-class Handler(MetricsHandler):
-    timeout = CLIENT_SECONDS
+class Handler(BaseHTTPRequestHandler):
+    """Responds with a Content-Length. Prometheus then notices a response that is cut because its worker was killed.
 
-    def do_GET(self) -> None:  # noqa: N802  (a name of http.server)
-        if self.path.partition("?")[0] == "/metrics":
-            super().do_GET()
-        else:
+    The handler of prometheus_client sends none.
+    """
+
+    timeout = CLIENT_SECONDS
+    server: "Server"
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != "/metrics":
             self.send_error(404)
+            return
+        body = generate_latest(self.server.registry)
+        self.send_response(200)
+        self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (a name of http.server)
+        """Log nothing."""
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -82,9 +98,9 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True  # a scrape does not delay the end of the worker
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, publish: Callable[[], None]) -> None:
-        self.publish = publish
+        self.registry, self.publish = registry, publish
         self.address_family = files.family_of(host)
-        super().__init__((host.strip("[]"), port), Handler.factory(registry))
+        super().__init__((host.strip("[]"), port), Handler)
 
     def service_actions(self) -> None:
         """Count what the worker has recorded. `serve_forever` calls this method every second."""

@@ -14,9 +14,9 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]  # the value by nam
 READ = Values({"CONSUMER": 3, "CORPORATE": 4}, expiring_keys=2, last_prune=1000.0, feed_lag=1.5)
 
 
-def scrape(port: int, timeout: float = 30) -> str:
+def scrape(port: int, path: str = "/metrics") -> str:
     """Return the response of a registry on this port of 127.0.0.1."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=timeout) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as response:
         text: str = response.read().decode()
         return text
 
