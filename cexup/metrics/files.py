@@ -55,7 +55,7 @@ def create(place: Path) -> None:
     """Create the folder if it is missing.
 
     Raises:
-        PermissionError: another user owns it, or can write to it. Anybody can create a folder in /tmp.
+        PermissionError: another user owns it, or can write to it. Each user can create a folder in /tmp.
     """
     with suppress(FileExistsError):
         place.mkdir(mode=0o700)

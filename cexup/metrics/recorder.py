@@ -1,4 +1,4 @@
-"""The metrics that each worker counts. The number of their series is limited, whatever clients send."""
+"""The metrics that each worker counts. The number of their series is limited."""
 
 import logging
 import os
