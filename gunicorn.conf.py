@@ -57,15 +57,37 @@ raw_env = ["PGOPTIONS=" + " ".join(f"-c {name}={seconds}s" for name, seconds in 
 
 
 def on_starting(server: Arbiter) -> None:
-    """Check all settings, before each worker fails with a traceback. Only workers import the settings: see above."""
-    check = "from cexup import environment\nwith environment.errors_explained():\n    import cexup.settings"
+    """Check all settings, before each worker fails with a traceback, and remove the metrics of an earlier start.
+
+    Only workers import the settings: see above.
+    """
+    check = f"""
+from cexup import environment
+with environment.errors_explained():
+    from cexup import settings
+    from cexup.metrics import files
+    files.begin(settings.METRICS_HOST, settings.METRICS_PORT, is_upgrade={server.master_pid != 0})
+"""
     if subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:  # noqa: S603
         sys.exit(1)
     server.log.info("The version of the registry is %s.", __version__)
 
 
 def post_worker_init(worker: Worker) -> None:
-    """End long-polling requests when the worker shuts down."""
-    from devices.api import long_polling  # the import needs Django, which the worker has loaded
+    """End long-polling requests when the worker shuts down, and serve the metrics."""
+    from django.conf import settings  # these imports need Django, which the worker has loaded
+
+    from devices.api import long_polling
 
     long_polling.is_shutting_down = lambda: not worker.alive
+    if settings.METRICS_PORT:
+        from cexup.metrics import server
+
+        server.start(worker.cfg.threads)
+
+
+def worker_exit(_server: Arbiter, _worker: Worker) -> None:
+    """Count the last requests of the worker, which has finished them."""
+    recorder = sys.modules.get("cexup.metrics.recorder")  # not loaded without METRICS_PORT
+    if recorder and (own := recorder.recorder()):
+        own.publish()

@@ -12,8 +12,9 @@ from django.template.loader import render_to_string
 from cexup import logs
 from devices.api import responses
 from devices.api.exceptions import Unavailable
-from devices.db.transactions import is_outage
+from devices.db.transactions import is_outage, outage_cause
 from devices.templatetags import operator_contact
+from devices.values.outages import with_cause
 
 
 def error(request: HttpRequest, exception: Exception, *, code: int) -> HttpResponse:
@@ -25,9 +26,11 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if is_outage(sys.exception()):
+    exception = sys.exception()
+    if is_outage(exception):
         headers = {"Retry-After": str(Unavailable.wait)}
-        return responses.api_error_response(request, 503) or _plain_page("503.html", 503, headers)
+        response = responses.api_error_response(request, 503) or _plain_page("503.html", 503, headers)
+        return with_cause(response, outage_cause(exception))
     return responses.api_error_response(request, 500) or _plain_page("500.html", 500)
 
 

@@ -11,9 +11,11 @@ from django.views.decorators.http import require_safe
 
 from cexup import __version__
 from devices.api import responses
+from devices.db.transactions import outage_cause
 from devices.models import ChangeFeed
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError
+from devices.values.outages import with_cause
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +39,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """
     try:
         ChangeFeed.objects.exists()
-    except Error:
+    except Error as error:
         logger.exception("The database does not respond.")
-        return responses.error_with_data(
-            503, FieldError(None, ErrorCode.UNAVAILABLE, _("The database does not respond.")), []
-        )
+        problem = FieldError(None, ErrorCode.UNAVAILABLE, _("The database does not respond."))
+        return with_cause(responses.error_with_data(503, problem, []), outage_cause(error))
     return responses.success([], _("The database responds."))

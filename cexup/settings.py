@@ -155,6 +155,11 @@ ALLOWED_HOSTS: list[str] = env.items("ALLOWED_HOSTS", LOCAL_HOSTS, each=environm
 CSRF_TRUSTED_ORIGINS: list[str] = env.items("CSRF_TRUSTED_ORIGINS", [], each=environment.trusted_origin)
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10))
 
+METRICS_PORT = env.int("METRICS_PORT", 0, validate=[validate.Range(min=0, max=65535), validate.NoneOf([PORT])])
+METRICS_HOST = environment.host(env.text("METRICS_HOST", "127.0.0.1", check=environment.host))
+if METRICS_PORT:
+    MIDDLEWARE.insert(0, "cexup.metrics.middleware.MetricsMiddleware")
+
 HTTPS = env.bool("HTTPS", True)
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]

@@ -31,6 +31,10 @@ Vary: x-api-key
 {body}"""
 
 
+def report_rejected(status: HTTPStatus) -> None:
+    """Receive the status of a request that failed outside of Django. The metrics replace this function."""
+
+
 class EnvelopeWorker(ThreadWorker):
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Return 400, 414, 431 or 500 in the response format of the API. gunicorn's own response is HTML."""
@@ -43,6 +47,7 @@ class EnvelopeWorker(ThreadWorker):
             self.log.warning("The request is malformed: %s", type(exc).__name__, extra=known)
         else:
             self.log.error("The request failed outside of Django.", exc_info=exc, extra=known)
+        report_rejected(status)
         error = {"field": None, "code": code, "message": message}
         body = json.dumps(
             {"status": status_name(status), "code": status, "message": message, "data": [], "errors": [error]}

@@ -37,6 +37,7 @@ from devices.audit import audit_log, denials
 from devices.audit.audit_log import Action
 from devices.ratelimit.stores import limiter
 from devices.values import rates
+from devices.values.outages import OutageCause, with_cause
 from devices.values.rates import Limit, Rate
 
 FAILURES = Rate(20, "15min")  # of one network
@@ -79,9 +80,9 @@ class SignInLimitMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Return 429 without the layout of the admin, which takes ten times as long: an attack causes many of these."""
         if isinstance(exception, HashingBusy):
-            return HttpResponse(
-                render_to_string("503_hashing.html"), status=503, headers={"Retry-After": str(HashingBusy.wait)}
-            )
+            headers = {"Retry-After": str(HashingBusy.wait)}
+            page = HttpResponse(render_to_string("503_hashing.html"), status=503, headers=headers)
+            return with_cause(page, OutageCause.PASSWORDS)
         if not isinstance(exception, TooManyAttempts):
             return None
         denials.record_denial(request, Action.SIGN_IN_LIMITED)

@@ -17,9 +17,10 @@ from devices.api.authentication import HEADER
 from devices.api.exceptions import CompressedBody, InternalError, TooManyRequests, Unavailable
 from devices.api.field_names import names_for
 from devices.api.responses import django_error, error_response, exception_response
-from devices.db.transactions import is_outage
+from devices.db.transactions import is_outage, outage_cause
 from devices.values.error_codes import ErrorCode
 from devices.values.errors import FieldError, ValidationFailed
+from devices.values.outages import with_cause
 
 logger = logging.getLogger("django.request")
 
@@ -42,7 +43,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         response["WWW-Authenticate"] = auth_header
     if isinstance(exc, CompressedBody):
         response["Accept-Encoding"] = exc.accepted
-    return response
+    return with_cause(response, outage_cause(exc)) if response.status_code == Unavailable.status_code else response
 
 
 def _api_exception(exc: Exception, request: Request) -> exceptions.APIException:

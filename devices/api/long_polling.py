@@ -24,6 +24,10 @@ def is_shutting_down() -> bool:
     return False
 
 
+def report_waiting(number: int) -> None:
+    """Receive the number of waiting requests of this process. The metrics replace this function."""
+
+
 class Slots:
     """Counts the waiting requests of this process, in total and for each key."""
 
@@ -38,11 +42,13 @@ class Slots:
         with self.lock:
             is_free = self.taken.total() < self.total and self.taken[key_id] < self.per_key
             self.taken[key_id] += is_free
+            report_waiting(self.taken.total())
         try:
             yield is_free
         finally:
             with self.lock:
                 self.taken -= Counter({key_id: int(is_free)})  # this drops zeros
+                report_waiting(self.taken.total())
 
 
 _slots = Slots(settings.FEED_WAITERS, settings.FEED_WAITERS_PER_KEY)

@@ -107,7 +107,8 @@ def error_response(
 ) -> HttpResponse:
     """Return an error response. The message of a single error is also the message of the response.
 
-    `wait` is the number of seconds for Retry-After. `more` are further fields of the envelope.
+    `wait` is the number of seconds for Retry-After. `more` are further fields of the envelope. The response has the
+    code of the first error as an attribute, for the metrics.
     """
     message = problems[0].message
     if len(problems) > 1:
@@ -117,6 +118,7 @@ def error_response(
     )
     if wait:
         response["Retry-After"] = str(wait)
+    response.error_code = problems[0].code  # type: ignore[attr-defined]
     return response
 
 

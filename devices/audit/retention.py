@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, Max, Min, OuterRef, QuerySet
+from django.utils import timezone
 
 from devices.audit import audit_log
 from devices.audit.audit_log import Action
@@ -57,6 +58,11 @@ def prune_events(*, dry_run: bool = False) -> int:
         audit_log.record(Action.PRUNED, events=count, before=before.isoformat())
         _remove(old, before)
     return count
+
+
+def record_prune() -> None:
+    """Record that `prune` has succeeded now, for the metrics."""
+    AuditRetention.objects.update(last_prune_at=timezone.now())
 
 
 def _remove(rows: QuerySet[Any], before: datetime) -> None:

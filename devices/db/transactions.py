@@ -9,6 +9,7 @@ from django.db import Error, IntegrityError, InterfaceError, OperationalError, c
 
 from devices.db import locks
 from devices.values.errors import FieldError, ValidationFailed
+from devices.values.outages import OutageCause
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 DEADLOCK = "40P01"
@@ -21,6 +22,21 @@ TRANSIENT_SQLSTATES = {
     "25P04",  # transaction_timeout
     "26000",  # invalid_sql_statement_name: after a pooler has switched the connection
 }
+# The causes of outages by SQLSTATE, and by primary result code of SQLite (https://www.sqlite.org/rescode.html).
+CAUSES: dict[str | int | None, OutageCause] = {
+    "57014": OutageCause.STATEMENT_TIMEOUT,  # query_canceled
+    "55P03": OutageCause.LOCK,  # lock_not_available
+    DEADLOCK: OutageCause.LOCK,
+    "25006": OutageCause.READ_ONLY,
+    "53100": OutageCause.FULL,  # disk_full
+    5: OutageCause.LOCK,  # SQLITE_BUSY
+    6: OutageCause.LOCK,  # SQLITE_LOCKED
+    8: OutageCause.READ_ONLY,
+    9: OutageCause.STATEMENT_TIMEOUT,  # SQLITE_INTERRUPT
+    13: OutageCause.FULL,
+    14: OutageCause.CONNECTION,  # SQLITE_CANTOPEN
+}
+CONNECTION_CLASSES = ("08", "57P", "53300")  # connection_exception, operator_intervention, too_many_connections
 ATTEMPTS = 5  # the first and up to four retries
 
 P = ParamSpec("P")
@@ -93,6 +109,17 @@ def is_outage(error: BaseException | None) -> bool:
     if isinstance(error, (OperationalError, InterfaceError)):
         return True
     return isinstance(error, Error) and _sqlstate(error) in TRANSIENT_SQLSTATES
+
+
+def outage_cause(error: BaseException | None) -> OutageCause:
+    """Return the cause of an outage."""
+    cause = getattr(error, "__cause__", None)  # the error of the driver
+    if (result := getattr(cause, "sqlite_errorcode", None)) is not None:
+        return CAUSES.get(result & 0xFF, OutageCause.OTHER)
+    state = getattr(cause, "sqlstate", None)
+    if state is None or state.startswith(CONNECTION_CLASSES):
+        return OutageCause.CONNECTION
+    return CAUSES.get(state, OutageCause.OTHER)
 
 
 def _sqlstate(error: Error) -> str | None:

@@ -7,6 +7,7 @@ earlier one.
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -97,6 +98,19 @@ def _last_and_stable() -> tuple[int, int]:
     """Return the position of the last change, and the position up to which no change can be added any more."""
     last, before_open = queries.fetch_one(LAST_CHANGE[connection.vendor])
     return last, last if before_open is None else min(last, before_open)
+
+
+def lag(now: datetime) -> float:
+    """Return the age in seconds of the oldest change that the feed cannot return yet, 0 if there is none.
+
+    A transaction that is open for a long time delays the changes that others have committed after its first one.
+    """
+    last, stable = _last_and_stable()
+    if last <= stable:
+        return 0.0
+    at = Change.objects.filter(history_id__gt=stable).order_by("history_id").values_list("history_date", flat=True)
+    oldest = at.first()
+    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
 
 def is_expired(cursor: Cursor, pruned_to: int) -> bool:

@@ -91,6 +91,7 @@ class AuditRetention(models.Model):
 
     years = models.PositiveSmallIntegerField()
     pruning_before = models.DateTimeField(null=True)  # set only in a transaction that removes records
+    last_prune_at = models.DateTimeField(null=True)  # the end of the last run of `prune` that succeeded
 
     class Meta:
         default_permissions = ()

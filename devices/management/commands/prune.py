@@ -45,3 +45,5 @@ class Command(BaseCommand):
         self.stdout.write(f"{prefix}{retention.prune_events(dry_run=dry_run)} audit log events {verb}.")
         if before:
             self.stdout.write(f"{prefix}{retention.prune_changes(before, dry_run=dry_run)} changes {verb}.")
+        if not dry_run:
+            retention.record_prune()

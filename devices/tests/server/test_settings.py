@@ -102,6 +102,8 @@ MALFORMED = {
     "ACCESS_LOG": ["", "x y", "2"],
     "OTEL_EXPORTER_OTLP_ENDPOINT": ["x y", "127.0.0.1:4318", "grpc://h:4317", "http://", "http://u:hunter2@h:port"],
     "TIME_ZONE": ["", "x y", "WIB", "asia/nowhere", "../etc/passwd", "/etc/localtime", "Asia", "UTC+7", "a\0b"],
+    "METRICS_PORT": ["", "x y", "-1", "65536", "8000"],
+    "METRICS_HOST": ["", "x y", "http://a.test", "127.0.0.1:9108", "::g"],
     "HOST": ["", "x y", "http://a.test", "a.test:80", "127.0.0.1:80", "[::1", "::g", "[::1]:80", "/run/socket"],
     "PORT": ["", "x y", "0", "70000", "-1", "80.5", "8000,8001"],
     "WEB_CONCURRENCY": ["", "x y", "0", "-1"],
