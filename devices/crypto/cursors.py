@@ -6,6 +6,7 @@ other hospitals had changes in between.
 """
 
 import base64
+import re
 import struct
 from functools import lru_cache
 from secrets import token_bytes
@@ -15,6 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 TEXT_LENGTH = 60  # base64 of 45 bytes, without padding: a tag of 16, numbers of 24, and 5 random bytes
+_FORM = re.compile(rf"[A-Za-z0-9_-]{{{TEXT_LENGTH}}}")
 _LAYOUT = struct.Struct(">QQQ5s")
 
 
@@ -51,10 +53,10 @@ def decode(text: str, key: bytes) -> Cursor:
         ValueError: the text does not have the form of a cursor.
         UnknownCursor: it has that form. It was changed, or encrypted with another key.
     """
-    if len(text) != TEXT_LENGTH:
-        raise ValueError("The text does not have the length of a cursor.")
+    if not _FORM.fullmatch(text):
+        raise ValueError("The text does not have the form of a cursor.")
     try:
-        packed = _cipher(key).decrypt(base64.b64decode(text, altchars=b"-_", validate=True), None)
+        packed = _cipher(key).decrypt(base64.urlsafe_b64decode(text), None)
     except InvalidTag as error:
         raise UnknownCursor from error
     position, pruned_to, scope, _random = _LAYOUT.unpack(packed)

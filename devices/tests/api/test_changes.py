@@ -151,7 +151,8 @@ def test_merging_hospitals_creates_the_devices_in_the_feed_of_the_target(
 def test_text_without_the_form_of_a_cursor_returns_400(api: Api) -> None:
     register(device_payload(1))
     cursor = api.get(PATH).json()["data"][0]["cursor"]
-    for text in [cursor[:-1], cursor + "A", cursor[:-1] + "é", cursor[:-1] + "*", "x", "é" * 60, "=" * 60, "1"]:
+    endings = ("", "AA", "é", "*", "=", "%2B")
+    for text in [*(cursor[:-1] + ending for ending in endings), "x", "é" * 60, "=" * 60, "1"]:
         response = api.get(f"{PATH}?since={text}")
         assert (response.status_code, errors(response)) == (400, [("since", "cursor")]), text
 

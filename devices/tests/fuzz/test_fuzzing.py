@@ -108,8 +108,11 @@ def test_cursor_parser() -> None:
         try:
             assert cursors.decode(text, key) == cursor
             assert text == written
-        except ValueError:
+        except cursors.UnknownCursor:
             assert text != written
+            assert re.fullmatch(patterns.CURSOR[1:-1], text)
+        except ValueError:
+            assert not re.fullmatch(patterns.CURSOR[1:-1], text)
 
     texts = st.text(max_size=60) | mutated_text([written], ["=", "==", "+", "/", "-", "_"])
     fuzz(check, texts, number, number, number, examples=300)

@@ -41,7 +41,7 @@ STATUSES_OF_VALID_REQUESTS = ["2xx", "3xx", "401", "403", "404", "409", "410", "
 # Errors that no schema of a single field can express: parameters that exclude each other, equal items, a cursor that is
 # not signed, a name that is registered, a hospital that is not the key's or is unknown, no hospital with a key of
 # several, a PATCH with only an empty hospital.
-CODES_BEYOND_THE_SCHEMA = {"mutually_exclusive", "duplicate", "cursor", "unique", "forbidden", "no_known_field"}
+CODES_BEYOND_THE_SCHEMA = {"mutually_exclusive", "duplicate", "unique", "forbidden", "no_known_field"}
 CODES_BEYOND_THE_SCHEMA |= {"unknown_hospital", "holder_required"}
 
 CONFIG = SchemathesisConfig.from_dict(

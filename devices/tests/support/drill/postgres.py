@@ -93,6 +93,7 @@ def postgres_server() -> Iterator[tuple[Postgres, Machine]]:
             if machine.registry:
                 machine.registry.stop()
             server.stop()
+            machine.run("gpgconf --kill all")
 
 
 def _configure(folder: Path, user: str) -> dict[str, str]:
