@@ -41,10 +41,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, throwaway_postgres() as server:
         for url in (server, f"sqlite:///{Path(folder, 'registry.sqlite3')}"):
             print(url.partition(":")[0], flush=True)
-            run(url, options.devices, options.rounds)
+            run(url, folder, options.devices, options.rounds)
 
 
-def run(url: str, devices: int, rounds: int) -> None:
+def run(url: str, folder: str, devices: int, rounds: int) -> None:
     """Fill the database, and measure in another process."""
     environment = {
         **os.environ,
@@ -53,6 +53,7 @@ def run(url: str, devices: int, rounds: int) -> None:
         "DATABASE_URL": url,
         "HTTPS": "0",
         "METRICS_PORT": str(free_port()),
+        "TMPDIR": folder,  # of the counts
         "DJANGO_SETTINGS_MODULE": "cexup.settings",
     }
     manage = [sys.executable, "manage.py"]

@@ -70,7 +70,7 @@ class Recorder:
         """
         slot = files.take_slot(place)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place)
-        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[misc, no-untyped-call]
+        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
         self.routes = methods_by_route()
         self.series: dict[tuple[str, str, int], Series] = {}
         self.running: set[object] = set()  # an object for each request
@@ -129,7 +129,7 @@ class Recorder:
         self.waiting_limit.set(settings.FEED_WAITERS)
         self.starts.inc()
         self._start_at_zero()
-        long_polling.report_waiting = self.waiting.set
+        long_polling.report_waiting = lambda number: self.waiting.set(number)
         worker.report_rejected = self.record_rejected
 
     def _start_at_zero(self) -> None:

@@ -54,7 +54,7 @@ class Metrics(Collector):
         memory = sum(resident_bytes(pid) for pid in running.values())
         yield GaugeMetricFamily("registry_workers_resident_memory_bytes", "Memory of all workers.", value=memory)
         info = {"version": __version__, "python": platform.python_version(), "database": connection.vendor}
-        build = GaugeMetricFamily("registry_build_info", "Version of the registry. The value is 1.", labels=info)
+        build = GaugeMetricFamily("registry_build_info", "Version of the registry. The value is 1.", labels=list(info))
         build.add_metric(list(info.values()), 1)
         yield build
         yield from self.database.collect()

@@ -81,8 +81,8 @@ class SignInLimitMiddleware:
         """Return 429 without the layout of the admin, which takes ten times as long: an attack causes many of these."""
         if isinstance(exception, HashingBusy):
             headers = {"Retry-After": str(HashingBusy.wait)}
-            page = HttpResponse(render_to_string("503_hashing.html"), status=503, headers=headers)
-            return with_cause(page, OutageCause.PASSWORDS)
+            response = HttpResponse(render_to_string("503_hashing.html"), status=503, headers=headers)
+            return with_cause(response, OutageCause.PASSWORDS)
         if not isinstance(exception, TooManyAttempts):
             return None
         denials.record_denial(request, Action.SIGN_IN_LIMITED)

@@ -5,10 +5,12 @@ import random
 import threading
 import time
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
 
 from devices import registry
 from devices.access.actor import SYSTEM
@@ -57,6 +59,7 @@ def test_late_commit_keeps_its_position_and_holds_back_later_changes() -> None:
             if connection.vendor == "postgresql":
                 assert second_committed.wait(20)
                 assert list(Device.objects.values_list("device_name", flat=True)) == ["Cuff 2"]
+                assert 60 < feed.lag(timezone.now() + timedelta(minutes=1)) < 120  # of the second change
             results.append(names(read_all()))
             is_read.set()
 

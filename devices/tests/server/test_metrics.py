@@ -1,5 +1,6 @@
 """The metrics: what a request counts, how many series there are, and what a scrape reads from the database."""
 
+import errno
 import itertools
 import os
 import re
@@ -208,7 +209,7 @@ def test_503_is_counted_by_cause(place: Path, api: Api, operator: Client, monkey
     with monkeypatch.context() as patch:
         patch.setattr(BaseDatabaseWrapper, "cursor", fail)
         for client, path in ((api, "/api/devices"), (operator, "/admin/"), (operator, "/readyz")):
-            assert client.get(path).status_code == 503  # type: ignore[attr-defined]
+            assert client.get(path).status_code == 503
     busy = SignInLimitMiddleware(lambda request: None).process_exception(None, HashingBusy())  # type: ignore[arg-type, return-value]
     own = recorder()
     assert own
@@ -338,11 +339,18 @@ def test_registry_without_metrics_does_not_import_the_library() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("fault", ["not private", "disk full"])
 def test_worker_serves_without_metrics_if_their_folder_cannot_be_used(
-    place: Path, api: Api, caplog: pytest.LogCaptureFixture
+    place: Path, api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    place.mkdir(mode=0o755)
+    if fault == "not private":
+        place.mkdir(mode=0o755)
+
+    def fail(*_args: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
     assert recorder() is None
     assert api.get("/api/devices").status_code == 200
     assert "There are no metrics of this worker." in caplog.text
-    assert list(place.iterdir()) == []
+    assert list(place.glob("*.db")) == []

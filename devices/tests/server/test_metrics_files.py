@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_folder_of_another_user_is_rejected(tmp_path: Path) -> None:
 def test_start_removes_old_counts_and_an_upgrade_keeps_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_port: str
 ) -> None:
-    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     port = int(unused_port)
     place = files.folder(port)
     files.begin("127.0.0.1", port, is_upgrade=False)
@@ -112,7 +113,7 @@ def test_start_removes_old_counts_and_an_upgrade_keeps_them(
 
 def test_port_of_another_registry_prevents_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise both would count in the same folder, and return their sum."""
-    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = other.getsockname()[1]
         message = f"METRICS_PORT: 127.0.0.1:{port} or {files.folder(port)} cannot be used (Address already in use)."

@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import runpy
+import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -177,6 +178,16 @@ def test_no_command_and_no_server_starts_with_a_malformed_setting(command: list[
     [sentence] = [line for line in result.stderr.splitlines() if not re.match(r"[0-9-]{10}T", line)]
     assert sentence.startswith(f"Invalid settings: {name}: ")
     assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_server_does_not_start_if_another_process_uses_the_port_of_the_metrics(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = run("-m", "gunicorn", "-c", "gunicorn.conf.py", METRICS_PORT=port, TMPDIR=str(tmp_path))
+    assert result.returncode == 1
+    [sentence] = [line for line in result.stderr.splitlines() if not re.match(r"[0-9-]{10}T", line)]
+    assert sentence.startswith(f"Invalid settings: METRICS_PORT: 127.0.0.1:{port} or {tmp_path}/registry-metrics-")
+    assert "Address already in use" in sentence
 
 
 @pytest.mark.parametrize(
