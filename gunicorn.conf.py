@@ -64,7 +64,10 @@ def on_starting(server: Arbiter) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """End long-polling requests when the worker shuts down."""
-    from devices.api import long_polling  # the import needs Django, which the worker has loaded
+    """End long-polling requests when the worker shuts down, and limit the wait for responses of PostgreSQL."""
+    from cexup.postgresql import base  # the imports need Django, which the worker has loaded
+    from devices.api import long_polling
 
     long_polling.is_shutting_down = lambda: not worker.alive
+    # Two seconds later than PostgreSQL itself ends a statement.
+    base.response_timeout = statement_timeout + 2 if statement_timeout else None

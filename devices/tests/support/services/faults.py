@@ -55,9 +55,9 @@ class Response(NamedTuple):
 class Registry:
     """A gunicorn with two workers, as in production, and its database."""
 
-    def __init__(self, database_url: str, log: Path, key: str = "") -> None:
+    def __init__(self, database_url: str, log: Path, key: str = "", **environment: str) -> None:
         """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
-        self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2"}
+        self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
         self.port, self.log = int(self.environment["PORT"]), log
         if not key:
             self.manage("migrate", "-v0")
@@ -167,9 +167,9 @@ def new_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(database_url: str, folder: Path, key: str = "") -> Iterator[Registry]:
+def served(database_url: str, folder: Path, key: str = "", **environment: str) -> Iterator[Registry]:
     """Serve the registry from this database."""
-    registry = Registry(database_url, folder / "log", key)
+    registry = Registry(database_url, folder / "log", key, **environment)
     registry.start()
     try:
         yield registry
