@@ -109,9 +109,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _last_server_first(conn_params: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters with the server of the last connection before the others.
+    """Return the parameters with the server of the last connection before the others, also with `load_balance_hosts`.
 
-    Otherwise each new connection would wait for `connect_timeout` while the first server does not respond.
+    Otherwise each new connection would wait for `connect_timeout` while a server before it does not respond.
     """
     hosts = str(conn_params.get("host", "")).split(",")
     ports = str(conn_params.get("port") or "5432").split(",")
@@ -119,4 +119,5 @@ def _last_server_first(conn_params: dict[str, Any]) -> dict[str, Any]:
     if len(servers) == 1 or last_server not in servers or "hostaddr" in conn_params:
         return conn_params
     servers.sort(key=lambda server: server != last_server)
-    return {**conn_params, "host": ",".join(host for host, _ in servers), "port": ",".join(port for _, port in servers)}
+    in_order = {"host": ",".join(host for host, _ in servers), "port": ",".join(port for _, port in servers)}
+    return {**conn_params, **in_order, "load_balance_hosts": "disable"}

@@ -156,8 +156,8 @@ def test_new_connection_tries_the_server_of_the_last_one_first(monkeypatch: pyte
         rejecting.start()
         port = connection.connection.info.port
         several = {"host": f"127.0.0.1,{params['host']}", "port": f"{lost.getsockname()[1]},{port}"}
-        for _ in range(3):
-            with connection.get_new_connection({**params, **several}) as found:
+        for balance in ("disable", "disable", *["random"] * 10):
+            with connection.get_new_connection({**params, **several, "load_balance_hosts": balance}) as found:
                 assert found.info.host == params["host"]
             rejecting.join(10)
             lost.setblocking(False)
