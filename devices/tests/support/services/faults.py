@@ -289,10 +289,43 @@ class Writers:
         assert "All counters match." in self.registry.manage("check_counts")
 
 
+class Readers:
+    """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
+
+    def __init__(self, registry: Registry, number: int = 4) -> None:
+        self.registry, self.ended = registry, threading.Event()
+        self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
+        self.threads = [threading.Thread(target=self._read) for _ in range(number)]
+
+    def __enter__(self) -> "Readers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def _read(self) -> None:
+        while not self.ended.is_set():
+            try:
+                response = self.registry.send("GET", "/api/devices?size=20")
+            except ConnectionRefusedError:
+                self.refused += 1
+                time.sleep(0.05)
+            except CONNECTION_ERRORS as error:
+                self.dropped.append(repr(error))
+            else:
+                self.succeeded += 1
+                if response.status != 200:
+                    self.dropped.append(response)
+
+
 def is_retryable(response: Response) -> bool:
-    """Return whether the response is an envelope for a temporary error, with Retry-After."""
+    """Return whether the response is an envelope for a temporary error, with the Retry-After of the registry or nginx."""
     codes = [error["code"] for error in response.body.get("errors", [])] if isinstance(response.body, dict) else []
-    return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") == "1"
+    return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") in ("1", "5")
 
 
 @contextmanager
