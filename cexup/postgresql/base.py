@@ -1,7 +1,7 @@
 """Django's PostgreSQL backend, for servers that stop responding or fail over to another one (decision 42).
 
 - A statement without a response ends after some time, and its connection is closed.
-- A commit is an error if its wait for a standby was cancelled.
+- A commit is an error if its wait for a standby was canceled.
 - A new connection tries the server of the last one first. While attempts hang, only one thread makes them.
 - The health check of a connection needs no query. This saves 5 % of the CPU time of a list.
 """
@@ -27,14 +27,14 @@ _attempt = threading.Lock()  # of the thread that tries to connect while _is_han
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that waits for at most `response_timeout`, and notices that a wait for a standby was cancelled."""
+    """A connection that waits for at most `response_timeout`, and notices that a wait for a standby was canceled."""
 
     must_be_replaced = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._cancelled: list[str] = []
-        self.add_notice_handler(_collector(self._cancelled))  # a method of this object would be a reference cycle
+        self._canceled: list[str] = []
+        self.add_notice_handler(_collector(self._canceled))  # a method of this object would be a reference cycle
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Run a generator of psycopg until the server has responded. All methods of psycopg call this.
@@ -52,15 +52,15 @@ class Connection(psycopg.Connection[Any]):
                 self.close()  # the response may still come
                 raise psycopg.OperationalError("The server did not respond in time.") from error
             raise
-        if self._cancelled:
-            text = "; ".join(self._cancelled)
-            self._cancelled.clear()
+        if self._canceled:
+            text = "; ".join(self._canceled)
+            self._canceled.clear()
             raise psycopg.OperationalError(text)
         return result
 
 
-def _collector(cancelled: list[str]) -> Any:
-    """Return a handler of notices that collects the text of a commit whose wait for a standby was cancelled.
+def _collector(canceled: list[str]) -> Any:
+    """Return a handler of notices that collects the text of a commit whose wait for a standby was canceled.
 
     PostgreSQL reports such a commit as successful, with a warning. The text can be translated, and the SQLSTATE is that
     of all warnings, so the handler compares the name of the function in src/backend/replication/syncrep.c.
@@ -68,7 +68,7 @@ def _collector(cancelled: list[str]) -> Any:
 
     def collect(notice: Diagnostic) -> None:
         if notice.source_function == "SyncRepWaitForLSN":
-            cancelled.append(f"{notice.message_primary}: {notice.message_detail}")
+            canceled.append(f"{notice.message_primary}: {notice.message_detail}")
 
     return collect
 

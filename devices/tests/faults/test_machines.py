@@ -33,7 +33,7 @@ class Machines:
     folder: Path  # of nginx
 
     def drain(self, machine: Registry) -> None:
-        """Take a machine out of the upstream, and wait for the requests that nginx has sent to it."""
+        """Remove a machine from the upstream, and wait for the requests that nginx has sent to it."""
         self._configure(f"127.0.0.1:{machine.port} max_conns=500;", f"127.0.0.1:{machine.port} down;")
 
     def add(self, machine: Registry) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -209,19 +209,30 @@ def post(registry: Registry, number: int, key: str) -> Request:
     return Request(registry, "POST", "/api/devices", device_payload(number), idempotency_key=key)
 
 
+def cancel(server: Cluster, backend: int) -> None:
+    server.run(f"SELECT pg_cancel_backend({backend})")
+
+
+def restart(server: Cluster, _backend: int) -> None:
+    server.kill()
+    server.start()
+
+
 @pytest.mark.usefixtures("standby_is_lost")
-def test_write_is_not_acknowledged_before_the_standby_has_it(server: Cluster, impatient: Registry) -> None:
+@pytest.mark.parametrize(("fault", "number"), [(cancel, 880_000), (restart, 880_001)])
+def test_write_is_not_acknowledged_before_the_standby_has_it(
+    server: Cluster, impatient: Registry, fault: Callable[[Cluster, int], None], number: int
+) -> None:
     key = uuid.uuid4().hex
-    first = post(impatient, 880_001, key)
+    first = post(impatient, number, key)
     [backend] = eventually(lambda: waiting_commits(server, 1.5))  # statement_timeout is over
     assert first.response is None
-    assert post(impatient, 880_001, key).end().status == 409
-    assert not is_listed(impatient, 880_001)
-    assert impatient.is_ready()  # reads do not wait
-    server.run(f"SELECT pg_cancel_backend({backend})")
+    assert post(impatient, number, key).end().status == 409
+    assert not is_listed(impatient, number)
+    fault(server, backend)
     assert is_retryable(first.end())
-    assert is_listed(impatient, 880_001)  # PostgreSQL has committed it here
-    second = post(impatient, 880_001, key)
+    assert is_listed(impatient, number)  # PostgreSQL has committed it here
+    second = post(impatient, number, key)
     eventually(lambda: waiting_commits(server))  # the stored response is not sent before the standby has it
     assert second.response is None
     set_standby(server, "")

@@ -323,7 +323,7 @@ class Readers:
 
 
 def is_retryable(response: Response) -> bool:
-    """Return whether the response is an envelope for a temporary error, with the Retry-After of the registry or nginx."""
+    """Return whether the response is an envelope for a temporary error, with the Retry-After of nginx or gunicorn."""
     codes = [error["code"] for error in response.body.get("errors", [])] if isinstance(response.body, dict) else []
     return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") in ("1", "5")
 
