@@ -74,11 +74,14 @@ with environment.errors_explained():
 
 
 def post_worker_init(worker: Worker) -> None:
-    """End long-polling requests when the worker shuts down, and serve the metrics."""
+    """Limit the wait for PostgreSQL, end long-polling requests when the worker shuts down, and serve the metrics."""
     from django.conf import settings  # these imports need Django, which the worker has loaded
 
+    from cexup.postgresql import base
     from devices.api import long_polling
 
+    # Two seconds later than PostgreSQL itself ends a statement.
+    base.response_timeout = statement_timeout + 2 if statement_timeout else None
     long_polling.is_shutting_down = lambda: not worker.alive
     if settings.METRICS_PORT:
         from cexup.metrics import server

@@ -19,6 +19,7 @@ from devices.api import deprecation, throttling
 from devices.api.exceptions import AddressNotAllowed
 from devices.crypto import keys
 from devices.db.compiled import CompiledQuery, Parameter
+from devices.db.transactions import may_be_lost
 from devices.models import ApiKey, Hospital
 from devices.values import networks
 
@@ -139,7 +140,8 @@ def touch_last_used(key: ApiKey) -> None:
     address = client_ip(request) if request else None
     stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_EVERY)
     try:
-        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at, last_used_ip_address=address)
+        with may_be_lost():
+            ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=at, last_used_ip_address=address)
         _paused_until = 0.0
     except DatabaseError:
         logger.warning("last_used_at of API key %s could not be written.", key.pk, exc_info=True)

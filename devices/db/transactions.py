@@ -101,6 +101,22 @@ def atomic_with_retry(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+@contextmanager
+def may_be_lost() -> Iterator[None]:
+    """Run the block in a transaction whose commit does not wait for a standby, so that a failover can lose it.
+
+    Without it, a read that updates a counter would wait for a standby that is lost. If a transaction is open already,
+    this does nothing: that transaction must not be lost. On SQLite there is no standby.
+    """
+    if connection.vendor != "postgresql" or connection.in_atomic_block:
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = local")
+        yield
+
+
 def is_outage(error: BaseException | None) -> bool:
     """Return whether the error means that the database was unreachable, full, read-only, locked or too slow.
 

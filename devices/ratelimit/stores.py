@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from devices.db.transactions import may_be_lost
 from devices.models import RateLimitCounter
 from devices.ratelimit.limiter import BATCH_DIVISOR, RateLimiter, Reservation, StoreUnavailable, Window, batch_size
 
@@ -87,7 +88,7 @@ class DatabaseStore:
     def reserve(self, name: str, window: Window, wanted: int = 1, share: int = BATCH_DIVISOR) -> Reservation:
         first = batch_size(window.limit, wanted, share)
         values = window._asdict() | {"name": name, "wanted": wanted, "share": share, "first": first}
-        with _short_lock_timeout(), connection.cursor() as cursor:
+        with _short_lock_timeout(), may_be_lost(), connection.cursor() as cursor:
             cursor.execute(self.SQL, values)
             reservation = cursor.fetchone()
             if self.clock() - self.cleared_at > CLEANUP_SECONDS:

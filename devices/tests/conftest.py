@@ -54,6 +54,7 @@ SLOW = (  # modules with tests that take more than five seconds
     "browser/test_printing.py",
     "faults/test_clock.py",
     "faults/test_disk.py",
+    "faults/test_machines.py",
     "faults/test_metrics.py",
     "faults/test_migration.py",
     "faults/test_postgres.py",

@@ -7,17 +7,21 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from django.db import connection
 
+from devices.tests.support.factories import device_payload
 from devices.tests.support.services.cluster import Cluster, cluster
-from devices.tests.support.services.faults import Registry, Writers, eventually, served, times
+from devices.tests.support.services.faults import Registry, Response, Writers, eventually, is_retryable, served, times
 from devices.tests.support.services.partition import Proxy
 
 pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server")
@@ -40,6 +44,14 @@ def server() -> Iterator[Cluster]:
 def registry(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with served(server.url + OPTIONS, tmp_path_factory.mktemp("faults")) as registry:
         yield registry
+
+
+@pytest.fixture(scope="module")
+def impatient(server: Cluster, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry whose statements end after a second, and after three if PostgreSQL does not respond."""
+    limits = {"DATABASE_STATEMENT_TIMEOUT": "1", "DATABASE_CONNECT_TIMEOUT": "2"}
+    with served(server.url, tmp_path_factory.mktemp("impatient"), registry.key, **limits) as impatient:
+        yield impatient
 
 
 def test_registry_recovers_from_a_killed_postgresql(server: Cluster, registry: Registry) -> None:
@@ -153,4 +165,135 @@ def test_read_only_database_is_read_and_accepts_writes_again(server: Cluster, re
                 other.execute("SELECT pg_reload_conf()")
             writers.seen.clear()
             writers.wait_for(5)
+    writers.check()
+
+
+class Request(threading.Thread):
+    """A request that is sent in another thread."""
+
+    def __init__(self, registry: Registry, method: str, path: str, body: object = None, **headers: str) -> None:
+        super().__init__()
+        self.registry, self.sent = registry, (method, path, body)
+        self.headers: Any = headers
+        self.response: Response | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.response = self.registry.send(*self.sent, **self.headers)
+
+    def end(self) -> Response:
+        self.join(60)
+        assert self.response, "there was no response"
+        return self.response
+
+
+@pytest.fixture
+def standby_is_lost(server: Cluster) -> Iterator[None]:
+    """Let commits wait for a standby that does not exist."""
+    set_standby(server, "missing")
+    yield
+    set_standby(server, "")
+
+
+def set_standby(server: Cluster, name: str) -> None:
+    server.run(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+    server.run("SELECT pg_reload_conf()")
+    eventually(lambda: server.run("SHOW synchronous_standby_names") == [(name,)])
+
+
+def waiting_commits(server: Cluster, seconds: float = 0) -> list[int]:
+    """Return the processes that have waited for the standby for this number of seconds."""
+    old = f"now() - state_change > interval '{seconds} s'"
+    return [int(str(pid)) for [pid] in server.run(f"SELECT pid {OTHERS} AND wait_event = 'SyncRep' AND {old}")]
+
+
+def post(registry: Registry, number: int, key: str) -> Request:
+    return Request(registry, "POST", "/api/devices", device_payload(number), idempotency_key=key)
+
+
+def cancel(server: Cluster, backend: int) -> None:
+    server.run(f"SELECT pg_cancel_backend({backend})")
+
+
+def restart(server: Cluster, _backend: int) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.mark.usefixtures("standby_is_lost")
+@pytest.mark.parametrize(("fault", "number"), [(cancel, 880_000), (restart, 880_001)])
+def test_write_is_not_acknowledged_before_the_standby_has_it(
+    server: Cluster, impatient: Registry, fault: Callable[[Cluster, int], None], number: int
+) -> None:
+    key = uuid.uuid4().hex
+    first = post(impatient, number, key)
+    [backend] = eventually(lambda: waiting_commits(server, 1.5))  # statement_timeout is over
+    assert first.response is None
+    assert post(impatient, number, key).end().status == 409
+    assert not is_listed(impatient, number)
+    fault(server, backend)
+    assert is_retryable(first.end())
+    assert is_listed(impatient, number)  # PostgreSQL has committed it here
+    second = post(impatient, number, key)
+    eventually(lambda: waiting_commits(server))  # the stored response is not sent before the standby has it
+    assert second.response is None
+    set_standby(server, "")
+    replayed = second.end()
+    assert (replayed.status, replayed.headers["idempotency-replayed"]) == (201, "true")
+
+
+@pytest.mark.usefixtures("standby_is_lost")
+def test_write_that_waits_too_long_for_the_standby_returns_503(server: Cluster, impatient: Registry) -> None:
+    key = uuid.uuid4().hex
+    assert is_retryable(post(impatient, 880_002, key).end())
+    assert len(waiting_commits(server)) == 1
+    assert post(impatient, 880_002, key).end().status == 409
+    set_standby(server, "")
+    eventually(lambda: not waiting_commits(server))
+    replayed = post(impatient, 880_002, key).end()
+    assert (replayed.status, replayed.headers["idempotency-replayed"]) == (201, "true")
+
+
+def test_reads_do_not_wait_for_the_standby(server: Cluster, impatient: Registry) -> None:
+    """A read writes when its key was last used, and leases permits of its rate. A failover may lose both."""
+    leases = "SELECT count(*) FROM devices_ratelimitcounter WHERE ends_at - began_at = 86400"
+    [[before]] = server.run(leases)
+    server.run("UPDATE devices_apikey SET last_used_at = NULL, rate = '100000/d'")
+    set_standby(server, "missing")
+    assert impatient.send("GET", "/api/devices").status == 200
+    assert waiting_commits(server) == []
+    set_standby(server, "")
+    assert server.run("SELECT count(*) FROM devices_apikey WHERE last_used_at IS NULL") == [(0,)]
+    assert server.run(leases) == [(int(str(before)) + 1,)]
+
+
+def test_change_without_a_difference_waits_for_the_standby_too(server: Cluster, impatient: Registry) -> None:
+    [device] = post(impatient, 880_003, uuid.uuid4().hex).end().body["data"]
+    set_standby(server, "missing")
+    same = Request(impatient, "PATCH", f"/api/device/{device['id']}", {"device_name": device["device_name"]})
+    eventually(lambda: waiting_commits(server))
+    assert same.response is None
+    set_standby(server, "")
+    assert same.end().status == 200
+
+
+def is_listed(registry: Registry, number: int) -> bool:
+    response = registry.send("GET", f"/api/devices?search=Cuff%20{number}")
+    assert response.status == 200, response
+    return bool(response.body["data"])
+
+
+def test_frozen_postgresql_returns_503_until_it_continues(server: Cluster, impatient: Registry) -> None:
+    with Writers(impatient) as writers:
+        writers.wait_for(5)
+        server.signal(signal.SIGSTOP)
+        try:
+            requests = [Request(impatient, "GET", "/api/devices") for _ in range(12)]
+            assert all(is_retryable(request.end()) for request in requests)
+            assert impatient.send("GET", "/healthz").status == 200
+            assert impatient.send("GET", "/readyz").status == 503
+        finally:
+            server.signal(signal.SIGCONT)
+        writers.wait_for(5)
+        eventually(impatient.is_ready)
     writers.check()

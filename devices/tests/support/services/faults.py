@@ -55,9 +55,9 @@ class Response(NamedTuple):
 class Registry:
     """A gunicorn with two workers, as in production, and its database."""
 
-    def __init__(self, database_url: str, log: Path, key: str = "") -> None:
+    def __init__(self, database_url: str, log: Path, key: str = "", **environment: str) -> None:
         """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
-        self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2"}
+        self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
         self.port, self.log = int(self.environment["PORT"]), log
         if not key:
             self.manage("migrate", "-v0")
@@ -167,9 +167,9 @@ def new_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(database_url: str, folder: Path, key: str = "") -> Iterator[Registry]:
+def served(database_url: str, folder: Path, key: str = "", **environment: str) -> Iterator[Registry]:
     """Serve the registry from this database."""
-    registry = Registry(database_url, folder / "log", key)
+    registry = Registry(database_url, folder / "log", key, **environment)
     registry.start()
     try:
         yield registry
@@ -289,10 +289,43 @@ class Writers:
         assert "All counters match." in self.registry.manage("check_counts")
 
 
+class Readers:
+    """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
+
+    def __init__(self, registry: Registry, number: int = 4) -> None:
+        self.registry, self.ended = registry, threading.Event()
+        self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
+        self.threads = [threading.Thread(target=self._read) for _ in range(number)]
+
+    def __enter__(self) -> "Readers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def _read(self) -> None:
+        while not self.ended.is_set():
+            try:
+                response = self.registry.send("GET", "/api/devices?size=20")
+            except ConnectionRefusedError:
+                self.refused += 1
+                time.sleep(0.05)
+            except CONNECTION_ERRORS as error:
+                self.dropped.append(repr(error))
+            else:
+                self.succeeded += 1
+                if response.status != 200:
+                    self.dropped.append(response)
+
+
 def is_retryable(response: Response) -> bool:
-    """Return whether the response is an envelope for a temporary error, with Retry-After."""
+    """Return whether the response is an envelope for a temporary error, with the Retry-After of nginx or gunicorn."""
     codes = [error["code"] for error in response.body.get("errors", [])] if isinstance(response.body, dict) else []
-    return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") == "1"
+    return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") in ("1", "5")
 
 
 @contextmanager

@@ -1,0 +1,96 @@
+"""Two application machines behind nginx: one is replaced, or fails, while clients read and write."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from devices.tests.support.services.faults import (
+    Readers,
+    Registry,
+    Writers,
+    eventually,
+    have_ended,
+    new_database,
+    served,
+    times,
+)
+from devices.tests.support.services.nginx import NGINX, nginx
+from devices.tests.support.services.server import children
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+
+
+@dataclass
+class Machines:
+    """Two registries with one database, and an nginx in front of them."""
+
+    machines: list[Registry]
+    clients: Registry  # sends its requests to nginx
+    folder: Path  # of nginx
+
+    def drain(self, machine: Registry) -> None:
+        """Remove a machine from the upstream, and wait for the requests that nginx has sent to it."""
+        self._configure(f"127.0.0.1:{machine.port} max_conns=500;", f"127.0.0.1:{machine.port} down;")
+
+    def add(self, machine: Registry) -> None:
+        self._configure(f"127.0.0.1:{machine.port} down;", f"127.0.0.1:{machine.port} max_conns=500;")
+
+    def _configure(self, old: str, new: str) -> None:
+        path, master = self.folder / "registry" / "nginx.conf", int((self.folder / "pid").read_text())
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        before = children(master)
+        os.kill(master, signal.SIGHUP)
+        eventually(lambda: have_ended(before))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    folder = tmp_path_factory.mktemp("machines")
+    proxy = tmp_path_factory.mktemp("nginx")
+    with (
+        new_database(folder) as url,
+        served(url, folder) as first,
+        served(url, folder, first.key) as second,
+        nginx(proxy, first.port, places=f"max_conns=500; server 127.0.0.1:{second.port} max_conns=500") as ports,
+    ):
+        clients = Registry(url, folder / "log", first.key)
+        clients.port = ports.plain
+        yield Machines([first, second], clients, proxy)
+
+
+def test_machines_are_replaced_without_a_failed_request(cluster: Machines) -> None:
+    with Writers(cluster.clients) as writers, Readers(cluster.clients) as readers:
+        for _ in range(times(5, 1)):
+            for machine in cluster.machines[: times(2, 1)]:
+                writers.wait_for(5)
+                cluster.drain(machine)
+                machine.stop()
+                writers.wait_for(5)
+                machine.start()
+                cluster.add(machine)
+        writers.wait_for(5)
+    writers.check()
+    assert writers.seen == {}
+    assert (readers.dropped, readers.refused) == ([], 0)
+
+
+def test_killed_machine_fails_no_read_and_loses_no_write(cluster: Machines) -> None:
+    with Writers(cluster.clients) as writers, Readers(cluster.clients) as readers:
+        for _ in range(times(5, 1)):
+            for machine in cluster.machines[: times(2, 1)]:
+                writers.wait_for(5)
+                assert machine.process
+                for pid in (machine.pid, *machine.workers()):
+                    os.kill(pid, signal.SIGKILL)
+                machine.process.wait(30)
+                writers.wait_for(5)
+                machine.start()
+    writers.check()
+    assert set(writers.seen) <= {"503", "409"}  # writes that were in progress; 409: the first attempt still runs
+    assert (readers.dropped, readers.refused) == ([], 0)
