@@ -59,7 +59,6 @@ def log(request: pytest.FixtureRequest, migrated: tuple[Path, str], tmp_path_fac
         source.backup(target)
     environment = served_from(f"sqlite:///{copy}") | {"LOG_LEVEL": "DEBUG", "DEBUG": "0"}
     environment |= {"LOG_FORMAT": request.param, "ACCESS_LOG": "1"}
-    environment["PYTHONWARNINGS"] = "ignore"  # Python prints warnings itself, not as records
     options = ("--log-level", "info", "--access-logfile", "/dev/stderr")
     with (folder / "log").open("a") as stream, serving(environment, "127.0.0.1", stream, *options) as port:
         statuses = send(f"http://127.0.0.1:{port}", key)
