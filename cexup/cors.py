@@ -9,6 +9,7 @@ ALLOW_HEADERS = [
     "idempotency-key",
     "if-match",
     "if-none-match",
+    "traceparent",
     "x-api-key",
     "x-request-id",
 ]

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.conf import settings
@@ -40,7 +41,6 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"
 STATEMENT_LENGTH = 2_000  # characters
 LITERAL = re.compile(r"'(?:[^']|'')*+(?:'|\Z)")  # also one that the limit has cut
 SHUTDOWN_SECONDS = 5.0  # how long the end of a worker may wait for the collector
-NOT_RECORDED = {"record_exception": False, "set_status_on_exception": False}  # their messages may have a database row
 
 
 def exporter() -> SpanExporter:
@@ -85,17 +85,26 @@ class TracingMiddleware:
         if request.path_info in HEALTH_CHECKS:
             return self.get_response(request)
         method = request.method if request.method in METHODS else "HTTP"
-        with self.tracer.start_as_current_span(str(method), _caller(request), SpanKind.SERVER, **NOT_RECORDED) as span:
+        with self._span(str(method), SpanKind.SERVER, _caller(request)) as span:
             ids = span.get_span_context()
-            request.trace = request_context.Trace(  # type: ignore[attr-defined]
-                f"{ids.trace_id:032x}", f"{ids.span_id:016x}", ids.trace_flags.sampled
-            )
+            if ids.is_valid:  # not with OTEL_SDK_DISABLED
+                request.trace = request_context.Trace(  # type: ignore[attr-defined]
+                    f"{ids.trace_id:032x}", f"{ids.span_id:016x}", ids.trace_flags.sampled
+                )
             if not span.is_recording():
                 return self.get_response(request)
             with connection.execute_wrapper(self.query):
                 response = self.get_response(request)
             _describe(span, str(method), request, response.status_code)
         return response
+
+    def _span(
+        self, name: str, kind: SpanKind, context: Context | None = None, attributes: dict[str, str] | None = None
+    ) -> AbstractContextManager[Span]:
+        """Return a span that does not record exceptions: their messages may have a row of the database."""
+        return self.tracer.start_as_current_span(
+            name, context, kind, attributes, record_exception=False, set_status_on_exception=False
+        )
 
     def query(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         """Run a statement in a span. This is a wrapper as `connection.execute_wrapper` takes it."""
@@ -107,7 +116,7 @@ class TracingMiddleware:
             "db.operation.name": operation,
             "db.query.text": text,
         }
-        with self.tracer.start_as_current_span(operation, None, SpanKind.CLIENT, attributes, **NOT_RECORDED) as span:
+        with self._span(operation, SpanKind.CLIENT, attributes=attributes) as span:
             try:
                 return execute(sql, params, many, context)
             except Exception as error:

@@ -1,6 +1,7 @@
 """The WSGI application for gunicorn: `gunicorn cexup.wsgi`."""
 
 import io
+import logging
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cexup.settings")
 
+logging.captureWarnings(True)  # else Python prints them, and not as records
 django = get_wsgi_application()
 
 

@@ -19,6 +19,7 @@ from cexup import logs, request_context
 from cexup.access_log import AccessLogMiddleware
 from cexup.logs import FORMATTERS, JSON_LENGTH
 from devices import registry
+from devices.access import client_ip
 from devices.audit.audit_log import Action
 from devices.models import AuditEvent, Device, Hospital, StaffUser
 from devices.tests.support.client import Api, issue
@@ -102,6 +103,18 @@ def test_address_is_that_of_the_client(stream: io.StringIO, settings: Any) -> No
     settings.TRUSTED_PROXIES = 1
     Api(None, x_forwarded_for="198.51.100.1, 203.0.113.7").get("/api/devices")
     assert records(stream, LOGGER)[0]["ip_address"] == "203.0.113.7"
+
+
+def test_warning_about_a_missing_address_does_not_disturb_the_record(
+    stream: io.StringIO, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is read while a record is written, and reading it may write another record."""
+    settings.TRUSTED_PROXIES = 2
+    monkeypatch.setattr(client_ip, "_warned_at", -client_ip.WARN_EVERY)
+    Api(None, x_forwarded_for="x, y").get("/api/docs")
+    warning, response = records(stream)
+    assert warning["message"].startswith("X-Forwarded-For has no client address")
+    assert "ip_address" not in response
 
 
 def test_user_of_the_admin_is_named(stream: io.StringIO, ratna: Client) -> None:
@@ -202,7 +215,7 @@ def test_history_and_audit_log_have_the_id_of_the_request(stream: io.StringIO, a
     assert api.post("/api/devices", [device_payload(1)], x_request_id="r-7").status_code == 201
     assert Api("x" * 20, x_request_id="r-8").get("/api/devices").status_code == 401
     assert [record["request_id"] for record in records(stream, LOGGER)] == ["r-7", "r-8"]
-    assert Device.history.get().history_request_id == "r-7"  # type: ignore[attr-defined]
+    assert Device.history.get().history_request_id == "r-7"
     assert AuditEvent.objects.get(action=Action.DENIED).request_id == "r-8"
 
 

@@ -12,7 +12,15 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings as django_settings
-from django.db import Error, InternalError, NotSupportedError, OperationalError, ProgrammingError, connection
+from django.db import (
+    Error,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 from django.test import Client
@@ -193,8 +201,8 @@ def test_application_uses_the_filter() -> None:
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server")
 def test_statement_timeout_of_postgresql_is_one_line(stream: io.StringIO) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = '10ms'")
-        with pytest.raises(OperationalError) as raised:
+        cursor.execute("SET LOCAL statement_timeout = '50ms'")
+        with pytest.raises(OperationalError) as raised, transaction.atomic():
             cursor.execute("SELECT pg_sleep(5), %s", ["hunter2"])
     logging.getLogger("devices").error("It failed", exc_info=raised.value)
     [line] = stream.getvalue().splitlines()

@@ -13,8 +13,10 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.views.debug import get_exception_reporter_class
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cexup.logs import FORMATTERS, redacted
+from cexup.logs import FORMATTERS, MAY_BE_SECRET, SECRETS, redacted
 from devices import registry
 from devices.access.actor import SYSTEM, Actor
 from devices.accounts import api_keys, two_factor, users
@@ -132,6 +134,19 @@ def test_sign_in_forms_are_not_logged(log: Lines, client: Client, operator: Clie
 )
 def test_redaction_removes_only_secrets(text: str, redacted_text: str) -> None:
     assert redacted(text) == redacted_text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["cxp_", "CXT_", "abcdefgh_1", "/set-password/", "://", ":", "@", "%40", "a.b", " ", "?", "key="]
+        )
+        | st.sampled_from(["Token=", "=", "x-api-key", "\n", "DETAIL", "CONTEXT:", "x", "/", ".", "ä"])
+    ).map("".join)
+)
+def test_text_without_a_mark_of_a_secret_matches_no_pattern(text: str) -> None:
+    if not MAY_BE_SECRET.search(text):
+        assert not any(pattern.search(text) for pattern, _replacement in SECRETS)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +39,30 @@ class Log(NamedTuple):
     format: str
     lines: list[str]
     secrets: list[str]
+    spans: bytes  # that the workers sent to the collector
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of an OpenTelemetry collector, and the paths and bodies of the requests that it has received."""
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.path.encode() + self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", received
+        finally:
+            server.shutdown()
+            thread.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +77,13 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="module", params=FORMATTERS)
-def log(request: pytest.FixtureRequest, migrated: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Log:
-    """The log of a server with LOG_LEVEL=DEBUG and both access logs, for failing requests."""
+def log(
+    request: pytest.FixtureRequest,
+    migrated: tuple[Path, str],
+    collector: tuple[str, list[bytes]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Log:
+    """The log of a server with LOG_LEVEL=DEBUG, both access logs and traces, for failing requests."""
     folder = tmp_path_factory.mktemp("log")
     database, key = migrated[0], migrated[1]
     copy = folder / "registry.sqlite3"
@@ -59,7 +91,7 @@ def log(request: pytest.FixtureRequest, migrated: tuple[Path, str], tmp_path_fac
         source.backup(target)
     environment = served_from(f"sqlite:///{copy}") | {"LOG_LEVEL": "DEBUG", "DEBUG": "0"}
     environment |= {"LOG_FORMAT": request.param, "ACCESS_LOG": "1"}
-    environment["PYTHONWARNINGS"] = "ignore"  # Python prints warnings itself, not as records
+    environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector[0], "OTEL_BSP_SCHEDULE_DELAY": "600000"}
     options = ("--log-level", "info", "--access-logfile", "/dev/stderr")
     with (folder / "log").open("a") as stream, serving(environment, "127.0.0.1", stream, *options) as port:
         statuses = send(f"http://127.0.0.1:{port}", key)
@@ -71,7 +103,8 @@ def log(request: pytest.FixtureRequest, migrated: tuple[Path, str], tmp_path_fac
         assert ask(f"http://127.0.0.1:{port}/api/devices", {"x-api-key": key}) == 503
     assert statuses[3:5] in ([200, 404], [500, 500])  # pages, or errors if the static files are not collected
     assert statuses[:3] == [400, 401, 400]
-    return Log(request.param, (folder / "log").read_text().splitlines(), [key, LEGACY, TOKEN, EMAIL, "hunter2"])
+    secrets = [key, LEGACY, TOKEN, EMAIL, "hunter2"]
+    return Log(request.param, (folder / "log").read_text().splitlines(), secrets, b"".join(collector[1]))
 
 
 def send(address: str, key: str) -> list[int]:
@@ -114,6 +147,14 @@ def test_server_log_has_no_secrets(log: Log) -> None:
     for secret in log.secrets:
         assert secret not in text, secret
         assert secret not in "\n".join(log.lines), secret
+
+
+def test_worker_sends_its_last_spans_when_it_ends(log: Log) -> None:
+    """Each worker has an exporter, which starts after the fork. It would wait for 10 minutes until it sends spans."""
+    assert log.spans.startswith(b"/v1/traces")
+    assert b"GET api/devices" in log.spans
+    for secret in log.secrets:
+        assert secret.encode() not in log.spans
 
 
 def test_server_log_lines_are_records_in_utc_or_tracebacks(log: Log) -> None:

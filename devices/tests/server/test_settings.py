@@ -227,7 +227,7 @@ def test_traces_without_their_packages_are_refused_in_one_sentence(monkeypatch: 
     assert settings_with(OTEL_EXPORTER_OTLP_ENDPOINT="")["MIDDLEWARE"] == settings.MIDDLEWARE
     traced = settings_with(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")["MIDDLEWARE"]
     assert traced == ["cexup.tracing.TracingMiddleware", *settings.MIDDLEWARE]
-    monkeypatch.setattr(environment.metadata, "version", missing)
+    monkeypatch.setattr(metadata, "version", missing)
     with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_ENDPOINT") as failed:
         settings_with(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
     assert environment.explain(failed.value) == (

@@ -1,5 +1,7 @@
 """Traces with OpenTelemetry: spans of requests and statements, without secrets, and without an effect on requests."""
 
+import atexit
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -67,7 +69,7 @@ def spans(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
     ]
     yield spans
     for provider in spans.providers:
-        tracing.atexit.unregister(tracing.finish)
+        atexit.unregister(tracing.finish)
         provider.shutdown()
 
 
@@ -206,6 +208,17 @@ def test_log_records_have_the_ids_of_the_span(spans: Spans, monkeypatch: pytest.
     assert (failed.attributes or {})["error.type"] == "500"
 
 
+def test_disabled_sdk_leaves_the_trace_of_the_caller_in_the_log(
+    spans: Spans, monkeypatch: pytest.MonkeyPatch, api: Api
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    with captured("json") as stream:
+        assert api.get("/api/key").status_code == 200
+        assert api.get("/api/key", traceparent=f"00-{TRACE}-{SPAN}-01").status_code == 200
+    assert spans.read() == []
+    assert [record.get("trace_id") for record in records(stream)] == [None, TRACE]
+
+
 def test_health_checks_have_no_span(spans: Spans, client: Client) -> None:
     for path in ("/healthz", "/readyz", "/healthz/", "/readyz/"):
         assert client.get(path, headers={"host": "10.0.0.1"}).status_code == 200
@@ -250,7 +263,7 @@ def test_collector_that_does_not_respond_delays_no_request(
             assert api.get("/api/key").status_code == 200
         tracing.finish(providers[0])
     assert "Queue full, dropping Span." in stream.getvalue()
-    tracing.atexit.unregister(tracing.finish)
+    atexit.unregister(tracing.finish)
 
 
 def test_end_of_a_worker_waits_only_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +275,7 @@ def test_end_of_a_worker_waits_only_a_limited_time(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(tracing, "SHUTDOWN_SECONDS", 0.05)
     provider = tracing.start(Endless())
-    tracing.atexit.unregister(tracing.finish)
+    atexit.unregister(tracing.finish)
     tracing.finish(provider)  # it returns before the exporter does
     assert not ended.is_set()
     ended.set()
@@ -274,8 +287,8 @@ def test_exporter_reads_the_standard_variables_of_the_settings_file(tmp_path: An
     monkeypatch.setenv("ENV_FILE", str(file))
     monkeypatch.setenv("OTEL_X", "from the process")
     monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
-    monkeypatch.setattr(tracing.os, "environ", dict(tracing.os.environ))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     environment.export(tmp_path / ".env", "OTEL_")
-    assert tracing.os.environ["OTEL_SERVICE_NAME"] == "ward"
-    assert tracing.os.environ["OTEL_X"] == "from the process"
-    assert tracing.os.environ.get("SECRET_KEY") != "hunter2"
+    assert os.environ["OTEL_SERVICE_NAME"] == "ward"
+    assert os.environ["OTEL_X"] == "from the process"
+    assert os.environ.get("SECRET_KEY") != "hunter2"
