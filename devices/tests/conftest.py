@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 
 
 MARKERS = ("browser", "cluster", "drill", "faults", "fuzz", "image")  # folders whose tests have the marker of that name
-WITHOUT_DATABASE = ("crypto", "fuzz", "imports", "project", "values")  # folders with tests that use no database
+WITHOUT_DATABASE = (
+    "cluster",
+    "crypto",
+    "fuzz",
+    "imports",
+    "project",
+    "values",
+)  # folders with tests that use no database
 WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same databases in each run
     "db/test_moving_databases.py",
     "server/test_behind_nginx.py",
