@@ -58,6 +58,8 @@ SLOW = (  # modules with tests that take more than five seconds
     "browser/test_guide.py",
     "browser/test_pages.py",
     "browser/test_printing.py",
+    "cluster/test_applications.py",
+    "cluster/test_databases.py",
     "faults/test_clock.py",
     "faults/test_disk.py",
     "faults/test_migration.py",

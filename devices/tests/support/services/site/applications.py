@@ -110,8 +110,7 @@ class Entrance(Client):
 
 def create_database(databases: Databases, application: Application) -> None:
     """Create the database, its roles and tables, as docs/operations/install.md says."""
-    leader = databases.leader()
-    assert leader
+    leader = databases.must_lead()
     leader.psql("postgres", "-c", "CREATE DATABASE registry ENCODING UTF8 TEMPLATE template0 LOCALE 'C.UTF-8'")
     leader.psql("registry", "-f", "-", stdin=ROLES.read_text())
     for role in ("APP", "OWNER"):

@@ -77,7 +77,7 @@ class Node:
             "/etc/patroni": str(self.folder),
             "/var/lib/postgresql/15/registry": str(self.folder / "data"),
             "/usr/lib/postgresql/15/bin": str(binaries),
-            "unix_socket_directories: /run/postgresql": f"unix_socket_directories: {self.folder}",
+            "/run/postgresql": str(self.folder),
             "mode: automatic": "mode: off",  # a watchdog would restart this machine
         }
         self.configuration.write_text(adapted("patroni.yml", replacements))
@@ -171,6 +171,7 @@ class Databases:
 
     def __init__(self, network: Network, folder: Path) -> None:
         self.network, self.folder = network, folder
+        self.standby_role = "quorum_standby"
         self.authority = folder / "authority"
         self.authority.mkdir()
         create_authority(self.authority)
@@ -203,6 +204,12 @@ class Databases:
                 return found
         return []
 
+    def must_lead(self) -> Node:
+        """Return the node that accepts writes."""
+        leader = eventually(self.leader)
+        assert isinstance(leader, Node)
+        return leader
+
     def leader(self) -> Node | None:
         """Return the node that accepts writes, or None."""
         for node in self.nodes:
@@ -215,20 +222,23 @@ class Databases:
                 continue
         return None
 
-    def standbys(self) -> list[Node]:
-        leader = self.leader()
-        return [node for node in self.nodes if node is not leader]
+    def others(self, node: Node) -> list[Node]:
+        return [other for other in self.nodes if other is not node]
 
     def is_complete(self) -> bool:
         states = sorted((member["role"], member["state"]) for member in self.members())
-        names = [("leader", "running"), *[(self.standby_role, "streaming")] * 2]
-        return states == names and all(member.get("lag", 0) == 0 for member in self.members() if "lag" in member)
-
-    standby_role = "quorum_standby"
+        return states == [("leader", "running"), *[(self.standby_role, "streaming")] * 2]
 
     def wait_until_complete(self) -> None:
         """Wait until there is a leader, and both standbys replicate and can replace it."""
         eventually(self.is_complete)
+
+    def configure(self, **options: str) -> None:
+        """Change the configuration of the cluster, and wait until the leader uses it."""
+        words = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+        self.must_lead().control("edit-config", "--force", "--quiet", *words)
+        self.standby_role = "replica" if options.get("synchronous_mode") == "off" else "quorum_standby"
+        self.wait_until_complete()
 
     def restore(self) -> None:
         """End the fault on all machines, and wait until the cluster is complete again."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from devices.tests.support.services.faults import CONNECTION_ERRORS, Client, Writers, eventually, is_retryable
 from devices.tests.support.services.server import ROOT
+from devices.tests.support.services.site.databases import Databases
 
 RETRY_AFTER = ("1", "5")  # of the registry and of nginx
 FULL = os.environ.get("CLUSTER") == "full"
@@ -98,7 +99,7 @@ class Follower:
 
 @dataclass
 class Report:
-    """What the clients saw of one fault."""
+    """The effects of one fault that clients saw."""
 
     fault: str
     seconds_without_writes: float = 0.0
@@ -160,12 +161,17 @@ class Load:
             self.follower.stop()
 
     def inject(self, fault: Callable[[], Any], more: int = 30) -> None:
-        """Inject the fault, and wait until requests are acknowledged again."""
-        self.begun = time.monotonic()
+        """Inject the fault, and wait until this number of requests is acknowledged after it."""
+        self.begun = self.begun or time.monotonic()
         fault()
         end = time.monotonic()
         eventually(lambda: len([moment for moment in self.writers.acknowledged[-more:] if moment > end]) == more)
         self.recovered = time.monotonic()
+
+    def switch_over(self, databases: Databases) -> None:
+        """Change the leader on purpose, as an operator does."""
+        leader = databases.must_lead()
+        self.inject(lambda: leader.control("switchover", "--force"))
 
     def evaluate(self) -> Report:
         """Compare the acknowledged writes with the registry. The clients have ended, and the site is restored."""

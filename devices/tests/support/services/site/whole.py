@@ -38,7 +38,7 @@ def missing() -> str:
     if absent:
         return f"the tests of the cluster need: apt-get install {' '.join(absent)}"
     if not (PATRONI / "bin" / "patroni").exists():
-        return "the tests of the cluster need Patroni: make .venv-cluster"
+        return "the tests of the cluster need Patroni: make test-cluster installs it"
     if os.geteuid() != 0:
         return "only root can create network namespaces"
     probe = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, check=False)
@@ -104,8 +104,10 @@ class Site:
         folder.mkdir()
         load = Load(fault, self.entrance, self.reader, self.stable, folder)
         with load.running():
-            yield load
-            self.restore()
+            try:
+                yield load
+            finally:
+                self.restore()
         print(load.evaluate())  # noqa: T201
 
     def end(self) -> None:
