@@ -23,12 +23,13 @@ def test_lost_machine_of_a_registry_loses_no_write(site: Site) -> None:
         site.network.unplug(application.machine)
         load.inject(application.kill, more=100)
     load.report.check()
-    assert set(load.report.failed) <= {"503"}
+    # 409 `still_running`: PostgreSQL has not yet noticed that the machine is lost, and ends its transactions later.
+    assert set(load.report.failed) <= {"503", "409"}
 
 
 def test_rolling_upgrade_fails_no_request(site: Site) -> None:
     with site.load("rolling upgrade of both registries") as load:
-        load.inject(lambda: [application.restart() for application in site.applications], more=100)
+        load.inject(lambda: [application.reload() for application in site.applications], more=100)
     load.report.check()
     assert load.report.failed == {}
 

@@ -96,6 +96,35 @@ def test_planned_switchover_loses_no_write(site: Site) -> None:
 
 
 @only_full
+def test_rolling_restart_of_postgresql_loses_no_write(site: Site) -> None:
+    """As for a minor version: each standby, then a switchover, then the former leader."""
+
+    def restart() -> None:
+        databases = site.databases
+        former = databases.must_lead()
+        for node in databases.others(former):
+            former.control("restart", "registry", node.machine.name, "--force")
+            databases.wait_until_complete()
+        former.control("switchover", "--force")
+        databases.wait_until_complete()
+        former.control("restart", "registry", former.machine.name, "--force")
+
+    with site.load("rolling restart of PostgreSQL") as load:
+        load.inject(restart)
+    load.report.check()
+
+
+@only_full
+def test_replaced_database_machine_loses_no_write(site: Site) -> None:
+    """A standby loses its disk. An empty machine takes its place in etcd, and copies the database."""
+    with site.load("database machine replaced") as load:
+        node = site.databases.others(site.databases.must_lead())[0]
+        load.inject(node.destroy, more=50)
+        load.inject(lambda: site.databases.replace(node), more=50)
+    load.report.check()
+
+
+@only_full
 def test_asynchronous_replication_loses_writes_and_the_report_shows_it(site: Site) -> None:
     """The other tests could not fail if this one did: a separated leader acknowledges what only it has."""
     databases = site.databases

@@ -6,10 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
+from functools import partial
 from pathlib import Path
 
-from devices.tests.support.services.faults import Client, eventually
-from devices.tests.support.services.server import ROOT, with_inherited_socket
+from devices.tests.support.services.faults import Client, eventually, have_ended
+from devices.tests.support.services.server import ROOT, children, with_inherited_socket
 from devices.tests.support.services.site.databases import PASSWORDS, Databases, adapted, variables
 from devices.tests.support.services.site.machines import Machine
 
@@ -54,10 +55,12 @@ class Application(Client):
         self.process.terminate()
         assert self.process.wait(60) == 0
 
-    def restart(self) -> None:
-        """As `systemctl restart registry`, for a new version."""
-        self.stop()
-        self.start()
+    def reload(self) -> None:
+        """As `systemctl reload registry`, for a new version: new workers take over."""
+        assert self.process
+        before = children(self.process.pid)
+        self.process.send_signal(signal.SIGHUP)
+        eventually(partial(have_ended, before))
 
     def kill(self) -> None:
         """End all processes and close the port, as a failure of the machine does."""

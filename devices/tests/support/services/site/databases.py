@@ -125,6 +125,24 @@ class Node:
                 os.kill(number, signal.SIGQUIT)
                 eventually(lambda: number not in self.machine.pids(), 30)
 
+    def destroy(self) -> None:
+        """Kill all processes and delete all data, as the loss of the machine does."""
+        self.machine.kill()
+        for name in ("data", "etcd"):
+            shutil.rmtree(self.folder / name)
+
+    def etcdctl(self, *arguments: str) -> str:
+        """Run etcdctl with this machine's member. Return what it prints."""
+        files = [f"--cacert={self.folder}/ca.pem", f"--cert={self.folder}/node.pem", f"--key={self.folder}/node.key"]
+        endpoint = f"--endpoints=https://{self.machine.address}:2379"
+        environment = {"PATH": os.environ["PATH"], "ETCDCTL_API": "3"}
+        with self.machine.entered():
+            done = subprocess.run(
+                ["etcdctl", endpoint, *files, *arguments], env=environment, capture_output=True, text=True, check=False
+            )
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout
+
     def control(self, *arguments: str) -> str:
         """Run patronictl on this machine. Return what it prints."""
         command = [*self.run_as_user, "-c", PATRONICTL, "-c", str(self.configuration), *arguments]
@@ -239,6 +257,15 @@ class Databases:
         self.must_lead().control("edit-config", "--force", "--quiet", *words)
         self.standby_role = "replica" if options.get("synchronous_mode") == "off" else "quorum_standby"
         self.wait_until_complete()
+
+    def replace(self, node: Node) -> None:
+        """Replace a lost machine with an empty one, as docs/operations/high-availability.md says."""
+        other, peer = self.others(node)[0], f"https://{node.machine.address}:2380"
+        [member] = [line.split(",")[0] for line in other.etcdctl("member", "list").splitlines() if peer in line]
+        other.etcdctl("member", "remove", member)
+        other.etcdctl("member", "add", node.machine.name, f"--peer-urls={peer}")
+        node.etcd_environment["ETCD_INITIAL_CLUSTER_STATE"] = "existing"
+        node.start()
 
     def restore(self) -> None:
         """End the fault on all machines, and wait until the cluster is complete again."""
