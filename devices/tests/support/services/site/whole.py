@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from devices.tests.support.services.site.applications import (
 )
 from devices.tests.support.services.site.certificates import certify
 from devices.tests.support.services.site.databases import PATRONI, Databases, adapted
-from devices.tests.support.services.site.load import Load
+from devices.tests.support.services.site.load import FULL, Load
 from devices.tests.support.services.site.machines import PATH, Network
 
 STABLE = 300  # devices of a hospital that no fault changes
@@ -35,14 +36,21 @@ def missing() -> str:
     absent = [package for program, package in packages.items() if not shutil.which(program, path=PATH)]
     absent += [] if installed_binaries() else ["postgresql"]
     absent += [] if NGINX else ["nginx"]
+    absent += ["etcd-client"] if FULL and not shutil.which("etcdctl") else []
     if absent:
         return f"the tests of the cluster need: apt-get install {' '.join(absent)}"
     if not (PATRONI / "bin" / "patroni").exists():
         return "the tests of the cluster need Patroni: make test-cluster installs it"
     if os.geteuid() != 0:
         return "only root can create network namespaces"
-    probe = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, check=False)
-    return "" if probe.returncode == 0 else "this machine does not allow network namespaces"
+    name = f"registry-{uuid.uuid4().hex[:8]}"
+    link = f"ip -n {name} link add probe0 type veth peer name probe1"
+    steps = f"ip netns add {name} && {link} && ip netns exec {name} iptables -F"
+    probe = ["sh", "-c", f"{steps}; status=$?; ip netns del {name}; exit $status"]
+    done = subprocess.run(probe, env={"PATH": PATH}, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and not subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        return ""
+    return f"this machine does not allow network namespaces: {done.stderr.strip()}"
 
 
 class Site:
