@@ -127,14 +127,14 @@ def nginx(folder: Path, upstream: int | str, **options: str) -> Iterator[Ports]:
 
 
 def reload_upstream(folder: Path, block: str) -> None:
-    """Replace the block `upstream` of the running nginx, and wait until its new worker serves."""
+    """Replace the block `upstream` of the running nginx, and wait until its former worker has ended."""
     configuration = folder / "registry" / "nginx.conf"
     configuration.write_text(replace_upstream(configuration.read_text(), block))
     master = int((folder / "pid").read_text())
     before = set(children(master))
     os.kill(master, signal.SIGHUP)
-    for _ in range(600):
-        if set(children(master)) - before:
+    for _ in range(1200):  # a long-polling request takes up to 30 seconds
+        if (found := set(children(master))) and not found & before:
             return
         time.sleep(0.05)
-    raise AssertionError("nginx started no new worker")
+    raise AssertionError("the former worker of nginx does not end")
