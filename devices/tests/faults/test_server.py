@@ -17,6 +17,7 @@ import pytest
 from devices.tests.support.factories import device_payload
 from devices.tests.support.services.faults import (
     CONNECTION_ERRORS,
+    Readers,
     Registry,
     Writers,
     eventually,
@@ -67,39 +68,6 @@ def long_poll(registry: Registry, responses: list[float]) -> None:
     except CONNECTION_ERRORS:
         return
     responses.append(time.monotonic())
-
-
-class Readers:
-    """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
-
-    def __init__(self, registry: Registry, number: int = 4) -> None:
-        self.registry, self.ended = registry, threading.Event()
-        self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
-        self.threads = [threading.Thread(target=self._read) for _ in range(number)]
-
-    def __enter__(self) -> "Readers":
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.ended.set()
-        for thread in self.threads:
-            thread.join(60)
-
-    def _read(self) -> None:
-        while not self.ended.is_set():
-            try:
-                response = self.registry.send("GET", "/api/devices?size=20")
-            except ConnectionRefusedError:
-                self.refused += 1
-                time.sleep(0.05)
-            except CONNECTION_ERRORS as error:
-                self.dropped.append(repr(error))
-            else:
-                self.succeeded += 1
-                if response.status != 200:
-                    self.dropped.append(response)
 
 
 def test_stop_under_load_loses_no_acknowledged_write_and_ends_waiting_requests(registry: Registry) -> None:

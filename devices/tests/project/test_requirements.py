@@ -29,7 +29,7 @@ def pinned(name: str) -> dict[str, str]:
 )
 def test_requirements_are_pinned_to_their_versions(name: str) -> None:
     required = re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==(\S+)$", (ROOT / f"{name}.in").read_text(), re.MULTILINE)
-    assert len(required) >= 4
+    assert len(required) >= 2
     assert set(required) <= set(pinned(f"{name}.txt").items())
 
 

@@ -110,9 +110,9 @@ class Client:
 class Registry(Client):
     """A gunicorn with two workers, as in production, and its database."""
 
-    def __init__(self, database_url: str, log: Path, key: str = "") -> None:
+    def __init__(self, database_url: str, log: Path, key: str = "", **environment: str) -> None:
         """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
-        environment = {**served_from(database_url), "WEB_CONCURRENCY": "2"}
+        environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
         self.port, self.log = int(environment["PORT"]), log
         super().__init__(environment, f"127.0.0.1:{self.port}", key)
         if not key:
@@ -176,9 +176,9 @@ def new_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(database_url: str, folder: Path, key: str = "") -> Iterator[Registry]:
+def served(database_url: str, folder: Path, key: str = "", **environment: str) -> Iterator[Registry]:
     """Serve the registry from this database."""
-    registry = Registry(database_url, folder / "log", key)
+    registry = Registry(database_url, folder / "log", key, **environment)
     registry.start()
     try:
         yield registry
@@ -209,7 +209,6 @@ class Writers:
     registry: Client
     retrying: int = 2
     size: int = 5
-    retry_after: tuple[str, ...] = ("1",)  # the values that a 503 may have
     group: int = field(default_factory=lambda: next(_groups))
     known: dict[int, dict[str, Any]] = field(default_factory=dict)  # by id: each device as of its last response
     hasty_arrays: dict[str, bool] = field(default_factory=dict)  # by name: whether the array was acknowledged
@@ -273,7 +272,7 @@ class Writers:
                 self.sent.append(Sent(begun, self.acknowledged[-1], method, path, body, key, response))
                 return response.body["data"]
             self.seen[str(response.status)] += 1
-            if not is_retryable(response, self.retry_after):
+            if not is_retryable(response):
                 self.failures.append((method, path, response))
                 return None
             time.sleep(0.1)
@@ -296,7 +295,7 @@ class Writers:
             self.hasty_arrays[name] = response.status == 201
             if response.status != 201:
                 self.seen[str(response.status)] += 1
-                if not is_retryable(response, self.retry_after):
+                if not is_retryable(response):
                     self.failures.append(("POST", name, response))
                 time.sleep(0.1)
 
@@ -317,10 +316,43 @@ class Writers:
         assert "All counters match." in self.registry.manage("check_counts")
 
 
-def is_retryable(response: Response, retry_after: tuple[str, ...] = ("1",)) -> bool:
-    """Return whether the response is an envelope for a temporary error, with Retry-After."""
+class Readers:
+    """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
+
+    def __init__(self, registry: Client, number: int = 4) -> None:
+        self.registry, self.ended = registry, threading.Event()
+        self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
+        self.threads = [threading.Thread(target=self._read) for _ in range(number)]
+
+    def __enter__(self) -> "Readers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def _read(self) -> None:
+        while not self.ended.is_set():
+            try:
+                response = self.registry.send("GET", "/api/devices?size=20")
+            except ConnectionRefusedError:
+                self.refused += 1
+                time.sleep(0.05)
+            except CONNECTION_ERRORS as error:
+                self.dropped.append(repr(error))
+            else:
+                self.succeeded += 1
+                if response.status != 200:
+                    self.dropped.append(response)
+
+
+def is_retryable(response: Response) -> bool:
+    """Return whether the response is an envelope for a temporary error, with the Retry-After of nginx or gunicorn."""
     codes = [error["code"] for error in response.body.get("errors", [])] if isinstance(response.body, dict) else []
-    return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") in retry_after
+    return codes in (["unavailable"], ["still_running"]) and response.headers.get("retry-after") in ("1", "5")
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from devices.tests.support.services.faults import CONNECTION_ERRORS, Client, Wri
 from devices.tests.support.services.server import ROOT
 from devices.tests.support.services.site.databases import Databases
 
-RETRY_AFTER = ("1", "5")  # of the registry and of nginx
 FULL = os.environ.get("CLUSTER") == "full"
 REPLAYS = 60
 STRADDLING = 3.0  # seconds around the fault, whose requests are sent again
@@ -60,7 +59,7 @@ class Walkers:
                     path = (page.body["pagination"]["next"] or "").partition(self.client.address)[2]
                     continue
                 self.seen[str(page.status)] += 1
-                if not is_retryable(page, RETRY_AFTER):
+                if not is_retryable(page):
                     self.failures.append(page)
                     return
                 time.sleep(0.1)
@@ -141,7 +140,7 @@ class Load:
 
     def __init__(self, fault: str, client: Client, reader: Client, stable: list[int], folder: Path) -> None:
         self.client = client
-        self.writers = Writers(client, retrying=4, retry_after=RETRY_AFTER)
+        self.writers = Writers(client, retrying=4)
         self.walkers = Walkers(reader, stable)
         self.follower = Follower(client, folder)
         self.report = Report(fault)
