@@ -4,6 +4,7 @@
 leader and then changes it, with the same clients.
 """
 
+import time
 from functools import partial
 
 import pytest
@@ -78,6 +79,26 @@ def test_lost_standby_loses_no_write(site: Site) -> None:
         standby = site.databases.others(site.databases.must_lead())[0]
         site.network.unplug(standby.machine)
         load.inject(standby.machine.kill, more=100)
+    load.report.check()
+
+
+@only_full
+def test_leader_without_standbys_acknowledges_no_write(site: Site) -> None:
+    """Writes wait or get 503, and reads continue, until a standby is back."""
+    with site.load("both standbys lost") as load:
+
+        def lose_both() -> None:
+            for node in site.databases.others(site.databases.must_lead()):
+                node.kill_database()
+            time.sleep(10)  # requests end whose standby acknowledged the write before
+            before = len(load.writers.acknowledged)
+            reads = [site.entrance.send("GET", "/api/devices?size=5").status for _ in range(20)]
+            time.sleep(10)
+            assert len(load.writers.acknowledged) == before
+            assert set(reads) == {200}
+            site.restore()
+
+        load.inject(lose_both)
     load.report.check()
 
 
