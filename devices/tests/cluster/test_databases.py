@@ -110,6 +110,20 @@ def test_lost_member_of_etcd_loses_no_write(site: Site) -> None:
 
 
 @only_full
+def test_leader_continues_while_etcd_has_no_quorum(site: Site) -> None:
+    """For longer than its lock lasts, because it reaches the other Patronis (failsafe_mode)."""
+    with site.load("two of three members of etcd lost") as load:
+
+        def lose_quorum() -> None:
+            for node in site.databases.nodes[:2]:
+                node.kill_etcd()
+            time.sleep(30)
+
+        load.inject(lose_quorum)
+    load.report.check()
+
+
+@only_full
 def test_planned_switchover_loses_no_write(site: Site) -> None:
     with site.load("planned switchover") as load:
         load.switch_over(site.databases)
