@@ -17,8 +17,9 @@ RUN_STAMP := .venv/.run-$(shell cksum < requirements.txt | cut -d' ' -f1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
 CLIENTS_STAMP := .venv-clients/.installed-$(shell cat clients/requirements.txt clients/package-lock.json | cksum | cut -d' ' -f1)
+CLUSTER_STAMP := .venv-cluster/.installed-$(shell cksum < deploy/cluster/requirements.txt | cut -d' ' -f1)
 
-.PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
+.PHONY: help run test test-browser test-model test-faults test-cluster fuzz lint format bench bench-admin soak docs screenshots messages \
 	requirements audit sbom icons clients test-clients lint-schema drill
 
 help:  ## List all targets.
@@ -28,12 +29,13 @@ run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (default: 127.0.0.1
 	@umask 077; $(BIN)/python manage.py quickstart
 	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
-test: $(DEV_STAMP)  ## Run all tests on SQLite, in a browser and on PostgreSQL. ARGS is passed to pytest, and skips the browser.
-	$(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
+test: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Run all tests on SQLite, in a browser, on PostgreSQL and on a cluster. ARGS is passed to pytest, and skips the browser and the cluster.
+	$(BIN)/python -m pytest -n auto -m "not browser and not cluster and not drill and not image" $(ARGS)
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest -n auto -rs devices/tests/browser
+	$(BIN)/python -m pytest -rs -s -m cluster
 endif
-	$(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -n auto -m "not browser and not any_database" $(ARGS)
+	$(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -n auto -m "not browser and not any_database and not cluster and not drill and not image" $(ARGS)
 
 test-browser: $(DEV_STAMP)  ## Run the browser tests with CHROMIUM. ARGS is passed to pytest.
 	$(BIN)/python -m pytest -n auto devices/tests/browser $(ARGS)
@@ -84,6 +86,9 @@ drill: $(DEV_STAMP)  ## Back up, destroy and restore 1,000,000 devices on both d
 	$(BIN)/python -m devices.tests.support.drill.programs
 	DRILL_DEVICES=$${DRILL_DEVICES:-1000000} $(BIN)/python -m pytest -q -s -m drill devices/tests/drill $(ARGS)
 
+test-cluster: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Inject all faults into a cluster with Patroni, two registries, nginx and Redis (as root, see docs/reliability.md).
+	CLUSTER=full $(BIN)/python -m pytest -s -m cluster $(ARGS)
+
 docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md, the help page and /api/guide.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
 		devices/tests/project/test_help_page.py -k "api_examples or errors_page or help_page"
@@ -109,6 +114,7 @@ audit: requirements.txt  ## Check the packages for known vulnerabilities (needs 
 	.venv-audit/bin/pip-audit --requirement requirements-tracing.txt --require-hashes --disable-pip --strict $(ARGS)
 	.venv-audit/bin/pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --strict $(ARGS)
 	.venv-audit/bin/pip-audit --requirement clients/requirements.txt --require-hashes --disable-pip --strict $(ARGS)
+	.venv-audit/bin/pip-audit --requirement deploy/cluster/requirements.txt --require-hashes --disable-pip --strict $(ARGS)
 
 requirements: $(DEV_STAMP)  ## Compile the lists of packages from their .in files, with hashes.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
@@ -116,6 +122,7 @@ requirements: $(DEV_STAMP)  ## Compile the lists of packages from their .in file
 	$(COMPILE) --output-file requirements-tracing.txt requirements-tracing.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
 	$(COMPILE) --output-file clients/requirements.txt clients/requirements.in
+	$(COMPILE) --output-file deploy/cluster/requirements.txt deploy/cluster/requirements.in
 	$(MAKE) sbom
 
 sbom: requirements.txt  ## Update sbom.json, the list of packages in the CycloneDX format.
@@ -141,4 +148,10 @@ $(CLIENTS_STAMP):
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/pip install --quiet --disable-pip-version-check --require-hashes -r clients/requirements.txt
 	npm ci --prefix clients --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(CLUSTER_STAMP):
+	rm -rf .venv-cluster
+	$(PYTHON) -m venv .venv-cluster
+	.venv-cluster/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/cluster/requirements.txt
 	@touch $@

@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 
 
 MARKERS = ("browser", "cluster", "drill", "faults", "fuzz", "image")  # folders whose tests have the marker of that name
-WITHOUT_DATABASE = ("crypto", "fuzz", "imports", "project", "values")  # folders with tests that use no database
+WITHOUT_DATABASE = (
+    "cluster",
+    "crypto",
+    "fuzz",
+    "imports",
+    "project",
+    "values",
+)  # folders with tests that use no database
 WITH_THEIR_DATABASE = (  # modules whose tests start servers with the same databases in each run
     "db/test_moving_databases.py",
     "server/test_behind_nginx.py",
@@ -52,6 +59,8 @@ SLOW = (  # modules with tests that take more than five seconds
     "browser/test_guide.py",
     "browser/test_pages.py",
     "browser/test_printing.py",
+    "cluster/test_applications.py",
+    "cluster/test_databases.py",
     "faults/test_clock.py",
     "faults/test_disk.py",
     "faults/test_machines.py",

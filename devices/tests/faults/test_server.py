@@ -4,8 +4,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -28,7 +26,7 @@ from devices.tests.support.services.faults import (
     is_retryable,
     times,
 )
-from devices.tests.support.services.server import ROOT, children
+from devices.tests.support.services.server import children, with_inherited_socket
 
 
 def test_killed_worker_loses_and_duplicates_no_write(registry: Registry) -> None:
@@ -126,30 +124,6 @@ def test_restarts_with_an_inherited_socket_lose_no_request(registry: Registry, t
     registry.start()
     assert (readers.dropped, readers.refused) == ([], 0)
     assert writers.seen == {}
-
-
-def with_inherited_socket(
-    listener: socket.socket, environment: dict[str, str], folder: Path
-) -> Callable[[], subprocess.Popen[bytes]]:
-    """Return a function that starts gunicorn as systemd does: the socket is file descriptor 3."""
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
-    launch = (
-        f"import os; os.dup2({listener.fileno()}, 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
-        f"os.execv({sys.executable!r}, {gunicorn!r})"
-    )
-
-    def run() -> subprocess.Popen[bytes]:
-        with (folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", launch],
-                cwd=ROOT,
-                env=environment,
-                pass_fds=[listener.fileno()],
-                stdout=log,
-                stderr=log,
-            )
-
-    return run
 
 
 @pytest.mark.parametrize("ended", ["first", "second"])

@@ -23,7 +23,10 @@ def pinned(name: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-tracing", "requirements-dev", "clients/requirements"])
+@pytest.mark.parametrize(
+    "name",
+    ["requirements", "requirements-tracing", "requirements-dev", "clients/requirements", "deploy/cluster/requirements"],
+)
 def test_requirements_are_pinned_to_their_versions(name: str) -> None:
     required = re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==(\S+)$", (ROOT / f"{name}.in").read_text(), re.MULTILINE)
     assert len(required) >= 2

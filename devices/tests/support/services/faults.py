@@ -52,22 +52,73 @@ class Response(NamedTuple):
     body: Any
 
 
-class Registry:
-    """A gunicorn with two workers, as in production, and its database."""
+class Client:
+    """A client with a key, and the commands of the registry that it uses."""
 
-    def __init__(self, database_url: str, log: Path, key: str = "", **environment: str) -> None:
-        """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
-        self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
-        self.port, self.log = int(self.environment["PORT"]), log
-        if not key:
-            self.manage("migrate", "-v0")
-        self.key = key or self.manage("create_api_key", "tests").strip()
-        self.process: subprocess.Popen[bytes] | None = None
+    def __init__(self, environment: dict[str, str], address: str, key: str) -> None:
+        """Prepare to send requests to the address (HOST:PORT)."""
+        self.environment, self.address, self.key = environment, address, key
 
     def manage(self, *arguments: str, **environment: str) -> str:
         run = [sys.executable, "manage.py", *arguments]
         env = {**self.environment, **environment}
         return subprocess.run(run, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def is_up(self) -> bool:
+        try:
+            return self.send("GET", "/healthz").status == 200
+        except CONNECTION_ERRORS:
+            return False
+
+    def is_ready(self) -> bool:
+        try:
+            return self.send("GET", "/readyz", timeout=20).status == 200
+        except CONNECTION_ERRORS:
+            return False
+
+    def send(self, method: str, path: str, body: Any = None, timeout: float = TIMEOUT, **headers: str) -> Response:
+        """Send one request.
+
+        Raises:
+            OSError, http.client.HTTPException: there was no response.
+        """
+        connection = http.client.HTTPConnection(self.address, timeout=timeout)
+        try:
+            data = None if body is None else json.dumps(body)
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, data, {"x-api-key": self.key, "content-type": "application/json", **sent})
+            response = connection.getresponse()
+            content = response.read()
+            is_json = response.headers.get_content_type() == "application/json"
+            lower = {name.lower(): value for name, value in response.getheaders()}
+            return Response(response.status, lower, json.loads(content) if is_json else content)
+        finally:
+            connection.close()
+
+    def devices(self) -> dict[int, dict[str, Any]]:
+        rows: dict[int, dict[str, Any]] = {}
+        path = "/api/devices?size=1000"
+        while path:
+            page = self.send("GET", path)
+            assert page.status == 200, page
+            rows |= {row["id"]: row for row in page.body["data"]}
+            path = (page.body["pagination"]["next"] or "").partition(self.address)[2]
+        assert page.body["pagination"]["total"] == len(rows)
+        return rows
+
+
+class Registry(Client):
+    """A gunicorn with two workers, as in production, and its database."""
+
+    def __init__(self, database_url: str, log: Path, key: str = "", **environment: str) -> None:
+        """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
+        environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
+        self.port, self.log = int(environment["PORT"]), log
+        super().__init__(environment, f"127.0.0.1:{self.port}", key)
+        if not key:
+            self.manage("migrate", "-v0")
+        self.key = key or self.manage("create_api_key", "tests").strip()
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it as a supervisor does: again if it ended because its port was still in use."""
@@ -86,18 +137,6 @@ class Registry:
             self.process = subprocess.Popen(
                 gunicorn, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
-
-    def is_up(self) -> bool:
-        try:
-            return self.send("GET", "/healthz").status == 200
-        except CONNECTION_ERRORS:
-            return False
-
-    def is_ready(self) -> bool:
-        try:
-            return self.send("GET", "/readyz", timeout=20).status == 200
-        except CONNECTION_ERRORS:
-            return False
 
     @property
     def pid(self) -> int:
@@ -120,36 +159,6 @@ class Registry:
                 except subprocess.TimeoutExpired:
                     continue
         eventually(partial(have_ended, pids))
-
-    def send(self, method: str, path: str, body: Any = None, timeout: float = TIMEOUT, **headers: str) -> Response:
-        """Send one request.
-
-        Raises:
-            OSError, http.client.HTTPException: there was no response.
-        """
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            data = None if body is None else json.dumps(body)
-            sent = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, data, {"x-api-key": self.key, "content-type": "application/json", **sent})
-            response = connection.getresponse()
-            content = response.read()
-            is_json = response.headers.get_content_type() == "application/json"
-            lower = {name.lower(): value for name, value in response.getheaders()}
-            return Response(response.status, lower, json.loads(content) if is_json else content)
-        finally:
-            connection.close()
-
-    def devices(self) -> dict[int, dict[str, Any]]:
-        rows: dict[int, dict[str, Any]] = {}
-        path = "/api/devices?size=1000"
-        while path:
-            page = self.send("GET", path)
-            assert page.status == 200, page
-            rows |= {row["id"]: row for row in page.body["data"]}
-            path = (page.body["pagination"]["next"] or "").partition(str(self.port))[2]
-        assert page.body["pagination"]["total"] == len(rows)
-        return rows
 
 
 @contextmanager
@@ -177,6 +186,18 @@ def served(database_url: str, folder: Path, key: str = "", **environment: str) -
         registry.stop()
 
 
+class Sent(NamedTuple):
+    """An acknowledged request with an Idempotency-Key: the time of its first attempt, and of its response."""
+
+    begun: float
+    ended: float
+    method: str
+    path: str
+    body: Any
+    key: str
+    response: Response
+
+
 @dataclass
 class Writers:
     """Clients that register, change and retire devices, and the devices that the registry must have afterwards.
@@ -185,7 +206,7 @@ class Writers:
     client sends each array once, without a key. An array without a response must be stored completely or not at all.
     """
 
-    registry: Registry
+    registry: Client
     retrying: int = 2
     size: int = 5
     group: int = field(default_factory=lambda: next(_groups))
@@ -194,6 +215,7 @@ class Writers:
     acknowledged: list[float] = field(default_factory=list)  # the times
     seen: Counter[str] = field(default_factory=Counter)  # other statuses, and connection errors
     failures: list[Any] = field(default_factory=list)  # responses that are never allowed
+    sent: list[Sent] = field(default_factory=list)  # the acknowledged requests
 
     def __post_init__(self) -> None:
         self.ended = threading.Event()
@@ -237,8 +259,8 @@ class Writers:
 
     def _send_until_response(self, method: str, path: str, body: Any = None) -> Any:
         """Return the `data` of the response. Return None and record a failure if the response is not allowed."""
-        key, end = uuid.uuid4().hex, time.monotonic() + TIMEOUT
-        while time.monotonic() < end:
+        key, begun = uuid.uuid4().hex, time.monotonic()
+        while time.monotonic() < begun + TIMEOUT:
             try:
                 response = self.registry.send(method, path, body, idempotency_key=key)
             except CONNECTION_ERRORS as error:
@@ -247,6 +269,7 @@ class Writers:
                 continue
             if response.status in (200, 201):
                 self.acknowledged.append(time.monotonic())
+                self.sent.append(Sent(begun, self.acknowledged[-1], method, path, body, key, response))
                 return response.body["data"]
             self.seen[str(response.status)] += 1
             if not is_retryable(response):
@@ -276,11 +299,15 @@ class Writers:
                     self.failures.append(("POST", name, response))
                 time.sleep(0.1)
 
+    def own(self, found: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Return those of the registry's devices that belong to the retrying clients."""
+        return {pk: row for pk, row in found.items() if row["device_holder"] == f"RS {self.group}"}
+
     def check(self) -> None:
         """Compare the acknowledged writes with the registry."""
         assert self.failures == []
         found = self.registry.devices()
-        assert {pk: row for pk, row in found.items() if row["device_holder"] == f"RS {self.group}"} == self.known
+        assert self.own(found) == self.known
         names = [row["device_name"].partition("/")[0] for row in found.values()]
         sizes = Counter(name for name in names if name.startswith(f"Hasty {self.group}."))
         assert set(sizes.values()) <= {self.size}, "an array is stored partly"
@@ -292,7 +319,7 @@ class Writers:
 class Readers:
     """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
 
-    def __init__(self, registry: Registry, number: int = 4) -> None:
+    def __init__(self, registry: Client, number: int = 4) -> None:
         self.registry, self.ended = registry, threading.Event()
         self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
         self.threads = [threading.Thread(target=self._read) for _ in range(number)]
@@ -329,7 +356,7 @@ def is_retryable(response: Response) -> bool:
 
 
 @contextmanager
-def probing(registry: Registry) -> Iterator[list[tuple[float, str, int]]]:
+def probing(registry: Client) -> Iterator[list[tuple[float, str, int]]]:
     """Send health checks continuously; yield a list of the time, path and status of each (0: no response)."""
     seen: list[tuple[float, str, int]] = []
     ended = threading.Event()

@@ -1,8 +1,10 @@
 """nginx with the shipped configuration, in front of the registry."""
 
 import os
+import re
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -11,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from devices.tests.support.services.server import ROOT
+from devices.tests.support.services.server import ROOT, children
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
+BLOCK = re.compile(r"^upstream registry \{.*?^\}\n", flags=re.DOTALL | re.MULTILINE)
 CONFIGURATION = """
 daemon off; pid {folder}/pid; error_log {folder}/errors; worker_processes 1; worker_rlimit_nofile {descriptors};
 events {{ worker_connections 12000; }}
@@ -44,8 +47,11 @@ class Ports(NamedTuple):
     secure: int
 
 
-def install_configuration(folder: Path, upstream: int, places: str = "max_conns=500", log: str = "off") -> Ports:
-    """Copy the files of deploy/ to the folder, with a certificate and free ports."""
+def install_configuration(folder: Path, upstream: int | str, places: str = "max_conns=500", log: str = "off") -> Ports:
+    """Copy the files of deploy/ to the folder, with a certificate and free ports.
+
+    The upstream is the port of one registry, or a text with another block `upstream`.
+    """
     (folder / "registry").mkdir()
     shutil.copy(ROOT / "deploy" / "registry.locations", folder / "registry")
     text = (ROOT / "deploy" / "nginx.conf").read_text()
@@ -66,14 +72,26 @@ def install_configuration(folder: Path, upstream: int, places: str = "max_conns=
         ("/etc/letsencrypt/live/registry.example.org/fullchain.pem", str(certificate)),
         ("/etc/letsencrypt/live/registry.example.org/privkey.pem", str(certificate)),
         ("access_log /var/log/nginx/access.log combined if=$registry_logged;", logged),
-        ("127.0.0.1:8000 max_conns=500", f"127.0.0.1:{upstream} {places}"),
     ):
         assert old in text, old
         text = text.replace(old, new)
+    block = BLOCK.search(text)
+    assert block
+    one = block[0].replace("127.0.0.1:8000 max_conns=500", f"127.0.0.1:{upstream} {places}")
+    text = replace_upstream(text, upstream if isinstance(upstream, str) else one)
     (folder / "registry" / "nginx.conf").write_text(text)
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, descriptors=descriptors, log=log))
     return ports
+
+
+def replace_upstream(text: str, other: str) -> str:
+    """Return the configuration with the block `upstream` of the other text."""
+    block = BLOCK.search(other)
+    assert block
+    changed, count = BLOCK.subn(lambda _match: block[0], text)
+    assert count == 1
+    return changed
 
 
 def _sign(certificate: Path) -> None:
@@ -86,7 +104,7 @@ def _sign(certificate: Path) -> None:
 
 
 @contextmanager
-def nginx(folder: Path, upstream: int, **options: str) -> Iterator[Ports]:
+def nginx(folder: Path, upstream: int | str, **options: str) -> Iterator[Ports]:
     """Run nginx in front of the server on the upstream port; yield the ports of nginx."""
     folder.chmod(0o755)
     for parent in list(folder.parents)[
@@ -106,3 +124,17 @@ def nginx(folder: Path, upstream: int, **options: str) -> Iterator[Ports]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def reload_upstream(folder: Path, block: str) -> None:
+    """Replace the block `upstream` of the running nginx, and wait until its former worker has ended."""
+    configuration = folder / "registry" / "nginx.conf"
+    configuration.write_text(replace_upstream(configuration.read_text(), block))
+    master = int((folder / "pid").read_text())
+    before = set(children(master))
+    os.kill(master, signal.SIGHUP)
+    for _ in range(1200):  # a long-polling request takes up to 30 seconds
+        if (found := set(children(master))) and not found & before:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the former worker of nginx does not end")

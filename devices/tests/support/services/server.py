@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -61,3 +61,27 @@ def children(pid: int) -> list[int]:
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread that is ending
             found += [int(child) for child in task.read_text().split()]
     return found
+
+
+def with_inherited_socket(
+    listener: socket.socket, environment: dict[str, str], folder: Path
+) -> Callable[[], subprocess.Popen[bytes]]:
+    """Return a function that starts gunicorn as systemd does: the socket is file descriptor 3."""
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
+    launch = (
+        f"import os; os.dup2({listener.fileno()}, 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+        f"os.execv({sys.executable!r}, {gunicorn!r})"
+    )
+
+    def run() -> subprocess.Popen[bytes]:
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", launch],
+                cwd=ROOT,
+                env=environment,
+                pass_fds=[listener.fileno()],
+                stdout=log,
+                stderr=log,
+            )
+
+    return run
