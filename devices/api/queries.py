@@ -116,14 +116,25 @@ class Selection:
         if not self.search and self.conditions.keys() <= COUNTED:
             total = DeviceCount.objects.having(self.conditions).sum()
         with queries.plan_each_time():
-            page = cut.of(self._devices, position).annotate(line=DeviceJSON(naming))
-            return total, list(page.values_list("line", flat=True))
+            page = self._found(cut, position) if self.search else cut.of(self._devices, position)
+            return total, list(page.annotate(line=DeviceJSON(naming)).values_list("line", flat=True))
+
+    def _found(self, cut: Cut, position: Mapping[str, int | None]) -> QuerySet[Device]:
+        """Return the devices of a page of a search, which may find few of many devices."""
+        found = cut.beginning(self._devices, position)
+        ids = expressions.PageIds(found, cut.offset, cut.offset + cut.size + 1)
+        return Device.objects.filter(pk__in=ids).order_by(*_order(cut, self.ordering))
 
     @cached_property
     def _devices(self) -> DeviceQuerySet:
         conditions = {name: value for name, value in self.conditions.items() if name != "hospitals"}
         devices = _select(conditions, self.ordering).in_scope(self.scope)
         return devices.search(self.search, self.scope) if self.search else devices
+
+
+def _order(cut: Cut, ordering: str) -> list[str]:
+    """Return the columns by which a page is sorted when it is read."""
+    return ["-id"] if cut.kind == BEFORE else list(dict.fromkeys([ordering, "id"]))
 
 
 def _select(conditions: Mapping[str, Any], ordering: str) -> DeviceQuerySet:
