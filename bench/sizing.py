@@ -62,7 +62,9 @@ Costs = dict[str, dict[int, Cost]]  # by case and number of devices
 def measure(places: Sequence[Traffic], case: Case, postmaster: int, rounds: int, seconds: float) -> dict[int, Cost]:
     """Send requests of a case to all registries in turn, round by round."""
     found: dict[int, list[Cost]] = defaultdict(list)
-    for _ in range(rounds):
+    for turn in range(rounds):
+        if turn and any(costs[0].seconds > seconds for costs in found.values()):
+            break  # further rounds would only take longer
         for place in places:
             cpu.wait_until_idle(place.server.pid, postmaster)
             wal, before = _wal(place.server), cpu.seconds(place.server.pid, postmaster)
@@ -71,8 +73,6 @@ def measure(places: Sequence[Traffic], case: Case, postmaster: int, rounds: int,
             written, number = _wal(place.server) - wal, len(sent.times)
             cost = (used[0] / number * 1000, used[1] / number * 1000, statistics.median(sent.times))
             found[place.devices].append(Cost(*cost, written / number / 1000, sent.failed))
-            if statistics.median(sent.times) > seconds:
-                break  # the next round would only take longer
     return {
         devices: Cost(
             *(statistics.median(getattr(cost, part) for cost in costs) for part in Cost._fields[:-1]),
