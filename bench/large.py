@@ -1,7 +1,7 @@
 """Fill a registry on PostgreSQL with many devices: 10,000,000 in about 15 minutes, instead of an hour.
 
 `fill` writes the tables directly (large.sql), with the triggers off. Then it computes the counters from the devices. So
-only benchmarks may use it, in a database of their own.
+only benchmarks may use it, in a separate database.
 """
 
 from pathlib import Path

@@ -20,9 +20,9 @@ def test_cores_are_the_cpu_time_of_a_second_at_the_planned_utilization() -> None
 
 def test_guide_weights_each_request_by_its_share() -> None:
     costs = {name: {50: Cost(1, 0, 0, 0, Counter())} for name in traffic.MIX}
-    costs["detail"] = {50: Cost(11, 3, 0, 0, Counter())}  # 30 % of the mix
+    costs["detail"] = {50: Cost(11, 3, 0, 0, Counter())}  # 32 % of the mix
     *_header, row = sizing.guide(costs, [50], [1000])
-    assert row == f"| 50 | 1,000 | 4.00 | 0.90 | {4 / 0.65:.1f} | {0.9 / 0.65:.1f} |"
+    assert row == f"| 50 | 1,000 | 4.20 | 0.96 | {4.2 / 0.65:.1f} | {0.96 / 0.65:.1f} |"
 
 
 def test_growth_above_the_limit_is_marked() -> None:
