@@ -167,13 +167,12 @@ def registry(
         fill(checkout, environment, devices)
     if not is_sqlite:  # so that PostgreSQL does not do it during a measurement
         psql(environment["DATABASE_URL"], "-c", "VACUUM ANALYZE", "-c", "CHECKPOINT")
-    keys = [
-        manage(checkout, environment, "create_api_key", "bench", "--rate", "100000000/min", *more)
-        for more in ([], ["--hospital", "RS Contoh 001"])
-    ]
+    issue = ["create_api_key", "bench", "--rate", "100000000/min"]
+    key = manage(checkout, environment, *issue)
+    hospital_key = manage(checkout, environment, *issue, "--hospital", "RS Contoh 001")
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
     with _running(gunicorn, checkout, environment) as pid:
-        yield _ready(Server(f"http://127.0.0.1:{port}", *keys, pid, environment))
+        yield _ready(Server(f"http://127.0.0.1:{port}", key, hospital_key, pid, environment))
 
 
 def device(server: Server, pk: int) -> dict[str, str]:

@@ -54,7 +54,7 @@ class IsAny(Func):
         super().__init__(column)
         self.ids = list(ids)
 
-    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+    def as_sql(self, compiler: Any, connection: Any, *_args: Any, **_context: Any) -> tuple[str, Any]:
         sql, params = compiler.compile(self.source_expressions[0])
         return f"{sql} IN (SELECT value FROM json_each(%s))", [*params, json_list(self.ids)]
 
