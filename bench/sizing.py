@@ -73,13 +73,12 @@ def measure(places: Sequence[Traffic], case: Case, postmaster: int, rounds: int,
             written, number = _wal(place.server) - wal, len(sent.times)
             cost = (used[0] / number * 1000, used[1] / number * 1000, statistics.median(sent.times))
             found[place.devices].append(Cost(*cost, written / number / 1000, sent.failed))
-    return {
-        devices: Cost(
-            *(statistics.median(getattr(cost, part) for cost in costs) for part in Cost._fields[:-1]),
-            failed=sum((cost.failed for cost in costs), Counter()),
-        )
-        for devices, costs in found.items()
-    }
+    return {devices: _median(costs) for devices, costs in found.items()}
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    middle = [statistics.median(values) for values in list(zip(*costs, strict=True))[:-1]]
+    return Cost(*middle, sum((cost.failed for cost in costs), Counter()))
 
 
 def _wal(server: Server) -> int:
