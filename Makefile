@@ -20,7 +20,7 @@ CLIENTS_STAMP := .venv-clients/.installed-$(shell cat clients/requirements.txt c
 CLUSTER_STAMP := .venv-cluster/.installed-$(shell cksum < deploy/cluster/requirements.txt | cut -d' ' -f1)
 
 .PHONY: help run test test-browser test-model test-faults test-cluster fuzz lint format bench bench-admin soak docs screenshots messages \
-	requirements audit sbom icons clients test-clients lint-schema drill
+	requirements audit sbom icons clients test-clients lint-schema drill sizing
 
 help:  ## List all targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,9 @@ bench: $(DEV_STAMP)  ## Compare rates and CPU time with other implementations (2
 
 soak: $(DEV_STAMP)  ## Run a soak test for 10 minutes with 70 % of the capacity on PostgreSQL. ARGS="--seconds 60" shortens it.
 	$(BIN)/python -m bench.soak $(ARGS)
+
+sizing: $(DEV_STAMP)  ## Measure requests with 10,000 and 1,000,000 devices, and compute docs/operations/sizing.md. ARGS="--devices N …" for others.
+	$(BIN)/python -m bench.sizing $(ARGS)
 
 test-faults: $(DEV_STAMP)  ## Run the fault-injection tests at full length on both databases (see docs/reliability.md).
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)

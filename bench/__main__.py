@@ -129,17 +129,20 @@ def _megabytes(used: resource.struct_rusage) -> int:
     return used.ru_maxrss // 1024
 
 
-def starter(stack: contextlib.ExitStack, database: str, against: Path | None) -> Start:
-    """Return a function that starts a server and fills its database at the first call."""
+def starter(stack: contextlib.ExitStack, database: str, against: Path | None, *, sqlite: bool = False) -> Start:
+    """Return a function that starts a server and fills its database at the first call.
+
+    sqlite: the registry and the other checkout use SQLite.
+    """
     folder = stack.enter_context(tempfile.TemporaryDirectory())
 
     @functools.cache
     def start(name: str, devices: int) -> Server:
         if name in PEERS:
             return stack.enter_context(servers.peer(name, database, devices))
+        url = f"sqlite:///{folder}/{name}-{devices}.sqlite3" if sqlite or name == cases.SQLITE else database
         if name == cases.AGAINST and against:
-            return stack.enter_context(servers.registry(database, devices, against, name))
-        url = f"sqlite:///{folder}/registry.sqlite3" if name == cases.SQLITE else database
+            return stack.enter_context(servers.registry(url, devices, against, name))
         return stack.enter_context(servers.registry(url, devices))
 
     return start
@@ -153,6 +156,7 @@ def read_arguments() -> argparse.Namespace:
         "--peers", default=",".join(PEERS), help='names separated by commas (default: all); "" for none'
     )
     parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout of the registry")
+    parser.add_argument("--sqlite", action="store_true", help="the registry and --against use SQLite")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="such as detail 'list of 20, 10,000 devices'")
     parser.add_argument("--devices", type=int, nargs="+", default=SIZES, metavar="N", help="default: 10000 1000000")
     parser.add_argument("--files", action="store_true", help="also measure export and import of this number of devices")
@@ -174,7 +178,8 @@ def main() -> None:
         raise SystemExit("There is no such case. The cases are:\n" + "\n".join(case.name for case in all_cases))
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(servers.postgres())
-        start, postgres = starter(stack, database, arguments.against), servers.postmaster(database)
+        start = starter(stack, database, arguments.against, sqlite=arguments.sqlite)
+        postgres = servers.postmaster(database)
         for case in chosen:
             for contender in case.field.values():
                 start(contender.server, contender.devices)

@@ -18,21 +18,25 @@ import time
 from bench.servers import ROOT, free_port
 from devices.tests.support.services.postgres import throwaway_postgres
 
-SIGN_IN = """
-from datetime import timedelta
+SESSION = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
-from devices.models import Device, Hospital
-from devices.accounts import users
 from devices.accounts.sessions import SessionStore
-largest = Device.objects.order_by("id").last().device_holder
-operator = get_user_model().objects.create_superuser("operator")
-for user in (operator, users.invite("Admin", "admin@rs.example", [largest])):
+def sign_in(user):
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.save()
-    print(session.session_key)
+    return session.session_key
+"""
+
+SIGN_IN = f"""{SESSION}
+from devices.models import Device
+from devices.accounts import users
+largest = Device.objects.order_by("id").last().device_holder
+operator = get_user_model().objects.create_superuser("operator")
+print(sign_in(operator))
+print(sign_in(users.invite("Admin", "admin@rs.example", [largest])))
 middle = Device.objects.filter(pk__gte=Device.objects.order_by("id").last().pk // 2).order_by("id").first()
 print(middle.pk, largest.pk, middle.device_name.split()[-1][:5], middle.device_mac[6:14].replace(":", ""))
 """

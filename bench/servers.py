@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(__file__).parent / "peers"
 WORKERS = "2"
 PEER_KEY = "bench-key"
+ENVIRONMENT = {
+    "ENV_FILE": os.devnull,
+    "SECRET_KEY": "bench-only-" + "x" * 40,
+    "HTTPS": "0",
+    "LOG_LEVEL": "ERROR",
+}
 UVICORN = ["-k", "uvicorn_worker.UvicornWorker"]
 PEER_APPS = {
     "drf": ["django_site:application"],
@@ -49,8 +55,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """Yield the URL of a new PostgreSQL with its default settings, and with connections for all peers."""
+def postgres(*settings: str) -> Iterator[str]:
+    """Yield the URL of a new PostgreSQL with connections for all peers, and with its default settings.
+
+    settings: further settings, such as shared_buffers=2GB. They have no effect on the server of BENCH_POSTGRES_URL.
+    """
     if url := os.environ.get("BENCH_POSTGRES_URL"):
         yield url.rstrip("/")
         return
@@ -69,6 +78,7 @@ def postgres() -> Iterator[str]:
 
         run(binaries / "initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=300"
+        options += "".join(f" -c {setting}" for setting in settings)
         run(binaries / "pg_ctl", "-D", data, "-l", Path(folder, "log"), "-o", options, "-w", "start")
         try:
             yield f"postgresql://bench:bench@127.0.0.1:{port}"
@@ -115,45 +125,54 @@ def peer(name: str, server: str, devices: int) -> Iterator[Server]:
         yield _ready(Server(f"http://127.0.0.1:{port}", PEER_KEY, pid=pid))
 
 
-@contextlib.contextmanager
-def registry(server: str, devices: int, checkout: Path = ROOT, name: str = "registry") -> Iterator[Server]:
-    """Serve a checkout of the registry with this number of devices of 400 hospitals, on PostgreSQL or an SQLite file.
+def seed(checkout: Path, environment: dict[str, str], devices: int) -> None:
+    """Register devices of 400 hospitals with the code of the checkout."""
+    manage(checkout, environment, "seed_devices", str(devices))
 
-    The code of the checkout fills a separate database. The same number of devices gives the same data.
+
+def manage(checkout: Path, environment: dict[str, str], *command: str) -> str:
+    """Run a command of the checkout, and return its output."""
+    ran = subprocess.run(
+        [sys.executable, "manage.py", *command], cwd=checkout, env=environment, capture_output=True, text=True
+    )
+    if ran.returncode:
+        raise SystemExit(f"{command[0]} failed: {ran.stderr}")
+    return ran.stdout.strip()
+
+
+@contextlib.contextmanager
+def registry(
+    server: str,
+    devices: int,
+    checkout: Path = ROOT,
+    name: str = "registry",
+    fill: Callable[[Path, dict[str, str], int], None] = seed,
+) -> Iterator[Server]:
+    """Serve a checkout of the registry with this number of devices, on PostgreSQL or an SQLite file.
+
+    `fill` fills a separate database. The same number of devices gives the same data.
     """
     port = str(free_port())
     environment = {
         **os.environ,
-        "ENV_FILE": os.devnull,
-        "SECRET_KEY": "bench-only-" + "x" * 40,
-        "HTTPS": "0",
-        "LOG_LEVEL": "ERROR",
+        **ENVIRONMENT,
         "PORT": port,
         "WEB_CONCURRENCY": WORKERS,
         "DATABASE_URL": server if server.startswith("sqlite") else f"{server}/{name}_{devices}",
     }
-    manage = [sys.executable, "manage.py"]
     is_sqlite = server.startswith("sqlite")
     new = is_sqlite or _database(server, f"{name}_{devices}")
-    for command in (["migrate", "-v0"], *([["seed_devices", str(devices)]] if new else [])):
-        subprocess.run([*manage, *command], cwd=checkout, env=environment, check=True, stdout=-3, stderr=-3)
+    manage(checkout, environment, "migrate", "-v0")
+    if new:
+        fill(checkout, environment, devices)
     if not is_sqlite:  # so that PostgreSQL does not do it during a measurement
         psql(environment["DATABASE_URL"], "-c", "VACUUM ANALYZE", "-c", "CHECKPOINT")
-    keys = [
-        subprocess.run(
-            [*manage, "create_api_key", "bench", "--rate", "100000000/min", *more],
-            cwd=checkout,
-            env=environment,
-            check=True,
-            capture_output=True,
-        )
-        .stdout.decode()
-        .strip()
-        for more in ([], ["--hospital", "RS Contoh 001"])
-    ]
+    issue = ["create_api_key", "bench", "--rate", "100000000/min"]
+    key = manage(checkout, environment, *issue)
+    hospital_key = manage(checkout, environment, *issue, "--hospital", "RS Contoh 001")
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
     with _running(gunicorn, checkout, environment) as pid:
-        yield _ready(Server(f"http://127.0.0.1:{port}", *keys, pid, environment))
+        yield _ready(Server(f"http://127.0.0.1:{port}", key, hospital_key, pid, environment))
 
 
 def device(server: Server, pk: int) -> dict[str, str]:

@@ -27,7 +27,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 from devices import registry
 from devices.access import scopes
 from devices.admin.active_filters import ActiveFilter, active_filters
-from devices.db import queries
+from devices.db import expressions, queries
 from devices.models import MAX_ID, Device
 from devices.values.errors import ValidationFailed
 from devices.values.normalization import normalize
@@ -69,9 +69,16 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # not generic at run
         return min(counted, MAX_COUNT)
 
     def page(self, number: Any) -> Page[Any]:
-        """Find the ids of the page, which needs only an index, then read its rows."""
+        """Find the ids of the page, which needs only an index, then read its rows.
+
+        If few rows were counted, they may be few of many, such as the results of a search: see PageIds.
+        """
         page = super().page(number)
         rows: QuerySet[Any] = page.object_list  # type: ignore[assignment]
+        if self.known is None and not self.has_more:
+            start = (page.number - 1) * self.per_page
+            found = expressions.PageIds(self.object_list, start, start + self.per_page)
+            rows = self.object_list.model._default_manager.filter(pk__in=found)
         page.object_list = self.object_list.filter(pk__in=list(rows.values_list("pk", flat=True)))
         return page
 

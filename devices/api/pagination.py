@@ -6,6 +6,7 @@ shift the pages, and the database finds the id in the index. In other orders, `n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -98,7 +99,7 @@ class Position:
         return Cut(PLACE, self.size) if by_place else Cut(OFFSET, self.size, self.offset)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page:
     """One page: its rows as JSON objects, the number of rows in all pages, and the neighboring pages."""
 
@@ -173,6 +174,16 @@ class Page:
     def _link(self, position: dict[str, int]) -> str | None:
         if not position:
             return None
+        numbers = "&".join([f"{name}={number}" for name, number in position.items()])
+        return f"{self._address}?{numbers}{self._rest_of_query}"
+
+    @cached_property
+    def _address(self) -> str:
+        return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}"
+
+    @cached_property
+    def _rest_of_query(self) -> str:
+        """The query of each link after its position: the size and the filters."""
         filters = {k: v for k, v in self.request.GET.items() if k not in PARAMETERS}
-        query = urlencode(position | size_in_link(self.position.size) | filters)
-        return f"{self.request.scheme}://{self.request.get_host()}{self.request.path}?{query}"
+        parameters = size_in_link(self.position.size) | filters
+        return f"&{urlencode(parameters)}" if parameters else ""

@@ -6,6 +6,7 @@ set of parameter names. A search, and each query whose plan depends on its value
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ LOOKUPS = {
 }
 OF_SCOPE = {"scope", "hospitals"}  # the conditions that the scope sets: its only hospital, or a list
 COUNTED = OF_SCOPE | {"device_holder", "device_type"}  # conditions for which the database stores counts
+SINCE = {"updated_since", "created_since"}  # conditions that may find few devices of many, or nearly all
 SELECTIVE = {"device_name", "device_mac", "device_holder"}  # conditions for which an index is used, not the scope
 
 
@@ -97,7 +99,9 @@ class Selection:
         values = {**self.conditions, **position}
         if "hospitals" in values:
             values["hospitals"] = expressions.json_list(values["hospitals"])
-        [[total, lines]] = _compiled(names, without_holder, self.ordering, cut, naming).fetch(**values)
+        query = _compiled(names, without_holder, self.ordering, cut, naming)
+        with queries.plan_each_time() if self.conditions.keys() & SINCE else nullcontext():
+            [[total, lines]] = query.fetch(**values)
         return total, lines.split("\n") if lines else []
 
     def count(self) -> int:
@@ -116,14 +120,23 @@ class Selection:
         if not self.search and self.conditions.keys() <= COUNTED:
             total = DeviceCount.objects.having(self.conditions).sum()
         with queries.plan_each_time():
-            page = cut.of(self._devices, position).annotate(line=DeviceJSON(naming))
-            return total, list(page.values_list("line", flat=True))
+            page = cut.of(self._devices, position)
+            if self.search:
+                page = _found(self._devices, self.ordering, cut, position)
+            return total, list(page.annotate(line=DeviceJSON(naming)).values_list("line", flat=True))
 
     @cached_property
     def _devices(self) -> DeviceQuerySet:
         conditions = {name: value for name, value in self.conditions.items() if name != "hospitals"}
         devices = _select(conditions, self.ordering).in_scope(self.scope)
         return devices.search(self.search, self.scope) if self.search else devices
+
+
+def _found(devices: DeviceQuerySet, ordering: str, cut: Cut, position: Mapping[str, Any]) -> QuerySet[Device]:
+    """Return the devices of a page of a selection that may have few of many devices: see PageIds."""
+    ids = expressions.PageIds(cut.beginning(devices, position), cut.offset, cut.offset + cut.size + 1)
+    order = ["-id"] if cut.kind == BEFORE else dict.fromkeys([ordering, "id"])
+    return Device.objects.filter(pk__in=ids).order_by(*order)
 
 
 def _select(conditions: Mapping[str, Any], ordering: str) -> DeviceQuerySet:
@@ -156,9 +169,11 @@ def _page(
     For several hospitals in the order of ids, a subquery finds the ids with the index of hospital and id, so that only
     the devices of the page are read.
     """
-    rows = cut.of(_select(conditions, ordering), position, total)
+    selected = _select(conditions, ordering)
     if "hospitals" not in conditions or conditions.keys() & SELECTIVE:
-        return rows
+        if conditions.keys() & SINCE and cut.kind != PLACE:
+            return _found(selected, ordering, cut, position)
+        return cut.of(selected, position, total)
     if connection.vendor == "postgresql":
         of_one = {name: value for name, value in conditions.items() if name != "hospitals"}
         found = _select({**of_one, "device_holder": expressions.IdsInGroups.GROUP}, ordering)

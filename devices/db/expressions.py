@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from django.db import connection, models
-from django.db.models.expressions import Expression, RawSQL
+from django.db.models.expressions import Expression, Func, RawSQL
 
 from devices.db.compiled import CompiledQuery, Parameter
 
@@ -41,6 +41,28 @@ def json_list(values: Sequence[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
+class IsAny(Func):
+    """The condition that a column has one of any number of ids, in one SQL parameter: `filter(IsAny(column, ids))`.
+
+    Unlike with `in_ids`, PostgreSQL plans for the ids themselves: use it where the plan depends on how many rows they
+    have. A list would have a parameter for each id, which takes a tenth of a second for 3,000 ids.
+    """
+
+    output_field = models.BooleanField()
+
+    def __init__(self, column: str, ids: Sequence[int]) -> None:
+        super().__init__(column)
+        self.ids = list(ids)
+
+    def as_sql(self, compiler: Any, connection: Any, *_args: Any, **_context: Any) -> tuple[str, Any]:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"{sql} IN (SELECT value FROM json_each(%s))", [*params, json_list(self.ids)]
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"{sql} = ANY(%s::bigint[])", [*params, self.ids]
+
+
 class IdsInGroups(Expression):
     """The ids of one page of the rows of several groups, in the order of ids, for `pk__in`.
 
@@ -73,6 +95,28 @@ class IdsInGroups(Expression):
             f"CROSS JOIN LATERAL ({ids.sql} LIMIT {limit}) AS first ORDER BY first.id {self.direction} {page})))",
             [self.groups, *ids.params, *self.skipped, *self.skipped],
         )
+
+
+class PageIds(Expression):
+    """The ids of `rows[start:end]`, for `pk__in`. The rows match a condition that few rows of the table may meet.
+
+    On PostgreSQL the limit is a subquery, so the planner does not know it, and plans for a tenth of the rows. It also
+    does not know how few rows contain a text. With a limit of 21, it would read the table in the order of the page
+    until 21 rows match. For a name of one in 10,000,000 devices, that takes half a minute instead of 0.1 s.
+    """
+
+    def __init__(self, rows: "models.QuerySet[Any]", start: int, end: int) -> None:
+        super().__init__(output_field=models.BigIntegerField())
+        self.ids, self.start, self.size = rows.values_list("pk"), start, end - start
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        ids = CompiledQuery(self.ids, raw=True)
+        return f"({ids.sql} LIMIT {self.size:d} OFFSET {self.start:d})", ids.params
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        ids = CompiledQuery(self.ids, raw=True)
+        page = f"{ids.sql} LIMIT (SELECT {self.size:d}) OFFSET (SELECT {self.start:d})"
+        return f"(SELECT unnest(ARRAY({page})))", ids.params
 
 
 class JSONList(models.Aggregate):

@@ -86,7 +86,7 @@ def search_condition(text: str, scope: Scope, mac_lookup: str = "contains") -> Q
         if len(words) == 1 or len(word) >= MIN_MAC_PART:
             in_word |= _contains_mac(word, mac_lookup)
         if ids:
-            in_word |= Q(device_holder__in=ids)
+            in_word |= Q(expressions.IsAny("device_holder_id", ids))
         if fold_name(word) == NO_HOSPITAL:
             in_word |= Q(device_holder=None)
         found &= in_word
