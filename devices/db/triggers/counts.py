@@ -134,7 +134,7 @@ def install(connection: Any) -> bool:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         if is_changed := definitions.install(connection, SHIPPED):
             cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
-            _reconcile(connection)  # to create triggers, PostgreSQL has locked the devices and SQLite the database
+            _reconcile(connection)  # with a changed trigger, PostgreSQL has locked the devices; SQLite always has
     return is_changed
 
 
