@@ -55,8 +55,12 @@ class Response(NamedTuple):
 class Registry:
     """A gunicorn with two workers, as in production, and its database."""
 
-    def __init__(self, database_url: str, log: Path, key: str = "") -> None:
-        """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
+    def __init__(self, database_url: str, log: Path, key: str = "", root: Path = ROOT) -> None:
+        """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key.
+
+        root: the folder of the code, for another release.
+        """
+        self.root = root
         self.environment = {**served_from(database_url), "WEB_CONCURRENCY": "2"}
         self.port, self.log = int(self.environment["PORT"]), log
         if not key:
@@ -67,7 +71,7 @@ class Registry:
     def manage(self, *arguments: str, **environment: str) -> str:
         run = [sys.executable, "manage.py", *arguments]
         env = {**self.environment, **environment}
-        return subprocess.run(run, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return subprocess.run(run, cwd=self.root, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def start(self) -> None:
         """Start it as a supervisor does: again if it ended because its port was still in use."""
@@ -84,7 +88,7 @@ class Registry:
         gunicorn = [str(Path(sys.executable).with_name("gunicorn")), "-c", "gunicorn.conf.py", "--log-level", "error"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                gunicorn, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                gunicorn, cwd=self.root, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def is_up(self) -> bool:
