@@ -87,7 +87,7 @@ FOREIGN_KEYS = f"""
 
 
 def _on_postgresql() -> dict[str, str]:
-    shipped = {}
+    shipped: dict[str, str] = {}
     for name, (body, table, when) in TRIGGERS.items():
         shipped |= definitions.function(name, body)
         trigger = f"CREATE TRIGGER {name} {when.format(table)} EXECUTE FUNCTION {name}()"

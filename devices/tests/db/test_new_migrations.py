@@ -74,8 +74,8 @@ def write_each(apps: Any, _editor: Any) -> None:
 def watched(*operations: Any, atomic: bool = True) -> list[str]:
     """Apply the operations as a migration, revert them, and return the problems."""
     watch = LockWatch(connection)
-    migration = migrations.Migration("later", "devices")
-    migration.operations, migration.atomic = list(operations), atomic
+    members = {"operations": list(operations), "atomic": atomic}
+    migration = type("Migration", (migrations.Migration,), members)("later", "devices")
     state = MigrationExecutor(connection).loader.project_state()
     before = state.clone()
     with transaction.atomic() if atomic else nullcontext():

@@ -1,6 +1,7 @@
 """`migrate` waits only briefly for a lock, and tries again."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +56,7 @@ def test_migrate_ends_with_one_line_if_a_lock_stays(capsys: pytest.CaptureFixtur
 def test_migrate_succeeds_when_the_lock_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
     definitions.drop(connection, feed.SHIPPED)
     with writing() as other:
-        monkeypatch.setattr(migrate.time, "sleep", lambda _seconds: other.rollback())
+        monkeypatch.setattr(time, "sleep", lambda _seconds: other.rollback())
         call_command("migrate", verbosity=0)
     assert definitions.changed(connection, feed.SHIPPED) == []
 
