@@ -48,7 +48,9 @@ HISTORY_ADDED = f""" BEGIN
             NEW.hospital_id := substring(NEW.hospital_ids FROM '^\\[(\\d+)\\]$')::bigint;
         ELSE
             SELECT all_hospitals, allowed_networks, page_size, sandbox, unknown_holder,
-                coalesce((SELECT json_agg(hospital_id ORDER BY hospital_id) FROM {LIST} WHERE apikey_id = key.id), '[]')
+                '[' || coalesce((
+                    SELECT string_agg(hospital_id::text, ',' ORDER BY hospital_id) FROM {LIST} WHERE apikey_id = key.id
+                ), '') || ']'
             INTO NEW.all_hospitals, NEW.allowed_networks, NEW.page_size, NEW.sandbox, NEW.unknown_holder,
                 NEW.hospital_ids
             FROM {KEY} AS key WHERE key.id = NEW.id;
