@@ -51,6 +51,12 @@ def find_commit(version: str) -> str:
         ["log", "--first-parent", "-1", "--format=%H", f'-S"{version}"', "--", "cexup/__init__.py"],
     ):
         found = subprocess.run(["git", *find], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-        if found:
+        if found and found not in first_commits():
             return found
     return ""
+
+
+def first_commits() -> str:
+    """Return the first commits of a clone with `--depth`, which seem to add all lines. A full clone has none."""
+    path = ROOT / git("rev-parse", "--git-path", "shallow").decode().strip()
+    return path.read_text() if path.exists() else ""
