@@ -27,7 +27,7 @@ def _install_triggers_and_indexes(sender: AppConfig, using: str, apps: Any = Non
     from devices.db import triggers, trigrams
 
     try:
-        models = (sender if apps is None else apps.get_app_config(sender.label)).get_models()
+        models = (sender if apps is None else apps.get_app_config(sender.label)).get_models(include_auto_created=True)
     except LookupError:
         return
     columns = {model._meta.db_table: {field.column for field in model._meta.concrete_fields} for model in models}

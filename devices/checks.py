@@ -63,6 +63,7 @@ RISKS = {
     "devices_auditretention": ("devices.W001", "Audit records can be changed or deleted"),
     "devices_devicecount": ("devices.W002", "The counts of devices may be wrong"),
     "devices_changefeed": ("devices.W004", "The change feed may omit changes"),
+    "devices_apikey_hospitals": ("devices.W008", "Servers of version 1.0 may reject API keys"),
 }
 
 

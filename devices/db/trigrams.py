@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/pgtrgm.html#PGTRGM-INDEX
 
 from typing import Any
 
-from django.db import transaction
+from devices.db import online
 
 # Django creates these expressions for `icontains` and `contains`. Of the history, only replaced values and retired
 # devices are indexed. So the history of new devices, which is most of the table, does not grow the indexes.
@@ -27,7 +27,9 @@ INDEXES = {
 # Django creates these for `LIKE 'x%'`, one per unique text column. No query uses them, but each write updates them.
 UNUSED = "devices_device_device_name_df4612ac_like", "devices_device_device_mac_511ac646_like"
 
-INDEX_IS_MISSING = "SELECT to_regclass(%s) IS NULL"
+INDEX_IS_MISSING = """
+    SELECT NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND indisvalid)
+"""
 CAN_CREATE_EXTENSION = """
     SELECT has_database_privilege(current_database(), 'CREATE')
     AND EXISTS (SELECT FROM pg_available_extension_versions WHERE name = 'pg_trgm' AND trusted)
@@ -41,14 +43,14 @@ def install(connection: Any) -> None:
     """Create the missing indexes if the server can, and drop the unused ones. SQLite has neither."""
     if connection.vendor != "postgresql":
         return
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(f"DROP INDEX IF EXISTS {', '.join(UNUSED)}")
         missing = [name for name in INDEXES if _is_true(cursor, INDEX_IS_MISSING, name)]
         if missing and _is_true(cursor, CAN_CREATE_EXTENSION):
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
         if missing and _is_true(cursor, EXTENSION_IS_USABLE):
             for name in missing:
-                cursor.execute(f"CREATE INDEX {name} ON {INDEXES[name]}")
+                online.create_index(connection, name, INDEXES[name])
 
 
 def remove(connection: Any) -> None:

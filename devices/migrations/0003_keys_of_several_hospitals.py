@@ -8,13 +8,14 @@ from django.db import migrations, models
 from django.db.models import F, Value
 from django.db.models.functions import Cast, Concat
 
-from devices.db.triggers import append_only
+from devices.db.triggers import append_only, former_keys
 
 
 def copy_hospitals(apps: Any, editor: Any) -> None:
     """Copy the hospital of each key to the new table. A key without a hospital was one for all hospitals."""
     key, past = apps.get_model("devices", "ApiKey"), apps.get_model("devices", "HistoricalApiKey")
-    append_only.remove(editor.connection)  # the history gets the values of new columns; post_migrate adds the triggers
+    # The history gets the values of new columns. post_migrate adds the triggers.
+    append_only.remove(editor.connection, past._meta.db_table)
     key.objects.filter(hospital=None).update(all_hospitals=True)
     past.objects.filter(hospital=None).update(all_hospitals=True)
     past.objects.exclude(hospital=None).update(
@@ -40,7 +41,6 @@ def copy_hospitals_back(apps: Any, editor: Any) -> None:
     key = apps.get_model("devices", "ApiKey")
     if limited := key.objects.filter(revoked_at=None).exclude(allowed_networks="").first():
         raise RuntimeError(f"API key {limited.pk} is limited to networks. Revoke it before you go back.")
-    append_only.remove(editor.connection)  # post_migrate adds the triggers
     for row in key.objects.filter(all_hospitals=False):
         ids = list(row.hospitals.order_by("pk").values_list("pk", flat=True))
         if len(ids) != 1 and row.revoked_at is None:
@@ -48,6 +48,21 @@ def copy_hospitals_back(apps: Any, editor: Any) -> None:
         key.objects.filter(pk=row.pk).update(hospital=ids[0] if ids else None)
     key.objects.filter(naming="both").update(naming="snake_case")
     editor.connection.check_constraints()
+
+
+class RemoveFieldOfFormerRelease(migrations.RemoveField):
+    """Remove a field, but on PostgreSQL keep its column for servers of version 1.0: devices/db/triggers/former_keys.py."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            former_keys.remove(schema_editor.connection)
+            table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
+            schema_editor.execute(f"ALTER TABLE {table} DROP COLUMN IF EXISTS hospital_id")
+        super().database_backwards(app_label, schema_editor, from_state, to_state)
 
 
 class Migration(migrations.Migration):
@@ -64,12 +79,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="apikey",
             name="all_hospitals",
-            field=models.BooleanField(default=False, verbose_name="all hospitals"),
+            field=models.BooleanField(db_default=False, default=False, verbose_name="all hospitals"),
         ),
         migrations.AddField(
             model_name="apikey",
             name="allowed_networks",
-            field=models.TextField(blank=True, default="", verbose_name="allowed networks"),
+            field=models.TextField(blank=True, db_default="", default="", verbose_name="allowed networks"),
         ),
         migrations.AddField(
             model_name="apikey",
@@ -94,13 +109,14 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="apikey",
             name="sandbox",
-            field=models.BooleanField(default=False, verbose_name="sandbox"),
+            field=models.BooleanField(db_default=False, default=False, verbose_name="sandbox"),
         ),
         migrations.AddField(
             model_name="apikey",
             name="unknown_holder",
             field=models.CharField(
                 choices=[("register", "register the hospital"), ("refuse", "refuse the request")],
+                db_default="register",
                 default="register",
                 max_length=8,
                 verbose_name="unknown hospitals",
@@ -109,17 +125,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="historicalapikey",
             name="all_hospitals",
-            field=models.BooleanField(default=False, verbose_name="all hospitals"),
+            field=models.BooleanField(db_default=False, default=False, verbose_name="all hospitals"),
         ),
         migrations.AddField(
             model_name="historicalapikey",
             name="allowed_networks",
-            field=models.TextField(blank=True, default="", verbose_name="allowed networks"),
+            field=models.TextField(blank=True, db_default="", default="", verbose_name="allowed networks"),
         ),
         migrations.AddField(
             model_name="historicalapikey",
             name="hospital_ids",
-            field=models.TextField(default="[]"),
+            field=models.TextField(db_default="[]", default="[]"),
         ),
         migrations.AddField(
             model_name="historicalapikey",
@@ -137,13 +153,14 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="historicalapikey",
             name="sandbox",
-            field=models.BooleanField(default=False, verbose_name="sandbox"),
+            field=models.BooleanField(db_default=False, default=False, verbose_name="sandbox"),
         ),
         migrations.AddField(
             model_name="historicalapikey",
             name="unknown_holder",
             field=models.CharField(
                 choices=[("register", "register the hospital"), ("refuse", "refuse the request")],
+                db_default="register",
                 default="register",
                 max_length=8,
                 verbose_name="unknown hospitals",
@@ -230,11 +247,11 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunPython(copy_hospitals, copy_hospitals_back),
-        migrations.RemoveField(
+        RemoveFieldOfFormerRelease(
             model_name="apikey",
             name="hospital",
         ),
-        migrations.RemoveField(
+        RemoveFieldOfFormerRelease(
             model_name="historicalapikey",
             name="hospital",
         ),

@@ -83,10 +83,11 @@ class ApiKey(models.Model):
     name = models.CharField(_("client application"), max_length=MAX_LENGTH)
     prefix = models.CharField(_("key prefix"), max_length=8, blank=True, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    # Without this flag and without hospitals, a key has access to nothing.
-    all_hospitals = models.BooleanField(_("all hospitals"), default=False)
+    # Without this flag and without hospitals, a key has access to nothing. `db_default` is for servers of the former
+    # release, whose rows do not have the column.
+    all_hospitals = models.BooleanField(_("all hospitals"), default=False, db_default=False)
     hospitals = models.ManyToManyField(Hospital, verbose_name=_("hospitals"), blank=True, related_name="api_keys")
-    sandbox = models.BooleanField(_("sandbox"), default=False)
+    sandbox = models.BooleanField(_("sandbox"), default=False, db_default=False)
     read_only = models.BooleanField(_("read-only"), default=False)
     naming = models.CharField(_("field naming"), max_length=10, choices=Naming, default=Naming.SNAKE_CASE)
     rate = models.CharField(  # noqa: DJ001  (null: API_RATE applies)
@@ -106,10 +107,14 @@ class ApiKey(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(MAX_PAGE_SIZE)],
     )
     unknown_holder = models.CharField(
-        _("unknown hospitals"), max_length=8, choices=UnknownHolder, default=UnknownHolder.REGISTER
+        _("unknown hospitals"),
+        max_length=8,
+        choices=UnknownHolder,
+        default=UnknownHolder.REGISTER,
+        db_default=UnknownHolder.REGISTER,
     )
     # CIDR networks, separated by spaces. Empty: every network.
-    allowed_networks = models.TextField(_("allowed networks"), blank=True, default="")
+    allowed_networks = models.TextField(_("allowed networks"), blank=True, default="", db_default="")
     legacy = models.BooleanField(_("legacy"), default=False, editable=False)
     created_at = models.DateTimeField(_("issued at"), default=now_ms, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)

@@ -42,7 +42,7 @@ class HistoryContext(models.Model):
 class ApiKeyHistoryContext(HistoryContext):
     """The context of a change of an API key, and the ids of its hospitals after the change as a JSON array."""
 
-    hospital_ids = models.TextField(default="[]")
+    hospital_ids = models.TextField(default="[]", db_default="[]")
 
     class Meta:
         abstract = True

@@ -69,6 +69,7 @@ SLOW = (  # modules with tests that take more than five seconds
     "faults/test_postgres.py",
     "faults/test_server.py",
     "faults/test_sqlite.py",
+    "faults/test_two_versions.py",
     "fuzz/test_fuzzing.py",
     "history/test_replica.py",
     "imports/test_limits.py",

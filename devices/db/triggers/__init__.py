@@ -1,12 +1,17 @@
-"""Triggers that count devices, protect the audit records, and order the change feed."""
+"""Triggers that count devices, protect the audit records, order the change feed, and serve a former release."""
 
 from collections.abc import Collection
 from typing import Any
 
-from devices.db.triggers import append_only, counts, definitions, feed
+from devices.db.triggers import append_only, counts, definitions, feed, former_keys
 
 # The modules of the triggers, each by the table that must exist before its triggers can be installed.
-KINDS = {"devices_devicecount": counts, "devices_changefeed": feed, "devices_auditretention": append_only}
+KINDS = {
+    "devices_devicecount": counts,
+    "devices_changefeed": feed,
+    "devices_auditretention": append_only,
+    "devices_apikey_hospitals": former_keys,
+}
 
 
 def install(connection: Any, tables: Collection[str]) -> None:

@@ -6,7 +6,7 @@
 - The same row has the years of retention, which can only be increased.
 - Limit: the owner of the database can drop a trigger.
 
-A migration that alters `devices_auditretention` or writes to history must call `remove` first.
+A migration that alters `devices_auditretention` or writes to history must call `remove` first, with that table.
 """
 
 from typing import Any
@@ -109,6 +109,8 @@ def install(connection: Any) -> bool:
         return definitions.install(connection, SHIPPED)
 
 
-def remove(connection: Any) -> None:
-    """Drop the triggers. The retention is kept."""
-    definitions.drop(connection, SHIPPED)
+def remove(connection: Any, table: str = "") -> None:
+    """Drop the triggers, or those of one table. `migrate` installs them again at its end. The retention is kept."""
+    prefix = f"TRIGGER {table}_stays_" if table else ""
+    vendor = connection.vendor
+    definitions.drop(connection, {vendor: {key: sql for key, sql in SHIPPED[vendor].items() if key.startswith(prefix)}})

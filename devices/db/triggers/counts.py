@@ -130,12 +130,19 @@ SHIPPED = {"postgresql": _on_postgresql(), "sqlite": ON_SQLITE}
 
 
 def install(connection: Any) -> bool:
-    """Install missing and changed triggers, and then correct the counts. Return whether there were any."""
+    """Install missing and changed triggers, and then correct the counts. Return whether there were any.
+
+    The triggers count all writes from the end of the first transaction on. So the second one, which reads all devices,
+    needs no lock of the table. If `migrate` is killed between the two, `check_counts` finds the difference.
+    """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        if is_changed := definitions.install(connection, SHIPPED):
-            cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
-            _reconcile(connection)  # to create triggers, PostgreSQL has locked the devices and SQLite the database
-    return is_changed
+        if not definitions.install(connection, SHIPPED):
+            return False
+        cursor.execute(VACUUM if connection.vendor == "postgresql" else ONCE)
+    with transaction.atomic(using=connection.alias):
+        locks.acquire_registry_lock()  # two concurrent corrections would both add the differences
+        _reconcile(connection)
+    return True
 
 
 def remove(connection: Any) -> None:
@@ -152,7 +159,7 @@ def find_drift() -> list[tuple[bool, int | None, str, int]]:
 def repair() -> None:
     """Install missing triggers and correct the counts. Other transactions can write in the meantime."""
     with transaction.atomic():
-        locks.acquire_registry_lock()  # two concurrent repairs would both add the differences
+        locks.acquire_registry_lock()  # as in `install`
         install(connection)
         _reconcile(connection)
 

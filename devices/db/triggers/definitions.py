@@ -1,4 +1,4 @@
-"""Compare the triggers of a database with those that this release ships, and recreate them.
+"""Compare the triggers of a database with those that this release ships, and recreate those that differ.
 
 Each module of triggers has a mapping `SHIPPED` for each database vendor. A key is the text that DROP needs, such as
 `TRIGGER name ON table`. The value is the SQL that creates the object, in the form in which the database returns it. So
@@ -67,13 +67,21 @@ def changed(connection: Any, shipped: Shipped) -> list[str]:
 
 
 def install(connection: Any, shipped: Shipped) -> bool:
-    """Recreate all objects if at least one is missing, disabled or different. Return whether that was the case."""
-    if not changed(connection, shipped):
+    """Recreate the objects that are missing, disabled or different. Return whether there were any.
+
+    PostgreSQL replaces them. A changed function locks no table. A changed trigger blocks the writers of its table until
+    the transaction ends, but no reader.
+    """
+    keys, expected = changed(connection, shipped), for_connection(connection, shipped)
+    if not keys:
         return False
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        drop(connection, shipped)
-        for sql in for_connection(connection, shipped).values():
-            cursor.execute(sql)
+        for key in keys:
+            if connection.vendor == "postgresql":
+                cursor.execute(expected[key].replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
+            else:
+                cursor.execute(f"DROP TRIGGER IF EXISTS {key.partition(' ')[2]}")
+                cursor.execute(expected[key])
     return True
 
 

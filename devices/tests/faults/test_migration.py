@@ -1,8 +1,14 @@
 """A migration runs while clients write: no write is lost, and failed requests succeed when they are retried."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
 import pytest
 
-from devices.tests.support.services.faults import Registry, Writers, times
+from devices.tests.support.services.faults import TIMEOUT, Registry, Writers, eventually, times
 from devices.tests.support.services.server import ROOT
 
 SETTINGS = """
@@ -68,5 +74,27 @@ def test_migration_under_load_loses_no_write(registry: Registry, later: dict[str
             writers.wait_for(5)
             registry.manage("migrate", "-v0", "later", "zero", **later)
         writers.wait_for(5)
+    writers.check()
+    assert set(writers.seen) <= {"503"}, writers.seen
+
+
+@pytest.mark.skipif(not os.environ.get("TEST_DATABASE_URL"), reason="SQLite has no lock of a table")
+def test_migration_behind_a_long_query_lets_writers_continue(
+    registry: Registry, later: dict[str, str], tmp_path: Path
+) -> None:
+    """Without a limit, all writers would wait behind the migration until the query ends."""
+    log = tmp_path / "migrate"
+    with psycopg.connect(registry.environment["DATABASE_URL"]) as reader, Writers(registry) as writers:
+        reader.execute("SELECT count(*) FROM devices_device")  # its transaction stays open
+        run = [sys.executable, "manage.py", "migrate", "-v0", "later"]
+        environment = {**registry.environment, **later, "DATABASE_LOCK_TIMEOUT": "1"}
+        with log.open("wb") as stderr, subprocess.Popen(run, cwd=ROOT, env=environment, stderr=stderr) as process:
+            eventually(lambda: log.read_text().count("Another transaction has a lock.") >= 2)
+            writers.wait_for(10)
+            assert process.poll() is None
+            reader.rollback()
+            assert process.wait(TIMEOUT) == 0
+        writers.wait_for(5)
+        registry.manage("migrate", "-v0", "later", "zero", **later)
     writers.check()
     assert set(writers.seen) <= {"503"}, writers.seen

@@ -55,6 +55,7 @@ class Response(NamedTuple):
 class Client:
     """A client with a key, and the commands of the registry that it uses."""
 
+    root = ROOT  # the folder of the code
     def __init__(self, environment: dict[str, str], address: str, key: str) -> None:
         """Prepare to send requests to the address (HOST:PORT)."""
         self.environment, self.address, self.key = environment, address, key
@@ -62,7 +63,7 @@ class Client:
     def manage(self, *arguments: str, **environment: str) -> str:
         run = [sys.executable, "manage.py", *arguments]
         env = {**self.environment, **environment}
-        return subprocess.run(run, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return subprocess.run(run, cwd=self.root, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def is_up(self) -> bool:
         try:
@@ -110,8 +111,12 @@ class Client:
 class Registry(Client):
     """A gunicorn with two workers, as in production, and its database."""
 
-    def __init__(self, database_url: str, log: Path, key: str = "", **environment: str) -> None:
-        """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key."""
+    def __init__(self, database_url: str, log: Path, key: str = "", root: Path = ROOT, **environment: str) -> None:
+        """Prepare to serve this database. Without a key, the database is empty: migrate it and issue a key.
+
+        root: the folder of the code, for another release.
+        """
+        self.root = root
         environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
         self.port, self.log = int(environment["PORT"]), log
         super().__init__(environment, f"127.0.0.1:{self.port}", key)
@@ -135,7 +140,7 @@ class Registry(Client):
         gunicorn = [str(Path(sys.executable).with_name("gunicorn")), "-c", "gunicorn.conf.py", "--log-level", "error"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                gunicorn, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                gunicorn, cwd=self.root, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     @property
