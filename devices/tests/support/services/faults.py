@@ -56,6 +56,7 @@ class Client:
     """A client with a key, and the commands of the registry that it uses."""
 
     root = ROOT  # the folder of the code
+
     def __init__(self, environment: dict[str, str], address: str, key: str) -> None:
         """Prepare to send requests to the address (HOST:PORT)."""
         self.environment, self.address, self.key = environment, address, key
