@@ -18,7 +18,7 @@ DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksu
 
 CLIENTS_STAMP := .venv-clients/.installed-$(shell cat clients/requirements.txt clients/package-lock.json | cksum | cut -d' ' -f1)
 
-.PHONY: help run test test-browser test-model test-faults fuzz lint format bench bench-admin soak docs screenshots messages \
+.PHONY: help run test test-browser test-model test-faults test-image fuzz lint format bench bench-admin soak docs screenshots messages \
 	requirements audit sbom icons clients test-clients lint-schema
 
 help:  ## List all targets.
@@ -79,6 +79,9 @@ soak: $(DEV_STAMP)  ## Run a soak test for 10 minutes with 70 % of the capacity 
 test-faults: $(DEV_STAMP)  ## Run the fault-injection tests at full length on both databases (see docs/reliability.md).
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
 	FAULTS=full $(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
+
+test-image: $(DEV_STAMP)  ## Build the container image without a daemon, and run it and compose.yaml (needs root and Debian's buildah).
+	IMAGE=full $(BIN)/python -m pytest -n 0 -s --durations=5 devices/tests/image $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md, the help page and /api/guide.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
