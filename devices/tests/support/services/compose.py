@@ -43,7 +43,7 @@ def checked(file: Path, environment: Path) -> "subprocess.CompletedProcess[str]"
     python = environment / "bin" / "python"
     if not python.exists():
         venv.create(environment, with_pip=True)
-        install = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", VALIDATOR]
+        install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", VALIDATOR]
         subprocess.run(install, check=True)
     document = yaml.safe_load(interpolated(file.read_text(), {}))
     command = "import compose_spec, sys; compose_spec.PyCompose.from_yaml(sys.stdin.read()).validate()"
