@@ -19,7 +19,7 @@ DEV_STAMP := .venv/.dev-$(shell cat requirements.txt requirements-dev.txt | cksu
 CLIENTS_STAMP := .venv-clients/.installed-$(shell cat clients/requirements.txt clients/package-lock.json | cksum | cut -d' ' -f1)
 CLUSTER_STAMP := .venv-cluster/.installed-$(shell cksum < deploy/cluster/requirements.txt | cut -d' ' -f1)
 
-.PHONY: help run test test-browser test-model test-faults test-cluster fuzz lint format bench bench-admin soak docs screenshots messages \
+.PHONY: help run test test-browser test-model test-faults test-cluster test-image fuzz lint format bench bench-admin soak docs screenshots messages \
 	requirements audit sbom icons clients test-clients lint-schema drill sizing
 
 help:  ## List all targets.
@@ -91,6 +91,9 @@ drill: $(DEV_STAMP)  ## Back up, destroy and restore 1,000,000 devices on both d
 
 test-cluster: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Inject all faults into a cluster with Patroni, two registries, nginx and Redis (as root, see docs/reliability.md).
 	CLUSTER=full $(BIN)/python -m pytest -s -m cluster $(ARGS)
+
+test-image: $(DEV_STAMP)  ## Build the container image without a daemon, and run it and compose.yaml (needs root and Debian's buildah).
+	IMAGE=full $(BIN)/python -m pytest -n 0 -s --durations=5 devices/tests/image $(ARGS)
 
 docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md, the help page and /api/guide.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
