@@ -4,7 +4,7 @@
 #
 # BASE is an image with Python 3.11 or later and its module venv. Both stages use it.
 
-ARG BASE=docker.io/library/python:3.13-slim-bookworm
+ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /srv/registry

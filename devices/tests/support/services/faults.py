@@ -184,7 +184,7 @@ def new_database(folder: Path) -> Iterator[str]:
 @contextmanager
 def served(database_url: str, folder: Path, key: str = "", **environment: str) -> Iterator[Registry]:
     """Serve the registry from this database."""
-    registry = Registry(database_url, folder / "log", key, **environment)
+    registry = Registry(database_url, folder / "log", key, ROOT, **environment)
     registry.start()
     try:
         yield registry

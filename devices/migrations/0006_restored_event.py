@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('devices', '0004_merge_equal_hospitals'),
+        ('devices', '0005_last_prune'),
     ]
 
     operations = [
