@@ -249,7 +249,7 @@ class Databases:
 
     def wait_until_complete(self) -> None:
         """Wait until there is a leader, and both standbys replicate and can replace it."""
-        eventually(self.is_complete)
+        eventually(self.is_complete, 300)  # a copy of the database takes a while on a busy machine
 
     def configure(self, **options: str) -> None:
         """Change the configuration of the cluster, and wait until the leader uses it."""
