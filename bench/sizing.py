@@ -77,8 +77,10 @@ def measure(places: Sequence[Traffic], case: Case, postmaster: int, rounds: int,
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
-    middle = [statistics.median(values) for values in list(zip(*costs, strict=True))[:-1]]
-    return Cost(*middle, sum((cost.failed for cost in costs), Counter()))
+    failed = sum((cost.failed for cost in costs), Counter[int]())
+    columns = list(zip(*costs, strict=True))[:-1]
+    workers, postgres, seconds, wal = map(statistics.median, columns)
+    return Cost(workers, postgres, seconds, wal, failed)
 
 
 def _wal(server: Server) -> int:
