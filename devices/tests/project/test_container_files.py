@@ -62,9 +62,7 @@ def test_version_of_the_image_is_that_of_the_registry() -> None:
 
 
 def test_base_of_the_image_is_tested_by_ci() -> None:
-    [version, release] = re.findall(
-        r"^ARG BASE=python:(\d\.\d+)-slim-(\w+)$", DOCKERFILE, re.MULTILINE
-    )[0]
+    [version, release] = re.findall(r"^ARG BASE=python:(\d\.\d+)-slim-(\w+)$", DOCKERFILE, re.MULTILINE)[0]
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     assert f'"{version}"' in workflow
     assert f"python:${{{{ matrix.python }}}}-{release}" in workflow
