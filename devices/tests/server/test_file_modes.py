@@ -69,4 +69,4 @@ def test_makefile_and_services_set_the_same_umask() -> None:
     for service in services:
         lines = service.read_text().splitlines()
         assert {"UMask=0077", "StateDirectory=registry", "StateDirectoryMode=0700"} <= set(lines), service.name
-    assert "chmod 600 /etc/registry.env" in (ROOT / "deploy" / "registry.service").read_text()
+    assert "owner root, group registry, mode 0640" in (ROOT / "deploy" / "registry.service").read_text()
