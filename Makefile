@@ -29,7 +29,7 @@ run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (default: 127.0.0.1
 	@umask 077; $(BIN)/python manage.py quickstart
 	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
-test: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Run all tests on SQLite, in a browser, on PostgreSQL and on a cluster. ARGS is passed to pytest, and skips the browser and the cluster.
+test: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Run all tests on SQLite, PostgreSQL, in a browser and on a cluster. ARGS=PATHS: only these, on both databases.
 	$(BIN)/python -m pytest -n auto -m "not browser and not cluster and not drill and not image" $(ARGS)
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest -n auto -rs devices/tests/browser
@@ -60,7 +60,7 @@ format: $(DEV_STAMP)  ## Format the code and apply the fixes of ruff.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clients: $(DEV_STAMP) $(CLIENTS_STAMP)  ## Check the schema, and generate and compile clients in clients/generated (needs Node.js 20 and the network once).
+clients: $(DEV_STAMP) $(CLIENTS_STAMP)  ## Check the schema, and generate and compile clients (needs Node.js 20 and the network once).
 	$(BIN)/python -m clients.generate
 
 test-clients: clients  ## Generate clients, and use them against a running registry (5 minutes).
@@ -69,19 +69,19 @@ test-clients: clients  ## Generate clients, and use them against a running regis
 lint-schema: $(DEV_STAMP) $(CLIENTS_STAMP)  ## Check /api/schema with Redocly and Spectral.
 	$(BIN)/python -m clients.generate --lint
 
-bench-admin: $(DEV_STAMP)  ## Measure the admin pages with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000" for fewer.
+bench-admin: $(DEV_STAMP)  ## Measure the admin with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000": fewer.
 	$(BIN)/python -m bench.admin $(ARGS)
 
-bench: $(DEV_STAMP)  ## Compare rates and CPU time with other implementations (25 minutes, needs PostgreSQL and wrk). ARGS="--against PATH" adds another checkout.
+bench: $(DEV_STAMP)  ## Compare with other implementations (25 minutes, needs wrk). ARGS="--against PATH": and with a checkout.
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(DEV_STAMP)  ## Run a soak test for 10 minutes with 70 % of the capacity on PostgreSQL. ARGS="--seconds 60" shortens it.
+soak: $(DEV_STAMP)  ## Run at 70 % of the capacity on PostgreSQL for 10 minutes. ARGS="--seconds 60" shortens it.
 	$(BIN)/python -m bench.soak $(ARGS)
 
-sizing: $(DEV_STAMP)  ## Measure requests with 10,000 and 1,000,000 devices, and compute docs/operations/sizing.md. ARGS="--devices N …" for others.
+sizing: $(DEV_STAMP)  ## Measure the numbers of docs/operations/sizing.md. ARGS="--devices N …": for other numbers of devices.
 	$(BIN)/python -m bench.sizing $(ARGS)
 
-test-faults: $(DEV_STAMP)  ## Run the fault-injection tests at full length on both databases (see docs/reliability.md).
+test-faults: $(DEV_STAMP)  ## Inject all faults at full length, on both databases (see docs/reliability.md).
 	FAULTS=full $(BIN)/python -m pytest -s -m faults $(ARGS)
 	FAULTS=full $(BIN)/python -m devices.tests.support.services.postgres $(BIN)/python -m pytest -s -m faults $(ARGS)
 
@@ -89,13 +89,13 @@ drill: $(DEV_STAMP)  ## Back up, destroy and restore 1,000,000 devices on both d
 	$(BIN)/python -m devices.tests.support.drill.programs
 	DRILL_DEVICES=$${DRILL_DEVICES:-1000000} $(BIN)/python -m pytest -q -s -m drill devices/tests/drill $(ARGS)
 
-test-cluster: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Inject all faults into a cluster with Patroni, two registries, nginx and Redis (as root, see docs/reliability.md).
+test-cluster: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Inject all faults into a cluster with Patroni (needs root, see docs/reliability.md).
 	CLUSTER=full $(BIN)/python -m pytest -s -m cluster $(ARGS)
 
-test-image: $(DEV_STAMP)  ## Build the container image without a daemon, and run it and compose.yaml (needs root and Debian's buildah).
+test-image: $(DEV_STAMP)  ## Build the container image, and run it and compose.yaml (needs root and buildah, no Docker).
 	IMAGE=full $(BIN)/python -m pytest -n 0 -s --durations=5 devices/tests/image $(ARGS)
 
-docs: $(DEV_STAMP)  ## Run the examples of docs/api and update their responses, and write docs/errors.md, the help page and /api/guide.
+docs: $(DEV_STAMP)  ## Update the examples of docs/api, docs/errors.md, the help page and /api/guide.
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_docs.py devices/tests/api/test_error_codes.py \
 		devices/tests/project/test_help_page.py -k "api_examples or errors_page or help_page"
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q devices/tests/project/test_api_guide.py -k api_guide_has
