@@ -29,7 +29,7 @@ run: $(RUN_STAMP)  ## Serve the registry on http://HOST:PORT (default: 127.0.0.1
 	@umask 077; $(BIN)/python manage.py quickstart
 	@umask 077; exec $(BIN)/gunicorn --config gunicorn.conf.py
 
-test: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Run all tests on SQLite, PostgreSQL, in a browser and on a cluster. ARGS=PATHS: only these, on both databases.
+test: $(DEV_STAMP) $(CLUSTER_STAMP)  ## Run all tests on SQLite, PostgreSQL, in a browser and on a cluster. ARGS=PATHS: only these.
 	$(BIN)/python -m pytest -n auto -m "not browser and not cluster and not drill and not image" $(ARGS)
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest -n auto -rs devices/tests/browser
@@ -72,13 +72,13 @@ lint-schema: $(DEV_STAMP) $(CLIENTS_STAMP)  ## Check /api/schema with Redocly an
 bench-admin: $(DEV_STAMP)  ## Measure the admin with 1,000,000 devices on PostgreSQL. ARGS="--devices 10000": fewer.
 	$(BIN)/python -m bench.admin $(ARGS)
 
-bench: $(DEV_STAMP)  ## Compare with other implementations (25 minutes, needs wrk). ARGS="--against PATH": and with a checkout.
+bench: $(DEV_STAMP)  ## Compare with other implementations (25 minutes, needs wrk). ARGS="--against PATH" adds a checkout.
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(DEV_STAMP)  ## Run at 70 % of the capacity on PostgreSQL for 10 minutes. ARGS="--seconds 60" shortens it.
 	$(BIN)/python -m bench.soak $(ARGS)
 
-sizing: $(DEV_STAMP)  ## Measure the numbers of docs/operations/sizing.md. ARGS="--devices N …": for other numbers of devices.
+sizing: $(DEV_STAMP)  ## Measure the numbers of docs/operations/sizing.md. ARGS="--devices N …": other numbers.
 	$(BIN)/python -m bench.sizing $(ARGS)
 
 test-faults: $(DEV_STAMP)  ## Inject all faults at full length, on both databases (see docs/reliability.md).
