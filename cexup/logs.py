@@ -85,7 +85,7 @@ class _Formatter(logging.Formatter):
         """Set the attributes that both formats use, and return the fields of an access log record."""
         message = clean(record.getMessage(), MESSAGE_LENGTH)
         if outage := _outage(record):
-            message += f": {outage}"
+            message = f"{message.removesuffix('.')}: {outage}"
         if omitted := getattr(record, "omitted", 0):
             message += f" (not logged since the last such record: {omitted})"
         record.message = message

@@ -157,6 +157,7 @@ def test_request_without_a_database_writes_one_line(stream: io.StringIO, log_for
     assert response.status_code == 503
     [line] = stream.getvalue().splitlines()
     assert "Connection refused Is it running?" in line
+    assert ".: " not in line
     if log_format == "json":
         assert records(stream)[0]["level"] == "ERROR"
 
