@@ -157,7 +157,6 @@ def test_request_without_a_database_writes_one_line(stream: io.StringIO, log_for
     assert response.status_code == 503
     [line] = stream.getvalue().splitlines()
     assert "Connection refused Is it running?" in line
-    assert ".: " not in line
     if log_format == "json":
         assert records(stream)[0]["level"] == "ERROR"
 
@@ -175,6 +174,13 @@ def test_outage_is_written_once_in_ten_seconds(stream: io.StringIO, clock: Clock
     first, second = stream.getvalue().splitlines()
     assert "not logged" not in first
     assert "(not logged since the last such record: 5)" in second
+
+
+def test_cause_follows_a_message_that_is_a_sentence(stream: io.StringIO) -> None:
+    with pytest.raises(Error) as raised:
+        KINDS["shutting down"]()
+    logging.getLogger("cexup.health").error("The database does not respond.", exc_info=raised.value)
+    assert "The database does not respond: " in stream.getvalue()
 
 
 def test_each_cause_is_written(stream: io.StringIO) -> None:
