@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devices.tests.support.services.faults import (
+    Client,
     Readers,
     Registry,
     Writers,
@@ -29,7 +30,7 @@ class Machines:
     """Two registries with one database, and an nginx in front of them."""
 
     machines: list[Registry]
-    clients: Registry  # sends its requests to nginx
+    clients: Client  # of nginx
     folder: Path  # of nginx
 
     def drain(self, machine: Registry) -> None:
@@ -59,8 +60,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         served(url, folder, first.key) as second,
         nginx(proxy, first.port, places=f"max_conns=500; server 127.0.0.1:{second.port} max_conns=500") as ports,
     ):
-        clients = Registry(url, folder / "log", first.key)
-        clients.port = ports.plain
+        clients = Client(first.environment, f"127.0.0.1:{ports.plain}", first.key)
         yield Machines([first, second], clients, proxy)
 
 
