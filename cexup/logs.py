@@ -33,6 +33,7 @@ LINE_LENGTH = 1_000  # characters of each line of a traceback
 OUTAGE_LENGTH = 1_000  # characters of the message of a database error
 JSON_LENGTH = 45_000  # characters of a JSON line, all of them ASCII: journald splits a line at 48 KiB
 REPEAT_OUTAGES = 10.0  # seconds until a process logs an outage of the same kind again
+SQLITE_ERROR = 1  # a missing table or column, for example, which is an error of the code: it keeps its traceback
 LONGEST_SECRET = 300  # characters: an email address has up to 254, the password of a URL up to 256 here
 CUT = " … (cut)"
 CAUSED_BY_REQUESTS = "django.security."  # loggers of Django for requests that it rejects
@@ -237,9 +238,9 @@ def _outage(record: logging.LogRecord) -> str:
         return ""
     from devices.db.transactions import is_outage  # not at the start: the master of gunicorn imports no code of devices
 
-    if not is_outage(error):
-        return ""
     cause = error.__cause__ or error
+    if not is_outage(error) or getattr(cause, "sqlite_errorcode", 0) == SQLITE_ERROR:
+        return ""
     lines = redacted(_cut(str(cause), OUTAGE_LENGTH)).split("\n")
     return f"{type(cause).__name__}: {_escaped(' '.join(line.strip() for line in lines))}"
 

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import socketserver
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -31,6 +32,7 @@ from cexup.metrics.recorder import recorder
 
 PUBLISH_SECONDS = 1.0
 CLIENT_SECONDS = 10  # until a client has sent its request, and received the response
+CLIENTS = 8  # connections at the same time; others are closed, so that the port cannot use up threads and descriptors
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, publish: Callable[[], None]) -> None:
         self.registry, self.publish = registry, publish
+        self.free = threading.BoundedSemaphore(CLIENTS)
         self.address_family = files.family_of(host)
         super().__init__((host.strip("[]"), port), Handler)
 
@@ -106,7 +109,25 @@ class Server(socketserver.ThreadingTCPServer):
         """Count what the worker has recorded. `serve_forever` calls this method every second."""
         self.publish()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self.free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self.free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.free.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
+        if isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            return  # the client has gone
         logger.exception("A scrape of the metrics failed.")
 
 

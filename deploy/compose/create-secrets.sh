@@ -5,6 +5,7 @@
 set -eu
 folder=${1:-secrets}
 (umask 077 && mkdir -p "$folder")
+chmod 700 "$folder"
 umask 022
 
 random() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }

@@ -50,6 +50,11 @@ def copy_hospitals_back(apps: Any, editor: Any) -> None:
     editor.connection.check_constraints()
 
 
+def install_former_keys(_apps: Any, editor: Any) -> None:
+    """Keep both forms equal from now on, not only after the last migration: 0004 deletes hospitals that keys have."""
+    former_keys.install(editor.connection)
+
+
 class RemoveFieldOfFormerRelease(migrations.RemoveField):
     """Remove a field, but on PostgreSQL keep its column for servers of version 1.0: devices/db/triggers/former_keys.py."""
 
@@ -255,6 +260,7 @@ class Migration(migrations.Migration):
             model_name="historicalapikey",
             name="hospital",
         ),
+        migrations.RunPython(install_former_keys, migrations.RunPython.noop),
         migrations.AddConstraint(
             model_name="apikey",
             constraint=models.CheckConstraint(

@@ -6,7 +6,7 @@ from django.db import ProgrammingError
 from devices.registry import recovery
 
 SKIPPED = 1_000_000
-MOST = 10**12
+MOST = 10**8  # ids of users are 32-bit integers on PostgreSQL, and the command can be repeated 20 times
 INSUFFICIENT_PRIVILEGE = "42501"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 

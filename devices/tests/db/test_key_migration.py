@@ -59,3 +59,21 @@ def test_keys_keep_their_access_when_the_migration_is_reversed(rs_a: Hospital, r
     keys = ApiKey.objects.order_by("name").values_list("name", "all_hospitals", "hospitals")
     assert keys[0] == ("limited", False, rs_a.pk)
     assert ("unrestricted", True, None) in keys
+
+
+def test_keys_of_a_merged_hospital_move_with_its_devices() -> None:
+    """Migration 0004 merges hospitals with equal names. A key of version 1.0 has the one that is deleted."""
+    call_command("migrate", "devices", "0002", verbosity=0)
+    try:
+        apps = MigrationExecutor(connection).loader.project_state([("devices", "0002_last_use_of_keys")]).apps
+        hospital, key = apps.get_model("devices", "Hospital"), apps.get_model("devices", "ApiKey")
+        remaining = hospital.objects.create(name="RS Lama", name_folded="rs lama")
+        merged = hospital.objects.create(name="RS  Lama", name_folded="rs  lama")
+        pk = key.objects.create(name="app", prefix="abcdefgh", digest="0" * 64, hospital_id=merged.pk).pk
+    finally:
+        call_command("migrate", verbosity=0)
+    assert [hospital.pk for hospital in ApiKey.objects.get(pk=pk).scope_hospitals] == [remaining.pk]
+    if connection.vendor == "postgresql":  # servers of version 1.0 still read the column
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT hospital_id FROM devices_apikey WHERE id = %s", [pk])
+            assert cursor.fetchone() == (remaining.pk,)

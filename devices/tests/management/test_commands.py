@@ -46,7 +46,7 @@ def test_all_documented_commands_exist() -> None:
     bulk = {"import_devices", "export_devices", "seed_devices", "check_counts"}
     following = {"follow_changes", "prune", "after_restore"}
     users = {"reset_two_factor", "make_password_link", "change_user"}
-    assert set(COMMANDS) == keys | bulk | following | users | {"quickstart", "export_audit", "loaddata"}
+    assert set(COMMANDS) == keys | bulk | following | users | {"quickstart", "export_audit", "loaddata", "migrate"}
 
 
 # --- API keys

@@ -166,6 +166,7 @@ def test_versions_of_images_are_those_of_the_page() -> None:
 
 def test_secrets_are_created_once_and_private(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o755)  # the operator may have created it
     create = [ROOT / "deploy/compose/create-secrets.sh", folder]
     subprocess.run(create, check=True)
     secrets = {path.name: path.read_text().strip() for path in folder.iterdir()}

@@ -130,7 +130,14 @@ def test_failure_changes_nothing(api: Api, operator: Client, monkeypatch: pytest
     assert Session.objects.exists()
 
 
-@pytest.mark.parametrize("number", ["0", "-1", str(10**12 + 1)])
+def test_the_largest_number_can_be_skipped_again() -> None:
+    """Tables of Django have smaller ids than those of the registry."""
+    for _ in range(3):
+        out = after_restore("--skip", str(10**8))
+    assert "The next device gets an id above 30" in out
+
+
+@pytest.mark.parametrize("number", ["0", "-1", str(10**8 + 1)])
 def test_number_to_skip_is_limited(number: str) -> None:
     with pytest.raises(CommandError, match="--skip must be from 1 to"):
         after_restore("--skip", number)

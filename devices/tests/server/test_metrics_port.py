@@ -2,9 +2,10 @@
 
 import http.client
 import socket
+import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cexup.metrics import server
-from cexup.metrics.server import Server
+from cexup.metrics.server import CLIENTS, Server
+from devices.tests.support.services.faults import eventually
 from devices.tests.support.services.server import has_ipv6
 
 
@@ -72,6 +74,35 @@ def test_failure_of_a_scrape_is_logged_and_the_next_one_is_served(caplog: pytest
             with pytest.raises(http.client.RemoteDisconnected):
                 respond("127.0.0.1", port, "GET", "/metrics")
     assert [record.getMessage() for record in caplog.records] == ["A scrape of the metrics failed."] * 2
+
+
+def test_connections_cannot_use_up_the_threads_of_a_worker() -> None:
+    """The port needs no key, and a worker has descriptors and threads for its requests to lose."""
+    with served() as (port, _published), ExitStack() as silent:
+        for _ in range(CLIENTS):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            respond("127.0.0.1", port, "GET", "/metrics")
+        silent.close()
+        eventually(lambda: is_served(port))
+
+
+def is_served(port: int) -> bool:
+    try:
+        return respond("127.0.0.1", port, "GET", "/metrics").status == 200
+    except (http.client.RemoteDisconnected, ConnectionResetError):
+        return False
+
+
+def test_client_that_disconnects_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise each scan of the port would write a traceback."""
+    with served() as (port, published):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a reset
+            client.sendall(b"GET")
+        assert respond("127.0.0.1", port, "GET", "/metrics").status == 200
+        eventually(lambda: len(published) > 5)
+    assert not caplog.records
 
 
 def test_all_workers_listen_on_the_port() -> None:

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from django.db import (
     transaction,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import ConnectionHandler
+from django.db.utils import ConnectionHandler, DatabaseErrorWrapper
 from django.test import Client
 
 from cexup import logs
@@ -127,8 +128,21 @@ def test_each_kind_of_outage_is_one_line_with_its_cause(stream: io.StringIO, kin
     assert len(line) < 1500
 
 
+def select_missing_column() -> None:
+    with sqlite3.connect(":memory:") as memory, DatabaseErrorWrapper(connection):
+        memory.execute("SELECT missing")
+
+
 @pytest.mark.parametrize(
-    "fail", [sqlstate("42703", "no such column", ProgrammingError), sqlstate("XX001", "corrupt", InternalError)]
+    "fail",
+    [
+        sqlstate("42703", "no such column", ProgrammingError),
+        sqlstate("XX001", "corrupt", InternalError),
+        pytest.param(
+            select_missing_column,
+            marks=pytest.mark.skipif(connection.vendor != "sqlite", reason="The wrapper has the errors of one driver"),
+        ),
+    ],
 )
 def test_real_error_of_the_database_keeps_its_traceback(stream: io.StringIO, fail: Callable[[], None]) -> None:
     with pytest.raises(Error) as raised:
