@@ -71,11 +71,12 @@ class LargePaginator(Paginator):  # type: ignore[type-arg]  # not generic at run
     def page(self, number: Any) -> Page[Any]:
         """Find the ids of the page, which needs only an index, then read its rows.
 
-        If few rows were counted, they may be few of many, such as the results of a search: see PageIds.
+        If few rows were counted, they may be few of many, such as the results of a search: see PageIds. Its query
+        must select only the id. DISTINCT selects the columns of the order too.
         """
         page = super().page(number)
         rows: QuerySet[Any] = page.object_list  # type: ignore[assignment]
-        if self.known is None and not self.has_more:
+        if self.known is None and not self.has_more and not rows.query.distinct:
             start = (page.number - 1) * self.per_page
             found = expressions.PageIds(self.object_list, start, start + self.per_page)
             rows = self.object_list.model._default_manager.filter(pk__in=found)
