@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 
 from devices.tests.support.services.faults import (
+    Client,
     Readers,
     Registry,
     Writers,
-    eventually,
-    have_ended,
     new_database,
     served,
     times,
 )
-from devices.tests.support.services.nginx import NGINX, nginx
-from devices.tests.support.services.server import children
+from devices.tests.support.services.nginx import NGINX, nginx, reload_upstream
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
@@ -29,7 +27,7 @@ class Machines:
     """Two registries with one database, and an nginx in front of them."""
 
     machines: list[Registry]
-    clients: Registry  # sends its requests to nginx
+    clients: Client  # sends its requests to nginx
     folder: Path  # of nginx
 
     def drain(self, machine: Registry) -> None:
@@ -40,13 +38,9 @@ class Machines:
         self._configure(f"127.0.0.1:{machine.port} down;", f"127.0.0.1:{machine.port} max_conns=500;")
 
     def _configure(self, old: str, new: str) -> None:
-        path, master = self.folder / "registry" / "nginx.conf", int((self.folder / "pid").read_text())
-        text = path.read_text()
+        text = (self.folder / "registry" / "nginx.conf").read_text()
         assert old in text
-        path.write_text(text.replace(old, new))
-        before = children(master)
-        os.kill(master, signal.SIGHUP)
-        eventually(lambda: have_ended(before))
+        reload_upstream(self.folder, text.replace(old, new))
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +53,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         served(url, folder, first.key) as second,
         nginx(proxy, first.port, places=f"max_conns=500; server 127.0.0.1:{second.port} max_conns=500") as ports,
     ):
-        clients = Registry(url, folder / "log", first.key)
-        clients.port = ports.plain
+        clients = Client(first.environment, f"127.0.0.1:{ports.plain}", first.key)
         yield Machines([first, second], clients, proxy)
 
 
