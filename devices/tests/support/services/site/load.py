@@ -185,10 +185,7 @@ class Load:
         report.walks, report.partial_lists = self.walkers.walks, self.walkers.partial
         self._replay()
         found = self.client.devices()
-        own = writers.own(found)
-        report.lost = [pk for pk in writers.known.keys() | own.keys() if writers.known.get(pk) != own.get(pk)]
-        names = Counter(row["device_name"].partition("/")[0] for row in found.values())
-        report.lost += [name for name, is_done in writers.hasty_arrays.items() if is_done and not names[name]]
+        report.lost = writers.lost(found)
         report.copy_equal = self.follower.equals(found)
         report.counts_match = "All counters match." in self.client.manage("check_counts")
         return report
