@@ -23,6 +23,7 @@ from devices.tests.support.services.cluster import cluster
 from devices.tests.support.services.faults import (
     CONNECTION_ERRORS,
     FULL,
+    Readers,
     Registry,
     eventually,
     have_ended,
@@ -55,36 +56,6 @@ def served_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
     folder = tmp_path_factory.mktemp("metrics")
     with new_database(folder) as url, measured(url, folder) as running:
         yield running
-
-
-class Load:
-    """A client that sends the same request again and again, and the number of its responses."""
-
-    def __init__(self, registry: Registry, path: str) -> None:
-        self.registry, self.path, self.succeeded, self.failed = registry, path, 0, 0
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "Load":
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.ended.set()
-        self.thread.join(120)
-
-    def _run(self) -> None:
-        while not self.ended.is_set():
-            try:
-                status = self.registry.send("GET", self.path).status
-            except CONNECTION_ERRORS:
-                self.failed += 1
-                continue
-            self.succeeded += status == 200
-
-    def wait_for(self, more: int) -> None:
-        goal = self.succeeded + more
-        eventually(lambda: self.succeeded >= goal)
 
 
 class Watch:
@@ -126,14 +97,14 @@ def counted(port: int) -> float:
 
 def test_no_counter_decreases_when_workers_are_killed(served: tuple[Registry, int]) -> None:
     registry, port = served
-    with Load(registry, "/api/devices?size=1") as load, Watch(port):
+    with Readers(registry, 1) as readers, Watch(port):
         for _ in range(KILLS):
-            load.wait_for(20)
+            readers.wait_for(20)
             workers = eventually(lambda: len(found := registry.workers()) == 2 and found)
             os.kill(workers[0], signal.SIGKILL)
             eventually(partial(have_ended, [workers[0]]))
             eventually(lambda: len(registry.workers()) == 2)
-        load.wait_for(20)
+        readers.wait_for(20)
     text = eventually(lambda: total(text := scrape(port), "registry_threads") == 2 * 4 and text)
     assert total(text, "registry_workers") == 2
     assert total(text, "registry_worker_starts_total") == 2 + KILLS
@@ -151,24 +122,24 @@ def test_every_request_is_counted_across_a_reload_and_an_upgrade(served: tuple[R
     registry, port = served
     assert counted(port) == 0
     first = registry.pid
-    with Watch(port), Load(registry, "/api/hospitals") as load:
-        load.wait_for(20)
+    with Watch(port), Readers(registry, 1, "/api/hospitals") as readers:
+        readers.wait_for(20)
         old = registry.workers()
         os.kill(first, signal.SIGHUP)
         eventually(partial(have_ended, old))
-        load.wait_for(20)
+        readers.wait_for(20)
         os.kill(first, signal.SIGUSR2)
         second = eventually(lambda: next((pid for pid in children(first) if len(children(pid)) == 2), None))
         try:
-            load.wait_for(20)
+            readers.wait_for(20)
             assert eventually(lambda: total(scrape(port), "registry_workers") == 4)
         finally:
             os.kill(second, signal.SIGTERM)
             eventually(lambda: not is_alive(second), 60)
-        load.wait_for(20)
-    assert load.failed == 0
-    eventually(lambda: counted(port) >= load.succeeded)
-    assert counted(port) == load.succeeded
+        readers.wait_for(20)
+    assert (readers.dropped, readers.refused) == ([], 0)
+    eventually(lambda: counted(port) >= readers.succeeded)
+    assert counted(port) == readers.succeeded
 
 
 def test_scrape_has_every_metric_and_nothing_private(served: tuple[Registry, int]) -> None:

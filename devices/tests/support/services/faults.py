@@ -331,8 +331,8 @@ class Writers:
 class Readers:
     """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
 
-    def __init__(self, registry: Client, number: int = 4) -> None:
-        self.registry, self.ended = registry, threading.Event()
+    def __init__(self, registry: Client, number: int = 4, path: str = "/api/devices?size=20") -> None:
+        self.registry, self.path, self.ended = registry, path, threading.Event()
         self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
         self.threads = [threading.Thread(target=self._read) for _ in range(number)]
 
@@ -346,10 +346,15 @@ class Readers:
         for thread in self.threads:
             thread.join(60)
 
+    def wait_for(self, more: int) -> None:
+        """Wait until this number of further requests has succeeded."""
+        goal = self.succeeded + more
+        eventually(lambda: self.succeeded >= goal)
+
     def _read(self) -> None:
         while not self.ended.is_set():
             try:
-                response = self.registry.send("GET", "/api/devices?size=20")
+                response = self.registry.send("GET", self.path)
             except ConnectionRefusedError:
                 self.refused += 1
                 time.sleep(0.05)
