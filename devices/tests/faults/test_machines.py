@@ -27,7 +27,7 @@ class Machines:
     """Two registries with one database, and an nginx in front of them."""
 
     machines: list[Registry]
-    clients: Client  # sends its requests to nginx
+    clients: Client  # of nginx
     folder: Path  # of nginx
 
     def drain(self, machine: Registry) -> None:
