@@ -104,6 +104,7 @@ def test_statement_without_a_response_ends_with_its_connection(monkeypatch: pyte
     connection.close()
     with pytest.raises(OperationalError, match="did not respond"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(0.6)")
+    monkeypatch.setattr(base, "response_timeout", None)
     assert show("transaction_read_only") == "off"  # on a new connection
 
 

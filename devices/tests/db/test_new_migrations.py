@@ -29,7 +29,7 @@ pytestmark = [
 LAST_UNCHECKED = ("devices", "0004_merge_equal_hospitals")
 
 
-def test_new_migrations_do_not_block_requests() -> None:
+def test_new_migrations_do_not_block_requests(rows: None) -> None:
     call_command("migrate", *LAST_UNCHECKED, verbosity=0)
     try:
         watch = LockWatch(connection)
@@ -78,8 +78,8 @@ def watched(*operations: Any, atomic: bool = True) -> list[str]:
     migration = type("Migration", (migrations.Migration,), members)("later", "devices")
     state = MigrationExecutor(connection).loader.project_state()
     before = state.clone()
-    with transaction.atomic() if atomic else nullcontext():
-        with watch.watching(), connection.schema_editor(atomic=atomic) as editor:
+    with watch.watching(), transaction.atomic() if atomic else nullcontext():
+        with connection.schema_editor(atomic=atomic) as editor:
             migration.apply(state, editor)
         if atomic:
             transaction.set_rollback(True)

@@ -13,14 +13,11 @@ from devices.tests.support.services.faults import (
     Readers,
     Registry,
     Writers,
-    eventually,
-    have_ended,
     new_database,
     served,
     times,
 )
-from devices.tests.support.services.nginx import NGINX, nginx
-from devices.tests.support.services.server import children
+from devices.tests.support.services.nginx import NGINX, nginx, reload_upstream
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
@@ -41,13 +38,9 @@ class Machines:
         self._configure(f"127.0.0.1:{machine.port} down;", f"127.0.0.1:{machine.port} max_conns=500;")
 
     def _configure(self, old: str, new: str) -> None:
-        path, master = self.folder / "registry" / "nginx.conf", int((self.folder / "pid").read_text())
-        text = path.read_text()
+        text = (self.folder / "registry" / "nginx.conf").read_text()
         assert old in text
-        path.write_text(text.replace(old, new))
-        before = children(master)
-        os.kill(master, signal.SIGHUP)
-        eventually(lambda: have_ended(before))
+        reload_upstream(self.folder, text.replace(old, new))
 
 
 @pytest.fixture(scope="module")

@@ -233,7 +233,7 @@ def test_write_is_not_acknowledged_before_the_standby_has_it(
     assert not is_listed(impatient, number)
     fault(server, backend)
     assert is_retryable(first.end())
-    assert is_listed(impatient, number)  # PostgreSQL has committed it here
+    eventually(lambda: is_listed(impatient, number))  # PostgreSQL has committed it here
     second = post(impatient, number, key)
     eventually(lambda: waiting_commits(server))  # the stored response is not sent before the standby has it
     assert second.response is None

@@ -331,8 +331,9 @@ def test_frozen_database_blocks_one_thread_and_no_scrape(place: Path) -> None:
     assert len(calls) == 1, "the values were not kept"
 
 
-def test_registry_without_metrics_does_not_import_the_library() -> None:
-    code = "import sys, cexup.wsgi; assert not {'prometheus_client', 'cexup.metrics'} & sys.modules.keys()"
+def test_registry_without_metrics_and_traces_needs_neither_library() -> None:
+    code = "import sys; sys.modules['opentelemetry'] = None; import cexup.wsgi"
+    code += "; assert not {'prometheus_client', 'cexup.metrics', 'cexup.tracing'} & sys.modules.keys()"
     run = [sys.executable, "-W", "ignore", "-c", code]
     result = subprocess.run(run, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

@@ -40,7 +40,8 @@ class LockWatch:
 
     def _watch(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         raw = self.connection.connection
-        if raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        # The first statement of an atomic block begins its transaction.
+        if self.connection.in_atomic_block or raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             return self._measure(raw, lambda: execute(sql, params, many, context), sql)
         # Without a transaction, the locks of the statement would be released before this can read them.
         raw.execute("BEGIN")

@@ -305,28 +305,34 @@ class Writers:
                     self.failures.append(("POST", name, response))
                 time.sleep(0.1)
 
-    def own(self, found: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-        """Return those of the registry's devices that belong to the retrying clients."""
-        return {pk: row for pk, row in found.items() if row["device_holder"] == f"RS {self.group}"}
+    def lost(self, found: dict[int, dict[str, Any]]) -> list[Any]:
+        """Return what differs from the acknowledged writes: devices by id, and arrays that are missing or incomplete.
+
+        found: the devices of the registry, by id.
+        """
+        own = {pk: row for pk, row in found.items() if row["device_holder"] == f"RS {self.group}"}
+        devices = [pk for pk in self.known.keys() | own.keys() if self.known.get(pk) != own.get(pk)]
+        sizes = Counter(row["device_name"].partition("/")[0] for row in found.values())
+        arrays = [
+            name
+            for name, is_acknowledged in self.hasty_arrays.items()
+            if sizes[name] != self.size and (is_acknowledged or sizes[name])
+        ]
+        return [*devices, *arrays]
 
     def check(self) -> None:
         """Compare the acknowledged writes with the registry."""
         assert self.failures == []
         found = self.registry.devices()
-        assert self.own(found) == self.known
-        names = [row["device_name"].partition("/")[0] for row in found.values()]
-        sizes = Counter(name for name in names if name.startswith(f"Hasty {self.group}."))
-        assert set(sizes.values()) <= {self.size}, "an array is stored partly"
-        lost = [name for name, acknowledged in self.hasty_arrays.items() if acknowledged and not sizes[name]]
-        assert lost == []
+        assert self.lost(found) == []
         assert "All counters match." in self.registry.manage("check_counts")
 
 
 class Readers:
     """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
 
-    def __init__(self, registry: Client, number: int = 4) -> None:
-        self.registry, self.ended = registry, threading.Event()
+    def __init__(self, registry: Client, number: int = 4, path: str = "/api/devices?size=20") -> None:
+        self.registry, self.path, self.ended = registry, path, threading.Event()
         self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
         self.threads = [threading.Thread(target=self._read) for _ in range(number)]
 
@@ -340,10 +346,15 @@ class Readers:
         for thread in self.threads:
             thread.join(60)
 
+    def wait_for(self, more: int) -> None:
+        """Wait until this number of further requests has succeeded."""
+        goal = self.succeeded + more
+        eventually(lambda: self.succeeded >= goal)
+
     def _read(self) -> None:
         while not self.ended.is_set():
             try:
-                response = self.registry.send("GET", "/api/devices?size=20")
+                response = self.registry.send("GET", self.path)
             except ConnectionRefusedError:
                 self.refused += 1
                 time.sleep(0.05)

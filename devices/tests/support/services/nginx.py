@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from devices.tests.support.services.faults import eventually
 from devices.tests.support.services.server import ROOT, children
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -133,8 +134,5 @@ def reload_upstream(folder: Path, block: str) -> None:
     master = int((folder / "pid").read_text())
     before = set(children(master))
     os.kill(master, signal.SIGHUP)
-    for _ in range(1200):  # a long-polling request takes up to 30 seconds
-        if (found := set(children(master))) and not found & before:
-            return
-        time.sleep(0.05)
-    raise AssertionError("the former worker of nginx does not end")
+    # A long-polling request takes up to 30 seconds.
+    eventually(lambda: (found := set(children(master))) and not found & before)

@@ -78,6 +78,7 @@ class Follower:
         options = [str(word) for pair in files.items() for word in pair]
         self.command = [sys.executable, "manage.py", "follow_changes", f"http://{client.address}", *options]
         self.process: subprocess.Popen[bytes] | None = None
+        self.has_followed = False  # until `stop`, so that not only `equals` completes the copy
 
     def start(self) -> None:
         quiet = subprocess.DEVNULL
@@ -85,6 +86,7 @@ class Follower:
 
     def stop(self) -> None:
         if self.process:
+            self.has_followed = self.process.poll() is None
             self.process.kill()
             self.process.wait(30)
 
@@ -154,6 +156,7 @@ class Load:
         try:
             with self.writers:
                 self.writers.wait_for(20)
+                eventually(self.follower.copy.exists)
                 yield
                 self.writers.wait_for(20)
         finally:
@@ -185,11 +188,8 @@ class Load:
         report.walks, report.partial_lists = self.walkers.walks, self.walkers.partial
         self._replay()
         found = self.client.devices()
-        own = writers.own(found)
-        report.lost = [pk for pk in writers.known.keys() | own.keys() if writers.known.get(pk) != own.get(pk)]
-        names = Counter(row["device_name"].partition("/")[0] for row in found.values())
-        report.lost += [name for name, is_done in writers.hasty_arrays.items() if is_done and not names[name]]
-        report.copy_equal = self.follower.equals(found)
+        report.lost = writers.lost(found)
+        report.copy_equal = self.follower.has_followed and self.follower.equals(found)
         report.counts_match = "All counters match." in self.client.manage("check_counts")
         return report
 
