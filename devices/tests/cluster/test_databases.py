@@ -121,6 +121,7 @@ def test_leader_continues_while_etcd_has_no_quorum(site: Site) -> None:
 
         load.inject(lose_quorum)
     load.report.check()
+    time.sleep(20)  # two loops of Patroni: its standbys watch etcd again, and notice the next change at once
 
 
 @only_full
