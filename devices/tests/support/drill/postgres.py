@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -14,6 +14,7 @@ import psycopg
 
 from devices.tests.support.drill import pages
 from devices.tests.support.drill.machine import Machine
+from devices.tests.support.services.faults import eventually, have_ended
 from devices.tests.support.services.postgres import installed_binaries, other_user
 from devices.tests.support.services.server import ROOT, children
 
@@ -42,11 +43,16 @@ class Postgres:
             self._run("pg_ctl", "-D", self.data, "-m", "fast", "-t", "600", "-w", "stop")
 
     def destroy(self) -> None:
-        """Kill all processes, and delete the data directory."""
+        """Kill all processes, and delete the data directory and the socket, which a lost machine does not have."""
         pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        for process in (pid, *children(pid)):
-            os.kill(process, signal.SIGKILL)
+        processes = [pid, *children(pid)]
+        for process in processes:
+            with suppress(ProcessLookupError):  # a worker that has just ended
+                os.kill(process, signal.SIGKILL)
+        eventually(lambda: have_ended(processes))
         shutil.rmtree(self.data)
+        for path in self.folder.glob(".s.PGSQL.*"):
+            path.unlink()
 
     def url(self, role: str, database: str = "registry") -> str:
         return f"postgres://{role}@{quote(str(self.folder), safe='')}/{database}"
@@ -60,9 +66,11 @@ class Postgres:
     def _run(self, program: str, *arguments: str | Path) -> None:
         command = [self.binaries / program, *arguments]
         with (self.folder / "out").open("ab") as out:
-            subprocess.run(
-                command, check=True, user=self.user, cwd=self.folder, env=self.environment, stdout=out, stderr=out
+            done = subprocess.run(
+                command, check=False, user=self.user, cwd=self.folder, env=self.environment, stdout=out, stderr=out
             )
+        log = self.folder / "log"
+        assert done.returncode == 0, (command, log.read_text()[-2000:] if log.exists() else "")
 
 
 @contextmanager
