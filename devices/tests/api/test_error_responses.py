@@ -267,7 +267,7 @@ def test_error_of_gunicorn_is_returned_as_documented(code: ErrorCode, exception:
             self.sent += data
 
     worker, connection = object.__new__(EnvelopeWorker), Connection()
-    worker.cfg, worker.log = Config(), type("Log", (), {"warning": lambda *_args: None})()
+    worker.cfg, worker.log = Config(), type("Log", (), {"warning": lambda *_args, **_extra: None})()
     worker.handle_error(None, connection, ("127.0.0.1", 1), exception)
     head, _, body = connection.sent.decode().partition("\r\n\r\n")
     assert_documented(code, int(head.split()[1]), json.loads(body))
