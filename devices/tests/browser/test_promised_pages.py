@@ -112,7 +112,8 @@ def test_buttons_of_the_list_and_of_a_device_lead_to_the_pages_of_the_guide(
     open_list()
     page.get_by_role("link", name=device.device_name).first.click()
     expect(page).to_have_url(f"/admin/devices/device/{device.pk}/change/")
-    page.get_by_role("link", name=labels["history"]).first.click()
+    # exact: before a script hides it, the name of the icon "history" is in the label of another link.
+    page.get_by_role("link", name=labels["history"], exact=True).click()
     expect(page).to_have_url(f"/admin/devices/device/{device.pk}/history/")
 
 
