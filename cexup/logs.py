@@ -133,9 +133,6 @@ class JsonFormatter(_Formatter):
         return text
 
 
-FORMATTERS = {"line": LineFormatter, "json": JsonFormatter}
-
-
 class RepeatedOutages(logging.Filter):
     """Pass an outage of the database at most once in REPEAT_OUTAGES seconds, for each message and cause.
 

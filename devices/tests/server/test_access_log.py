@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from cexup import logs, request_context
 from cexup.access_log import AccessLogMiddleware
-from cexup.logs import FORMATTERS, JSON_LENGTH
+from cexup.logs import JSON_LENGTH
 from devices import registry
 from devices.access import client_ip
 from devices.audit.audit_log import Action
 from devices.models import AuditEvent, Device, Hospital, StaffUser
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload, register
-from devices.tests.support.logs import captured, records
+from devices.tests.support.logs import FORMATTERS, captured, records
 
 pytestmark = pytest.mark.django_db
 

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cexup import log_handlers, logs
-from cexup.logs import CUT, FORMATTERS, JSON_LENGTH, LINE_LENGTH, MESSAGE_LENGTH, TRACEBACK_LENGTH
+from cexup.logs import CUT, JSON_LENGTH, LINE_LENGTH, MESSAGE_LENGTH, TRACEBACK_LENGTH
 from devices.tests.support.client import Api
-from devices.tests.support.logs import captured
+from devices.tests.support.logs import FORMATTERS, captured
 
 FORGED = "2026-01-01T00:00:00.000+00:00 INFO devices.audit.audit_log [-] FORGED"
 LINE_BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]

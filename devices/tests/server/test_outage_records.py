@@ -27,10 +27,10 @@ from django.db.utils import ConnectionHandler, DatabaseErrorWrapper
 from django.test import Client
 
 from cexup import logs
-from cexup.logs import FORMATTERS, REPEAT_OUTAGES, RepeatedOutages
+from cexup.logs import REPEAT_OUTAGES, RepeatedOutages
 from devices.crypto import keys
 from devices.tests.support.client import Api
-from devices.tests.support.logs import captured, records
+from devices.tests.support.logs import FORMATTERS, captured, records
 from devices.tests.support.services.server import ROOT
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from django.views.debug import get_exception_reporter_class
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cexup.logs import FORMATTERS, MAY_BE_SECRET, SECRETS, redacted
+from cexup.logs import MAY_BE_SECRET, SECRETS, redacted
 from devices import registry
 from devices.access.actor import SYSTEM, Actor
 from devices.accounts import api_keys, two_factor, users
@@ -24,6 +24,7 @@ from devices.crypto import keys
 from devices.models import ApiKey, Hospital, ImportPreview, StaffUser
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload
+from devices.tests.support.logs import FORMATTERS
 from devices.tests.support.services.server import ROOT
 
 LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"

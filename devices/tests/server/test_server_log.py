@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cexup import __version__
-from cexup.logs import FORMATTERS
+from devices.tests.support.logs import FORMATTERS
 from devices.tests.support.services.server import ROOT, served_from, serving
 
 LEGACY = "MTYzNTEzMDIzNDY0MA==16351302346401637558061370"

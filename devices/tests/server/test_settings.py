@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 from environs import ValidationError
 
 from cexup import environment
-from cexup.logs import FORMATTERS
+from devices.tests.support.logs import FORMATTERS
 from devices.tests.support.services.server import ROOT, has_ipv6, served_from, serving
 
 KEY, OLD_KEY = "k" * 40, "o" * 40

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cexup.logs import FORMATTERS
+from cexup.logs import JsonFormatter, LineFormatter
+
+# by the value of LOG_FORMAT
+FORMATTERS = {"line": LineFormatter, "json": JsonFormatter}
 
 
 @contextmanager
