@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import psycopg
 from psycopg import sql as pg
@@ -204,8 +204,27 @@ class Sent(NamedTuple):
     response: Response
 
 
+class Clients:
+    """Threads that send requests during a `with` block."""
+
+    threads: list[threading.Thread]
+    ended: threading.Event  # the threads end after the response to their last request
+    failures: list[Any]
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join(TIMEOUT)
+        self.failures += [f"{thread.name} never received a response" for thread in self.threads if thread.is_alive()]
+
+
 @dataclass
-class Writers:
+class Writers(Clients):
     """Clients that register, change and retire devices, and the devices that the registry must have afterwards.
 
     The `retrying` clients send each request until they receive a response, with the same Idempotency-Key. The `hasty`
@@ -227,18 +246,6 @@ class Writers:
         self.ended = threading.Event()
         writers = [threading.Thread(target=self._write, args=(number,)) for number in range(1, self.retrying + 1)]
         self.threads = [*writers, threading.Thread(target=self._write_hastily)]
-
-    def __enter__(self) -> "Writers":
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        """End after the response to the last request."""
-        self.ended.set()
-        for thread in self.threads:
-            thread.join(TIMEOUT)
-        self.failures += [f"{thread.name} never received a response" for thread in self.threads if thread.is_alive()]
 
     def wait_for(self, more: int) -> None:
         """Wait until this number of further requests is acknowledged."""
@@ -328,23 +335,13 @@ class Writers:
         assert "All counters match." in self.registry.manage("check_counts")
 
 
-class Readers:
-    """Clients that read, and record failed requests: dropped ones (after the connection) and refused connections."""
+class Readers(Clients):
+    """Clients that read, and record failed requests: after the connection (`failures`), and refused connections."""
 
     def __init__(self, registry: Client, number: int = 4, path: str = "/api/devices?size=20") -> None:
         self.registry, self.path, self.ended = registry, path, threading.Event()
-        self.succeeded, self.dropped, self.refused = 0, list[Any](), 0
+        self.succeeded, self.refused, self.failures = 0, 0, []
         self.threads = [threading.Thread(target=self._read) for _ in range(number)]
-
-    def __enter__(self) -> "Readers":
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.ended.set()
-        for thread in self.threads:
-            thread.join(60)
 
     def wait_for(self, more: int) -> None:
         """Wait until this number of further requests has succeeded."""
@@ -359,11 +356,11 @@ class Readers:
                 self.refused += 1
                 time.sleep(0.05)
             except CONNECTION_ERRORS as error:
-                self.dropped.append(repr(error))
+                self.failures.append(repr(error))
             else:
                 self.succeeded += 1
                 if response.status != 200:
-                    self.dropped.append(response)
+                    self.failures.append(response)
 
 
 def is_retryable(response: Response) -> bool:
