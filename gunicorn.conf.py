@@ -73,6 +73,17 @@ with environment.errors_explained():
     server.log.info("The version of the registry is %s.", __version__)
 
 
+def on_reload(server: Arbiter) -> None:
+    """Forget the modules that this process has loaded. New workers would inherit them if their files have changed.
+
+    Packages are not forgotten, so an upgrade needs a restart.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("cexup", "devices")]:
+        del sys.modules[name]
+    server.worker_class = server.cfg.worker_class
+    server.log = server.cfg.logger_class(server.cfg)
+
+
 def post_worker_init(worker: Worker) -> None:
     """Limit the wait for PostgreSQL, end long-polling requests when the worker shuts down, and serve the metrics."""
     from django.conf import settings  # these imports need Django, which the worker has loaded

@@ -1,5 +1,6 @@
 """The server is killed, stopped and reloaded while clients write: each acknowledged write exists exactly once."""
 
+import json
 import os
 import random
 import signal
@@ -14,12 +15,14 @@ from typing import Any
 
 import pytest
 
+from cexup import __version__
 from devices.tests.support.factories import device_payload
 from devices.tests.support.services.faults import (
     CONNECTION_ERRORS,
     Readers,
     Registry,
     Writers,
+    copy_code,
     eventually,
     have_ended,
     is_alive,
@@ -101,6 +104,37 @@ def test_reload_under_load_drops_no_request(registry: Registry) -> None:
     writers.check()
     assert (readers.failures, readers.refused) == ([], 0)
     assert writers.seen == {}
+
+
+def test_reload_loads_changed_code(registry: Registry, tmp_path: Path) -> None:
+    """The new workers use the changed files only, also those that the master has loaded."""
+    code = tmp_path / "code"
+    copy_code(code)
+    environment = {"LOG_FORMAT": "json", "WEB_CONCURRENCY": "1"}  # so `start` waits until all code is loaded
+    changed = Registry(registry.environment["DATABASE_URL"], tmp_path / "log", registry.key, code, **environment)
+    changed.log_level = "warning"
+    changed.start()
+    try:
+        rename(code / "cexup" / "__init__.py", f'"{__version__}"', '"9.8.7"')
+        for path in (code / "cexup").rglob("*.py"):
+            rename(path, "current_request_id", "id_of_the_request")
+        before = changed.workers()
+        with Readers(changed) as readers:
+            os.kill(changed.pid, signal.SIGHUP)
+            eventually(partial(have_ended, before))
+            readers.wait_for(20)
+        assert changed.send("GET", "/healthz").body["data"] == {"version": "9.8.7"}
+        assert changed.send("GET", f"/{'x' * 9000}").status == 414  # the worker itself responds, and logs
+    finally:
+        changed.stop()
+    assert (readers.failures, readers.refused) == ([], 0)
+    [record] = [json.loads(line) for line in changed.log.read_text().splitlines() if "LimitRequestLine" in line]
+    assert record["request_id"] != "-"
+
+
+def rename(path: Path, old: str, new: str) -> None:
+    """Replace a text in a file."""
+    path.write_text(path.read_text().replace(old, new))
 
 
 def test_restarts_with_an_inherited_socket_lose_no_request(registry: Registry, tmp_path: Path) -> None:

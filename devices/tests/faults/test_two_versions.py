@@ -1,15 +1,27 @@
 """A rolling upgrade: servers of the last release and of this one use the same database, after `migrate`."""
 
 import os
+import shutil
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from cexup import __version__
 from devices.tests.support.factories import device_payload
 from devices.tests.support.services import former_release
-from devices.tests.support.services.faults import Registry, Response, Writers, new_database, times
+from devices.tests.support.services.faults import (
+    Registry,
+    Response,
+    Writers,
+    copy_code,
+    eventually,
+    new_database,
+    times,
+)
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TEST_DATABASE_URL"),
@@ -67,6 +79,24 @@ def test_both_versions_write_and_read(both: tuple[Registry, Registry]) -> None:
         writers.check()
         assert set(writers.seen) <= {"503"}, writers.seen
     assert both[0].devices().keys() == both[1].devices().keys()
+
+
+def test_reload_starts_the_new_version_in_place_of_the_last_release(tmp_path: Path) -> None:
+    """The pages of 1.0 say to check the new code out, and to reload. Packages that changed need a restart."""
+    code = tmp_path / "code"
+    former_release.extract(code)
+    with new_database(tmp_path) as url:
+        registry = Registry(url, tmp_path / "log", root=code, WEB_CONCURRENCY="1")
+        registry.start()
+        try:
+            shutil.rmtree(code)
+            copy_code(code)
+            registry.manage("migrate", "-v0")
+            os.kill(registry.pid, signal.SIGHUP)
+            eventually(lambda: __version__ in str(registry.send("GET", "/healthz").body))
+            assert registry.send("GET", "/api/devices").status == 200
+        finally:
+            registry.stop()
 
 
 def test_cursors_of_either_version_are_valid_for_the_other(both: tuple[Registry, Registry]) -> None:

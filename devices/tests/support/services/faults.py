@@ -7,6 +7,7 @@ import http.client
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,7 +120,7 @@ class Registry(Client):
         """
         self.root = root
         environment = {**served_from(database_url), "WEB_CONCURRENCY": "2", **environment}
-        self.port, self.log = int(environment["PORT"]), log
+        self.port, self.log, self.log_level = int(environment["PORT"]), log, "error"
         super().__init__(environment, f"127.0.0.1:{self.port}", key)
         if not key:
             self.manage("migrate", "-v0")
@@ -138,10 +139,15 @@ class Registry(Client):
 
     def _run(self) -> None:
         # On SIGUSR2 gunicorn runs its command again. It cannot do that with `python -m gunicorn`.
-        gunicorn = [str(Path(sys.executable).with_name("gunicorn")), "-c", "gunicorn.conf.py", "--log-level", "error"]
+        gunicorn = [str(Path(sys.executable).with_name("gunicorn")), "-c", "gunicorn.conf.py"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                gunicorn, cwd=self.root, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                [*gunicorn, "--log-level", self.log_level],
+                cwd=self.root,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     @property
@@ -165,6 +171,14 @@ class Registry(Client):
                 except subprocess.TimeoutExpired:
                     continue
         eventually(partial(have_ended, pids))
+
+
+def copy_code(folder: Path) -> None:
+    """Copy what a server needs from this checkout."""
+    for name in ("cexup", "devices", "templates"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    for name in ("manage.py", "gunicorn.conf.py"):
+        shutil.copy(ROOT / name, folder)
 
 
 @contextmanager
