@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.postgres import operations as postgres
 from django.db import NotSupportedError, OperationalError, migrations
+from psycopg.pq import TransactionStatus
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 LOCK_ERRORS = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
@@ -33,7 +34,7 @@ def lock_timeout(connection: Any, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.needs_rollback:  # the rollback of the caller resets it
+        if _can_execute(connection):
             _set_lock_timeout(connection, before)
 
 
@@ -45,7 +46,16 @@ def waiting_without_blocking(connection: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        _set_lock_timeout(connection, before)
+        if _can_execute(connection):
+            _set_lock_timeout(connection, before)
+
+
+def _can_execute(connection: Any) -> bool:
+    """Return whether the connection is open, and its transaction has not failed. A rollback resets the limit."""
+    if connection.vendor != "postgresql":
+        return True
+    driver = connection.connection
+    return driver is not None and not driver.closed and driver.info.transaction_status != TransactionStatus.INERROR
 
 
 def is_lock_error(error: OperationalError) -> bool:

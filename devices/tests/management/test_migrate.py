@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection, transaction
 
 from devices.db import online
 from devices.db.triggers import counts, definitions, feed
@@ -70,6 +70,26 @@ def test_migrate_keeps_a_limit_of_the_connection() -> None:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("RESET lock_timeout")
+
+
+def test_error_of_a_lost_connection_is_not_hidden() -> None:
+    with (
+        pytest.raises(OperationalError, match="terminating connection"),
+        online.lock_timeout(connection, 1),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    connection.close()
+
+
+def test_error_in_a_transaction_is_not_hidden() -> None:
+    with (
+        pytest.raises(ProgrammingError, match="no_such_table"),
+        transaction.atomic(),
+        online.waiting_without_blocking(connection),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT * FROM no_such_table")
 
 
 def test_a_changed_function_waits_for_no_writer() -> None:
