@@ -101,7 +101,9 @@ def post_worker_init(worker: Worker) -> None:
 
 
 def worker_exit(_server: Arbiter, _worker: Worker) -> None:
-    """Count the last requests of the worker, which has finished them."""
+    """Count the last requests of the worker, which has finished them, and send their spans."""
     recorder = sys.modules.get("cexup.metrics.recorder")  # not loaded without METRICS_PORT
     if recorder and (own := recorder.recorder()):
         own.publish()
+    if tracing := sys.modules.get("cexup.tracing"):  # not loaded without OTEL_EXPORTER_OTLP_ENDPOINT
+        tracing.finish()

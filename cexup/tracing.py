@@ -7,7 +7,6 @@ A span has only the attributes that this module names. So it contains no path, q
 statement or message of an error.
 """
 
-import atexit
 import os
 import re
 import threading
@@ -50,8 +49,11 @@ def exporter() -> SpanExporter:
     return OTLPSpanExporter()
 
 
+started: list[TracerProvider] = []  # of this process, at most one
+
+
 def start(exporter: SpanExporter) -> TracerProvider:
-    """Return a provider whose spans a thread sends to the exporter. At the end of the process it sends the last ones.
+    """Return a provider whose spans a thread sends to the exporter.
 
     OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence over the name and version of the registry.
     """
@@ -59,15 +61,19 @@ def start(exporter: SpanExporter) -> TracerProvider:
     resource = Resource.create().merge(own).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    atexit.register(finish, provider)
+    started.append(provider)
     return provider
 
 
-def finish(provider: TracerProvider) -> None:
-    """Send the last spans, and give up after SHUTDOWN_SECONDS. The SDK itself would wait for 30 seconds."""
-    thread = threading.Thread(target=provider.shutdown, daemon=True)
-    thread.start()
-    thread.join(SHUTDOWN_SECONDS)
+def finish() -> None:
+    """Send the last spans of a worker, and give up after SHUTDOWN_SECONDS. gunicorn.conf.py calls this function.
+
+    The SDK itself would wait for 30 seconds. In `atexit`, Python 3.12 cannot start a thread.
+    """
+    for provider in started:
+        thread = threading.Thread(target=provider.shutdown, daemon=True)
+        thread.start()
+        thread.join(SHUTDOWN_SECONDS)
 
 
 class TracingMiddleware:

@@ -1,10 +1,13 @@
 """Traces with OpenTelemetry: spans of requests and statements, without secrets, and without an effect on requests."""
 
-import atexit
 import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from devices.models import Hospital, StaffUser
 from devices.tests.support.client import Api, issue
 from devices.tests.support.factories import device_payload
 from devices.tests.support.logs import captured, records
+from devices.tests.support.services.server import served_from, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -53,14 +57,8 @@ def spans(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
     """Turn the traces on, with an exporter in memory."""
     spans = Spans()
     spans.providers = []
-    start = tracing.start
-
-    def start_in_memory(exporter: Any) -> Any:
-        spans.providers.append(start(exporter))
-        return spans.providers[-1]
-
+    monkeypatch.setattr(tracing, "started", spans.providers)
     monkeypatch.setattr(tracing, "exporter", lambda: spans)
-    monkeypatch.setattr(tracing, "start", start_in_memory)
     settings.ACCESS_LOG = True
     settings.MIDDLEWARE = [
         "cexup.tracing.TracingMiddleware",
@@ -68,9 +66,7 @@ def spans(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
         *settings.MIDDLEWARE,
     ]
     yield spans
-    for provider in spans.providers:
-        atexit.unregister(tracing.finish)
-        provider.shutdown()
+    tracing.finish()
 
 
 def text_of(spans: list[ReadableSpan]) -> str:
@@ -254,16 +250,38 @@ def test_collector_that_does_not_respond_delays_no_request(
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
     monkeypatch.setattr(tracing, "SHUTDOWN_SECONDS", 0.1)
-    providers: list[Any] = []
-    start = tracing.start
-    monkeypatch.setattr(tracing, "start", lambda exporter: providers.append(start(exporter)) or providers[-1])
+    monkeypatch.setattr(tracing, "started", [])
     settings.MIDDLEWARE = ["cexup.tracing.TracingMiddleware", *settings.MIDDLEWARE]
     with captured("json") as stream:
         for _ in range(20):  # more spans than the queue can have
             assert api.get("/api/key").status_code == 200
-        tracing.finish(providers[0])
+        tracing.finish()
     assert "Queue full, dropping Span." in stream.getvalue()
-    atexit.unregister(tracing.finish)
+
+
+def test_worker_that_ends_sends_its_last_spans(tmp_path: Path) -> None:
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            """Write no log."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = served_from(f"sqlite:///{tmp_path / 'db'}")
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{server.server_port}"
+        environment["OTEL_BSP_SCHEDULE_DELAY"] = "600000"  # the exporter itself would wait for ten minutes
+        with serving(environment) as port, closing(HTTPConnection("127.0.0.1", port, timeout=60)) as client:
+            client.request("GET", "/api/guide")
+            assert client.getresponse().status == 200
+            assert received == []
+        server.shutdown()
+    assert b"api/guide" in received[0]
 
 
 def test_end_of_a_worker_waits_only_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,9 +292,9 @@ def test_end_of_a_worker_waits_only_a_limited_time(monkeypatch: pytest.MonkeyPat
             ended.wait(60)
 
     monkeypatch.setattr(tracing, "SHUTDOWN_SECONDS", 0.05)
-    provider = tracing.start(Endless())
-    atexit.unregister(tracing.finish)
-    tracing.finish(provider)  # it returns before the exporter does
+    monkeypatch.setattr(tracing, "started", [])
+    tracing.start(Endless())
+    tracing.finish()  # it returns before the exporter does
     assert not ended.is_set()
     ended.set()
 
