@@ -13,12 +13,15 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from cexup import logs, request_context
+from cexup.middleware import HEALTH_CHECKS
 
 logger = logging.getLogger(__name__)
 
 
 class AccessLogMiddleware:
     """Let records have the fields of the request, and log the response with its status and duration.
+
+    Health checks have no record of their response: they would be the most frequent ones.
 
     The duration is that of the application until the response begins. A download continues after it. No record has the
     path or the query string, because they may contain a secret.
@@ -32,7 +35,7 @@ class AccessLogMiddleware:
         began = perf_counter()
         logs.current_request_fields.set(_fields_of(request))
         response = self.get_response(request)
-        if self.writes_responses:
+        if self.writes_responses and request.path_info not in HEALTH_CHECKS:
             duration = round((perf_counter() - began) * 1000, 2)
             fields = {"status": response.status_code, "duration_ms": duration}
             logger.info("A request ended.", extra={"fields": fields})

@@ -117,6 +117,14 @@ def test_warning_about_a_missing_address_does_not_disturb_the_record(
     assert "ip_address" not in response
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/", "/readyz"])
+def test_health_check_writes_nothing(stream: io.StringIO, settings: Any, client: Client, path: str) -> None:
+    """Behind a proxy, a check comes from the machine itself, without the address that the record would have."""
+    settings.TRUSTED_PROXIES = 1
+    assert client.get(path).status_code == 200
+    assert stream.getvalue() == ""
+
+
 def test_user_of_the_admin_is_named(stream: io.StringIO, ratna: Client) -> None:
     user = StaffUser.objects.get(first_name="Ibu Ratna")
     assert ratna.get("/admin/devices/device/").status_code == 200
