@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from cexup import __version__
 from devices.api import responses
+from devices.api.exceptions import Unavailable
 from devices.db.transactions import outage_cause
 from devices.models import ChangeFeed
 from devices.values.error_codes import ErrorCode
@@ -32,7 +33,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Return 200 if the database responds, otherwise 503: a load balancer should send no requests here.
+    """Return 200 if the database responds. Otherwise return 503: a load balancer should send no requests here.
 
     It reads a table, because `SELECT 1` would not notice a missing SQLite file or a missing migration. A read-only
     database is ready: clients can read.
@@ -42,5 +43,5 @@ def readyz(request: HttpRequest) -> HttpResponse:
     except Error as error:
         logger.exception("The database does not respond.")
         problem = FieldError(None, ErrorCode.UNAVAILABLE, _("The database does not respond."))
-        return with_cause(responses.error_with_data(503, problem, []), outage_cause(error))
+        return with_cause(responses.error_response([problem], 503, wait=Unavailable.wait), outage_cause(error))
     return responses.success([], _("The database responds."))

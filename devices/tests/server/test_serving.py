@@ -50,6 +50,7 @@ def test_process_without_a_database_is_up_but_not_ready(client: Client, monkeypa
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (503, "SERVICE_UNAVAILABLE")
     assert errors(response) == [(None, "unavailable")]
+    assert response["Retry-After"] == "1"
     assert b"was closed" not in response.content
 
 
