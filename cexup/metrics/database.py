@@ -90,8 +90,8 @@ class DatabaseValues:
         try:
             self.values = self.read()
             self.valid_until = time.monotonic() + CACHE_SECONDS
-        except Error as error:
-            logger.warning("The metrics of the database cannot be read: %s", type(error).__name__)
+        except Error:
+            logger.warning("The metrics of the database cannot be read.", exc_info=True)
         finally:
             connections.close_all()  # of this thread
 

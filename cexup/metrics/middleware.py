@@ -28,7 +28,10 @@ class Statements:
 
 
 class MetricsMiddleware:
-    """The outermost middleware. A request ends with its response; a download continues after it."""
+    """Observes each request. It ends with its response; a download continues after it.
+
+    Only the middleware of logs and traces is outside of this one.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         found = recorder()

@@ -28,7 +28,6 @@ DOCUMENTS, ADMIN, STATIC, HEALTH = "documents", "admin", "static", "health"
 LIMITS = (
     ErrorCode.TOO_MANY_REQUESTS,
     ErrorCode.TOO_MANY_FAILED_KEYS,
-    ErrorCode.TOO_MANY_CONCURRENT_REQUESTS,
     ErrorCode.TOO_MANY_STORED_RESPONSES,
     ErrorCode.CONFLICT_LIMIT,
 )
@@ -46,6 +45,7 @@ def methods_by_route() -> dict[str, frozenset[str]]:
 
 # The pattern of the URL, the method, the status, and the seconds of the request and of its statements.
 Finished = tuple[str, str, int, float, float]
+UNAVAILABLE = 503  # has its own value of the label `status`, because it is an outage and no error of the code
 
 
 class Series(NamedTuple):
@@ -72,13 +72,13 @@ class Recorder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place)
         values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
         self.routes = methods_by_route()
-        self.series: dict[tuple[str, str, int], Series] = {}
+        self.series: dict[tuple[str, str, str], Series] = {}
         self.running: set[object] = set()  # an object for each request
         self.finished: deque[Finished] = deque(maxlen=MAX_FINISHED)
         self.lock = threading.Lock()
         self.requests = Counter(
             "registry_requests",
-            "Requests by route, method and class of the status.",
+            "Requests by route, method and class of the status. 503 is separate from 5xx.",
             ["route", "method", "status"],
             registry=None,
         )
@@ -129,7 +129,6 @@ class Recorder:
         self.waiting_limit.set(settings.FEED_WAITERS)
         self.starts.inc()
         self._start_at_zero()
-        long_polling.report_waiting = lambda number: self.waiting.set(number)
         worker.report_rejected = self.record_rejected
 
     def _start_at_zero(self) -> None:
@@ -151,7 +150,7 @@ class Recorder:
         if status == 429:
             limit = getattr(response, "error_code", OTHER)
             self.limited.labels(limit if limit in LIMITS else OTHER).inc()
-        elif status == 503:
+        elif status == UNAVAILABLE:
             self.unavailable.labels(cause_of(response)).inc()
 
     def publish(self) -> None:
@@ -163,7 +162,7 @@ class Recorder:
         with self.lock:
             for _ in range(len(self.finished)):
                 pattern, method, status, seconds, statements = self.finished.popleft()
-                key = pattern, METHODS.get(method, OTHER), status // 100
+                key = pattern, METHODS.get(method, OTHER), class_of(status)
                 try:
                     series = self.series[key]
                 except KeyError:
@@ -172,20 +171,21 @@ class Recorder:
                 series.duration.observe(seconds)
                 series.statements.inc(statements)
             self.in_flight.set(len(self.running))
+            self.waiting.set(long_polling.waiting())
 
     def record_rejected(self, status: int) -> None:
         """Count a request that was rejected before Django."""
-        self.requests.labels(OTHER, OTHER, f"{status // 100}xx").inc()
+        self.requests.labels(OTHER, OTHER, class_of(status)).inc()
 
     def _unresolved(self, request: HttpRequest) -> str:
         """Return the route of a request that a middleware responded to."""
         return STATIC if request.path_info.startswith(settings.STATIC_URL) else OTHER
 
-    def _find(self, pattern: str, method: str, hundreds: int) -> Series:
+    def _find(self, pattern: str, method: str, status: str) -> Series:
         route = self.route_of(pattern)
         label = method if method in self.routes[route] else OTHER
         return Series(
-            self.requests.labels(route, label, f"{hundreds}xx"),
+            self.requests.labels(route, label, status),
             self.duration.labels(route),
             self.statements.labels(route),
         )
@@ -200,6 +200,11 @@ class Recorder:
         if route.startswith("admin/"):
             return ADMIN
         return HEALTH if route in ("^healthz/?$", "^readyz/?$") else OTHER
+
+
+def class_of(status: int) -> str:
+    """Return the value of the label `status`."""
+    return str(status) if status == UNAVAILABLE else f"{status // 100}xx"
 
 
 @cache

@@ -31,7 +31,7 @@ from cexup.metrics.database import DatabaseValues
 from cexup.metrics.recorder import recorder
 
 PUBLISH_SECONDS = 1.0
-CLIENT_SECONDS = 10  # until a client has sent its request, and received the response
+CLIENT_SECONDS = 10  # that a client may be silent
 CLIENTS = 8  # connections at the same time; others are closed, so that the port cannot use up threads and descriptors
 
 logger = logging.getLogger(__name__)

@@ -24,10 +24,6 @@ def is_shutting_down() -> bool:
     return False
 
 
-def report_waiting(number: int) -> None:
-    """Receive the number of waiting requests of this process. The metrics replace this function."""
-
-
 class Slots:
     """Counts the waiting requests of this process, in total and for each key."""
 
@@ -42,18 +38,26 @@ class Slots:
         with self.lock:
             is_free = self.taken.total() < self.total and self.taken[key_id] < self.per_key
             self.taken[key_id] += is_free
-            report_waiting(self.taken.total())
         try:
             yield is_free
         finally:
             with self.lock:
                 self.taken -= Counter({key_id: int(is_free)})  # this drops zeros
-                report_waiting(self.taken.total())
+
+    def number_taken(self) -> int:
+        """Return the number of waiting requests."""
+        with self.lock:
+            return self.taken.total()
 
 
 _slots = Slots(settings.FEED_WAITERS, settings.FEED_WAITERS_PER_KEY)
 _watermark_lock = threading.Lock()
 _cached_watermark, _cached_at = 0, -POLL_INTERVAL
+
+
+def waiting() -> int:
+    """Return the number of waiting requests of this process."""
+    return _slots.number_taken()
 
 
 def wait_for_changes(key_id: int, read: Callable[[int], Page], page: Page, seconds: float) -> Page:

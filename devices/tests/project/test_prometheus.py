@@ -37,7 +37,6 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     place = tmp_path_factory.mktemp("folder") / "metrics"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("prometheus_client.values.ValueClass", None)
-        patch.setattr("devices.api.long_polling.report_waiting", None)
         patch.setattr("cexup.worker.report_rejected", None)
         patch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
         patch.setattr(files, "folder", lambda port: place)
