@@ -6,7 +6,7 @@
 - The same row has the years of retention, which can only be increased.
 - Limit: the owner of the database can drop a trigger.
 
-A migration that alters `devices_auditretention` or writes to history must call `remove` first, with that table.
+A migration that writes to history, or rebuilds `devices_auditretention`, must call `remove` first, with that table.
 """
 
 from typing import Any
