@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,6 @@ SLOW = (  # modules with tests that take more than five seconds
     "server/test_request_limits.py",
 )
 
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in MARKERS:
@@ -153,7 +153,9 @@ def _fast_password_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 @pytest.fixture(autouse=True)
 def _reset_process_state() -> Iterator[None]:
-    """Discard the state that a process keeps between requests."""
+    """Stop the clock of the rate limits, so that no window ends during a test, and discard the state of the process."""
+    now = time.time()
+    stores.limiter().clock = lambda: now
     yield
     authentication._paused_until = 0.0
     stores.limiter.cache_clear()
