@@ -15,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 from django.test import Client, TransactionTestCase
+from hypothesis import settings as hypothesis_settings
 
 from devices.access.actor import SYSTEM
 from devices.accounts import users
@@ -79,6 +80,11 @@ SLOW = (  # modules with tests that take more than five seconds
     "registry/test_model.py",
     "server/test_request_limits.py",
 )
+
+# By default, an example that takes longer than 200 ms fails. On a busy machine any example can.
+hypothesis_settings.register_profile("tests", deadline=None)
+hypothesis_settings.load_profile("tests")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
