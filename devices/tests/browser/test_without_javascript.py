@@ -78,6 +78,12 @@ def test_devices_are_imported(visit: Visit, operator: User, tmp_path: Path) -> N
     assert Device.objects.filter(device_name="Scale 9").exists()
 
 
+def test_buttons_that_need_a_script_are_hidden(visit: Visit, operator: User, cuff: Device) -> None:
+    page = visit(f"{LIST}{cuff.pk}/change/", operator, java_script_enabled=False)
+    expect(page.locator("[data-copies]")).to_be_hidden()
+    expect(page.get_by_text(cuff.device_mac, exact=True)).to_be_visible()
+
+
 def test_page_is_readable_if_a_proxy_blocks_the_scripts(visit: Visit, operator: User, cuff: Device) -> None:
     page = visit("/healthz", operator)
     page.route("**/*.js", lambda route: route.abort("aborted"))
