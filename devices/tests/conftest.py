@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 from django.test import Client, TransactionTestCase
+from hypothesis import settings as hypothesis_settings
 
 from devices.access.actor import SYSTEM
 from devices.accounts import users
@@ -78,6 +80,10 @@ SLOW = (  # modules with tests that take more than five seconds
     "registry/test_model.py",
     "server/test_request_limits.py",
 )
+
+# By default, an example that takes longer than 200 ms fails. On a busy machine any example can.
+hypothesis_settings.register_profile("tests", deadline=None)
+hypothesis_settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -153,7 +159,9 @@ def _fast_password_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 @pytest.fixture(autouse=True)
 def _reset_process_state() -> Iterator[None]:
-    """Discard the state that a process keeps between requests."""
+    """Stop the clock of the rate limits, so that no window ends during a test, and discard the state of the process."""
+    now = time.time()
+    stores.limiter().clock = lambda: now
     yield
     authentication._paused_until = 0.0
     stores.limiter.cache_clear()

@@ -1,5 +1,6 @@
 """Users are notified by email of changes to their sign-in, and of API keys that they issue."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -107,11 +108,13 @@ def test_user_without_an_email_address_is_not_notified(operator_user: User, sent
 
 @pytest.mark.django_db(transaction=True)
 def test_failure_of_the_mail_server_is_logged_and_has_no_other_effect(
-    operator: Client, user: StaffUser, settings: Any, caplog: pytest.LogCaptureFixture, unused_port: str
+    operator: Client, user: StaffUser, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", int(unused_port)
-    response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}, follow=True)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # it does not listen
+        settings.EMAIL_HOST, settings.EMAIL_PORT = bound.getsockname()
+        response = operator.post(USERS, {"action": "send_link", "_selected_action": user.pk}, follow=True)
     assert shown_link(response)
     assert "refused" in caplog.text
 

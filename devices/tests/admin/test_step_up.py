@@ -1,6 +1,5 @@
 """Changes of a sign-in and new API keys require a recent confirmation with a code or the password."""
 
-import time
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from devices.accounts import sessions
 from devices.accounts.sessions import hash_key
 from devices.audit.audit_log import Action
 from devices.models import ApiKey, AuditEvent, AuthenticatorApp, Hospital, StaffUser
-from devices.ratelimit import stores
 from devices.tests.support.admin.api_keys import LEGACY_KEY, shown_key
 from devices.tests.support.admin.routes import PAGES, rows
 from devices.tests.support.admin.sessions import is_open, key_of
@@ -93,13 +91,6 @@ EXEMPT_VIEWS = OWN | {  # these change neither users nor keys; actions are liste
         for model in ("apikey", "device", "historicaldevice", "hospital", "staffuser")
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_window() -> None:
-    """Stop the clock of the rate limits, so that no window ends during a test."""
-    began_at = time.time() // 86_400 * 86_400
-    stores.limiter().clock = lambda: began_at
 
 
 def asks_to_confirm(response: Any) -> bool:

@@ -186,7 +186,7 @@ def small_server(
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "critical"]
     process = subprocess.Popen(gunicorn, cwd=ROOT, env=environment)
     try:
-        for _ in range(200):
+        for _ in range(1200):  # one minute, for a busy machine
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", int(port))) == 0:
                     break

@@ -33,7 +33,7 @@ from devices.tests.support.services.server import served_from, serving
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 AS_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not work as root
 CONTEXT_OPTIONS = {"locale": "en", "timezone_id": "Asia/Jakarta", "viewport": WIDE}  # defaults
-TIMEOUT = 15_000  # milliseconds for a page on a busy machine
+TIMEOUT = 60_000  # milliseconds for a page on a busy machine
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,12 +74,20 @@ class EmptyPages(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def address(
-    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory, other_origin: str
+    django_db_setup: None,
+    django_db_blocker: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    testrun_uid: str,
+    other_origin: str,
 ) -> Iterator[str]:
     """The URL of the server."""
-    with (tmp_path_factory.getbasetemp().parent / "static.lock").open("w") as lock:
+    folder = tmp_path_factory.getbasetemp().parent
+    with (folder / "static.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the test processes share the folder of static files
-        call_command("collectstatic", verbosity=0, interactive=False)
+        collected = folder / f"static-{testrun_uid}"
+        if not collected.exists():  # else the server of another test process reads the files now
+            call_command("collectstatic", verbosity=0, interactive=False)
+            collected.touch()
     with django_db_blocker.unblock():
         name = str(connection.settings_dict["NAME"])
     url = f"sqlite:///{name}"
@@ -112,8 +120,8 @@ def visit(browser: Browser, address: str, watch: Watch, committed: None) -> Iter
         watch.attach(context)
         if user:
             context.add_cookies([{"name": "sessionid", "value": session_of(user), "url": address}])
+        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
-        page.set_default_timeout(TIMEOUT)
         page.goto(path)
         return page
 

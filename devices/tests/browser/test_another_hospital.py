@@ -47,7 +47,7 @@ def go(path: str) -> Callable[[Page, Device], str]:
 def choose_where_a_device_goes(page: Page, other_device: Device) -> str:
     page.goto(DEVICES)
     act(page, "Transfer to another hospital", "Cuff 1")
-    page.locator("[name=device_holder] + .select2").click()
+    page.locator("[name=device_holder] + .select2").click()  # its choices are part of the page
     return page.content()
 
 
@@ -74,7 +74,6 @@ def act_on_other(action: str) -> Callable[[Page, Device], str]:
         box = page.get_by_role("row", name="Cuff 1").get_by_role("checkbox")
         box.evaluate("(box, id) => box.value = id", str(other_device.pk))
         act(page, action, "Cuff 1")
-        page.wait_for_load_state()
         return page.content()
 
     return way
@@ -94,7 +93,6 @@ def restore_other(page: Page, other_device: Device) -> str:
     box = page.get_by_role("row", name="Cuff 1").get_by_role("checkbox")
     box.evaluate("(box, id) => box.value = id", str(change.history_id))
     act(page, "Restore devices", "Cuff 1")
-    page.wait_for_load_state()
     return page.content()
 
 

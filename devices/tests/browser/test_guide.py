@@ -67,7 +67,8 @@ def _own(count: int) -> list[Device]:
 def find(page: Page, shoot: Shoot) -> None:
     page.goto(DEVICES)
     page.locator("#searchbar").fill("teratai")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():  # the list before the search has rows too
+        page.keyboard.press("Enter")
     page.locator("#result_list tbody tr").nth(0).wait_for()
     shoot("find")
 

@@ -64,4 +64,4 @@ def test_key_is_rotated_from_its_own_page(visit: Visit, operator: User) -> None:
     expect(page.get_by_text(f"Old key: cxp_{old.key.prefix}… (expires in 23 hours).")).to_be_visible()
     assert list_devices(page, page.locator("#key").inner_text()).status == 200
     page.get_by_role("link", name="I have saved the key").click()
-    assert page.url.endswith(f"{KEYS}{ApiKey.objects.latest('pk').pk}/change/")
+    expect(page).to_have_url(f"{KEYS}{ApiKey.objects.latest('pk').pk}/change/")

@@ -61,6 +61,7 @@ def test_sign_out_ends_the_session(visit: Visit, ratna: User) -> None:
     page = visit("/admin/", ratna)
     page.get_by_role("button", name="Ibu Ratna").click()
     page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="You are signed out.")).to_be_visible()
     page.goto("/admin/devices/device/")
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 

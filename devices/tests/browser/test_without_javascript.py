@@ -33,10 +33,12 @@ def test_user_signs_in_changes_a_device_and_signs_out(
     page.get_by_role("link", name="Cuff 1").click()
     page.locator("[name=device_name]").fill("Cuff A")
     page.locator("noscript [name=device_holder]").select_option(label=rs_b.name)
-    page.locator("[name=_save]").click()
+    with page.expect_navigation():
+        page.locator("[name=_save]").click()
     cuff.refresh_from_db()
     assert (cuff.device_name, cuff.device_holder_id) == ("Cuff A", rs_b.pk)
-    page.locator("#logout-form button").click()
+    with page.expect_navigation():
+        page.locator("#logout-form button").click()
     page.goto(LIST)
     expect(page.locator("[name=password]")).to_be_visible()
 
@@ -47,7 +49,8 @@ def test_action_runs_after_its_confirmation(visit: Visit, operator: User, cuff: 
     page.locator("#changelist-form select[name=action]").select_option("change_type")
     page.get_by_role("button", name="Run").click()
     page.locator("[name=device_type][value=CORPORATE]").check()
-    page.locator("main form button[type=submit]").first.click()
+    with page.expect_navigation():
+        page.locator("main form button[type=submit]").first.click()
     cuff.refresh_from_db()
     assert cuff.device_type == "CORPORATE"
 
@@ -70,8 +73,15 @@ def test_devices_are_imported(visit: Visit, operator: User, tmp_path: Path) -> N
     page = visit(f"{LIST}import/", operator, java_script_enabled=False)
     page.locator("[type=file]").set_input_files(file)
     page.get_by_role("button", name="Preview").first.click()
-    page.locator("[name=confirm]").click()
+    with page.expect_navigation():
+        page.locator("[name=confirm]").click()
     assert Device.objects.filter(device_name="Scale 9").exists()
+
+
+def test_buttons_that_need_a_script_are_hidden(visit: Visit, operator: User, cuff: Device) -> None:
+    page = visit(f"{LIST}{cuff.pk}/change/", operator, java_script_enabled=False)
+    expect(page.locator("[data-copies]")).to_be_hidden()
+    expect(page.get_by_text(cuff.device_mac, exact=True)).to_be_visible()
 
 
 def test_page_is_readable_if_a_proxy_blocks_the_scripts(visit: Visit, operator: User, cuff: Device) -> None:

@@ -99,11 +99,11 @@ def test_statement_without_a_response_ends_with_its_connection(monkeypatch: pyte
     connection.ensure_connection()
     monkeypatch.setattr(base, "response_timeout", 0.2)
     with pytest.raises(OperationalError, match="did not respond"), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.6)")
+        cursor.execute("SELECT pg_sleep(3)")
     assert not connection.is_usable()
     connection.close()
     with pytest.raises(OperationalError, match="did not respond"), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.6)")
+        cursor.execute("SELECT pg_sleep(3)")
     monkeypatch.setattr(base, "response_timeout", None)
     assert show("transaction_read_only") == "off"  # on a new connection
 

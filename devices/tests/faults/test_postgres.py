@@ -199,6 +199,7 @@ def set_standby(server: Cluster, name: str) -> None:
     server.run(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
     server.run("SELECT pg_reload_conf()")
     eventually(lambda: server.run("SHOW synchronous_standby_names") == [(name,)])
+    server.run("CHECKPOINT")  # the checkpointer first applies the setting: until then, commits ignore it
 
 
 def waiting_commits(server: Cluster, seconds: float = 0) -> list[int]:

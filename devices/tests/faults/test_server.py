@@ -1,5 +1,7 @@
 """The server is killed, stopped and reloaded while clients write: each acknowledged write exists exactly once."""
 
+import contextlib
+import http.client
 import json
 import os
 import random
@@ -47,50 +49,68 @@ def test_killed_worker_loses_and_duplicates_no_write(registry: Registry) -> None
 
 
 def test_workers_of_a_killed_master_end_and_a_new_start_serves(registry: Registry) -> None:
-    responses: list[float] = []
     with Writers(registry) as writers:
         for _ in range(times(10, 1)):
             writers.wait_for(5)
             orphans = eventually(lambda: len(found := registry.workers()) == 2 and found)
-            waiting = threading.Thread(target=long_poll, args=(registry, responses))
-            waiting.start()
-            time.sleep(0.3)
+            waiting = LongPoll(registry)
             os.kill(registry.pid, signal.SIGKILL)
             assert registry.process
             registry.process.wait(30)
             registry.start()
-            eventually(partial(have_ended, orphans), 30)
+            eventually(partial(have_ended, orphans))
             waiting.join(40)
     writers.check()
 
 
-def long_poll(registry: Registry, responses: list[float]) -> None:
-    """Send a request that waits for half a minute, and append the time of its response. A server that stops ends it."""
-    try:
-        registry.send("GET", "/api/devices/changes?since=now&wait=30")
-    except CONNECTION_ERRORS:
-        return
-    responses.append(time.monotonic())
+class LongPoll(threading.Thread):
+    """A request that waits for half a minute, and that a worker has read. A server that stops ends it."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self.ended_at = 0.0  # the time of its response
+        self.connection = http.client.HTTPConnection(registry.address, timeout=60)
+        path, headers = "/api/devices/changes?since=now&wait=30", {"x-api-key": registry.key}
+        self.connection.request("GET", path, headers=headers)
+        eventually(lambda: is_read(self.connection.sock))
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(*CONNECTION_ERRORS), contextlib.closing(self.connection):
+            self.connection.getresponse().read()
+            self.ended_at = time.monotonic()
+
+
+def is_read(client: socket.socket) -> bool:
+    """Return whether the server on this machine has accepted the connection, and has read all that was sent."""
+    ports = [f"{name[1]:04X}" for name in (client.getpeername(), client.getsockname())]
+    for line in Path("/proc/net/tcp").read_text().splitlines():
+        _number, local, remote, _state, queues, *_others, inode = line.split()[:10]
+        if [local.rpartition(":")[2], remote.rpartition(":")[2]] == ports:
+            return inode != "0" and queues.endswith(":00000000")
+    return False
 
 
 def test_stop_under_load_loses_no_acknowledged_write_and_ends_waiting_requests(registry: Registry) -> None:
-    responses: list[float] = []
     with Writers(registry) as writers:
         for _ in range(times(10, 1)):
             writers.wait_for(10)
-            waiting = threading.Thread(target=long_poll, args=(registry, responses))
-            waiting.start()
-            time.sleep(0.3)
+            waiting = LongPoll(registry)
             assert registry.process
             begun = time.monotonic()
             registry.process.terminate()
             assert registry.process.wait(60) == 0
             waiting.join(40)
-            assert responses, "the waiting request got no response"
-            assert responses.pop() - begun < 20, "the waiting request did not end early"
+            assert waiting.ended_at, "the waiting request got no response"
+            assert waiting.ended_at - begun < 20, "the waiting request did not end early"
             registry.start()
     writers.check()
-    assert set(writers.seen) <= {"ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
+    assert set(writers.seen) <= {
+        "BrokenPipeError",
+        "ConnectionRefusedError",
+        "ConnectionResetError",
+        "RemoteDisconnected",
+    }
 
 
 def test_reload_under_load_drops_no_request(registry: Registry) -> None:

@@ -16,7 +16,7 @@ import yaml
 from cexup import __version__
 from devices.checks import MIN_POSTGRESQL
 from devices.tests.support.services import compose
-from devices.tests.support.services.server import ROOT, unused_port
+from devices.tests.support.services.server import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs/operations/containers.md").read_text()
@@ -80,8 +80,10 @@ def health(port: int) -> "subprocess.Popen[str]":
 
 
 def test_health_check_fails_without_a_server() -> None:
-    process = health(unused_port())
-    output, errors = process.communicate(timeout=60)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # it does not listen
+        process = health(bound.getsockname()[1])
+        output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
     assert re.fullmatch(r"The registry does not respond: .+\.\n", errors)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from devices.tests.conftest import workers
 from devices.tests.support.factories import device_payload
 from devices.tests.support.services.nginx import NGINX, nginx
-from devices.tests.support.services.server import children as workers
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 

@@ -17,12 +17,13 @@ from django.db import connection
 
 from devices.api.filters import DeviceFilter
 from devices.db import bulk
+from devices.tests.conftest import workers
 from devices.tests.support.client import Api, errors, issue
 from devices.tests.support.concurrency import open_transaction
 from devices.tests.support.factories import device_payload, register
+from devices.tests.support.services.faults import eventually
 from devices.tests.support.services.redis import free_port, send_many
 from devices.tests.support.services.server import ROOT, serving
-from devices.tests.support.services.server import children as workers
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has a busy timeout instead")
 
@@ -140,12 +141,9 @@ def test_requests_have_database_timeouts_and_commands_have_none() -> None:
 def test_workers_are_replaced_without_dropped_requests(server_environment: dict[str, str], server_key: str) -> None:
     environment = {**server_environment, "PORT": str(free_port()), "WEB_CONCURRENCY": "2", "WEB_MAX_REQUESTS": "100"}
     with serving(environment) as port:
-        first = set(workers(port))
+        first = eventually(lambda: len(found := set(workers(port))) == 2 and found)
         assert send_many(port, server_key, 640, connection="close") == {200: 640}
-        end = time.monotonic() + 60
-        while first & set(workers(port)) and time.monotonic() < end:
-            time.sleep(0.1)
-        assert not first & set(workers(port))
+        eventually(lambda: not first & set(workers(port)))
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

@@ -252,10 +252,13 @@ def test_collector_that_does_not_respond_delays_no_request(
     monkeypatch.setattr(tracing, "SHUTDOWN_SECONDS", 0.1)
     monkeypatch.setattr(tracing, "started", [])
     settings.MIDDLEWARE = ["cexup.tracing.TracingMiddleware", *settings.MIDDLEWARE]
+    before = set(threading.enumerate())
     with captured("json") as stream:
         for _ in range(20):  # more spans than the queue can have
             assert api.get("/api/key").status_code == 200
         tracing.finish()
+        for thread in set(threading.enumerate()) - before:  # they would write to the logs of the next tests
+            thread.join(60)
     assert "Queue full, dropping Span." in stream.getvalue()
 
 

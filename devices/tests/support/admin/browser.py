@@ -15,6 +15,7 @@ from playwright.sync_api import (
     Request,
     Response,
     ViewportSize,
+    expect,
 )
 
 NARROW: ViewportSize = {"width": 390, "height": 844}
@@ -92,16 +93,19 @@ Visit = Callable[..., Page]
 
 
 def act(page: Page, action: str, *chosen: str) -> None:
+    """Choose rows and an action, and wait until the page that confirms it is loaded."""
     for name in chosen:
         page.get_by_role("row", name=name).get_by_role("checkbox").check()
     page.locator("#changelist-form select[name=action]").select_option(label=action)
-    page.get_by_role("button", name="Run").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Run").click()
 
 
 def choose(page: Page, field: str, name: str, typed: str) -> None:
     """Find a hospital by a part of its name, and choose it."""
     page.locator(f"[name={field}] + .select2").click()
     page.locator(".select2-search__field").fill(typed)
+    expect(page.locator(".loading-results")).to_have_count(0)  # the list that it replaces has the name too
     page.get_by_role("option", name=name).click()
 
 
@@ -114,6 +118,8 @@ def screenshot(page: Page, name: str, viewport: Any) -> None:
 
 
 def sign_in(page: Page, name: str, password: str) -> None:
+    """Send the form, and wait until the page that follows is loaded."""
     page.get_by_label("Email or user name").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Log in").click()

@@ -1,6 +1,7 @@
 """A TCP proxy in front of PostgreSQL, for tests of network partitions."""
 
 import ctypes
+import errno
 import socket
 import struct
 import threading
@@ -25,12 +26,18 @@ class Proxy:
         """Drop every segment from the clients: their connections do not work and do not end."""
         code = ctypes.create_string_buffer(DROP_ALL)
         program = struct.pack("@HP", 1, ctypes.addressof(code))
-        for sock in self._sockets():
-            sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        self._set(SO_ATTACH_FILTER, program)
 
     def unblock(self) -> None:
+        self._set(SO_DETACH_FILTER, struct.pack("@I", 0))
+
+    def _set(self, option: int, value: bytes) -> None:
         for sock in self._sockets():
-            sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, struct.pack("@I", 0))
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, option, value)
+            except OSError as error:
+                if error.errno != errno.EBADF:  # a thread has just closed it
+                    raise
 
     def close(self) -> None:
         for sock in self._sockets():

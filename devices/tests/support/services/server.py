@@ -51,7 +51,7 @@ def serving(
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)  # gunicorn gives its workers 30 seconds
 
 
 def children(pid: int) -> list[int]:
