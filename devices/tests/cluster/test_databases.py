@@ -4,17 +4,28 @@
 leader and then changes it, with the same clients.
 """
 
+import re
 import time
 from functools import partial
 
 import pytest
 
 from devices.tests.support.services.faults import eventually
+from devices.tests.support.services.server import ROOT
 from devices.tests.support.services.site.load import FULL
 from devices.tests.support.services.site.whole import Site
 
 only_full = pytest.mark.skipif(not FULL, reason="make test-cluster injects this fault")
 only_short = pytest.mark.skipif(FULL, reason="make test-cluster injects these faults separately")
+
+
+def test_alerts_use_the_metrics_of_patroni(site: Site) -> None:
+    used = set(re.findall(r"\bpatroni_\w+", (ROOT / "deploy/prometheus/patroni.yml").read_text()))
+    for text in site.databases.metrics():
+        assert {name for name in used if not re.search(rf"^{name}\{{", text, re.MULTILINE)} == set()
+    whole = "".join(site.databases.metrics())
+    values = re.findall(r"^(patroni_primary|patroni_postgres_streaming)\{.*\} 1$", whole, re.MULTILINE)
+    assert sorted(values) == ["patroni_postgres_streaming"] * 2 + ["patroni_primary"]
 
 
 @only_short

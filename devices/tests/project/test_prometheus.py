@@ -20,7 +20,7 @@ FOLDER = ROOT / "deploy" / "prometheus"
 MANUAL = (ROOT / "docs/operations/monitor.md").read_text()
 PROMTOOL = shutil.which("promtool")
 RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"][0]["rules"]
-TESTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
+RULES_OF_PATRONI: list[dict[str, Any]] = yaml.safe_load((FOLDER / "patroni.yml").read_text())["groups"][0]["rules"]
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text())
 EXPRESSIONS = [rule["expr"] for rule in RULES]
 EXPRESSIONS += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
@@ -60,14 +60,14 @@ def test_a_scrape_is_valid(text: str) -> None:
 
 @needs_promtool
 def test_rules_and_the_scrape_configuration_are_valid() -> None:
-    for arguments in (["rules", "rules.yml"], ["config", "--syntax-only", "prometheus.yml"]):
+    for arguments in (["rules", "rules.yml", "patroni.yml"], ["config", "--syntax-only", "prometheus.yml"]):
         result = promtool("check", *arguments)
         assert result.returncode == 0, result.stderr
 
 
 @needs_promtool
 def test_each_alert_fires_when_it_should() -> None:
-    result = promtool("test", "rules", "rules_test.yml")
+    result = promtool("test", "rules", "rules_test.yml", "patroni_test.yml")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -89,10 +89,14 @@ def test_metrics_of_rules_and_dashboard_exist(text: str) -> None:
     assert used - existing == set()
 
 
-def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
-    names = [rule["alert"] for rule in RULES]
-    cases = [(case["alertname"], "exp_alerts" in case) for test in TESTS for case in test["alert_rule_test"]]
-    assert len(set(names)) == len(names) > 10
+@pytest.mark.parametrize(("file", "rules"), [("rules_test.yml", RULES), ("patroni_test.yml", RULES_OF_PATRONI)])
+def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(
+    file: str, rules: list[dict[str, Any]]
+) -> None:
+    names = [rule["alert"] for rule in rules]
+    tests = yaml.safe_load((FOLDER / file).read_text())["tests"]
+    cases = [(case["alertname"], "exp_alerts" in case) for test in tests for case in test["alert_rule_test"]]
+    assert len(set(names)) == len(names) > 4
     assert {name for name, fires in cases if fires} == set(names)
     assert {name for name, fires in cases if not fires} == set(names)
 
@@ -108,6 +112,12 @@ def test_each_alert_has_a_section_that_says_what_to_do() -> None:
         assert len(sections[name].split()) > 20, name
     for cause in OutageCause:
         assert f"| `{cause}` |" in sections["RegistryUnavailable"]
+
+
+def test_each_alert_of_patroni_is_in_the_page_of_the_cluster() -> None:
+    page = (ROOT / "docs/operations/high-availability.md").read_text()
+    alerts = re.findall(r"^\| (Patroni\w+) \| .+ \| .+ \|$", page, re.MULTILINE)
+    assert alerts == [rule["alert"] for rule in RULES_OF_PATRONI]
 
 
 def test_each_metric_is_in_the_manual(text: str) -> None:

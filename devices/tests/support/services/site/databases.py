@@ -222,6 +222,11 @@ class Databases:
                 return found
         return []
 
+    def metrics(self) -> list[str]:
+        """Return what each Patroni returns to Prometheus."""
+        addresses = [f"https://{node.machine.address}:8008/metrics" for node in self.nodes]
+        return [urlopen(address, timeout=10, context=self.context).read().decode() for address in addresses]
+
     def must_lead(self) -> Node:
         """Return the node that accepts writes."""
         leader = eventually(self.leader)
