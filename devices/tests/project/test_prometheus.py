@@ -72,6 +72,31 @@ def test_each_alert_fires_when_it_should() -> None:
 
 
 @needs_promtool
+@pytest.mark.parametrize("file", ["rules", "patroni"])
+def test_no_alert_fires_before_its_time(file: str, tmp_path: Path) -> None:
+    """The tests of each alert fail if it does not wait."""
+    rules = yaml.safe_load((FOLDER / f"{file}.yml").read_text())
+    tests = yaml.safe_load((FOLDER / f"{file}_test.yml").read_text())
+    waiting = [rule for rule in rules["groups"][0]["rules"] if "for" in rule]
+    assert len(waiting) > 4
+    for rule in waiting:
+        cases = [test | {"alert_rule_test": cases_of(test, rule["alert"])} for test in tests["tests"]]
+        (tmp_path / "test.yml").write_text(json.dumps(tests | {"tests": [case for case in cases if fires(case)]}))
+        for wait, expected in ((rule["for"], 0), ("0s", 1)):
+            changed = {"groups": [{"name": "x", "rules": [rule | {"for": wait}]}]}
+            (tmp_path / f"{file}.yml").write_text(json.dumps(changed))
+            assert promtool("test", "rules", str(tmp_path / "test.yml")).returncode == expected, (rule["alert"], wait)
+
+
+def cases_of(test: dict[str, Any], alert: str) -> list[dict[str, Any]]:
+    return [case for case in test["alert_rule_test"] if case["alertname"] == alert]
+
+
+def fires(test: dict[str, Any]) -> bool:
+    return any("exp_alerts" in case for case in test["alert_rule_test"])
+
+
+@needs_promtool
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_expressions_are_valid(expression: str, tmp_path: Path) -> None:
     """Grafana replaces its variables before Prometheus parses an expression."""
