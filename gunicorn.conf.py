@@ -37,6 +37,7 @@ with environment.errors_explained():
 
 bind = f"{host}:{port}"  # a socket of systemd takes precedence (LISTEN_FDS)
 wsgi_app = "cexup.wsgi"
+chdir = str(ROOT.resolve())  # not a link, which an upgrade changes while this server runs
 worker_class = "cexup.worker.EnvelopeWorker"  # gthread
 # A long-polling request occupies a thread; at least two threads remain for others. Each thread has a database
 # connection. With twelve threads a detail takes 1.2 times the CPU time that it takes with four.
