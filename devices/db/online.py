@@ -52,6 +52,8 @@ def waiting_without_blocking(connection: Any) -> Iterator[None]:
 
 def _can_execute(connection: Any) -> bool:
     """Return whether the connection is open, and its transaction has not failed. A rollback resets the limit."""
+    if connection.needs_rollback:
+        return False
     if connection.vendor != "postgresql":
         return True
     driver = connection.connection

@@ -92,6 +92,16 @@ def test_error_in_a_transaction_is_not_hidden() -> None:
         cursor.execute("SELECT * FROM no_such_table")
 
 
+def test_error_that_rolls_back_is_not_hidden() -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        transaction.atomic(),
+        online.waiting_without_blocking(connection),
+        transaction.atomic(savepoint=False),
+    ):
+        raise ZeroDivisionError
+
+
 def test_a_changed_function_waits_for_no_writer() -> None:
     """An upgrade usually changes the functions of triggers, and not the triggers."""
     with connection.cursor() as cursor:
